@@ -12,13 +12,14 @@ from nasir.formats import dump_genotype, load_genotype
 from nasir.genotype import CellGenotype, Edge, Genotype
 from nasir.graph import Builder, Choice, Graph
 from nasir.nasbench101 import nasbench101_hash
-from nasir.network import network
+from nasir.network import network, supernet
 from nasir.node import Cell, Node
 from nasir.passes import PASSES, Pass, Record, run_passes
+from nasir.picks import picks, resolve
 from nasir.space import Space, load_space
 from nasir.text import print_graph
 from nasir.text_parser import parse_graph
-from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType
+from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType, WeightsType
 
 if TYPE_CHECKING:
     from nasir.canonical import canonical_id, correspondence, count_classes
@@ -71,6 +72,7 @@ __all__ = [
     "TokenType",
     "Type",
     "VectorType",
+    "WeightsType",
     "Where",
     "__version__",
     "canonical_id",
@@ -87,11 +89,14 @@ __all__ = [
     "neighbours",
     "network",
     "parse_graph",
+    "picks",
     "print_graph",
     "rank",
+    "resolve",
     "run_passes",
     "sample",
     "size",
+    "supernet",
     "unrank",
 ]
 

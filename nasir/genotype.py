@@ -59,6 +59,11 @@ class CellGenotype:
         return self.ops or tuple(edge.op for edges in self.nodes for edge in edges)
 
     @property
+    def on_nodes(self) -> bool:
+        """Whether its ops stand on nodes, not on edges."""
+        return bool(self.ops)
+
+    @property
     def sources(self) -> tuple[tuple[int, ...], ...]:
         """What each node reads, in order."""
         return tuple(tuple(edge.source for edge in edges) for edges in self.nodes)

@@ -12,7 +12,7 @@ from nasir.macros import ALL_OPS
 from nasir.node import Cell, Node
 from nasir.ops import Macro, Op, ParamRef
 from nasir.template import Scope, find_op, make_node, meaning_at
-from nasir.types import TokenType, Type
+from nasir.types import TokenType, Type, WeightsType
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -22,7 +22,10 @@ ChoiceKind = Literal["op on edge", "op on node", "edge into node", "input", "out
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision that is still open: pick `keep` of `options`. All normal cells share one."""
+    """A decision that is still open: pick `keep` of `options`. All normal cells share one.
+
+    A graph with choices is a supernet: the weights of each one's options are an input of its name.
+    """
 
     name: str
     kind: ChoiceKind
@@ -38,11 +41,29 @@ class Builder(Scope):
     def __init__(self, **inputs: Type) -> None:
         super().__init__(inputs)
         self._inputs = dict(inputs)
+        self._choices: dict[str, Choice] = {}
 
     def know(self, ops: Iterable[Op]) -> "Builder":
         """The same builder, which also takes these ops; they come before others of their name."""
         self.ops = {**self.ops, **{op.name: op for op in ops}}
         return self
+
+    def choose(self, choice: Choice) -> str:
+        """The name of the choice's weights, an input of the graph; all its cells share them.
+
+        Raises E402 where another choice has that name.
+        """
+        known = self._choices.get(choice.name)
+        if (known is None and choice.name in self.types) or known not in (None, choice):
+            raise NasirError("E402", f"the name {quoted(choice.name)} is taken")
+        self._choices[choice.name] = choice
+        self.types[choice.name] = self._inputs[choice.name] = WeightsType(len(choice.options))
+        return choice.name
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The choices so far, in the order in which they were first met."""
+        return tuple(self._choices.values())
 
     def graph(
         self,
@@ -56,6 +77,7 @@ class Builder(Scope):
             inputs=tuple(self._inputs.items()),
             outputs=outputs,
             auxiliary=auxiliary,
+            choices=self.choices,
             meta=tuple((meta or {}).items()),
         )
 

@@ -1,5 +1,6 @@
-"""From a genotype, or from text, to a network's graph."""
+"""From a genotype, or from text, to a network's graph; from a space to a supernet's."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from nasir.formats import load_genotype
 from nasir.genotype import Genotype
 from nasir.graph import Graph
 from nasir.space import Space, adopt, home_of, load_space
-from nasir.space.skeletons import build_network, find_skeleton
+from nasir.space.skeletons import Skeleton, build_network, find_skeleton
 
 
 def network(
@@ -36,7 +37,6 @@ def network(
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
     chosen = find_skeleton(skeleton or (home.skeleton if home else ""))
-    own = dict(home.size) if home and home.skeleton == chosen.name else {}
     asked = {
         "channels": channels,
         "layers": layers,
@@ -45,13 +45,67 @@ def network(
         "vocabulary": vocabulary,
         "hidden": hidden,
     }
+    own = dict(home.size) if home and home.skeleton == chosen.name else {}
+    size = replace(chosen.default, auxiliary=auxiliary, **own | _given(chosen, asked))
+    return build_network(genotype, chosen, size)
+
+
+def supernet(
+    space: Space | str | Path,
+    skeleton: str | None = None,
+    *,
+    channels: int | None = None,
+    layers: int | None = None,
+    classes: int | None = None,
+    resolution: int | None = None,
+    vocabulary: int | None = None,
+    hidden: int | None = None,
+    auxiliary: bool = False,
+) -> Graph:
+    """The space (or what `load_space` takes) as one network with all decisions open.
+
+    Every decision is a `mix` node in each cell of its kind; `graph.choices` lists them by kind of
+    cell, then target node, then source, options in the space's order, and the weights of each are
+    an input of the graph. As published, batch norms in cells have no weights in a supernet, and
+    one follows each op that the space normalises.
+
+    What is None is the skeleton's own size for the search: `cifar` 16 channels, 8 layers (cells),
+    10 classes, 32 pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of
+    three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
+    300 hidden units. Raises E301 to E305 and E505, and what `load_space` raises.
+    """
+    space = space if isinstance(space, Space) else load_space(space)
+    chosen = find_skeleton(skeleton or space.skeleton)
+    asked = {
+        "channels": channels,
+        "layers": layers,
+        "classes": classes,
+        "resolution": resolution,
+        "vocabulary": vocabulary,
+        "hidden": hidden,
+    }
+    size = replace(chosen.search, auxiliary=auxiliary, **_given(chosen, asked))
+    return _by_kind(build_network(space, chosen, size), space)
+
+
+def _by_kind(graph: Graph, space: Space) -> Graph:
+    """The graph with its choices, and the inputs of their weights, by kind of cell."""
+    kinds = {kind: place for place, kind in enumerate(space.kinds)}
+    order = sorted(graph.choices, key=lambda choice: kinds[choice.name.partition("/")[0]])
+    types = dict(graph.inputs)
+    names = [choice.name for choice in order]
+    inputs = [*(name for name in types if name not in names), *names]
+    return replace(graph, choices=tuple(order), inputs=tuple((n, types[n]) for n in inputs))
+
+
+def _given(skeleton: Skeleton, asked: Mapping[str, int | None]) -> dict[str, int]:
+    """The sizes that are not None. Raises E505 for one that the skeleton does not have."""
     given = {name: value for name, value in asked.items() if value is not None}
     for name in given:
-        if name not in chosen.sizes:
-            message = f"the skeleton '{chosen.name}' has no size '{name}'"
-            raise NasirError("E505", message, hint=f"it has: {', '.join(chosen.sizes)}")
-    size = replace(chosen.default, auxiliary=auxiliary, **(own | given))
-    return build_network(genotype, chosen, size)
+        if name not in skeleton.sizes:
+            message = f"the skeleton '{skeleton.name}' has no size '{name}'"
+            raise NasirError("E505", message, hint=f"it has: {', '.join(skeleton.sizes)}")
+    return given
 
 
 def _at_home(

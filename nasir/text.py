@@ -17,14 +17,16 @@ A graph that nodes apply stands before them, indented, from `body body1` to `end
 `states = scan(x, h) {body=body1}: sequence[850]`.
 
 Attributes at their default are left out, and so are weights that are the node's own. Pairs are
-written 1x7. An `op` line defines an op of the graph's own space (see `nasir.composition`). A line
-that starts with `#` is a comment.
+written 1x7, lists [0,2]. An `op` line defines an op of the graph's own space (see
+`nasir.composition`). A line that starts with `#` is a comment.
 """
 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, cast, get_args
+
+from pydantic.fields import FieldInfo
 
 from nasir.graph import Choice, Graph
 from nasir.node import Node, default_params
@@ -59,7 +61,11 @@ def print_node(graph: Graph, node: Node) -> str:
     fields = type(node.attrs).model_fields
     shown = {k: v for k, v in node.attrs if fields[k].is_required() or v != fields[k].default}
     if shown:
-        values = {k: print_value(v) for k, v in shown.items() if v is not node.body}
+        values = {
+            k: print_value(v, listed=is_list(fields[k]))
+            for k, v in shown.items()
+            if v is not node.body
+        }
         if node.body:
             values["body"] = f"body{graph.bodies.index(node.body) + 1}"
         parts.append(" {" + ", ".join(f"{k}={v}" for k, v in values.items()) + "}")
@@ -74,8 +80,18 @@ def print_node(graph: Graph, node: Node) -> str:
     return "".join(parts)
 
 
-def print_value(value: Any) -> str:
-    """An attribute's value: a number, true, false, none, or a pair as 1x7 (7 for 7x7)."""
+def is_list(field: FieldInfo) -> bool:
+    """Whether an attribute is a list of numbers, and not a pair of them."""
+    return get_args(field.annotation)[1:] == (Ellipsis,)
+
+
+def print_value(value: Any, *, listed: bool = False) -> str:
+    """An attribute's value: a number, true, false, none, or a pair as 1x7 (7 for 7x7).
+
+    A list is written [0,2,3].
+    """
+    if listed:
+        return f"[{','.join(str(each) for each in value)}]"
     if isinstance(value, tuple):
         first, second = cast(tuple[int, int], value)
         return str(first) if first == second else f"{first}x{second}"

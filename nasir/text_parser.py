@@ -19,7 +19,9 @@ _COUNT = re.compile(r"[0-9]{1,18}(?![0-9])")
 _NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|inf|nan)")
 _TYPE = re.compile(r"[a-z]+\[[\d,]+\]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_VALUE = re.compile(r"true|false|none|[0-9]{1,18}x[0-9]{1,18}|" + _NUMBER.pattern)
+_VALUE = re.compile(
+    r"true|false|none|[0-9]{1,18}x[0-9]{1,18}|\[[0-9, ]{0,4096}\]|" + _NUMBER.pattern
+)
 _KIND = re.compile("|".join(get_args(ChoiceKind)))
 _WORD = re.compile(r"[a-z_]+")
 _DEPTH_LIMIT = 16
@@ -191,7 +193,9 @@ class _Parser:
             if name == "body" and issubclass(op.attrs, BodyAttrs):
                 attrs[name] = self._named_body(line)
             else:
-                attrs[name] = _value(line.match(_VALUE, "a number, a pair, true, false or none"))
+                attrs[name] = _value(
+                    line.match(_VALUE, "a number, a pair, a list, true, false or none")
+                )
         return attrs
 
     def _named_body(self, line: Line) -> Graph:
@@ -266,6 +270,8 @@ def _type(line: Line) -> Type:
 def _value(text: str) -> Any:
     if text in ("true", "false", "none"):
         return {"true": True, "false": False, "none": None}[text]
+    if text.startswith("["):
+        return tuple(int(each) for each in text[1:-1].replace(" ", "").split(",") if each)
     if "x" in text:
         first, second = text.split("x")
         return (int(first), int(second))

@@ -1,4 +1,7 @@
-"""The types of values: pictures, vectors, sequences and tokens, per example (batch symbolic)."""
+"""The types of values, per example (batch symbolic): pictures, vectors, sequences and tokens.
+
+The weights of a supernet's choices are values too, which have no batch.
+"""
 
 import math
 from dataclasses import dataclass
@@ -66,7 +69,22 @@ class TokenType:
         return f"tokens[{self.vocabulary}]"
 
 
-Type = ImageType | VectorType | SequenceType | TokenType
+@dataclass(frozen=True, slots=True)
+class WeightsType:
+    """The weights of a choice, one for each of its options: (options,), the same for a batch."""
+
+    options: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, (options,)."""
+        return (self.options,)
+
+    def __str__(self) -> str:
+        return f"weights[{self.options}]"
+
+
+Type = ImageType | VectorType | SequenceType | TokenType | WeightsType
 
 
 def elements(value: Type) -> int:
@@ -93,4 +111,6 @@ def parse_type(text: str) -> Type:
         return SequenceType(*sizes)
     if head == "tokens" and len(sizes) == 1:
         return TokenType(*sizes)
+    if head == "weights" and len(sizes) == 1:
+        return WeightsType(*sizes)
     raise ValueError(f"not a type: {text!r}")

@@ -8,7 +8,7 @@ from nasir import Builder, Graph, ImageType, NasirError, SequenceType, Type, Vec
 from nasir.macros import ALL_OPS
 from nasir.ops import FAMILIES, PRIMITIVES
 from nasir.template import make_attrs, meaning
-from nasir.types import TokenType, elements, parse_type
+from nasir.types import TokenType, WeightsType, elements, parse_type
 
 X = ImageType(4, 8, 6)
 
@@ -53,6 +53,7 @@ TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
     ("zero", {"stride": 2}, (ImageType(4, 7, 1),), ImageType(4, 4, 1)),
     ("gaussian", {"stride": (1, 2)}, (X,), ImageType(4, 8, 3)),
     ("frozen_gaussian", {}, (X,), X),
+    ("mix", {"options": (0, 2)}, (WeightsType(3), X, X), X),
     ("zero", {}, (VectorType(5),), VectorType(5)),
     ("concat", {}, (VectorType(5), VectorType(2)), VectorType(7)),
     ("batch_norm", {}, (VectorType(5),), VectorType(5)),
@@ -340,7 +341,8 @@ def test_the_attributes_that_grow_with_the_width_are_attributes() -> None:
 def test_attributes_cannot_be_changed(op: str) -> None:
     fields = ALL_OPS[op].attrs.model_fields
     required = {name: 1 for name, field in fields.items() if field.is_required()}
-    attrs = make_attrs(ALL_OPS[op], required | ({"body": BODY} if op == "scan" else {}))
+    given = {"scan": {"body": BODY}, "mix": {"options": (0,)}}.get(op, {})
+    attrs = make_attrs(ALL_OPS[op], required | given)
     for name in fields:
         with pytest.raises(ValueError, match="frozen"):
             setattr(attrs, name, 2)

@@ -63,7 +63,7 @@ ERRORS: list[tuple[str, str, tuple[int, int], str]] = [
         HEAD + "y = crop(x) {top=a}: image[3,8,8]",
         "E405",
         (3, 18),
-        "expected a number, a pair, true, false or none, found 'a}:'",
+        "expected a number, a pair, a list, true, false or none, found 'a}:'",
     ),
     (
         HEAD + "y = crop(x) {top=1, top=1}: image[3,7,8]",

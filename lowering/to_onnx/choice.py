@@ -1,11 +1,18 @@
-"""Zeros and noise in ONNX. The batch is symbolic, so their shapes are read from the input."""
+"""Mixtures, zeros and noise in ONNX. The batch is symbolic: shapes are read from the input."""
 
 import numpy as np
 import onnx_ir as ir
 
 from lowering.to_onnx.conv import END
 from lowering.to_onnx.rule import Emitter, Rule, Values
-from nasir.ops.choice import FROZEN_GAUSSIAN, GAUSSIAN, ZERO, StrideAttrs
+from nasir.ops.choice import (
+    FROZEN_GAUSSIAN,
+    GAUSSIAN,
+    MIX,
+    ZERO,
+    MixAttrs,
+    StrideAttrs,
+)
 
 
 def _strided(e: Emitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
@@ -43,4 +50,19 @@ def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.V
     return e.node("Expand", weights[0], shape)
 
 
-RULES = (Rule(ZERO, _zero), Rule(GAUSSIAN, _gaussian), Rule(FROZEN_GAUSSIAN, _frozen))
+def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """ONNX broadcasts the single weights."""
+    del weights
+    terms: list[ir.Value] = []
+    for value, option in zip(inputs[1:], a.options, strict=True):
+        weight = e.part("weight", "Gather", inputs[0], e.integers("option", option), axis=0)
+        terms.append(e.part("term", "Mul", value, weight))
+    return e.node("Sum", *terms)
+
+
+RULES = (
+    Rule(ZERO, _zero),
+    Rule(GAUSSIAN, _gaussian),
+    Rule(FROZEN_GAUSSIAN, _frozen),
+    Rule(MIX, _mix),
+)

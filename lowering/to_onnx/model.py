@@ -17,7 +17,7 @@ from lowering.to_torch.store import resolve
 from nasir import Graph, ImageType, NasirError, SequenceType, Type, VectorType, __version__
 from nasir.node import Node
 from nasir.ops import ParamRef
-from nasir.types import TokenType
+from nasir.types import TokenType, WeightsType
 
 OPSET = 21
 IR_VERSION = 10
@@ -210,6 +210,8 @@ def _shape(type_: Type) -> ir.Shape:
             return ir.Shape(["time", "batch"])
         case VectorType(c):
             return ir.Shape(["batch", c])
+        case WeightsType(options):
+            return ir.Shape([options])
 
 
 def _initializer(ref: ParamRef, weights: Mapping[str, Tensor]) -> ir.Value:

@@ -1,8 +1,8 @@
-"""Zeros and noise as Python."""
+"""Mixtures, zeros and noise as Python."""
 
-from lowering.to_python.code import Code, call
+from lowering.to_python.code import Code, call, operation
 from lowering.to_python.rule import Rule, Site
-from nasir.ops.choice import FROZEN_GAUSSIAN, GAUSSIAN, ZERO
+from nasir.ops.choice import FROZEN_GAUSSIAN, GAUSSIAN, MIX, ZERO
 
 _FROZEN = '''\
 class FrozenNoise(nn.Module):
@@ -38,7 +38,14 @@ def _frozen(site: Site) -> Code:
     return call("FrozenNoise", site.channels(), site.size(1, "size"), site.size(2, "size"))
 
 
+def _mix(site: Site, inputs: tuple[str, ...]) -> Code:
+    options: tuple[int, ...] = dict(site.nodes[0].attrs)["options"]
+    values = zip(inputs[1:], options, strict=True)
+    return operation("+", tuple(f"{inputs[0]}[{option}] * {value}" for value, option in values))
+
+
 RULES = (
+    Rule(MIX, forward=_mix),
     Rule(ZERO, forward=_zero),
     Rule(GAUSSIAN, forward=_gaussian),
     Rule(FROZEN_GAUSSIAN, layer=_frozen, helper=_FROZEN),

@@ -1,12 +1,20 @@
-"""Zeros and noise in torch."""
+"""Mixtures, zeros and noise in torch."""
 
 import operator
+from functools import reduce
 
 import torch
 from torch import fx
 
 from lowering.to_torch.rule import Emitter, Rule
-from nasir.ops.choice import FROZEN_GAUSSIAN, GAUSSIAN, ZERO, StrideAttrs
+from nasir.ops.choice import (
+    FROZEN_GAUSSIAN,
+    GAUSSIAN,
+    MIX,
+    ZERO,
+    MixAttrs,
+    StrideAttrs,
+)
 
 Values = tuple[fx.Node, ...]
 
@@ -33,4 +41,20 @@ def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.N
     return e.call(torch.Tensor.expand_as, weights[0], _strided(e, a, inputs[0]))
 
 
-RULES = (Rule(ZERO, _zero), Rule(GAUSSIAN, _gaussian), Rule(FROZEN_GAUSSIAN, _frozen))
+def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """From left to right, as the papers' code adds."""
+    del weights
+    entries = e.call(torch.Tensor.unbind, inputs[0])
+    terms = [
+        e.call(operator.mul, value, e.call(operator.getitem, entries, option))
+        for value, option in zip(inputs[1:], a.options, strict=True)
+    ]
+    return reduce(lambda x, y: e.call(operator.add, x, y), terms)
+
+
+RULES = (
+    Rule(ZERO, _zero),
+    Rule(GAUSSIAN, _gaussian),
+    Rule(FROZEN_GAUSSIAN, _frozen),
+    Rule(MIX, _mix),
+)

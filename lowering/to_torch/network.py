@@ -17,21 +17,40 @@ class Network(nn.Module):
     `module(image)` with image (N, 3, H, W) gives logits (N, classes); in training mode, if the
     graph has auxiliary outputs, the tuple (logits, auxiliary logits). A language model's
     `module(tokens, hidden)` with tokens (T, N) and hidden (N, units) gives log-probabilities
-    (T, N, vocabulary) and the next hidden (N, units). Weights that the passes
+    (T, N, vocabulary) and the next hidden (N, units). A supernet takes a mixture last, which maps
+    the name of each choice to the weights of its options, shape (options,). Weights that the passes
     left without a reader stay parameters, so that the state is the same whatever passes ran.
+
+    `evaluated` is the graph that evaluation mode runs, where it is not `graph` itself.
     """
 
-    def __init__(self, graph: Graph, store: Store, *, trainable: bool = True) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        store: Store,
+        *,
+        trainable: bool = True,
+        evaluated: Graph | None = None,
+    ) -> None:
         super().__init__()
         self.graph = graph
+        self.evaluated = evaluated or graph
         self._trainable = trainable
         self._sources = self._write()
         self._programs: dict[bool, Callable[..., Any]] | None = None
         _register(self, store)
 
-    def forward(self, *inputs: Tensor) -> Any:
-        """The outputs for a batch of inputs."""
-        return self.programs[self.training](self, *inputs)
+    def forward(self, *inputs: Any) -> Any:
+        """The outputs for a batch of inputs; of a supernet, the last of these is the mixture."""
+        return self.programs[self.training](self, *self.flat(inputs))
+
+    def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        """The inputs as the program takes them, the mixture's weights in the graph's order."""
+        choices = self.graph.choices
+        if not choices:
+            return inputs
+        *data, mixture = inputs
+        return (*data, *(mixture[choice.name] for choice in choices))
 
     @property
     def programs(self) -> dict[bool, Callable[..., Any]]:
@@ -53,7 +72,7 @@ class Network(nn.Module):
 
     def _write(self) -> dict[bool, Program]:
         """The programs; a network for inference only runs the same one in both modes."""
-        evaluated, _ = run_passes(self.graph, EVALUATION)
+        evaluated, _ = run_passes(self.evaluated, EVALUATION)
         evaluate = make_program(evaluated, evaluated.outputs, training=False)
         if not self._trainable:
             return {True: evaluate, False: evaluate}

@@ -1,9 +1,10 @@
-"""Ops that stand for the presence, the absence or the noise of a path."""
+"""Ops that stand for the mixture, the absence or the noise of paths."""
 
 from dataclasses import replace
 
-from nasir.ops.spec import Attrs, Init, OpSpec, Pair, ParamSpec, expect_image
-from nasir.types import ImageType, SequenceType, Type, VectorType
+from nasir.errors import NasirError
+from nasir.ops.spec import Attrs, Init, Margin, OpSpec, Pair, ParamSpec, expect_image
+from nasir.types import ImageType, SequenceType, Type, VectorType, WeightsType
 
 
 class StrideAttrs(Attrs):
@@ -59,4 +60,36 @@ GAUSSIAN = OpSpec(
     frozen=FROZEN_GAUSSIAN,
 )
 
-OPS = (ZERO, GAUSSIAN, FROZEN_GAUSSIAN)
+
+class MixAttrs(Attrs):
+    """`options`: for each value the entry of the weights that it is multiplied by."""
+
+    options: tuple[Margin, ...]
+
+
+def _mix(a: MixAttrs, inputs: tuple[Type, ...]) -> Type:
+    weights, *values = inputs
+    if not isinstance(weights, WeightsType):
+        raise NasirError("E305", f"mix takes the weights of a choice first, not {weights}")
+    if len(values) != len(a.options):
+        raise NasirError("E306", f"mix has {len(values)} values and {len(a.options)} options")
+    for option in a.options:
+        if option >= weights.options:
+            message = f"there is no option {option} of {weights.options}: they count from 0"
+            raise NasirError("E306", message)
+    for value in values:
+        if value != values[0] or isinstance(value, WeightsType):
+            raise NasirError("E305", f"mix takes values of one type, not {values[0]} and {value}")
+    return values[0]
+
+
+MIX = OpSpec(
+    name="mix",
+    summary="weighted sum of a choice's options, from left to right: (weights, values …)",
+    attrs=MixAttrs,
+    arity=(2, None),
+    infer=_mix,
+    traits=frozenset({"mixture"}),
+)
+
+OPS = (ZERO, GAUSSIAN, FROZEN_GAUSSIAN, MIX)

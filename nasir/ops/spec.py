@@ -132,6 +132,7 @@ Trait = Literal[
     "channel_affine",  # in inference a scale and a shift for each channel
     "absorbs_affine",  # weight and bias can take up a scale and a shift for each output channel
     "training",  # in evaluation it is its first input
+    "mixture",  # its first input weights the others, by its attribute `options`
 ]
 
 

@@ -67,6 +67,9 @@ class CellModel(_Model):
     exclude: tuple[Op, ...] = Field(
         default=(), description="Ops that the supernet mixes and selection never picks."
     )
+    normalise: tuple[Op, ...] = Field(
+        default=(), description="Ops behind which the supernet has a batch norm without weights."
+    )
     keep: Annotated[
         Annotated[Literal["all"], Tag("<word>")]
         | Annotated[StrictInt, Field(ge=1, le=32), Tag("<number>")],

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype, Genotype
-from nasir.graph import Builder
+from nasir.genotype import CellGenotype
+from nasir.graph import Builder, Choice
 from nasir.nasbench101 import live_cell
 from nasir.node import Cell
+from nasir.space.space import SpaceCell
+from nasir.space.stack import Design
 
 if TYPE_CHECKING:
     from nasir.space.skeletons import Size
@@ -14,12 +16,20 @@ if TYPE_CHECKING:
 STACKS = 3
 
 
-def nasbench101(b: Builder, genotype: Genotype, size: "Size") -> tuple[str, str | None]:
+def nasbench101(b: Builder, design: Design, size: "Size") -> tuple[str, str | None]:
     """Three stacks of equal modules, the pictures halved and the widths doubled between them.
 
-    The cell is pruned first, as the benchmark does.
+    The cell is pruned first, as the benchmark does. Raises E505 for a supernet: how wide a node is
+    follows from the edges.
     """
-    cell = live_cell(genotype.cell("cell"))
+    cell = design.cell("cell")
+    if isinstance(cell, SpaceCell):
+        raise NasirError(
+            "E505",
+            "the skeleton 'nasbench101' has no supernet: the widths of nodes follow from the edges",
+            hint="the spaces nasbench1shot1_1 to _3 have one, each a part of nasbench101",
+        )
+    cell = live_cell(cell)
     channels = size.channels
     x = b("conv_bn_relu", "image", name="stem", out=channels, kernel=3)
     number = 0
@@ -33,20 +43,24 @@ def nasbench101(b: Builder, genotype: Genotype, size: "Size") -> tuple[str, str 
     return b("classifier", x, name="head", classes=size.classes), None
 
 
-def nasbench1shot1(b: Builder, genotype: Genotype, size: "Size") -> tuple[str, str | None]:
-    """What NAS-Bench-1Shot1's one-shot model is where every decision is made.
+def nasbench1shot1(b: Builder, design: Design, size: "Size") -> tuple[str, str | None]:
+    """NAS-Bench-1Shot1's one-shot model, or what it is where every decision is made.
 
     Pools with a margin of 1 stand before cells layers // 3 and 2 * layers // 3 (32 pixels become
     17, then 9, unlike NAS-Bench-101's 16 and 8), and widths double there.
     """
-    cell = genotype.cell("cell")
+    cell = design.cell("cell")
     channels = size.channels
     x = b("conv_bn_relu", "image", name="stem", out=channels, kernel=3)
     for layer in range(size.layers):
         if layer in (size.layers // 3, 2 * size.layers // 3):
             channels *= 2
             x = b("max_pool", x, name=f"pool{layer:02d}", kernel=2, stride=2, padding=1)
-        x = _add_one_shot_cell(b, f"c{layer:02d}", cell, x, channels)
+        name = f"c{layer:02d}"
+        if isinstance(cell, SpaceCell):
+            x = _add_open_cell(b, name, cell, x, channels)
+        else:
+            x = _add_one_shot_cell(b, name, cell, x, channels)
     x = b("relu_conv_bn", x, name="tail", out=channels, affine=False)
     return b("classifier", x, name="head", classes=size.classes), None
 
@@ -137,6 +151,48 @@ def _add_one_shot_cell(b: Builder, name: str, cell: CellGenotype, x: str, channe
     result = _sum(b, terms, f"{name}/out")
     b.cell = None
     return result
+
+
+def _add_open_cell(b: Builder, name: str, cell: SpaceCell, x: str, channels: int) -> str:
+    """The same with every decision open: ops on nodes, what nodes read, and what leaves the cell.
+
+    Where a node reads every earlier state there is no decision, and the states are summed. NAS-
+    Bench-1Shot1, arXiv:2001.10422, section 3.
+    """
+    b.cell = Cell(cell.kind, name)
+    states = [x]
+    for state in range(1, cell.nodes + 1):
+        under = f"{name}/n{state}"
+        values = [_projected(b, x, under, channels), *states[1:]]
+        total = _picked(b, cell, f"n{state}.in", under, values, cell.parents[state - 1])
+        weights = b.choose(Choice(f"{cell.kind}/n{state}", "op on node", cell.node_ops))
+        results = [b(op, total, name=f"{under}/{op}") for op in cell.node_ops]
+        options = tuple(range(len(results)))
+        states.append(b("mix", weights, *results, name=under, options=options))
+    projected = _projected(b, x, f"{name}/out", channels * cell.nodes)
+    parts = [projected, *states[1:]]
+    if cell.parents[-1] < len(parts):
+        names = tuple(str(state) for state in range(len(parts)))
+        weights = b.choose(Choice(f"{cell.kind}/out", "output", names, cell.parents[-1]))
+        parts = [
+            b("mix", weights, part, name=f"{name}/out.n{state}", options=(state,))
+            for state, part in enumerate(parts)
+        ]
+    joined = b("concat", *parts[1:], name=f"{name}/join")
+    result = b("add", joined, parts[0], name=f"{name}/out")
+    b.cell = None
+    return result
+
+
+def _picked(
+    b: Builder, cell: SpaceCell, choice: str, under: str, values: list[str], keep: int
+) -> str:
+    """The mixture of what a node may read, or the sum where it reads everything."""
+    if keep == len(values):
+        return _sum(b, values, f"{under}.sum")
+    names = tuple(str(state) for state in range(len(values)))
+    weights = b.choose(Choice(f"{cell.kind}/{choice}", "input", names, keep))
+    return b("mix", weights, *values, name=f"{under}.in", options=tuple(range(len(values))))
 
 
 def _needed(cell: CellGenotype) -> set[int]:

@@ -86,6 +86,7 @@ class _Cell:
             return self.read_node_cell(model)
         self.ops(model.ops or (), "ops")
         self.ops(model.exclude, "exclude")
+        self.ops(model.normalise, "normalise")
         edges = tuple(sorted(self.edges(model), key=lambda edge: (edge.node, edge.source)))
         keep = None if model.keep == "all" else model.keep
         nodes = tuple(range(model.inputs, model.inputs + model.nodes))
@@ -101,6 +102,7 @@ class _Cell:
             join=model.join,
             repeats=model.repeats,
             any_output=model.output == "any",
+            normalise=model.normalise,
         )
         self.check(cell)
         return cell

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nasir.errors import NasirError, nearest, unknown_op
-from nasir.genotype import Genotype
 from nasir.graph import Builder, Graph
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Macro, Op
 from nasir.space.cell import add_cell
-from nasir.space.language import LANGUAGE_SIZE, build_language, language_inputs
+from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
-from nasir.space.stack import Stem, add_stack, layout_of
+from nasir.space.space import Space
+from nasir.space.stack import Design, Stem, add_stack, layout_of, space_of
 from nasir.table import Table
 from nasir.types import ImageType, Type
 
@@ -34,7 +34,9 @@ def _picture(size: Size) -> dict[str, Type]:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """`build(builder, genotype, size)` returns the logits and, if asked for, the auxiliary ones.
+    """`build(builder, design, size)` returns the logits and, if asked for, the auxiliary ones.
+
+    `default` is the size of a discrete network, `search` that of a supernet.
 
     Where it is `laid_out`, cells stand where the space's layout says (`kinds` are the published
     ones) and have at most so many inputs. `on_nodes`: whether the ops of its cells stand on nodes,
@@ -50,7 +52,8 @@ class Skeleton:
     inputs: int
     has_auxiliary: bool
     default: Any
-    build: Callable[[Builder, Genotype, Any], tuple[str | tuple[str, ...], str | None]]
+    search: Any
+    build: Callable[[Builder, Design, Any], tuple[str | tuple[str, ...], str | None]]
     begin: Callable[[Any], dict[str, Type]] = _picture
     ops: Mapping[str, Op] = field(default_factory=lambda: EDGE_MACROS)
     outputs: tuple[str, ...] = ("logits",)
@@ -63,16 +66,19 @@ class Skeleton:
         return tuple(f.name for f in fields(self.default) if f.name != "auxiliary")
 
 
-def build_network(genotype: Genotype, skeleton: Skeleton, size: Any) -> Graph:
-    """The discrete network as a graph of macros. Raises E201, E210, E302 to E305 and E505."""
+def build_network(design: Design, skeleton: Skeleton, size: Any) -> Graph:
+    """The discrete network, or the supernet, as a graph of macros.
+
+    Raises E201, E210, E302 to E305 and E505.
+    """
     _check_size(skeleton, size)
-    _check_cells(genotype, skeleton)
-    builder = Builder(**skeleton.begin(size)).know(_own(genotype))
-    outputs, auxiliary = skeleton.build(builder, genotype, size)
+    _check_cells(design, skeleton)
+    builder = Builder(**skeleton.begin(size)).know(_own(design))
+    outputs, auxiliary = skeleton.build(builder, design, size)
     return builder.graph(
         *((outputs,) if isinstance(outputs, str) else outputs),
         auxiliary=(auxiliary,) if auxiliary else (),
-        meta=_meta(genotype, skeleton, size),
+        meta=_meta(design, skeleton, size),
     )
 
 
@@ -109,27 +115,28 @@ def _check_size(skeleton: Skeleton, size: Any) -> None:
         )
 
 
-def _check_cells(genotype: Genotype, skeleton: Skeleton) -> None:
-    known = {**skeleton.ops, **{op.name: op for op in _own(genotype)}}
-    for kind in layout_of(genotype).kinds if skeleton.laid_out else skeleton.kinds:
-        if kind not in genotype.kinds:
+def _check_cells(design: Design, skeleton: Skeleton) -> None:
+    known = {**skeleton.ops, **{op.name: op for op in _own(design)}}
+    what = "space" if isinstance(design, Space) else "genotype"
+    for kind in layout_of(design).kinds if skeleton.laid_out else skeleton.kinds:
+        if kind not in design.kinds:
             raise NasirError(
                 "E210",
                 f"the skeleton '{skeleton.name}' needs a cell '{kind}'; "
-                f"genotype {genotype.name or 'without a name'} has: {', '.join(genotype.kinds)}",
+                f"{what} {design.name or 'without a name'} has: {', '.join(design.kinds)}",
                 hint=f"choose another skeleton: {', '.join(SKELETONS)}",
             )
-        cell = genotype.cell(kind)
-        if cell.inputs != _inputs(genotype, skeleton, kind):
+        cell = design.cell(kind)
+        if cell.inputs != _inputs(design, skeleton, kind):
             raise NasirError(
                 "E202",
                 f"cell '{kind}' has {cell.inputs} inputs; "
-                f"the skeleton '{skeleton.name}' gives it {_inputs(genotype, skeleton, kind)}",
+                f"the skeleton '{skeleton.name}' gives it {_inputs(design, skeleton, kind)}",
                 hint=f"choose another skeleton: {', '.join(SKELETONS)}",
             )
-        if cell.nodes and bool(cell.ops) != skeleton.on_nodes:
-            one, other = ("nodes", "edges") if cell.ops else ("edges", "nodes")
-            fitting = [row.name for row in SKELETONS.values() if row.on_nodes == bool(cell.ops)]
+        if cell.nodes and cell.on_nodes != skeleton.on_nodes:
+            one, other = ("nodes", "edges") if cell.on_nodes else ("edges", "nodes")
+            fitting = [row.name for row in SKELETONS.values() if row.on_nodes == cell.on_nodes]
             raise NasirError(
                 "E505",
                 f"the ops of cell '{kind}' stand on {one}; "
@@ -141,45 +148,47 @@ def _check_cells(genotype: Genotype, skeleton: Skeleton) -> None:
                 raise unknown_op(op, known)
 
 
-def _inputs(genotype: Genotype, skeleton: Skeleton, kind: str) -> int:
+def _inputs(design: Design, skeleton: Skeleton, kind: str) -> int:
     """How many inputs a cell has: those of its space where the skeleton can give fewer."""
-    space = genotype.definition
+    space = space_of(design)
     if not skeleton.laid_out or space is None or kind not in space.kinds:
         return skeleton.inputs
     return min(skeleton.inputs, space.cell(kind).inputs)
 
 
-def _own(genotype: Genotype) -> tuple[Macro, ...]:
-    """The ops that the genotype's space defines itself."""
-    return genotype.definition.ops if genotype.definition else ()
+def _own(design: Design) -> tuple[Macro, ...]:
+    """The ops that the design's space defines itself."""
+    space = space_of(design)
+    return space.ops if space else ()
 
 
-def _meta(genotype: Genotype, skeleton: Skeleton, size: Any) -> dict[str, str]:
-    from nasir.formats import dump_genotype
-
-    return {
-        "space": genotype.space,
-        "name": genotype.name,
+def _meta(design: Design, skeleton: Skeleton, size: Any) -> dict[str, str]:
+    sizes = {
         "skeleton": skeleton.name,
         **{name: str(getattr(size, name)) for name in skeleton.sizes},
         **({"outputs": " ".join(skeleton.outputs)} if len(skeleton.outputs) > 1 else {}),
-        "genotype": dump_genotype(genotype, "nasir"),
     }
+    if isinstance(design, Space):
+        return {"space": design.name, **sizes}
+    from nasir.formats import dump_genotype
+
+    genotype = {"genotype": dump_genotype(design, "nasir")}
+    return {"space": design.space, "name": design.name, **sizes, **genotype}
 
 
-def _cifar(b: Builder, genotype: Genotype, size: Size) -> tuple[str, str | None]:
+def _cifar(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     stem = b("conv_bn", "image", name="stem", out=3 * size.channels, kernel=3)
-    last, tapped = add_stack(b, genotype, size.channels, size.layers, Stem(stem, stem))
+    last, tapped = add_stack(b, design, size.channels, size.layers, Stem(stem, stem))
     logits = b("classifier", last, name="head", classes=size.classes)
     if not size.auxiliary:
         return logits, None
     return logits, b("auxiliary_head", tapped, name="aux", classes=size.classes)
 
 
-def _imagenet(b: Builder, genotype: Genotype, size: Size) -> tuple[str, str | None]:
+def _imagenet(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     """The evaluation network: stem widths C/2, C, C; the auxiliary head has no last batch norm."""
     stem = _imagenet_stem(b, size.channels, 1)
-    last, tapped = add_stack(b, genotype, size.channels, size.layers, stem)
+    last, tapped = add_stack(b, design, size.channels, size.layers, stem)
     logits = b("imagenet_classifier", last, name="head", classes=size.classes)
     if not size.auxiliary:
         return logits, None
@@ -188,10 +197,10 @@ def _imagenet(b: Builder, genotype: Genotype, size: Size) -> tuple[str, str | No
     )
 
 
-def _imagenet_search(b: Builder, genotype: Genotype, size: Size) -> tuple[str, str | None]:
+def _imagenet_search(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     """PC-DARTS's and DrNAS's network for the search: stem widths 3C/2, 3C, 3C; any map size."""
     stem = _imagenet_stem(b, size.channels, 3)
-    last, _ = add_stack(b, genotype, size.channels, size.layers, stem)
+    last, _ = add_stack(b, design, size.channels, size.layers, stem)
     return b("classifier", last, name="head", classes=size.classes), None
 
 
@@ -209,18 +218,22 @@ def _imagenet_stem(b: Builder, channels: int, factor: int) -> Stem:
     return Stem(stem0, stem1, halved=True)
 
 
-def _nnabla(b: Builder, genotype: Genotype, size: Size) -> tuple[str, str | None]:
-    """nnabla's: a stem of C channels, padded reductions, no bias in the auxiliary head (A11)."""
-    x = b("conv_bn", "image", name="stem", out=size.channels, kernel=3)
+def _nnabla(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
+    """nnabla's: padded reductions, no bias in the auxiliary head (quirk A11).
+
+    Its stem has 3C channels in the search and C in the network that is trained afterwards.
+    """
+    width = 3 * size.channels if isinstance(design, Space) else size.channels
+    x = b("conv_bn", "image", name="stem", out=width, kernel=3)
     stem = Stem(x, x, shrink="padded_factorized_reduce")
-    last, tapped = add_stack(b, genotype, size.channels, size.layers, stem)
+    last, tapped = add_stack(b, design, size.channels, size.layers, stem)
     logits = b("classifier", last, name="head", classes=size.classes)
     if not size.auxiliary:
         return logits, None
     return logits, b("auxiliary_head", tapped, name="aux", classes=size.classes, bias=False)
 
 
-def _nasbench201(b: Builder, genotype: Genotype, size: Size) -> tuple[str, str | None]:
+def _nasbench201(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     channels = size.channels
     x = b("conv_bn", "image", name="stem", out=channels, kernel=3)
     number = 0
@@ -229,7 +242,7 @@ def _nasbench201(b: Builder, genotype: Genotype, size: Size) -> tuple[str, str |
             channels *= 2
             x = b("residual_reduce", x, name=f"reduce{stage}", out=channels, stride=2)
         for _ in range(size.layers):
-            x = add_cell(b, f"c{number:02d}", genotype.cell("cell"), [x], 1)
+            x = add_cell(b, f"c{number:02d}", design.cell("cell"), [x], 1)
             number += 1
     return b("norm_classifier", x, name="head", classes=size.classes), None
 
@@ -242,6 +255,7 @@ SKELETONS: Table[Skeleton] = Table(
         2,
         True,
         Size(36, 20, 10, 32),
+        Size(16, 8, 10, 32),
         _cifar,
         laid_out=True,
     ),
@@ -252,6 +266,7 @@ SKELETONS: Table[Skeleton] = Table(
         2,
         True,
         Size(48, 14, 1000, 224),
+        Size(16, 8, 1000, 224),
         _imagenet,
         laid_out=True,
     ),
@@ -261,6 +276,7 @@ SKELETONS: Table[Skeleton] = Table(
         ("normal", "reduce"),
         2,
         False,
+        Size(16, 8, 1000, 224),
         Size(16, 8, 1000, 224),
         _imagenet_search,
         laid_out=True,
@@ -272,6 +288,7 @@ SKELETONS: Table[Skeleton] = Table(
         2,
         True,
         Size(36, 20, 10, 32),
+        Size(16, 8, 10, 32),
         _nnabla,
         laid_out=True,
     ),
@@ -282,6 +299,7 @@ SKELETONS: Table[Skeleton] = Table(
         1,
         False,
         Size(16, 5, 10, 32),
+        Size(16, 5, 10, 32),
         _nasbench201,
     ),
     Skeleton(
@@ -290,6 +308,7 @@ SKELETONS: Table[Skeleton] = Table(
         ("cell",),
         1,
         False,
+        Size(128, 3, 10, 32),
         Size(128, 3, 10, 32),
         nasbench101,
         on_nodes=True,
@@ -301,6 +320,7 @@ SKELETONS: Table[Skeleton] = Table(
         1,
         False,
         Size(16, 9, 10, 32),
+        Size(16, 9, 10, 32),
         nasbench1shot1,
         on_nodes=True,
     ),
@@ -311,6 +331,7 @@ SKELETONS: Table[Skeleton] = Table(
         1,
         True,
         LANGUAGE_SIZE,
+        LANGUAGE_SEARCH,
         build_language,
         begin=language_inputs,
         ops=ACTIVATIONS,

@@ -26,7 +26,8 @@ class SpaceCell:
     Edges go by node, then by source. A node keeps `keep` edges (None: every edge) and selects one
     op on each, never one of `exclude`. A node combines its edges, and the states of `output` are
     joined. With `repeats` a node may read one state through several edges; with `any_output` any
-    of the nodes in `output` may leave the cell.
+    of the nodes in `output` may leave the cell. In the supernet a batch norm without weights
+    follows each op in `normalise`.
 
     With `node_ops` the ops stand on nodes and edges have none: each node selects one of them, and
     as many sources as `parents` says (the last number is the output's, whose candidates `output`
@@ -48,6 +49,18 @@ class SpaceCell:
     join: Combine = "concat"
     repeats: bool = False
     any_output: bool = False
+    normalise: tuple[str, ...] = ()
+
+    @property
+    def on_nodes(self) -> bool:
+        """Whether its ops stand on nodes, not on edges."""
+        return bool(self.node_ops)
+
+    @property
+    def named_ops(self) -> tuple[str, ...]:
+        """Every op that it names, in order."""
+        named = (op for edge in self.edges for op in edge.ops)
+        return tuple(dict.fromkeys((*self.node_ops, *named)))
 
     def into(self, node: int) -> tuple[SpaceEdge, ...]:
         """The edges into a node, by source."""

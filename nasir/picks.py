@@ -1,0 +1,83 @@
+"""What a genotype decides of a supernet's choices."""
+
+import re
+from collections.abc import Iterable
+
+from nasir.errors import NasirError, quoted
+from nasir.genotype import CellGenotype, Genotype
+from nasir.graph import Choice, Graph
+from nasir.passes.resolve import Picks
+from nasir.passes.resolve import resolve as resolve_picks
+
+_PLACE = re.compile(r"(?:n(?P<node>\d+)(?:\.e(?P<source>\d+)|(?P<reads>\.in))?|out)")
+
+
+def picks(graph: Graph, genotype: Genotype) -> dict[str, tuple[int, ...]]:
+    """For each choice of a supernet, by name, the options that the genotype has (numbers from 0).
+
+    An edge that the genotype does not have keeps none. Raises E210 where the genotype lacks a kind
+    of cell, and E211 where it has an op or an edge that is no option.
+    """
+    found = {choice.name: _picked(choice, genotype) for choice in graph.choices}
+    _check_all_found(graph.choices, found, genotype)
+    return found
+
+
+def resolve(graph: Graph, decisions: Genotype | Picks) -> Graph:
+    """The supernet with its choices decided, by a genotype or by the options of some choices.
+
+    `decisions` maps the name of a choice to the numbers of the options that it keeps, from 0; other
+    choices stay open. Weights keep their keys, so those of the supernet fit. Raises E205, E210,
+    E211 and E401.
+    """
+    return resolve_picks(
+        graph, picks(graph, decisions) if isinstance(decisions, Genotype) else decisions
+    )
+
+
+def _picked(choice: Choice, genotype: Genotype) -> tuple[int, ...]:
+    kind, _, rest = choice.name.rpartition("/")
+    place = _PLACE.fullmatch(rest)
+    assert place, f"no supernet names a choice {choice.name}"
+    cell = genotype.cell(kind)
+    if place["node"] is None:
+        return _numbers(choice, [str(state) for state in cell.output])
+    node = int(place["node"]) - cell.inputs
+    if node >= len(cell.nodes):
+        return ()
+    if place["source"] is not None:
+        source = int(place["source"])
+        return _numbers(choice, [e.op for e in cell.nodes[node] if e.source == source])
+    if choice.kind == "op on node":
+        return _numbers(choice, [cell.ops[node]])
+    return _numbers(choice, [str(edge.source) for edge in cell.nodes[node]])
+
+
+def _numbers(choice: Choice, names: Iterable[str]) -> tuple[int, ...]:
+    names = tuple(names)
+    for name in names:
+        if name not in choice.options:
+            raise NasirError(
+                "E211",
+                f"{quoted(name)} is no option of the choice {quoted(choice.name)}",
+                hint=f"it has: {', '.join(choice.options)}",
+            )
+    return tuple(place for place, option in enumerate(choice.options) if option in names)
+
+
+def _check_all_found(choices: Iterable[Choice], found: Picks, genotype: Genotype) -> None:
+    """Raises E211 for an edge of the genotype that the supernet does not have."""
+    edges: dict[str, int] = {}
+    for choice in choices:
+        if choice.kind == "op on edge":
+            kind = choice.name.rpartition("/")[0]
+            edges[kind] = edges.get(kind, 0) + len(found[choice.name])
+    for kind, count in edges.items():
+        missing = _distinct(genotype.cell(kind)) - count
+        if missing:
+            message = f"{missing} edges of cell {quoted(kind)} are not in the supernet"
+            raise NasirError("E211", message)
+
+
+def _distinct(cell: CellGenotype) -> int:
+    return sum(len({(edge.source, edge.op) for edge in edges}) for edges in cell.nodes)
