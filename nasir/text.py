@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 
 from nasir.graph import Choice, Graph
 from nasir.node import Node, default_params
-from nasir.ops import ParamRef
+from nasir.ops import Attrs, ParamRef
 from nasir.template import meaning
 
 VERSION = 1
@@ -88,8 +88,11 @@ def is_list(field: FieldInfo) -> bool:
 def print_value(value: Any, *, listed: bool = False) -> str:
     """An attribute's value: a number, true, false, none, or a pair as 1x7 (7 for 7x7).
 
-    A list is written [0,2,3].
+    A list of numbers is written [0,2,3], one of other things as a string of JSON.
     """
+    if listed and value and isinstance(value[0], Attrs):
+        parts = [each.model_dump(mode="json", exclude_defaults=True) for each in value]
+        return json.dumps(json.dumps(parts))
     if listed:
         return f"[{','.join(str(each) for each in value)}]"
     if isinstance(value, tuple):

@@ -20,7 +20,8 @@ _NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|inf|nan)")
 _TYPE = re.compile(r"[a-z]+\[[\d,]+\]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _VALUE = re.compile(
-    r"true|false|none|[0-9]{1,18}x[0-9]{1,18}|\[[0-9, ]{0,4096}\]|" + _NUMBER.pattern
+    r"true|false|none|[0-9]{1,18}x[0-9]{1,18}|\[[0-9, ]{0,4096}\]|"
+    + f"{_STRING.pattern}|{_NUMBER.pattern}"
 )
 _KIND = re.compile("|".join(get_args(ChoiceKind)))
 _WORD = re.compile(r"[a-z_]+")
@@ -193,9 +194,10 @@ class _Parser:
             if name == "body" and issubclass(op.attrs, BodyAttrs):
                 attrs[name] = self._named_body(line)
             else:
-                attrs[name] = _value(
-                    line.match(_VALUE, "a number, a pair, a list, true, false or none")
-                )
+                line.skip()
+                where = line.where()
+                text = line.match(_VALUE, "a number, a pair, a list, true, false or none")
+                attrs[name] = _data(text, where) if text.startswith('"') else _value(text)
         return attrs
 
     def _named_body(self, line: Line) -> Graph:
@@ -276,6 +278,14 @@ def _value(text: str) -> Any:
         first, second = text.split("x")
         return (int(first), int(second))
     return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else float(text)
+
+
+def _data(text: str, where: Where) -> Any:
+    """What a string of JSON holds. Raises E405."""
+    try:
+        return json.loads(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise NasirError("E405", f"the string cannot be read: {error}", where) from None
 
 
 def _refs(line: Line, names: list[str]) -> tuple[ParamRef, ...]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lowering.to_torch.program import Program, make_program
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
-from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN
+from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN, SUPERNET
 
 
 class Network(nn.Module):
@@ -99,8 +99,13 @@ def to_torch(graph: Graph, seed: int = 0, optimise: bool = True) -> Network:
     papers' sequence of operations, nothing shared; results are bitwise the same in float64.
     """
     plain, _ = run_passes(graph, PLAIN)
-    lowered = run_passes(graph, DISCRETE)[0] if optimise else plain
-    return Network(lowered, Store(plain.params, seed))
+    store = Store(plain.params, seed)
+    if not optimise:
+        return Network(plain, store)
+    shared, _ = run_passes(graph, DISCRETE)
+    if not graph.choices:
+        return Network(shared, store)
+    return Network(run_passes(graph, SUPERNET)[0], store, evaluated=shared)
 
 
 def to_inference(graph: Graph, module: nn.Module) -> Network:

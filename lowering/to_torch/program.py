@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import fx
 
-from lowering.to_torch import choice, conv, linear, merge, norm, pointwise, pool, sequence
+from lowering.to_torch import choice, conv, fused, linear, merge, norm, pointwise, pool, sequence
 from lowering.to_torch.rule import Emitter, Rule
 from nasir import Graph, NasirError
 from nasir.ops import OpSpec
@@ -23,6 +23,7 @@ RULES: Table[Rule] = Table(
     *linear.RULES,
     *choice.RULES,
     *sequence.RULES,
+    *fused.RULES,
 )
 
 _numbers = itertools.count()

@@ -1,6 +1,6 @@
 """The primitive ops, declared once each: the room's one door."""
 
-from nasir.ops import choice, conv, linear, merge, norm, pointwise, pool, sequence
+from nasir.ops import choice, conv, fused, linear, merge, norm, pointwise, pool, sequence
 from nasir.ops.spec import (
     Attrs,
     BodyAttrs,
@@ -15,6 +15,7 @@ from nasir.ops.spec import (
     ParamSpec,
     Size,
     Trait,
+    Unit,
 )
 from nasir.table import Table
 
@@ -27,6 +28,7 @@ PRIMITIVES: Table[OpSpec] = Table(
     *linear.OPS,
     *choice.OPS,
     *sequence.OPS,
+    *fused.OPS,
 )
 
 FAMILIES: dict[str, tuple[OpSpec, ...]] = {
@@ -38,6 +40,7 @@ FAMILIES: dict[str, tuple[OpSpec, ...]] = {
     "linear": linear.OPS,
     "choice": choice.OPS,
     "sequence": sequence.OPS,
+    "fused": fused.OPS,
 }
 """The file of each primitive; every target has a mirror file of the same name."""
 
@@ -57,4 +60,5 @@ __all__ = [
     "ParamSpec",
     "Size",
     "Trait",
+    "Unit",
 ]

@@ -14,6 +14,7 @@ from nasir.ops.spec import (
     Pair,
     ParamSpec,
     Size,
+    Unit,
     expect_image,
     fan_in,
 )
@@ -79,6 +80,23 @@ def _macs(a: ConvAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
     return y.h * y.w * a.out * (inputs[0].c // a.groups) * a.kernel[0] * a.kernel[1]
 
 
+def _unit(a: ConvAttrs, inputs: tuple[ImageType]) -> Unit | None:
+    """A window where each channel is its own group, a product where the kernel is one pixel."""
+    if a.bias:
+        return None
+    if a.groups == inputs[0].c == a.out:
+        return Unit(
+            window="depthwise",
+            kernel=a.kernel,
+            stride=a.stride,
+            dilation=a.dilation,
+            padding=a.margins,
+        )
+    one = (1, 1)
+    plain = a.kernel == a.stride == one and a.margins == (0, 0) and a.groups == 1
+    return Unit(product=a.out) if plain else None
+
+
 CONV2D = OpSpec(
     name="conv2d",
     summary="2-d convolution, bias-free by default",
@@ -89,6 +107,7 @@ CONV2D = OpSpec(
     macs=_macs,
     traits=frozenset({"linear", "absorbs_affine"}),
     widths=("out", "groups"),
+    unit=_unit,
 )
 
 

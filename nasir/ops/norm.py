@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from nasir.errors import NasirError
-from nasir.ops.spec import ONES, ZEROS, Attrs, OpSpec, ParamSpec
+from nasir.ops.spec import ONES, ZEROS, Attrs, OpSpec, ParamSpec, Unit
 from nasir.types import ImageType, Type, VectorType
 
 
@@ -34,6 +34,12 @@ def _params(a: BatchNormAttrs, inputs: tuple[ImageType | VectorType]) -> tuple[P
     return (ParamSpec("weight", shape, ONES), ParamSpec("bias", shape, ZEROS), *statistics)
 
 
+def _unit(a: BatchNormAttrs, inputs: tuple[Type]) -> Unit | None:
+    if a.affine or not isinstance(inputs[0], ImageType):
+        return None
+    return Unit(eps=a.eps, momentum=a.momentum)
+
+
 BATCH_NORM = OpSpec(
     name="batch_norm",
     summary="batch normalisation over (N, H, W), of vectors over N, for each channel",
@@ -42,6 +48,7 @@ BATCH_NORM = OpSpec(
     infer=_infer,
     params=_params,
     traits=frozenset({"stateful", "channel_affine"}),
+    unit=_unit,
 )
 
 OPS = (BATCH_NORM,)

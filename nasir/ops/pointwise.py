@@ -1,7 +1,9 @@
 """Functions of each scalar by itself."""
 
-from nasir.ops.spec import NoAttrs, OpSpec, Trait
-from nasir.types import Type
+from dataclasses import replace
+
+from nasir.ops.spec import NoAttrs, OpSpec, Trait, Unit
+from nasir.types import ImageType, Type
 
 
 def _same(_: NoAttrs, inputs: tuple[Type]) -> Type:
@@ -19,7 +21,11 @@ def _pointwise(name: str, summary: str, *traits: Trait) -> OpSpec:
     )
 
 
-RELU = _pointwise("relu", "max(x, 0)", "idempotent", "keeps_zero")
+def _relu(_: NoAttrs, inputs: tuple[Type]) -> Unit | None:
+    return Unit(relu=True) if isinstance(inputs[0], ImageType) else None
+
+
+RELU = replace(_pointwise("relu", "max(x, 0)", "idempotent", "keeps_zero"), unit=_relu)
 SIGMOID = _pointwise("sigmoid", "1 / (1 + exp(-x))")
 TANH = _pointwise("tanh", "hyperbolic tangent", "keeps_zero")
 SILU = _pointwise("silu", "x * sigmoid(x)", "keeps_zero")

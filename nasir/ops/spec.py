@@ -117,6 +117,36 @@ class ParamRef:
         return self.key.rpartition(".")[2]
 
 
+class Unit(Attrs):
+    """A step of a chain that can be computed as one: ReLU, window, product, batch norm, in order.
+
+    `product` is the number of channels of a 1x1 convolution's result, 0 without one; `eps` is that
+    of a batch norm without weights, None without one.
+    """
+
+    relu: bool = False
+    window: Literal["", "depthwise", "max", "avg"] = ""
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: MarginPair = (0, 0)
+    product: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    eps: float | None = None
+    momentum: float = 0.1
+
+    def then(self, other: "Unit") -> "Unit | None":
+        """Both as one unit, or None where the order of its steps does not allow that."""
+        if self._steps and other._steps and max(self._steps) >= min(other._steps):
+            return None
+        given = {name: getattr(other, name) for name in other.model_fields_set}
+        return self.model_copy(update=given)
+
+    @property
+    def _steps(self) -> tuple[int, ...]:
+        present = (self.relu, bool(self.window), bool(self.product), self.eps is not None)
+        return tuple(place for place, there in enumerate(present) if there)
+
+
 Trait = Literal[
     "random",  # a fresh draw at each call
     "stateful",  # training changes its buffers
@@ -132,6 +162,7 @@ Trait = Literal[
     "channel_affine",  # in inference a scale and a shift for each channel
     "absorbs_affine",  # weight and bias can take up a scale and a shift for each output channel
     "training",  # in evaluation it is its first input
+    "fused",  # stands for several others: only targets that put it in have a rule for it
     "mixture",  # its first input weights the others, by its attribute `options`
 ]
 
@@ -144,6 +175,10 @@ def _no_macs(_attrs: Any, _inputs: tuple[Type, ...], _output: Type) -> int:
     return 0
 
 
+def _no_unit(_attrs: Any, _inputs: tuple[Type, ...]) -> Unit | None:
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class OpSpec:
     """A primitive: everything about it that does not depend on a target.
@@ -152,7 +187,8 @@ class OpSpec:
     not fit), `params` declares parameters in order, `macs` counts multiply-adds of one example.
     `arity` is (least, most) inputs, most None for any number. `widths` names the attributes that
     grow with a network's width: instances of one kind of cell may differ in them and in no others.
-    `frozen` is the op that repeats one draw of a random op.
+    `frozen` is the op that repeats one draw of a random op. `unit` says what it is as a step of a
+    chain, of attributes and input types; None where it is none.
     """
 
     name: str
@@ -165,6 +201,7 @@ class OpSpec:
     traits: frozenset[Trait] = frozenset()
     widths: tuple[str, ...] = ()
     frozen: "OpSpec | None" = None
+    unit: Callable[..., Unit | None] = _no_unit
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -8,6 +8,7 @@ from nasir.passes.expand import expand
 from nasir.passes.fold_batch_norm import fold_batch_norm
 from nasir.passes.freeze_noise import freeze_noise
 from nasir.passes.infer_types import infer_types
+from nasir.passes.mixed_sums import mixed_sums
 from nasir.passes.record import GraphPass, Pass, Record, run_passes
 from nasir.passes.validate import validate
 from nasir.table import Table
@@ -19,6 +20,7 @@ PASSES: Table[Pass] = Table(
     Pass("canonicalise", "drops zeros, single sums and joins, repeated ReLUs", canonicalise),
     Pass("dead-code", "removes what no output needs", dead_code),
     Pass("cse", "computes equal values once", cse),
+    Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
     Pass("evaluation", "removes what only training does", evaluation, False),
     Pass("fold-batch-norm", "batch norm into convolutions, for inference", fold_batch_norm, False),
     Pass("freeze-noise", "fresh noise becomes fixed noise", freeze_noise, False),
@@ -36,6 +38,16 @@ DISCRETE: tuple[Pass, ...] = (
 )
 """For training and exporting a discrete network: bitwise the plain network's results."""
 
+SUPERNET: tuple[Pass, ...] = (
+    PASSES["validate"],
+    PASSES["expand"],
+    PASSES["canonicalise"],
+    PASSES["dead-code"],
+    PASSES["mixed-sums"],
+    PASSES["cse"],
+)
+"""For training a supernet where the target has a rule for mixed sums."""
+
 EVALUATION: tuple[Pass, ...] = (PASSES["evaluation"], PASSES["dead-code"])
 """From the network to what of it evaluation computes."""
 
@@ -48,6 +60,7 @@ __all__ = [
     "INFERENCE",
     "PASSES",
     "PLAIN",
+    "SUPERNET",
     "GraphPass",
     "Pass",
     "Record",
@@ -59,6 +72,7 @@ __all__ = [
     "fold_batch_norm",
     "freeze_noise",
     "infer_types",
+    "mixed_sums",
     "run_passes",
     "validate",
 ]

@@ -1,0 +1,121 @@
+"""Ops that passes put in the place of several others; a target has rules for them or never asks.
+
+A *unit* is one step of a chain: ReLU, a window (depthwise convolution or pool), a product (1x1
+convolution) and a batch norm without weights, in this order, each of which may be missing. What
+single ops are as units says `OpSpec.unit`.
+"""
+
+from dataclasses import replace
+from math import prod
+
+from nasir.errors import NasirError
+from nasir.ops.conv import window
+from nasir.ops.spec import (
+    ONES,
+    ZEROS,
+    Attrs,
+    Margin,
+    OpSpec,
+    ParamSpec,
+    Unit,
+    expect_image,
+    fan_in,
+)
+from nasir.types import ImageType, Type, WeightsType
+
+Factor = tuple[Margin, Margin]
+"""An input that is a choice's weights, and the entry of them."""
+
+
+class Term(Attrs):
+    """A chain that starts from the input number `value`, and what its result is multiplied by.
+
+    The coefficient is the sum of the products of factors in `products`; of none, it is 1.
+    """
+
+    value: Margin
+    units: tuple[Unit, ...] = ()
+    products: tuple[tuple[Factor, ...], ...] = ()
+
+
+class MixedSumAttrs(Attrs):
+    """`recompute`: whether training keeps the inputs alone and computes the rest again."""
+
+    terms: tuple[Term, ...]
+    recompute: bool = False
+
+
+def unit_type(unit: Unit, x: ImageType) -> ImageType:
+    """The type of a unit's result."""
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = unit.kernel, unit.stride, unit.padding, unit.dilation
+    if unit.window:
+        x = replace(x, h=window(x.h, kh, sh, ph, dh), w=window(x.w, kw, sw, pw, dw))
+    return replace(x, c=unit.product) if unit.product else x
+
+
+def _infer(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> ImageType:
+    results: list[ImageType] = []
+    for term in a.terms:
+        if term.value >= len(inputs):
+            raise NasirError("E306", f"mixed_sum has no input {term.value}")
+        for at, entry in (factor for factors in term.products for factor in factors):
+            weights = inputs[at] if at < len(inputs) else None
+            if not isinstance(weights, WeightsType) or entry >= weights.options:
+                raise NasirError("E306", f"mixed_sum has no weight {entry} at its input {at}")
+        x = expect_image(inputs[term.value], "mixed_sum")
+        for unit in term.units:
+            x = unit_type(unit, x)
+        results.append(x)
+    for other in results:
+        if other != results[0]:
+            raise NasirError("E305", f"mixed_sum adds values of {results[0]} and {other}")
+    if not results:
+        raise NasirError("E306", "mixed_sum needs a term")
+    return results[0]
+
+
+def _params(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
+    """For each term, for each of its units: depthwise weight, product's, running statistics."""
+    specs: list[ParamSpec] = []
+    for number, term in enumerate(a.terms):
+        x = expect_image(inputs[term.value], "mixed_sum")
+        for place, unit in enumerate(term.units):
+            stem, c = f"t{number}u{place}", x.c
+            x = unit_type(unit, x)
+            if unit.window == "depthwise":
+                shape = (c, 1, *unit.kernel)
+                specs.append(ParamSpec(f"{stem}dw", shape, fan_in(prod(unit.kernel))))
+            if unit.product:
+                specs.append(ParamSpec(f"{stem}pw", (x.c, c, 1, 1), fan_in(c)))
+            if unit.eps is not None:
+                specs.append(ParamSpec(f"{stem}mean", (x.c,), ZEROS, buffer=True))
+                specs.append(ParamSpec(f"{stem}var", (x.c,), ONES, buffer=True))
+    return tuple(specs)
+
+
+def _macs(a: MixedSumAttrs, inputs: tuple[Type, ...], _: ImageType) -> int:
+    """Those of the depthwise convolutions and of the products."""
+    total = 0
+    for term in a.terms:
+        x = expect_image(inputs[term.value], "mixed_sum")
+        for unit in term.units:
+            c, x = x.c, unit_type(unit, x)
+            if unit.window == "depthwise":
+                total += x.h * x.w * c * prod(unit.kernel)
+            if unit.product:
+                total += x.h * x.w * c * x.c
+    return total
+
+
+MIXED_SUM = OpSpec(
+    name="mixed_sum",
+    summary="sum of chains of units, each times weights of choices: (values and weights …)",
+    attrs=MixedSumAttrs,
+    arity=(1, None),
+    infer=_infer,
+    params=_params,
+    macs=_macs,
+    traits=frozenset({"stateful", "fused"}),
+)
+
+OPS = (MIXED_SUM,)
