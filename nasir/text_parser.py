@@ -21,7 +21,7 @@ _TYPE = re.compile(r"[a-z]+\[[\d,]+\]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _VALUE = re.compile(
     r"true|false|none|[0-9]{1,18}x[0-9]{1,18}|\[[0-9, ]{0,4096}\]|"
-    + f"{_STRING.pattern}|{_NUMBER.pattern}"
+    f"{_STRING.pattern}|{_NUMBER.pattern}"
 )
 _KIND = re.compile("|".join(get_args(ChoiceKind)))
 _WORD = re.compile(r"[a-z_]+")

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from lowering.to_torch import foreach
 from lowering.to_torch.coefficients import Coefficients
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops import Unit
@@ -96,14 +97,12 @@ class MixedSum:
         with torch.no_grad():
             for momentum in {momentum for _, momentum in self.norms}:
                 rows = [i for i, (_, other) in enumerate(self.norms) if other == momentum]
-                torch._foreach_lerp_(
-                    [means[i] for i in rows], [statistics[i][0] for i in rows], momentum
-                )
-                unbiased = torch._foreach_mul(
+                foreach.lerp_([means[i] for i in rows], [statistics[i][0] for i in rows], momentum)
+                unbiased = foreach.mul(
                     [statistics[i][1] for i in rows],
                     [counts[i] / max(counts[i] - 1, 1) for i in rows],
                 )
-                torch._foreach_lerp_([variances[i] for i in rows], unbiased, momentum)
+                foreach.lerp_([variances[i] for i in rows], unbiased, momentum)
 
     def _sizes(self, args: Sequence[Tensor]) -> list[int]:
         """The pixels that each batch norm normalises over, of one example."""

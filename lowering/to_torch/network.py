@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lowering.to_torch.program import Program, make_program
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
-from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN, SUPERNET
+from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN, SUPERNET, Pass
 
 
 class Network(nn.Module):
@@ -21,7 +21,8 @@ class Network(nn.Module):
     the name of each choice to the weights of its options, shape (options,). Weights that the passes
     left without a reader stay parameters, so that the state is the same whatever passes ran.
 
-    `evaluated` is the graph that evaluation mode runs, where it is not `graph` itself.
+    `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
+    it runs the graph that these make of `plain`.
     """
 
     def __init__(
@@ -30,19 +31,22 @@ class Network(nn.Module):
         store: Store,
         *,
         trainable: bool = True,
-        evaluated: Graph | None = None,
+        plain: Graph | None = None,
+        evaluation: tuple[Pass, ...] = (),
     ) -> None:
         super().__init__()
         self.graph = graph
-        self.evaluated = evaluated or graph
+        self._plain = plain or graph
+        self._evaluation = (*evaluation, *EVALUATION)
         self._trainable = trainable
-        self._sources = self._write()
-        self._programs: dict[bool, Callable[..., Any]] | None = None
+        self._sources: dict[bool, Program] = {}
+        self._programs: dict[bool, Callable[..., Any]] = {}
+        self._written(training=trainable)
         _register(self, store)
 
     def forward(self, *inputs: Any) -> Any:
         """The outputs for a batch of inputs; of a supernet, the last of these is the mixture."""
-        return self.programs[self.training](self, *self.flat(inputs))
+        return self._program(training=self.training)(self, *self.flat(inputs))
 
     def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """The inputs as the program takes them, the mixture's weights in the graph's order."""
@@ -55,9 +59,12 @@ class Network(nn.Module):
     @property
     def programs(self) -> dict[bool, Callable[..., Any]]:
         """The functions of (module, inputs), by whether they train; made at the first call."""
-        if self._programs is None:
-            self._programs = {k: program.function() for k, program in self._sources.items()}
-        return self._programs
+        return {training: self._program(training=training) for training in (True, False)}
+
+    def _program(self, *, training: bool) -> Callable[..., Any]:
+        if training not in self._programs:
+            self._programs[training] = self._written(training=training).function()
+        return self._programs[training]
 
     def with_programs(self, programs: Mapping[bool, Callable[..., Any]]) -> "Network":
         """A module with the same weights (shared, not copied) that runs other functions."""
@@ -68,23 +75,22 @@ class Network(nn.Module):
 
     def source(self, *, training: bool = False) -> str:
         """The Python that runs, for reading."""
-        return self._sources[training].text
+        return self._written(training=training).text
 
-    def _write(self) -> dict[bool, Program]:
-        """The programs; a network for inference only runs the same one in both modes."""
-        evaluated, _ = run_passes(self.evaluated, EVALUATION)
-        evaluate = make_program(evaluated, evaluated.outputs, training=False)
-        if not self._trainable:
-            return {True: evaluate, False: evaluate}
-        outputs = (*self.graph.outputs, *self.graph.auxiliary)
-        return {True: make_program(self.graph, outputs, training=True), False: evaluate}
+    def _written(self, *, training: bool) -> Program:
+        """A program; a network for inference only runs the same one in both modes."""
+        training = training and self._trainable
+        if training not in self._sources:
+            graph = self.graph if training else run_passes(self._plain, self._evaluation)[0]
+            outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
+            self._sources[training] = make_program(graph, outputs, training=training)
+        return self._sources[training]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_programs": None, "_sources": None}
+        return self.__dict__ | {"_programs": {}, "_sources": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._sources = self._write()
 
     def extra_repr(self) -> str:
         about = self.graph.about
@@ -102,10 +108,16 @@ def to_torch(graph: Graph, seed: int = 0, optimise: bool = True) -> Network:
     store = Store(plain.params, seed)
     if not optimise:
         return Network(plain, store)
-    shared, _ = run_passes(graph, DISCRETE)
     if not graph.choices:
-        return Network(shared, store)
-    return Network(run_passes(graph, SUPERNET)[0], store, evaluated=shared)
+        return Network(run_passes(plain, _rest(DISCRETE))[0], store)
+    lowered, _ = run_passes(plain, _rest(SUPERNET))
+    return Network(lowered, store, plain=plain, evaluation=_rest(DISCRETE))
+
+
+def _rest(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
+    """What of a pipeline comes after `PLAIN`, with which all begin."""
+    assert passes[: len(PLAIN)] == PLAIN
+    return passes[len(PLAIN) :]
 
 
 def to_inference(graph: Graph, module: nn.Module) -> Network:

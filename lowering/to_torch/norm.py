@@ -1,16 +1,32 @@
 """Batch norm in torch."""
 
+import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import Tensor, fx
 
+from lowering.to_torch import foreach
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops.norm import BATCH_NORM, BatchNormAttrs
+
+
+def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> Tensor:
+    """x normalised by the batch's statistics, which all running means and variances follow."""
+    size = x.numel() // x.shape[1]
+    result, mean, inverse = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
+    with torch.no_grad():
+        unbiased = (inverse**-2 - eps) * (size / max(size - 1, 1))
+        count = len(statistics) // 2
+        foreach.lerp_(list(statistics), [mean, unbiased] * count, momentum)
+    return result
 
 
 def _batch_norm(
     e: Emitter, a: BatchNormAttrs, inputs: tuple[fx.Node, ...], weights: tuple[fx.Node, ...]
 ) -> fx.Node:
     """In training the batch's statistics, and the running ones updated; else the running ones."""
+    if a.copies > 1:
+        assert e.training, "in evaluation every copy has values of its own"
+        return e.call(shared_norm, inputs[0], a.momentum, a.eps, *weights)
     *affine, mean, variance = weights
     weight, bias = affine or (None, None)
     return e.call(

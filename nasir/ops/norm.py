@@ -1,5 +1,6 @@
 """Normalisation."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -10,14 +11,20 @@ from nasir.types import ImageType, Type, VectorType
 
 
 class BatchNormAttrs(Attrs):
-    """`momentum` is the weight of the new statistics (torch's meaning; TensorFlow's is 1 - it)."""
+    """`momentum` is the weight of the new statistics (torch's meaning; TensorFlow's is 1 - it).
+
+    Without weights it can keep its running statistics in several `copies`, in training only.
+    """
 
     affine: bool = True
     eps: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1e-5
     momentum: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    copies: Annotated[int, Field(ge=1, le=1 << 16)] = 1
 
 
-def _infer(_: BatchNormAttrs, inputs: tuple[Type]) -> Type:
+def _infer(a: BatchNormAttrs, inputs: tuple[Type]) -> Type:
+    if a.affine and a.copies > 1:
+        raise NasirError("E306", f"a batch norm with weights has no {a.copies} copies")
     if isinstance(inputs[0], (ImageType, VectorType)):
         return inputs[0]
     raise NasirError("E305", f"batch_norm takes an image or a vector, not {inputs[0]}")
@@ -29,13 +36,16 @@ def _params(a: BatchNormAttrs, inputs: tuple[ImageType | VectorType]) -> tuple[P
         ParamSpec("running_mean", shape, ZEROS, buffer=True),
         ParamSpec("running_var", shape, ONES, buffer=True),
     )
+    if a.copies > 1:
+        numbers = ("", *map(str, range(2, a.copies + 1)))
+        return tuple(replace(s, name=f"{s.name}{n}") for n in numbers for s in statistics)
     if not a.affine:
         return statistics
     return (ParamSpec("weight", shape, ONES), ParamSpec("bias", shape, ZEROS), *statistics)
 
 
 def _unit(a: BatchNormAttrs, inputs: tuple[Type]) -> Unit | None:
-    if a.affine or not isinstance(inputs[0], ImageType):
+    if a.affine or a.copies > 1 or not isinstance(inputs[0], ImageType):
         return None
     return Unit(eps=a.eps, momentum=a.momentum)
 

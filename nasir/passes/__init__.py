@@ -10,6 +10,7 @@ from nasir.passes.freeze_noise import freeze_noise
 from nasir.passes.infer_types import infer_types
 from nasir.passes.mixed_sums import mixed_sums
 from nasir.passes.record import GraphPass, Pass, Record, run_passes
+from nasir.passes.share_norms import share_norms
 from nasir.passes.validate import validate
 from nasir.table import Table
 
@@ -21,6 +22,7 @@ PASSES: Table[Pass] = Table(
     Pass("dead-code", "removes what no output needs", dead_code),
     Pass("cse", "computes equal values once", cse),
     Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
+    Pass("share-norms", "batch norms of one value become one", share_norms, False),
     Pass("evaluation", "removes what only training does", evaluation, False),
     Pass("fold-batch-norm", "batch norm into convolutions, for inference", fold_batch_norm, False),
     Pass("freeze-noise", "fresh noise becomes fixed noise", freeze_noise, False),
@@ -29,24 +31,17 @@ PASSES: Table[Pass] = Table(
 PLAIN: tuple[Pass, ...] = (PASSES["validate"], PASSES["expand"])
 """The papers' sequence of operations, nothing shared and nothing removed."""
 
-DISCRETE: tuple[Pass, ...] = (
-    PASSES["validate"],
-    PASSES["expand"],
-    PASSES["canonicalise"],
-    PASSES["dead-code"],
-    PASSES["cse"],
-)
+TIDY: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["dead-code"])
+"""Without what adds nothing, after `PLAIN`."""
+
+DISCRETE: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["cse"])
 """For training and exporting a discrete network: bitwise the plain network's results."""
 
-SUPERNET: tuple[Pass, ...] = (
-    PASSES["validate"],
-    PASSES["expand"],
-    PASSES["canonicalise"],
-    PASSES["dead-code"],
-    PASSES["mixed-sums"],
-    PASSES["cse"],
-)
-"""For training a supernet where the target has a rule for mixed sums."""
+SHARED: tuple[Pass, ...] = (*DISCRETE, PASSES["share-norms"])
+"""For training a supernet by the library's operations alone."""
+
+SUPERNET: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["mixed-sums"], PASSES["cse"])
+"""For training a supernet where the target computes mixed sums itself."""
 
 EVALUATION: tuple[Pass, ...] = (PASSES["evaluation"], PASSES["dead-code"])
 """From the network to what of it evaluation computes."""
@@ -60,7 +55,9 @@ __all__ = [
     "INFERENCE",
     "PASSES",
     "PLAIN",
+    "SHARED",
     "SUPERNET",
+    "TIDY",
     "GraphPass",
     "Pass",
     "Record",
@@ -74,5 +71,6 @@ __all__ = [
     "infer_types",
     "mixed_sums",
     "run_passes",
+    "share_norms",
     "validate",
 ]
