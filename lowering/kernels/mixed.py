@@ -1,0 +1,222 @@
+"""The mixed sum as a differentiable torch function: one call forward, one backward."""
+
+import ctypes
+import functools
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from lowering.kernels.build import library
+from lowering.kernels.units import Layout, Term, lay_out, weight_count
+
+_Grads = tuple[Tensor | None, ...]
+
+
+def mixed_sum(
+    terms: tuple[Term, ...],
+    values: Sequence[Tensor],
+    coefficients: Tensor,
+    weights: Sequence[Tensor],
+    *,
+    recompute: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of coefficients[t] * terms[t](values), and the norms' means and variances.
+
+    values: (N, C, H, W), one type, float32 or float64; the sum is channels_last. coefficients: one
+    for each term. weights: for each term and unit in order, the depthwise weight (C, 1, h, w) if
+    its window is depthwise, then the product's (Cout, Cin, 1, 1) if it has one. The means and
+    biased variances, (sum of the norms' channels,), are the batch's, norm after norm in the order
+    of terms and units; no gradient flows through them.
+
+    Backward needs the values, coefficients, weights and statistics, and with `recompute=False`
+    also what each depthwise window made for its product; with `recompute=True` it is made again.
+    """
+    if len(weights) != weight_count(terms) or len(terms) != coefficients.numel():
+        raise TypeError(
+            f"{len(terms)} terms with {weight_count(terms)} weights are given "
+            f"{coefficients.numel()} coefficients and {len(weights)} weights"
+        )
+    nhwc = [value.contiguous(memory_format=torch.channels_last) for value in values]
+    plain = [weight.contiguous() for weight in weights]
+    tensors = [coefficients.contiguous(), *nhwc, *plain]
+    plan = _plan(
+        terms,
+        values[0].shape[0],
+        tuple((value.shape[1], value.shape[2], value.shape[3]) for value in values),
+        tuple(tuple(weight.shape) for weight in weights),
+        values[0].dtype,
+    )
+    differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    keep = differentiated and not recompute
+    return _MixedSum.apply(plan, len(values), keep, *tensors)  # pyright: ignore[reportReturnType, reportUnknownMemberType] - untyped in torch
+
+
+def release() -> None:
+    """Hands the scratch memory that calls share back to the system."""
+    library().nasir_release()
+
+
+def supports(value: Tensor) -> bool:
+    """Whether mixed sums take values like this one: on the CPU, in float32 or float64."""
+    return value.device.type == "cpu" and value.dtype in _KINDS
+
+
+class _Plan:
+    """A layout as the library holds it."""
+
+    def __init__(self, layout: Layout, images: int, dtype: torch.dtype) -> None:
+        self.layout = layout
+        self.images = images
+        self.dtype = dtype
+        self.kind = _KINDS[dtype]
+        functions = library()
+        functions.nasir_plan.restype = ctypes.c_void_p
+        code = (ctypes.c_long * len(layout.code))(*layout.code)
+        eps = (ctypes.c_double * max(1, len(layout.eps)))(*layout.eps)
+        self.handle = ctypes.c_void_p(functions.nasir_plan(code, eps, dtype.itemsize))
+        weakref.finalize(self, functions.nasir_forget, self.handle)
+        sizes = (ctypes.c_long * max(1, len(layout.eps)))()
+        functions.nasir_kept.restype = ctypes.c_long
+        count: int = functions.nasir_kept(self.handle, sizes)
+        self.kept = tuple(sizes[:count])
+
+
+class _Arrays(ctypes.Structure):
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("coefficients", ctypes.c_void_p),
+        ("kept", ctypes.c_void_p),
+        ("mean", ctypes.c_void_p),
+        ("variance", ctypes.c_void_p),
+    )
+
+
+class _Gradients(ctypes.Structure):
+    _fields_ = (
+        ("out", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("coefficients", ctypes.c_void_p),
+    )
+
+
+_KINDS = {torch.float32: "float", torch.float64: "double"}
+
+
+@functools.lru_cache(maxsize=512)
+def _plan(
+    terms: tuple[Term, ...],
+    images: int,
+    values: tuple[tuple[int, int, int], ...],
+    weights: tuple[tuple[int, ...], ...],
+    dtype: torch.dtype,
+) -> _Plan:
+    return _Plan(lay_out(terms, images, values, weights), images, dtype)
+
+
+class _Context(FunctionCtx):
+    """What forward leaves for backward."""
+
+    plan: _Plan
+    count: int
+    kept: int
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+
+class _MixedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, plan: _Plan, count: int, keep: bool, coefficients: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        kept = [tensors[0].new_empty(size) for size in plan.kept] if keep else []
+        mean = coefficients.new_empty(sum(plan.layout.norms))
+        variance = torch.empty_like(mean)
+        out = (
+            tensors[0]
+            .new_empty((plan.images, *plan.layout.out))
+            .contiguous(memory_format=torch.channels_last)
+        )
+        arrays = _arrays(plan, count, coefficients, tensors, kept, (mean, variance))
+        _function(f"nasir_forward_{plan.kind}")(
+            plan.handle,
+            torch.get_num_threads(),
+            ctypes.byref(arrays[0]),
+            ctypes.c_void_p(out.data_ptr()),
+        )
+        ctx.plan, ctx.count, ctx.kept = plan, count, len(kept)
+        ctx.mark_non_differentiable(mean, variance)
+        ctx.save_for_backward(coefficients, mean, variance, *tensors, *kept)
+        return out, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> _Grads:
+        return _backward(ctx, gradient)
+
+
+def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
+    plan, count = ctx.plan, ctx.count
+    coefficients, mean, variance, *rest = ctx.saved_tensors
+    tensors = rest[: len(rest) - ctx.kept]
+    wanted = ctx.needs_input_grad[3:]
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    made: list[Tensor | None] = [torch.empty_like(coefficients) if wanted[0] else None]
+    made += [
+        torch.empty_like(tensor) if need else None
+        for tensor, need in zip(tensors[:count], wanted[1 : count + 1], strict=True)
+    ]
+    weighted = any(wanted[count + 1 :])
+    made += [torch.empty_like(tensor) if weighted else None for tensor in tensors[count:]]
+    values, weights = _addresses(made[1 : count + 1]), _addresses(made[count + 1 :])
+    gradients = _Gradients(
+        _address(gradient),
+        ctypes.addressof(values) if any(wanted[1 : count + 1]) else None,
+        ctypes.addressof(weights) if weighted else None,
+        _address(made[0]),
+    )
+    kept = rest[len(tensors) :]
+    arrays = _arrays(plan, count, coefficients, tensors, kept, (mean, variance))
+    _function(f"nasir_backward_{plan.kind}")(
+        plan.handle, torch.get_num_threads(), ctypes.byref(arrays[0]), ctypes.byref(gradients)
+    )
+    return (None, None, None, *made)
+
+
+def _arrays(
+    plan: _Plan,
+    count: int,
+    coefficients: Tensor,
+    tensors: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    statistics: tuple[Tensor, Tensor],
+) -> tuple[_Arrays, object]:
+    """The library's view of the tensors, and what must live as long as it."""
+    values, weights = _addresses(tensors[:count]), _addresses(tensors[count:])
+    windows = _addresses(kept)
+    arrays = _Arrays(
+        ctypes.addressof(values),
+        ctypes.addressof(weights),
+        _address(coefficients),
+        ctypes.addressof(windows) if kept or not plan.kept else None,
+        _address(statistics[0]),
+        _address(statistics[1]),
+    )
+    return arrays, (values, weights, windows)
+
+
+def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * max(1, len(tensors)))(*map(_address, tensors))
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _function(name: str) -> Any:
+    return getattr(library(), name)

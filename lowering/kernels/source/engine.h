@@ -1,0 +1,367 @@
+// What forward and backward share: a call's arrays, each thread's scratch, and one unit's forward.
+#pragma once
+
+#if defined(_OPENMP)
+#include <omp.h>
+#else
+inline int omp_get_thread_num() { return 0; }
+#endif
+
+#include <cmath>
+#include <vector>
+
+#include "arena.h"
+#include "plan.h"
+#include "product.h"
+#include "rows.h"
+
+constexpr long kChunk = 4096;  // values of a picture worked on at a time: they stay in L1
+
+// What Python hands over; the arrays of pointers have one entry for each value, weight, kept A.
+template <class T>
+struct Arrays {
+  const T* const* values;
+  const T* const* weights;
+  const T* coefficients;
+  T* const* kept;  // null: A is not kept
+  T *mean, *variance;
+};
+
+// One thread's own memory. `holds` says which image a value's slot was filled from.
+template <class T>
+struct Scratch {
+  std::vector<T*> slots;
+  std::vector<long> holds;
+  T *a, *d, *row, *columns;
+  std::vector<Scale<T>> scales;  // by norm
+};
+
+template <class T>
+struct Weight {
+  T *forward = nullptr, *backward = nullptr;
+};
+
+// A window's averages: ones for its taps, and one over the number of values under it, which is
+// the product of a row's and a column's part.
+template <class T>
+struct Counts {
+  T *ones, *rows, *columns;
+};
+
+template <class T>
+class Engine {
+ public:
+  static constexpr int L = Lanes<T>::count;
+
+  Engine(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads);
+
+ protected:
+  const Plan& plan_;
+  const Arrays<T>& arrays_;
+  Arena& arena_;
+  int threads_;
+  std::vector<const T*> values_;          // with padded channels
+  std::vector<std::vector<T*>> outputs_;  // each unit's, before its norm
+  std::vector<std::vector<T*>> windows_;  // each unit's A, where it is in memory
+  std::vector<std::vector<T*>> which_;    // each maximum's taps (backward)
+  std::vector<std::vector<Counts<T>>> counts_;
+  std::vector<Weight<T>> weights_;
+  std::vector<Scratch<T>> scratch_;
+  Scale<T> identity_;
+  bool replay_ = false;  // backward makes the forward's values again
+
+  T* zeros(long count);
+  long first(int thread) const { return plan_.images * thread / threads_; }
+  const Scale<T>& scale(const Scratch<T>& own, const Unit& unit) const {
+    return unit.norm ? own.scales[unit.norm_index] : identity_;
+  }
+  const T* input(size_t t, size_t u, long image) const;
+  const T* result(size_t t, long image) const;
+  long chunk_rows(const Unit& unit) const;
+
+  void take_term(size_t t);
+  Counts<T> take_counts(const Unit& unit);
+  void take_scratch(Scratch<T>& own);
+  void make_scale(const Scale<T>& scale, const Unit& unit, const T* mean, const T* variance);
+  void widen(const T* from, const Shape& shape, T* to, int thread);
+  void prepare(int thread);
+  void prepare_weight(size_t i);
+  const T* pad(Scratch<T>& own, size_t t, size_t u, long image);
+  void put(const Slot& slot, T* to, long y, const T* row);
+  void window(Scratch<T>& own, size_t t, size_t u, long image, const T* padded, long y, T* out);
+  const T* before_product(Scratch<T>& own, size_t t, size_t u, long image, const T* padded, long y,
+                          long rows);
+  template <class Each>
+  void unit_forward(Scratch<T>& own, size_t t, size_t u, long image, Each&& each);
+};
+
+template <class T>
+T* Engine<T>::zeros(long count) {
+  T* made = arena_.take<T>(count);
+  std::fill(made, made + count, T(0));
+  return made;
+}
+
+template <class T>
+Engine<T>::Engine(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads)
+    : plan_(plan), arrays_(arrays), arena_(arena), threads_(threads) {
+  long widest = L;
+  for (size_t v = 0; v < plan.values.size(); ++v) {
+    const Shape& shape = plan.values[v];
+    widest = std::max(widest, shape.stride);
+    values_.push_back(shape.channels == shape.stride
+                          ? arrays.values[v]
+                          : arena.take<T>(plan.images * shape.size()));
+  }
+  for (const Term& term : plan.terms)
+    for (const Unit& unit : term.units) widest = std::max(widest, unit.out.step(L));
+  identity_ = {zeros(widest), zeros(widest), zeros(widest)};
+  std::fill(identity_.inverse, identity_.inverse + widest, T(1));
+  for (size_t t = 0; t < plan.terms.size(); ++t) take_term(t);
+  for (const auto& [unit, depthwise] : plan.weights) {
+    const long size = depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
+    weights_.push_back({arena.take<T>(size), depthwise ? nullptr : arena.take<T>(size)});
+  }
+  scratch_.resize(threads);
+  for (Scratch<T>& own : scratch_) take_scratch(own);
+}
+
+template <class T>
+void Engine<T>::take_term(size_t t) {
+  auto& outputs = outputs_.emplace_back();
+  auto& windows = windows_.emplace_back();
+  auto& counts = counts_.emplace_back();
+  which_.emplace_back();
+  const Term& term = plan_.terms[t];
+  for (size_t u = 0; u < term.units.size(); ++u) {
+    const Unit& unit = term.units[u];
+    const bool alias = !u && !unit.relu && unit.window == kNone && !unit.product;
+    outputs.push_back(alias ? const_cast<T*>(values_[term.value])
+                            : arena_.take<T>(plan_.images * unit.out.size()));
+    windows.push_back(unit.kept >= 0 && arrays_.kept ? arrays_.kept[unit.kept] : nullptr);
+    counts.push_back(unit.window == kAverage ? take_counts(unit) : Counts<T>{});
+  }
+}
+
+template <class T>
+Counts<T> Engine<T>::take_counts(const Unit& unit) {
+  const long ones = unit.taps() * unit.in.step(L);
+  Counts<T> made{arena_.take<T>(ones), arena_.take<T>(unit.middle.height),
+                 arena_.take<T>(unit.middle.row())};
+  std::fill(made.ones, made.ones + ones, T(1));
+  for (int axis = 0; axis < 2; ++axis) {
+    const long size = axis ? unit.in.width : unit.in.height;
+    const long length = axis ? unit.middle.width : unit.middle.height;
+    const long channels = axis ? unit.middle.stride : 1;
+    for (long i = 0; i < length; ++i) {
+      long valid = 0;
+      for (long k = 0; k < unit.kernel[axis]; ++k) {
+        const long at = i * unit.stride[axis] + k * unit.dilation[axis] - unit.padding[axis];
+        valid += at >= 0 && at < size;
+      }
+      T* to = (axis ? made.columns : made.rows) + i * channels;
+      std::fill(to, to + channels, T(1) / T(valid));
+    }
+  }
+  return made;
+}
+
+template <class T>
+void Engine<T>::take_scratch(Scratch<T>& own) {
+  long longest = kChunk;
+  for (const Term& term : plan_.terms)
+    for (const Unit& unit : term.units)
+      longest = std::max({longest, unit.in.row(), unit.middle.row(), unit.out.row()});
+  own.a = arena_.take<T>(longest), own.d = arena_.take<T>(longest);
+  own.row = arena_.take<T>(longest), own.columns = arena_.take<T>(longest);
+  for (const Slot& slot : plan_.slots) own.slots.push_back(arena_.take<T>(slot.size() + L));
+  own.holds.assign(plan_.slots.size(), -1);
+  for (const Unit* unit : plan_.norms) {
+    const long step = unit->out.step(L);
+    own.scales.push_back({arena_.take<T>(step), arena_.take<T>(step), arena_.take<T>(step)});
+  }
+}
+
+// A scale from the rounded mean and variance, so that backward has what forward had.
+template <class T>
+void Engine<T>::make_scale(const Scale<T>& scale, const Unit& unit, const T* mean,
+                           const T* variance) {
+  for (long c = 0; c < unit.out.step(L); ++c) {
+    const long channel = c % unit.out.stride;
+    const bool real = channel < unit.out.channels;
+    scale.mean[c] = real ? mean[channel] : T(0);
+    scale.inverse[c] = real ? T(1.0 / std::sqrt(double(variance[channel]) + unit.eps)) : T(0);
+    scale.shift[c] = -scale.mean[c] * scale.inverse[c];
+  }
+}
+
+template <class T>
+void Engine<T>::widen(const T* from, const Shape& shape, T* to, int thread) {
+  const long pixels = shape.height * shape.width;
+  for (long n = first(thread); n < first(thread + 1); ++n)
+    restride(from + n * pixels * shape.channels, shape.channels, to + n * shape.size(),
+             shape.stride, pixels);
+}
+
+// Fills one thread's part of what must be ready before the first unit: borders, weights, values.
+template <class T>
+void Engine<T>::prepare(int thread) {
+  for (size_t i = 0; i < plan_.slots.size(); ++i) {
+    const Slot& slot = plan_.slots[i];
+    const T border = slot.minimum ? -std::numeric_limits<T>::infinity() : T(0);
+    std::fill(scratch_[thread].slots[i], scratch_[thread].slots[i] + slot.size() + L, border);
+  }
+  for (size_t i = thread; i < weights_.size(); i += threads_) prepare_weight(i);
+  for (size_t v = 0; v < values_.size(); ++v)
+    if (values_[v] != arrays_.values[v])
+      widen(arrays_.values[v], plan_.values[v], const_cast<T*>(values_[v]), thread);
+}
+
+// Depthwise (C, 1, h, w) to (taps, step); 1x1 (Cout, Cin) to (inner, outer) and its transpose,
+// with one block for each packed pixel.
+template <class T>
+void Engine<T>::prepare_weight(size_t i) {
+  const auto& [unit, depthwise] = plan_.weights[i];
+  const T* from = arrays_.weights[i];
+  if (depthwise) {
+    const long step = unit->in.step(L);
+    for (long tap = 0; tap < unit->taps(); ++tap)
+      for (long c = 0; c < step; ++c) {
+        const long channel = c % unit->in.stride;
+        weights_[i].forward[tap * step + c] =
+            channel < unit->in.channels ? from[channel * unit->taps() + tap] : T(0);
+      }
+    return;
+  }
+  const long inner = unit->inner(), outer = unit->outer();
+  std::fill(weights_[i].forward, weights_[i].forward + inner * outer, T(0));
+  std::fill(weights_[i].backward, weights_[i].backward + inner * outer, T(0));
+  for (long p = 0; p < unit->pack; ++p)
+    for (long o = 0; o < unit->out.channels; ++o)
+      for (long k = 0; k < unit->middle.channels; ++k) {
+        const T weight = from[o * unit->middle.channels + k];
+        const long in = p * unit->middle.stride + k, out = p * unit->out.stride + o;
+        weights_[i].forward[in * outer + out] = weight;
+        weights_[i].backward[out * inner + in] = weight;
+      }
+}
+
+// What unit `u` reads: its term's value, or the output of the unit before, not yet normalised.
+template <class T>
+const T* Engine<T>::input(size_t t, size_t u, long image) const {
+  const Term& term = plan_.terms[t];
+  const T* from = u ? outputs_[t][u - 1] : values_[term.value];
+  return from + image * (u ? term.units[u - 1].out.size() : plan_.values[term.value].size());
+}
+
+// A term's last output, not yet normalised.
+template <class T>
+const T* Engine<T>::result(size_t t, long image) const {
+  return input(t, plan_.terms[t].units.size(), image);
+}
+
+template <class T>
+long Engine<T>::chunk_rows(const Unit& unit) const {
+  const long row = std::max(unit.middle.row(), unit.out.row());
+  return std::min(unit.middle.height, std::max(1L, kChunk / row));
+}
+
+template <class T>
+void Engine<T>::put(const Slot& slot, T* to, long y, const T* row) {
+  const long stride = slot.shape.stride;
+  if (slot.phases == 1)
+    std::memcpy(to + slot.at(y, 0), row, slot.shape.row() * sizeof(T));
+  else
+    for (long x = 0; x < slot.shape.width; ++x)
+      std::memcpy(to + slot.at(y, x), row + x * stride, stride * sizeof(T));
+}
+
+// Unit `u`'s input picture, normalised and rectified, with margins.
+template <class T>
+const T* Engine<T>::pad(Scratch<T>& own, size_t t, size_t u, long image) {
+  const Unit& unit = plan_.terms[t].units[u];
+  const Slot& slot = plan_.slots[unit.source];
+  T* to = own.slots[unit.source];
+  if (slot.value >= 0 && own.holds[unit.source] == image) return to;
+  own.holds[unit.source] = image;
+  const T* from = input(t, u, image);
+  const Scale<T>* before =
+      u && plan_.terms[t].units[u - 1].norm ? &scale(own, plan_.terms[t].units[u - 1]) : nullptr;
+  const long row = unit.in.row(), step = unit.in.step(L);
+  for (long y = 0; y < unit.in.height; ++y) {
+    T* straight = slot.phases == 1 ? to + slot.at(y, 0) : own.row;
+    activate(from + y * row, straight, row, step, before, unit.relu);
+    if (slot.phases > 1) put(slot, to, y, own.row);
+  }
+  return to;
+}
+
+// One row of a unit's window.
+template <class T>
+void Engine<T>::window(Scratch<T>&, size_t t, size_t u, long image, const T* padded, long y,
+                       T* out) {
+  const Unit& unit = plan_.terms[t].units[u];
+  const Slot& slot = plan_.slots[unit.source];
+  const T* x = padded + y * unit.stride[0] * slot.row();
+  const long step = unit.in.step(L), columns = unit.middle.row() / step;
+  if (unit.window == kDepthwise) {
+    weighted_row(x, unit.forward, weights_[unit.depthwise].forward, columns, step, out);
+  } else if (unit.window == kAverage) {
+    const Counts<T>& counts = counts_[t][u];
+    weighted_row(x, unit.forward, counts.ones, columns, step, out);
+    for (long at = 0; at < unit.middle.row(); at += L)
+      store(out + at, load(out + at) * (load(counts.columns + at) * counts.rows[y]));
+  } else {
+    T* which = replay_ ? which_[t][u] : nullptr;
+    if (which) which += image * unit.middle.size() + y * unit.middle.row();
+    maximum_row(x, unit.forward, columns, step, out, which);
+  }
+}
+
+// Rows [y, y + rows) of a unit's A, where they are in memory, or else made now.
+template <class T>
+const T* Engine<T>::before_product(Scratch<T>& own, size_t t, size_t u, long image, const T* padded,
+                                   long y, long rows) {
+  const Unit& unit = plan_.terms[t].units[u];
+  const long row = unit.middle.row();
+  T* kept = windows_[t][u];
+  if (kept) kept += image * unit.middle.size() + y * row;
+  if (kept && !padded) return kept;
+  if (unit.window == kNone) {
+    const Unit* last = u ? &plan_.terms[t].units[u - 1] : nullptr;
+    const Scale<T>* before = last && last->norm ? &scale(own, *last) : nullptr;
+    const T* from = input(t, u, image) + y * row;
+    if (!before && !unit.relu) return from;
+    activate(from, own.a, rows * row, unit.in.step(L), before, unit.relu);
+    return own.a;
+  }
+  T* to = kept ? kept : own.a;
+  for (long r = 0; r < rows; ++r) window(own, t, u, image, padded, y + r, to + r * row);
+  return to;
+}
+
+// A unit's output before its norm; each(first value, output, size) sees it while it is warm.
+template <class T>
+template <class Each>
+void Engine<T>::unit_forward(Scratch<T>& own, size_t t, size_t u, long image, Each&& each) {
+  const Unit& unit = plan_.terms[t].units[u];
+  const bool ready = replay_ && arrays_.kept && unit.kept >= 0;
+  const T* padded = unit.window == kNone || ready ? nullptr : pad(own, t, u, image);
+  T* y = outputs_[t][u] + image * unit.out.size();
+  const long rows = chunk_rows(unit), row = unit.out.row();
+  for (long top = 0; top < unit.out.height; top += rows) {
+    const long now = std::min(rows, unit.out.height - top);
+    T* out = y + top * row;
+    if (unit.product) {
+      const T* a = before_product(own, t, u, image, padded, top, now);
+      product(a, weights_[unit.matrix].forward, now * unit.middle.width / unit.pack, unit.inner(),
+              unit.outer(), out);
+    } else if (unit.window != kNone) {
+      for (long r = 0; r < now; ++r) window(own, t, u, image, padded, top + r, out + r * row);
+    } else {
+      const T* from = before_product(own, t, u, image, nullptr, top, now);
+      if (from != out) std::memcpy(out, from, now * row * sizeof(T));
+    }
+    each(top * row, out, now * row);
+  }
+}

@@ -1,0 +1,121 @@
+"""The terms of a mixed sum: chains of units, the shapes they make, and their code for the library."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Window = Literal["", "depthwise", "max", "avg"]
+Picture = tuple[int, int, int]  # channels, height, width
+
+_WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
+
+    A maximum's padding is never the maximum and an average does not count it. The norm is a batch
+    norm without weight and bias, by the batch's own statistics; `eps=None` leaves it out. A unit
+    without a window may stride.
+    """
+
+    relu: bool = False
+    window: Window = ""
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    product: bool = False
+    eps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A chain of units that starts from the value of that number; no units: the value itself."""
+
+    value: int
+    units: tuple[Unit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a mixed sum makes: its code for the library, its picture, its norms' channels."""
+
+    code: tuple[int, ...]
+    eps: tuple[float, ...]
+    out: Picture
+    norms: tuple[int, ...]
+
+
+def weight_count(terms: Sequence[Term]) -> int:
+    """The number of weights that `terms` read: one for a depthwise window, one for a product."""
+    return sum((unit.window == "depthwise") + unit.product for term in terms for unit in term.units)
+
+
+def lay_out(
+    terms: tuple[Term, ...],
+    images: int,
+    values: tuple[Picture, ...],
+    weights: tuple[tuple[int, ...], ...],
+) -> Layout:
+    """The layout of `terms` over values and weights of these shapes.
+
+    Raises TypeError where a weight does not fit, or two terms make different pictures.
+    """
+    code = [images, len(values), *(size for value in values for size in value), len(terms)]
+    eps: list[float] = []
+    norms: list[int] = []
+    made: set[Picture] = set()
+    left = iter(weights)
+    for term in terms:
+        code += [term.value, len(term.units)]
+        picture = values[term.value]
+        for unit in term.units:
+            if unit.window == "depthwise":
+                _check(next(left), (picture[0], 1, *unit.kernel))
+            channels = picture[0]
+            if unit.product:
+                weight = next(left)
+                channels = weight[0]
+                _check(weight, (channels, picture[0], 1, 1))
+            picture = _after(unit, picture, channels)
+            code += _unit_code(unit, channels)
+            eps.append(unit.eps or 0.0)
+            if unit.eps is not None:
+                norms.append(channels)
+        made.add(picture)
+    if len(made) != 1:
+        raise TypeError(f"the terms make different pictures: {sorted(made)}")
+    return Layout(tuple(code), tuple(eps), made.pop(), tuple(norms))
+
+
+def _after(unit: Unit, picture: Picture, channels: int) -> Picture:
+    sizes = [
+        (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        for size, kernel, stride, dilation, padding in zip(
+            picture[1:], unit.kernel, unit.stride, unit.dilation, unit.padding, strict=True
+        )
+    ]
+    if min(sizes) < 1:
+        raise TypeError(f"{unit} does not fit a picture of {picture[1]} x {picture[2]}")
+    return channels, sizes[0], sizes[1]
+
+
+def _unit_code(unit: Unit, channels: int) -> list[int]:
+    window: Window = unit.window
+    if not window and unit.stride != (1, 1):
+        window = "avg"  # of one value
+    code = [int(unit.relu), _WINDOWS[window]]
+    for axis in range(2):
+        code += [
+            unit.kernel[axis],
+            unit.stride[axis],
+            unit.dilation[axis],
+            unit.padding[axis],
+        ]
+    return [*code, int(unit.product), channels, int(unit.eps is not None)]
+
+
+def _check(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        raise TypeError(f"a weight is {shape}, its unit needs {expected}")

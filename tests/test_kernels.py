@@ -1,0 +1,262 @@
+"""The kernels make what torch's own operators make, and say why where they cannot."""
+
+import gc
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
+from torch import Tensor
+
+from lowering import kernels
+from lowering.kernels import Term, Unit, build
+
+needs_kernels = pytest.mark.skipif(not kernels.available(), reason=kernels.reason())
+
+NOR_CONV = Unit(relu=True, product=True, eps=EPS)
+AVERAGE = pool(maximum=False, eps=None)
+
+
+def agree(case: Sum, *, recompute: bool = False, tolerance: float = 1e-9) -> None:
+    """Sums, statistics and all gradients are those of plain torch, relative to their size."""
+    expected, actual = plain(case), case.kernel(recompute=recompute)
+    slope = torch.randn_like(expected[0])
+    gradients = torch.autograd.grad(expected[0], case.leaves, slope)
+    pairs = [
+        *zip(actual, expected, strict=True),
+        *zip(torch.autograd.grad(actual[0], case.leaves, slope), gradients, strict=True),
+    ]
+    for made, wanted in pairs:
+        assert made.shape == wanted.shape
+        assert (made - wanted).norm() <= tolerance * (wanted.norm() + 1e-3)
+
+
+@needs_kernels
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(8, 8), (7, 9)])
+@pytest.mark.parametrize("channels", [4, 6, 8, 12, 16, 36])
+def test_an_edge_of_darts_is_what_torch_makes(
+    channels: int, size: tuple[int, int], stride: int
+) -> None:
+    agree(make(candidates(0, stride), [(3, channels, *size)], channels))
+
+
+@needs_kernels
+@pytest.mark.parametrize("recompute", [False, True])
+def test_terms_share_values_of_several_sizes(recompute: bool) -> None:
+    terms = (*candidates(0), *candidates(1, 2), *candidates(0))
+    agree(make(terms, [(2, 16, 4, 4), (2, 16, 8, 8)], 16), recompute=recompute)
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("units", "channels"),
+    [
+        ((), 5),
+        ((Unit(eps=1e-3),), 16),
+        ((NOR_CONV,), 64),
+        ((AVERAGE,), 16),
+        ((NOR_CONV, AVERAGE, NOR_CONV), 8),
+        ((Unit(stride=(2, 2)),), 16),
+        ((Unit(relu=True, window="max", kernel=(2, 3), stride=(2, 1)), NOR_CONV), 16),
+        ((replace(convolution(3), product=False), convolution(7)), 4),
+        ((replace(convolution(3), eps=None), replace(convolution(5, 2), relu=False)), 16),
+    ],
+)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_chain_is_what_torch_makes(
+    units: tuple[Unit, ...], channels: int, recompute: bool
+) -> None:
+    agree(make((Term(0, units),), [(2, channels, 8, 8)], 16), recompute=recompute)
+
+
+UNITS = st.builds(
+    Unit,
+    relu=st.booleans(),
+    window=st.sampled_from(["", "depthwise", "max", "avg"]),
+    kernel=st.just((3, 3)),
+    padding=st.just((1, 1)),
+    product=st.booleans(),
+    eps=st.sampled_from([None, EPS]),
+)
+
+
+@needs_kernels
+@settings(max_examples=30)
+@given(
+    chains=st.lists(st.lists(UNITS, max_size=3), min_size=1, max_size=4),
+    channels=st.integers(1, 20),
+    size=st.tuples(st.integers(1, 3), st.integers(3, 9), st.integers(3, 9)),
+    recompute=st.booleans(),
+)
+def test_any_chains_are_what_torch_makes(
+    chains: list[list[Unit]], channels: int, size: tuple[int, int, int], recompute: bool
+) -> None:
+    terms = tuple(Term(0, tuple(map(_whole, chain))) for chain in chains)
+    agree(make(terms, [(size[0], channels, *size[1:])], channels), recompute=recompute)
+
+
+def _whole(unit: Unit) -> Unit:
+    return unit if unit.window else replace(unit, kernel=(1, 1), padding=(0, 0))
+
+
+@needs_kernels
+def test_a_batch_of_one_and_coefficients_of_zero_are_no_special_case() -> None:
+    case = make(candidates(0), [(1, 16, 8, 8)], 16)
+    with torch.no_grad():
+        case.coefficients[::2] = 0
+    agree(case)
+
+
+@needs_kernels
+def test_float32_is_as_exact_as_float32_can_be() -> None:
+    agree(make(candidates(0), [(4, 16, 16, 16)], 16, torch.float32), tolerance=1e-5)
+
+
+@needs_kernels
+def test_a_mean_far_from_zero_costs_no_digits_of_the_variance() -> None:
+    case = make((Term(0, (Unit(eps=EPS),)),), [(4, 16, 16, 16)], 16, torch.float32)
+    with torch.no_grad():
+        case.values[0].add_(1000.0)
+    expected = case.values[0].double().var((0, 2, 3), unbiased=False)
+    assert torch.allclose(case.kernel()[2].double(), expected, rtol=1e-5, atol=0)
+
+
+@needs_kernels
+def test_recomputing_changes_no_bit() -> None:
+    case = make(candidates(0), [(3, 16, 8, 8)], 16, torch.float32)
+    made = [_made(case, recompute=recompute) for recompute in (False, True)]
+    assert all(torch.equal(kept, again) for kept, again in zip(*made, strict=True))
+
+
+@needs_kernels
+def test_calls_repeat_their_bits() -> None:
+    case = make(candidates(0), [(5, 8, 8, 8)], 8, torch.float32)
+    made = [_made(case, recompute=False) for _ in range(2)]
+    assert all(torch.equal(one, other) for one, other in zip(*made, strict=True))
+
+
+def _made(case: Sum, *, recompute: bool) -> list[Tensor]:
+    made = case.kernel(recompute=recompute)
+    return [*made, *torch.autograd.grad(made[0].square().sum(), case.leaves)]
+
+
+@needs_kernels
+@pytest.mark.parametrize("group", ["coefficients", "values", "weights"])
+def test_gradients_of_one_kind_alone_are_the_same(group: str) -> None:
+    case = make(candidates(0), [(2, 8, 8, 8)], 8)
+    expected = torch.autograd.grad(case.kernel()[0].sin().sum(), case.leaves)
+    for leaf in case.leaves:
+        leaf.requires_grad_(False)
+    chosen = (case.coefficients,) if group == "coefficients" else getattr(case, group)
+    for leaf in chosen:
+        leaf.requires_grad_()
+    made = torch.autograd.grad(case.kernel()[0].sin().sum(), chosen)
+    start = {"coefficients": 0, "values": 1, "weights": 2}[group]
+    for one, other in zip(made, expected[start:], strict=False):
+        assert torch.equal(one, other)
+
+
+@needs_kernels
+@pytest.mark.parametrize("recompute", [False, True])
+def test_what_backward_keeps_is_the_windows_or_nothing(recompute: bool) -> None:
+    case = make(candidates(0), [(2, 16, 8, 8)], 16)
+    saved: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        case.kernel(recompute=recompute)
+    picture = case.values[0].numel()
+    assert sum(tensor.numel() >= picture for tensor in saved) == 1 + (0 if recompute else 6)
+
+
+@needs_kernels
+def test_nan_reaches_the_sum_and_the_gradients() -> None:
+    case = make((Term(0, (AVERAGE,)), Term(0, (pool(maximum=True),))), [(1, 16, 4, 4)], 16)
+    with torch.no_grad():
+        case.values[0][0, 3, 2, 2] = float("nan")
+    for recompute in (False, True):
+        out = case.kernel(recompute=recompute)[0]
+        assert torch.equal(out.isnan(), plain(case)[0].isnan())
+        assert torch.autograd.grad(out.sum(), case.coefficients)[0].isnan().any()
+
+
+@needs_kernels
+def test_the_first_maximum_takes_the_gradient() -> None:
+    case = make((Term(0, (pool(maximum=True, eps=None),)),), [(1, 16, 6, 6)], 16)
+    with torch.no_grad():
+        case.values[0].round_().clamp_(-1, 1)
+    agree(case)
+
+
+@needs_kernels
+def test_a_weight_that_does_not_fit_is_refused() -> None:
+    case = make((Term(0, (NOR_CONV,)),), [(1, 16, 4, 4)], 16)
+    with pytest.raises(TypeError, match=r"a weight is \(16, 8, 1, 1\)"):
+        replace(case, weights=(case.weights[0][:, :8],)).kernel()
+    with pytest.raises(TypeError, match="0 weights"):
+        replace(case, weights=()).kernel()
+
+
+@needs_kernels
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_process_has_one_openmp_runtime() -> None:
+    make((Term(0),), [(1, 16, 4, 4)], 16).kernel()
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    runtimes = {line.split()[-1] for line in lines if "libgomp" in line or "libomp" in line}
+    runtimes |= {line.split()[-1] for line in lines if "libiomp" in line}
+    assert len(runtimes) <= 1
+
+
+@needs_kernels
+def test_scratch_is_handed_back_and_taken_again() -> None:
+    case = make(candidates(0), [(1, 8, 8, 8)], 8)
+    before = case.kernel()[0]
+    kernels.release()
+    assert torch.equal(case.kernel()[0], before)
+
+
+@needs_kernels
+def test_plans_are_freed_with_their_cache() -> None:
+    make((Term(0),), [(1, 3, 5, 5)], 3).kernel()
+    kernels.mixed._plan.cache_clear()
+    gc.collect()
+    make((Term(0),), [(1, 3, 5, 5)], 3).kernel()
+
+
+def test_without_a_compiler_there_is_a_reason_and_no_exception(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    build._load.cache_clear()
+    try:
+        assert not kernels.available()
+        assert "no-compiler" in kernels.reason()
+        assert len(kernels.reason().splitlines()) == 1
+        assert not list((tmp_path / "nasir").glob("*"))
+    finally:
+        build._load.cache_clear()
+
+
+def test_a_variable_switches_the_kernels_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kernels.SWITCH, "0")
+    assert kernels.reason() == "switched off by NASIR_KERNELS=0"
+
+
+@needs_kernels
+@pytest.mark.slow
+def test_processes_that_build_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    code = "from lowering import kernels; print(kernels.reason())"
+    environment = {"PATH": "/usr/bin:/bin", "TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate()[0].strip() for process in running] == ["", ""]
+    assert len(list((tmp_path / "nasir").iterdir())) == 1
