@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from lowering import kernels
 from lowering.to_torch import foreach
 from lowering.to_torch.coefficients import Coefficients
 from lowering.to_torch.rule import Emitter, Rule
@@ -14,20 +15,18 @@ from nasir.ops.fused import MIXED_SUM, MixedSumAttrs, Term, unit_type
 from nasir.types import ImageType
 
 Values = tuple[fx.Node, ...]
-Statistics = list[tuple[Tensor, Tensor]]
-"""Of each batch norm in order, the batch's mean and biased variance."""
 
 
 def by_library(
     terms: Sequence[Term], values: Sequence[Tensor], weights: Sequence[Tensor], scales: Tensor
-) -> tuple[Tensor, Statistics]:
-    """The sum of all chains, and of each batch norm in order the batch's mean and variance.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of all chains, and the means and biased variances of all batch norms in order.
 
     Of terms and units in order, `weights` are the depthwise weight and the product's; `scales` are
-    the coefficients, one for each term.
+    the coefficients, one for each term. What `lowering.kernels.mixed_sum` does, on any device.
     """
     given = iter(weights)
-    statistics: Statistics = []
+    statistics: list[tuple[Tensor, Tensor]] = [(scales[:0], scales[:0])]
     total: Tensor | None = None
     for term, scale in zip(terms, scales.unbind(), strict=True):
         x = values[term.value]
@@ -36,10 +35,13 @@ def by_library(
         x = x * scale
         total = x if total is None else total + x
     assert total is not None
-    return total, statistics
+    means, variances = zip(*statistics, strict=True)
+    return total, torch.cat(means), torch.cat(variances)
 
 
-def _unit(unit: Unit, x: Tensor, weights: Iterator[Tensor], statistics: Statistics) -> Tensor:
+def _unit(
+    unit: Unit, x: Tensor, weights: Iterator[Tensor], statistics: list[tuple[Tensor, Tensor]]
+) -> Tensor:
     if unit.relu:
         x = torch.relu(x)
     if unit.window == "depthwise":
@@ -76,51 +78,75 @@ class MixedSum:
         self.choices = tuple(sorted(used))
         self.scales = Coefficients(attrs.terms, {at: i for i, at in enumerate(self.choices)})
         self.learned, self.norms = _places(attrs.terms, count)
-        self._pixels: dict[tuple[torch.Size, ...], list[int]] = {}
+        self.values = tuple(dict.fromkeys(term.value for term in attrs.terms))
+        self.chains = tuple(_chain(term, self.values) for term in attrs.terms)
+        self._sizes: dict[tuple[torch.Size, ...], list[tuple[int, int]]] = {}
 
     def __call__(self, *args: Tensor) -> Tensor:
         """The sum for these inputs and weights."""
-        terms, values = self.attrs.terms, args[: self.count]
-        first = values[terms[0].value]
-        scales = self.scales([args[at] for at in self.choices], first)
+        values = args[: self.count]
+        first = values[self.attrs.terms[0].value]
+        scales = self.scales([args[at] for at in self.choices], first).to(first.dtype)
         weights = [args[at] for at in self.learned]
-        result, statistics = by_library(terms, values, weights, scales)
+        if kernels.supports(first) and kernels.available():
+            read = [args[at] for at in self.values]
+            result, mean, variance = kernels.mixed_sum(
+                self.chains, read, scales, weights, recompute=self.attrs.recompute
+            )
+        else:
+            result, mean, variance = by_library(self.attrs.terms, values, weights, scales)
         if self.follow:
-            self._update(args, statistics, first.shape[0])
+            self._update(args, mean, variance)
         return result
 
-    def _update(self, args: Sequence[Tensor], statistics: Statistics, batch: int) -> None:
+    def _update(self, args: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
         """Moves running means and variances (of the unbiased variance, as torch does)."""
-        means = [args[at] for at, _ in self.norms]
-        variances = [args[at + 1] for at, _ in self.norms]
-        counts = [batch * pixels for pixels in self._sizes(args)]
-        with torch.no_grad():
-            for momentum in {momentum for _, momentum in self.norms}:
-                rows = [i for i, (_, other) in enumerate(self.norms) if other == momentum]
-                foreach.lerp_([means[i] for i in rows], [statistics[i][0] for i in rows], momentum)
-                unbiased = foreach.mul(
-                    [statistics[i][1] for i in rows],
-                    [counts[i] / max(counts[i] - 1, 1) for i in rows],
-                )
-                foreach.lerp_([variances[i] for i in rows], unbiased, momentum)
+        sizes = self._norm_sizes(args)
+        channels = [size for size, _ in sizes]
+        means, variances = mean.split(channels), variance.split(channels)
+        for momentum in {momentum for _, momentum in self.norms}:
+            rows = [i for i, (_, other) in enumerate(self.norms) if other == momentum]
+            unbiased = [sizes[i][1] / max(sizes[i][1] - 1, 1) for i in rows]
+            at = [self.norms[i][0] for i in rows]
+            with torch.no_grad():
+                foreach.lerp_([args[i] for i in at], [means[i] for i in rows], momentum)
+                corrected = foreach.mul([variances[i] for i in rows], unbiased)
+                foreach.lerp_([args[i + 1] for i in at], corrected, momentum)
 
-    def _sizes(self, args: Sequence[Tensor]) -> list[int]:
-        """The pixels that each batch norm normalises over, of one example."""
+    def _norm_sizes(self, args: Sequence[Tensor]) -> list[tuple[int, int]]:
+        """Of each batch norm, the channels and how many numbers a mean is over."""
         shapes = tuple(args[term.value].shape for term in self.attrs.terms)
-        if shapes not in self._pixels:
-            self._pixels[shapes] = _pixels(self.attrs.terms, shapes)
-        return self._pixels[shapes]
+        if shapes not in self._sizes:
+            self._sizes[shapes] = _norm_sizes(self.attrs.terms, shapes)
+        return self._sizes[shapes]
 
 
-def _pixels(terms: Sequence[Term], shapes: Sequence[torch.Size]) -> list[int]:
-    found: list[int] = []
-    for term, (_, c, h, w) in zip(terms, shapes, strict=True):
+def _norm_sizes(terms: Sequence[Term], shapes: Sequence[torch.Size]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for term, (batch, c, h, w) in zip(terms, shapes, strict=True):
         x = ImageType(c, h, w)
         for unit in term.units:
             x = unit_type(unit, x)
             if unit.eps is not None:
-                found.append(x.h * x.w)
+                found.append((x.c, batch * x.h * x.w))
     return found
+
+
+def _chain(term: Term, places: Sequence[int]) -> kernels.Term:
+    units = tuple(
+        kernels.Unit(
+            unit.relu,
+            unit.window,
+            unit.kernel,
+            unit.stride,
+            unit.dilation,
+            unit.padding,
+            product=bool(unit.product),
+            eps=unit.eps,
+        )
+        for unit in term.units
+    )
+    return kernels.Term(places.index(term.value), units)
 
 
 def _places(
