@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
 from torch import Tensor
 
 from lowering import kernels
 from lowering.kernels import Term, Unit, build
+from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
 
 needs_kernels = pytest.mark.skipif(not kernels.available(), reason=kernels.reason())
 

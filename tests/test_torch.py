@@ -15,7 +15,7 @@ import nasir
 from lowering.to_torch import RULES
 from nasir.ops import FAMILIES
 
-COMPILE = sys.modules["lowering.to_torch.compile"]
+COMPILER = sys.modules["lowering.to_torch.compiler"]
 
 
 def small(genotype: str = "darts_v2", auxiliary: bool = True) -> nasir.Graph:
@@ -229,7 +229,7 @@ def test_the_compiled_network_equals_the_eager_one_and_shares_its_weights() -> N
 def test_without_a_compiler_the_network_runs_eagerly_and_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(COMPILE, "_cpp_compiler", lambda: "")
+    monkeypatch.setattr(COMPILER, "_cpp_compiler", lambda: "")
     module = lowering.to_torch(small(auxiliary=False)).eval()
     with pytest.warns(lowering.CompileWarning, match=r"no C\+\+ compiler"):
         fast = lowering.compile(module)
@@ -241,7 +241,7 @@ def test_a_compiler_that_fails_is_named_and_the_network_runs_eagerly(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(COMPILE, "_cpp_compiler", lambda: "true")
+    monkeypatch.setattr(COMPILER, "_cpp_compiler", lambda: "true")
     monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", lambda: "false")
     torch.compiler.reset()
     build = nasir.Builder(x=nasir.ImageType(3, 5, 5))

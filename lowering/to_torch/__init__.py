@@ -1,6 +1,7 @@
 """From a graph to torch: the room's one door."""
 
-from lowering.to_torch.compile import CompileWarning, compile, compiler_missing
+from lowering.to_torch.compile import CompileWarning, compile
+from lowering.to_torch.compiler import compiler_missing
 from lowering.to_torch.network import Network, to_inference, to_torch
 from lowering.to_torch.program import RULES
 from lowering.to_torch.store import Store, initial, resolve

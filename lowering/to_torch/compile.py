@@ -1,11 +1,7 @@
 """torch.compile with nasir's policy, and what to do where there is no compiler."""
 
-import importlib.util
-import shutil
-import sysconfig
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +9,7 @@ import torch
 # The exceptions and the compiler search of torch.compile have no public names in torch 2.13.
 from torch._dynamo.exc import TorchDynamoException  # pyright: ignore[reportPrivateUsage]
 
+from lowering.to_torch.compiler import compiler_missing
 from lowering.to_torch.network import Network
 
 Function = Callable[..., Any]
@@ -20,17 +17,6 @@ Function = Callable[..., Any]
 
 class CompileWarning(UserWarning):
     """The network runs without torch.compile, and why."""
-
-
-def compiler_missing(device: str = "cpu") -> str:
-    """Why torch.compile cannot work on this machine; empty if nothing is known to be missing."""
-    if device.startswith("cuda"):
-        return "" if importlib.util.find_spec("triton") else "Triton is not installed"
-    compiler = _cpp_compiler()
-    if not shutil.which(compiler):
-        return f"the C++ compiler '{compiler}' is not there" if compiler else "no C++ compiler"
-    header = Path(sysconfig.get_path("include")) / "Python.h"
-    return "" if header.exists() else f"Python's headers are not installed ({header})"
 
 
 def compile(module: Network) -> Network:
@@ -66,17 +52,6 @@ class _Compiled:
             warnings.warn(f"running without torch.compile: {reason}", CompileWarning, stacklevel=2)
             self._run = self._plain
             return self._plain(*args)
-
-
-def _cpp_compiler() -> str:
-    """The C++ compiler that torch would call; empty if it finds none."""
-    from torch._inductor import cpp_builder  # pyright: ignore[reportPrivateUsage]
-    from torch._inductor.exc import InvalidCxxCompiler  # pyright: ignore[reportPrivateUsage]
-
-    try:
-        return cpp_builder.get_cpp_compiler()
-    except (InvalidCxxCompiler, OSError):
-        return ""
 
 
 def _inductor_error() -> type[Exception]:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from lowering.to_torch.policy import policy
 from lowering.to_torch.program import Program, make_program
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
-from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN, SUPERNET, Pass
+from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN, SHARED, SUPERNET, Pass
 
 
 class Network(nn.Module):
@@ -22,7 +24,8 @@ class Network(nn.Module):
     left without a reader stay parameters, so that the state is the same whatever passes ran.
 
     `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
-    it runs the graph that these make of `plain`.
+    it runs the graph that these make of `plain`. With `channels_last` pictures are brought into
+    that memory format first.
     """
 
     def __init__(
@@ -33,8 +36,10 @@ class Network(nn.Module):
         trainable: bool = True,
         plain: Graph | None = None,
         evaluation: tuple[Pass, ...] = (),
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
+        self.channels_last = channels_last
         self.graph = graph
         self._plain = plain or graph
         self._evaluation = (*evaluation, *EVALUATION)
@@ -51,10 +56,10 @@ class Network(nn.Module):
     def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """The inputs as the program takes them, the mixture's weights in the graph's order."""
         choices = self.graph.choices
-        if not choices:
-            return inputs
-        *data, mixture = inputs
-        return (*data, *(mixture[choice.name] for choice in choices))
+        if choices:
+            *data, mixture = inputs
+            inputs = (*data, *(mixture[choice.name] for choice in choices))
+        return tuple(map(_channels_last, inputs)) if self.channels_last else inputs
 
     @property
     def programs(self) -> dict[bool, Callable[..., Any]]:
@@ -98,6 +103,10 @@ class Network(nn.Module):
         return ", ".join(fact for fact in facts if fact)
 
 
+def _channels_last(value: Tensor) -> Tensor:
+    return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+
+
 def to_torch(graph: Graph, seed: int = 0, optimise: bool = True) -> Network:
     """The network in torch, on the CPU in float32, in training mode.
 
@@ -110,8 +119,15 @@ def to_torch(graph: Graph, seed: int = 0, optimise: bool = True) -> Network:
         return Network(plain, store)
     if not graph.choices:
         return Network(run_passes(plain, _rest(DISCRETE))[0], store)
-    lowered, _ = run_passes(plain, _rest(SUPERNET))
-    return Network(lowered, store, plain=plain, evaluation=_rest(DISCRETE))
+    chosen = policy()
+    lowered, _ = run_passes(plain, _rest(SUPERNET if chosen.mixed_sums.taken else SHARED))
+    return Network(
+        lowered,
+        store,
+        plain=plain,
+        evaluation=_rest(DISCRETE),
+        channels_last=chosen.channels_last.taken,
+    )
 
 
 def _rest(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
