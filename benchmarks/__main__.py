@@ -31,18 +31,28 @@ def machine() -> dict[str, str | int]:
     }
 
 
+SCALES = {"seconds": (1e3, "ms"), "bytes": (1e-6, "MB")}
+
+
 def table(results: list[Result]) -> str:
-    """The rows as text: milliseconds, and how many times faster than the first row."""
-    lines = [f"  {'':26}{'median':>10}{'least':>10}{'greatest':>10}{'speed':>8}  ceiling"]
+    """The rows as text: milliseconds or megabytes, and how many times less than the first row."""
+    lines = [f"  {'':34}{'median':>10}{'least':>10}{'greatest':>10}{'ratio':>8}  asked"]
     for row in results:
-        ceiling = (
-            f"{row.ceiling * 1e3:.0f} ms {'kept' if row.within else 'MISSED'}"
-            if row.ceiling
-            else ""
+        scale, unit = SCALES[row.unit]
+        values = "".join(
+            f"{value * scale:>10.1f}" for value in (row.median, row.least, row.greatest)
         )
-        times = "".join(f"{value * 1e3:>10.1f}" for value in (row.median, row.least, row.greatest))
-        lines.append(f"  {row.name:26}{times}{row.ratio:>7.2f}x  {ceiling}".rstrip())
+        lines.append(f"  {row.name:34}{values}{row.ratio:>7.2f}x  {_asked(row, unit)}".rstrip())
     return "\n".join(lines)
+
+
+def _asked(row: Result, unit: str) -> str:
+    if row.within is None:
+        return "" if unit == "ms" else unit
+    kept = "kept" if row.within else "MISSED"
+    if row.ceiling is not None:
+        return f"{row.ceiling * SCALES[row.unit][0]:.0f} {unit} {kept}"
+    return f"x{row.floor:g} {kept}" + ("" if unit == "ms" else f" ({unit})")
 
 
 def main() -> None:
@@ -59,7 +69,11 @@ def main() -> None:
             f"unknown benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}"
         )
     facts = machine()
-    print(", ".join(f"{key} {value}" for key, value in facts.items()), "(milliseconds)", flush=True)
+    print(
+        ", ".join(f"{key} {value}" for key, value in facts.items()),
+        "(milliseconds, megabytes)",
+        flush=True,
+    )
     found: dict[str, list[Result]] = {}
     for row in BENCHMARKS:
         if options.names and row.name not in options.names:

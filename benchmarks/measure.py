@@ -6,11 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One row: seconds of the median, least and greatest run, and the ratio to the first."""
+    """One row: the median, least and greatest run, and the ratio to the first row's median.
+
+    In seconds or bytes. `ceiling` is the most that the median may be, `floor` the least ratio.
+    """
 
     name: str
     median: float
@@ -18,17 +22,22 @@ class Result:
     greatest: float
     ratio: float
     ceiling: float | None = None
+    floor: float | None = None
+    unit: Literal["seconds", "bytes"] = "seconds"
 
     @property
     def within(self) -> bool | None:
-        """Whether the median keeps the stated ceiling; None where none is stated."""
-        return None if self.ceiling is None else self.median <= self.ceiling
+        """Whether it keeps what is stated; None where nothing is."""
+        if self.ceiling is not None:
+            return self.median <= self.ceiling
+        return None if self.floor is None else self.ratio >= self.floor
 
 
 def interleaved(
     candidates: Mapping[str, Callable[[], object]],
     rounds: int,
     ceilings: Mapping[str, float] | None = None,
+    floors: Mapping[str, float] | None = None,
 ) -> list[Result]:
     """Times all candidates over `rounds` rounds after one warm-up; the first is 1 in the ratios."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
@@ -47,8 +56,18 @@ def interleaved(
             max(taken),
             first / statistics.median(taken),
             (ceilings or {}).get(name),
+            (floors or {}).get(name),
         )
         for name, taken in times.items()
+    ]
+
+
+def amounts(sizes: Mapping[str, float], floors: Mapping[str, float] | None = None) -> list[Result]:
+    """Rows of bytes, measured once; the first is 1 in the ratios."""
+    first = next(iter(sizes.values()))
+    return [
+        Result(name, size, size, size, first / size, None, (floors or {}).get(name), "bytes")
+        for name, size in sizes.items()
     ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from benchmarks import supernets
 from benchmarks.measure import Result, interleaved, process
 from benchmarks.stores import write_large_store
 
@@ -156,6 +157,13 @@ BENCHMARKS = (
     Benchmark("lower", "From genotype to module: DARTS_V2 (36, 20, auxiliary)", lowering_time),
     Benchmark("spaces", "Computing with spaces, one core", spaces),
     Benchmark("look-up", "A benchmark's store: 423,624 architectures, 72 columns", look_up),
+    Benchmark("build", "From space to module: DARTS supernet (16, 8)", supernets.build),
+    Benchmark("darts", "Supernet, DARTS (16, 8)", supernets.darts),
+    Benchmark("darts-8", "Supernet, DARTS (8, 5)", supernets.small_darts),
+    Benchmark("nasbench201", "Supernet, NAS-Bench-201 (16, 5)", supernets.nasbench201),
+    Benchmark("pc-darts", "Supernet, PC-DARTS K=4 (16, 8)", supernets.partial),
+    Benchmark("s2", "Supernet, S2 (16, 8)", supernets.two_ops),
+    Benchmark("peak", "Resident memory that one step adds, DARTS (16, 8)", supernets.peak),
     Benchmark("batch-1", "Inference, DARTS_V2 (36, 20), batch 1", inference_one, "onnxruntime"),
     Benchmark("batch-32", "Inference, DARTS_V2 (36, 20), batch 32", inference_many, "onnxruntime"),
 )

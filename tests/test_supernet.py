@@ -1,5 +1,7 @@
 """Supernets: their choices, their size, and what deciding them leaves."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ import nasir
 from nasir import Genotype, NasirError
 from nasir.space import catalog
 
-PARAMETERS = [
+PARAMETERS: list[tuple[str, dict[str, Any], int]] = [
     ("darts", {}, 1_930_618),
     ("drnas", {}, 1_930_618),
     ("s1", {}, 405_146),
@@ -20,7 +22,7 @@ PARAMETERS = [
 ]
 """The papers' search networks at the papers' sizes, of 10 classes or 10,000 words."""
 
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "cifar": {"channels": 4, "layers": 3, "resolution": 8},
     "nnabla": {"channels": 4, "layers": 3, "resolution": 8},
     "nasbench201": {"channels": 4, "layers": 1, "resolution": 8},
@@ -54,7 +56,7 @@ def one_hot(graph: nasir.Graph, genotype: Genotype) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("space", "size", "parameters"), PARAMETERS)
 def test_a_supernet_has_the_published_number_of_parameters(
-    space: str, size: dict[str, int], parameters: int
+    space: str, size: dict[str, Any], parameters: int
 ) -> None:
     assert nasir.cost(nasir.supernet(space, **size)).params == parameters
 

@@ -3,6 +3,7 @@
 from lowering.to_torch.compile import CompileWarning, compile
 from lowering.to_torch.compiler import compiler_missing
 from lowering.to_torch.network import Network, to_inference, to_torch
+from lowering.to_torch.policy import Decision, Policy, policy
 from lowering.to_torch.program import RULES
 from lowering.to_torch.store import Store, initial, resolve
 from lowering.to_torch.weights import load_weights, pack, save_weights
@@ -10,13 +11,16 @@ from lowering.to_torch.weights import load_weights, pack, save_weights
 __all__ = [
     "RULES",
     "CompileWarning",
+    "Decision",
     "Network",
+    "Policy",
     "Store",
     "compile",
     "compiler_missing",
     "initial",
     "load_weights",
     "pack",
+    "policy",
     "resolve",
     "save_weights",
     "to_inference",

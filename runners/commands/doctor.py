@@ -56,13 +56,14 @@ def examine() -> tuple[Check, ...]:
         Check("nasir", "ok", nasir.__version__, "this program"),
         _python(),
         torch,
-        *((_gpu(), _compiler()) if torch.state == "ok" else ()),
+        *((_gpu(), _compiler(), _kernels()) if torch.state == "ok" else ()),
         _package("torchvision", "data sets; a CPU-only torch needs its CPU build"),
         _package("onnx", "writing and reading ONNX models", required=True),
         _opset(),
         _package("onnxruntime", "comparing ONNX models with torch"),
         _package("safetensors", "weights files", required=True),
         _dot(),
+        *(_supernets() if torch.state == "ok" else ()),
     )
 
 
@@ -108,6 +109,31 @@ def _compiler() -> Check:
     from torch._inductor.cpp_builder import get_cpp_compiler
 
     return Check("c++ compiler", "ok", str(_attempt(get_cpp_compiler)), meaning)
+
+
+def _kernels() -> Check:
+    """Builds them where nobody has."""
+    from lowering import kernels
+
+    meaning = "supernets on the CPU, several times faster; without them the library's operations"
+    reason = _attempt(kernels.reason)
+    if reason:
+        return Check("kernels", "missing", reason, meaning)
+    return Check("kernels", "ok", str(kernels.library_path()), meaning)
+
+
+def _supernets() -> tuple[Check, ...]:
+    """What the policy chooses for supernets on the devices that are here."""
+    import torch
+
+    from lowering import policy
+
+    devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    return tuple(
+        Check(f"on {device}: {each.name}", "ok", "yes" if each.taken else "no", each.reason)
+        for device in devices
+        for each in policy(device).decisions
+    )
 
 
 def _opset() -> Check:
