@@ -1,5 +1,6 @@
 """Sums of chains in torch: by the kernels where they can run, else by the library's operations."""
 
+import operator
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -11,7 +12,16 @@ from lowering.to_torch import foreach
 from lowering.to_torch.coefficients import Coefficients
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops import Unit
-from nasir.ops.fused import MIXED_SUM, MixedSumAttrs, Term, unit_type
+from nasir.ops.fused import (
+    CONV_BANK,
+    MIXED_SUM,
+    PART,
+    ConvBankAttrs,
+    MixedSumAttrs,
+    PartAttrs,
+    Term,
+    unit_type,
+)
 from nasir.types import ImageType
 
 Values = tuple[fx.Node, ...]
@@ -174,4 +184,25 @@ def _mixed_sum(e: Emitter, a: MixedSumAttrs, inputs: Values, weights: Values) ->
     return e.call(function, *inputs, *weights)
 
 
-RULES = (Rule(MIXED_SUM, _mixed_sum),)
+def conv_bank(
+    x: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    *weights: Tensor,
+) -> tuple[Tensor, ...]:
+    """The convolutions of x with each weight, computed as one; their results lie side by side."""
+    y = F.conv2d(x, torch.cat(weights), None, stride, padding, dilation)
+    return torch.split(y, [len(weight) for weight in weights], 1)
+
+
+def _conv_bank(e: Emitter, a: ConvBankAttrs, inputs: Values, weights: Values) -> fx.Node:
+    return e.call(conv_bank, inputs[0], a.stride, a.padding, a.dilation, *weights)
+
+
+def _part(e: Emitter, a: PartAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(operator.getitem, inputs[0], a.number)
+
+
+RULES = (Rule(MIXED_SUM, _mixed_sum), Rule(CONV_BANK, _conv_bank), Rule(PART, _part))

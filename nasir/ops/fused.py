@@ -15,8 +15,11 @@ from nasir.ops.spec import (
     ZEROS,
     Attrs,
     Margin,
+    MarginPair,
     OpSpec,
+    Pair,
     ParamSpec,
+    Size,
     Unit,
     expect_image,
     fan_in,
@@ -118,4 +121,66 @@ MIXED_SUM = OpSpec(
     traits=frozenset({"stateful", "fused"}),
 )
 
-OPS = (MIXED_SUM,)
+
+class ConvBankAttrs(Attrs):
+    """Convolutions that read one value, with `outs` channels each, and are the same otherwise."""
+
+    outs: tuple[Size, ...]
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: MarginPair = (0, 0)
+    dilation: Pair = (1, 1)
+
+
+def _bank(a: ConvBankAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect_image(inputs[0], "conv_bank")
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = a.kernel, a.stride, a.padding, a.dilation
+    return ImageType(sum(a.outs), window(x.h, kh, sh, ph, dh), window(x.w, kw, sw, pw, dw))
+
+
+def _bank_params(a: ConvBankAttrs, inputs: tuple[ImageType]) -> tuple[ParamSpec, ...]:
+    c = inputs[0].c
+    init = fan_in(c * prod(a.kernel))
+    return tuple(ParamSpec(f"weight{i}", (o, c, *a.kernel), init) for i, o in enumerate(a.outs))
+
+
+def _bank_macs(a: ConvBankAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
+    return y.h * y.w * y.c * inputs[0].c * prod(a.kernel)
+
+
+CONV_BANK = OpSpec(
+    name="conv_bank",
+    summary="convolutions of one value in one, which only `part` reads",
+    attrs=ConvBankAttrs,
+    arity=(1, 1),
+    infer=_bank,
+    params=_bank_params,
+    macs=_bank_macs,
+    traits=frozenset({"linear", "fused"}),
+)
+
+
+class PartAttrs(Attrs):
+    """Which of the convolutions, from 0, and how many channels it has."""
+
+    number: Margin
+    channels: Size
+
+
+def _part(a: PartAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect_image(inputs[0], "part")
+    if a.channels > x.c:
+        raise NasirError("E303", f"part cannot take {a.channels} of {x.c} channels")
+    return replace(x, c=a.channels)
+
+
+PART = OpSpec(
+    name="part",
+    summary="the result of one of the convolutions of a conv_bank",
+    attrs=PartAttrs,
+    arity=(1, 1),
+    infer=_part,
+    traits=frozenset({"linear", "fused"}),
+)
+
+OPS = (MIXED_SUM, CONV_BANK, PART)
