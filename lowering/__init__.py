@@ -6,12 +6,14 @@ from lowering.to_torch import (
     CompileWarning,
     Network,
     Store,
+    Widened,
     compile,
     compiler_missing,
     load_weights,
     save_weights,
     to_inference,
     to_torch,
+    widen,
 )
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "CompileWarning",
     "Network",
     "Store",
+    "Widened",
     "compare",
     "compile",
     "compiler_missing",
@@ -30,4 +33,5 @@ __all__ = [
     "to_onnx",
     "to_python",
     "to_torch",
+    "widen",
 ]

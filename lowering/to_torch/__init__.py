@@ -5,12 +5,14 @@ from lowering.to_torch.network import Network, to_inference, to_torch
 from lowering.to_torch.program import RULES
 from lowering.to_torch.store import Store, initial, resolve
 from lowering.to_torch.weights import load_weights, pack, save_weights
+from lowering.to_torch.widen import Widened, widen
 
 __all__ = [
     "RULES",
     "CompileWarning",
     "Network",
     "Store",
+    "Widened",
     "compile",
     "compiler_missing",
     "initial",
@@ -20,4 +22,5 @@ __all__ = [
     "save_weights",
     "to_inference",
     "to_torch",
+    "widen",
 ]

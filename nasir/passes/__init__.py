@@ -3,11 +3,13 @@
 from nasir.passes.canonicalise import canonicalise
 from nasir.passes.cse import cse
 from nasir.passes.dead_code import dead_code
+from nasir.passes.edge_weights import edge_weights
 from nasir.passes.evaluation import evaluation
 from nasir.passes.expand import expand
 from nasir.passes.fold_batch_norm import fold_batch_norm
 from nasir.passes.freeze_noise import freeze_noise
 from nasir.passes.infer_types import infer_types
+from nasir.passes.partial_channels import partial_channels
 from nasir.passes.record import GraphPass, Pass, Record, run_passes
 from nasir.passes.validate import validate
 from nasir.table import Table
@@ -54,11 +56,13 @@ __all__ = [
     "canonicalise",
     "cse",
     "dead_code",
+    "edge_weights",
     "evaluation",
     "expand",
     "fold_batch_norm",
     "freeze_noise",
     "infer_types",
+    "partial_channels",
     "run_passes",
     "validate",
 ]
