@@ -14,8 +14,8 @@ from torch import Tensor
 
 import lowering
 import nasir
-from nasir import Builder, Choice, Graph, ImageType, NasirError, parse_graph
-from nasir.passes import expand
+from nasir import Builder, Choice, Graph, ImageType, NasirError, parse_graph, run_passes
+from nasir.passes import DISCRETE, expand, freeze_noise
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
 
@@ -41,7 +41,7 @@ def named(space: str) -> str:
 
 def small(space: str, channels: int = 8) -> Graph:
     layers = 1 if "nasbench201" in space else 3
-    return nasir.supernet(space, channels=channels, layers=layers, resolution=16)
+    return nasir.supernet(space, channels=channels, layers=layers, resolution=8)
 
 
 def with_both(space: str, parts: int = 2) -> Graph:
@@ -179,24 +179,26 @@ def test_a_partial_supernet_is_read_as_it_is_printed(space: str) -> None:
 
 @pytest.mark.parametrize("space", SPACES, ids=named)
 def test_a_partial_supernet_computes_the_same_with_and_without_passes(space: str) -> None:
-    graph = with_both(space)
-    x, mixture = pictures(2, 3, 16, 16), softmaxes(graph)
-    results: list[Tensor] = []
-    for optimise in (True, False):
-        torch.manual_seed(0)  # s4 draws noise
-        module = lowering.to_torch(graph, optimise=optimise).double()
-        results.append(module(x, mixture))
-    assert torch.isfinite(results[0]).all()
-    assert torch.equal(*results)
+    graph = freeze_noise(expand(with_both(space)))
+    shared, _ = run_passes(graph, DISCRETE)
+    modules = [
+        lowering.to_torch(graph, optimise=False),
+        lowering.to_torch(shared, optimise=False),
+        lowering.to_torch(graph),
+    ]
+    x, mixture = pictures(2, 3, 8, 8), softmaxes(graph)
+    plain, exact, close = (module.double()(x, mixture) for module in modules)
+    assert torch.isfinite(plain).all()
+    assert torch.equal(exact, plain)
+    torch.testing.assert_close(close, plain, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
-    "space", ["darts", "drnas", "nasnet", "s1", "nasbench201", *NODE_SPACES, SPACES[-1]], ids=named
+    "space", ["darts", "nasnet", "s1", "nasbench201", *NODE_SPACES, SPACES[-1]], ids=named
 )
-def test_one_hot_weights_compute_what_the_resolved_supernet_computes(space: str, seed: int) -> None:
+def test_one_hot_weights_compute_what_the_resolved_supernet_computes(space: str) -> None:
     graph = with_both(space)
-    genotype = nasir.sample(nasir.load_space(space), seed)
+    genotype = nasir.sample(nasir.load_space(space), 1)
     chosen = nasir.picks(graph, genotype)
     mixture = {
         choice.name: torch.tensor(
@@ -207,10 +209,11 @@ def test_one_hot_weights_compute_what_the_resolved_supernet_computes(space: str,
     }
     resolved = nasir.resolve(graph, genotype)
     assert resolved.choices == ()
-    x = pictures(2, 3, 16, 16)
-    expected = lowering.to_torch(graph, seed=3).double()(x, mixture)
-    actual = lowering.to_torch(resolved, seed=3).double()(x)
-    assert torch.equal(actual, expected)
+    x = pictures(2, 3, 8, 8)
+    expected = lowering.to_torch(graph, seed=3, optimise=False).double()(x, mixture)
+    assert torch.equal(lowering.to_torch(resolved, seed=3).double()(x), expected)
+    shared = lowering.to_torch(graph, seed=3).double()(x, mixture)
+    torch.testing.assert_close(shared, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_both_can_be_asked_for_in_either_order() -> None:
@@ -223,7 +226,7 @@ def test_both_can_be_asked_for_in_either_order() -> None:
 def test_what_stands_behind_an_option_is_partial_with_it() -> None:
     graph = small("nasbench201").insert_after("c00/n1.e0/nor_conv_3x3", "tanh")
     partial = nasir.partial_channels(graph, 4)
-    assert partial.types["c00/n1.e0/nor_conv_3x3+/tanh"] == ImageType(2, 16, 16)
+    assert partial.types["c00/n1.e0/nor_conv_3x3+/tanh"] == ImageType(2, 8, 8)
 
 
 @pytest.mark.parametrize("optimise", [True, False])
@@ -232,9 +235,10 @@ def test_a_weighed_node_is_the_weighted_sum_of_its_edges(optimise: bool) -> None
     names = ["c00/n3.e0", "c00/n3.e1", "c00/n3.e2", "c00/n3"]
     module = lowering.to_torch(graph.with_nodes(graph.nodes, outputs=names), optimise=optimise)
     mixture = softmaxes(graph)
-    *edges, node = module.double()(pictures(2, 3, 16, 16), mixture)
+    *edges, node = module.double()(pictures(2, 3, 8, 8), mixture)
     beta = mixture["cell/n3"]
-    assert torch.equal(node, edges[0] * beta[0] + edges[1] * beta[1] + edges[2] * beta[2])
+    expected = edges[0] * beta[0] + edges[1] * beta[1] + edges[2] * beta[2]
+    torch.testing.assert_close(node, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_choice_of_a_node_stands_behind_those_of_its_edges() -> None:
@@ -351,7 +355,7 @@ def test_exports_of_a_partial_supernet_compute_the_same(space: str, tmp_path: Pa
     graph = with_both(space)
     module = lowering.to_torch(graph).eval()
     mixture = {name: weights.float() for name, weights in softmaxes(graph).items()}
-    x = pictures(2, 3, 16, 16).float()
+    x = pictures(2, 3, 8, 8).float()
     expected = module(x, mixture)
     for inline in (False, True):
         path = lowering.to_onnx(graph, module, tmp_path / "net.onnx", inline=inline)

@@ -187,8 +187,9 @@ def test_the_momentum_of_an_optimiser_can_be_handed_on() -> None:
         for key, parameter in module.named_parameters()
         if "momentum_buffer" in optimiser.state[parameter]
     }
-    wide = lowering.to_torch(small("nasbench201", 2))
-    found = lowering.widen(module.state_dict(), wide.graph, 0, momentum=buffers)
+    target = small("nasbench201", 2)
+    wide = lowering.to_torch(target)
+    found = lowering.widen(module.state_dict(), target, 0, momentum=buffers)
     wide.load_state_dict(found.state)
     shapes = {key: tuple(value.shape) for key, value in found.momentum.items()}
     assert shapes == {key: tuple(p.shape) for key, p in wide.named_parameters() if key in buffers}

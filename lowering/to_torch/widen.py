@@ -33,6 +33,8 @@ def widen(
 ) -> Widened:
     """The weights of a narrower network made wide enough for `graph`, momentum buffers likewise.
 
+    `graph` is the wider network before any pass, as it is given to `to_torch`.
+
     On every axis that grows the old channels come first; each new one is a copy of an old one,
     drawn uniformly with replacement. What is drawn depends on the seed and the weight's key alone.
     As in DrNAS, arXiv:2006.10355, and its code:
@@ -133,7 +135,8 @@ def _grown_axes(node: Node, ref: ParamRef, shape: tuple[int, ...]) -> dict[int, 
         raise NasirError(
             "E503",
             f"'{ref.key}' has shape {list(shape)}, which cannot grow to {list(ref.shape)}",
-            hint="channels of convolutions, linear maps and batch norms can grow, never shrink",
+            hint="channels of convolutions, linear maps and batch norms can grow, never shrink; "
+            "the graph is that which is lowered, not the one that a module runs",
         )
     return grown
 
