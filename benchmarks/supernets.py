@@ -35,7 +35,7 @@ def graph_of(case: Case) -> Any:
     graph = nasir.supernet(case.space, **case.size)
     if case.channels_fraction == 1:
         return graph
-    return nasir.edge_weights(nasir.partial_channels(graph, case.channels_fraction))
+    return nasir.edge_weights(nasir.partial_channels(graph, case.channels_fraction), case.space)
 
 
 class Search:

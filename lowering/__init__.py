@@ -8,6 +8,7 @@ from lowering.to_torch import (
     Network,
     Policy,
     Store,
+    Widened,
     compile,
     compiler_missing,
     load_weights,
@@ -15,6 +16,7 @@ from lowering.to_torch import (
     save_weights,
     to_inference,
     to_torch,
+    widen,
 )
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Network",
     "Policy",
     "Store",
+    "Widened",
     "compare",
     "compile",
     "compiler_missing",
@@ -36,4 +39,5 @@ __all__ = [
     "to_onnx",
     "to_python",
     "to_torch",
+    "widen",
 ]

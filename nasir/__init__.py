@@ -14,7 +14,7 @@ from nasir.graph import Builder, Choice, Graph
 from nasir.nasbench101 import nasbench101_hash
 from nasir.network import network, supernet
 from nasir.node import Cell, Node
-from nasir.passes import PASSES, Pass, Record, run_passes
+from nasir.passes import PASSES, Pass, Record, edge_weights, partial_channels, run_passes
 from nasir.picks import picks, resolve
 from nasir.space import Space, load_space
 from nasir.text import print_graph
@@ -81,6 +81,7 @@ __all__ = [
     "count_classes",
     "crossover",
     "dump_genotype",
+    "edge_weights",
     "enumerate_genotypes",
     "load_genotype",
     "load_space",
@@ -89,6 +90,7 @@ __all__ = [
     "neighbours",
     "network",
     "parse_graph",
+    "partial_channels",
     "picks",
     "print_graph",
     "rank",

@@ -214,10 +214,11 @@ def _fits(build: Builder, op: str, first: str, other: str) -> bool:
     return a == b if op in ("add", "mean") else a.shape[1:] == b.shape[1:]
 
 
-_VECTOR_ATTRIBUTES: Mapping[str, st.SearchStrategy[Mapping[str, object]]] = {
+_OTHER_ATTRIBUTES: Mapping[str, st.SearchStrategy[Mapping[str, object]]] = {
     "project": st.fixed_dictionaries({"out": st.integers(1, 4)}),
     "chunk": st.fixed_dictionaries({"part": st.integers(0, 1), "of": st.integers(1, 2)}),
     "dropout_mask": st.just({"rate": 0.25}),
+    "channel_shuffle": st.fixed_dictionaries({"groups": st.integers(1, 2)}),
 }
 
 
@@ -242,7 +243,7 @@ def _attributes(draw: st.DrawFn, op: str, channels: int) -> Mapping[str, object]
         case "crop" | "pad":
             sides = ("top", "left") if op == "crop" else ("bottom", "right")
             return {side: draw(st.integers(0, 2)) for side in sides}
-        case "truncate":
+        case "truncate" | "rest":
             return {"channels": draw(st.integers(1, channels))}
         case "zero" | "gaussian" | "frozen_gaussian":
             return {"stride": _pair(draw, two)}
@@ -255,7 +256,7 @@ def _attributes(draw: st.DrawFn, op: str, channels: int) -> Mapping[str, object]
         case "classifier" | "norm_classifier":
             return {"classes": draw(small)}
         case _:
-            return draw(_VECTOR_ATTRIBUTES.get(op, st.just({})))
+            return draw(_OTHER_ATTRIBUTES.get(op, st.just({})))
 
 
 def _pair(draw: st.DrawFn, sizes: st.SearchStrategy[int]) -> int | tuple[int, int]:

@@ -79,6 +79,8 @@ def _convolutions(b: Builder) -> list[str]:
         b("crop", x, name="crop", top=1, left=2),
         b("pad", x, name="pad", bottom=2, right=1),
         b("truncate", x, name="truncate", channels=3),
+        b("rest", x, name="rest", channels=3),
+        b("channel_shuffle", x, name="shuffled", groups=4),
     ]
 
 

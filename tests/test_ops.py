@@ -34,6 +34,8 @@ TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
     ("pad", {"bottom": 1, "right": 2}, (X,), ImageType(4, 9, 8)),
     ("truncate", {"channels": 3}, (X,), ImageType(3, 8, 6)),
     ("truncate", {"channels": 4}, (X,), X),
+    ("rest", {"channels": 3}, (X,), ImageType(1, 8, 6)),
+    ("channel_shuffle", {"groups": 2}, (X,), X),
     ("max_pool", {"kernel": 3, "stride": 2, "padding": 1}, (X,), ImageType(4, 4, 3)),
     ("avg_pool", {"kernel": (2, 1)}, (X,), ImageType(4, 7, 6)),
     ("global_pool", {}, (X,), ImageType(4, 1, 1)),
@@ -112,6 +114,8 @@ ERRORS: list[tuple[str, dict[str, Any], tuple[Type, ...], str, str]] = [
     ),
     ("crop", {"top": 8}, (X,), "E304", "a crop of 8,0 leaves nothing of 8x6 pixels"),
     ("truncate", {"channels": 5}, (X,), "E303", "truncate cannot keep 5 of 4 channels"),
+    ("rest", {"channels": 4}, (X,), "E303", "rest cannot leave out 4 of 4 channels"),
+    ("channel_shuffle", {"groups": 3}, (X,), "E303", "groups=3 must divide 4 channels"),
     (
         "truncate",
         {"channels": 1},

@@ -1,8 +1,8 @@
-"""Convolutions, cuts and margins as Python."""
+"""Convolutions, cuts, margins and orders of channels as Python."""
 
 from lowering.to_python.code import Code, call, text
 from lowering.to_python.rule import Rule, Site, option
-from nasir.ops.conv import CONV2D, CROP, PAD, TRUNCATE
+from nasir.ops.conv import CHANNEL_SHUFFLE, CONV2D, CROP, PAD, REST, TRUNCATE
 
 
 def _conv2d(site: Site) -> Code:
@@ -28,9 +28,21 @@ def _pad(site: Site, inputs: tuple[str, ...]) -> Code:
 
 
 def _truncate(site: Site, inputs: tuple[str, ...]) -> Code:
-    end = site.width("channels")
-    space = "" if end.isalnum() else " "  # as formatters write an end that is an expression
-    return text(f"{inputs[0]}[:, :{space}{end}]")
+    return text(f"{inputs[0]}[:, :{_bound(site, ' {}')}]")
+
+
+def _rest(site: Site, inputs: tuple[str, ...]) -> Code:
+    return text(f"{inputs[0]}[:, {_bound(site, '{} ')}:]")
+
+
+def _bound(site: Site, form: str) -> str:
+    """A slice's bound; an expression stands off from the colon, as formatters write it."""
+    bound = site.width("channels")
+    return bound if bound.isalnum() else form.format(bound)
+
+
+def _shuffle(site: Site, inputs: tuple[str, ...]) -> Code:
+    return call("F.channel_shuffle", inputs[0], str(site.attr("groups")))
 
 
 RULES = (
@@ -38,4 +50,6 @@ RULES = (
     Rule(CROP, forward=_crop),
     Rule(PAD, forward=_pad),
     Rule(TRUNCATE, forward=_truncate),
+    Rule(REST, forward=_rest),
+    Rule(CHANNEL_SHUFFLE, forward=_shuffle),
 )

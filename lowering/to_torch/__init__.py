@@ -7,6 +7,7 @@ from lowering.to_torch.policy import Decision, Policy, policy
 from lowering.to_torch.program import RULES
 from lowering.to_torch.store import Store, initial, resolve
 from lowering.to_torch.weights import load_weights, pack, save_weights
+from lowering.to_torch.widen import Widened, widen
 
 __all__ = [
     "RULES",
@@ -15,6 +16,7 @@ __all__ = [
     "Network",
     "Policy",
     "Store",
+    "Widened",
     "compile",
     "compiler_missing",
     "initial",
@@ -25,4 +27,5 @@ __all__ = [
     "save_weights",
     "to_inference",
     "to_torch",
+    "widen",
 ]

@@ -1,4 +1,4 @@
-"""Convolutions, cuts and margins in torch."""
+"""Convolutions, cuts, margins and orders of channels in torch."""
 
 import operator
 
@@ -7,13 +7,17 @@ from torch import fx
 
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops.conv import (
+    CHANNEL_SHUFFLE,
     CONV2D,
     CROP,
     PAD,
+    REST,
     TRUNCATE,
+    ChannelShuffleAttrs,
     ConvAttrs,
     CropAttrs,
     PadAttrs,
+    RestAttrs,
     TruncateAttrs,
 )
 
@@ -41,9 +45,22 @@ def _truncate(e: Emitter, a: TruncateAttrs, inputs: Values, weights: Values) -> 
     return e.call(operator.getitem, inputs[0], (slice(None), slice(None, a.channels)))
 
 
+def _rest(e: Emitter, a: RestAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(operator.getitem, inputs[0], (slice(None), slice(a.channels, None)))
+
+
+def _shuffle(e: Emitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """One copy, which keeps the layout in memory."""
+    del weights
+    return e.call(F.channel_shuffle, inputs[0], a.groups)
+
+
 RULES = (
     Rule(CONV2D, _conv2d),
     Rule(CROP, _crop),
     Rule(PAD, _pad),
     Rule(TRUNCATE, _truncate),
+    Rule(REST, _rest),
+    Rule(CHANNEL_SHUFFLE, _shuffle),
 )

@@ -18,11 +18,11 @@ def initial(ref: ParamRef, seed: int) -> Tensor:
         case "uniform":
             bound = ref.init.value
             return torch.empty(ref.shape).uniform_(
-                -bound, bound, generator=_generator(seed, ref.key)
+                -bound, bound, generator=generator(seed, ref.key)
             )
         case "normal":
             return torch.empty(ref.shape).normal_(
-                0.0, ref.init.value, generator=_generator(seed, ref.key)
+                0.0, ref.init.value, generator=generator(seed, ref.key)
             )
         case _:
             return resolve(ref, {part.key: initial(part, seed) for _, part in ref.parts})
@@ -54,7 +54,8 @@ def _affine(parts: Mapping[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
     return scale.to(mean.dtype), shift.to(mean.dtype)
 
 
-def _generator(seed: int, key: str) -> torch.Generator:
+def generator(seed: int, key: str) -> torch.Generator:
+    """A source of random numbers that depends on the seed and the key alone."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 

@@ -1,4 +1,4 @@
-"""Convolutions and the cuts and margins that go with them."""
+"""Convolutions, and the cuts, margins and orders of channels that go with them."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -180,4 +180,51 @@ TRUNCATE = OpSpec(
     widths=("channels",),
 )
 
-OPS = (CONV2D, CROP, PAD, TRUNCATE)
+
+class RestAttrs(Attrs):
+    """`channels`: how many stand before those that are kept."""
+
+    channels: Size
+
+
+def _rest(a: RestAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect_image(inputs[0], "rest")
+    if a.channels >= x.c:
+        raise NasirError("E303", f"rest cannot leave out {a.channels} of {x.c} channels")
+    return replace(x, c=x.c - a.channels)
+
+
+REST = OpSpec(
+    name="rest",
+    summary="keeps the channels behind the first ones, which truncate keeps",
+    attrs=RestAttrs,
+    arity=(1, 1),
+    infer=_rest,
+    traits=frozenset({"linear"}),
+    widths=("channels",),
+)
+
+
+class ChannelShuffleAttrs(Attrs):
+    """`groups`: how many equal groups of channels are dealt out in turns."""
+
+    groups: Size
+
+
+def _shuffle(a: ChannelShuffleAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect_image(inputs[0], "channel_shuffle")
+    if x.c % a.groups:
+        raise NasirError("E303", f"groups={a.groups} must divide {x.c} channels")
+    return x
+
+
+CHANNEL_SHUFFLE = OpSpec(
+    name="channel_shuffle",
+    summary="the first channel of each group, then the second of each, and so on",
+    attrs=ChannelShuffleAttrs,
+    arity=(1, 1),
+    infer=_shuffle,
+    traits=frozenset({"linear"}),
+)
+
+OPS = (CONV2D, CROP, PAD, TRUNCATE, REST, CHANNEL_SHUFFLE)

@@ -3,6 +3,7 @@
 from nasir.passes.canonicalise import canonicalise
 from nasir.passes.cse import cse
 from nasir.passes.dead_code import dead_code
+from nasir.passes.edge_weights import edge_weights
 from nasir.passes.evaluation import evaluation
 from nasir.passes.expand import expand
 from nasir.passes.fold_batch_norm import fold_batch_norm
@@ -10,6 +11,7 @@ from nasir.passes.freeze_noise import freeze_noise
 from nasir.passes.horizontal import horizontal
 from nasir.passes.infer_types import infer_types
 from nasir.passes.mixed_sums import mixed_sums
+from nasir.passes.partial_channels import partial_channels
 from nasir.passes.record import GraphPass, Pass, Record, run_passes
 from nasir.passes.share_norms import share_norms
 from nasir.passes.validate import validate
@@ -72,6 +74,7 @@ __all__ = [
     "canonicalise",
     "cse",
     "dead_code",
+    "edge_weights",
     "evaluation",
     "expand",
     "fold_batch_norm",
@@ -79,6 +82,7 @@ __all__ = [
     "horizontal",
     "infer_types",
     "mixed_sums",
+    "partial_channels",
     "run_passes",
     "share_norms",
     "validate",

@@ -1,0 +1,377 @@
+"""Partial channels and edge weights of supernets."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import lowering
+import nasir
+from nasir import Builder, Choice, Graph, ImageType, NasirError, parse_graph, run_passes
+from nasir.passes import DISCRETE, expand, freeze_noise
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
+
+PLAIN_SPACES = ["darts", "drnas", "nasnet", "nnabla", "s1", "s2", "s3", "s4"]
+NASBENCH201_SPACES = ["nasbench201", "nasbench201_connect", "nasbench201_darts", "nasbench201_s10"]
+NODE_SPACES = ["nasbench1shot1_1", "nasbench1shot1_2", "nasbench1shot1_3"]
+SPACES = [*PLAIN_SPACES, *NASBENCH201_SPACES, *NODE_SPACES, str(EXAMPLES / "mobile.yaml")]
+
+PARAMETERS: list[tuple[str, str, int, int, int, int]] = [
+    ("darts", "cifar", 16, 8, 4, 299_578),
+    ("darts", "imagenet_search", 16, 8, 2, 956_512),
+    ("drnas", "cifar", 36, 20, 6, 2_221_750),
+    ("drnas", "cifar", 36, 20, 4, 2_986_462),
+    ("drnas", "imagenet_search", 48, 14, 6, 3_642_896),
+    ("drnas", "imagenet_search", 48, 14, 3, 5_739_344),
+]
+"""Of PC-DARTS and DrNAS: space, skeleton, channels, layers, parts, parameters."""
+
+
+def named(space: str) -> str:
+    return Path(space).stem
+
+
+def small(space: str, channels: int = 8) -> Graph:
+    layers = 1 if "nasbench201" in space else 3
+    return nasir.supernet(space, channels=channels, layers=layers, resolution=8)
+
+
+def with_both(space: str, parts: int = 2) -> Graph:
+    """Partial channels, and edge weights where the space has ops on edges."""
+    graph = nasir.partial_channels(small(space), parts)
+    return graph if space in NODE_SPACES else nasir.edge_weights(graph, space)
+
+
+def softmaxes(graph: Graph) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return {
+        choice.name: torch.softmax(
+            torch.randn(len(choice.options), generator=generator, dtype=torch.float64), 0
+        )
+        for choice in graph.choices
+    }
+
+
+def pictures(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def one_edge(stride: int) -> Graph:
+    """An edge with four ops of different kinds on an image of 8 channels."""
+    b = Builder(image=ImageType(8, 6, 6))
+    ops = ("none", "max_pool_3x3", "skip_connect", "nor_conv_3x3")
+    weights = b.choose(Choice("normal/n2.e0", "op on edge", ops))
+    values: list[str] = []
+    for op in ops:
+        value = b(op, "image", name=f"edge/{op}", stride=stride, affine=False)
+        if op == "max_pool_3x3":
+            value = b("batch_norm", value, name=f"{value}/norm", affine=False)
+        values.append(value)
+    return b.graph(b("mix", weights, *values, name="edge", options=(0, 1, 2, 3)))
+
+
+def norm(x: Tensor) -> Tensor:
+    """Batch norm without weights, in training."""
+    mean = x.mean((0, 2, 3), keepdim=True)
+    variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
+    return (x - mean) / (variance + 1e-5).sqrt()
+
+
+def reference(x: Tensor, alpha: Tensor, stride: int, state: Mapping[str, Tensor]) -> Tensor:
+    """The mixed op of PC-DARTS at K = 4, as its formula says."""
+    first, rest = x[:, :2], x[:, 2:]
+    relu = first.clamp(min=0)
+    skip = first
+    if stride == 2:
+        one = F.conv2d(relu, state["edge/skip_connect/conv1.weight"], stride=2)
+        two = F.conv2d(relu[:, :, 1:, 1:], state["edge/skip_connect/conv2.weight"], stride=2)
+        skip = norm(torch.cat([one, two], 1))
+        rest = rest.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+    conv = F.conv2d(relu, state["edge/nor_conv_3x3/conv.weight"], stride=stride, padding=1)
+    pool = norm(F.max_pool2d(first, 3, stride, 1))
+    mixed = alpha[1] * pool + alpha[2] * skip + alpha[3] * norm(conv)
+    joined = torch.cat([mixed, rest], 1)
+    images, channels, height, width = joined.shape
+    groups = joined.view(images, 4, channels // 4, height, width)
+    return groups.transpose(1, 2).reshape(images, channels, height, width)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("optimise", [True, False])
+def test_a_partial_mixture_computes_the_published_formula(stride: int, optimise: bool) -> None:
+    graph = nasir.partial_channels(one_edge(stride), 4)
+    module = lowering.to_torch(graph, optimise=optimise).double()
+    x, mixture = pictures(3, 8, 6, 6), softmaxes(graph)
+    expected = reference(x, mixture["normal/n2.e0"], stride, module.state_dict())
+    torch.testing.assert_close(module(x, mixture), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_shuffle_deals_out_the_groups_in_turns() -> None:
+    b = Builder(image=ImageType(6, 1, 1))
+    module = lowering.to_torch(b.graph(b("channel_shuffle", "image", groups=3)))
+    x = torch.arange(6.0).reshape(1, 6, 1, 1)
+    assert module(x).flatten().tolist() == [0, 2, 4, 1, 3, 5]
+
+
+def test_the_first_channels_and_the_rest_are_all_channels() -> None:
+    b = Builder(image=ImageType(5, 2, 3))
+    parts = (b("truncate", "image", channels=2), b("rest", "image", channels=2))
+    x = torch.randn(2, 5, 2, 3)
+    assert torch.equal(lowering.to_torch(b.graph(b("concat", *parts)))(x), x)
+
+
+@pytest.mark.parametrize(
+    ("space", "skeleton", "channels", "layers", "parts", "parameters"), PARAMETERS
+)
+def test_partial_supernets_have_the_published_numbers_of_parameters(
+    space: str, skeleton: str, channels: int, layers: int, parts: int, parameters: int
+) -> None:
+    graph = nasir.supernet(space, skeleton, channels=channels, layers=layers)
+    partial = nasir.partial_channels(graph, parts)
+    assert nasir.cost(partial).params == parameters
+    assert nasir.cost(nasir.edge_weights(partial, space)).params == parameters
+
+
+@pytest.mark.parametrize("space", ["darts", "darts_rnn"])
+def test_one_part_leaves_the_graph_as_it_is(space: str) -> None:
+    graph = nasir.supernet(space)
+    assert nasir.partial_channels(graph, 1) is graph
+
+
+@pytest.mark.parametrize("space", SPACES, ids=named)
+def test_only_what_the_options_compute_has_fewer_channels(space: str) -> None:
+    graph = small(space)
+    partial = nasir.partial_channels(graph, 2)
+    mixes = tuple(f"{node.name}/" for node in graph if f"{node.name}.mix" in partial)
+    assert mixes
+    for node in graph:
+        before, after = graph.types[node.name], partial.types[node.name]
+        if node.name.startswith(mixes):
+            assert (after.shape[0], after.shape[1:]) == (before.shape[0] // 2, before.shape[1:])
+        else:
+            assert after == before
+
+
+@pytest.mark.parametrize("space", SPACES, ids=named)
+def test_weights_keep_their_keys(space: str) -> None:
+    whole = {ref.key: ref for ref in expand(small(space)).params}
+    partial = expand(with_both(space)).params
+    assert [ref.key for ref in partial] == list(whole)
+    for ref in partial:
+        assert ref.name == whole[ref.key].name
+        assert all(a <= b for a, b in zip(ref.shape, whole[ref.key].shape, strict=True))
+
+
+@pytest.mark.parametrize("space", SPACES, ids=named)
+def test_a_partial_supernet_is_read_as_it_is_printed(space: str) -> None:
+    graph = with_both(space)
+    assert parse_graph(str(graph)) == graph
+
+
+@pytest.mark.parametrize("space", SPACES, ids=named)
+def test_a_partial_supernet_computes_the_same_with_and_without_passes(space: str) -> None:
+    graph = freeze_noise(expand(with_both(space)))
+    shared, _ = run_passes(graph, DISCRETE)
+    modules = [
+        lowering.to_torch(graph, optimise=False),
+        lowering.to_torch(shared, optimise=False),
+        lowering.to_torch(graph),
+    ]
+    x, mixture = pictures(2, 3, 8, 8), softmaxes(graph)
+    plain, exact, close = (module.double()(x, mixture) for module in modules)
+    assert torch.isfinite(plain).all()
+    assert torch.equal(exact, plain)
+    torch.testing.assert_close(close, plain, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "space", ["darts", "nasnet", "s1", "nasbench201", *NODE_SPACES, SPACES[-1]], ids=named
+)
+def test_one_hot_weights_compute_what_the_resolved_supernet_computes(space: str) -> None:
+    graph = with_both(space)
+    genotype = nasir.sample(nasir.load_space(space), 1)
+    chosen = nasir.picks(graph, genotype)
+    mixture = {
+        choice.name: torch.tensor(
+            [float(i in chosen[choice.name]) for i in range(len(choice.options))],
+            dtype=torch.float64,
+        )
+        for choice in graph.choices
+    }
+    resolved = nasir.resolve(graph, genotype)
+    assert resolved.choices == ()
+    x = pictures(2, 3, 8, 8)
+    expected = lowering.to_torch(graph, seed=3, optimise=False).double()(x, mixture)
+    assert torch.equal(lowering.to_torch(resolved, seed=3).double()(x), expected)
+    shared = lowering.to_torch(graph, seed=3).double()(x, mixture)
+    torch.testing.assert_close(shared, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_both_can_be_asked_for_in_either_order() -> None:
+    graph = small("darts")
+    one = nasir.edge_weights(nasir.partial_channels(graph, 2), "darts")
+    other = nasir.partial_channels(nasir.edge_weights(graph, "darts"), 2)
+    assert one == other
+
+
+def test_what_stands_behind_an_option_is_partial_with_it() -> None:
+    graph = small("nasbench201").insert_after("c00/n1.e0/nor_conv_3x3", "tanh")
+    partial = nasir.partial_channels(graph, 4)
+    assert partial.types["c00/n1.e0/nor_conv_3x3+/tanh"] == ImageType(2, 8, 8)
+
+
+@pytest.mark.parametrize("optimise", [True, False])
+def test_a_weighed_node_is_the_weighted_sum_of_its_edges(optimise: bool) -> None:
+    graph = nasir.edge_weights(small("nasbench201"), "nasbench201")
+    names = ["c00/n3.e0", "c00/n3.e1", "c00/n3.e2", "c00/n3"]
+    module = lowering.to_torch(graph.with_nodes(graph.nodes, outputs=names), optimise=optimise)
+    mixture = softmaxes(graph)
+    *edges, node = module.double()(pictures(2, 3, 8, 8), mixture)
+    beta = mixture["cell/n3"]
+    expected = edges[0] * beta[0] + edges[1] * beta[1] + edges[2] * beta[2]
+    torch.testing.assert_close(node, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_choice_of_a_node_stands_behind_those_of_its_edges() -> None:
+    graph = nasir.edge_weights(small("darts"), "darts")
+    names = [choice.name for choice in graph.choices]
+    assert names[:8] == [
+        "normal/n2.e0", "normal/n2.e1", "normal/n2",
+        "normal/n3.e0", "normal/n3.e1", "normal/n3.e2", "normal/n3",
+        "normal/n4.e0",
+    ]  # fmt: skip
+    assert len(names) == 2 * (14 + 4)
+    assert [name for name, _ in graph.inputs] == ["image", *names]
+    assert graph.choices[6] == Choice("normal/n3", "edge into node", ("0", "1", "2"), 2)
+
+
+def test_a_node_that_keeps_all_edges_says_so_and_one_with_one_edge_has_no_choice() -> None:
+    graph = nasir.edge_weights(small("nasbench201"), nasir.load_space("nasbench201"))
+    found = [choice for choice in graph.choices if choice.kind == "edge into node"]
+    assert found == [
+        Choice("cell/n2", "edge into node", ("0", "1"), 2),
+        Choice("cell/n3", "edge into node", ("0", "1", "2"), 3),
+    ]
+
+
+def test_nodes_that_are_means_of_their_edges_stay_means() -> None:
+    space = EXAMPLES / "three_kinds.yaml"
+    graph = nasir.edge_weights(nasir.supernet(space, channels=4, layers=5), space)
+    found = {choice.name for choice in graph.choices if choice.kind == "edge into node"}
+    assert found == {"far/n2", "reduce/n2", "reduce/n3"}
+
+
+@pytest.mark.parametrize(("channels", "parts"), [(9, 2), (8, 3)])
+def test_parts_that_do_not_divide_the_channels_are_refused(channels: int, parts: int) -> None:
+    with pytest.raises(NasirError) as caught:
+        nasir.partial_channels(small("nasbench201", channels), parts)
+    assert caught.value.code == "E303"
+    assert caught.value.message == (
+        f"the {channels} channels of 'stem' cannot be divided by {parts}"
+    )
+    assert caught.value.where.file == "node c00/n1.e0"
+
+
+def test_options_that_cannot_be_built_at_a_part_are_refused_with_their_name() -> None:
+    with pytest.raises(NasirError, match="edge/skip_connect: E303 a factorized reduce needs an"):
+        nasir.partial_channels(one_edge(2), 8)
+
+
+@pytest.mark.parametrize("parts", [0, -2])
+def test_fewer_than_one_part_is_refused(parts: int) -> None:
+    with pytest.raises(
+        NasirError, match=f"E107 the number of parts must be 1 or more, not {parts}"
+    ):
+        nasir.partial_channels(small("nasbench201"), parts)
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (lambda: nasir.supernet("darts_rnn"), "recurrent cells have vectors"),
+        (lambda: nasir.network("darts_v2"), "it takes a supernet"),
+        (lambda: nasir.partial_channels(small("darts"), 2), "divided by 2 already"),
+        (lambda: lone(small("darts")), "the options of 'c00/n2.e0' read 2 values from outside"),
+    ],
+)
+def test_a_graph_without_choices_of_whole_pictures_is_refused(graph: Any, message: str) -> None:
+    with pytest.raises(NasirError, match=message) as caught:
+        nasir.partial_channels(graph(), 2)
+    assert caught.value.code == "E505"
+
+
+def lone(graph: Graph) -> Graph:
+    """A supernet where one option reads another value than the rest."""
+    return graph.rewire("c00/n2.e0/skip_connect", {"c00/pre0": "c00/pre1"})
+
+
+def test_an_odd_picture_that_the_ops_halve_is_refused() -> None:
+    graph = nasir.supernet("nnabla", channels=8, layers=3, resolution=15)
+    with pytest.raises(NasirError, match="need an even height and width") as caught:
+        nasir.partial_channels(graph, 2)
+    assert caught.value.code == "E304"
+
+
+def test_options_that_change_the_channels_are_refused() -> None:
+    b = Builder(image=ImageType(8, 6, 6))
+    weights = b.choose(Choice("normal/n2.e0", "op on edge", ("wide",)))
+    value = b("conv_bn", "image", name="edge/wide", out=8, kernel=1)
+    graph = b.graph(b("mix", weights, value, name="edge", options=(0,)))
+    with pytest.raises(NasirError, match="the options of 'edge' change the number") as caught:
+        nasir.partial_channels(graph, 2)
+    assert caught.value.code == "E303"
+
+
+@pytest.mark.parametrize("space", ["darts_rnn", "nasbench1shot1_1"])
+def test_edge_weights_of_cells_without_sums_of_edges_are_refused(space: str) -> None:
+    with pytest.raises(NasirError, match="no sum of edges into a node") as caught:
+        nasir.edge_weights(nasir.supernet(space), space)
+    assert caught.value.code == "E505"
+
+
+def test_edges_are_weighed_once() -> None:
+    graph = nasir.edge_weights(small("darts"), "darts")
+    with pytest.raises(NasirError, match="E505 the graph has no sum of edges"):
+        nasir.edge_weights(graph, "darts")
+
+
+def test_edge_weights_of_another_space_are_refused() -> None:
+    with pytest.raises(NasirError, match="in the space 'mobile' it reads: nothing") as caught:
+        nasir.edge_weights(small("darts"), EXAMPLES / "mobile.yaml")
+    assert caught.value.code == "E505"
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "nasbench1shot1_2"])
+def test_exports_of_a_partial_supernet_compute_the_same(space: str, tmp_path: Path) -> None:
+    graph = with_both(space)
+    module = lowering.to_torch(graph).eval()
+    mixture = {name: weights.float() for name, weights in softmaxes(graph).items()}
+    x = pictures(2, 3, 8, 8).float()
+    expected = module(x, mixture)
+    for inline in (False, True):
+        path = lowering.to_onnx(graph, module, tmp_path / "net.onnx", inline=inline)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        given = {name: weights.numpy() for name, weights in ({"image": x} | mixture).items()}
+        (found,) = session.run(None, given)
+        torch.testing.assert_close(torch.as_tensor(found), expected, rtol=1e-5, atol=1e-5)
+    path, _ = lowering.to_python(graph, module, tmp_path / "net.py")
+    exported = imported(path).load().eval()
+    torch.testing.assert_close(exported(x, *mixture.values()), expected, rtol=1e-5, atol=1e-5)
+
+
+def imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
