@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -11,14 +12,14 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import torch
 
 SWITCH = "NASIR_KERNELS"
 _SOURCE = Path(__file__).parent / "source"
-_BASE = ("-O3", "-fno-math-errno", "-ffp-contract=fast")
+_BASE = ("-O2", "-fno-math-errno", "-ffp-contract=fast")
 # The first that builds is used: not every compiler knows its processor or has OpenMP.
 _FLAGS = (("-march=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ())
 
@@ -96,10 +97,12 @@ def _build(path: Path) -> None:
 
 
 def _compile(folder: Path, flags: list[str]) -> None:
-    with _ninja(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _ninja(), _quiet():
         from torch.utils import cpp_extension
 
+        compiler = cpp_extension.get_cxx_compiler()
+        if shutil.which(compiler) is None:
+            raise OSError(f"there is no C++ compiler: {compiler} is not found")
         cpp_extension.load(  # pyright: ignore[reportUnknownMemberType] - untyped in torch
             "nasir_kernels",
             [str(_SOURCE / "mixed.cpp")],
@@ -112,7 +115,7 @@ def _compile(folder: Path, flags: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def _ninja() -> Iterator[None]:
+def _ninja() -> Generator[None]:
     """With this environment's ninja on the path, which it is not unless somebody activated it."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
@@ -120,6 +123,20 @@ def _ninja() -> Iterator[None]:
         yield
     finally:
         os.environ["PATH"] = before
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Without torch's remarks on compilers: what is wrong is told once, by `reason`."""
+    log = logging.getLogger("torch.utils.cpp_extension")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def _first_line(text: str) -> str:

@@ -263,7 +263,15 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
       if (gradients_.weights)
         add_outer(this->before_product(own, t, u, image, nullptr, top, now), d, count, unit.inner(),
                   unit.outer(), own_[thread].sums[unit.matrix]);
-      product(d, this->weights_[unit.matrix].backward, count, unit.outer(), unit.inner(), own.a);
+      const T* weight = this->weights_[unit.matrix].backward;
+      if (unit.window == kDepthwise || unit.window == kMaximum) {
+        const Slot& slot = this->plan_.slots[unit.back];
+        for (long y = top; y < top + now; ++y)
+          product(d + (y - top) * row, weight, count / now, unit.outer(), unit.inner(),
+                  own.slots[unit.back] + slot.at(y, 0));
+        continue;
+      }
+      product(d, weight, count, unit.outer(), unit.inner(), own.a);
       d = own.a;
     }
     if (unit.window != kNone)
@@ -301,11 +309,11 @@ void Backward<T>::window_weights(int thread, size_t t, size_t u, long image) {
   const T* d = own.slots[unit.back];
   const long step = unit.in.step(L), across = unit.kernel[1];
   T* sums = own_[thread].sums[unit.depthwise];
+  const Rows rows{unit.middle.height, unit.middle.row() / step, unit.stride[0] * from.row(),
+                  back.row()};
   for (long i = 0; i < unit.kernel[0]; ++i)
-    for (long y = 0; y < unit.middle.height; ++y)
-      correlate_row(x + y * unit.stride[0] * from.row(), unit.forward.offset.data() + i * across,
-                    int(across), d + back.at(y, 0), unit.middle.row() / step, step,
-                    sums + i * across * step);
+    correlate(x, unit.forward.offset.data() + i * across, across, d + back.at(0, 0), rows, step,
+              sums + i * across * step);
 }
 
 template <class T>

@@ -15,7 +15,7 @@ inline int omp_get_thread_num() { return 0; }
 #include "product.h"
 #include "rows.h"
 
-constexpr long kChunk = 4096;  // values of a picture worked on at a time: they stay in L1
+constexpr long kChunk = 1024;  // values of a picture worked on at a time: they stay in L1
 
 // What Python hands over; the arrays of pointers have one entry for each value, weight, kept A.
 template <class T>
@@ -34,6 +34,7 @@ struct Scratch {
   std::vector<long> holds;
   T *a, *d, *row, *columns;
   std::vector<Scale<T>> scales;  // by norm
+  std::vector<char> nan;         // by slot: whether a maximum meets any
 };
 
 template <class T>
@@ -176,6 +177,7 @@ void Engine<T>::take_scratch(Scratch<T>& own) {
   own.row = arena_.take<T>(longest), own.columns = arena_.take<T>(longest);
   for (const Slot& slot : plan_.slots) own.slots.push_back(arena_.take<T>(slot.size() + L));
   own.holds.assign(plan_.slots.size(), -1);
+  own.nan.assign(plan_.slots.size(), 0);
   for (const Unit* unit : plan_.norms) {
     const long step = unit->out.step(L);
     own.scales.push_back({arena_.take<T>(step), arena_.take<T>(step), arena_.take<T>(step)});
@@ -282,9 +284,9 @@ const T* Engine<T>::pad(Scratch<T>& own, size_t t, size_t u, long image) {
   const Unit& unit = plan_.terms[t].units[u];
   const Slot& slot = plan_.slots[unit.source];
   T* to = own.slots[unit.source];
+  const T* from = input(t, u, image);
   if (slot.value >= 0 && own.holds[unit.source] == image) return to;
   own.holds[unit.source] = image;
-  const T* from = input(t, u, image);
   const Scale<T>* before =
       u && plan_.terms[t].units[u - 1].norm ? &scale(own, plan_.terms[t].units[u - 1]) : nullptr;
   const long row = unit.in.row(), step = unit.in.step(L);
@@ -293,12 +295,13 @@ const T* Engine<T>::pad(Scratch<T>& own, size_t t, size_t u, long image) {
     activate(from + y * row, straight, row, step, before, unit.relu);
     if (slot.phases > 1) put(slot, to, y, own.row);
   }
+  if (slot.minimum && !replay_) own.nan[unit.source] = has_nan(to, slot.size());
   return to;
 }
 
 // One row of a unit's window.
 template <class T>
-void Engine<T>::window(Scratch<T>&, size_t t, size_t u, long image, const T* padded, long y,
+void Engine<T>::window(Scratch<T>& own, size_t t, size_t u, long image, const T* padded, long y,
                        T* out) {
   const Unit& unit = plan_.terms[t].units[u];
   const Slot& slot = plan_.slots[unit.source];
@@ -312,9 +315,9 @@ void Engine<T>::window(Scratch<T>&, size_t t, size_t u, long image, const T* pad
     for (long at = 0; at < unit.middle.row(); at += L)
       store(out + at, load(out + at) * (load(counts.columns + at) * counts.rows[y]));
   } else {
-    T* which = replay_ ? which_[t][u] : nullptr;
-    if (which) which += image * unit.middle.size() + y * unit.middle.row();
-    maximum_row(x, unit.forward, columns, step, out, which);
+    if (!replay_ && !own.nan[unit.source]) return maximum_row(x, unit.forward, columns, step, out);
+    T* which = replay_ ? which_[t][u] + image * unit.middle.size() + y * unit.middle.row() : own.row;
+    first_maximum_row(x, unit.forward, columns, step, out, which);
   }
 }
 

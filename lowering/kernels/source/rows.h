@@ -36,10 +36,11 @@ template <class T, class Body>
 inline void add_pairs(long size, long step, long c, double* first, double* second, Body&& body) {
   constexpr int L = Lanes<T>::count;
   constexpr int kChains = 4;
-  Vec<T> one[kChains] = {}, two[kChains] = {};
+  Vec<T> one[kChains], two[kChains];
+  UNROLL for (int i = 0; i < kChains; ++i) one[i] = two[i] = Vec<T>{};
   long at = c;
   for (; at + (kChains - 1) * step < size; at += kChains * step)
-    for (int i = 0; i < kChains; ++i) body(at + i * step, one[i], two[i]);
+    UNROLL for (int i = 0; i < kChains; ++i) body(at + i * step, one[i], two[i]);
   for (; at < size; at += step) body(at, one[0], two[0]);
   const Vec<T> sum = (one[0] + one[1]) + (one[2] + one[3]);
   const Vec<T> other = (two[0] + two[1]) + (two[2] + two[3]);
@@ -79,14 +80,15 @@ void mix_rows(const T* const* sources, const T* const* factors, int count, const
               long step, T* to) {
   for (long c = 0; c < step; c += Lanes<T>::count)
     tiles<8>(size / step, [&](long j, auto tile) {
+      constexpr int R = tile;
       const long at = j * step + c;
-      Vec<T> sum[tile];
-      for (int r = 0; r < tile; ++r) sum[r] = load(bias + c);
+      Vec<T> sum[R];
+      UNROLL for (int r = 0; r < R; ++r) sum[r] = load(bias + c);
       for (int i = 0; i < count; ++i) {
         const Vec<T> factor = load(factors[i] + c);
-        for (int r = 0; r < tile; ++r) sum[r] += load(sources[i] + at + r * step) * factor;
+        UNROLL for (int r = 0; r < R; ++r) sum[r] += load(sources[i] + at + r * step) * factor;
       }
-      for (int r = 0; r < tile; ++r) store(to + at + r * step, sum[r]);
+      UNROLL for (int r = 0; r < R; ++r) store(to + at + r * step, sum[r]);
     });
 }
 
@@ -126,6 +128,19 @@ void mask_scaled(const T* g, const T* y, const Scale<T>& scale, long size, long 
     for (long at = c; at < size; at += step)
       store(to + at, load(y + at) * factor + shift <= zero ? zero : load(g + at));
   }
+}
+
+// Whether any of `size` values is NaN.
+template <class T>
+bool has_nan(const T* x, long size) {
+  Vec<T> sum = {};
+  for (long at = 0; at < size; at += Lanes<T>::count) {
+    const Vec<T> value = load(x + at);
+    sum = value != value ? value : sum;
+  }
+  for (int i = 0; i < Lanes<T>::count; ++i)
+    if (sum[i] != sum[i]) return true;
+  return false;
 }
 
 // Copies `count` pixels between channel strides; what a wider pixel has beyond is zero.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <limits>
-#include <type_traits>
 
 #include "vector.h"
 
@@ -14,15 +13,16 @@ struct Taps {
   int count;
 };
 
-template <class T, int R>
-inline void weighted_tile(const T* x, Taps taps, const T* w, long step, T* out) {
-  Vec<T> sum[R] = {};
+template <class T, int R, class Step>
+inline void weighted_tile(const T* x, Taps taps, const T* w, Step step, T* out) {
+  Vec<T> sum[R];
+  UNROLL for (int r = 0; r < R; ++r) sum[r] = Vec<T>{};
   for (int i = 0; i < taps.count; ++i) {
     const Vec<T> weight = load(w + taps.index[i] * step);
     const T* from = x + taps.offset[i];
-    for (int r = 0; r < R; ++r) sum[r] += load(from + r * step) * weight;
+    UNROLL for (int r = 0; r < R; ++r) sum[r] += load(from + r * step) * weight;
   }
-  for (int r = 0; r < R; ++r) store(out + r * step, sum[r]);
+  UNROLL for (int r = 0; r < R; ++r) store(out + r * step, sum[r]);
 }
 
 // out[j] = sum over taps of w[tap] * x[tap + j], for the columns of one row.
@@ -33,49 +33,88 @@ void weighted_row(const T* x, Taps taps, const T* w, long columns, long step, T*
     tiles<16>(columns, [&](long j, auto size) {
       const long at = j * step + c;
       if (step == L)
-        weighted_tile<T, size>(x + at, taps, w + c, L, out + at);
+        weighted_tile<T, size>(x + at, taps, w + c, std::integral_constant<long, L>(), out + at);
       else
         weighted_tile<T, size>(x + at, taps, w + c, step, out + at);
     });
 }
 
-template <class T, int K>
-inline void correlate_taps(const T* x, const long* offset, const T* d, long columns, long step,
+// Rows of two pictures that lie `x` and `d` values apart.
+struct Rows {
+  long count, columns, x, d;
+};
+
+// K taps over P columns at a time, each with a sum of its own: enough to keep the adders busy.
+template <class T, int K, int P, class Step>
+inline void correlate_taps(const T* x, const long* offset, const T* d, Rows rows, Step step,
                            T* sum) {
-  Vec<T> even[K], odd[K] = {};
-  for (int k = 0; k < K; ++k) even[k] = load(sum + k * step);
-  long j = 0;
-  for (; j + 2 <= columns; j += 2) {
-    const Vec<T> first = load(d + j * step), second = load(d + (j + 1) * step);
-    for (int k = 0; k < K; ++k) even[k] += load(x + offset[k] + j * step) * first;
-    for (int k = 0; k < K; ++k) odd[k] += load(x + offset[k] + (j + 1) * step) * second;
+  Vec<T> total[P][K];
+  UNROLL for (int p = 0; p < P; ++p)
+    UNROLL for (int k = 0; k < K; ++k) total[p][k] = p ? Vec<T>{} : load(sum + k * step);
+  for (long y = 0; y < rows.count; ++y, x += rows.x, d += rows.d) {
+    long j = 0;
+    for (; j + P <= rows.columns; j += P)
+      UNROLL for (int p = 0; p < P; ++p) {
+        const Vec<T> value = load(d + (j + p) * step);
+        UNROLL for (int k = 0; k < K; ++k)
+          total[p][k] += load(x + offset[k] + (j + p) * step) * value;
+      }
+    for (; j < rows.columns; ++j) {
+      const Vec<T> value = load(d + j * step);
+      UNROLL for (int k = 0; k < K; ++k) total[0][k] += load(x + offset[k] + j * step) * value;
+    }
   }
-  if (j < columns) {
-    const Vec<T> first = load(d + j * step);
-    for (int k = 0; k < K; ++k) even[k] += load(x + offset[k] + j * step) * first;
-  }
-  for (int k = 0; k < K; ++k) store(sum + k * step, even[k] + odd[k]);
+  UNROLL for (int p = 1; p < P; ++p)
+    UNROLL for (int k = 0; k < K; ++k) total[0][k] += total[p][k];
+  UNROLL for (int k = 0; k < K; ++k) store(sum + k * step, total[0][k]);
 }
 
-// sum[tap] += sum over the columns of one row of d[j] * x[tap + j].
+// sum[tap] += sum over the columns of all rows of d[j] * x[tap + j].
 template <class T>
-void correlate_row(const T* x, const long* offset, int taps, const T* d, long columns, long step,
-                   T* sum) {
+void correlate(const T* x, const long* offset, long taps, const T* d, Rows rows, long step,
+               T* sum) {
   constexpr int L = Lanes<T>::count;
-  for (long c = 0; c < step; c += L) {
-    int k = 0;
-    for (; k + 5 <= taps; k += 5)
-      correlate_taps<T, 5>(x + c, offset + k, d + c, columns, step, sum + k * step + c);
-    for (; k + 3 <= taps; k += 3)
-      correlate_taps<T, 3>(x + c, offset + k, d + c, columns, step, sum + k * step + c);
-    for (; k < taps; ++k)
-      correlate_taps<T, 1>(x + c, offset + k, d + c, columns, step, sum + k * step + c);
-  }
+  const auto all = [&](auto known) {
+    for (long c = 0; c < step; c += L) {
+      const auto run = [&](auto size, auto parts, long k) {
+        correlate_taps<T, size, parts>(x + c, offset + k, d + c, rows, known, sum + k * step + c);
+      };
+      long k = 0;
+      for (; k + 5 <= taps; k += 5)
+        run(std::integral_constant<int, 5>(), std::integral_constant<int, 4>(), k);
+      for (; k + 3 <= taps; k += 3)
+        run(std::integral_constant<int, 3>(), std::integral_constant<int, 4>(), k);
+      for (; k < taps; ++k)
+        run(std::integral_constant<int, 1>(), std::integral_constant<int, 4>(), k);
+    }
+  };
+  if (step == L)
+    all(std::integral_constant<long, L>());
+  else
+    all(step);
 }
 
-// The first maximum in tap order and, where asked for, which tap it was; NaN wins and stays.
+// The maximum, where no value is NaN.
 template <class T>
-void maximum_row(const T* x, Taps taps, long columns, long step, T* out, T* which) {
+void maximum_row(const T* x, Taps taps, long columns, long step, T* out) {
+  constexpr int L = Lanes<T>::count;
+  tiles<4>(columns * step / L, [&](long j, auto size) {
+    constexpr int R = size;
+    Vec<T> best[R];
+    const T* from = x + j * L;
+    UNROLL for (int r = 0; r < R; ++r) best[r] = load(from + taps.offset[0] + r * L);
+    for (int i = 1; i < taps.count; ++i)
+      UNROLL for (int r = 0; r < R; ++r) {
+        const Vec<T> value = load(from + taps.offset[i] + r * L);
+        best[r] = value > best[r] ? value : best[r];
+      }
+    UNROLL for (int r = 0; r < R; ++r) store(out + (j + r) * L, best[r]);
+  });
+}
+
+// The first maximum in tap order and which tap it was; NaN wins and stays.
+template <class T>
+void first_maximum_row(const T* x, Taps taps, long columns, long step, T* out, T* which) {
   constexpr int L = Lanes<T>::count;
   for (long at = 0; at < columns * step; at += L) {
     const Vec<T> zero = {};
@@ -87,7 +126,7 @@ void maximum_row(const T* x, Taps taps, long columns, long step, T* out, T* whic
       tap = wins ? zero + T(taps.index[i]) : tap;
     }
     store(out + at, best);
-    if (which) store(which + at, tap);
+    store(which + at, tap);
   }
 }
 

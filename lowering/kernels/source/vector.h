@@ -2,6 +2,10 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
+
+// Before a loop over an array of vectors: unrolled early, the array lives in registers.
+#define UNROLL _Pragma("GCC unroll 32")
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
