@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lowering.to_torch.program import Program, make_program
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
-from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN
+from nasir.passes import EVALUATION, INFERENCE, MEMORY, PLAIN, TIDY, MemoryLevel, cse
 
 
 class Network(nn.Module):
@@ -92,15 +92,23 @@ class Network(nn.Module):
         return ", ".join(fact for fact in facts if fact)
 
 
-def to_torch(graph: Graph, seed: int = 0, optimise: bool = True) -> Network:
+def to_torch(
+    graph: Graph, seed: int = 0, optimise: bool = True, memory: MemoryLevel = "none"
+) -> Network:
     """The network in torch, on the CPU in float32, in training mode.
 
     Each weight's initial value depends on `seed` and its key alone. `optimise=False` runs the
     papers' sequence of operations, nothing shared; results are bitwise the same in float64.
+    `memory` says what training keeps for the backward pass (see `nasir.passes.recompute`).
     """
     plain, _ = run_passes(graph, PLAIN)
-    lowered = run_passes(graph, DISCRETE)[0] if optimise else plain
-    return Network(lowered, Store(plain.params, seed))
+    store = Store(plain.params, seed)
+    if not optimise:
+        return Network(run_passes(plain, MEMORY[memory])[0], store, evaluated=plain)
+    tidy, _ = run_passes(plain, TIDY)
+    shared = cse(tidy)
+    lowered = shared if memory == "none" else cse(run_passes(tidy, MEMORY[memory])[0])
+    return Network(lowered, store, evaluated=shared)
 
 
 def to_inference(graph: Graph, module: nn.Module) -> Network:

@@ -1,6 +1,6 @@
 """The primitive ops, declared once each: the room's one door."""
 
-from nasir.ops import choice, conv, linear, merge, norm, pointwise, pool, sequence
+from nasir.ops import choice, conv, linear, memory, merge, norm, pointwise, pool, sequence
 from nasir.ops.spec import (
     Attrs,
     BodyAttrs,
@@ -27,6 +27,7 @@ PRIMITIVES: Table[OpSpec] = Table(
     *linear.OPS,
     *choice.OPS,
     *sequence.OPS,
+    *memory.OPS,
 )
 
 FAMILIES: dict[str, tuple[OpSpec, ...]] = {
@@ -38,6 +39,7 @@ FAMILIES: dict[str, tuple[OpSpec, ...]] = {
     "linear": linear.OPS,
     "choice": choice.OPS,
     "sequence": sequence.OPS,
+    "memory": memory.OPS,
 }
 """The file of each primitive; every target has a mirror file of the same name."""
 
