@@ -180,7 +180,7 @@ def _places(
 
 
 def _mixed_sum(e: Emitter, a: MixedSumAttrs, inputs: Values, weights: Values) -> fx.Node:
-    function = MixedSum(a, len(inputs), e.name, follow=True)
+    function = MixedSum(a, len(inputs), e.name, follow=e.follow)
     return e.call(function, *inputs, *weights)
 
 

@@ -38,9 +38,7 @@ def _project(e: Emitter, a: ProjectAttrs, inputs: Values, weights: Values) -> fx
 def _chunk(e: Emitter, a: ChunkAttrs, inputs: Values, weights: Values) -> fx.Node:
     """Parts of one vector are cut once."""
     del weights
-    arguments = (inputs[0], a.of, -1)
-    found = (n for n in inputs[0].users if n.target is torch.chunk and n.args == arguments)
-    parts = next(found, None) or e.call(torch.chunk, *arguments)
+    parts = e.once(torch.chunk, inputs[0], a.of, -1)
     return e.call(operator.getitem, parts, a.part)
 
 

@@ -10,7 +10,18 @@ from lowering.to_torch.policy import policy
 from lowering.to_torch.program import Program, make_program
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
-from nasir.passes import DISCRETE, EVALUATION, INFERENCE, PLAIN, SHARED, SUPERNET, Pass
+from nasir.passes import (
+    EVALUATION,
+    INFERENCE,
+    MEMORY,
+    PASSES,
+    PLAIN,
+    TIDY,
+    MemoryLevel,
+    Pass,
+    shared,
+    summed,
+)
 
 
 class Network(nn.Module):
@@ -107,33 +118,35 @@ def _channels_last(value: Tensor) -> Tensor:
     return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
 
 
-def to_torch(graph: Graph, seed: int = 0, optimise: bool = True) -> Network:
+def to_torch(
+    graph: Graph, seed: int = 0, optimise: bool = True, memory: MemoryLevel = "none"
+) -> Network:
     """The network in torch, on the CPU in float32, in training mode.
 
     Each weight's initial value depends on `seed` and its key alone. `optimise=False` runs the
     papers' sequence of operations, nothing shared; results are bitwise the same in float64.
+    `memory` says what training keeps for the backward pass (see `nasir.passes.recompute`).
     """
     plain, _ = run_passes(graph, PLAIN)
     store = Store(plain.params, seed)
     if not optimise:
-        return Network(plain, store)
+        kept, _ = run_passes(plain, MEMORY[memory])
+        return Network(kept, store, plain=plain)
+    cse = PASSES["cse"]
     if not graph.choices:
-        return Network(run_passes(plain, _rest(DISCRETE))[0], store)
+        tidy, _ = run_passes(plain, TIDY)
+        lowered, _ = run_passes(tidy, (*MEMORY[memory], cse))
+        return Network(lowered, store, plain=tidy, evaluation=(cse,))
     chosen = policy()
-    lowered, _ = run_passes(plain, _rest(SUPERNET if chosen.mixed_sums.taken else SHARED))
+    passes = summed(memory) if chosen.mixed_sums.taken else shared(memory)
+    lowered, _ = run_passes(plain, passes)
     return Network(
         lowered,
         store,
         plain=plain,
-        evaluation=_rest(DISCRETE),
+        evaluation=(*TIDY, cse),
         channels_last=chosen.channels_last.taken,
     )
-
-
-def _rest(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
-    """What of a pipeline comes after `PLAIN`, with which all begin."""
-    assert passes[: len(PLAIN)] == PLAIN
-    return passes[len(PLAIN) :]
 
 
 def to_inference(graph: Graph, module: nn.Module) -> Network:

@@ -13,6 +13,8 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
     """x normalised by the batch's statistics, which all running means and variances follow."""
     size = x.numel() // x.shape[1]
     result, mean, inverse = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
+    if not statistics:
+        return result
     with torch.no_grad():
         unbiased = (inverse**-2 - eps) * (size / max(size - 1, 1))
         count = len(statistics) // 2
@@ -26,9 +28,12 @@ def _batch_norm(
     """In training the batch's statistics, and the running ones updated; else the running ones."""
     if a.copies > 1:
         assert e.training, "in evaluation every copy has values of its own"
-        return e.call(shared_norm, inputs[0], a.momentum, a.eps, *weights)
+        statistics = weights if e.follow else ()
+        return e.call(shared_norm, inputs[0], a.momentum, a.eps, *statistics)
     *affine, mean, variance = weights
     weight, bias = affine or (None, None)
+    if e.training and not e.follow:
+        mean = variance = None
     return e.call(
         F.batch_norm, inputs[0], mean, variance, weight, bias, e.training, a.momentum, a.eps
     )

@@ -4,11 +4,23 @@ import itertools
 import linecache
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import fx
 
-from lowering.to_torch import choice, conv, fused, linear, merge, norm, pointwise, pool, sequence
+from lowering.to_torch import (
+    choice,
+    conv,
+    fused,
+    linear,
+    memory,
+    merge,
+    norm,
+    pointwise,
+    pool,
+    sequence,
+)
 from lowering.to_torch.rule import Emitter, Rule
 from nasir import Graph, NasirError
 from nasir.ops import OpSpec
@@ -24,6 +36,7 @@ RULES: Table[Rule] = Table(
     *choice.RULES,
     *sequence.RULES,
     *fused.RULES,
+    *memory.RULES,
 )
 
 _numbers = itertools.count()
@@ -55,20 +68,34 @@ class Program:
         return scope[self.name]
 
 
-def make_program(graph: Graph, outputs: Iterable[str], *, training: bool) -> Program:
-    """The program `forward(self, …)` of these outputs (one alone, or a tuple) from primitives."""
-    writer = _Writer(graph, training)
+def make_program(
+    graph: Graph,
+    outputs: Iterable[str],
+    *,
+    training: bool,
+    follow: bool = True,
+    given: Iterable[str] = (),
+) -> Program:
+    """The program `forward(self, …)` of these outputs (one alone, or a tuple) from primitives.
+
+    The weights with the keys `given` are its last arguments, in that order; it takes the others
+    from the module. `follow`: whether running statistics follow the batch's in training.
+    """
+    writer = _Writer(graph, training, follow)
     for ref in graph.params:
         name = _identifier(ref.key)
         writer.weights[ref.key] = lambda key=ref.key, name=name: writer.code.create_node(
             "get_attr", key, name=name
         )
+    for key in given:
+        value = writer.code.placeholder(_identifier(key))
+        writer.weights[key] = lambda value=value: value
     return writer.write(tuple(outputs), "forward")
 
 
-def make_body(graph: Graph, name: str, *, training: bool) -> Program:
+def make_body(graph: Graph, name: str, *, training: bool, follow: bool = True) -> Program:
     """The program `<name>(inputs …, weights …)` of a body, the weights in the order of `params`."""
-    writer = _Writer(graph, training)
+    writer = _Writer(graph, training, follow)
     for ref in graph.params:
         value = writer.code.placeholder(_identifier(ref.key))
         writer.weights[ref.key] = lambda value=value: value
@@ -78,13 +105,15 @@ def make_body(graph: Graph, name: str, *, training: bool) -> Program:
 class _Writer:
     """A program while it is written; `weights` make the value of a weight at its first use."""
 
-    def __init__(self, graph: Graph, training: bool) -> None:
+    def __init__(self, graph: Graph, training: bool, follow: bool) -> None:
         self.graph = graph
         self.training = training
+        self.follow = follow
         self.code = fx.Graph()
         self.values = {name: self.code.placeholder(_identifier(name)) for name, _ in graph.inputs}
         self.weights: dict[str, Callable[[], fx.Node]] = {}
-        self.bodies: dict[Graph, Program] = {}
+        self.bodies: list[Program] = []
+        self.functions: dict[tuple[Graph, bool], Callable[..., Any]] = {}
 
     def write(self, outputs: tuple[str, ...], name: str) -> Program:
         """The program of these outputs."""
@@ -99,7 +128,14 @@ class _Writer:
                     made[ref.key] = self.weights[ref.key]()
             refs = tuple(made[ref.key] for ref in node.params)
             inputs = tuple(self.values[name] for name in node.inputs)
-            emitter = Emitter(self.code, self.training, _identifier(node.name), self.function)
+            emitter = Emitter(
+                self.code,
+                self.training,
+                self.follow,
+                _identifier(node.name),
+                partial(self._function, follow=self.follow),
+                partial(self._function, follow=False),
+            )
             self.values[node.name] = _rule(node.op).emit(emitter, node.attrs, inputs, refs)
         results = tuple(self.values[name] for name in outputs)
         self.code.output(results[0] if len(results) == 1 else results)
@@ -107,16 +143,18 @@ class _Writer:
         source = python.src
         if name != "forward":  # fx writes methods
             source = source.replace("def forward(self, ", f"def {name}(", 1)
-        return Program(source, dict(python.globals), name, tuple(self.bodies.values()))
+        return Program(source, dict(python.globals), name, tuple(self.bodies))
 
-    def function(self, body: Graph) -> Callable[..., Any]:
-        """The function of a body."""
-        if body not in self.bodies:
+    def _function(self, body: Graph, *, follow: bool) -> Callable[..., Any]:
+        """The function of a body, the same for equal bodies."""
+        if (body, follow) not in self.functions:
             stem = _identifier(body.about.get("cell", "")) or "body"
-            taken = [program.name for program in self.bodies.values()]
+            taken = [program.name for program in self.bodies]
             name = f"{stem}_{len(taken) + 1}" if stem in taken else stem
-            self.bodies[body] = make_body(body, name, training=self.training)
-        return self.bodies[body].function()
+            program = make_body(body, name, training=self.training, follow=follow)
+            self.bodies.append(program)
+            self.functions[body, follow] = program.function()
+        return self.functions[body, follow]
 
 
 def _rule(op: OpSpec) -> Rule:

@@ -28,16 +28,26 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Emitter:
-    """Appends calls to an fx graph; `training` is fixed when the program is made.
+    """Appends calls to an fx graph; what the program is for is fixed when it is made.
 
-    `name` is what the values of the present node are called in the source; `function` lowers a
-    body to a function of its inputs and then of its weights.
+    `follow`: whether training makes running statistics follow the batch's, which the second run of
+    one step must not. `name` is what the values of the present node are called in the source;
+    `function` lowers a body to a function of its inputs and then of its weights, and `replay` to
+    one that does the same but for the running statistics.
     """
 
     graph: fx.Graph
     training: bool
+    follow: bool
     name: str
     function: Callable[[Graph], Callable[..., Any]]
+    replay: Callable[[Graph], Callable[..., Any]]
+
+    def once(self, function: Callable[..., Any], value: fx.Node, *args: Any) -> fx.Node:
+        """A call of a function of that value, or the result of the same call before."""
+        arguments = (value, *args)
+        found = (n for n in value.users if n.target is function and n.args == arguments)
+        return next(found, None) or self.call(function, *arguments)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
         """A call of a function of tensors."""

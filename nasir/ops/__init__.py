@@ -1,6 +1,6 @@
 """The primitive ops, declared once each: the room's one door."""
 
-from nasir.ops import choice, conv, fused, linear, merge, norm, pointwise, pool, sequence
+from nasir.ops import choice, conv, fused, linear, memory, merge, norm, pointwise, pool, sequence
 from nasir.ops.spec import (
     Attrs,
     BodyAttrs,
@@ -29,6 +29,7 @@ PRIMITIVES: Table[OpSpec] = Table(
     *choice.OPS,
     *sequence.OPS,
     *fused.OPS,
+    *memory.OPS,
 )
 
 FAMILIES: dict[str, tuple[OpSpec, ...]] = {
@@ -41,6 +42,7 @@ FAMILIES: dict[str, tuple[OpSpec, ...]] = {
     "choice": choice.OPS,
     "sequence": sequence.OPS,
     "fused": fused.OPS,
+    "memory": memory.OPS,
 }
 """The file of each primitive; every target has a mirror file of the same name."""
 

@@ -118,7 +118,7 @@ MIXED_SUM = OpSpec(
     infer=_infer,
     params=_params,
     macs=_macs,
-    traits=frozenset({"stateful", "fused"}),
+    traits=frozenset({"stateful", "state", "fused"}),
 )
 
 

@@ -14,6 +14,7 @@ from nasir.ops.spec import (
     OpSpec,
     ParamSpec,
     Size,
+    body_params,
     expect_sequence,
 )
 from nasir.types import SequenceType, TokenType, Type, VectorType
@@ -143,18 +144,13 @@ def _scan(a: ScanAttrs, inputs: tuple[Type, ...]) -> SequenceType:
     return SequenceType(results[0].shape[0])
 
 
-def _formal(a: ScanAttrs, _: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
-    """Those of the body, under their keys in it."""
-    return tuple(ParamSpec(ref.key, ref.shape, ref.init, ref.buffer) for ref in a.body.params)
-
-
 SCAN = OpSpec(
     name="scan",
     summary="a body at every step of a sequence: (sequence, first state, constants …) -> states",
     attrs=ScanAttrs,
     arity=(2, None),
     infer=_scan,
-    params=_formal,
+    params=body_params,
 )
 
 

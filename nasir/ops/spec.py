@@ -147,6 +147,11 @@ class Unit(Attrs):
         return tuple(place for place, there in enumerate(present) if there)
 
 
+def body_params(a: BodyAttrs, _inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
+    """The parameters of an op that applies a graph: the body's, under their keys in it."""
+    return tuple(ParamSpec(ref.key, ref.shape, ref.init, ref.buffer) for ref in a.body.params)
+
+
 Trait = Literal[
     "random",  # a fresh draw at each call
     "stateful",  # training changes its buffers
@@ -162,7 +167,9 @@ Trait = Literal[
     "channel_affine",  # in inference a scale and a shift for each channel
     "absorbs_affine",  # weight and bias can take up a scale and a shift for each output channel
     "training",  # in evaluation it is its first input
+    "state",  # its value is a state of its cell
     "fused",  # stands for several others: only targets that put it in have a rule for it
+    "recomputed",  # training keeps its inputs alone and computes it again for the backward pass
     "mixture",  # its first input weights the others, by its attribute `options`
 ]
 

@@ -49,6 +49,16 @@ def mixed_sums(graph: Graph) -> Graph:
     return _without_unread(graph.with_nodes(made.get(n.name, n) for n in graph.nodes), made)
 
 
+def lean_sums(graph: Graph) -> Graph:
+    """The graph whose mixed sums keep their inputs alone for backward; not those in bodies."""
+    return graph.with_nodes(
+        replace(node, attrs=node.attrs.model_copy(update={"recompute": True}))
+        if node.op is MIXED_SUM
+        else node
+        for node in graph.nodes
+    )
+
+
 def _chains(graph: Graph, node: Node, inner: set[str]) -> tuple[_Chain, ...]:
     """The chains whose sum the node is, if it is such a sum and none that another takes in."""
     if not isinstance(graph.types[node.name], ImageType):

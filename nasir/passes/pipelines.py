@@ -1,0 +1,73 @@
+"""The passes, as one table, and the pipelines that the targets name."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from nasir.passes.canonicalise import canonicalise
+from nasir.passes.cse import cse
+from nasir.passes.dead_code import dead_code
+from nasir.passes.evaluation import evaluation
+from nasir.passes.expand import expand
+from nasir.passes.fold_batch_norm import fold_batch_norm
+from nasir.passes.freeze_noise import freeze_noise
+from nasir.passes.horizontal import horizontal
+from nasir.passes.infer_types import infer_types
+from nasir.passes.mixed_sums import lean_sums, mixed_sums
+from nasir.passes.recompute import MemoryLevel, recompute
+from nasir.passes.record import Pass
+from nasir.passes.share_norms import share_norms
+from nasir.passes.validate import validate
+from nasir.table import Table
+
+PASSES: Table[Pass] = Table(
+    Pass("validate", "checks names, keys and cells", validate),
+    Pass("infer-types", "infers every type anew", infer_types),
+    Pass("expand", "macros become primitives", expand),
+    Pass("canonicalise", "drops zeros, single sums and joins, repeated ReLUs", canonicalise),
+    Pass("dead-code", "removes what no output needs", dead_code),
+    Pass("cse", "computes equal values once", cse),
+    Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
+    Pass("share-norms", "batch norms of one value become one", share_norms, False),
+    Pass("horizontal", "convolutions of one value become one", horizontal, False),
+    Pass("keep-cells", "keeps what crosses cells for backward", partial(recompute, level="cells")),
+    Pass("keep-states", "keeps states for backward", partial(recompute, level="states")),
+    Pass("lean-sums", "mixed sums keep their inputs alone", lean_sums, False),
+    Pass("evaluation", "removes what only training does", evaluation, False),
+    Pass("fold-batch-norm", "batch norm into convolutions, for inference", fold_batch_norm, False),
+    Pass("freeze-noise", "fresh noise becomes fixed noise", freeze_noise, False),
+)
+
+PLAIN: tuple[Pass, ...] = (PASSES["validate"], PASSES["expand"])
+"""The papers' sequence of operations, nothing shared and nothing removed."""
+
+TIDY: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["dead-code"])
+"""Without what adds nothing, after `PLAIN`."""
+
+DISCRETE: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["cse"])
+"""For training and exporting a discrete network: bitwise the plain network's results."""
+
+MEMORY: Mapping[MemoryLevel, tuple[Pass, ...]] = {
+    "none": (),
+    "cells": (PASSES["keep-cells"],),
+    "states": (PASSES["keep-states"],),
+}
+"""What of the passes training needs for a level of memory, between `TIDY` and `cse`."""
+
+EVALUATION: tuple[Pass, ...] = (PASSES["evaluation"], PASSES["dead-code"])
+"""From the network to what of it evaluation computes."""
+
+INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"], EVALUATION[1])
+"""For inference only."""
+
+
+def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
+    """After `PLAIN`, for training a supernet by a library's operations alone."""
+    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"])
+    return (*TIDY, *MEMORY[memory], *rest)
+
+
+def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
+    """After `PLAIN`, for training a supernet where the target computes mixed sums itself."""
+    lean = (PASSES["lean-sums"],) if memory == "states" else ()
+    rest = (*lean, PASSES["cse"], PASSES["horizontal"])
+    return (*TIDY, PASSES["mixed-sums"], *MEMORY[memory], *rest)
