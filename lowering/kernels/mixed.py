@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from lowering.kernels import pool
 from lowering.kernels.build import library
 from lowering.kernels.units import Layout, Term, lay_out, weight_count
 
@@ -56,8 +57,9 @@ def mixed_sum(
 
 
 def release() -> None:
-    """Hands the scratch memory that calls share back to the system."""
+    """Hands memory that calls use again, and none uses now, back to the system."""
     library().nasir_release()
+    pool.hand_back()
 
 
 def supports(value: Tensor) -> bool:
@@ -134,7 +136,7 @@ class _MixedSum(torch.autograd.Function):
     def forward(
         ctx: Any, plan: _Plan, count: int, keep: bool, coefficients: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        kept = [tensors[0].new_empty(size) for size in plan.kept] if keep else []
+        kept = [pool.lend(size, plan.dtype) for size in plan.kept] if keep else []
         mean = coefficients.new_empty(sum(plan.layout.norms))
         variance = torch.empty_like(mean)
         out = (

@@ -99,10 +99,8 @@ void Backward<T>::take(size_t t) {
 
 template <class T>
 void Backward<T>::take(Own& own) {
-  for (const auto& [unit, depthwise] : this->plan_.weights) {
-    const long size = depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
-    own.sums.push_back(this->arena_.template take<T>(size));
-  }
+  for (size_t i = 0; i < this->weights_.size(); ++i)
+    own.sums.push_back(this->arena_.template take<T>(this->weight_size(i)));
   long widest = L;
   for (const Term& term : this->plan_.terms)
     for (const Unit& unit : term.units) widest = std::max(widest, unit.out.step(L));
@@ -150,9 +148,7 @@ void Backward<T>::start(int thread) {
     mean += unit->out.channels, variance += unit->out.channels;
   }
   for (size_t i = 0; i < own_[thread].sums.size(); ++i) {
-    const auto& [unit, depthwise] = this->plan_.weights[i];
-    const long size = depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
-    std::fill(own_[thread].sums[i], own_[thread].sums[i] + size, T(0));
+    std::fill(own_[thread].sums[i], own_[thread].sums[i] + this->weight_size(i), T(0));
   }
   if (out_ != gradients_.out)
     this->widen(gradients_.out, this->plan_.out, const_cast<T*>(out_), thread);
@@ -395,19 +391,22 @@ void Backward<T>::finish(int thread) {
 template <class T>
 void Backward<T>::finish_weight(size_t i) {
   const auto& [unit, depthwise] = this->plan_.weights[i];
-  const long step = unit->in.step(L), stride = depthwise ? unit->in.stride : 0;
+  const long size = this->weight_size(i), pack = unit->pack;
+  T* sum = own_[0].sums[i];
+  for (size_t other = 1; other < own_.size(); ++other)
+    for (long at = 0; at < size; ++at) sum[at] += own_[other].sums[i][at];
+  const long step = unit->in.step(L), outer = unit->outer();
+  const long parts = depthwise ? step / unit->in.stride : pack;
+  const long row = depthwise ? step : outer;
+  const long part = depthwise ? unit->in.stride : unit->middle.stride * outer + unit->out.stride;
   const long channels = depthwise ? unit->in.channels : unit->out.channels;
   const long others = depthwise ? unit->taps() : unit->middle.channels;
-  const long parts = depthwise ? step / stride : unit->pack;
+  T* to = gradients_.weights[i];
   for (long c = 0; c < channels; ++c)
     for (long k = 0; k < others; ++k) {
-      T total = 0;
-      for (const Own& own : own_)
-        for (long p = 0; p < parts; ++p)
-          total += depthwise ? own.sums[i][k * step + p * stride + c]
-                             : own.sums[i][(p * unit->middle.stride + k) * unit->outer() +
-                                           p * unit->out.stride + c];
-      gradients_.weights[i][c * others + k] = total;
+      T total = sum[k * row + c];
+      for (long p = 1; p < parts; ++p) total += sum[k * row + p * part + c];
+      to[c * others + k] = total;
     }
 }
 
