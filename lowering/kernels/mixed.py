@@ -3,8 +3,8 @@
 import ctypes
 import functools
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ def mixed_sum(
     )
     differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     keep = differentiated and not recompute
-    return _MixedSum.apply(plan, len(values), keep, *tensors)  # pyright: ignore[reportReturnType, reportUnknownMemberType] - untyped in torch
+    return _apply(plan, len(values), keep, *tensors)
 
 
 def release() -> None:
@@ -158,8 +158,12 @@ class _MixedSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> _Grads:
-        return _backward(ctx, gradient)
+    def backward(ctx: Any, *gradients: Tensor) -> _Grads:  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
+        return _backward(ctx, gradients[0])
+
+
+# torch leaves what `apply` returns untyped.
+_apply = cast("Callable[..., tuple[Tensor, Tensor, Tensor]]", _MixedSum.apply)  # pyright: ignore[reportUnknownMemberType] - as above
 
 
 def _backward(ctx: _Context, gradient: Tensor) -> _Grads:

@@ -1,4 +1,4 @@
-// The backward call: forward's values made again, then the units from each term's last to its first.
+// The backward call: forward's values again, then the units from each term's last to its first.
 #pragma once
 
 #include "engine.h"
@@ -90,8 +90,10 @@ void Backward<T>::take(size_t t) {
     const Unit& unit = units[u];
     const long size = this->plan_.images * unit.middle.size();
     const bool last = u + 1 == units.size();
-    flows.push_back(last ? nullptr : this->arena_.template take<T>(this->plan_.images * unit.out.size()));
-    this->which_[t].push_back(unit.window == kMaximum ? this->arena_.template take<T>(size) : nullptr);
+    const long made = this->plan_.images * unit.out.size();
+    flows.push_back(last ? nullptr : this->arena_.template take<T>(made));
+    const bool maximum = unit.window == kMaximum;
+    this->which_[t].push_back(maximum ? this->arena_.template take<T>(size) : nullptr);
     if (unit.window != kNone && unit.product && !this->windows_[t][u])
       this->windows_[t][u] = this->arena_.template take<T>(size);
   }
@@ -250,7 +252,8 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
     const long now = std::min(rows, unit.out.height - top);
     const Scale<T> only{nullptr, slope.a, slope.d};
     if (unit.norm)
-      before_norm(g + top * row, y + top * row, this->scale(own, unit), slope, now * row, step, own.d);
+      before_norm(g + top * row, y + top * row, this->scale(own, unit), slope, now * row, step,
+                  own.d);
     else
       activate(g + top * row, own.d, now * row, step, &only, false);
     const T* d = own.d;

@@ -335,8 +335,8 @@ void Engine<T>::window(Scratch<T>& own, size_t t, size_t u, long image, const T*
       store(out + at, load(out + at) * (load(counts.columns + at) * counts.rows[y]));
   } else {
     if (!replay_ && !own.nan[unit.source]) return maximum_row(x, unit.forward, columns, step, out);
-    T* which = replay_ ? which_[t][u] + image * unit.middle.size() + y * unit.middle.row() : own.row;
-    first_maximum_row(x, unit.forward, columns, step, out, which);
+    const long at = image * unit.middle.size() + y * unit.middle.row();
+    first_maximum_row(x, unit.forward, columns, step, out, replay_ ? which_[t][u] + at : own.row);
   }
 }
 
