@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lowering import kernels
-from lowering.kernels import Term, Unit, build
+from lowering.kernels import Term, Unit, build, mixed
 from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
 
 needs_kernels = pytest.mark.skipif(not kernels.available(), reason=kernels.reason())
@@ -222,7 +222,7 @@ def test_scratch_is_handed_back_and_taken_again() -> None:
 @needs_kernels
 def test_plans_are_freed_with_their_cache() -> None:
     make((Term(0),), [(1, 3, 5, 5)], 3).kernel()
-    kernels.mixed._plan.cache_clear()
+    mixed._plan.cache_clear()
     gc.collect()
     make((Term(0),), [(1, 3, 5, 5)], 3).kernel()
 

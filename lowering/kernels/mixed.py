@@ -3,13 +3,14 @@
 import ctypes
 import functools
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from lowering.kernels import pool
 from lowering.kernels.build import library
 from lowering.kernels.units import Layout, Term, lay_out, weight_count
 
@@ -52,12 +53,13 @@ def mixed_sum(
     )
     differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     keep = differentiated and not recompute
-    return _MixedSum.apply(plan, len(values), keep, *tensors)  # pyright: ignore[reportReturnType, reportUnknownMemberType] - untyped in torch
+    return _apply(plan, len(values), keep, *tensors)
 
 
 def release() -> None:
-    """Hands the scratch memory that calls share back to the system."""
+    """Hands memory that calls use again, and none uses now, back to the system."""
     library().nasir_release()
+    pool.hand_back()
 
 
 def supports(value: Tensor) -> bool:
@@ -134,7 +136,7 @@ class _MixedSum(torch.autograd.Function):
     def forward(
         ctx: Any, plan: _Plan, count: int, keep: bool, coefficients: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        kept = [tensors[0].new_empty(size) for size in plan.kept] if keep else []
+        kept = [pool.lend(size, plan.dtype) for size in plan.kept] if keep else []
         mean = coefficients.new_empty(sum(plan.layout.norms))
         variance = torch.empty_like(mean)
         out = (
@@ -156,8 +158,12 @@ class _MixedSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> _Grads:
-        return _backward(ctx, gradient)
+    def backward(ctx: Any, *gradients: Tensor) -> _Grads:  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
+        return _backward(ctx, gradients[0])
+
+
+# torch leaves what `apply` returns untyped.
+_apply = cast("Callable[..., tuple[Tensor, Tensor, Tensor]]", _MixedSum.apply)  # pyright: ignore[reportUnknownMemberType] - as above
 
 
 def _backward(ctx: _Context, gradient: Tensor) -> _Grads:

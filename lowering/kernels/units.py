@@ -1,4 +1,4 @@
-"""The terms of a mixed sum: chains of units, their shapes, and their code for the library."""
+"""The terms of a mixed sum: chains of units, the shapes they make, their code for the library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-// The backward call: forward's values made again, then the units from each term's last to its first.
+// The backward call: forward's values again, then the units from each term's last to its first.
 #pragma once
 
 #include "engine.h"
@@ -90,8 +90,10 @@ void Backward<T>::take(size_t t) {
     const Unit& unit = units[u];
     const long size = this->plan_.images * unit.middle.size();
     const bool last = u + 1 == units.size();
-    flows.push_back(last ? nullptr : this->arena_.template take<T>(this->plan_.images * unit.out.size()));
-    this->which_[t].push_back(unit.window == kMaximum ? this->arena_.template take<T>(size) : nullptr);
+    const long made = this->plan_.images * unit.out.size();
+    flows.push_back(last ? nullptr : this->arena_.template take<T>(made));
+    const bool maximum = unit.window == kMaximum;
+    this->which_[t].push_back(maximum ? this->arena_.template take<T>(size) : nullptr);
     if (unit.window != kNone && unit.product && !this->windows_[t][u])
       this->windows_[t][u] = this->arena_.template take<T>(size);
   }
@@ -99,10 +101,8 @@ void Backward<T>::take(size_t t) {
 
 template <class T>
 void Backward<T>::take(Own& own) {
-  for (const auto& [unit, depthwise] : this->plan_.weights) {
-    const long size = depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
-    own.sums.push_back(this->arena_.template take<T>(size));
-  }
+  for (size_t i = 0; i < this->weights_.size(); ++i)
+    own.sums.push_back(this->arena_.template take<T>(this->weight_size(i)));
   long widest = L;
   for (const Term& term : this->plan_.terms)
     for (const Unit& unit : term.units) widest = std::max(widest, unit.out.step(L));
@@ -150,9 +150,7 @@ void Backward<T>::start(int thread) {
     mean += unit->out.channels, variance += unit->out.channels;
   }
   for (size_t i = 0; i < own_[thread].sums.size(); ++i) {
-    const auto& [unit, depthwise] = this->plan_.weights[i];
-    const long size = depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
-    std::fill(own_[thread].sums[i], own_[thread].sums[i] + size, T(0));
+    std::fill(own_[thread].sums[i], own_[thread].sums[i] + this->weight_size(i), T(0));
   }
   if (out_ != gradients_.out)
     this->widen(gradients_.out, this->plan_.out, const_cast<T*>(out_), thread);
@@ -254,7 +252,8 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
     const long now = std::min(rows, unit.out.height - top);
     const Scale<T> only{nullptr, slope.a, slope.d};
     if (unit.norm)
-      before_norm(g + top * row, y + top * row, this->scale(own, unit), slope, now * row, step, own.d);
+      before_norm(g + top * row, y + top * row, this->scale(own, unit), slope, now * row, step,
+                  own.d);
     else
       activate(g + top * row, own.d, now * row, step, &only, false);
     const T* d = own.d;
@@ -395,19 +394,22 @@ void Backward<T>::finish(int thread) {
 template <class T>
 void Backward<T>::finish_weight(size_t i) {
   const auto& [unit, depthwise] = this->plan_.weights[i];
-  const long step = unit->in.step(L), stride = depthwise ? unit->in.stride : 0;
+  const long size = this->weight_size(i), pack = unit->pack;
+  T* sum = own_[0].sums[i];
+  for (size_t other = 1; other < own_.size(); ++other)
+    for (long at = 0; at < size; ++at) sum[at] += own_[other].sums[i][at];
+  const long step = unit->in.step(L), outer = unit->outer();
+  const long parts = depthwise ? step / unit->in.stride : pack;
+  const long row = depthwise ? step : outer;
+  const long part = depthwise ? unit->in.stride : unit->middle.stride * outer + unit->out.stride;
   const long channels = depthwise ? unit->in.channels : unit->out.channels;
   const long others = depthwise ? unit->taps() : unit->middle.channels;
-  const long parts = depthwise ? step / stride : unit->pack;
+  T* to = gradients_.weights[i];
   for (long c = 0; c < channels; ++c)
     for (long k = 0; k < others; ++k) {
-      T total = 0;
-      for (const Own& own : own_)
-        for (long p = 0; p < parts; ++p)
-          total += depthwise ? own.sums[i][k * step + p * stride + c]
-                             : own.sums[i][(p * unit->middle.stride + k) * unit->outer() +
-                                           p * unit->out.stride + c];
-      gradients_.weights[i][c * others + k] = total;
+      T total = sum[k * row + c];
+      for (long p = 1; p < parts; ++p) total += sum[k * row + p * part + c];
+      to[c * others + k] = total;
     }
 }
 

@@ -15,7 +15,7 @@ inline int omp_get_thread_num() { return 0; }
 #include "product.h"
 #include "rows.h"
 
-constexpr long kChunk = 1024;  // values of a picture worked on at a time: they stay in L1
+constexpr long kChunk = 2048;  // values of a picture worked on at a time: they stay in L1
 
 // What Python hands over; the arrays of pointers have one entry for each value, weight, kept A.
 template <class T>
@@ -72,6 +72,10 @@ class Engine {
   bool replay_ = false;  // backward makes the forward's values again
 
   T* zeros(long count);
+  long weight_size(size_t i) const {
+    const auto& [unit, depthwise] = plan_.weights[i];
+    return depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
+  }
   long first(int thread) const { return plan_.images * thread / threads_; }
   const Scale<T>& scale(const Scratch<T>& own, const Unit& unit) const {
     return unit.norm ? own.scales[unit.norm_index] : identity_;
@@ -85,6 +89,7 @@ class Engine {
   void take_scratch(Scratch<T>& own);
   void make_scale(const Scale<T>& scale, const Unit& unit, const T* mean, const T* variance);
   void widen(const T* from, const Shape& shape, T* to, int thread);
+  void fill_margins(const Slot& slot, T* to);
   void prepare(int thread);
   void prepare_weight(size_t i);
   const T* pad(Scratch<T>& own, size_t t, size_t u, long image);
@@ -119,9 +124,10 @@ Engine<T>::Engine(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int t
   identity_ = {zeros(widest), zeros(widest), zeros(widest)};
   std::fill(identity_.inverse, identity_.inverse + widest, T(1));
   for (size_t t = 0; t < plan.terms.size(); ++t) take_term(t);
-  for (const auto& [unit, depthwise] : plan.weights) {
-    const long size = depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
-    weights_.push_back({arena.take<T>(size), depthwise ? nullptr : arena.take<T>(size)});
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    const bool depthwise = plan.weights[i].second;
+    weights_.push_back({arena.take<T>(weight_size(i)),
+                        depthwise ? nullptr : arena.take<T>(weight_size(i))});
   }
   scratch_.resize(threads);
   for (Scratch<T>& own : scratch_) take_scratch(own);
@@ -205,14 +211,25 @@ void Engine<T>::widen(const T* from, const Shape& shape, T* to, int thread) {
              shape.stride, pixels);
 }
 
-// Fills one thread's part of what must be ready before the first unit: borders, weights, values.
+// A slot's margins; what is inside them is written with each picture.
+template <class T>
+void Engine<T>::fill_margins(const Slot& slot, T* to) {
+  const T border = slot.minimum ? -std::numeric_limits<T>::infinity() : T(0);
+  T* end = to + slot.size() + L;
+  if (slot.phases > 1) return std::fill(to, end, border);
+  for (long y = 0; y < slot.shape.height; ++y) {
+    T* row = to + slot.at(y, 0);
+    std::fill(y ? row - slot.left * slot.shape.stride : to, row, border);
+    row += slot.shape.row();
+    std::fill(row, y + 1 < slot.shape.height ? row + slot.right * slot.shape.stride : end, border);
+  }
+}
+
+// Fills one thread's part of what must be ready before the first unit: margins, weights, values.
 template <class T>
 void Engine<T>::prepare(int thread) {
-  for (size_t i = 0; i < plan_.slots.size(); ++i) {
-    const Slot& slot = plan_.slots[i];
-    const T border = slot.minimum ? -std::numeric_limits<T>::infinity() : T(0);
-    std::fill(scratch_[thread].slots[i], scratch_[thread].slots[i] + slot.size() + L, border);
-  }
+  for (size_t i = 0; i < plan_.slots.size(); ++i)
+    fill_margins(plan_.slots[i], scratch_[thread].slots[i]);
   for (size_t i = thread; i < weights_.size(); i += threads_) prepare_weight(i);
   for (size_t v = 0; v < values_.size(); ++v)
     if (values_[v] != arrays_.values[v])
@@ -236,16 +253,18 @@ void Engine<T>::prepare_weight(size_t i) {
     return;
   }
   const long inner = unit->inner(), outer = unit->outer();
-  std::fill(weights_[i].forward, weights_[i].forward + inner * outer, T(0));
-  std::fill(weights_[i].backward, weights_[i].backward + inner * outer, T(0));
+  if (inner != unit->middle.channels || outer != unit->out.channels)
+    std::fill(weights_[i].forward, weights_[i].forward + inner * outer, T(0)),
+        std::fill(weights_[i].backward, weights_[i].backward + inner * outer, T(0));
+  const long channels = unit->middle.channels;
   for (long p = 0; p < unit->pack; ++p)
-    for (long o = 0; o < unit->out.channels; ++o)
-      for (long k = 0; k < unit->middle.channels; ++k) {
-        const T weight = from[o * unit->middle.channels + k];
-        const long in = p * unit->middle.stride + k, out = p * unit->out.stride + o;
-        weights_[i].forward[in * outer + out] = weight;
-        weights_[i].backward[out * inner + in] = weight;
-      }
+    for (long o = 0; o < unit->out.channels; ++o) {
+      const long out = p * unit->out.stride + o, in = p * unit->middle.stride;
+      T* forward = weights_[i].forward + in * outer + out;
+      for (long k = 0; k < channels; ++k) forward[k * outer] = from[o * channels + k];
+      std::copy(from + o * channels, from + (o + 1) * channels,
+                weights_[i].backward + out * inner + in);
+    }
 }
 
 // What unit `u` reads: its term's value, or the output of the unit before, not yet normalised.
@@ -316,8 +335,8 @@ void Engine<T>::window(Scratch<T>& own, size_t t, size_t u, long image, const T*
       store(out + at, load(out + at) * (load(counts.columns + at) * counts.rows[y]));
   } else {
     if (!replay_ && !own.nan[unit.source]) return maximum_row(x, unit.forward, columns, step, out);
-    T* which = replay_ ? which_[t][u] + image * unit.middle.size() + y * unit.middle.row() : own.row;
-    first_maximum_row(x, unit.forward, columns, step, out, which);
+    const long at = image * unit.middle.size() + y * unit.middle.row();
+    first_maximum_row(x, unit.forward, columns, step, out, replay_ ? which_[t][u] + at : own.row);
   }
 }
 

@@ -176,7 +176,8 @@ inline int Plan::slot(Slot wanted) {
   for (Slot& slot : slots) {
     Slot same = wanted;
     if (wanted.value >= 0)
-      same.top = slot.top, same.bottom = slot.bottom, same.left = slot.left, same.right = slot.right;
+      same.top = slot.top, same.bottom = slot.bottom, same.left = slot.left,
+      same.right = slot.right;
     if (!(same == slot)) continue;
     slot.top = std::max(slot.top, wanted.top), slot.bottom = std::max(slot.bottom, wanted.bottom);
     slot.left = std::max(slot.left, wanted.left), slot.right = std::max(slot.right, wanted.right);

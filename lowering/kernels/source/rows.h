@@ -23,7 +23,8 @@ void activate(const T* from, T* to, long size, long step, const Scale<T>* scale,
     const Vec<T> factor = scale ? load(scale->inverse + c) : Vec<T>{} + T(1);
     const Vec<T> shift = scale ? load(scale->shift + c) : Vec<T>{};
     if (scale && rectify)
-      for (long at = c; at < size; at += step) store(to + at, relu<T>(load(from + at) * factor + shift));
+      for (long at = c; at < size; at += step)
+        store(to + at, relu<T>(load(from + at) * factor + shift));
     else if (scale)
       for (long at = c; at < size; at += step) store(to + at, load(from + at) * factor + shift);
     else
