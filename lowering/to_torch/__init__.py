@@ -3,6 +3,8 @@
 from lowering.to_torch.compile import CompileWarning, compile, compiler_missing
 from lowering.to_torch.network import Network, to_inference, to_torch
 from lowering.to_torch.program import RULES
+from lowering.to_torch.saved import SavedBytes, saved_bytes
+from lowering.to_torch.second_order import Unrolled, first_order, second_order
 from lowering.to_torch.store import Store, initial, resolve
 from lowering.to_torch.weights import load_weights, pack, save_weights
 
@@ -10,14 +12,19 @@ __all__ = [
     "RULES",
     "CompileWarning",
     "Network",
+    "SavedBytes",
     "Store",
+    "Unrolled",
     "compile",
     "compiler_missing",
+    "first_order",
     "initial",
     "load_weights",
     "pack",
     "resolve",
     "save_weights",
+    "saved_bytes",
+    "second_order",
     "to_inference",
     "to_torch",
 ]

@@ -1,6 +1,6 @@
 """The network as an ordinary nn.Module."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -38,11 +38,28 @@ class Network(nn.Module):
         self._trainable = trainable
         self._sources = self._write()
         self._programs: dict[bool, Callable[..., Any]] | None = None
+        self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
         _register(self, store)
 
     def forward(self, *inputs: Any) -> Any:
         """The outputs for a batch of inputs; of a supernet, the last of these is the mixture."""
         return self.programs[self.training](self, *self.flat(inputs))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the weights that are learned, in the order of `parameters()`."""
+        return tuple(key for key, _ in self.named_parameters())
+
+    def call(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
+        """The outputs with these weights, in the order of `keys`, instead of its own.
+
+        Running statistics are the module's, and follow the batch's in training.
+        """
+        return self._function(follow=True)(self, *self.flat(inputs), *weights)
+
+    def call_apart(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
+        """The same, and the running statistics stay as they are."""
+        return self._function(follow=False)(self, *self.flat(inputs), *weights)
 
     def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """The inputs as the program takes them, the mixture's weights in the graph's order."""
@@ -72,15 +89,30 @@ class Network(nn.Module):
 
     def _write(self) -> dict[bool, Program]:
         """The programs; a network for inference only runs the same one in both modes."""
-        evaluated, _ = run_passes(self.evaluated, EVALUATION)
-        evaluate = make_program(evaluated, evaluated.outputs, training=False)
+        evaluate = make_program(*self._lowered(training=False), training=False)
         if not self._trainable:
             return {True: evaluate, False: evaluate}
-        outputs = (*self.graph.outputs, *self.graph.auxiliary)
-        return {True: make_program(self.graph, outputs, training=True), False: evaluate}
+        return {True: make_program(*self._lowered(training=True), training=True), False: evaluate}
+
+    def _function(self, *, follow: bool) -> Callable[..., Any]:
+        """The function of (module, inputs, weights in the order of `keys`), made at the first."""
+        training = self.training and self._trainable
+        if (training, follow) not in self._functions:
+            program = make_program(
+                *self._lowered(training=training), training=training, follow=follow, given=self.keys
+            )
+            self._functions[training, follow] = program.function()
+        return self._functions[training, follow]
+
+    def _lowered(self, *, training: bool) -> tuple[Graph, tuple[str, ...]]:
+        """The graph that runs, and its outputs, always the same for inference only."""
+        if training and self._trainable:
+            return self.graph, (*self.graph.outputs, *self.graph.auxiliary)
+        evaluated, _ = run_passes(self.evaluated, EVALUATION)
+        return evaluated, evaluated.outputs
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_programs": None, "_sources": None}
+        return self.__dict__ | {"_programs": None, "_sources": None, "_functions": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
