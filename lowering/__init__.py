@@ -4,6 +4,7 @@ from lowering.to_onnx import IR_VERSION, OPSET, Comparison, compare, to_onnx
 from lowering.to_python import to_python
 from lowering.to_torch import (
     CompileWarning,
+    Mixture,
     Network,
     SavedBytes,
     Store,
@@ -24,6 +25,7 @@ __all__ = [
     "OPSET",
     "Comparison",
     "CompileWarning",
+    "Mixture",
     "Network",
     "SavedBytes",
     "Store",

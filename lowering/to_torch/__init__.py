@@ -3,6 +3,7 @@
 from lowering.to_torch.compile import CompileWarning, compile, compiler_missing
 from lowering.to_torch.network import Network, to_inference, to_torch
 from lowering.to_torch.program import RULES
+from lowering.to_torch.sampled import Mixture
 from lowering.to_torch.saved import SavedBytes, saved_bytes
 from lowering.to_torch.second_order import Unrolled, first_order, second_order
 from lowering.to_torch.store import Store, initial, resolve
@@ -11,6 +12,7 @@ from lowering.to_torch.weights import load_weights, pack, save_weights
 __all__ = [
     "RULES",
     "CompileWarning",
+    "Mixture",
     "Network",
     "SavedBytes",
     "Store",

@@ -6,9 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from lowering.to_torch.program import Program, make_program
+from lowering.to_torch.sampled import Live, Mixture, Sampled, places
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
 from nasir.passes import EVALUATION, INFERENCE, MEMORY, PLAIN, TIDY, MemoryLevel, cse
+from nasir.passes.resolve import check_picks
 
 
 class Network(nn.Module):
@@ -39,10 +41,17 @@ class Network(nn.Module):
         self._sources = self._write()
         self._programs: dict[bool, Callable[..., Any]] | None = None
         self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
+        self._places: dict[str, tuple[nn.Module, str]] = {}
         _register(self, store)
 
     def forward(self, *inputs: Any) -> Any:
-        """The outputs for a batch of inputs; of a supernet, the last of these is the mixture."""
+        """The outputs for a batch of inputs; of a supernet, the last of these is the mixture.
+
+        Of a `Mixture` that says what is live, nothing else runs; E205 and E401 tell what is wrong
+        with it. Such a call keeps all that its branches need for backward, whatever the level.
+        """
+        if _is_sampled(inputs):
+            return self._sampled(inputs)(self._weight, self.flat(inputs))
         return self.programs[self.training](self, *self.flat(inputs))
 
     @property
@@ -55,11 +64,11 @@ class Network(nn.Module):
 
         Running statistics are the module's, and follow the batch's in training.
         """
-        return self._function(follow=True)(self, *self.flat(inputs), *weights)
+        return self._called(weights, inputs, follow=True)
 
     def call_apart(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
         """The same, and the running statistics stay as they are."""
-        return self._function(follow=False)(self, *self.flat(inputs), *weights)
+        return self._called(weights, inputs, follow=False)
 
     def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """The inputs as the program takes them, the mixture's weights in the graph's order."""
@@ -94,6 +103,31 @@ class Network(nn.Module):
             return {True: evaluate, False: evaluate}
         return {True: make_program(*self._lowered(training=True), training=True), False: evaluate}
 
+    def _called(self, weights: Sequence[Tensor], inputs: tuple[Any, ...], *, follow: bool) -> Any:
+        if not _is_sampled(inputs):
+            return self._function(follow=follow)(self, *self.flat(inputs), *weights)
+        given = dict(zip(self.keys, weights, strict=True))
+
+        def weight(key: str) -> Tensor:
+            return given[key] if key in given else self._weight(key)
+
+        return self._sampled(inputs, follow=follow)(weight, self.flat(inputs))
+
+    def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> Sampled:
+        """What runs of the graph for the live options of these inputs' mixture."""
+        graph, training = self.evaluated, self.training and self._trainable
+        live: Live = inputs[-1].live
+        check_picks(graph, live)
+        outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
+        return Sampled(graph, outputs, live, training=training, follow=follow)
+
+    def _weight(self, key: str) -> Tensor:
+        """The parameter or buffer of a key."""
+        if not self._places:
+            self._places.update(places(self))
+        module, name = self._places[key]
+        return getattr(module, name)
+
     def _function(self, *, follow: bool) -> Callable[..., Any]:
         """The function of (module, inputs, weights in the order of `keys`), made at the first."""
         training = self.training and self._trainable
@@ -112,7 +146,12 @@ class Network(nn.Module):
         return evaluated, evaluated.outputs
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_programs": None, "_sources": None, "_functions": {}}
+        return self.__dict__ | {
+            "_programs": None,
+            "_sources": None,
+            "_functions": {},
+            "_places": {},
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -122,6 +161,10 @@ class Network(nn.Module):
         about = self.graph.about
         facts = [about.get(name, "") for name in ("name", "skeleton")]
         return ", ".join(fact for fact in facts if fact)
+
+
+def _is_sampled(inputs: tuple[Any, ...]) -> bool:
+    return bool(inputs) and isinstance(inputs[-1], Mixture) and bool(inputs[-1].live)
 
 
 def to_torch(
