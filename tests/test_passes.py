@@ -7,6 +7,7 @@ import pytest
 
 from nasir import PASSES, NasirError, network, parse_graph, print_graph, run_passes
 from nasir.passes import DISCRETE, INFERENCE, PLAIN
+from tests.memory_texts import BEFORE, CELLS, STATES
 
 EXPAND = (
     """
@@ -204,6 +205,8 @@ GOLDEN = {
     "canonicalise": CANONICALISE,
     "dead-code": DEAD_CODE,
     "cse": CSE,
+    "keep-cells": (BEFORE, CELLS),
+    "keep-states": (BEFORE, STATES),
     "evaluation": EVALUATION,
     "fold-batch-norm": FOLD,
     "freeze-noise": FREEZE,
