@@ -50,7 +50,8 @@ def shapes(model: onnx.ModelProto) -> dict[str, tuple[str | int, ...]]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_primitive_has_a_rule_in_the_file_of_its_family(family: str) -> None:
-    missing = [op.name for op in FAMILIES[family] if op.name not in RULES]
+    mirrored = [op for op in FAMILIES[family] if "fused" not in op.traits]
+    missing = [op.name for op in mirrored if op.name not in RULES]
     assert not missing, f"lowering/to_onnx/{family}.py has no rule for {', '.join(missing)}"
 
 

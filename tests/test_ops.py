@@ -1,5 +1,6 @@
 """Primitives: types, parameters, cost, and what they refuse."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,7 @@ TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
     ("dropout_mask", {"rate": 0.2}, (SequenceType(3),), VectorType(3)),
     ("masked", {}, (SequenceType(3), VectorType(3)), SequenceType(3)),
     ("scan", {"body": BODY}, (SequenceType(3), VectorType(5)), SequenceType(5)),
+    ("recompute", {"body": BODY}, (VectorType(3), VectorType(5)), VectorType(5)),
     ("last", {}, (SequenceType(3),), VectorType(3)),
     ("decoder", {"out": 9}, (SequenceType(3),), SequenceType(9)),
     ("log_softmax", {}, (SequenceType(3),), SequenceType(3)),
@@ -185,6 +187,20 @@ ERRORS: list[tuple[str, dict[str, Any], tuple[Type, ...], str, str]] = [
         (SequenceType(3), VectorType(4)),
         "E305",
         "masked takes a value and a mask of its width, not sequence[3], vector[4]",
+    ),
+    (
+        "recompute",
+        {"body": BODY},
+        (VectorType(3),),
+        "E305",
+        "the body takes (vector[3], vector[5]), recompute gives it (vector[3])",
+    ),
+    (
+        "recompute",
+        {"body": replace(BODY, outputs=("out", "p"))},
+        (VectorType(3), VectorType(5)),
+        "E305",
+        "the body returns (vector[5], vector[5]), recompute has one value",
     ),
     (
         "scan",
@@ -345,7 +361,8 @@ def test_the_attributes_that_grow_with_the_width_are_attributes() -> None:
 def test_attributes_cannot_be_changed(op: str) -> None:
     fields = ALL_OPS[op].attrs.model_fields
     required = {name: 1 for name, field in fields.items() if field.is_required()}
-    given = {"scan": {"body": BODY}, "mix": {"options": (0,)}}.get(op, {})
+    body = {"body": BODY}
+    given = {"scan": body, "recompute": body, "mix": {"options": (0,)}}.get(op, {})
     attrs = make_attrs(ALL_OPS[op], required | given)
     for name in fields:
         with pytest.raises(ValueError, match="frozen"):

@@ -7,6 +7,7 @@ import pytest
 
 from nasir import PASSES, NasirError, network, parse_graph, print_graph, run_passes
 from nasir.passes import DISCRETE, INFERENCE, PLAIN
+from tests.memory_texts import BEFORE, CELLS, STATES
 
 EXPAND = (
     """
@@ -271,6 +272,8 @@ GOLDEN = {
     "cse": CSE,
     "mixed-sums": MIXED_SUMS,
     "share-norms": SHARE_NORMS,
+    "keep-cells": (BEFORE, CELLS),
+    "keep-states": (BEFORE, STATES),
     "evaluation": EVALUATION,
     "fold-batch-norm": FOLD,
     "freeze-noise": FREEZE,

@@ -12,4 +12,10 @@ lerp_ = _torch._foreach_lerp_
 mul = _torch._foreach_mul
 """mul(values, factors): each value times its factor, or times the one number."""
 
-__all__ = ["lerp_", "mul"]
+add = _torch._foreach_add
+"""add(values, others, alpha=1): each value plus alpha times the other."""
+
+norm = _torch._foreach_norm
+"""norm(values): the Euclidean norm of each value."""
+
+__all__ = ["add", "lerp_", "mul", "norm"]

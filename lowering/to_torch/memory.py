@@ -88,7 +88,9 @@ class Recomputed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator hides names
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         """The gradients of the arguments that need one."""
         needed: tuple[bool, ...] = ctx.needs_input_grad[1:]
         saved = iter(ctx.saved_tensors)

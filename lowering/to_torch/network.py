@@ -1,6 +1,6 @@
 """The network as an ordinary nn.Module."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lowering.to_torch.policy import policy
 from lowering.to_torch.program import Program, make_program
+from lowering.to_torch.sampled import Live, Mixture, Sampled, places
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
 from nasir.passes import (
@@ -22,6 +23,7 @@ from nasir.passes import (
     shared,
     summed,
 )
+from nasir.passes.resolve import check_picks
 
 
 class Network(nn.Module):
@@ -53,16 +55,48 @@ class Network(nn.Module):
         self.channels_last = channels_last
         self.graph = graph
         self._plain = plain or graph
-        self._evaluation = (*evaluation, *EVALUATION)
+        self._evaluation = evaluation
         self._trainable = trainable
         self._sources: dict[bool, Program] = {}
         self._programs: dict[bool, Callable[..., Any]] = {}
+        self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
+        self._places: dict[str, tuple[nn.Module, str]] = {}
+        self._evaluated: Graph | None = None
         self._written(training=trainable)
         _register(self, store)
 
     def forward(self, *inputs: Any) -> Any:
-        """The outputs for a batch of inputs; of a supernet, the last of these is the mixture."""
+        """The outputs for a batch of inputs; of a supernet, the last of these is the mixture.
+
+        Of a `Mixture` that says what is live, nothing else runs; E205 and E401 tell what is wrong
+        with it. Such a call keeps all that its branches need for backward, whatever the level.
+        """
+        if _is_sampled(inputs):
+            return self._sampled(inputs)(self._weight, self.flat(inputs))
         return self._program(training=self.training)(self, *self.flat(inputs))
+
+    @property
+    def evaluated(self) -> Graph:
+        """The graph that evaluation mode runs, before what only training does is removed."""
+        if self._evaluated is None:
+            self._evaluated, _ = run_passes(self._plain, self._evaluation)
+        return self._evaluated
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the weights that are learned, in the order of `parameters()`."""
+        return tuple(key for key, _ in self.named_parameters())
+
+    def call(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
+        """The outputs with these weights, in the order of `keys`, instead of its own.
+
+        Running statistics are the module's, and follow the batch's in training.
+        """
+        return self._called(weights, inputs, follow=True)
+
+    def call_apart(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
+        """The same, and the running statistics stay as they are."""
+        return self._called(weights, inputs, follow=False)
 
     def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """The inputs as the program takes them, the mixture's weights in the graph's order."""
@@ -97,13 +131,56 @@ class Network(nn.Module):
         """A program; a network for inference only runs the same one in both modes."""
         training = training and self._trainable
         if training not in self._sources:
-            graph = self.graph if training else run_passes(self._plain, self._evaluation)[0]
-            outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
-            self._sources[training] = make_program(graph, outputs, training=training)
+            self._sources[training] = make_program(
+                *self._lowered(training=training), training=training
+            )
         return self._sources[training]
 
+    def _called(self, weights: Sequence[Tensor], inputs: tuple[Any, ...], *, follow: bool) -> Any:
+        if not _is_sampled(inputs):
+            return self._function(follow=follow)(self, *self.flat(inputs), *weights)
+        given = dict(zip(self.keys, weights, strict=True))
+
+        def weight(key: str) -> Tensor:
+            return given[key] if key in given else self._weight(key)
+
+        return self._sampled(inputs, follow=follow)(weight, self.flat(inputs))
+
+    def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> Sampled:
+        """What runs of the graph for the live options of these inputs' mixture."""
+        graph, training = self.evaluated, self.training and self._trainable
+        live: Live = inputs[-1].live
+        check_picks(graph, live)
+        outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
+        return Sampled(graph, outputs, live, training=training, follow=follow)
+
+    def _weight(self, key: str) -> Tensor:
+        """The parameter or buffer of a key."""
+        if not self._places:
+            self._places.update(places(self))
+        module, name = self._places[key]
+        return getattr(module, name)
+
+    def _function(self, *, follow: bool) -> Callable[..., Any]:
+        """The function of (module, inputs, weights in the order of `keys`), made at the first."""
+        training = self.training and self._trainable
+        if (training, follow) not in self._functions:
+            program = make_program(
+                *self._lowered(training=training), training=training, follow=follow, given=self.keys
+            )
+            self._functions[training, follow] = program.function()
+        return self._functions[training, follow]
+
+    def _lowered(self, *, training: bool) -> tuple[Graph, tuple[str, ...]]:
+        """The graph that runs, and its outputs, always the same for inference only."""
+        if training and self._trainable:
+            return self.graph, (*self.graph.outputs, *self.graph.auxiliary)
+        evaluated, _ = run_passes(self.evaluated, EVALUATION)
+        return evaluated, evaluated.outputs
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_programs": {}, "_sources": {}}
+        made = {"_programs": {}, "_sources": {}, "_functions": {}, "_places": {}}
+        return self.__dict__ | made
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -116,6 +193,10 @@ class Network(nn.Module):
 
 def _channels_last(value: Tensor) -> Tensor:
     return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+
+
+def _is_sampled(inputs: tuple[Any, ...]) -> bool:
+    return bool(inputs) and isinstance(inputs[-1], Mixture) and bool(inputs[-1].live)
 
 
 def to_torch(

@@ -136,7 +136,7 @@ class _Writer:
                 partial(self._function, follow=self.follow),
                 partial(self._function, follow=False),
             )
-            self.values[node.name] = _rule(node.op).emit(emitter, node.attrs, inputs, refs)
+            self.values[node.name] = find_rule(node.op).emit(emitter, node.attrs, inputs, refs)
         results = tuple(self.values[name] for name in outputs)
         self.code.output(results[0] if len(results) == 1 else results)
         python = self.code.python_code("self")
@@ -157,7 +157,8 @@ class _Writer:
         return self.functions[body, follow]
 
 
-def _rule(op: OpSpec) -> Rule:
+def find_rule(op: OpSpec) -> Rule:
+    """How the op is written in torch. Raises E306."""
     if op.name not in RULES:
         raise NasirError("E306", f"torch has no rule for the op '{op.name}'")
     return RULES[op.name]

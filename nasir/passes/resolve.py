@@ -24,15 +24,20 @@ def resolve(graph: Graph, picks: Picks) -> Graph:
     equals the graph given one-hot weights, bitwise where one option is picked. Raises E401 for an
     unknown choice and E205 for an option that is not there.
     """
-    known = {choice.name: choice for choice in graph.choices}
-    for name, options in picks.items():
-        _check(name, options, known)
+    check_picks(graph, picks)
     graph = without_unread(_resolved(graph, picks))
     return replace(
         graph,
         inputs=tuple((name, type_) for name, type_ in graph.inputs if name not in picks),
         choices=tuple(choice for choice in graph.choices if choice.name not in picks),
     )
+
+
+def check_picks(graph: Graph, picks: Picks) -> None:
+    """Raises E401 for an unknown choice and E205 for an option that is not there."""
+    known = {choice.name: choice for choice in graph.choices}
+    for name, options in picks.items():
+        _check(name, options, known)
 
 
 def _check(name: str, options: Sequence[int], known: Mapping[str, Choice]) -> None:

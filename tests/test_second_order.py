@@ -1,0 +1,120 @@
+"""Architecture gradients of first and second order, against the papers' steps written out."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import lowering
+import nasir
+from nasir.passes import MEMORY_LEVELS, MemoryLevel
+
+Batch = tuple[Tensor, Tensor]
+GRAPH = nasir.supernet("nasbench201", channels=2, layers=1, resolution=8)
+RATE, MOMENTUM, DECAY = 0.3, 0.9, 3e-4
+
+
+def logits_of(graph: nasir.Graph, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(len(c.options), dtype=torch.float64, generator=generator).requires_grad_()
+        for c in graph.choices
+    ]
+
+
+def mixture_of(graph: nasir.Graph, logits: Sequence[Tensor]) -> Mapping[str, Tensor]:
+    return {c.name: row.softmax(0) for c, row in zip(graph.choices, logits, strict=True)}
+
+
+def batch(seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=generator)
+    return image, torch.randint(0, 10, (4,), generator=generator)
+
+
+def objective(
+    graph: nasir.Graph, logits: Sequence[Tensor], data: Batch
+) -> Callable[[Callable[..., Any]], Tensor]:
+    image, target = data
+    return lambda run: F.cross_entropy(run(image, mixture_of(graph, logits)), target)
+
+
+def published(
+    module: lowering.Network,
+    logits: list[Tensor],
+    train: Batch,
+    valid: Batch,
+    buffers: Sequence[Tensor],
+    clip: float | None = None,
+) -> list[Tensor]:
+    """As the papers' code does it: a copy of the model, and weights that are moved in place."""
+    weights = list(module.parameters())
+
+    def loss(network: lowering.Network, data: Batch) -> Tensor:
+        return objective(network.graph, logits, data)(network)
+
+    descent = torch.autograd.grad(loss(module, train), weights)
+    scale = 1.0
+    if clip is not None:
+        scale = clip / (float(torch.cat([g.flatten() for g in descent]).norm()) + 1e-6)
+        descent = [g * min(scale, 1.0) for g in descent]
+    ahead = copy.deepcopy(module)
+    moments = [MOMENTUM * b for b in buffers] or [torch.zeros_like(w) for w in weights]
+    with torch.no_grad():
+        for w, new, g, m in zip(weights, ahead.parameters(), descent, moments, strict=True):
+            new.copy_(w - RATE * (m + g + DECAY * w))
+    found = torch.autograd.grad(loss(ahead, valid), [*logits, *ahead.parameters()])
+    direct, vector = found[: len(logits)], found[len(logits) :]
+    if clip is not None:
+        bound = clip / (float(torch.cat([v.flatten() for v in vector]).norm()) + 1e-6)
+        vector = [v * min(bound, 1.0) for v in vector]
+    radius = 0.01 / float(torch.cat([v.flatten() for v in vector]).norm())
+    ends: list[tuple[Tensor, ...]] = []
+    for step in (radius, -2 * radius):
+        with torch.no_grad():
+            for w, v in zip(weights, vector, strict=True):
+                w.add_(v, alpha=step)
+        ends.append(torch.autograd.grad(loss(module, train), logits))
+    return [
+        g - RATE * scale * (up - down) / (2 * radius)
+        for g, up, down in zip(direct, *ends, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("optimise", [True, False])
+@pytest.mark.parametrize("memory", MEMORY_LEVELS)
+@pytest.mark.parametrize("clip", [None, 0.25, 1e3])
+def test_second_order_is_the_papers_rule(
+    optimise: bool, memory: MemoryLevel, clip: float | None
+) -> None:
+    module = lowering.to_torch(GRAPH, optimise=optimise, memory=memory).double()
+    plain = lowering.to_torch(GRAPH, optimise=False).double()
+    logits, train, valid = logits_of(GRAPH), batch(1), batch(2)
+    buffers = [torch.full_like(w, 0.01) for w in module.parameters()] if clip is None else []
+    expected = published(plain, logits, train, valid, buffers, clip)
+    before = copy.deepcopy(module.state_dict())
+    step = lowering.Unrolled(RATE, MOMENTUM, DECAY, buffers, clip)
+    found = lowering.second_order(
+        module, logits, objective(GRAPH, logits, train), objective(GRAPH, logits, valid), step
+    )
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10)
+    names = {name for name, _ in module.named_parameters()}
+    for key, value in module.state_dict().items():
+        wanted = before[key] if key in names else plain.state_dict()[key]
+        torch.testing.assert_close(value, wanted, rtol=0 if key in names else 1e-9, atol=0)
+
+
+def test_first_order_is_the_gradient_by_the_logits() -> None:
+    module = lowering.to_torch(GRAPH).double()
+    logits = logits_of(GRAPH)
+    loss = objective(GRAPH, logits, batch(2))
+    found = lowering.first_order(module, logits, loss)
+    expected = torch.autograd.grad(loss(module), logits)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    assert all(weight.grad is None for weight in module.parameters())
