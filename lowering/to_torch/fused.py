@@ -8,9 +8,17 @@ from torch import Tensor, fx
 
 from lowering.to_torch import foreach
 from lowering.to_torch.coefficients import Coefficients
+from lowering.to_torch.highways import HighwaySum
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops import Unit
-from nasir.ops.fused import MIXED_SUM, MixedSumAttrs, Term, unit_type
+from nasir.ops.fused import (
+    HIGHWAY_SUM,
+    MIXED_SUM,
+    HighwaySumAttrs,
+    MixedSumAttrs,
+    Term,
+    unit_type,
+)
 from nasir.types import ImageType
 
 Values = tuple[fx.Node, ...]
@@ -148,4 +156,8 @@ def _mixed_sum(e: Emitter, a: MixedSumAttrs, inputs: Values, weights: Values) ->
     return e.call(function, *inputs, *weights)
 
 
-RULES = (Rule(MIXED_SUM, _mixed_sum),)
+def _highway_sum(e: Emitter, a: HighwaySumAttrs, inputs: Values, weights: Values) -> fx.Node:
+    return e.call(HighwaySum(a, e.name), *inputs, *weights)
+
+
+RULES = (Rule(MIXED_SUM, _mixed_sum), Rule(HIGHWAY_SUM, _highway_sum))

@@ -7,6 +7,7 @@ from nasir.passes.evaluation import evaluation
 from nasir.passes.expand import expand
 from nasir.passes.fold_batch_norm import fold_batch_norm
 from nasir.passes.freeze_noise import freeze_noise
+from nasir.passes.highway_sums import highway_sums
 from nasir.passes.infer_types import infer_types
 from nasir.passes.mixed_sums import mixed_sums
 from nasir.passes.record import GraphPass, Pass, Record, run_passes
@@ -22,6 +23,7 @@ PASSES: Table[Pass] = Table(
     Pass("dead-code", "removes what no output needs", dead_code),
     Pass("cse", "computes equal values once", cse),
     Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
+    Pass("highway-sums", "sums of gated activations become single nodes", highway_sums, False),
     Pass("share-norms", "batch norms of one value become one", share_norms, False),
     Pass("evaluation", "removes what only training does", evaluation, False),
     Pass("fold-batch-norm", "batch norm into convolutions, for inference", fold_batch_norm, False),
@@ -37,10 +39,22 @@ TIDY: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["dead-code"])
 DISCRETE: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["cse"])
 """For training and exporting a discrete network: bitwise the plain network's results."""
 
-SHARED: tuple[Pass, ...] = (*DISCRETE, PASSES["share-norms"])
+SHARED: tuple[Pass, ...] = (
+    *PLAIN,
+    *TIDY,
+    PASSES["highway-sums"],
+    PASSES["cse"],
+    PASSES["share-norms"],
+)
 """For training a supernet by the library's operations alone."""
 
-SUPERNET: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["mixed-sums"], PASSES["cse"])
+SUPERNET: tuple[Pass, ...] = (
+    *PLAIN,
+    *TIDY,
+    PASSES["mixed-sums"],
+    PASSES["highway-sums"],
+    PASSES["cse"],
+)
 """For training a supernet where the target computes mixed sums itself."""
 
 EVALUATION: tuple[Pass, ...] = (PASSES["evaluation"], PASSES["dead-code"])
@@ -68,6 +82,7 @@ __all__ = [
     "expand",
     "fold_batch_norm",
     "freeze_noise",
+    "highway_sums",
     "infer_types",
     "mixed_sums",
     "run_passes",
