@@ -10,13 +10,16 @@ from torch import Tensor, fx
 from lowering import kernels
 from lowering.to_torch import foreach
 from lowering.to_torch.coefficients import Coefficients
+from lowering.to_torch.highways import HighwaySum
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops import Unit
 from nasir.ops.fused import (
     CONV_BANK,
+    HIGHWAY_SUM,
     MIXED_SUM,
     PART,
     ConvBankAttrs,
+    HighwaySumAttrs,
     MixedSumAttrs,
     PartAttrs,
     Term,
@@ -205,4 +208,13 @@ def _part(e: Emitter, a: PartAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(operator.getitem, inputs[0], a.number)
 
 
-RULES = (Rule(MIXED_SUM, _mixed_sum), Rule(CONV_BANK, _conv_bank), Rule(PART, _part))
+def _highway_sum(e: Emitter, a: HighwaySumAttrs, inputs: Values, weights: Values) -> fx.Node:
+    return e.call(HighwaySum(a, e.name), *inputs, *weights)
+
+
+RULES = (
+    Rule(MIXED_SUM, _mixed_sum),
+    Rule(CONV_BANK, _conv_bank),
+    Rule(PART, _part),
+    Rule(HIGHWAY_SUM, _highway_sum),
+)

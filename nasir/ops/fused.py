@@ -9,11 +9,13 @@ from dataclasses import replace
 from math import prod
 
 from nasir.errors import NasirError
+from nasir.ops import pointwise
 from nasir.ops.conv import window
 from nasir.ops.spec import (
     ONES,
     ZEROS,
     Attrs,
+    Init,
     Margin,
     MarginPair,
     OpSpec,
@@ -22,9 +24,10 @@ from nasir.ops.spec import (
     Size,
     Unit,
     expect_image,
+    expect_vector,
     fan_in,
 )
-from nasir.types import ImageType, Type, WeightsType
+from nasir.types import ImageType, Type, VectorType, WeightsType
 
 Factor = tuple[Margin, Margin]
 """An input that is a choice's weights, and the entry of them."""
@@ -61,10 +64,7 @@ def _infer(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> ImageType:
     for term in a.terms:
         if term.value >= len(inputs):
             raise NasirError("E306", f"mixed_sum has no input {term.value}")
-        for at, entry in (factor for factors in term.products for factor in factors):
-            weights = inputs[at] if at < len(inputs) else None
-            if not isinstance(weights, WeightsType) or entry >= weights.options:
-                raise NasirError("E306", f"mixed_sum has no weight {entry} at its input {at}")
+        _check_factors("mixed_sum", term.products, inputs)
         x = expect_image(inputs[term.value], "mixed_sum")
         for unit in term.units:
             x = unit_type(unit, x)
@@ -75,6 +75,15 @@ def _infer(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> ImageType:
     if not results:
         raise NasirError("E306", "mixed_sum needs a term")
     return results[0]
+
+
+def _check_factors(
+    op: str, products: tuple[tuple[Factor, ...], ...], inputs: tuple[Type, ...]
+) -> None:
+    for at, entry in (factor for factors in products for factor in factors):
+        weights = inputs[at] if at < len(inputs) else None
+        if not isinstance(weights, WeightsType) or entry >= weights.options:
+            raise NasirError("E306", f"{op} has no weight {entry} at its input {at}")
 
 
 def _params(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
@@ -183,4 +192,78 @@ PART = OpSpec(
     traits=frozenset({"linear", "fused"}),
 )
 
-OPS = (MIXED_SUM, CONV_BANK, PART)
+
+FUNCTIONS = ("", *(op.name for op in pointwise.OPS))
+"""What a highway can put in the place of f: a function of each scalar, or none for the identity."""
+
+
+class Branch(Attrs):
+    """A function of a highway, and what its result is multiplied by (see `Term`)."""
+
+    function: str = ""
+    products: tuple[tuple[Factor, ...], ...] = ()
+
+
+class Highway(Attrs):
+    """Functions that share a state s and halves [c, g] of x W: each is s + σ(c)·(f(g) - s).
+
+    `state` and `value` are the numbers of the inputs s and x.
+    """
+
+    state: Margin
+    value: Margin
+    branches: tuple[Branch, ...]
+
+
+class HighwaySumAttrs(Attrs):
+    """`init`: the weight starts uniform in ±init."""
+
+    highways: tuple[Highway, ...]
+    init: float = 0.04
+
+
+def _highways(a: HighwaySumAttrs, inputs: tuple[Type, ...]) -> VectorType:
+    types: dict[str, set[VectorType]] = {"state": set(), "value": set()}
+    for highway in a.highways:
+        for role, at in (("state", highway.state), ("value", highway.value)):
+            if at >= len(inputs):
+                raise NasirError("E306", f"highway_sum has no input {at}")
+            types[role].add(expect_vector(inputs[at], "highway_sum"))
+        for branch in highway.branches:
+            if branch.function not in FUNCTIONS:
+                raise NasirError("E306", f"highway_sum has no function '{branch.function}'")
+            _check_factors("highway_sum", branch.products, inputs)
+    if not a.highways or not all(highway.branches for highway in a.highways):
+        raise NasirError("E306", "highway_sum needs a highway, and each a branch")
+    for found in types.values():
+        if len(found) > 1:
+            first, second, *_ = sorted(found, key=str)
+            raise NasirError("E305", f"highway_sum adds values of {first} and {second}")
+    return types["state"].pop()
+
+
+def _gates(a: HighwaySumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
+    first = a.highways[0]
+    c = expect_vector(inputs[first.state], "highway_sum").c
+    rows = expect_vector(inputs[first.value], "highway_sum").c
+    return (ParamSpec("weight", (rows, 2 * c), Init("uniform", a.init)),)
+
+
+def _gate_macs(a: HighwaySumAttrs, inputs: tuple[Type, ...], _: VectorType) -> int:
+    """Those of one product for each highway."""
+    (weight,) = _gates(a, inputs)
+    return len(a.highways) * prod(weight.shape)
+
+
+HIGHWAY_SUM = OpSpec(
+    name="highway_sum",
+    summary="sum of highways with one weight, each times weights of choices: (values, weights …)",
+    attrs=HighwaySumAttrs,
+    arity=(2, None),
+    infer=_highways,
+    params=_gates,
+    macs=_gate_macs,
+    traits=frozenset({"fused"}),
+)
+
+OPS = (MIXED_SUM, CONV_BANK, PART, HIGHWAY_SUM)

@@ -8,6 +8,7 @@ from nasir.passes.evaluation import evaluation
 from nasir.passes.expand import expand
 from nasir.passes.fold_batch_norm import fold_batch_norm
 from nasir.passes.freeze_noise import freeze_noise
+from nasir.passes.highway_sums import highway_sums
 from nasir.passes.horizontal import horizontal
 from nasir.passes.infer_types import infer_types
 from nasir.passes.mixed_sums import lean_sums, mixed_sums
@@ -49,6 +50,7 @@ __all__ = [
     "expand",
     "fold_batch_norm",
     "freeze_noise",
+    "highway_sums",
     "horizontal",
     "infer_types",
     "lean_sums",

@@ -10,6 +10,7 @@ from nasir.passes.evaluation import evaluation
 from nasir.passes.expand import expand
 from nasir.passes.fold_batch_norm import fold_batch_norm
 from nasir.passes.freeze_noise import freeze_noise
+from nasir.passes.highway_sums import highway_sums
 from nasir.passes.horizontal import horizontal
 from nasir.passes.infer_types import infer_types
 from nasir.passes.mixed_sums import lean_sums, mixed_sums
@@ -27,6 +28,7 @@ PASSES: Table[Pass] = Table(
     Pass("dead-code", "removes what no output needs", dead_code),
     Pass("cse", "computes equal values once", cse),
     Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
+    Pass("highway-sums", "sums of gated activations become single nodes", highway_sums, False),
     Pass("share-norms", "batch norms of one value become one", share_norms, False),
     Pass("horizontal", "convolutions of one value become one", horizontal, False),
     Pass("keep-cells", "keeps what crosses cells for backward", partial(recompute, level="cells")),
@@ -63,11 +65,12 @@ INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"]
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """After `PLAIN`, for training a supernet by a library's operations alone."""
     rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"])
-    return (*TIDY, *MEMORY[memory], *rest)
+    return (*TIDY, PASSES["highway-sums"], *MEMORY[memory], *rest)
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """After `PLAIN`, for training a supernet where the target computes mixed sums itself."""
     lean = (PASSES["lean-sums"],) if memory == "states" else ()
     rest = (*lean, PASSES["cse"], PASSES["horizontal"])
-    return (*TIDY, PASSES["mixed-sums"], *MEMORY[memory], *rest)
+    sums = (PASSES["mixed-sums"], PASSES["highway-sums"])
+    return (*TIDY, *sums, *MEMORY[memory], *rest)
