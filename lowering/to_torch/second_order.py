@@ -83,6 +83,8 @@ def _detached(module: Network) -> list[Tensor]:
 
 def _gradients(loss: Tensor, by: Sequence[Tensor]) -> list[Tensor]:
     """Zeros where the loss does not depend on a tensor."""
+    if not loss.requires_grad:
+        return [torch.zeros_like(value) for value in by]
     return list(torch.autograd.grad(loss, by, materialize_grads=True))
 
 

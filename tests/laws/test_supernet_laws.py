@@ -1,0 +1,103 @@
+"""Laws of supernets: every way to run one computes what the papers' sequence of operations does."""
+
+from random import Random
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+import lowering
+import nasir
+from nasir import Space
+from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel, dead_code, recompute, run_passes
+from tests.supernets import (
+    check_close,
+    check_same,
+    graph_of,
+    inputs_of,
+    mixture_of,
+    outcome,
+    small_spaces,
+)
+
+SEEDS = st.integers(0, 2**31)
+each_level = pytest.mark.parametrize("memory", MEMORY_LEVELS)
+
+
+@each_level
+@settings(max_examples=6)
+@given(space=small_spaces(), seed=SEEDS, optimise=st.booleans())
+def test_every_level_gives_what_the_plain_lowering_gives(
+    space: Space, seed: int, optimise: bool, memory: MemoryLevel
+) -> None:
+    graph = graph_of(space)
+    inputs, mixture = inputs_of(graph, seed), mixture_of(graph, seed)
+    plain = lowering.to_torch(graph, optimise=False).double()
+    module = lowering.to_torch(graph, optimise=optimise, memory=memory).double()
+    check_same(outcome(module, inputs, mixture), outcome(plain, inputs, mixture))
+    assert list(module.state_dict()) == list(plain.state_dict())
+    module.load_state_dict(plain.state_dict())
+    plain.load_state_dict(module.state_dict())
+    module.eval()
+    plain.eval()
+    check_close([module(*inputs, mixture)], [plain(*inputs, mixture)])
+
+
+@each_level
+@settings(max_examples=3)
+@given(space=small_spaces(), seed=SEEDS)
+def test_second_order_is_that_of_the_plain_lowering(
+    space: Space, seed: int, memory: MemoryLevel
+) -> None:
+    graph = graph_of(space)
+    train, valid, mixture = inputs_of(graph, seed), inputs_of(graph, seed + 1), mixture_of(graph)
+    logits = list(mixture.values())
+    modules = [
+        lowering.to_torch(graph, optimise=False).double(),
+        lowering.to_torch(graph, memory=memory).double(),
+    ]
+    found = [
+        lowering.second_order(
+            module,
+            logits,
+            lambda run: run(*train, mixture).square().mean(),
+            lambda run: run(*valid, mixture).square().mean(),
+            lowering.Unrolled(0.01, decay=3e-4),
+        )
+        for module in modules
+    ]
+    check_close(found[1], found[0], tolerance=1e-7)  # the difference has lost digits
+    check_close(list(modules[1].buffers()), list(modules[0].buffers()))
+
+
+@settings(max_examples=6)
+@given(space=small_spaces(), seed=SEEDS, optimise=st.booleans())
+def test_one_option_of_each_choice_is_the_network_it_becomes(
+    space: Space, seed: int, optimise: bool
+) -> None:
+    graph = graph_of(space)
+    random = Random(seed)
+    picks = {choice.name: (random.randrange(len(choice.options)),) for choice in graph.choices}
+    one_hot = {
+        choice.name: torch.eye(len(choice.options), dtype=torch.float64)[picks[choice.name][0]]
+        for choice in graph.choices
+    }
+    whole = lowering.to_torch(graph, optimise=optimise).double()
+    before = whole.state_dict()
+    part = lowering.to_torch(dead_code(nasir.resolve(graph, picks)), optimise=optimise).double()
+    part.load_state_dict({key: before[key] for key in part.state_dict()})
+    inputs = inputs_of(graph, seed)
+    expected = part(*inputs)
+    check_close([whole(*inputs, one_hot)], [expected])
+    check_close([whole(*inputs, lowering.Mixture(one_hot, picks))], [expected])
+
+
+@settings(max_examples=10)
+@given(space=small_spaces(), level=st.sampled_from(MEMORY_LEVELS))
+def test_recomputing_twice_is_recomputing_once(space: Space, level: MemoryLevel) -> None:
+    graph, _ = run_passes(graph_of(space), DISCRETE[:-1])
+    once = recompute(graph, level)
+    assert recompute(once, level) == once
+    assert nasir.parse_graph(str(once)) == once
+    assert {ref.key for ref in once.params} == {ref.key for ref in graph.params}
