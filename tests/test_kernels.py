@@ -54,6 +54,20 @@ def test_terms_share_values_of_several_sizes(recompute: bool) -> None:
 
 
 @needs_kernels
+def test_sums_of_padded_channels_add_up() -> None:
+    terms = (*candidates(0), *candidates(1, 2), Term(0), Term(0, (NOR_CONV,)))
+    agree(make(terms, [(2, 6, 5, 5), (2, 6, 10, 10)], 6))
+
+
+@needs_kernels
+def test_a_value_that_no_term_reads_has_no_gradient() -> None:
+    case = make((Term(1, (NOR_CONV,)),), [(2, 8, 4, 4), (2, 8, 4, 4)], 8)
+    gradients = torch.autograd.grad(case.kernel()[0].sum(), case.values)
+    assert not gradients[0].any()
+    assert gradients[1].any()
+
+
+@needs_kernels
 @pytest.mark.parametrize(
     ("units", "channels"),
     [

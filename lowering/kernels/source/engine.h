@@ -110,7 +110,8 @@ T* Engine<T>::zeros(long count) {
 
 template <class T>
 Engine<T>::Engine(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads)
-    : plan_(plan), arrays_(arrays), arena_(arena), threads_(threads) {
+    : plan_(plan), arrays_(arrays), arena_(arena),
+      threads_(int(std::max(1L, std::min(plan.images, long(threads))))) {
   long widest = L;
   for (size_t v = 0; v < plan.values.size(); ++v) {
     const Shape& shape = plan.values[v];
@@ -129,7 +130,7 @@ Engine<T>::Engine(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int t
     weights_.push_back({arena.take<T>(weight_size(i)),
                         depthwise ? nullptr : arena.take<T>(weight_size(i))});
   }
-  scratch_.resize(threads);
+  scratch_.resize(threads_);
   for (Scratch<T>& own : scratch_) take_scratch(own);
 }
 

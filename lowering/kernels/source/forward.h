@@ -6,7 +6,8 @@
 template <class T>
 class Forward : Engine<T> {
  public:
-  Forward(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads, T* out);
+  // `add`: the sum is added to what `out` holds.
+  Forward(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads, T* out, bool add);
   void run();
 
  private:
@@ -16,6 +17,7 @@ class Forward : Engine<T> {
   std::vector<double*> means_, squares_;
   std::vector<T*> factors_;
   T *bias_, *narrow_, *out_;
+  bool add_;
 
   void stage(Scratch<T>& own, size_t u, int thread);
   void moments(Scratch<T>& own, size_t t, size_t u, long image);
@@ -25,8 +27,9 @@ class Forward : Engine<T> {
 };
 
 template <class T>
-Forward<T>::Forward(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads, T* out)
-    : Base(plan, arrays, arena, threads), narrow_(out) {
+Forward<T>::Forward(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads, T* out,
+                    bool add)
+    : Base(plan, arrays, arena, threads), narrow_(out), add_(add) {
   for (const Unit* unit : plan.norms) {
     const long size = plan.images * unit->out.step(L);
     means_.push_back(arena.take<double>(size)), squares_.push_back(arena.take<double>(size));
@@ -132,19 +135,22 @@ template <class T>
 void Forward<T>::mix(int thread) {
   const Shape& out = this->plan_.out;
   const long step = out.step(L), rows = std::max(1L, kChunk / out.row());
-  std::vector<const T*> sources(factors_.size());
+  std::vector<const T*> sources(factors_.size()), factors(factors_.begin(), factors_.end());
+  const bool onto = add_ && out_ == narrow_;
+  if (onto) sources.push_back(nullptr), factors.push_back(this->identity_.inverse);
   for (long image = this->first(thread); image < this->first(thread + 1); ++image) {
     for (long y = 0; y < out.height; y += rows) {
-      for (size_t t = 0; t < sources.size(); ++t)
+      T* to = out_ + image * out.size() + y * out.row();
+      for (size_t t = 0; t < factors_.size(); ++t)
         sources[t] = this->result(t, image) + y * out.row();
-      mix_rows(sources.data(), factors_.data(), int(sources.size()), bias_,
-               std::min(rows, out.height - y) * out.row(), step,
-               out_ + image * out.size() + y * out.row());
+      if (onto) sources.back() = to;
+      mix_rows(sources.data(), factors.data(), int(sources.size()), bias_,
+               std::min(rows, out.height - y) * out.row(), step, to);
     }
-    if (out_ != narrow_) {
-      const long pixels = out.height * out.width;
-      restride(out_ + image * out.size(), out.stride, narrow_ + image * pixels * out.channels,
-               out.channels, pixels);
-    }
+    if (out_ == narrow_) continue;
+    const long pixels = out.height * out.width;
+    (add_ ? add_narrow<T> : restride<T>)(out_ + image * out.size(), out.stride,
+                                         narrow_ + image * pixels * out.channels, out.channels,
+                                         pixels);
   }
 }

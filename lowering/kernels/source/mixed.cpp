@@ -2,8 +2,7 @@
 
 #include <mutex>
 
-#include "backward.h"
-#include "forward.h"
+#include "call.h"
 
 namespace {
 
@@ -11,60 +10,53 @@ std::mutex calls;  // one call at a time: they share the scratch
 Arena arena;
 
 template <class T>
-int threads_for(const Plan& plan, int threads) {
-  return int(std::max(1L, std::min(plan.images, long(threads))));
+void forward(const void* call, int threads, const Arrays<T>* arrays, T* out) {
+  const std::lock_guard<std::mutex> lock(calls);
+  static_cast<const Call*>(call)->forward(arena, threads, *arrays, out);
 }
 
 template <class T>
-void forward(const Plan& plan, int threads, const Arrays<T>& arrays, T* out) {
+void backward(const void* call, int threads, const Arrays<T>* arrays,
+              const Gradients<T>* gradients) {
   const std::lock_guard<std::mutex> lock(calls);
-  arena.reset();
-  Forward<T>(plan, arrays, arena, threads_for<T>(plan, threads), out).run();
-}
-
-template <class T>
-void backward(const Plan& plan, int threads, const Arrays<T>& arrays,
-              const Gradients<T>& gradients) {
-  const std::lock_guard<std::mutex> lock(calls);
-  arena.reset();
-  Backward<T>(plan, arrays, arena, threads_for<T>(plan, threads), gradients).run();
+  static_cast<const Call*>(call)->backward(arena, threads, *arrays, *gradients);
 }
 
 }  // namespace
 
 extern "C" {
 
-// A plan for calls in float32 (bytes 4) or float64 (8); see Plan::read for the code.
+// A call's plan in float32 (bytes 4) or float64 (8); see Plan::read for the code.
 void* nasir_plan(const long* code, const double* eps, int bytes) {
-  return new Plan(code, eps, kVectorBytes / bytes);
+  return new Call(code, eps, kVectorBytes / bytes);
 }
 
 // The number of kept windows, and the values each takes.
-long nasir_kept(const void* plan, long* sizes) {
-  const Plan& made = *static_cast<const Plan*>(plan);
-  for (const Unit* unit : made.kept) *sizes++ = made.images * unit->middle.size();
-  return long(made.kept.size());
+long nasir_kept(const void* call, long* sizes) {
+  const std::vector<long> kept = static_cast<const Call*>(call)->kept();
+  std::copy(kept.begin(), kept.end(), sizes);
+  return long(kept.size());
 }
 
-void nasir_forget(void* plan) { delete static_cast<Plan*>(plan); }
+void nasir_forget(void* call) { delete static_cast<Call*>(call); }
 
-void nasir_forward_float(const void* plan, int threads, const Arrays<float>* arrays, float* out) {
-  forward(*static_cast<const Plan*>(plan), threads, *arrays, out);
+void nasir_forward_float(const void* call, int threads, const Arrays<float>* arrays, float* out) {
+  forward(call, threads, arrays, out);
 }
 
-void nasir_forward_double(const void* plan, int threads, const Arrays<double>* arrays,
+void nasir_forward_double(const void* call, int threads, const Arrays<double>* arrays,
                           double* out) {
-  forward(*static_cast<const Plan*>(plan), threads, *arrays, out);
+  forward(call, threads, arrays, out);
 }
 
-void nasir_backward_float(const void* plan, int threads, const Arrays<float>* arrays,
+void nasir_backward_float(const void* call, int threads, const Arrays<float>* arrays,
                           const Gradients<float>* gradients) {
-  backward(*static_cast<const Plan*>(plan), threads, *arrays, *gradients);
+  backward(call, threads, arrays, gradients);
 }
 
-void nasir_backward_double(const void* plan, int threads, const Arrays<double>* arrays,
+void nasir_backward_double(const void* call, int threads, const Arrays<double>* arrays,
                            const Gradients<double>* gradients) {
-  backward(*static_cast<const Plan*>(plan), threads, *arrays, *gradients);
+  backward(call, threads, arrays, gradients);
 }
 
 // Hands the scratch memory back to the system.

@@ -6,6 +6,8 @@
 
 #include "taps.h"
 
+constexpr long kUnitCode = 13;  // integers for each unit
+
 enum Window { kNone, kDepthwise, kMaximum, kAverage };
 
 // A picture in scratch: rows of columns of `stride` channels. Channels are padded to the lanes, or,

@@ -131,6 +131,13 @@ void mask_scaled(const T* g, const T* y, const Scale<T>& scale, long size, long 
   }
 }
 
+// Adds `count` pixels of the wider stride to those of the narrower.
+template <class T>
+void add_narrow(const T* from, long from_stride, T* to, long to_stride, long count) {
+  for (long i = 0; i < count; ++i)
+    for (long c = 0; c < to_stride; ++c) to[i * to_stride + c] += from[i * from_stride + c];
+}
+
 // Whether any of `size` values is NaN.
 template <class T>
 bool has_nan(const T* x, long size) {

@@ -1,0 +1,112 @@
+// A call as parts, one for each run of terms that start from one value: a part's scratch is a
+// fraction of the whole's, and much of it stays in the cache.
+#pragma once
+
+#include <cstring>
+#include <memory>
+
+#include "backward.h"
+#include "forward.h"
+
+// A part's plan, and where in the whole call's arrays its own begin.
+struct Part {
+  std::unique_ptr<Plan> plan;
+  long value = 0, term = 0, weight = 0, kept = 0, channel = 0;
+  bool first = false;  // of those with its value
+};
+
+class Call {
+ public:
+  Call(const long* code, const double* eps, long lanes);
+
+  template <class T>
+  void forward(Arena& arena, int threads, const Arrays<T>& arrays, T* out) const;
+  template <class T>
+  void backward(Arena& arena, int threads, const Arrays<T>& arrays,
+                const Gradients<T>& gradients) const;
+
+  // The values that each kept window takes.
+  std::vector<long> kept() const;
+
+ private:
+  long images_;
+  std::vector<long> values_;  // the values' sizes
+  std::vector<Part> parts_;
+  std::vector<bool> read_;  // the values that some term starts from
+
+  template <class T>
+  static Arrays<T> from(const Part& part, const Arrays<T>& all);
+};
+
+inline Call::Call(const long* code, const double* eps, long lanes) : images_(*code++) {
+  const long values = *code++;
+  const long* shapes = code;
+  for (long v = 0; v < values; ++v, code += 3)
+    values_.push_back(images_ * code[0] * code[1] * code[2]);
+  read_.resize(values);
+  Part next;
+  for (long left = *code++; left;) {
+    const long value = *code;
+    const double* first = eps;
+    std::vector<long> own{images_, 1};
+    own.insert(own.end(), shapes + 3 * value, shapes + 3 * value + 3);
+    own.push_back(0);
+    for (; left && *code == value; --left, ++own[5]) {
+      const long* end = code + 2 + code[1] * kUnitCode;
+      eps += code[1];
+      own.push_back(0);
+      own.insert(own.end(), code + 1, end);
+      code = end;
+    }
+    Part part{std::make_unique<Plan>(own.data(), first, lanes), value,     next.term,
+              next.weight, next.kept,  next.channel, !read_[value]};
+    next.term += own[5], next.weight += long(part.plan->weights.size());
+    next.kept += long(part.plan->kept.size());
+    for (const Unit* unit : part.plan->norms) next.channel += unit->out.channels;
+    read_[value] = true;
+    parts_.push_back(std::move(part));
+  }
+}
+
+inline std::vector<long> Call::kept() const {
+  std::vector<long> sizes;
+  for (const Part& part : parts_)
+    for (const Unit* unit : part.plan->kept) sizes.push_back(images_ * unit->middle.size());
+  return sizes;
+}
+
+template <class T>
+Arrays<T> Call::from(const Part& part, const Arrays<T>& all) {
+  return {all.values + part.value,
+          all.weights + part.weight,
+          all.coefficients + part.term,
+          all.kept ? all.kept + part.kept : nullptr,
+          all.mean + part.channel,
+          all.variance + part.channel};
+}
+
+template <class T>
+void Call::forward(Arena& arena, int threads, const Arrays<T>& arrays, T* out) const {
+  for (const Part& part : parts_) {
+    const Arrays<T> own = from(part, arrays);
+    arena.reset();
+    Forward<T>(*part.plan, own, arena, threads, out, &part != parts_.data()).run();
+  }
+}
+
+template <class T>
+void Call::backward(Arena& arena, int threads, const Arrays<T>& arrays,
+                    const Gradients<T>& gradients) const {
+  for (const Part& part : parts_) {
+    const Arrays<T> own = from(part, arrays);
+    const Gradients<T> to{gradients.out,
+                          gradients.values ? gradients.values + part.value : nullptr,
+                          gradients.weights ? gradients.weights + part.weight : nullptr,
+                          gradients.coefficients ? gradients.coefficients + part.term : nullptr};
+    arena.reset();
+    Backward<T>(*part.plan, own, arena, threads, to, !part.first).run();
+  }
+  for (size_t v = 0; gradients.values && v < values_.size(); ++v)
+    if (!read_[v] && gradients.values[v])
+      std::fill(gradients.values[v], gradients.values[v] + values_[v], T(0));
+}
