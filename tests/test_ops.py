@@ -23,6 +23,44 @@ def _body() -> Graph:
 
 BODY = _body()
 
+SUM: dict[str, Any] = {
+    "terms": (
+        {
+            "value": 0,
+            "units": (
+                {"window": "max", "kernel": 3, "stride": 2, "padding": 1},
+                {"product": 6, "eps": 1e-5},
+            ),
+            "products": (((1, 0),),),
+        },
+        {
+            "value": 0,
+            "units": (
+                {
+                    "relu": True,
+                    "window": "depthwise",
+                    "kernel": 3,
+                    "stride": 2,
+                    "padding": 1,
+                    "product": 6,
+                    "eps": 1e-5,
+                },
+            ),
+        },
+    )
+}
+BANK: dict[str, Any] = {"outs": (4, 3), "kernel": 3, "padding": 1}
+HIGHWAYS: dict[str, Any] = {
+    "highways": (
+        {"state": 0, "value": 0, "branches": ({"function": "tanh", "products": (((1, 0),),)},)},
+    )
+}
+FUSED: dict[str, dict[str, Any]] = {
+    "mixed_sum": SUM,
+    "conv_bank": BANK,
+    "highway_sum": HIGHWAYS,
+}
+
 TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
     ("conv2d", {"out": 8, "kernel": 3}, (X,), ImageType(8, 8, 6)),
     ("conv2d", {"out": 8, "kernel": 3, "stride": 2}, (X,), ImageType(8, 4, 3)),
@@ -57,6 +95,11 @@ TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
     ("gaussian", {"stride": (1, 2)}, (X,), ImageType(4, 8, 3)),
     ("frozen_gaussian", {}, (X,), X),
     ("mix", {"options": (0, 2)}, (WeightsType(3), X, X), X),
+    ("batch_norm", {"affine": False, "copies": 2}, (X,), X),
+    ("mixed_sum", SUM, (X, WeightsType(2)), ImageType(6, 4, 3)),
+    ("conv_bank", BANK, (X,), ImageType(7, 8, 6)),
+    ("part", {"number": 1, "channels": 3}, (X,), ImageType(3, 8, 6)),
+    ("highway_sum", HIGHWAYS, (VectorType(5), WeightsType(2)), VectorType(5)),
     ("zero", {}, (VectorType(5),), VectorType(5)),
     ("concat", {}, (VectorType(5), VectorType(2)), VectorType(7)),
     ("batch_norm", {}, (VectorType(5),), VectorType(5)),
@@ -266,7 +309,7 @@ ATTRIBUTES: list[tuple[str, dict[str, Any], str, str]] = [
         "batch_norm",
         {"eps": float("nan")},
         "attribute 'eps' of batch_norm: input should be a finite number (got 'nan')",
-        "batch_norm takes: affine, eps, momentum",
+        "batch_norm takes: affine, eps, momentum, copies",
     ),
     (
         "sep_conv_3x3",
@@ -323,13 +366,26 @@ def test_a_convolution_counts_its_weights_at_each_position() -> None:
     assert spec.macs(attrs, (X,), spec.infer(attrs, (X,))) == 4 * 3 * 8 * 1 * 9
 
 
+def test_fused_ops_count_what_their_parts_count() -> None:
+    spec = PRIMITIVES["mixed_sum"]
+    attrs, inputs = make_attrs(spec, SUM), (X, WeightsType(2))
+    products, depthwise = 2 * 4 * 3 * 4 * 6, 4 * 3 * 4 * 9
+    assert spec.macs(attrs, inputs, spec.infer(attrs, inputs)) == products + depthwise
+    bank = PRIMITIVES["conv_bank"]
+    attrs = make_attrs(bank, BANK)
+    assert bank.macs(attrs, (X,), bank.infer(attrs, (X,))) == 8 * 6 * 7 * 4 * 9
+
+
 def test_a_linear_map_counts_its_weights() -> None:
     spec = PRIMITIVES["linear"]
     attrs = make_attrs(spec, {"out": 10})
     assert spec.macs(attrs, (VectorType(7),), VectorType(10)) == 70
 
 
-@pytest.mark.parametrize("op", set(PRIMITIVES) - {"conv2d", "linear", "project", "decoder"})
+COUNTED = {"conv2d", "linear", "project", "decoder", *FUSED}
+
+
+@pytest.mark.parametrize("op", sorted(set(PRIMITIVES) - COUNTED))
 def test_nothing_else_has_multiply_adds(op: str) -> None:
     from nasir.ops.spec import _no_macs
 
@@ -362,7 +418,7 @@ def test_attributes_cannot_be_changed(op: str) -> None:
     fields = ALL_OPS[op].attrs.model_fields
     required = {name: 1 for name, field in fields.items() if field.is_required()}
     body = {"body": BODY}
-    given = {"scan": body, "recompute": body, "mix": {"options": (0,)}}.get(op, {})
+    given = {"scan": body, "recompute": body, "mix": {"options": (0,)}, **FUSED}.get(op, {})
     attrs = make_attrs(ALL_OPS[op], required | given)
     for name in fields:
         with pytest.raises(ValueError, match="frozen"):
