@@ -8,7 +8,7 @@ from lowering.to_torch.program import RULES
 from lowering.to_torch.sampled import Mixture
 from lowering.to_torch.saved import SavedBytes, saved_bytes
 from lowering.to_torch.second_order import Unrolled, first_order, second_order
-from lowering.to_torch.store import Store, initial, resolve
+from lowering.to_torch.store import Store, generator, initial, resolve
 from lowering.to_torch.weights import load_weights, pack, save_weights
 from lowering.to_torch.widen import Widened, widen
 
@@ -26,6 +26,7 @@ __all__ = [
     "compile",
     "compiler_missing",
     "first_order",
+    "generator",
     "initial",
     "load_weights",
     "pack",

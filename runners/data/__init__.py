@@ -1,0 +1,1 @@
+"""Data sets: the room's one door."""
