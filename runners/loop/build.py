@@ -1,0 +1,114 @@
+"""From a request to what a search needs: the space's supernet, the task, the place."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import nasir
+from nasir import Graph, NasirError, Space
+from nasir.space.skeletons import find_skeleton
+from runners.loop.request import Request, resolved, stage_rows
+from runners.loop.supernets import stage_graph
+from runners.method import PARTS, Method, part_name
+from runners.place import Place, find_place
+from runners.settings import Settings
+from runners.state import machine, space_hash
+from runners.task import Task
+from runners.task.find import TaskOptions, find_task
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A request with everything that it names made."""
+
+    request: Request
+    space: Space
+    method: Method
+    settings: Settings
+    supernet: Graph
+    task: Task
+    place: Place
+
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` says of the search."""
+        skeleton = dict(self.supernet.about).get("skeleton", "")
+        return {
+            **machine(),
+            "kind": "search",
+            "method": {"name": self.method.name, "paper": self.method.paper, **_parts(self.method)},
+            "space": {"name": self.space.name, "hash": space_hash(self.space), "skeleton": skeleton},
+            "data": {"text": self.request.data, "fingerprint": self.task.fingerprint},
+            "seed": self.request.seed,
+            "settings": {**_plain(self.settings), "stages": stage_rows(self.settings)},
+            "request": self.request.facts(),
+            "task": self.task.name,
+            "metric": self.task.metric,
+            "choices": {c.name: list(c.options) for c in self.supernet.choices},
+            "genotype_space": self.space.name,
+        }
+
+
+def build(request: Request) -> Built:
+    """Looks names up, reads the data, builds the supernet. Raises what each of these raises."""
+    found = resolved(request)
+    settings, space = found.settings, found.space
+    place = find_place(request.device, request.precision, deterministic=request.deterministic)
+    options = TaskOptions(
+        request.data,
+        settings.batch,
+        request.seed,
+        request.split,
+        request.shuffled,
+        request.limit,
+        request.cutout,
+    )
+    task = find_task(space.skeleton, options, place)
+    graph = task.prepare(_supernet(space, settings, request, task.sizes))
+    if settings.stages:
+        for stage in settings.stages[:1]:
+            stage_graph(graph, found.method, stage, {}, space)  # what cannot be is said at once
+    return Built(request, space, found.method, settings, graph, task, place)
+
+
+def _supernet(
+    space: Space, settings: Settings, request: Request, data: Mapping[str, int]
+) -> Graph:
+    """The supernet in the sizes that the method, the data and the request say, the last wins."""
+    skeleton = find_skeleton(space.skeleton)
+    sizes = {**dict(settings.sizes), **data, **request.sizes}
+    for name in ("classes", "vocabulary"):
+        if name in request.sizes and name in data and request.sizes[name] != data[name]:
+            message = f"the data has {data[name]} {name}, not {request.sizes[name]}"
+            raise NasirError("E743", message, hint=f"leave --{name} out")
+    known = {name: value for name, value in sizes.items() if name in skeleton.sizes}
+    for name in request.sizes:
+        if name not in known:
+            message = f"the skeleton '{skeleton.name}' has no size '{name}'"
+            raise NasirError("E505", message, hint=f"it has: {', '.join(skeleton.sizes)}")
+    return nasir.supernet(
+        space,
+        channels=known.get("channels"),
+        layers=known.get("layers"),
+        classes=known.get("classes"),
+        resolution=known.get("resolution"),
+        vocabulary=known.get("vocabulary"),
+        hidden=known.get("hidden"),
+        auxiliary=skeleton.name == "rnn",
+    )
+
+
+def _parts(method: Method) -> dict[str, str]:
+    """The parts by kind, and the numbers that they have."""
+    found: dict[str, Any] = {}
+    for kind in PARTS:
+        part = getattr(method, kind)
+        found[kind] = "none" if part is None else part_name(kind, part)
+        fields = {} if part is None else _plain(part)
+        if fields:
+            found[f"{kind}_values"] = fields
+    return {**found, "drop_path": str(method.drop_path)}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(value)))

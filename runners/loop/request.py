@@ -1,0 +1,162 @@
+"""What a search is asked for: plain values, which `run.json` keeps and a resume compares."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import nasir
+from nasir import NasirError, Space
+from nasir.errors import nearest, quoted
+from nasir.passes import MemoryLevel
+from runners.method import (
+    Method,
+    checked,
+    with_epochs,
+    with_fraction,
+    with_parts,
+)
+from runners.method_file import read_method
+from runners.parts.select import BestOf, Projection
+from runners.settings import Settings, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A search. What is None, or not in a mapping, is the method's or the data's own.
+
+    `parts` are parts of a method by kind (`perturb: pgd`), `sizes` the supernet's (channels,
+    layers, hidden, …), `values` numbers of `Settings` by name (`rate: 0.05`). `fraction` is 1/K.
+    `split` is the share of training data that weights learn from, in file order unless `shuffled`.
+    `candidates` and `batches` bound what selection measures. `steps` ends an epoch early.
+    """
+
+    space: str
+    method: str = "darts"
+    data: str = "digits"
+    seed: int = 0
+    parts: Mapping[str, str] = field(default_factory=dict[str, str])
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    values: Mapping[str, float] = field(default_factory=dict[str, float])
+    epochs: int | None = None
+    batch: int | None = None
+    fraction: str | None = None
+    drop_path: float | None = None
+    interval: int | None = None
+    candidates: int | None = None
+    batches: int | None = None
+    steps: int | None = None
+    split: float = 0.5
+    shuffled: bool = False
+    limit: int | None = None
+    cutout: int = 0
+    validate: Literal["each", "last"] = "each"
+    memory: MemoryLevel = "none"
+    device: str = "cpu"
+    precision: str = "float32"
+    deterministic: bool = False
+    as_published: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def request_of(facts: Mapping[str, Any]) -> Request:
+    """The request of plain data that `Request.facts` gave."""
+    return Request(**{f.name: facts[f.name] for f in fields(Request) if f.name in facts})
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request with its names looked up: what runs."""
+
+    request: Request
+    space: Space
+    method: Method
+    settings: Settings
+
+
+def resolved(request: Request) -> Resolved:
+    """The space, method and settings of a request. Raises what reading them raises, and E743."""
+    space = nasir.load_space(request.space)
+    method = with_parts(read_method(request.method).on(space.skeleton), request.parts)
+    settings = method.settings_for(space.skeleton)
+    if request.fraction is not None:
+        settings = with_fraction(settings, _fraction(request.fraction))
+    if request.epochs is not None:
+        settings = with_epochs(settings, _positive("epochs", request.epochs))
+    if request.batch is not None:
+        settings = replace(settings, batch=_positive("batch", request.batch))
+    settings = _with_values(settings, request.values)
+    method = _bounded(method, request)
+    if request.drop_path is not None:
+        method = replace(method, drop_path=_share("drop-path", request.drop_path))
+    _share("split", request.split)
+    return Resolved(request, space, checked(replace(method, settings=settings)), settings)
+
+
+def _bounded(method: Method, request: Request) -> Method:
+    """The method whose selection measures as much as is asked."""
+    select = method.select
+    if isinstance(select, BestOf):
+        select = replace(
+            select,
+            count=request.candidates or select.count,
+            batches=select.batches if request.batches is None else request.batches,
+        )
+    elif isinstance(select, Projection):
+        published = "all" if request.as_published else select.candidates
+        select = replace(
+            select,
+            interval=request.interval or select.interval,
+            batches=select.batches if request.batches is None else request.batches,
+            candidates=published,
+        )
+    return replace(method, select=select)
+
+
+def _with_values(settings: Settings, values: Mapping[str, float]) -> Settings:
+    """The settings with other numbers. Raises E743 for a name that is none of theirs."""
+    numbers = {
+        f.name: type(getattr(settings, f.name))
+        for f in fields(Settings)
+        if isinstance(getattr(settings, f.name), (int, float))
+    }
+    changed: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in numbers:
+            message = f"there is no setting {quoted(name)}"
+            raise NasirError("E743", message, hint=nearest(name, numbers))
+        if not value >= 0:
+            raise NasirError("E743", f"the setting '{name}' cannot be {value:g}", hint="0 or more")
+        changed[name] = numbers[name](value)
+    return replace(settings, **changed)
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        message = f"{quoted(text)} is no fraction of channels"
+        raise NasirError("E743", message, hint="for example 1/4") from None
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise NasirError("E743", f"--{name} is {value}", hint="give it 1 or more")
+    return value
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise NasirError("E743", f"--{name} is {value:g}", hint="a share from 0 to below 1")
+    return value
+
+
+def stage_rows(settings: Settings) -> list[dict[str, int | None]]:
+    """The stages as plain data."""
+    return [cast("dict[str, int | None]", asdict(cast("Any", stage))) for stage in settings.stages]
+
+
+__all__ = ["Request", "Resolved", "Stage", "request_of", "resolved", "stage_rows"]

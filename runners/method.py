@@ -1,0 +1,416 @@
+"""Search methods: each published one is a row of parts, and the rules of what goes together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from nasir import NasirError
+from nasir.errors import nearest, quoted
+from nasir.table import Table
+from runners.parts.architect import Architect, FirstOrder, Frozen, Reinforce, SecondOrder
+from runners.parts.mixture import (
+    Dirichlet,
+    HardGumbel,
+    MixturePart,
+    Sampled,
+    SoftGumbel,
+    Softmax,
+    Uniform,
+)
+from runners.parts.perturb import Ascent, Perturbation, UniformNoise
+from runners.parts.regularise import KullbackLeibler, L2, Regulariser
+from runners.parts.select import Argmax, BestOf, Draw, Projection, Selection
+from runners.parts.stop import EigenvalueStop
+from runners.settings import Settings, Stage
+
+NO_STAGES = Settings(stages=())
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row: parts, and what it trains with on each skeleton.
+
+    `settings` are those of the `cifar` skeleton, `elsewhere` those of others; a skeleton that is
+    not listed takes `settings`. `edges` weighs edges into nodes, which only some methods do; inputs
+    and outputs of cells with ops on nodes are always weighed, by softmax unless `edges` says
+    otherwise. `drop_path` is the largest probability, reached in the last epoch.
+    """
+
+    name: str
+    title: str
+    paper: str
+    mixture: MixturePart = Softmax()
+    edges: MixturePart | None = None
+    perturb: Perturbation | None = None
+    architect: Architect = FirstOrder()
+    regularise: Regulariser = L2()
+    select: Selection = Argmax()
+    stop: EigenvalueStop | None = None
+    drop_path: float = 0.0
+    settings: Settings = Settings()
+    elsewhere: Mapping[str, Settings] = field(default_factory=dict[str, Settings])
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the mixture's expected weights prefer some options to others."""
+        return not isinstance(self.mixture, (Uniform, Sampled))
+
+    def settings_for(self, skeleton: str) -> Settings:
+        """What it trains with on that skeleton."""
+        return self.elsewhere.get(skeleton, self.settings)
+
+    def on(self, skeleton: str) -> "Method":
+        """The method with the parts that its code has on that skeleton."""
+        return replace(self, **self.variants.get(skeleton, {}))
+
+
+# Constants: each row's own code; algorithms.md lists them. NAS-Bench-201 rows train at .025.
+_DARTS = Settings()
+_RNN = Settings(
+    batch=256,
+    rate=20.0,
+    minimum=20.0,
+    momentum=0.0,
+    decay=5e-7,
+    clip=0.25,
+    logit_rate=3e-3,
+    betas=(0.9, 0.999),
+)
+_SHOT = Settings(batch=96)
+_TABULAR = Settings(stages=(Stage(100),))
+_AUTODL = Settings(nesterov=True, decay=5e-4, stages=(Stage(250),))
+_COMMON = {"nasbench201": _TABULAR, "nasbench1shot1": _SHOT, "rnn": _RNN}
+_PC = Settings(
+    batch=256, rate=0.1, minimum=0.0, logit_rate=6e-4, stages=(Stage(50, 15, parts=4),)
+)
+_PC_IMAGENET = Settings(
+    batch=1024,
+    rate=0.5,
+    minimum=0.0,
+    rate_warm_up=5,
+    logit_rate=6e-3,
+    logit_clip=5.0,
+    stages=(Stage(50, 35, parts=2),),
+)
+_DRNAS = Settings(rate=0.1, minimum=0.0, logit_rate=6e-4)
+_GROWING = replace(
+    _DRNAS,
+    stages=(Stage(25, 10, parts=6), Stage(25, 10, 4, 4)),
+    sizes=(("channels", 36), ("layers", 20)),
+)
+_GROWING_IMAGENET = Settings(
+    batch=512,
+    rate=0.5,
+    minimum=0.0,
+    rate_warm_up=5,
+    logit_rate=6e-3,
+    logit_clip=5.0,
+    stages=(Stage(25, 10, parts=6), Stage(25, 10, 4, 3)),
+    sizes=(("channels", 48), ("layers", 14)),
+)
+_GROWING_TABULAR = Settings(stages=(Stage(50, 10, parts=4), Stage(50, 10, 3, 2)))
+_PROJECTED = {"nasbench201": {"select": Projection(schedule="constant")}}
+
+METHODS: Table[Method] = Table(
+    Method(
+        "darts",
+        "Softmax over ops, architecture gradient of first order",
+        "arXiv:1806.09055",
+        settings=_DARTS,
+        elsewhere=_COMMON,
+    ),
+    Method(
+        "darts-2nd",
+        "Softmax over ops, architecture gradient after an unrolled step",
+        "arXiv:1806.09055",
+        architect=SecondOrder(),
+        settings=_DARTS,
+        elsewhere=_COMMON,
+    ),
+    Method(
+        "pc-darts",
+        "A part of the channels, weighted edges",
+        "arXiv:1907.05737",
+        edges=Softmax(),
+        settings=_PC,
+        elsewhere={
+            "imagenet_search": _PC_IMAGENET,
+            "nasbench201": Settings(stages=(Stage(100, 15, parts=4),)),
+        },
+    ),
+    Method(
+        "drnas",
+        "A Dirichlet distribution over mixtures",
+        "arXiv:2006.10355",
+        mixture=Dirichlet(),
+        settings=_DRNAS,
+        elsewhere=_COMMON,
+    ),
+    Method(
+        "drnas-progressive",
+        "The same, in stages: fewer ops, more channels",
+        "arXiv:2006.10355",
+        mixture=Dirichlet(),
+        settings=_GROWING,
+        elsewhere={"imagenet_search": _GROWING_IMAGENET, "nasbench201": _GROWING_TABULAR},
+    ),
+    Method(
+        "sdarts-rs",
+        "Weights trained at randomly perturbed mixtures",
+        "arXiv:2002.05283",
+        perturb=UniformNoise(),
+        settings=_DARTS,
+        elsewhere=_COMMON,
+    ),
+    Method(
+        "sdarts-adv",
+        "Weights trained at adversarially perturbed mixtures",
+        "arXiv:2002.05283",
+        perturb=Ascent(),
+        settings=_DARTS,
+        elsewhere=_COMMON,
+    ),
+    Method(
+        "darts-pt",
+        "DARTS, then edges decided one by one by what their removal costs",
+        "arXiv:2108.04392",
+        select=Projection(),
+        settings=_DARTS,
+        elsewhere=_COMMON,
+        variants=_PROJECTED,
+    ),
+    Method(
+        "sdarts-rs-pt",
+        "SDARTS-RS, then the same",
+        "arXiv:2108.04392",
+        perturb=UniformNoise(),
+        select=Projection(),
+        settings=_DARTS,
+        elsewhere=_COMMON,
+        variants=_PROJECTED,
+    ),
+    Method(
+        "blank-pt",
+        "A supernet whose logits never learn, then the same",
+        "arXiv:2108.04392",
+        architect=Frozen(),
+        select=Projection(),
+        settings=_DARTS,
+        elsewhere=_COMMON,
+        variants=_PROJECTED,
+    ),
+    Method(
+        "gdas",
+        "One op an edge at a time, by Gumbel's maximum",
+        "arXiv:1910.04465",
+        mixture=HardGumbel(),
+        settings=_DARTS,
+        elsewhere={
+            "nasbench201": _AUTODL,
+            "nasbench1shot1": replace(_SHOT, stages=(Stage(100),)),
+            "rnn": _RNN,
+        },
+    ),
+    Method(
+        "snas",
+        "The concrete distribution, with falling temperature",
+        "arXiv:1812.09926",
+        mixture=SoftGumbel(),
+        settings=_DARTS,
+        elsewhere=_COMMON,
+    ),
+    Method(
+        "enas",
+        "A controller that is rewarded for what it draws",
+        "arXiv:1802.03268",
+        mixture=Sampled(),
+        edges=Sampled(),
+        architect=Reinforce(),
+        select=BestOf(count=100, batches=1, finalists=1),
+        settings=replace(_AUTODL, decay=3e-4),
+        elsewhere={"nasbench201": _AUTODL, "nasbench1shot1": _SHOT, "rnn": _RNN},
+    ),
+    Method(
+        "random-ws",
+        "Random architectures share weights; the best of many",
+        "arXiv:1902.07638",
+        mixture=Uniform(),
+        edges=Uniform(),
+        architect=Frozen(),
+        select=BestOf(),
+        settings=_DARTS,
+        elsewhere={
+            "nasbench201": _AUTODL,
+            "nasbench1shot1": replace(_SHOT, batch=64, clip=0.25, stages=(Stage(50),)),
+            "rnn": _RNN,
+        },
+        variants={"nasbench201": {"select": BestOf(count=100, batches=1, finalists=1)}},
+    ),
+    Method(
+        "random",
+        "A genotype drawn from the space; nothing is trained",
+        "arXiv:1902.07638",
+        mixture=Uniform(),
+        edges=Uniform(),
+        architect=Frozen(),
+        select=Draw(),
+        settings=NO_STAGES,
+    ),
+)
+
+PARTS: dict[str, dict[str, Any]] = {
+    "mixture": {
+        "softmax": Softmax(),
+        "dirichlet": Dirichlet(),
+        "gumbel": SoftGumbel(),
+        "hard-gumbel": HardGumbel(),
+        "uniform": Uniform(),
+        "controller": Sampled(),
+    },
+    "edges": {"none": None, "softmax": Softmax()},
+    "perturb": {"none": None, "noise": UniformNoise(), "pgd": Ascent()},
+    "architect": {
+        "first": FirstOrder(),
+        "second": SecondOrder(),
+        "frozen": Frozen(),
+        "reinforce": Reinforce(),
+    },
+    "regularise": {"l2": L2(), "kl": KullbackLeibler()},
+    "select": {
+        "argmax": Argmax(),
+        "projection": Projection(),
+        "best-of": BestOf(),
+        "draw": Draw(),
+    },
+    "stop": {"none": None, "eigenvalue": EigenvalueStop()},
+}
+"""The parts by kind and name, as the command line and YAML files name them."""
+
+
+def find_method(name: str) -> Method:
+    """The row of that name. Raises E742."""
+    if name not in METHODS:
+        raise NasirError("E742", f"unknown method {quoted(name)}", hint=nearest(name, METHODS))
+    return METHODS[name]
+
+
+def find_part(kind: str, name: str) -> Any:
+    """The part of that kind and name. Raises E742."""
+    known = PARTS[kind]
+    if name not in known:
+        message = f"unknown part {quoted(name)} for '{kind}'"
+        raise NasirError("E742", message, hint=nearest(name, known))
+    return known[name]
+
+
+def part_name(kind: str, part: object) -> str:
+    """The name of a part, whatever its fields."""
+    return next(name for name, known in PARTS[kind].items() if type(known) is type(part))
+
+
+def with_parts(method: Method, parts: Mapping[str, str]) -> Method:
+    """The method with other parts, by kind and name. Raises E742 and E743."""
+    changed = {kind: find_part(kind, name) for kind, name in parts.items()}
+    whole_draws = ("uniform", "controller")
+    if parts.get("mixture") in whole_draws and "edges" not in parts:
+        changed["edges"] = changed["mixture"]
+    elif "mixture" in parts and isinstance(method.edges, (Uniform, Sampled)):
+        changed.setdefault("edges", None)
+    return checked(replace(method, variants={}, **changed) if changed else method)
+
+
+def with_fraction(settings: Settings, fraction: Fraction) -> Settings:
+    """The same with 1/K of the channels in all stages. Raises E743 unless it is 1/K."""
+    if fraction.numerator != 1:
+        raise NasirError(
+            "E743", f"a fraction of channels is 1/K, not {fraction}", hint="for example 1/4"
+        )
+    stages = tuple(replace(stage, parts=fraction.denominator) for stage in settings.stages)
+    return replace(settings, stages=stages)
+
+
+def with_epochs(settings: Settings, epochs: int) -> Settings:
+    """The same in so many epochs; stages and warm-ups shrink or grow in proportion."""
+    total = settings.epochs
+    if not total or epochs == total:
+        return settings
+    if epochs < len(settings.stages):
+        message = f"{epochs} epochs are too few for {len(settings.stages)} stages"
+        raise NasirError("E743", message, hint="each stage needs an epoch")
+    ends = [0]
+    for number, stage in enumerate(settings.stages, start=1):
+        left = len(settings.stages) - number
+        end = ends[-1] + max(1, round(stage.epochs * epochs / total))
+        ends.append(epochs if not left else min(end, epochs - left))
+    stages = tuple(
+        replace(
+            stage, epochs=end - start, warm_up=min(round(stage.warm_up * epochs / total), end - start)
+        )
+        for stage, start, end in zip(settings.stages, ends, ends[1:], strict=True)
+    )
+    return replace(settings, stages=stages)
+
+
+def checked(method: Method) -> Method:
+    """The method, if its parts mean something together. Raises E743 that says why not."""
+    for wrong, why, hint in _rules(method):
+        if wrong:
+            raise NasirError("E743", f"method '{method.name}': {why}", hint=hint)
+    return method
+
+
+def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
+    """Whether each rule is broken, what it says, and what to try."""
+    mixture = method.mixture
+    whole = isinstance(mixture, (Uniform, Sampled))
+    learns = isinstance(method.architect, (FirstOrder, SecondOrder))
+    controlled = isinstance(mixture, Sampled)
+    return (
+        (
+            learns and whole,
+            "its mixture does not depend on logits, so there is no gradient for an architect",
+            "--architect frozen, or a mixture of logits (softmax, dirichlet, gumbel, hard-gumbel)",
+        ),
+        (
+            controlled != isinstance(method.architect, Reinforce),
+            "a controller's samples and the architect that rewards it belong together",
+            "--mixture controller --architect reinforce",
+        ),
+        (
+            method.perturb is not None and not isinstance(mixture, Softmax),
+            "a perturbation moves the weights of a softmax; other mixtures are drawn or one-hot",
+            "--mixture softmax, or --perturb none",
+        ),
+        (
+            isinstance(method.select, Projection) and (whole or isinstance(mixture, HardGumbel)),
+            "projection measures what an op's removal costs, and here one op runs at a time",
+            "--mixture softmax, dirichlet or gumbel",
+        ),
+        (
+            isinstance(method.regularise, KullbackLeibler) and not isinstance(mixture, Dirichlet),
+            "the KL term is that of a Dirichlet distribution",
+            "--mixture dirichlet, or --regularise l2",
+        ),
+        (
+            method.stop is not None and not learns,
+            "the eigenvalue is that of the loss by the logits, which do not learn here",
+            "--early-stop none",
+        ),
+        (
+            isinstance(method.select, Draw) and bool(method.settings.stages),
+            "drawing from the space needs no training",
+            "--method random",
+        ),
+        (
+            not method.settings.stages and not isinstance(method.select, Draw),
+            "nothing is trained, so there is nothing to select by",
+            "give it stages, or --select draw",
+        ),
+        (
+            isinstance(method.select, Argmax) and whole,
+            "its mixture prefers nothing, so there is no best op",
+            "--select best-of",
+        ),
+    )

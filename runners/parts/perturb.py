@@ -1,0 +1,144 @@
+"""Weights are trained at perturbed mixtures, so that the loss is flat around the decisions.
+
+SmoothDARTS, arXiv:2002.05283. Perturbations live on the simplex: the mixture's weights move, not
+the logits, and only for the step of the network's weights.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lowering import Mixture
+from runners.learner import Learner
+from runners.parts.moment import Moment
+from runners.task import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Radius:
+    """ε grows linearly over the epochs, by e/E as published, so that `end` is never reached."""
+
+    start: float = 0.03
+    end: float = 0.3
+
+    def at(self, moment: Moment) -> float:
+        """ε in this epoch."""
+        return self.start + (self.end - self.start) * moment.share
+
+
+WIDE = Radius(0.3, 0.3)
+"""ε while edges are projected: fixed, as in the published code of DARTS-PT."""
+
+
+class Perturbation(Protocol):
+    """How far, and where to, mixtures move."""
+
+    @property
+    def radius(self) -> Radius:
+        """ε by epoch."""
+        ...
+
+    @property
+    def tuning(self) -> Radius:
+        """ε while edges are decided one by one."""
+        ...
+
+    def perturbed(self, drawn: Mixture, learner: Learner, batch: Batch, moment: Moment) -> Mixture:
+        """The mixture at which weights take their step on this batch, without gradients."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UniformNoise:
+    """Every weight of an op moves by U(−ε, ε), then rows are clipped and divided (SDARTS-RS)."""
+
+    radius: Radius = Radius()
+    tuning: Radius = WIDE
+
+    def perturbed(self, drawn: Mixture, learner: Learner, batch: Batch, moment: Moment) -> Mixture:
+        """Equation 6 without the maximum: one random direction."""
+        del batch
+        rows = _ops(drawn, learner)
+        moved = _shaken(rows, _epsilon(self, moment), moment)
+        return replace(drawn, weights={**drawn.weights, **moved})
+
+
+@dataclass(frozen=True, slots=True)
+class Ascent:
+    """Projected gradient ascent of the training loss in the box of side 2ε (SDARTS-ADV, eq. 7).
+
+    `steps` of 2ε/steps by the gradient's sign from a random start; the network is in evaluation
+    mode. If the loss at the end is below that at the start, nothing moves. Rows stay on the
+    simplex, but dividing them can lead out of the box, as in the published code.
+    """
+
+    steps: int = 7
+    radius: Radius = Radius()
+    tuning: Radius = WIDE
+
+    def perturbed(self, drawn: Mixture, learner: Learner, batch: Batch, moment: Moment) -> Mixture:
+        """The mixture that is worst for the batch, as far as these steps find it."""
+        start = _ops(drawn, learner)
+        epsilon = _epsilon(self, moment)
+
+        def loss(rows: Mapping[str, Tensor]) -> Tensor:
+            moved = replace(drawn, weights={**drawn.weights, **rows})
+            return learner.outcome(learner.frozen_run, batch, moved).loss
+
+        learner.module.eval()
+        try:
+            rows = _shaken(start, epsilon, moment)
+            for _ in range(self.steps):
+                rows = _climbed(rows, start, epsilon, 2 * epsilon / self.steps, loss)
+            with torch.no_grad():
+                worse = bool(loss(rows) >= loss(start))
+        finally:
+            learner.module.train()
+        return replace(drawn, weights={**drawn.weights, **(rows if worse else start)})
+
+
+def _climbed(
+    rows: Mapping[str, Tensor],
+    start: Mapping[str, Tensor],
+    epsilon: float,
+    length: float,
+    loss: Callable[[Mapping[str, Tensor]], Tensor],
+) -> dict[str, Tensor]:
+    """One step up by the gradient's sign, held in the box around the start."""
+    leaves = {name: row.detach().requires_grad_() for name, row in rows.items()}
+    gradients = torch.autograd.grad(loss(leaves), tuple(leaves.values()), materialize_grads=True)
+    found: dict[str, Tensor] = {}
+    for (name, row), gradient in zip(rows.items(), gradients, strict=True):
+        away = (row + length * gradient.sign() - start[name]).clamp(-epsilon, epsilon)
+        found[name] = clipped(start[name] + away)
+    return found
+
+
+def _epsilon(part: Perturbation, moment: Moment) -> float:
+    return (part.tuning if moment.phase == "projection" else part.radius).at(moment)
+
+
+def _ops(drawn: Mixture, learner: Learner) -> dict[str, Tensor]:
+    """The weights of ops; those of edges, inputs and outputs are not perturbed."""
+    names = learner.op_choices
+    return {name: row.detach() for name, row in drawn.weights.items() if name in names}
+
+
+def _shaken(rows: Mapping[str, Tensor], epsilon: float, moment: Moment) -> dict[str, Tensor]:
+    generator = moment.generator("perturb")
+    found: dict[str, Tensor] = {}
+    for name, row in rows.items():
+        noise = torch.empty(row.shape).uniform_(-epsilon, epsilon, generator=generator)
+        found[name] = clipped(row + noise.to(row))
+    return found
+
+
+def clipped(row: Tensor) -> Tensor:
+    """The row within [0, 1] and divided by its sum; its greatest alone where nothing is left."""
+    inside = row.clamp(0, 1)
+    total = inside.sum()
+    hot = torch.zeros_like(row).scatter(0, row.argmax(0, keepdim=True), 1.0)
+    return torch.where(total > 0, inside / total.clamp(min=torch.finfo(row.dtype).tiny), hot)

@@ -1,0 +1,192 @@
+"""From a trained supernet to a genotype."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+import nasir
+from nasir import Genotype
+from runners.learner import Learner, Score
+from runners.parts.moment import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Epochs between decisions: how many, and the learning rate of the weights."""
+
+    epochs: int
+    rate: float
+    minimum: float
+
+
+class Selection(Protocol):
+    """How a genotype is chosen; some choose decision by decision, with training in between."""
+
+    def tuning(self, learner: Learner) -> Tuning | None:
+        """The epochs after the search's own; None where there are none."""
+        ...
+
+    def decide(self, learner: Learner, moment: Moment) -> None:
+        """What is decided before a tuning epoch (`moment.epoch`, from 0)."""
+        ...
+
+    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
+        """The choice as things are; at the end it is the result."""
+        ...
+
+
+class _AtOnce:
+    """Decides everything at the end."""
+
+    def tuning(self, learner: Learner) -> Tuning | None:
+        """None."""
+        del learner
+
+    def decide(self, learner: Learner, moment: Moment) -> None:
+        """Nothing."""
+        del learner, moment
+
+
+@dataclass(frozen=True)
+class Argmax(_AtOnce):
+    """The best ops and edges by the expected weights of the mixture (`nasir.derive`)."""
+
+    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
+        """Without evaluating anything."""
+        return nasir.derive(learner.space, learner.expected(moment))
+
+
+@dataclass(frozen=True)
+class Draw(_AtOnce):
+    """A genotype drawn uniformly from the space. Nothing is trained."""
+
+    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
+        """It depends on the seed alone."""
+        del moment
+        return nasir.sample(learner.space, learner.seed)
+
+
+@dataclass(frozen=True)
+class BestOf(_AtOnce):
+    """The best of `count` genotypes that the method draws, with the supernet's weights.
+
+    Each is measured on `batches` held-out batches (0: all), then the best `finalists` on all of
+    them. One-shot weights are measured with their batches' own statistics, since running
+    statistics mix those of all architectures.
+    """
+
+    count: int = 1000
+    batches: int = 10
+    finalists: int = 10
+
+    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
+        """The best by accuracy, then by loss."""
+        scored: list[tuple[Score, Genotype]] = []
+        for number in range(self.count):
+            candidate = learner.candidate(moment, number)
+            scored.append((learner.score_of(candidate, self.batches), candidate))
+            learner.say(f"best of {self.count}: {number + 1} measured")
+        scored.sort(key=lambda pair: pair[0], reverse=True)
+        if self.batches and self.finalists > 1:
+            final = [(learner.score_of(g, 0), g) for _, g in scored[: self.finalists]]
+            scored = sorted(final, key=lambda pair: pair[0], reverse=True)
+        return scored[0][1]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Decides one edge of each kind of cell at a time by what its removal costs, then tunes.
+
+    DARTS-PT, arXiv:2108.04392, section 4, with the rules of its code. A round comes every
+    `interval` epochs: first ops (a random undecided edge of each kind; for each of its ops the
+    held-out accuracy without it, not renormalised; the op whose removal hurts most stays), then,
+    for nodes that keep fewer edges than they have, edges (those whose removal hurts least go).
+    Accuracy is measured with the batch's own statistics. Weights are tuned at a tenth of the
+    learning rate.
+
+    Mended: ops that the space never selects are no candidates (`candidates="all"` makes them, as
+    published), and an edge that was removed stays out while the next one is chosen.
+    """
+
+    interval: int = 5
+    criterion: Literal["accuracy", "loss"] = "accuracy"
+    candidates: Literal["selectable", "all"] = "selectable"
+    batches: int = 0
+    rate_share: float = 0.1
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+    def tuning(self, learner: Learner) -> Tuning:
+        """interval · (rounds − 1) + 1 epochs: the last round is followed by one more."""
+        rounds = len(_op_rounds(learner)) + len(_edge_rounds(learner))
+        rate = learner.settings.rate * self.rate_share
+        minimum = learner.settings.minimum if self.schedule == "cosine" else rate
+        return Tuning(self.interval * (rounds - 1) + 1, rate, min(minimum, rate))
+
+    def decide(self, learner: Learner, moment: Moment) -> None:
+        """One round, where one is due."""
+        number, rest = divmod(moment.epoch, self.interval)
+        if rest:
+            return
+        ops = _op_rounds(learner)
+        if number < len(ops):
+            for kind in ops[number]:
+                self._project(learner, kind, moment)
+            return
+        for kind in _edge_rounds(learner)[number - len(ops)]:
+            self._thin(learner, kind, moment)
+
+    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
+        """By what was decided; what is open goes by the mixture's weights."""
+        return nasir.derive(learner.space, learner.expected(moment))
+
+    def _project(self, learner: Learner, kind: str, moment: Moment) -> None:
+        open_ = [name for name in learner.ops_of(kind) if name not in learner.fixed]
+        name = open_[_random(len(open_), moment, f"edge {kind}")]
+        options = learner.options(name)
+        if self.candidates == "selectable":
+            options = learner.selectable(name)
+        scores = {o: self._score(learner, {name: (o,)}, moment) for o in options}
+        learner.fixed[name] = min(scores, key=lambda option: scores[option])
+        learner.say(f"{name}: {learner.option_name(name, learner.fixed[name])}")
+
+    def _thin(self, learner: Learner, kind: str, moment: Moment) -> None:
+        groups = [group for group in learner.groups(kind) if not learner.is_thin(group)]
+        group = groups[_random(len(groups), moment, f"node {kind}")]
+        while not learner.is_thin(group):
+            left = learner.left(group)
+            scores = [self._score(learner, dict((part,)), moment) for part in left]
+            best = max(range(len(left)), key=lambda at: scores[at])
+            learner.drop(*left[best])
+        learner.say(f"{kind}: {group.name} keeps {group.keep}")
+
+    def _score(
+        self, learner: Learner, without: dict[str, tuple[int, ...]], moment: Moment
+    ) -> tuple[float, float]:
+        """What is compared, greater for better networks."""
+        score = learner.score_without(without, moment, self.batches)
+        if self.criterion == "accuracy":
+            return (score.accuracy, -score.loss)
+        return (-score.loss, score.accuracy)
+
+
+def _op_rounds(learner: Learner) -> list[list[str]]:
+    """For each round of op projections, the kinds of cell that still have an edge to decide."""
+    counts = {kind: len(learner.ops_of(kind)) for kind in learner.space.kinds}
+    return _rounds(counts)
+
+
+def _edge_rounds(learner: Learner) -> list[list[str]]:
+    counts = {kind: len(learner.groups(kind)) for kind in learner.space.kinds}
+    return _rounds(counts)
+
+
+def _rounds(counts: dict[str, int]) -> list[list[str]]:
+    return [
+        [kind for kind, count in counts.items() if number < count]
+        for number in range(max(counts.values(), default=0))
+    ]
+
+
+def _random(count: int, moment: Moment, label: str) -> int:
+    return int(torch.randint(count, (), generator=moment.generator(label)))

@@ -1,0 +1,46 @@
+"""The numbers of a search: stages, optimisers, batch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Epochs with one supernet: those without architect steps first, options kept, 1/parts of channels.
+
+    `options` are how many options each choice of ops keeps when the stage begins; None keeps all.
+    """
+
+    epochs: int
+    warm_up: int = 0
+    options: int | None = None
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a method trains with.
+
+    Weights: SGD at `rate`, falling as a cosine to `minimum` over all epochs (`rate_warm_up` epochs
+    rise linearly first), `momentum`, L2 `decay`, gradients clipped to the norm `clip` (0: not).
+    Logits: Adam at `logit_rate` with `betas`, gradients clipped to `logit_clip` (0: not); their L2
+    is the regulariser's.
+    """
+
+    batch: int = 64
+    rate: float = 0.025
+    minimum: float = 0.001
+    rate_warm_up: int = 0
+    momentum: float = 0.9
+    nesterov: bool = False
+    decay: float = 3e-4
+    clip: float = 5.0
+    logit_rate: float = 3e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    logit_clip: float = 0.0
+    stages: tuple[Stage, ...] = (Stage(50),)
+    sizes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages."""
+        return sum(stage.epochs for stage in self.stages)
