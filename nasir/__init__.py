@@ -14,7 +14,16 @@ from nasir.graph import Builder, Choice, Graph
 from nasir.nasbench101 import nasbench101_hash
 from nasir.network import network, supernet
 from nasir.node import Cell, Node
-from nasir.passes import PASSES, Pass, Record, edge_weights, partial_channels, run_passes
+from nasir.passes import (
+    PASSES,
+    Pass,
+    Record,
+    drop_path,
+    edge_weights,
+    partial_channels,
+    restrict,
+    run_passes,
+)
 from nasir.picks import picks, resolve
 from nasir.space import Space, load_space
 from nasir.text import print_graph
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
         size,
         unrank,
     )
+    from nasir.space.derive import derive, draw_genotype
 
 __version__ = "0.1.0"
 
@@ -41,6 +51,8 @@ _LATER = {
     "correspondence": "nasir.canonical",
     "count_classes": "nasir.canonical",
     "crossover": "nasir.space.compute",
+    "derive": "nasir.space.derive",
+    "draw_genotype": "nasir.space.derive",
     "enumerate_genotypes": "nasir.space.compute",
     "mutate": "nasir.space.compute",
     "neighbours": "nasir.space.compute",
@@ -80,6 +92,9 @@ __all__ = [
     "cost",
     "count_classes",
     "crossover",
+    "derive",
+    "draw_genotype",
+    "drop_path",
     "dump_genotype",
     "edge_weights",
     "enumerate_genotypes",
@@ -95,6 +110,7 @@ __all__ = [
     "print_graph",
     "rank",
     "resolve",
+    "restrict",
     "run_passes",
     "sample",
     "size",

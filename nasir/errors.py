@@ -55,6 +55,11 @@ CODES: dict[str, str] = {
     "E602": "the benchmark has no such dataset, epochs, split or seed",
     "E603": "the file asks to run code",
     "E604": "the benchmark file is damaged",
+    # searching
+    "E741": "the loss is not a number",
+    "E742": "unknown search method or part",
+    "E743": "the parts or settings of a search contradict each other",
+    "E744": "the memory is not enough for a step",
 }
 
 

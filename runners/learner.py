@@ -186,7 +186,8 @@ class Learner:
     def whole(self, drawn: Drawn) -> Mixture:
         """The weights over all options, with what was decided in the place of what was drawn."""
         weights = {
-            name: self._decided(name, self._spread(name, row)) for name, row in drawn.weights.items()
+            name: self._decided(name, self._spread(name, row))
+            for name, row in drawn.weights.items()
         }
         live = {
             name: tuple(self.kept[name][i] for i in options) if name in self.kept else options
@@ -199,7 +200,10 @@ class Learner:
         rows = self.rows()
         ops = {name: row for name, row in rows.items() if name in self.op_choices}
         rest = {name: row for name, row in rows.items() if name not in self.op_choices}
-        found = {**self.made.mixture.expected(ops, moment), **self.made.edges.expected(rest, moment)}
+        found = {
+            **self.made.mixture.expected(ops, moment),
+            **self.made.edges.expected(rest, moment),
+        }
         return {
             name: [float(x) for x in self._decided(name, self._spread(name, found[name]))]
             for name in self.choices

@@ -19,7 +19,7 @@ from runners.parts.mixture import (
     Uniform,
 )
 from runners.parts.perturb import Ascent, Perturbation, UniformNoise
-from runners.parts.regularise import KullbackLeibler, L2, Regulariser
+from runners.parts.regularise import L2, KullbackLeibler, Regulariser
 from runners.parts.select import Argmax, BestOf, Draw, Projection, Selection
 from runners.parts.stop import EigenvalueStop
 from runners.settings import Settings, Stage
@@ -82,9 +82,7 @@ _SHOT = Settings(batch=96)
 _TABULAR = Settings(stages=(Stage(100),))
 _AUTODL = Settings(nesterov=True, decay=5e-4, stages=(Stage(250),))
 _COMMON = {"nasbench201": _TABULAR, "nasbench1shot1": _SHOT, "rnn": _RNN}
-_PC = Settings(
-    batch=256, rate=0.1, minimum=0.0, logit_rate=6e-4, stages=(Stage(50, 15, parts=4),)
-)
+_PC = Settings(batch=256, rate=0.1, minimum=0.0, logit_rate=6e-4, stages=(Stage(50, 15, parts=4),))
 _PC_IMAGENET = Settings(
     batch=1024,
     rate=0.5,
@@ -346,7 +344,9 @@ def with_epochs(settings: Settings, epochs: int) -> Settings:
         ends.append(epochs if not left else min(end, epochs - left))
     stages = tuple(
         replace(
-            stage, epochs=end - start, warm_up=min(round(stage.warm_up * epochs / total), end - start)
+            stage,
+            epochs=end - start,
+            warm_up=min(round(stage.warm_up * epochs / total), end - start),
         )
         for stage, start, end in zip(settings.stages, ends, ends[1:], strict=True)
     )

@@ -11,7 +11,7 @@ from nasir.document import Cursor, parse_document
 from nasir.errors import nearest, quoted
 from nasir.source import read_source
 from runners.method import METHODS, PARTS, Method, find_method, find_part, with_parts
-from runners.settings import Settings, Stage
+from runners.settings import Stage
 
 SUFFIXES = (".yaml", ".yml", ".json")
 

@@ -14,6 +14,7 @@ from nasir.draw import draw
 from nasir.errors import NasirError
 from nasir.files import write_atomically
 from runners import exports, measure
+from runners.place import check_device
 from runners.progress import Clock
 from runners.report import Difference, Latency, Machine, Options, Report
 from runners.size import size_facts
@@ -40,7 +41,7 @@ class Speed:
 
 def work(job: Job, clock: Clock) -> Report:
     """Lower, write the files, measure, and report."""
-    _check_device(job.options.device)
+    check_device(job.options.device)
     module = _lower(job, clock)
     files, differences = _export(job, module, clock)
     speed = _measure(job, module, clock)
@@ -65,21 +66,6 @@ def work(job: Job, clock: Clock) -> Report:
         files=files,
     )
     return _written(report, options.outputs.report)
-
-
-def _check_device(device: str) -> None:
-    """Raises E502 for a GPU that this machine, or this torch, does not have."""
-    if not device.startswith("cuda"):
-        return
-    number = int(device.partition(":")[2] or 0)
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if number >= count:
-        have = f"it sees {count}" if count else "it sees none"
-        raise NasirError(
-            "E502",
-            f"torch sees no GPU for the device '{device}' ({have})",
-            hint="leave --device out; `nasir doctor` says what torch sees",
-        )
 
 
 def _lower(job: Job, clock: Clock) -> lowering.Network:

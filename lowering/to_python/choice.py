@@ -2,7 +2,7 @@
 
 from lowering.to_python.code import Code, call, operation
 from lowering.to_python.rule import Rule, Site
-from nasir.ops.choice import FROZEN_GAUSSIAN, GAUSSIAN, MIX, ZERO
+from nasir.ops.choice import DROP_PATH, FROZEN_GAUSSIAN, GAUSSIAN, MIX, ZERO
 
 _FROZEN = '''\
 class FrozenNoise(nn.Module):
@@ -16,6 +16,19 @@ class FrozenNoise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.value.expand(x.shape[0], -1, -1, -1)
+'''
+
+
+_DROP_PATH = '''\
+class DropPath(nn.Module):
+    """In training, some examples are zero, and others are divided by the share that is kept."""
+
+    def forward(self, x: Tensor, probability: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = 1 - probability
+        mask = torch.bernoulli(keep.expand(x.shape[0])).view(-1, 1, 1, 1)
+        return x * (mask / keep)
 '''
 
 
@@ -44,9 +57,15 @@ def _mix(site: Site, inputs: tuple[str, ...]) -> Code:
     return operation("+", tuple(f"{inputs[0]}[{option}] * {value}" for value, option in values))
 
 
+def _drop_path(site: Site) -> Code:
+    del site
+    return call("DropPath")
+
+
 RULES = (
     Rule(MIX, forward=_mix),
     Rule(ZERO, forward=_zero),
     Rule(GAUSSIAN, forward=_gaussian),
+    Rule(DROP_PATH, layer=_drop_path, helper=_DROP_PATH),
     Rule(FROZEN_GAUSSIAN, layer=_frozen, helper=_FROZEN),
 )

@@ -8,6 +8,7 @@ from torch import fx
 
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops.choice import (
+    DROP_PATH,
     FROZEN_GAUSSIAN,
     GAUSSIAN,
     MIX,
@@ -15,6 +16,7 @@ from nasir.ops.choice import (
     MixAttrs,
     StrideAttrs,
 )
+from nasir.ops.spec import NoAttrs
 
 Values = tuple[fx.Node, ...]
 
@@ -52,9 +54,23 @@ def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> fx.Node:
     return reduce(lambda x, y: e.call(operator.add, x, y), terms)
 
 
+def drop_path(x: torch.Tensor, probability: torch.Tensor) -> torch.Tensor:
+    """Each example of (N, …) by itself is zero with this probability, of shape (1,)."""
+    keep = 1.0 - probability
+    shape = (x.shape[0],) + (1,) * (x.dim() - 1)
+    mask = torch.bernoulli(keep.to(x.dtype).expand(x.shape[0])).view(shape)
+    return x * (mask / keep.to(x.dtype))
+
+
+def _drop_path(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    return e.call(drop_path, *inputs) if e.training else inputs[0]
+
+
 RULES = (
     Rule(ZERO, _zero),
     Rule(GAUSSIAN, _gaussian),
     Rule(FROZEN_GAUSSIAN, _frozen),
     Rule(MIX, _mix),
+    Rule(DROP_PATH, _drop_path),
 )

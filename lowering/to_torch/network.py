@@ -23,6 +23,7 @@ from nasir.passes import (
     shared,
     summed,
 )
+from nasir.passes.drop_path import PROBABILITY
 from nasir.passes.resolve import check_picks
 
 
@@ -38,8 +39,11 @@ class Network(nn.Module):
 
     `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
     it runs the graph that these make of `plain`. With `channels_last` pictures are brought into
-    that memory format first.
+    that memory format first. `drop_path` is the probability with which training drops a path, where
+    the graph has such paths (`nasir.drop_path`); it may change between calls.
     """
+
+    drop_path: float = 0.0
 
     def __init__(
         self,
@@ -104,7 +108,14 @@ class Network(nn.Module):
         if choices:
             *data, mixture = inputs
             inputs = (*data, *(mixture[choice.name] for choice in choices))
+        if self.graph.inputs[-1][0] == PROBABILITY:
+            inputs = (*inputs, self._probability(inputs))
         return tuple(map(_channels_last, inputs)) if self.channels_last else inputs
+
+    def _probability(self, inputs: tuple[Any, ...]) -> Tensor:
+        """The probability of dropping a path as a tensor of the inputs' kind."""
+        first: Tensor = next(x for x in inputs if x.is_floating_point())
+        return first.new_full((1,), self.drop_path)
 
     @property
     def programs(self) -> dict[bool, Callable[..., Any]]:

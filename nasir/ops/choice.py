@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from nasir.errors import NasirError
-from nasir.ops.spec import Attrs, Init, Margin, OpSpec, Pair, ParamSpec, expect_image
+from nasir.ops.spec import Attrs, Init, Margin, NoAttrs, OpSpec, Pair, ParamSpec, expect_image
 from nasir.types import ImageType, SequenceType, Type, VectorType, WeightsType
 
 
@@ -92,4 +92,20 @@ MIX = OpSpec(
     traits=frozenset({"mixture"}),
 )
 
-OPS = (ZERO, GAUSSIAN, FROZEN_GAUSSIAN, MIX)
+
+def _drop_path(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
+    if inputs[1] != WeightsType(1):
+        raise NasirError("E305", f"drop_path takes a value and one probability, not {inputs[1]}")
+    return inputs[0]
+
+
+DROP_PATH = OpSpec(
+    name="drop_path",
+    summary="in training, zeros for some examples; others are divided by the share that is kept",
+    attrs=NoAttrs,
+    arity=(2, 2),
+    infer=_drop_path,
+    traits=frozenset({"random", "training"}),
+)
+
+OPS = (ZERO, GAUSSIAN, FROZEN_GAUSSIAN, MIX, DROP_PATH)

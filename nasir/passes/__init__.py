@@ -3,6 +3,7 @@
 from nasir.passes.canonicalise import canonicalise
 from nasir.passes.cse import cse
 from nasir.passes.dead_code import dead_code
+from nasir.passes.drop_path import drop_path
 from nasir.passes.edge_weights import edge_weights
 from nasir.passes.evaluation import evaluation
 from nasir.passes.expand import expand
@@ -26,6 +27,7 @@ from nasir.passes.pipelines import (
 )
 from nasir.passes.recompute import MEMORY_LEVELS, MemoryLevel, recompute
 from nasir.passes.record import GraphPass, Pass, Record, run_passes
+from nasir.passes.resolve import restrict
 from nasir.passes.share_norms import share_norms
 from nasir.passes.validate import validate
 
@@ -45,6 +47,7 @@ __all__ = [
     "canonicalise",
     "cse",
     "dead_code",
+    "drop_path",
     "edge_weights",
     "evaluation",
     "expand",
@@ -57,6 +60,7 @@ __all__ = [
     "mixed_sums",
     "partial_channels",
     "recompute",
+    "restrict",
     "run_passes",
     "share_norms",
     "shared",

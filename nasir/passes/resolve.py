@@ -8,7 +8,7 @@ from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Choice, Graph
 from nasir.node import Node
 from nasir.ops import PRIMITIVES, OpSpec
-from nasir.ops.choice import StrideAttrs
+from nasir.ops.choice import MixAttrs, StrideAttrs
 from nasir.ops.spec import NoAttrs
 from nasir.passes.bodies import with_bodies, without_unread
 
@@ -31,6 +31,37 @@ def resolve(graph: Graph, picks: Picks) -> Graph:
         inputs=tuple((name, type_) for name, type_ in graph.inputs if name not in picks),
         choices=tuple(choice for choice in graph.choices if choice.name not in picks),
     )
+
+
+def restrict(graph: Graph, kept: Picks) -> Graph:
+    """The supernet in which the mixtures of the choices in `kept` have only these options.
+
+    The choices and the length of their weights stay; the weights of other options are not read.
+    Equal to the supernet with weights of 0 there. What is left out is left to `dead-code`. Raises
+    E401, E205, and E211 where nothing is kept.
+    """
+    check_picks(graph, kept)
+    for name, options in kept.items():
+        if not options:
+            message = f"the choice {quoted(name)} would keep no option"
+            raise NasirError("E211", message, hint="`resolve` drops what a choice decides")
+    return without_unread(_restricted(graph, kept))
+
+
+def _restricted(graph: Graph, kept: Picks) -> Graph:
+    graph = with_bodies(graph, partial(_restricted, kept=kept))
+    return replace(graph, nodes=tuple(_fewer(node, kept) for node in graph.nodes))
+
+
+def _fewer(node: Node, kept: Picks) -> Node:
+    """A mixture of the options that are kept; any other node as it is."""
+    if not node.has("mixture") or node.inputs[0] not in kept:
+        return node
+    options: tuple[int, ...] = dict(node.attrs)["options"]
+    wanted = kept[node.inputs[0]]
+    pairs = tuple((v, o) for v, o in zip(node.inputs[1:], options, strict=True) if o in wanted)
+    attrs = MixAttrs(options=tuple(option for _, option in pairs))
+    return replace(node, inputs=(node.inputs[0], *(value for value, _ in pairs)), attrs=attrs)
 
 
 def check_picks(graph: Graph, picks: Picks) -> None:

@@ -16,6 +16,9 @@ class Command:
 
 _ROWS = (
     Command("compile", "Compile a genotype: a network, ONNX, Python, pictures."),
+    Command("search", "Search a space with a method, on data."),
+    Command("replay", "Run a search again and check that it gives the same."),
+    Command("methods", "List the search methods, or show the parts of one."),
     Command("convert", "Convert a genotype from one file format to another."),
     Command("show", "Print a network's graph as text, after any pass."),
     Command("draw", "Draw a genotype's cells."),

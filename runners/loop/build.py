@@ -15,7 +15,8 @@ from runners.place import Place, find_place
 from runners.settings import Settings
 from runners.state import machine, space_hash
 from runners.task import Task
-from runners.task.find import TaskOptions, find_task
+from runners.task.find import find_task
+from runners.task.options import TaskOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,11 @@ class Built:
             **machine(),
             "kind": "search",
             "method": {"name": self.method.name, "paper": self.method.paper, **_parts(self.method)},
-            "space": {"name": self.space.name, "hash": space_hash(self.space), "skeleton": skeleton},
+            "space": {
+                "name": self.space.name,
+                "hash": space_hash(self.space),
+                "skeleton": skeleton,
+            },
             "data": {"text": self.request.data, "fingerprint": self.task.fingerprint},
             "seed": self.request.seed,
             "settings": {**_plain(self.settings), "stages": stage_rows(self.settings)},
@@ -71,9 +76,7 @@ def build(request: Request) -> Built:
     return Built(request, space, found.method, settings, graph, task, place)
 
 
-def _supernet(
-    space: Space, settings: Settings, request: Request, data: Mapping[str, int]
-) -> Graph:
+def _supernet(space: Space, settings: Settings, request: Request, data: Mapping[str, int]) -> Graph:
     """The supernet in the sizes that the method, the data and the request say, the last wins."""
     skeleton = find_skeleton(space.skeleton)
     sizes = {**dict(settings.sizes), **data, **request.sizes}

@@ -74,7 +74,9 @@ def _below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
-    return [value for group in optimiser.param_groups for value in cast("list[Tensor]", group["params"])]
+    return [
+        value for group in optimiser.param_groups for value in cast("list[Tensor]", group["params"])
+    ]
 
 
 def _adam(optimiser: torch.optim.Optimizer, names: tuple[str, ...]) -> dict[str, Tensor]:

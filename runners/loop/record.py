@@ -57,9 +57,7 @@ def architecture_row(learner: Learner, number: int, moment: Moment) -> dict[str,
 
 def skips(genotype: nasir.Genotype) -> dict[str, int]:
     """How many ops of each kind of cell are skip connections."""
-    return {
-        cell.kind: Counter(cell.named_ops)["skip_connect"] for cell in genotype.cells
-    }
+    return {cell.kind: Counter(cell.named_ops)["skip_connect"] for cell in genotype.cells}
 
 
 def _entropy(values: list[float]) -> float:

@@ -1,16 +1,14 @@
 """The loop: stages, epochs, decisions; a checkpoint after each epoch; a genotype at the end."""
 
-import math
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import nasir
-from nasir import Genotype, NasirError
+from nasir import Genotype
 from runners.learner import Ingredients, Learner, Score, score
 from runners.live import Display
-from runners.loop.build import Built, build
+from runners.loop.build import Built
 from runners.loop.checkpoint import Saved, kept_of, restore, saved
 from runners.loop.epoch import EpochJob, Tally, measures, run_epoch
 from runners.loop.record import architecture_row, metrics_row
@@ -143,9 +141,7 @@ class Search:
         enter(learner, self._graph(number, kept), kept, self.request.seed)
 
     def _moment(self, epoch: Epoch) -> Moment:
-        return Moment(
-            self.request.seed, epoch.place, epoch.of, epoch.number, phase=epoch.phase
-        )
+        return Moment(self.request.seed, epoch.place, epoch.of, epoch.number, phase=epoch.phase)
 
     def _job(self, learner: Learner, epoch: Epoch, moment: Moment) -> EpochJob:
         steps = learner.task.steps(epoch.number)
@@ -173,9 +169,7 @@ class Search:
         mixture = learner.draw(moment)
         learner.module.eval()
         try:
-            found: Score = score(
-                learner.task, lambda batch: learner.evaluated(batch, mixture)
-            )
+            found: Score = score(learner.task, lambda batch: learner.evaluated(batch, mixture))
         finally:
             learner.module.train()
         return measures(found.loss, found.accuracy, 1, learner.task.metric)
@@ -237,5 +231,3 @@ class Search:
         genotype = replace(genotype, name=f"{self.method.name}_{self.request.seed}")
         self.folder.write_genotype(nasir.dump_genotype(genotype), None)
         return Found(genotype, self._row)
-
-

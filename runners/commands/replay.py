@@ -1,0 +1,32 @@
+"""`nasir replay`: run a search again and compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runners.commands.options import JsonOption
+from runners.output import print_json, print_line
+
+SAME, DIFFERENT = 0, 1
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished search.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Run a search again from its settings and check that it gives the same, to the bit.
+
+    Measures, architecture weights and the genotype are compared line by line. Exit code 0 if they
+    are equal, 1 if not.
+    """
+    from runners import loop
+
+    found = loop.replay(run)
+    if as_json:
+        print_json({"run": str(run), "epochs": found.epochs, "difference": found.difference})
+    elif found.difference:
+        print_line(f"{run} does not repeat: {found.difference}")
+    else:
+        print_line(f"{run} repeats to the bit: {found.epochs} epochs and the genotype")
+    raise typer.Exit(DIFFERENT if found.difference else SAME)

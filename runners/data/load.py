@@ -1,0 +1,31 @@
+"""From the text of a data argument to pictures."""
+
+from collections.abc import Callable
+
+from nasir import Where
+from runners.data.arrays import read_digits, read_npz
+from runners.data.folders import Report, read_folder
+from runners.data.name import DataName, parse_data
+from runners.data.official import READERS
+from runners.data.pictures import PictureSet, Raw, picture_set
+
+
+def load_pictures(text: str, report: Report | None = None) -> PictureSet:
+    """The data set that a text names. `report(done, all)` is called while pictures are decoded.
+
+    Raises E701 to E709.
+    """
+    name = parse_data(text)
+    where = Where(str(name.path)) if name.path else Where(name.kind)
+    return picture_set(_raw(name, report), where)
+
+
+def _raw(name: DataName, report: Report | None) -> Raw:
+    if name.path is None:
+        return read_digits()
+    if name.kind == "npz":
+        return read_npz(name.path)
+    if name.kind == "imagefolder":
+        return read_folder(name.path, name.resolution, report)
+    read: Callable[[DataName, Report | None], Raw] = READERS[name.kind]
+    return read(name, report)

@@ -1,0 +1,266 @@
+"""The table of search methods against the constants of their papers' code."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasir import NasirError
+from runners.method import (
+    METHODS,
+    PARTS,
+    find_method,
+    find_part,
+    part_name,
+    with_epochs,
+    with_fraction,
+    with_parts,
+)
+from runners.method_file import read_method
+from runners.parts.mixture import HardGumbel, SoftGumbel
+from runners.parts.perturb import Ascent, Radius, UniformNoise
+from runners.parts.select import BestOf, Projection
+from runners.parts.stop import EigenvalueStop
+from runners.settings import Settings, Stage
+
+# name -> mixture, edges, perturb, architect, select
+ROWS = {
+    "darts": ("softmax", "none", "none", "first", "argmax"),
+    "darts-2nd": ("softmax", "none", "none", "second", "argmax"),
+    "pc-darts": ("softmax", "softmax", "none", "first", "argmax"),
+    "drnas": ("dirichlet", "none", "none", "first", "argmax"),
+    "drnas-progressive": ("dirichlet", "none", "none", "first", "argmax"),
+    "sdarts-rs": ("softmax", "none", "noise", "first", "argmax"),
+    "sdarts-adv": ("softmax", "none", "pgd", "first", "argmax"),
+    "darts-pt": ("softmax", "none", "none", "first", "projection"),
+    "sdarts-rs-pt": ("softmax", "none", "noise", "first", "projection"),
+    "blank-pt": ("softmax", "none", "none", "frozen", "projection"),
+    "gdas": ("hard-gumbel", "none", "none", "first", "argmax"),
+    "snas": ("gumbel", "none", "none", "first", "argmax"),
+    "enas": ("controller", "controller", "none", "reinforce", "best-of"),
+    "random-ws": ("uniform", "uniform", "none", "frozen", "best-of"),
+    "random": ("uniform", "uniform", "none", "frozen", "draw"),
+}
+
+# name -> batch, rate, minimum, decay, clip, logit rate; the published search on CIFAR-10
+CIFAR = {
+    "darts": (64, 0.025, 0.001, 3e-4, 5.0, 3e-4),
+    "darts-2nd": (64, 0.025, 0.001, 3e-4, 5.0, 3e-4),
+    "pc-darts": (256, 0.1, 0.0, 3e-4, 5.0, 6e-4),
+    "drnas": (64, 0.1, 0.0, 3e-4, 5.0, 6e-4),
+    "drnas-progressive": (64, 0.1, 0.0, 3e-4, 5.0, 6e-4),
+    "sdarts-rs": (64, 0.025, 0.001, 3e-4, 5.0, 3e-4),
+    "sdarts-adv": (64, 0.025, 0.001, 3e-4, 5.0, 3e-4),
+    "darts-pt": (64, 0.025, 0.001, 3e-4, 5.0, 3e-4),
+    "sdarts-rs-pt": (64, 0.025, 0.001, 3e-4, 5.0, 3e-4),
+    "blank-pt": (64, 0.025, 0.001, 3e-4, 5.0, 3e-4),
+}
+
+STAGES = {
+    ("darts", "cifar"): (Stage(50),),
+    ("pc-darts", "cifar"): (Stage(50, 15, None, 4),),
+    ("pc-darts", "imagenet_search"): (Stage(50, 35, None, 2),),
+    ("drnas", "nasbench201"): (Stage(100),),
+    ("drnas-progressive", "cifar"): (Stage(25, 10, None, 6), Stage(25, 10, 4, 4)),
+    ("drnas-progressive", "imagenet_search"): (Stage(25, 10, None, 6), Stage(25, 10, 4, 3)),
+    ("drnas-progressive", "nasbench201"): (Stage(50, 10, None, 4), Stage(50, 10, 3, 2)),
+    ("gdas", "nasbench201"): (Stage(250),),
+    ("enas", "nasbench201"): (Stage(250),),
+    ("random-ws", "nasbench201"): (Stage(250),),
+    ("darts-pt", "nasbench201"): (Stage(100),),
+    ("gdas", "nasbench1shot1"): (Stage(100),),
+    ("random", "cifar"): (),
+}
+
+
+def test_the_table_has_every_published_row() -> None:
+    assert tuple(METHODS) == tuple(ROWS)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_has_the_parts_of_its_paper(name: str) -> None:
+    method = METHODS[name]
+    kinds = ("mixture", "edges", "perturb", "architect", "select")
+    found = tuple(
+        "none" if getattr(method, kind) is None else part_name(kind, getattr(method, kind))
+        for kind in kinds
+    )
+    if method.edges is not None and type(method.edges) is type(method.mixture):
+        assert ROWS[name][1] in (ROWS[name][0], "softmax")
+        found = (*found[:1], ROWS[name][1], *found[2:])
+    assert found == ROWS[name]
+    assert method.paper.startswith("arXiv:")
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_a_row_trains_with_the_constants_of_its_code(name: str) -> None:
+    found = METHODS[name].settings
+    row = (found.batch, found.rate, found.minimum, found.decay, found.clip, found.logit_rate)
+    assert row == CIFAR[name]
+    assert (found.momentum, found.nesterov, found.betas) == (0.9, False, (0.5, 0.999))
+    assert METHODS[name].regularise.decay == 1e-3
+
+
+@pytest.mark.parametrize(("name", "skeleton"), STAGES)
+def test_a_row_has_the_stages_of_its_code(name: str, skeleton: str) -> None:
+    assert METHODS[name].settings_for(skeleton).stages == STAGES[name, skeleton]
+
+
+@pytest.mark.parametrize("name", ["darts", "darts-2nd", "drnas", "sdarts-rs", "gdas", "enas"])
+def test_recurrent_searches_have_the_constants_of_the_recurrent_code(name: str) -> None:
+    found = METHODS[name].settings_for("rnn")
+    assert (found.batch, found.rate, found.minimum, found.momentum) == (256, 20.0, 20.0, 0.0)
+    assert (found.decay, found.clip) == (5e-7, 0.25)
+    assert (found.logit_rate, found.betas) == (3e-3, (0.9, 0.999))
+
+
+@pytest.mark.parametrize("name", ["gdas", "enas", "random-ws"])
+def test_what_comes_from_autodl_trains_with_nesterov_and_its_decay(name: str) -> None:
+    found = METHODS[name].settings_for("nasbench201")
+    assert (found.nesterov, found.decay, found.rate, found.minimum) == (True, 5e-4, 0.025, 0.001)
+
+
+def test_temperatures_radii_and_counts_are_the_published_ones() -> None:
+    assert METHODS["gdas"].mixture == HardGumbel(10.0, 0.1)
+    assert METHODS["snas"].mixture == SoftGumbel(10.0, 1.0)
+    assert METHODS["sdarts-rs"].perturb == UniformNoise(Radius(0.03, 0.3), Radius(0.3, 0.3))
+    assert METHODS["sdarts-adv"].perturb == Ascent(7, Radius(0.03, 0.3))
+    assert METHODS["random-ws"].select == BestOf(1000, 10, 10)
+    assert METHODS["enas"].select == BestOf(100, 1, 1)
+    select = METHODS["darts-pt"].select
+    assert isinstance(select, Projection)
+    assert (select.interval, select.criterion, select.rate_share) == (5, "accuracy", 0.1)
+    tabular = METHODS["darts-pt"].on("nasbench201").select
+    assert isinstance(tabular, Projection)
+    assert tabular.schedule == "constant"
+    stop = PARTS["stop"]["eigenvalue"]
+    assert stop == EigenvalueStop(every=2, window=5, apart=4, factor=1.3, earliest=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "why"),
+    [
+        ("darts", {"mixture": "uniform"}, "no gradient for an architect"),
+        ("enas", {"architect": "frozen"}, "belong together"),
+        ("darts", {"architect": "reinforce"}, "belong together"),
+        ("drnas", {"perturb": "noise"}, "moves the weights of a softmax"),
+        ("gdas", {"select": "projection"}, "one op runs at a time"),
+        ("darts", {"regularise": "kl"}, "Dirichlet"),
+        ("blank-pt", {"stop": "eigenvalue"}, "do not learn"),
+        ("darts", {"select": "draw"}, "needs no training"),
+        ("random", {"select": "best-of"}, "nothing is trained"),
+        ("random-ws", {"select": "argmax"}, "prefers nothing"),
+    ],
+)
+def test_parts_that_mean_nothing_together_are_an_error_that_says_why(
+    name: str, parts: dict[str, str], why: str
+) -> None:
+    with pytest.raises(NasirError, match=why) as caught:
+        with_parts(METHODS[name], parts)
+    assert caught.value.code == "E743"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("darts", {"perturb": "pgd", "select": "projection", "edges": "softmax"}),
+        ("darts", {"stop": "eigenvalue", "mixture": "dirichlet", "regularise": "kl"}),
+        ("random-ws", {"mixture": "softmax", "architect": "first", "select": "argmax"}),
+        ("darts", {"mixture": "controller", "architect": "reinforce", "select": "best-of"}),
+    ],
+)
+def test_parts_combine(name: str, parts: dict[str, str]) -> None:
+    found = with_parts(METHODS[name], parts)
+    for kind, part in parts.items():
+        assert getattr(found, kind) == PARTS[kind][part]
+
+
+def test_an_unknown_method_or_part_is_an_error_with_the_nearest() -> None:
+    with pytest.raises(NasirError, match="unknown method 'dart'") as caught:
+        find_method("dart")
+    assert (caught.value.code, caught.value.hint) == ("E742", "did you mean 'darts'?")
+    with pytest.raises(NasirError, match="unknown part 'noize' for 'perturb'") as caught:
+        find_part("perturb", "noize")
+    assert (caught.value.code, caught.value.hint) == ("E742", "did you mean 'noise'?")
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 7, 10, 50, 120])
+def test_fewer_epochs_shrink_stages_and_warm_ups_in_proportion(epochs: int) -> None:
+    found = with_epochs(METHODS["drnas-progressive"].settings, epochs)
+    assert sum(stage.epochs for stage in found.stages) == epochs
+    for stage, full in zip(found.stages, METHODS["drnas-progressive"].settings.stages, strict=True):
+        assert abs(stage.epochs - full.epochs * epochs / 50) <= 1
+        assert stage.warm_up <= stage.epochs
+        assert abs(stage.warm_up - 10 * epochs / 50) <= 0.5
+        assert (stage.options, stage.parts) == (full.options, full.parts)
+
+
+def test_too_few_epochs_and_odd_fractions_are_errors() -> None:
+    with pytest.raises(NasirError, match="1 epochs are too few for 2 stages"):
+        with_epochs(METHODS["drnas-progressive"].settings, 1)
+    with pytest.raises(NasirError, match="is 1/K, not 2/3"):
+        with_fraction(Settings(), Fraction(2, 3))
+    assert with_fraction(Settings(), Fraction(1, 4)).stages[0].parts == 4
+
+
+FILE = """\
+method: mine
+like: darts
+perturb:
+  part: noise
+select: projection
+drop_path: 0.2
+stages:
+  - {epochs: 4, warm_up: 1, parts: 6}
+  - {epochs: 4, options: 3, parts: 4}
+settings:
+  rate: 0.05
+  batch: 32
+"""
+
+
+def _written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_method_in_a_file_is_a_row_with_other_parts_and_numbers(tmp_path: Path) -> None:
+    found = read_method(_written(tmp_path, FILE))
+    assert found.name == "mine"
+    assert found.perturb == UniformNoise()
+    assert isinstance(found.select, Projection)
+    assert found.drop_path == 0.2
+    assert found.settings_for("nasbench201") == found.settings
+    assert found.settings.stages == (Stage(4, 1, None, 6), Stage(4, 0, 3, 4))
+    assert (found.settings.rate, found.settings.batch) == (0.05, 32)
+
+
+def test_parts_in_a_file_take_numbers_of_their_own(tmp_path: Path) -> None:
+    text = "mixture: {part: hard-gumbel, start: 5, end: 0.5}\n"
+    assert read_method(_written(tmp_path, text)).mixture == HardGumbel(5.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("like: dart\n", "E742", 1),
+        ("perturb: noize\n", "E742", 1),
+        ("colour: red\n", "E109", 1),
+        ("settings:\n  rte: 1\n", "E109", 2),
+        ("settings:\n  rate: fast\n", "E109", 2),
+        ("stages:\n  - {epochs: 2}\n  - {epoch: 2}\n", "E109", 3),
+        ("perturb: {start: 3}\n", "E109", 1),
+        ("mixture: uniform\n", "E743", 1),
+        ("mixture: [\n", "E104", 2),
+    ],
+)
+def test_what_is_wrong_in_a_method_file_is_said_with_its_place(
+    tmp_path: Path, text: str, code: str, line: int
+) -> None:
+    with pytest.raises(NasirError) as caught:
+        read_method(_written(tmp_path, text))
+    where: Any = caught.value.where
+    assert (caught.value.code, where.line) == (code, line)
