@@ -55,6 +55,10 @@ CODES: dict[str, str] = {
     "E602": "the benchmark has no such dataset, epochs, split or seed",
     "E603": "the file asks to run code",
     "E604": "the benchmark file is damaged",
+    # figures of runs
+    "E731": "the run has nothing to draw",
+    "E732": "the path is not a run directory",
+    "E733": "a file of the run is damaged",
 }
 
 

@@ -1,0 +1,276 @@
+"""The cells that a run chose: the last ones as a picture, those of every epoch as an animation."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Rectangle
+from matplotlib.path import Path as Outline
+from PIL import Image
+
+from nasir import CellGenotype, Genotype
+from nasir.draw.layout import FONT_SIZE, LABEL_HEIGHT, Layout, Point, layout
+from nasir.draw.picture import Box, Picture, Role, picture
+from runners.plot.run import Run
+from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title
+
+FILL: dict[Role, str] = {"input": "#CDE9D6", "node": "#CFE3F2", "output": "#F3E3B3"}
+
+SCALE = 1 / 72
+"""Inches to a unit of a layout, so that its letters have their size in points."""
+
+HEADING, GAP = 34.0, 22.0
+"""Units above the first cell, and between a cell's title and the cell."""
+
+DENSITY = 100
+"""Dots an inch in the animation."""
+
+BEATS = (110, 500)
+LENGTH, LAST = 20_000, 2_500
+"""Milliseconds: of a frame, at least and at most; of all frames about; of the last one more."""
+
+Change = frozenset[int]
+"""The numbers of the arrows of a picture that the picture before did not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """The cells of one genotype, laid out, with what is new in each."""
+
+    cells: tuple[tuple[str, Layout, Change], ...]
+    heading: str
+    note: str = ""
+
+
+def cells(run: Run) -> Figure:
+    """The final genotype's cells, or while there is none those of the last epoch."""
+    genotype, heading = run.final, "Final genotype"
+    if genotype is None:
+        if not run.genotypes:
+            raise NothingToDrawError("the run has no genotypes")
+        last = max(run.genotypes)
+        genotype, heading = run.genotypes[last], f"Genotype of epoch {last}"
+    scene = _Scene(tuple(_laid(genotype, None)), heading, run.description)
+    size = _Size.of([scene])
+    figure = Figure(figsize=(size.width * SCALE, size.height * SCALE))
+    _paint(figure, scene, size)
+    return figure
+
+
+def animation(run: Run) -> bytes:
+    """A GIF of every epoch's cells, a frame an epoch; edges that an epoch changed are coloured."""
+    if len(run.genotypes) < 2:
+        raise NothingToDrawError("an animation needs the genotypes of two epochs")
+    scenes = list(_scenes(run))
+    size = _Size.of(scenes)
+    frames = [_frame(scene, size) for scene in scenes]
+    least, most = BEATS
+    beat = min(most, max(least, LENGTH // len(frames)))
+    content = io.BytesIO()
+    frames[0].save(
+        content,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=[*[beat] * (len(frames) - 1), LAST],
+        loop=0,
+        disposal=1,
+    )
+    return content.getvalue()
+
+
+def changes(before: CellGenotype | None, after: CellGenotype) -> Change:
+    """Which arrows of `picture(after)` the picture of `before` lacks; none where there is none.
+
+    An arrow is new where its source, its op, or the op of the node that it leads to is.
+    """
+    if before is None:
+        return frozenset()
+    known = _meanings(picture(before))
+    new: set[int] = set()
+    for number, meaning in enumerate(_meanings(picture(after))):
+        if meaning in known:
+            known.remove(meaning)
+        else:
+            new.add(number)
+    return frozenset(new)
+
+
+def _meanings(shown: Picture) -> list[tuple[object, ...]]:
+    """What each arrow says: from where, to where, by which op, and what its head is."""
+    return [
+        (arrow.tail, arrow.head, arrow.label, shown.boxes[arrow.head]) for arrow in shown.arrows
+    ]
+
+
+def _scenes(run: Run) -> Iterator[_Scene]:
+    phases = {row.epoch: row.phase for row in run.metrics}
+    before: Genotype | None = None
+    for epoch, genotype in run.genotypes.items():
+        laid = tuple(_laid(genotype, before))
+        count = sum(len(change) for _, _, change in laid)
+        phase = ", projection" if phases.get(epoch) == "projection" else ""
+        note = "" if before is None else f"{count} new edge{'' if count == 1 else 's'}"
+        yield _Scene(laid, f"Epoch {epoch}{phase}", note)
+        before = genotype
+
+
+def _laid(genotype: Genotype, before: Genotype | None) -> Iterator[tuple[str, Layout, Change]]:
+    olds: Mapping[str, CellGenotype] = (
+        {} if before is None else {cell.kind: cell for cell in before.cells}
+    )
+    for cell in genotype.cells:
+        change = changes(olds.get(cell.kind), cell)
+        yield cell_title(cell.kind), layout(picture(cell)), change
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Room for each cell of any of several scenes, in units of the layouts."""
+
+    width: float
+    rooms: tuple[float, ...]
+
+    @staticmethod
+    def of(scenes: Sequence[_Scene]) -> "_Size":
+        """The least room that holds every scene."""
+        rooms = [[laid.height for _, laid, _ in scene.cells] for scene in scenes]
+        widest = max(laid.width for scene in scenes for _, laid, _ in scene.cells)
+        texts = max(len(f"{scene.heading}   {scene.note}") for scene in scenes)
+        width = max(widest, texts * 7.4 + 24)
+        return _Size(width, tuple(max(heights) for heights in zip(*rooms, strict=True)))
+
+    @property
+    def height(self) -> float:
+        """Of all cells, their titles and the heading."""
+        return HEADING + sum(self.gap + room for room in self.rooms)
+
+    @property
+    def gap(self) -> float:
+        """Above each cell: room for its title, where there are several."""
+        return GAP if len(self.rooms) > 1 else 0.0
+
+
+def _frame(scene: _Scene, size: _Size) -> Image.Image:
+    figure = Figure(figsize=(size.width * SCALE, size.height * SCALE), dpi=DENSITY)
+    canvas = FigureCanvasAgg(figure)
+    _paint(figure, scene, size)
+    canvas.draw()
+    wide, high = canvas.get_width_height()
+    image = Image.frombytes("RGBA", (wide, high), bytes(canvas.buffer_rgba())).convert("RGB")
+    return image.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+
+
+def _paint(figure: Figure, scene: _Scene, size: _Size) -> None:
+    """The scene on a figure of that size: one axes whose units are those of the layouts."""
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0, size.width)
+    axes.set_ylim(size.height, 0)
+    axes.set_axis_off()
+    axes.text(12, 20, scene.heading, size=12.5, weight="bold", va="center")
+    axes.text(size.width - 12, 20, scene.note, size=9, color=FAINT, va="center", ha="right")
+    top = HEADING
+    for (title, laid, change), room in zip(scene.cells, size.rooms, strict=True):
+        if len(scene.cells) > 1:
+            axes.text(12, top + size.gap / 2, title, size=10, color=FAINT, va="center")
+        across = (size.width - laid.width) / 2
+        _paint_cell(axes, laid, change, Point(across, top + size.gap + (room - laid.height) / 2))
+        top += size.gap + room
+
+
+def _paint_cell(axes: Axes, laid: Layout, change: Change, at: Point) -> None:
+    shown = laid.picture
+    for number, (arrow, path) in enumerate(zip(shown.arrows, laid.paths, strict=True)):
+        colour = (
+            VERMILION if number in change else "#B5B5B5" if arrow.label == "none" else "#555555"
+        )
+        dash = (0, (4, 3)) if arrow.label == "none" else "-"
+        moved = [Point(point.x + at.x, point.y + at.y) for point in path]
+        outline = _outline(moved)
+        axes.add_patch(
+            PathPatch(outline, fill=False, edgecolor=colour, linewidth=1.2, linestyle=dash)
+        )
+        axes.add_patch(_head(moved, colour))
+    for box, place in zip(shown.boxes, laid.boxes, strict=True):
+        axes.add_patch(
+            FancyBboxPatch(
+                (place.left + at.x, place.top + at.y),
+                place.width,
+                place.height,
+                boxstyle="round,pad=0,rounding_size=5",
+                facecolor=FILL[box.role],
+                edgecolor="#555555",
+                linewidth=1.0,
+            )
+        )
+        _write(axes, _state(box), Point(place.x + at.x, place.y + at.y), TEXT)
+    for number, (arrow, place) in enumerate(zip(shown.arrows, laid.labels, strict=True)):
+        if place is None:
+            continue
+        corner = (place.left + at.x, place.top + at.y)
+        axes.add_patch(
+            Rectangle(corner, place.width, LABEL_HEIGHT, facecolor="white", edgecolor="none")
+        )
+        colour = VERMILION if number in change else FAINT if arrow.label == "none" else TEXT
+        _write(axes, arrow.label, Point(place.x + at.x, place.y + at.y), colour)
+
+
+def _outline(path: Sequence[Point]) -> Outline:
+    """Straight through each layer, curves without a kink between them, as in nasir's SVG."""
+    slopes = [_slope(*path[start : start + 2]) for start in range(0, len(path), 2)]
+    points, codes = [(path[0].x, path[0].y)], [Outline.MOVETO]
+    for index, (start, end) in enumerate(pairwise(path)):
+        if index % 2 == 0:
+            points.append((end.x, end.y))
+            codes.append(Outline.LINETO)
+            continue
+        reach = (end.x - start.x) / 2
+        leaving, arriving = slopes[index // 2], slopes[index // 2 + 1]
+        points.append((start.x + reach, start.y + reach * leaving))
+        points.append((end.x - reach, end.y - reach * arriving))
+        points.append((end.x, end.y))
+        codes += [Outline.CURVE4] * 3
+    return Outline(points, codes)
+
+
+def _slope(start: Point, end: Point) -> float:
+    return (end.y - start.y) / (end.x - start.x) if end.x > start.x else 0.0
+
+
+def _head(path: Sequence[Point], colour: str) -> FancyArrowPatch:
+    """The arrow's head: it comes in level, from the left."""
+    tip = path[-1]
+    return FancyArrowPatch(
+        (tip.x - 7, tip.y),
+        (tip.x, tip.y),
+        arrowstyle="-|>,head_length=3.5,head_width=1.8",
+        shrinkA=0,
+        shrinkB=0,
+        mutation_scale=1.9,
+        color=colour,
+        linewidth=0.8,
+    )
+
+
+def _state(box: Box) -> str:
+    """A box's label; inputs and outputs, as c_{k-1}, are set as formulas."""
+    return f"${box.label}$" if "_{" in box.label and box.role != "node" else box.label
+
+
+def _write(axes: Axes, text: str, at: Point, colour: str) -> None:
+    formula = text.startswith("$") and text.endswith("$") and len(text) > 2
+    axes.text(
+        at.x,
+        at.y,
+        text,
+        size=FONT_SIZE if formula else FONT_SIZE - 0.5,
+        family="DejaVu Sans Mono",
+        color=colour,
+        ha="center",
+        va="center_baseline" if not formula else "center",
+        parse_math=formula,
+    )
