@@ -162,7 +162,7 @@ def _frame(scene: _Scene, size: _Size) -> Image.Image:
     canvas.draw()
     wide, high = canvas.get_width_height()
     image = Image.frombytes("RGBA", (wide, high), bytes(canvas.buffer_rgba())).convert("RGB")
-    return image.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    return image.quantize(64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def _paint(figure: Figure, scene: _Scene, size: _Size) -> None:

@@ -15,6 +15,7 @@ from runners.plot.style import (
     VERMILION,
     NothingToDrawError,
     mark_stages,
+    marker,
     name_stages,
     over_epochs,
     sheet,
@@ -51,6 +52,7 @@ def curves(run: Run) -> Figure:
             [row.epoch for row in rows],
             [plain(row.rate) for row in rows],
             color="#444444",
+            marker=marker(rows),
             clip_on=False,
         )
         panels[-1].set_ylabel("learning rate")

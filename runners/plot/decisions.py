@@ -15,12 +15,14 @@ from runners.plot.style import (
     BLUE,
     FAINT,
     GREEN,
+    HEADER,
     VERMILION,
     NothingToDrawError,
     Pen,
     cell_title,
     kinds,
     mark_stages,
+    marker,
     name_stages,
     over_epochs,
     pens,
@@ -45,12 +47,13 @@ def entropy(run: Run) -> Figure:
     top = max((len(run.facts.choices.get(choice, ())) for choice in by_choice), default=0)
     for axes, (kind, choices) in zip(panels, groups.items(), strict=True):
         for choice in choices:
-            axes.plot(epochs, by_choice[choice], color="#8FB6D3", linewidth=0.9)
+            row = by_choice[choice]
+            axes.plot(epochs, row, color="#8FB6D3", linewidth=0.9, marker=marker(epochs))
         means = [_mean(row) for row in zip(*(by_choice[each] for each in choices), strict=True)]
-        axes.plot(epochs, means, color=BLUE, linewidth=2.8)
+        axes.plot(epochs, means, color=BLUE, linewidth=2.8, marker=marker(epochs))
         if top > 1:
             axes.axhline(math.log(top), color=FAINT, linewidth=1.0, dashes=(2, 2))
-        axes.set_title(cell_title(kind), pad=16)
+        axes.set_title(cell_title(kind), loc="left", pad=16)
         axes.set_ylim(bottom=0)
         _finish(axes, run, epochs)
         axes.set_xlabel("epoch")
@@ -76,11 +79,21 @@ def trajectory(run: Run) -> Figure:
         raise NothingToDrawError("architecture.jsonl has no weights")
     grid = _grid(choices)
     tall, wide = grid.size
-    figure = sheet(
-        run, "Weights of the decisions' options", max(6.4, 0.7 + 1.62 * wide), 1.7 + 1.22 * tall
-    )
     options = [option for name in choices for option in run.facts.choices[name]]
     ink = {False: pens(_ops(options)), True: _dotted(pens(filter(str.isdecimal, options)))}
+    width = max(6.4, 0.7 + 1.62 * wide)
+    legend = _legend(ink, width)
+    header = HEADER + 0.12 + 0.19 * legend.lines
+    height = header + 0.5 + 1.22 * tall
+    figure = sheet(run, "Weights of the decisions' options", width, height, header)
+    figure.legend(
+        handles=legend.handles,
+        loc="upper left",
+        bbox_to_anchor=(0.12 / width, 1 - (HEADER + 0.02) / height),
+        ncols=legend.columns,
+        borderaxespad=0.0,
+        borderpad=0.0,
+    ).set_in_layout(False)
     cells = figure.add_gridspec(tall, wide)
     top = min(1.0, 1.06 * max(max(map(_peak, run.weights(name))) for name in choices))
     shared: Axes | None = None
@@ -90,13 +103,13 @@ def trajectory(run: Run) -> Figure:
         shared = shared or axes
         names = run.facts.choices[name]
         _weights(axes, run, name, [ink[option.isdecimal()][option] for option in names])
-        axes.set_title(_label(name, several=len(kinds(choices)) > 1), size=8, pad=3)
+        lead = f"{name.rpartition('/')[0]} " if len(kinds(choices)) > 1 else ""
+        axes.set_title(f"{lead}{_label(name, names)}", loc="left", size=8, pad=3)
         _finish_panel(axes, run, grid, name)
     assert shared is not None
     shared.set_ylim(0, top)
     figure.supxlabel("epoch", size=10)
     figure.supylabel("weight of an option", size=10)
-    _legend(figure, ink)
     return figure
 
 
@@ -176,16 +189,16 @@ def _key(name: str) -> tuple[int, int]:
     return int(place["node"]), column
 
 
-def _label(name: str, *, several: bool) -> str:
-    """A choice's name as a panel's title."""
-    kind, _, rest = name.rpartition("/")
-    lead = f"{kind} " if several and kind else ""
+def _label(name: str, options: Sequence[str]) -> str:
+    """A choice's name as a panel's title, without its kind of cell."""
+    rest = name.rpartition("/")[2]
     place = _PLACE.fullmatch(rest)
     if place is None:
-        return f"{lead}output" if rest == "out" else f"{lead}{rest}"
+        return "output" if rest == "out" else rest
     if place["source"] is not None:
-        return f"{lead}{place['source']} → {place['node']}"
-    return f"{lead}node {place['node']}{' reads' if place['reads'] else ''}"
+        return f"{place['source']} → {place['node']}"
+    reads = place["reads"] or all(map(str.isdecimal, options))
+    return f"node {place['node']}{' reads' if reads else ''}"
 
 
 def _weights(axes: Axes, run: Run, name: str, ink: Sequence[Pen]) -> None:
@@ -219,19 +232,28 @@ def _finish_panel(axes: Axes, run: Run, grid: _Grid, name: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
 
 
-def _legend(figure: Figure, ink: Mapping[bool, Mapping[str, Pen]]) -> None:
-    """One legend for all panels: ops, then states that a node may read."""
+@dataclass(frozen=True, slots=True)
+class _Legend:
+    """What a legend shows, in how many columns."""
+
+    handles: Sequence[Line2D]
+    columns: int
+
+    @property
+    def lines(self) -> int:
+        """How many lines of text it has."""
+        return math.ceil(len(self.handles) / self.columns)
+
+
+def _legend(ink: Mapping[bool, Mapping[str, Pen]], width: float) -> _Legend:
+    """One legend for all panels, as wide as the figure at most: ops, then states to read."""
+    names = [*ink[False].items(), *((f"reads {state}", pen) for state, pen in ink[True].items())]
     handles = [
         Line2D([], [], color=pen.colour, linestyle=pen.dash, linewidth=2, label=label)
-        for label, pen in [
-            *ink[False].items(),
-            *((f"reads {state}", pen) for state, pen in ink[True].items()),
-        ]
+        for label, pen in names
     ]
-    widest = max(len(str(handle.get_label())) for handle in handles)
-    room = figure.get_size_inches()[0] / (0.55 + 0.078 * widest)
-    columns = max(1, min(len(handles), int(room)))
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    widest = max(len(label) for label, _ in names)
+    return _Legend(handles, max(1, min(len(names), int(width / (0.65 + 0.08 * widest)))))
 
 
 def _entropies(run: Run) -> tuple[list[int], dict[str, list[float]]]:

@@ -127,7 +127,7 @@ def read_run(path: Path) -> Run:
     if not facts_file.is_file():
         reason = "it has no run.json" if path.is_dir() else "it is no directory"
         message = f"{quoted(str(path))} is not a run directory: {reason}"
-        raise NasirError("E732", message, Where(str(path)), "nasir search RUN makes one")
+        raise NasirError("E732", message, Where(str(path)), "nasir search writes run directories")
     facts = _parsed(Facts, _text(facts_file), Where(str(facts_file)))
     run = Run(
         path,

@@ -1,6 +1,6 @@
 """How figures look: colours that colour-blind readers tell apart, headers, marks of stages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, groupby, pairwise
 from typing import Any, Literal
@@ -27,7 +27,6 @@ STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#888888",
     "axes.labelcolor": TEXT,
     "axes.titlesize": 10.0,
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -69,10 +68,13 @@ class Pen:
     dash: Dash
 
 
-def sheet(run: Run, title: str, width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, with the title and the run's description on top."""
+def sheet(run: Run, title: str, width: float, height: float, header: float = HEADER) -> Figure:
+    """An empty figure of that size in inches, with the title and the run's description on top.
+
+    `header` inches at the top stay free of axes.
+    """
     layout = ConstrainedLayoutEngine(
-        rect=(0.0, 0.0, 1.0, 1.0 - HEADER / height), w_pad=0.08, h_pad=0.06
+        rect=(0.0, 0.0, 1.0, 1.0 - header / height), w_pad=0.08, h_pad=0.06
     )
     figure = Figure(figsize=(width, height), layout=layout)
     left, inch = 0.12 / width, 1.0 / height
@@ -95,6 +97,11 @@ def pens(options: Iterable[str]) -> dict[str, Pen]:
         turn = sum(name not in _FIXED for name in found) // len(_FREE)
         found[option] = Pen(next(free), _DASHES[turn % len(_DASHES)])
     return found
+
+
+def marker(epochs: Sequence[object]) -> str:
+    """The marker of a line: a dot where one epoch alone makes no line."""
+    return "o" if len(epochs) == 1 else ""
 
 
 def over_epochs(axes: Axes, epochs: Iterable[int]) -> None:

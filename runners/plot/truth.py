@@ -35,8 +35,9 @@ SPLIT = "test"
 Numbers = NDArray[np.float64]
 
 _ERROR_FLOOR = 0.01
-_TICKS = (0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 84, 87, 90, 92, 93, 94, 95, 96, 97, 98, 99)
-"""Accuracies with a tick: about evenly far apart by the logarithm of the error."""
+_NARROW = 8.0
+_TICKS = (99, 98, 97, 96, 95, 94, 93, 92, 90, 87, 84, 80, 75, 70, 60, 50, 40, 30, 10, 0)
+"""Accuracies that may have a tick, the best first, where more than _NARROW are in view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,9 @@ def truth_figure(run: Run, found: Truth) -> Figure:
     axes.axhline(found.best, color=GREEN, linewidth=1.4, dashes=(4, 2), label=best)
     values = [*found.chosen.values(), found.best, *(band.least for band in found.bands.values())]
     _space_by_error(axes, min(values), max(values))
-    axes.set_ylabel(f"{SPLIT} accuracy on {found.dataset}\nafter {found.epochs} epochs (%)")
+    axes.set_ylabel(
+        f"{SPLIT} accuracy on {found.dataset}\nafter {found.epochs} epochs (%), log of error"
+    )
     axes.set_xlabel("epoch")
     mark_stages(axes, run.metrics)
     over_epochs(axes, [*epochs, *found.bands])
@@ -161,14 +164,22 @@ def _space_by_error(axes: Axes, least: float, most: float) -> None:
     )
     axes.set_yscale("function", functions=(forward, inverse))
     axes.set_ylim(low, high)
-    ticks = [tick for tick in _TICKS if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    if high - low < _NARROW:
+        return
+    ticks: list[int] = []
+    for tick in _TICKS:
+        room = forward(np.array(ticks[-1] if ticks else 100.0)) - forward(np.array(tick))
+        if low <= tick <= high and room > 0.05 * (forward(np.array(high)) - forward(np.array(low))):
+            ticks.append(tick)
+    axes.set_yticks(ticks, [str(tick) for tick in ticks])
 
 
 def _draw_bands(axes: Axes, bands: Mapping[int, Band]) -> None:
     if not bands:
         return
-    epochs, rows = list(bands), list(bands.values())
+    epochs, rows = list[float](bands), list(bands.values())
+    if len(rows) == 1:
+        epochs, rows = [epochs[0] - 0.3, epochs[0] + 0.3], rows * 2
     axes.fill_between(
         epochs,
         [row.least for row in rows],
