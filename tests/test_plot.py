@@ -187,7 +187,7 @@ def test_panels_do_not_share_a_place(
 def test_the_weights_of_edges_stand_beside_their_nodes(tmp_path: Path) -> None:
     choices = {"cell/n2.e0": ["a", "b"], "cell/n2.e1": ["a", "b"], "cell/n2": ["0", "1"]}
     (tmp_path / "run.json").write_text(json.dumps({"choices": choices}))
-    weights = dict.fromkeys(choices, [0.25, 0.75])
+    weights = {name: [0.25, 0.75] for name in choices}
     append(tmp_path / "architecture.jsonl", {"epoch": 0, "weights": weights})
     figure = trajectory(read_run(tmp_path))
     titles = [axes.get_title(loc="left") for axes in figure.axes]

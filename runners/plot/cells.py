@@ -3,10 +3,12 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Rectangle
 from matplotlib.path import Path as Outline
@@ -19,6 +21,9 @@ from runners.plot.run import Run
 from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title
 
 FILL: dict[Role, str] = {"input": "#CDE9D6", "node": "#CFE3F2", "output": "#F3E3B3"}
+
+LINE, NONE = "#555555", "#B5B5B5"
+"""The colours of arrows: of those that compute, and of those whose op is `none`."""
 
 SCALE = 1 / 72
 """Inches to a unit of a layout, so that its letters have their size in points."""
@@ -67,7 +72,9 @@ def animation(run: Run) -> bytes:
         raise NothingToDrawError("an animation needs the genotypes of two epochs")
     scenes = list(_scenes(run))
     size = _Size.of(scenes)
-    frames = [_frame(scene, size) for scene in scenes]
+    palette = _palette()
+    plain = Image.Dither.NONE
+    frames = [_frame(scene, size).quantize(palette=palette, dither=plain) for scene in scenes]
     least, most = BEATS
     beat = min(most, max(least, LENGTH // len(frames)))
     content = io.BytesIO()
@@ -125,7 +132,13 @@ def _laid(genotype: Genotype, before: Genotype | None) -> Iterator[tuple[str, La
     )
     for cell in genotype.cells:
         change = changes(olds.get(cell.kind), cell)
-        yield cell_title(cell.kind), layout(picture(cell)), change
+        yield cell_title(cell.kind), _layout(cell), change
+
+
+@lru_cache(maxsize=64)
+def _layout(cell: CellGenotype) -> Layout:
+    """The cell laid out: an epoch often leaves a cell as it was."""
+    return layout(picture(cell))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +174,26 @@ def _frame(scene: _Scene, size: _Size) -> Image.Image:
     _paint(figure, scene, size)
     canvas.draw()
     wide, high = canvas.get_width_height()
-    image = Image.frombytes("RGBA", (wide, high), bytes(canvas.buffer_rgba())).convert("RGB")
-    return image.quantize(64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    return Image.frombytes("RGBA", (wide, high), bytes(canvas.buffer_rgba())).convert("RGB")
+
+
+def _palette() -> Image.Image:
+    """Every ink that the cells are drawn with, in steps towards every ground that it stands on.
+
+    One palette for all frames: colours that a frame picks for itself would flicker.
+    """
+    inks = [to_rgb(ink) for ink in (TEXT, FAINT, VERMILION, LINE, NONE)]
+    grounds = [to_rgb(ground) for ground in ("white", *FILL.values())]
+    colours = dict.fromkeys(
+        tuple(round(255 * (share * one + (1 - share) * other)) for one, other in pairs)
+        for ink in inks
+        for ground in grounds
+        for share in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+        for pairs in [list(zip(ink, ground, strict=True))]
+    )
+    image = Image.new("P", (1, 1))
+    image.putpalette([part for colour in colours for part in colour])
+    return image
 
 
 def _paint(figure: Figure, scene: _Scene, size: _Size) -> None:
@@ -185,9 +216,7 @@ def _paint(figure: Figure, scene: _Scene, size: _Size) -> None:
 def _paint_cell(axes: Axes, laid: Layout, change: Change, at: Point) -> None:
     shown = laid.picture
     for number, (arrow, path) in enumerate(zip(shown.arrows, laid.paths, strict=True)):
-        colour = (
-            VERMILION if number in change else "#B5B5B5" if arrow.label == "none" else "#555555"
-        )
+        colour = VERMILION if number in change else NONE if arrow.label == "none" else LINE
         dash = (0, (4, 3)) if arrow.label == "none" else "-"
         moved = [Point(point.x + at.x, point.y + at.y) for point in path]
         outline = _outline(moved)
@@ -203,7 +232,7 @@ def _paint_cell(axes: Axes, laid: Layout, change: Change, at: Point) -> None:
                 place.height,
                 boxstyle="round,pad=0,rounding_size=5",
                 facecolor=FILL[box.role],
-                edgecolor="#555555",
+                edgecolor=LINE,
                 linewidth=1.0,
             )
         )
