@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -19,6 +20,7 @@ from runners.plot import PLOTS, read_run
 from runners.plot.cells import animation, cells, changes
 from runners.plot.curves import THRESHOLD, curves, eigenvalue, windowed
 from runners.plot.decisions import entropy, skips, trajectory
+from runners.plot.paint import FILL
 from runners.plot.style import pens
 from tests.command_line import call
 from tests.run_directories import Course, append, write_run
@@ -229,10 +231,22 @@ def test_the_animation_has_a_frame_for_every_epoch(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run", NB201))
     with Image.open(io.BytesIO(animation(run))) as image:
         assert (image.format, getattr(image, "n_frames", 0)) == ("GIF", 6)
-        assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
         first = image.convert("RGB").tobytes()
         image.seek(5)
         assert image.convert("RGB").tobytes() != first
+
+
+def test_the_colours_of_an_animation_do_not_flicker(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", NB201))
+    grounds: list[set[tuple[int, ...]]] = []
+    with Image.open(io.BytesIO(animation(run))) as image:
+        for frame in range(6):
+            image.seek(frame)
+            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+            colours, counts = np.unique(pixels, axis=0, return_counts=True)
+            grounds.append({tuple(map(int, each)) for each in colours[np.argsort(counts)[-4:]]})
+    fills = {tuple(round(255 * part) for part in to_rgb(fill)) for fill in FILL.values()}
+    assert grounds == [{(255, 255, 255), *fills}] * 6
 
 
 def test_only_what_an_epoch_changed_is_new() -> None:

@@ -169,7 +169,8 @@ def _frame(scene: _Scene, size: _Size) -> Image.Image:
 def _palette() -> Image.Image:
     """Every ink that the cells are drawn with, in steps towards every ground that it stands on.
 
-    One palette for all frames: colours that a frame picks for itself would flicker.
+    One palette for all frames: colours that a frame picks for itself would flicker. The steps are
+    wide, for Pillow takes near colours for each other.
     """
     inks = [to_rgb(ink) for ink in (TEXT, FAINT, VERMILION, LINE, NONE)]
     grounds = [to_rgb(ground) for ground in ("white", *FILL.values())]
@@ -177,7 +178,7 @@ def _palette() -> Image.Image:
         tuple(round(255 * (share * one + (1 - share) * other)) for one, other in pairs)
         for ink in inks
         for ground in grounds
-        for share in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
         for pairs in [list(zip(ink, ground, strict=True))]
     )
     image = Image.new("P", (1, 1))
