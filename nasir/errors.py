@@ -55,6 +55,25 @@ CODES: dict[str, str] = {
     "E602": "the benchmark has no such dataset, epochs, split or seed",
     "E603": "the file asks to run code",
     "E604": "the benchmark file is damaged",
+    # data
+    "E701": "the data is unknown, or not there",
+    "E702": "there are no pictures",
+    "E703": "there is one class alone",
+    "E704": "a picture is broken",
+    "E705": "pictures have different sizes",
+    "E706": "a label is out of range",
+    "E707": "pictures are not square, or too small",
+    "E708": "the arrays of an .npz file are not those of pictures",
+    "E709": "a file of the data is damaged",
+    # runs
+    "E721": "the run directory is not empty",
+    "E722": "there is no run in the directory, or its run.json is damaged",
+    "E723": "another process is at work in the run directory",
+    "E724": "the run was begun with other settings",
+    # figures of runs
+    "E731": "the run has nothing to draw",
+    "E732": "the path is not a run directory",
+    "E733": "a file of the run is damaged",
     # searching
     "E741": "the loss is not a number",
     "E742": "unknown search method or part",

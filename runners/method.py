@@ -348,7 +348,7 @@ def with_epochs(settings: Settings, epochs: int) -> Settings:
             epochs=end - start,
             warm_up=min(round(stage.warm_up * epochs / total), end - start),
         )
-        for stage, start, end in zip(settings.stages, ends, ends[1:], strict=True)
+        for stage, start, end in zip(settings.stages, ends[:-1], ends[1:], strict=True)
     )
     return replace(settings, stages=stages)
 

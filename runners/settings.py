@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Epochs with one supernet: those without architect steps first, options kept, 1/parts of channels.
+    """Epochs with one supernet, of which the first `warm_up` are without architect steps.
 
-    `options` are how many options each choice of ops keeps when the stage begins; None keeps all.
+    `options` are how many options each choice of ops keeps when the stage begins (None: all), and
+    ops see 1/`parts` of the channels.
     """
 
     epochs: int

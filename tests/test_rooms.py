@@ -16,7 +16,18 @@ MAY_IMPORT = {
 }
 """Of the three packages, which each may import."""
 
-HEAVY = ("torch", "torchvision", "onnx", "onnx_ir", "onnxruntime", "networkx", "ruamel", "numpy")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnx_ir",
+    "onnxruntime",
+    "networkx",
+    "ruamel",
+    "numpy",
+    "matplotlib",
+    "PIL",
+)
 
 FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 

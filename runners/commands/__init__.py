@@ -27,6 +27,7 @@ _ROWS = (
     Command("diff", "Compare two genotypes: edges, ops and cost."),
     Command("sample", "Draw genotypes from a search space."),
     Command("id", "Print the canonical id of genotypes."),
+    Command("plot", "Draw the figures of a run."),
     Command("query", "Look an architecture up in a benchmark."),
     Command("bench", "Import a benchmark into a store, or say what a store holds."),
     Command("spaces", "List the search spaces, or the published genotypes."),

@@ -13,9 +13,9 @@ class Augment:
 
     `crop`: it is moved by up to so many pixels in each direction, zeros (before normalisation)
     coming in. `flip`: half of the pictures are mirrored. `cutout`: a square of that side, around a
-    centre anywhere in the picture and cut off by its border, becomes 0 after normalisation, which is
-    the mean (arXiv:1708.04552). Every picture has draws of its own. Cropping before mirroring, as in
-    DARTS, and after it, as in NAS-Bench-201, give one distribution.
+    centre anywhere in the picture and cut off by its border, becomes 0 after normalisation, which
+    is the mean (arXiv:1708.04552). Every picture has draws of its own. Cropping before mirroring,
+    as in DARTS, and after it, as in NAS-Bench-201, give one distribution.
     """
 
     crop: int = 0

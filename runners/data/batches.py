@@ -1,5 +1,6 @@
 """Batches of pictures that can be asked for in any order."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,7 @@ Order = Literal["file", "shuffled", "fresh"]
 
 @dataclass(frozen=True, slots=True)
 class Dealing:
-    """How pictures are dealt out: the stream's name and seed, the batch, the order, augmentation."""
+    """How pictures are dealt out: a stream's name and seed, batch, order, augmentation."""
 
     name: str
     seed: int
@@ -52,7 +53,7 @@ class Batches:
 
     def __len__(self) -> int:
         """How many batches an epoch has."""
-        return -(-len(self._labels) // self.dealing.batch)
+        return math.ceil(self.count / self.dealing.batch)
 
     @property
     def count(self) -> int:

@@ -35,8 +35,8 @@ def read_folder(path: Path, resolution: int | None, report: Report | None = None
     """The pictures of a folder, .tar(.gz) or .zip; they are brought to one side if that is asked.
 
     Layouts: `train/CLASS/*` and `test/CLASS/*` (or `val`), or `CLASS/*`. Raises E701 where nothing
-    is there, E702, E704 for a picture that is broken, E705 for sizes that differ, E709 for a damaged
-    archive.
+    is there, E702, E704 for a picture that is broken, E705 for sizes that differ, E709 for a
+    damaged archive.
     """
     if not path.exists():
         raise NasirError("E701", "the data is not there", Where(str(path)))
@@ -66,8 +66,7 @@ def _archive(path: Path) -> Entries:
     """Reads the whole archive once: a compressed one cannot be read at random."""
     contents: dict[str, bytes] = {}
     try:
-        for name, content in _members(path):
-            contents[name] = content
+        contents.update(_members(path))
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         message = f"the archive cannot be read: {error}"
         raise NasirError("E709", message, Where(str(path))) from None
@@ -127,6 +126,8 @@ def _decoded(path: Path, entries: Entries, resolution: int | None, report: Repor
         )
     classes = tuple(sorted({found.label for found, _ in entries}))
     numbers = {label: number for number, label in enumerate(classes)}
+    # By name and then by class, so that each part of a split in this order has every class.
+    entries.sort(key=lambda entry: (PurePosixPath(entry[0].name).name, entry[0].name))
     images: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[int]] = {"train": [], "test": []}
     first: tuple[str, tuple[int, ...]] | None = None

@@ -7,7 +7,7 @@ from nasir import NasirError
 from nasir.errors import nearest, quoted
 
 FOLDERS = {
-    "cifar10": "the folder cifar-10-batches-py, its .tar.gz, or pictures in train/CLASS and test/CLASS",
+    "cifar10": "cifar-10-batches-py, its .tar.gz, or pictures in train/CLASS and test/CLASS",
     "cifar100": "the folder cifar-100-python, or its .tar.gz",
     "svhn": "the folder with train_32x32.mat and test_32x32.mat",
     "imagenet16-120": "the folder with train_data_batch_1 to _10 and val_data",

@@ -64,7 +64,7 @@ def _cifar10(name: DataName, report: Report | None) -> Raw:
         return Raw("cifar10", raw.classes, raw.train, raw.test, *CIFAR10)
     rows = _pickles(name, [f"data_batch_{number}" for number in range(1, 6)], b"labels")
     test = _pickles(name, ["test_batch"], b"labels")
-    return Raw("cifar10", tuple(CIFAR10_CLASSES), rows, test, *CIFAR10)
+    return Raw("cifar10", CIFAR10_CLASSES, rows, test, *CIFAR10)
 
 
 def _cifar100(name: DataName, report: Report | None) -> Raw:
@@ -90,7 +90,7 @@ def _first(part: Pictures, classes: int) -> Pictures:
 
 
 def _svhn(name: DataName, report: Report | None) -> Raw:
-    """The split `train` alone, without `extra`, as all published searches do; label 10 is digit 0."""
+    """The split `train` without `extra`, as all published searches do; label 10 is digit 0."""
     del report
     io: Any = import_module("scipy.io")
     parts: list[Pictures] = []

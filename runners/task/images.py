@@ -44,6 +44,7 @@ class Images:
             )
             for name, indices, order in deals
         )
+        _check_classes(pictures, learn[: options.limit])
         for name, batches in (("weights", self._train), ("the architecture", self._valid)):
             if not batches.count:
                 message = f"no pictures are left for {name}: {count} split at {options.split:g}"
@@ -124,3 +125,13 @@ def augmentation(pictures: PictureSet, cutout: int) -> Augment:
     mirrored, as SVHN's are in the papers' code.
     """
     return Augment(pictures.resolution // 8, pictures.name != "digits", cutout)
+
+
+def _check_classes(pictures: PictureSet, indices: Tensor) -> None:
+    """Raises E743 where a split in file order leaves a class out of what weights learn from."""
+    labels = pictures.train.labels
+    missing = set(labels.unique().tolist()) - set(labels[indices].unique().tolist())
+    if missing:
+        name = pictures.classes[min(missing)]
+        message = f"the part that weights learn from has no picture of class '{name}'"
+        raise NasirError("E743", message, hint="--shuffled splits by the seed, not in file order")

@@ -1,0 +1,256 @@
+"""The figures of `nasir plot`: the numbers in them are those of the run."""
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from nasir import CellGenotype, Edge
+from runners.plot import PLOTS, read_run
+from runners.plot.cells import animation, cells, changes
+from runners.plot.curves import THRESHOLD, curves, eigenvalue, windowed
+from runners.plot.decisions import entropy, skips, trajectory
+from runners.plot.paint import FILL
+from runners.plot.style import pens
+from tests.command_line import call
+from tests.run_directories import Course, append, write_run
+
+NB201 = Course("nasbench201", 6, stages=(3,), prune=True)
+DARTS = Course("darts", 4, projection=2, eigenvalues=True)
+RECURRENT = Course("darts_rnn", 3, metric="perplexity", data="wikitext-2")
+ONE_SHOT = Course("nasbench1shot1_1", 3)
+
+
+def rows(path: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a file of a run as they stand in it."""
+    return [json.loads(line) for line in (path / name).read_text().splitlines()]
+
+
+def drawn(axes: Axes, label: str) -> list[list[float]]:
+    """The x and y of the line with that label."""
+    [line] = [line for line in axes.lines if line.get_label() == label]
+    return [list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata()))]
+
+
+def texts(figure: Figure) -> Iterator[str]:
+    """What stands in the figure's legends."""
+    for legend in figure.legends:
+        yield from (text.get_text() for text in legend.get_texts())
+
+
+# curves
+
+
+@pytest.mark.parametrize("course", [NB201, RECURRENT], ids=["accuracy", "perplexity"])
+def test_the_curves_are_the_rows_losses_scores_and_rates(course: Course, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", course)
+    loss, score, rate = curves(read_run(run)).axes
+    kept = rows(run, "metrics.jsonl")
+    epochs = [row["epoch"] for row in kept]
+    for split in ("train", "valid"):
+        for axes, name in ((loss, "loss"), (score, course.metric)):
+            assert drawn(axes, split) == [epochs, [row[split][name] for row in kept]]
+    assert list(np.asarray(rate.lines[0].get_ydata())) == [row["rate"] for row in kept]
+    assert course.metric in score.get_ylabel()
+
+
+def test_an_evaluation_has_test_curves_and_no_decisions(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"metric": "accuracy", "seed": 0}))
+    for epoch in range(3):
+        scores = {"loss": 1.0 / (epoch + 1), "accuracy": 60.0 + epoch}
+        append(tmp_path / "metrics.jsonl", {"epoch": epoch, "train": scores, "test": scores})
+    done = json.loads(call("plot", tmp_path, "--json").out)
+    assert [Path(file).name for file in done["files"]] == ["curves.png", "curves.svg"]
+    assert [each["figure"] for each in done["left_out"]] == list(PLOTS)[1:]
+    assert all(each["reason"] for each in done["left_out"])
+    figure = curves(read_run(tmp_path))
+    assert drawn(figure.axes[1], "test") == [[0, 1, 2], [60.0, 61.0, 62.0]]
+    assert list(texts(figure)) == ["train", "test"]
+
+
+def test_a_stage_is_a_line_and_a_projection_a_shade(tmp_path: Path) -> None:
+    staged = curves(read_run(write_run(tmp_path / "a", NB201)))
+    marks = [
+        line for line in staged.axes[0].lines if list(np.asarray(line.get_xdata())) == [2.5] * 2
+    ]
+    assert len(marks) == 1
+    assert {text.get_text() for text in staged.axes[0].texts} == {"stage 0", "stage 1"}
+    projected = curves(read_run(write_run(tmp_path / "b", DARTS)))
+    assert {text.get_text() for text in projected.axes[0].texts} == {"projection"}
+    [shade] = projected.axes[0].patches
+    assert shade.get_extents().transformed(projected.axes[0].transData.inverted()).x0 == 1.5
+
+
+def test_a_loss_that_was_not_finite_is_a_gap(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Course("nasbench201", 3))
+    append(run / "metrics.jsonl", {"epoch": 1, "train": {"loss": None}})
+    append(run / "metrics.jsonl", {"epoch": 3, "train": {"loss": math.nan}})
+    _, losses = drawn(curves(read_run(run)).axes[0], "train")
+    assert [math.isnan(loss) for loss in losses] == [False, True, False, True]
+
+
+# eigenvalue
+
+
+def test_the_eigenvalue_has_its_windowed_mean_and_the_rules_threshold(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", replace(DARTS, epochs=20))
+    upper, lower = eigenvalue(read_run(run)).axes
+    kept = [row for row in rows(run, "metrics.jsonl") if "eigenvalue" in row]
+    measured = [row["eigenvalue"] for row in kept]
+    assert drawn(upper, "measured") == [[row["epoch"] for row in kept], measured]
+    _, means = drawn(upper, "mean of the last 5 measurements")
+    assert means[-1] == pytest.approx(sum(measured[-5:]) / 5)
+    growth = list(np.asarray(lower.lines[0].get_ydata()))
+    assert growth[-1] == pytest.approx(sum(measured[-5:]) / sum(measured[-9:-4]))
+    assert list(np.asarray(lower.lines[1].get_ydata())) == [THRESHOLD] * 2 == [1.3, 1.3]
+
+
+def test_a_mean_needs_three_values_and_has_at_most_five() -> None:
+    means = windowed([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert [math.isnan(mean) for mean in means[:2]] == [True, True]
+    assert means[2:] == [2.0, 2.5, 3.0, 4.0]
+
+
+# decisions
+
+
+def test_every_entropy_is_a_line_and_the_mean_is_their_mean(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", DARTS)
+    normal, reduce = entropy(read_run(run)).axes
+    kept = [row["entropy"] for row in rows(run, "metrics.jsonl")]
+    for axes, kind in ((normal, "normal"), (reduce, "reduce")):
+        names = [name for name in kept[0] if name.startswith(kind)]
+        lines = [list(np.asarray(line.get_ydata())) for line in axes.lines]
+        assert lines[:14] == [[row[name] for row in kept] for name in names]
+        assert lines[14] == pytest.approx(np.mean(lines[:14], axis=0))
+        assert lines[15] == [math.log(8)] * 2
+
+
+def test_entropies_that_no_row_has_are_those_of_the_weights(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", NB201)
+    measured = entropy(read_run(run)).axes[0]
+    (run / "metrics.jsonl").unlink()
+    computed = entropy(read_run(run)).axes[0]
+    for one, other in zip(measured.lines[:7], computed.lines[:7], strict=True):
+        assert np.asarray(one.get_ydata()) == pytest.approx(np.asarray(other.get_ydata()))
+
+
+def test_every_decision_has_a_panel_with_its_options_weights(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Course("nasbench201", 4))
+    figure = trajectory(read_run(run))
+    kept = [row["weights"] for row in rows(run, "architecture.jsonl")]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "0 → 1", "0 → 2", "1 → 2", "0 → 3", "1 → 3", "2 → 3",
+    ]  # fmt: skip
+    for axes, name in zip(figure.axes, kept[0], strict=True):
+        lines = [list(np.asarray(line.get_ydata())) for line in axes.lines]
+        assert lines == [list(each) for each in zip(*(row[name] for row in kept), strict=True)]
+    assert sorted(texts(figure)) == sorted(
+        json.loads((run / "run.json").read_text())["choices"]["cell/n1.e0"]
+    )
+
+
+def test_the_line_of_a_pruned_option_ends(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", NB201)
+    axes = trajectory(read_run(run)).axes[0]
+    last = rows(run, "architecture.jsonl")[-1]["weights"]["cell/n1.e0"]
+    ends = [
+        np.asarray(line.get_ydata())[-1] for line in axes.lines if np.size(line.get_xdata()) == 6
+    ]
+    assert [math.isnan(end) for end in ends] == [weight == 0 for weight in last]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [list(np.asarray(dot.get_xdata())) for dot in dots] == [[2], [2]]
+
+
+@pytest.mark.parametrize(
+    ("course", "panels", "some"),
+    [(DARTS, 28, "reduce 4 → 5"), (RECURRENT, 36, "7 → 8"), (ONE_SHOT, 7, "node 3 reads")],
+    ids=["darts", "rnn", "1shot1"],
+)
+def test_panels_do_not_share_a_place(
+    course: Course, panels: int, some: str, tmp_path: Path
+) -> None:
+    axes = trajectory(read_run(write_run(tmp_path / "run", course))).axes
+    places = {str(each.get_subplotspec()) for each in axes}
+    assert len(places) == len(axes) == panels
+    assert some in {each.get_title(loc="left") for each in axes}
+
+
+def test_the_weights_of_edges_stand_beside_their_nodes(tmp_path: Path) -> None:
+    choices = {"cell/n2.e0": ["a", "b"], "cell/n2.e1": ["a", "b"], "cell/n2": ["0", "1"]}
+    (tmp_path / "run.json").write_text(json.dumps({"choices": choices}))
+    weights = {name: [0.25, 0.75] for name in choices}
+    append(tmp_path / "architecture.jsonl", {"epoch": 0, "weights": weights})
+    figure = trajectory(read_run(tmp_path))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["0 → 2", "1 → 2", "node 2 reads"]
+    assert list(texts(figure)) == ["a", "b", "reads 0", "reads 1"]
+
+
+def test_ops_and_sources_look_different_and_skips_always_the_same() -> None:
+    many = pens([f"op{number}" for number in range(20)])
+    assert len({(pen.colour, pen.dash) for pen in many.values()}) == 20
+    assert pens(["a", "skip_connect"])["skip_connect"] == pens(["skip_connect"])["skip_connect"]
+
+
+def test_skips_are_counted_by_kind_of_cell(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", DARTS)
+    [axes] = skips(read_run(run)).axes
+    kept = rows(run, "metrics.jsonl")
+    for kind in ("normal", "reduce"):
+        counts = [row["skips"][kind] for row in kept]
+        assert drawn(axes, f"{kind} cell") == [[0, 1, 2, 3], counts]
+
+
+# cells
+
+
+@pytest.mark.parametrize("course", [NB201, RECURRENT, ONE_SHOT, DARTS], ids=lambda c: c.space)
+def test_the_final_cells_show_every_op_of_the_genotype(course: Course, tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", course))
+    [axes] = cells(run).axes
+    shown = [text.get_text() for text in axes.texts]
+    assert run.final is not None
+    for cell in run.final.cells:
+        for op in cell.named_ops:
+            shown.remove(op)
+    assert "Final genotype" in shown
+
+
+def test_the_animation_has_a_frame_for_every_epoch(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", NB201))
+    with Image.open(io.BytesIO(animation(run))) as image:
+        assert (image.format, getattr(image, "n_frames", 0)) == ("GIF", 6)
+        first = image.convert("RGB").tobytes()
+        image.seek(5)
+        assert image.convert("RGB").tobytes() != first
+
+
+def test_the_colours_of_an_animation_do_not_flicker(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", NB201))
+    grounds: list[set[tuple[int, ...]]] = []
+    with Image.open(io.BytesIO(animation(run))) as image:
+        for frame in range(6):
+            image.seek(frame)
+            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+            colours, counts = np.unique(pixels, axis=0, return_counts=True)
+            grounds.append({tuple(map(int, each)) for each in colours[np.argsort(counts)[-4:]]})
+    fills = {tuple(round(255 * part) for part in to_rgb(fill)) for fill in FILL.values()}
+    assert grounds == [{(255, 255, 255), *fills}] * 6
+
+
+def test_only_what_an_epoch_changed_is_new() -> None:
+    before = CellGenotype("cell", 1, ((Edge("a", 0),), (Edge("a", 0), Edge("b", 1))), (2,))
+    after = replace(before, nodes=((Edge("a", 0),), (Edge("a", 0), Edge("c", 1))))
+    assert changes(before, after) == {2}
+    assert changes(None, after) == changes(after, after) == frozenset()
