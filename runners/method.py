@@ -267,7 +267,12 @@ PARTS: dict[str, dict[str, Any]] = {
         "uniform": Uniform(),
         "controller": Sampled(),
     },
-    "edges": {"none": None, "softmax": Softmax()},
+    "edges": {
+        "none": None,
+        "softmax": Softmax(),
+        "uniform": Uniform(),
+        "controller": Sampled(),
+    },
     "perturb": {"none": None, "noise": UniformNoise(), "pgd": Ascent()},
     "architect": {
         "first": FirstOrder(),

@@ -24,7 +24,8 @@ def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space
         graph, _ = nasir.run_passes(nasir.restrict(graph, kept), (PASSES["dead-code"],))
     if stage.parts > 1:
         graph = nasir.partial_channels(graph, stage.parts)
-    if method.edges is not None and not isinstance(method.edges, (Uniform, Sampled)):
+    weighs = method.edges is not None and not isinstance(method.edges, (Uniform, Sampled))
+    if weighs and not any(cell.on_nodes for cell in space.cells):  # these weigh inputs anyway
         graph = nasir.edge_weights(graph, space)
     if method.drop_path:
         graph = nasir.drop_path(graph)
