@@ -65,6 +65,10 @@ CODES: dict[str, str] = {
     "E707": "pictures are not square, or too small",
     "E708": "the arrays of an .npz file are not those of pictures",
     "E709": "a file of the data is damaged",
+    "E711": "the text is unknown, or not there",
+    "E712": "the text has no words",
+    "E713": "the text is not UTF-8",
+    "E714": "the text is too short",
     # runs
     "E721": "the run directory is not empty",
     "E722": "there is no run in the directory, or its run.json is damaged",
