@@ -55,6 +55,16 @@ CODES: dict[str, str] = {
     "E602": "the benchmark has no such dataset, epochs, split or seed",
     "E603": "the file asks to run code",
     "E604": "the benchmark file is damaged",
+    # runs
+    "E721": "the folder is not a run",
+    "E722": "a file of the run is damaged",
+    "E723": "the folder is not empty, or holds a run already",
+    "E724": "the run is in use by another process",
+    "E725": "the run cannot be written",
+    "E726": "the run has other settings",
+    "E727": "the checkpoint is missing or damaged",
+    "E728": "the process group's variables make no sense",
+    "E729": "the precision is unknown, or the device lacks it",
 }
 
 

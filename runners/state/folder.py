@@ -1,0 +1,279 @@
+"""A run's folder: what the run is, what it logs, and the states from which it can go on."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from torch import Tensor
+
+from nasir import NasirError, Where
+from nasir.plain import Json
+from nasir.source import Source
+from runners.output import print_warning
+from runners.state.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
+from runners.state.events import Events
+from runners.state.lock import Lock
+from runners.state.rows import Row, RowFile
+from runners.state.write import cannot_write, refusals, remove_parts, write_durably
+
+LOGS = ("metrics", "architecture", "times")
+FACTS, LOCK, FINAL = "run.json", "lock", "genotype.json"
+CHECKPOINTS, GENOTYPES, EVENTS = "checkpoints", "genotypes", "events"
+
+Say = Callable[[str], None]
+"""Tells a person one line."""
+
+
+class RunFolder:
+    """The folder of a run, locked for this process from its making until `close`.
+
+    An epoch is logged, then saved; after a kill `latest` and `rewind` go back to where both agree.
+    `keep` checkpoints stay, and those of the epochs in `pinned`, which the caller changes as it
+    likes (they are not remembered). Every method raises E725 where the disk refuses to write, and
+    then what was there before is whole. Mutable.
+    """
+
+    def __init__(self, path: Path, lock: Lock, facts: dict[str, Json], say: Say) -> None:
+        self.path = path
+        self.facts: Mapping[str, Json] = facts
+        self.keep = 2
+        self.pinned: set[int] = set()
+        self._lock = lock
+        self._say = say
+        self._logs = {name: RowFile(path / f"{name}.jsonl") for name in LOGS}
+        self._events = Events(path / EVENTS, say)
+
+    @classmethod
+    def create(
+        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
+    ) -> Self:
+        """A new run in a folder that is empty or not there.
+
+        Raises E723 for any other folder, E724 for one in use.
+        """
+        path = Path(path)
+        lock = _lock_new(path)
+        found = _occupants(path)
+        if found:
+            lock.release()
+            raise _not_empty(path, found[0])
+        return cls._begin(path, lock, facts, say)
+
+    @classmethod
+    def replace(
+        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
+    ) -> Self:
+        """A new run in place of an old one, of which everything goes; also in an empty folder.
+
+        Other files in the folder stay. Raises E723 for a folder that is neither, E724.
+        """
+        path = Path(path)
+        lock = _lock_new(path)
+        found = _occupants(path)
+        if found and not (path / FACTS).exists():
+            lock.release()
+            raise _not_empty(path, found[0])
+        with refusals(path, "the old run is there in part"):
+            _remove_run(path)
+        return cls._begin(path, lock, facts, say)
+
+    @classmethod
+    def open(cls, path: str | Path, say: Say = print_warning) -> Self:
+        """A run that is there. Raises E721 where there is none, E722 (damaged), E724 (in use)."""
+        path = Path(path)
+        facts = read_facts(path)
+        with refusals(path, "nothing was changed"):
+            lock = Lock(path / LOCK)
+            for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
+                remove_parts(directory)
+        return cls(path, lock, facts, say)
+
+    @classmethod
+    def _begin(cls, path: Path, lock: Lock, facts: Mapping[str, object], say: Say) -> Self:
+        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        try:
+            write_durably(path / FACTS, f"{text}\n".encode())
+        except OSError as error:
+            lock.release()
+            raise cannot_write(path / FACTS, error, "the run has not begun") from error
+        return cls(path, lock, json.loads(text), say)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files and lets other processes in."""
+        for log in self._logs.values():
+            log.close()
+        self._events.close()
+        self._lock.release()
+
+    def log(self, row: Row) -> None:
+        """Appends an epoch's metrics, which hold no times; TensorBoard's events get them too."""
+        self._append("metrics", row)
+        self._events.scalars(row)
+
+    def log_architecture(self, row: Row) -> None:
+        """Appends an epoch's architecture weights."""
+        self._append("architecture", row)
+        self._events.architecture(row)
+
+    def log_times(self, row: Row) -> None:
+        """Appends an epoch's times."""
+        self._append("times", row)
+
+    def write_genotype(self, text: str, epoch: int | None) -> Path:
+        """Writes the genotype of an epoch, or the final one (None)."""
+        path = self.path / (FINAL if epoch is None else f"{GENOTYPES}/{epoch:04d}.json")
+        with refusals(path, self._safe()):
+            write_durably(path, text.encode())
+        return path
+
+    def save(self, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> Path:
+        """Writes the state after an epoch; then checkpoints that need not be kept go."""
+        path = self._checkpoint(epoch)
+        with refusals(path, self._safe()):
+            for log in self._logs.values():
+                log.sync()
+            write_durably(path, pack_checkpoint(epoch, tensors, facts))
+            stay = {*self.saved()[-self.keep :], *self.pinned, epoch}
+            for other in self.saved():
+                if other not in stay:
+                    self._checkpoint(other).unlink(missing_ok=True)
+        return path
+
+    def saved(self) -> list[int]:
+        """The epochs whose checkpoints are there, whole or not, in order."""
+        names = (path.name for path in (self.path / CHECKPOINTS).glob("*.safetensors"))
+        return sorted(int(name[:-12]) for name in names if re.fullmatch(r"\d+\.safetensors", name))
+
+    def latest(self) -> Checkpoint | None:
+        """The latest checkpoint that is whole; a line is said for each damaged one after it."""
+        for epoch in reversed(self.saved()):
+            try:
+                return self.load(epoch)
+            except NasirError as error:
+                self._say(f"{error.where}: {error.message}; the one before it is taken")
+        return None
+
+    def load(self, epoch: int) -> Checkpoint:
+        """The checkpoint of an epoch. Raises E727 where it is missing or damaged."""
+        return read_checkpoint(self._checkpoint(epoch))
+
+    def rewind(self, epoch: int) -> None:
+        """Forgets what lies behind an epoch (-1: everything), as if the run had stopped after it.
+
+        Metrics and architectures, genotypes and checkpoints go, the final genotype with them; of
+        the times nothing but a torn last row. Raises E722 for damaged rows.
+        """
+        with refusals(self.path, self._safe()):
+            dropped = self._logs["metrics"].rewind(epoch)
+            dropped += self._logs["architecture"].rewind(epoch)
+            self._logs["times"].rewind(_NEVER)
+            for path in (self.path / GENOTYPES).glob("*.json"):
+                if path.stem.isdecimal() and int(path.stem) > epoch:
+                    path.unlink()
+            for other in self.saved():
+                if other > epoch:
+                    self._checkpoint(other).unlink()
+            if dropped:
+                (self.path / FINAL).unlink(missing_ok=True)
+        self._events.purge(epoch + 1)
+
+    def _append(self, name: str, row: Row) -> None:
+        log = self._logs[name]
+        with refusals(log.path, self._safe()):
+            log.append(row)
+
+    def _checkpoint(self, epoch: int) -> Path:
+        return self.path / CHECKPOINTS / f"{epoch:04d}.safetensors"
+
+    def _safe(self) -> str:
+        """What is on the disk, and how to go on."""
+        saved = self.saved()
+        if not saved:
+            return "no checkpoint is written yet: make room and start again"
+        return f"the checkpoint of epoch {saved[-1]} is safe: make room, then go on with --resume"
+
+
+_NEVER = 2**62
+"""An epoch behind all."""
+
+
+def read_facts(path: str | Path) -> dict[str, Json]:
+    """What a run is (run.json), for readers, who need no lock. Raises E721, E722."""
+    file = Path(path) / FACTS
+    try:
+        content = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_run(Path(path)) from None
+    except OSError as error:
+        raise NasirError("E722", f"{FACTS} cannot be read: {error}", Where(str(file))) from None
+    source = Source(str(file), content)
+    hint = "it is written when a run begins; start the run again in another folder"
+    try:
+        facts = cast("Json", json.loads(source.text))
+    except json.JSONDecodeError as error:
+        where = source.at(min(error.pos, len(source.text)))
+        message = f"{FACTS} is damaged: {error.msg[0].lower()}{error.msg[1:]}"
+        raise NasirError("E722", message, where, hint) from None
+    except NasirError as error:
+        raise NasirError(
+            "E722", f"{FACTS} is damaged: {error.message}", error.where, hint
+        ) from None
+    if not isinstance(facts, dict):
+        raise NasirError("E722", f"{FACTS} is damaged: no mapping", source.at(0), hint)
+    return facts
+
+
+def _no_run(path: Path) -> NasirError:
+    what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
+    message = f"the folder is not a run: {what}" if what else "there is no such run"
+    return NasirError("E721", message, Where(str(path)), hint="`nasir search` makes runs")
+
+
+def _lock_new(path: Path) -> Lock:
+    if path.exists() and not path.is_dir():
+        raise NasirError("E723", "a run needs a folder, and this is a file", Where(str(path)))
+    with refusals(path, "nothing was written: give another folder"):
+        path.mkdir(parents=True, exist_ok=True)
+        return Lock(path / LOCK)
+
+
+def _occupants(path: Path) -> list[str]:
+    """What is in the folder, besides what a run leaves that dies while it begins."""
+    names = sorted(entry.name for entry in path.iterdir())
+    return [name for name in names if name not in (LOCK, f".{FACTS}.part")]
+
+
+def _not_empty(path: Path, name: str) -> NasirError:
+    if (path / FACTS).exists():
+        message = "the folder holds a run already"
+        hint = "go on with it (--resume), write over it (--force), or give another folder"
+    else:
+        message, hint = f"the folder is not empty: it has '{name}'", "give another folder"
+    return NasirError("E723", message, Where(str(path)), hint)
+
+
+def _remove_run(path: Path) -> None:
+    """Removes what a run wrote, `run.json` last: until then the folder is a run."""
+    patterns = (
+        f"{CHECKPOINTS}/*.safetensors", f"{GENOTYPES}/*.json", f"{EVENTS}/events.out.tfevents.*",
+        *(f"{name}.jsonl" for name in LOGS), FINAL, FACTS,
+    )  # fmt: skip
+    for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
+        remove_parts(directory)
+    for pattern in patterns:
+        for file in path.glob(pattern):
+            file.unlink()
