@@ -16,13 +16,12 @@ from runners.live import (
     Display,
     LineDisplay,
     LiveDisplay,
-    Pace,
     SilentDisplay,
     display_for_stderr,
-    duration,
     facts_text,
     genotype_lines,
 )
+from runners.pace import Pace, duration
 
 ROW = {
     "epoch": 0,

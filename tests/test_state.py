@@ -13,7 +13,15 @@ from torch import Tensor
 import nasir
 from nasir import NasirError
 from nasir.space import catalog
-from runners.state import RunFolder, read_facts, read_rows, same_settings, space_hash
+from runners.state import (
+    RunFolder,
+    checkpoint,
+    other_machine,
+    read_facts,
+    read_rows,
+    same_settings,
+    space_hash,
+)
 from tests.processes import Say, fork, needs_fork, void
 
 FACTS = {"seed": 3, "settings": {"batch": 64}}
@@ -244,6 +252,25 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
         failing("E727", folder.load, 9)
 
 
+def test_a_checkpoint_of_another_version_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunFolder.create(tmp_path, FACTS) as folder:
+        run(folder, 0)
+        monkeypatch.setattr(checkpoint, "VERSION", 99)
+        run(folder, 1)
+        monkeypatch.setattr(checkpoint, "VERSION", 1)
+        assert "version 99" in failing("E110", folder.latest).message
+        assert folder.saved() == [0, 1]
+
+
+def test_a_checkpoint_that_the_system_withholds_is_not_passed_over(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path, FACTS) as folder:
+        run(folder, 0)
+        (tmp_path / "checkpoints" / "0001.safetensors").mkdir()
+        failing("E722", folder.latest)
+
+
 def test_a_run_that_went_back_ends_with_the_files_of_one_that_did_not(tmp_path: Path) -> None:
     with RunFolder.create(tmp_path / "whole", FACTS) as whole:
         run(whole, *range(6))
@@ -355,6 +382,13 @@ def test_other_settings_are_named_with_both_values() -> None:
     assert "rate was '1' and is not there" in message
     assert "cutout was not there and is '16'" in message
     assert "data.text" not in message
+
+
+def test_another_machine_is_said_and_no_error() -> None:
+    old = {"device": "cpu", "threads": 2, "torch": "2.13.0"}
+    assert other_machine(old, dict(old)) == ""
+    said = other_machine(old, {**old, "threads": 4})
+    assert said.endswith("may not repeat to the bit: threads was '2' and is '4'")
 
 
 def test_the_hash_of_a_space_is_that_of_what_it_says() -> None:

@@ -5,13 +5,14 @@ from runners.state.checkpoint import Checkpoint
 from runners.state.folder import RunFolder, read_facts
 from runners.state.rows import read_rows
 from runners.state.seeds import deterministic, reseed
-from runners.state.settings import same_settings, space_hash
+from runners.state.settings import other_machine, same_settings, space_hash
 
 __all__ = [
     "Checkpoint",
     "RunFolder",
     "deterministic",
     "machine",
+    "other_machine",
     "read_facts",
     "read_rows",
     "reseed",

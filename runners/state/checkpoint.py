@@ -59,20 +59,29 @@ def pack_checkpoint(
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of a file. Raises E727 where the file is missing or damaged."""
+    """The checkpoint of a file.
+
+    Raises E727 where the file is missing or damaged, and where it may well be whole: E722 where the
+    system refuses to read it, E110 where another version wrote it.
+    """
     try:
         content = path.read_bytes()
+    except FileNotFoundError:
+        raise _unusable(path, "it is not there") from None
     except OSError as error:
-        raise _unusable(path, error.strerror or str(error)) from None
+        message = f"the checkpoint cannot be read: {error.strerror or error}"
+        raise NasirError("E722", message, Where(str(path))) from None
     try:
         stored = load(content)
         about = _about(content)
         if about.pop("checksum") != _checksum(_text(about), stored):
             raise ValueError("its checksum is wrong")
-        if about["checkpoint"] != VERSION:
-            raise ValueError(f"its version is {about['checkpoint']}, not {VERSION}")
+        version = about["checkpoint"]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise _unusable(path, str(error)) from None
+    if version != VERSION:
+        message = f"the checkpoint is of version {version}, this nasir reads {VERSION}"
+        raise NasirError("E110", message, Where(str(path)), hint="go on with the nasir it is of")
     shapes = cast("dict[str, tuple[str, list[int]]]", about["shapes"])
     # Cloned: products may depend in their last bits on how memory is aligned.
     tensors = {key: _restored(value.clone(), shapes.get(key)) for key, value in stored.items()}
@@ -125,5 +134,5 @@ def _unusable(path: Path, reason: str) -> NasirError:
         "E727",
         f"the checkpoint cannot be read: {reason}",
         Where(str(path)),
-        hint="the one before it can be used; --resume takes the latest that is whole",
+        hint="--resume takes the latest that is whole",
     )

@@ -87,9 +87,10 @@ class RunFolder:
         facts = read_facts(path)
         with refusals(path, "nothing was changed"):
             lock = Lock(path / LOCK)
-            for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
-                remove_parts(directory)
-        return cls(path, lock, facts, say)
+        folder = cls(path, lock, facts, say)
+        for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
+            remove_parts(directory)
+        return folder
 
     @classmethod
     def _begin(cls, path: Path, lock: Lock, facts: Mapping[str, object], say: Say) -> Self:
@@ -159,11 +160,17 @@ class RunFolder:
         return sorted(int(name[:-12]) for name in names if re.fullmatch(r"\d+\.safetensors", name))
 
     def latest(self) -> Checkpoint | None:
-        """The latest checkpoint that is whole; a line is said for each damaged one after it."""
+        """The latest checkpoint that is whole; a line is said for each damaged one after it.
+
+        Raises E722 and E110 for one that cannot be read now and may yet be whole: `rewind` to the
+        one before would remove it.
+        """
         for epoch in reversed(self.saved()):
             try:
                 return self.load(epoch)
             except NasirError as error:
+                if error.code != "E727":
+                    raise
                 self._say(f"{error.where}: {error.message}; the one before it is taken")
         return None
 

@@ -32,6 +32,21 @@ def same_settings(old: Mapping[str, object], new: Mapping[str, object]) -> None:
         )
 
 
+def other_machine(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    """What differs of the machine (`runners.machine.machine()`) that began the run; "" if nothing.
+
+    Not an error: a run goes on anywhere, but sums may then differ in their last bits.
+    """
+    differing = [
+        f"{key} was {_shown(old.get(key, _ABSENT))} and is {_shown(value)}"
+        for key, value in new.items()
+        if old.get(key, _ABSENT) != value
+    ]
+    if not differing:
+        return ""
+    return f"the run began elsewhere, and may not repeat to the bit: {'; '.join(differing)}"
+
+
 def space_hash(space: Space) -> str:
     """A hash of what the space's file says (sha256, 64 hexadecimal digits).
 

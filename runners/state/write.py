@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nasir import NasirError, Where
@@ -59,7 +59,8 @@ def sync_directory(path: Path) -> None:
 def remove_parts(directory: Path) -> None:
     """Removes what a killed process had begun to write."""
     for path in directory.glob(f".*{PART}"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it does no harm
+            path.unlink()
 
 
 @contextmanager
