@@ -3,33 +3,12 @@
 import argparse
 import importlib.util
 import json
-import os
-import platform
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.measure import Result
 from benchmarks.rows import BENCHMARKS
-
-
-def machine() -> dict[str, str | int]:
-    """What the figures were taken on."""
-    import torch
-
-    names = [
-        line.partition(":")[2].strip()
-        for line in (Path("/proc/cpuinfo").read_text().splitlines() if os.name == "posix" else [])
-        if line.startswith("model name")
-    ]
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": os.cpu_count() or 0,
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
+from runners.machine import machine
 
 SCALES = {"seconds": (1e3, "ms"), "bytes": (1e-6, "MB")}
 

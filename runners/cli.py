@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_CALL, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
-FAILURES = ("E112", "E501", "E502", "E504", "E741", "E744")
+FAILURES = ("E112", "E501", "E502", "E504", "E724", "E725", "E741", "E744")
 """Errors where the call was right and the work failed on this machine: exit code 1.
 
 Every other NasirError says that the call or its input is wrong: exit code 2, as for an option

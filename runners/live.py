@@ -1,211 +1,249 @@
-"""Showing a run while it goes: a live display on a terminal, plain lines elsewhere."""
+"""Telling a person how a run goes: a live picture on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import typer
 
-EVERY = 10.0
-"""Seconds between plain lines within an epoch."""
+from nasir import Genotype
+from runners.output import printable
+from runners.pace import Pace
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Facts = Mapping[str, object]
+"""Names and numbers, texts, or scalar tensors, which are read only when they are shown."""
+
+PATIENCE = 10.0
+"""Seconds between two lines within an epoch."""
+
+REFRESHES = 4
+"""A second, of the live picture."""
 
 
 class Display(Protocol):
-    """Is told what happens."""
+    """Is told how a run goes. Epochs and steps count from 0."""
 
-    def start(self, epochs: int, done: int) -> None:
-        """A run of so many epochs begins, of which some are done."""
+    def start(self, total_epochs: int, done: int) -> None:
+        """The run has so many epochs, of which some are done; may be said again when it learns."""
         ...
 
-    def step(self, epoch: int, step: int, steps: int, facts: Mapping[str, float]) -> None:
-        """A step of an epoch is done (from 1)."""
+    def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
+        """A step of so many is done; cheap."""
         ...
 
-    def epoch(self, row: Mapping[str, Any], genotype: str) -> None:
-        """An epoch is done and kept."""
+    def epoch(self, row: Facts, genotype_text: str) -> None:
+        """An epoch is done: its row of metrics, and the genotype that would be chosen now."""
         ...
 
     def say(self, text: str) -> None:
-        """Something else happened."""
+        """A line."""
         ...
 
     def close(self) -> None:
-        """Nothing follows."""
+        """The run has ended, in whatever way; may be said twice."""
         ...
 
 
-class Quiet:
-    """Shows nothing."""
+class SilentDisplay:
+    """Tells nobody."""
 
-    def start(self, epochs: int, done: int) -> None:
+    def start(self, total_epochs: int, done: int) -> None:
         """Nothing."""
 
-    def step(self, epoch: int, step: int, steps: int, facts: Mapping[str, float]) -> None:
+    def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
         """Nothing."""
 
-    def epoch(self, row: Mapping[str, Any], genotype: str) -> None:
+    def epoch(self, row: Facts, genotype_text: str) -> None:
         """Nothing."""
 
     def say(self, text: str) -> None:
         """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class Plain:
-    """Lines on stderr: one for each epoch, and one every ten seconds within it."""
-
-    def __init__(self) -> None:
-        self._epochs = self._done = self._first = 0
-        self._last = self._began = time.monotonic()
-
-    def start(self, epochs: int, done: int) -> None:
-        """Says so where epochs were done before."""
-        self._epochs, self._done, self._first = epochs, done, done
-        self._began = self._last = time.monotonic()
-        if done:
-            typer.echo(f"going on after epoch {done} of {epochs}", err=True)
-
-    def step(self, epoch: int, step: int, steps: int, facts: Mapping[str, float]) -> None:
-        """A line, if none was written for ten seconds."""
-        now = time.monotonic()
-        if now - self._last >= EVERY:
-            self._last = now
-            place = f"epoch {epoch + 1}/{self._epochs}, step {step}/{steps}"
-            typer.echo(f"{place}: {shown(facts)}", err=True)
-
-    def epoch(self, row: Mapping[str, Any], genotype: str) -> None:
-        """The epoch's measures and the time left."""
-        del genotype
-        self._done = int(row["epoch"]) + 1
-        self._last = time.monotonic()
-        spent = (self._last - self._began) / max(self._done - self._first, 1)
-        left = duration(spent * (self._epochs - self._done))
-        typer.echo(f"epoch {self._done}/{self._epochs}: {measures(row)}; {left} left", err=True)
-
-    def say(self, text: str) -> None:
-        """The line, unless it counts something that moves faster than people read."""
-        now = time.monotonic()
-        if "measured" not in text or now - self._last >= EVERY:
-            self._last = now
-            typer.echo(f"  {text}", err=True)
 
     def close(self) -> None:
         """Nothing."""
 
 
-class Live:
-    """Bars over epochs and steps with the measures, and the present genotype below, on stderr."""
+class LineDisplay:
+    """A line on stderr for each epoch, and within long epochs every PATIENCE seconds. Mutable."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said = clock()
+        self._pace = Pace(clock)
+
+    def start(self, total_epochs: int, done: int) -> None:
+        """Says how many epochs there are."""
+        self._pace.start(total_epochs, done)
+        self.say(f"{total_epochs} epochs" + (f", {done} are done" if done else ""))
+
+    def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
+        """Says something when nothing was said for long."""
+        self._pace.at(epoch, step, steps)
+        if self._clock() - self._said >= PATIENCE:
+            place = f"epoch {epoch + 1}/{self._pace.total} step {step + 1}/{steps}"
+            self.say("  ".join(_filled(place, facts_text(facts), self._pace.words)))
+
+    def epoch(self, row: Facts, genotype_text: str) -> None:
+        """Says how the epoch was."""
+        del genotype_text  # it is in the run's folder
+        self.say(_epoch_line(row, self._pace))
+
+    def say(self, text: str) -> None:
+        """A line."""
+        self._said = self._clock()
+        typer.echo(printable(text), err=True)
+
+    def close(self) -> None:
+        """Nothing: every line is out."""
+
+
+class LiveDisplay:
+    """Bars, figures and the current genotype below the lines of the epochs, on stderr. Mutable.
+
+    Nothing is wider or higher than the terminal.
+    """
+
+    def __init__(self, console: "Console | None" = None) -> None:
         from rich.console import Console
-        from rich.live import Live as Region
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.live import Live
 
-        self._console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+        self._console = console or Console(stderr=True)
+        self._pace = Pace()
+        self._facts: Facts = {}
+        self._genotype = ""
+        self._live = Live(
             console=self._console,
-            expand=True,
+            get_renderable=self._picture,
+            refresh_per_second=REFRESHES,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
         )
-        self._measures = self._genotype = ""
-        self._region = Region(
-            get_renderable=self._drawn, console=self._console, refresh_per_second=4, transient=True
-        )
-        self._epochs = self._steps = None
 
-    def start(self, epochs: int, done: int) -> None:
-        """Draws the bars."""
-        self._epochs = self._bars.add_task("epochs", total=epochs, completed=done)
-        self._steps = self._bars.add_task("steps", total=None)
-        self._region.start()
+    def start(self, total_epochs: int, done: int) -> None:
+        """Begins to show the picture."""
+        self._pace.start(total_epochs, done)
+        self._live.start()
 
-    def step(self, epoch: int, step: int, steps: int, facts: Mapping[str, float]) -> None:
-        """Moves the bar of steps."""
-        assert self._steps is not None
-        self._measures = f"epoch {epoch + 1}: {shown(facts)}"
-        self._bars.update(self._steps, total=steps, completed=step)
+    def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
+        """Notes the step for the next time that the picture is drawn."""
+        self._facts = facts
+        self._pace.at(epoch, step, steps)
 
-    def epoch(self, row: Mapping[str, Any], genotype: str) -> None:
-        """Leaves the epoch's line above the bars."""
-        assert self._epochs is not None
-        assert self._steps is not None
-        done = int(row["epoch"]) + 1
-        self._bars.update(self._epochs, completed=done)
-        self._bars.reset(self._steps)
-        self._genotype = summary(genotype) if genotype else ""
-        self._region.console.print(f"epoch {done}: {measures(row)}", highlight=False)
+    def epoch(self, row: Facts, genotype_text: str) -> None:
+        """Leaves a line above the picture, and shows the genotype."""
+        self._genotype = printable(genotype_text)
+        self.say(_epoch_line(row, self._pace))
 
     def say(self, text: str) -> None:
-        """Leaves the line above the bars, or shows a count in their place."""
-        if "measured" in text:
-            self._measures = text
-        else:
-            self._region.console.print(f"  {text}", highlight=False, markup=False)
+        """Leaves a line above the picture."""
+        from rich.text import Text
+
+        self._console.print(Text(printable(text), overflow="fold"))
 
     def close(self) -> None:
-        """Removes the bars."""
-        self._region.stop()
+        """Takes the picture away; the lines stay."""
+        self._live.stop()
 
-    def _drawn(self) -> Any:
+    def _picture(self) -> "RenderableType":
         from rich.console import Group
         from rich.text import Text
 
-        parts: list[Any] = [self._bars, Text(self._measures)]
-        if self._genotype:
-            parts.append(Text(self._genotype, style="dim"))
-        return Group(*parts)
-
-
-def find_display() -> Display:
-    """Live on a terminal, lines elsewhere."""
-    return Live() if sys.stderr.isatty() else Plain()
-
-
-def shown(facts: Mapping[str, float]) -> str:
-    """`loss 1.234, accuracy 45.6 %`."""
-    units = {"accuracy": " %"}
-    return ", ".join(f"{name} {value:.4g}{units.get(name, '')}" for name, value in facts.items())
-
-
-def measures(row: Mapping[str, Any]) -> str:
-    """An epoch's training and held-out measures in one line."""
-    parts = [f"{part} {shown(row[part])}" for part in ("train", "valid") if part in row]
-    if "eigenvalue" in row:
-        parts.append(f"eigenvalue {row['eigenvalue']:.4g}")
-    return "; ".join(parts)
-
-
-def summary(genotype: str) -> str:
-    """A genotype in JSON as a line for each kind of cell."""
-    import nasir
-
-    lines: list[str] = []
-    for cell in nasir.load_genotype(genotype).cells:
-        nodes = [
-            " + ".join(f"{edge.op or 'in'}({edge.source})" for edge in edges)
-            for edges in cell.nodes
+        pace = self._pace
+        place = f"epoch {min(pace.done + 1, pace.total)}/{pace.total}"
+        part = pace.step / pace.steps if pace.steps else 0.0
+        lines = [
+            _bar(place, pace.done + part, pace.total, pace.words),
+            _bar(f"step {pace.step}/{pace.steps}", pace.step, pace.steps, ""),
+            _line(facts_text(self._facts)),
         ]
-        if cell.ops:
-            nodes = [f"{op}[{text}]" for op, text in zip(cell.ops, nodes, strict=True)]
-        lines.append(f"{cell.kind}: {' | '.join(nodes)}")
-    return "\n".join(lines)
+        genotype = self._genotype.rstrip().splitlines()
+        room = max(0, self._console.height - len(lines) - 2)
+        if len(genotype) > room:
+            genotype = [*genotype[: max(0, room - 1)], "…"] if room else []
+        lines += [Text(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in genotype]
+        return Group(*lines)
 
 
-def duration(seconds: float) -> str:
-    """`1 h 02 min`, `3 min 04 s`, `5 s`."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
+def display_for_stderr() -> Display:
+    """What suits the stream that people watch."""
+    moves = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    return LiveDisplay() if moves else LineDisplay()
+
+
+def genotype_lines(genotype: Genotype) -> str:
+    """A genotype in few and short lines: a line a node, `kind node: op source, op source`."""
+    return "\n".join(_node_lines(genotype))
+
+
+def facts_text(facts: Facts) -> str:
+    """`rate 0.025; train loss 1.234, accuracy 0.5`: numbers to four digits; None is left out."""
+    plain = [
+        f"{name} {_number(value)}"
+        for name, value in facts.items()
+        if value is not None and not isinstance(value, Mapping)
+    ]
+    groups = [
+        f"{name} {facts_text(cast('Facts', value))}"
+        for name, value in facts.items()
+        if isinstance(value, Mapping) and value
+    ]
+    return "; ".join(_filled(", ".join(plain), *groups))
+
+
+_NOT_SHOWN = {"epoch", "stage", "phase", "skips", "entropy"}
+"""Of an epoch's row: what the line says elsewhere, and what is there for every choice."""
+
+
+def _epoch_line(row: Facts, pace: Pace) -> str:
+    """The epoch as a line; the pace learns that it is done."""
+    epoch = row["epoch"]
+    assert isinstance(epoch, int)
+    pace.finish(epoch)
+    shown = {name: value for name, value in row.items() if name not in _NOT_SHOWN}
+    phase = str(row.get("phase", ""))
+    place = f"epoch {epoch + 1}/{pace.total}"
+    return "  ".join(_filled(place, phase, facts_text(shown), pace.words))
+
+
+def _filled(*texts: str) -> Iterator[str]:
+    return (text for text in texts if text)
+
+
+def _number(value: object) -> str:
+    return value if isinstance(value, str) else f"{float(cast('Any', value)):.4g}"
+
+
+def _node_lines(genotype: Genotype) -> Iterator[str]:
+    for cell in genotype.cells:
+        for index, edges in enumerate(cell.nodes):
+            op = f"{cell.ops[index]} of " if cell.ops else ""
+            reads = ", ".join(f"{edge.op} {edge.source}".strip() for edge in edges)
+            yield f"{cell.kind} {cell.inputs + index}: {op}{reads}"
+
+
+def _line(text: str) -> "RenderableType":
+    from rich.text import Text
+
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")
+
+
+def _bar(name: str, done: float, total: float, words: str) -> "RenderableType":
+    """A name, a bar in the room that is left, and words; the bar gives way first."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", min_width=min(14, len(name)))
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True, overflow="ellipsis", justify="right")
+    bar = ProgressBar(total=total or 1, completed=done)
+    grid.add_row(Text(name.ljust(14)), bar, Text(words))
+    return grid

@@ -30,9 +30,9 @@ def largest_batch(learner: Learner) -> int | None:
     return 1 << (fits.bit_length() - 1) if fits else 0
 
 
-def free_bytes(device: str) -> int | None:
+def free_bytes(device: torch.device) -> int | None:
     """Memory that a process may still take on the device; None where nobody says."""
-    if device.startswith("cuda"):
+    if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

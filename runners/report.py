@@ -6,6 +6,7 @@ from typing import Any
 
 from nasir import Cost, Record
 from runners.costs import cost_facts
+from runners.machine import Machine
 from runners.outputs import Outputs
 from runners.size import NetworkSize
 
@@ -58,17 +59,6 @@ class Difference:
     difference: float | None
     magnitude: float | None
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the figures were measured on."""
-
-    device: str
-    threads: int
-    torch: str
-    python: str
-    platform: str
 
 
 @dataclass(frozen=True, slots=True)

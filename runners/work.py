@@ -1,12 +1,9 @@
 """The part of a compilation that needs torch: the network, its files, its speed."""
 
 import json
-import platform
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 import lowering
 import nasir
@@ -14,9 +11,10 @@ from nasir.draw import draw
 from nasir.errors import NasirError
 from nasir.files import write_atomically
 from runners import exports, measure
-from runners.place import check_device
+from runners.machine import find_machine
+from runners.place import find_device
 from runners.progress import Clock
-from runners.report import Difference, Latency, Machine, Options, Report
+from runners.report import Difference, Latency, Options, Report
 from runners.size import size_facts
 
 
@@ -41,7 +39,7 @@ class Speed:
 
 def work(job: Job, clock: Clock) -> Report:
     """Lower, write the files, measure, and report."""
-    check_device(job.options.device)
+    find_device(job.options.device)
     module = _lower(job, clock)
     files, differences = _export(job, module, clock)
     speed = _measure(job, module, clock)
@@ -62,7 +60,7 @@ def work(job: Job, clock: Clock) -> Report:
         output=speed.output,
         latencies=speed.latencies,
         differences=(*speed.differences, *differences),
-        machine=_machine(options.device),
+        machine=find_machine(options.device),
         files=files,
     )
     return _written(report, options.outputs.report)
@@ -153,17 +151,6 @@ def _compile(module: lowering.Network, inputs: measure.Inputs) -> tuple[lowering
         measure.evaluate(compiled, inputs)
     reasons = [str(w.message) for w in caught if issubclass(w.category, lowering.CompileWarning)]
     return compiled, reasons[0] if reasons else ""
-
-
-def _machine(device: str) -> Machine:
-    cuda = device.startswith("cuda")
-    return Machine(
-        device=torch.cuda.get_device_name(device) if cuda else device,
-        threads=torch.get_num_threads(),
-        torch=str(torch.__version__),
-        python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
-    )
 
 
 def _written(report: Report, path: Path | None) -> Report:

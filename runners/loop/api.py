@@ -2,17 +2,18 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nasir import Genotype, NasirError
-from runners.live import Display, find_display
+from nasir import Genotype, NasirError, Where
+from runners.data import absolute
+from runners.live import Display, display_for_stderr
 from runners.loop.build import Built, build
 from runners.loop.request import Request, request_of
 from runners.loop.search import Search
 from runners.planner import is_out_of_memory, largest_batch
-from runners.state import RunFolder, deterministic, same_settings
+from runners.state import RunFolder, deterministic, other_machine, read_facts, same_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,9 @@ class Result:
 
 def search(request: Request, out: Path, display: Display | None = None) -> Result:
     """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
-    built = build(request)
-    folder = RunFolder.create(out, built.facts())
-    return _run(built, folder, display)
+    built = build(replace(request, data=absolute(request.data)))
+    shown = display_for_stderr() if display is None else display
+    return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
 
 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
@@ -37,15 +38,25 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     `asked` are fields of `Request` that the caller names again; one that differs is an error, and
     so are other data or another space under the same name.
     """
-    folder = RunFolder.open(out)
-    facts = folder.facts
-    request = request_of(facts["request"])
+    facts: dict[str, Any] = read_facts(out)
+    request = request_of(_request_facts(facts, out))
     same_settings(facts["request"], {**facts["request"], **asked})
     built = build(request)
     now = built.facts()
     for part in ("space", "data", "settings", "method"):
-        same_settings(facts[part], now[part])
-    return _run(built, folder, display)
+        same_settings({part: facts[part]}, {part: now[part]})
+    shown = display_for_stderr() if display is None else display
+    moved = other_machine(facts["machine"], now["machine"])
+    if moved:
+        shown.say(moved)
+    return _run(built, RunFolder.open(out, shown.say), shown)
+
+
+def _request_facts(facts: Mapping[str, Any], out: Path) -> Mapping[str, Any]:
+    """What the search was asked for. Raises E721 for a run of something else."""
+    if facts.get("kind") != "search":
+        raise NasirError("E721", "the folder is not the run of a search", Where(str(out)))
+    return facts["request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,7 @@ class Replay:
 
 def replay(out: Path, display: Display | None = None) -> Replay:
     """Runs a finished search again beside it and compares measures, weights and genotypes."""
-    folder = RunFolder.open(out)
-    request = request_of(folder.facts["request"])
+    request = request_of(_request_facts(read_facts(out), out))
     with tempfile.TemporaryDirectory() as parent:
         again = search(request, Path(parent) / "run", display)
         return _compared(out, again.folder)
@@ -89,10 +99,9 @@ def _apart(one: str, other: str) -> str:
     return f"…{one[start : at + 20]}… became …{other[start : at + 20]}…"
 
 
-def _run(built: Built, folder: RunFolder, display: Display | None) -> Result:
-    place = built.place
-    deterministic(built.request.seed, strict=built.request.deterministic)
-    shown = find_display() if display is None else display
+def _run(built: Built, folder: RunFolder, shown: Display) -> Result:
+    if built.place.deterministic:
+        deterministic(built.request.seed)
     with folder:
         run = Search(built, folder, shown)
         try:
@@ -100,7 +109,7 @@ def _run(built: Built, folder: RunFolder, display: Display | None) -> Result:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise _too_large(run, place.device) from None
+            raise _too_large(run, str(built.place.device)) from None
         finally:
             shown.close()
     return Result(found.genotype, found.row, folder.path)

@@ -13,7 +13,7 @@ from runners.loop.supernets import stage_graph
 from runners.method import PARTS, Method, part_name
 from runners.place import Place, find_place
 from runners.settings import Settings
-from runners.state import machine, space_hash
+from runners.state import space_hash, surroundings
 from runners.task import Task
 from runners.task.find import find_task
 from runners.task.options import TaskOptions
@@ -35,7 +35,7 @@ class Built:
         """What `run.json` says of the search."""
         skeleton = dict(self.supernet.about).get("skeleton", "")
         return {
-            **machine(),
+            **surroundings(str(self.place.device)),
             "kind": "search",
             "method": {"name": self.method.name, "paper": self.method.paper, **_parts(self.method)},
             "space": {
@@ -58,7 +58,7 @@ def build(request: Request) -> Built:
     """Looks names up, reads the data, builds the supernet. Raises what each of these raises."""
     found = resolved(request)
     settings, space = found.settings, found.space
-    place = find_place(request.device, request.precision, deterministic=request.deterministic)
+    place = find_place(request.device, request.precision, request.deterministic)
     options = TaskOptions(
         request.data,
         settings.batch,

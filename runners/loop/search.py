@@ -7,7 +7,7 @@ from typing import Any
 import nasir
 from nasir import Genotype
 from runners.learner import Ingredients, Learner, Score, score
-from runners.live import Display
+from runners.live import Display, genotype_lines
 from runners.loop.build import Built
 from runners.loop.checkpoint import Saved, kept_of, restore, saved
 from runners.loop.epoch import EpochJob, Tally, measures, run_epoch
@@ -149,7 +149,7 @@ class Search:
 
         def watch(step: int, tally: Tally) -> None:
             facts = tally.facts(learner.task.metric)
-            self.display.step(epoch.number, step + 1, steps, facts)
+            self.display.step(epoch.number, step, steps, facts)
 
         return EpochJob(
             moment,
@@ -192,7 +192,8 @@ class Search:
 
     def _keep(self, learner: Learner, epoch: Epoch, moment: Moment, row: dict[str, Any]) -> None:
         """Everything that the epoch leaves: rows, genotype, and the checkpoint that seals it."""
-        text = self._current(learner, moment)
+        genotype = self._current(learner, moment)
+        text = "" if genotype is None else nasir.dump_genotype(genotype)
         self.progress.epoch = epoch.number
         self.progress.genotypes.append(text)
         self._row = row
@@ -210,15 +211,15 @@ class Search:
             "row": row,
         }
         self.folder.save(epoch.number, found.tensors, facts)
-        self.display.epoch(row, text)
+        self.display.epoch(row, "" if genotype is None else genotype_lines(genotype))
 
-    def _current(self, learner: Learner, moment: Moment) -> str:
-        """What selection by the mixture's weights alone would choose now; "" where it cannot."""
+    def _current(self, learner: Learner, moment: Moment) -> Genotype | None:
+        """What selection by the mixture's weights alone would choose now, where it can."""
         if learner.controller is not None:
-            return nasir.dump_genotype(learner.controller.most_likely())
+            return learner.controller.most_likely()
         if not self.method.ranks:
-            return ""
-        return nasir.dump_genotype(nasir.derive(self.built.space, learner.expected(moment)))
+            return None
+        return nasir.derive(self.built.space, learner.expected(moment))
 
     def _genotype(self, learner: Learner, last: Epoch) -> Genotype:
         stopped = self.progress.stopped

@@ -1,71 +1,108 @@
-"""A run directory: settings, logs that survive a kill, genotypes and checkpoints."""
+"""A run's folder: what the run is, what it logs, and the states from which it can go on."""
 
 import json
-import os
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Self, cast
 
 from torch import Tensor
 
 from nasir import NasirError, Where
-from nasir.files import write_atomically
+from nasir.plain import Json
+from nasir.source import Source
 from runners.output import print_warning
-from runners.state.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from runners.state.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from runners.state.events import Events
+from runners.state.lock import Lock
+from runners.state.rows import Row, RowFile
+from runners.state.write import cannot_write, refusals, remove_parts, write_durably
 
-METRICS, ARCHITECTURE, TIMES = "metrics.jsonl", "architecture.jsonl", "times.jsonl"
-KEPT = 2
-"""Checkpoints that are kept: the last, and one in case that is damaged."""
+LOGS = ("metrics", "architecture", "times")
+FACTS, LOCK, FINAL = "run.json", "lock", "genotype.json"
+CHECKPOINTS, GENOTYPES, EVENTS = "checkpoints", "genotypes", "events"
+
+Say = Callable[[str], None]
+"""Tells a person one line."""
 
 
 class RunFolder:
-    """One run's directory. Within `with`, no other process uses it.
+    """The folder of a run, locked for this process from its making until `close`.
 
-    `run.json` is written once. Rows are appended and flushed to the disk; `rewind` drops those
-    behind a checkpoint, so that the logs of a run that was killed are those of one that was not.
+    An epoch is logged, then saved; after a kill `latest` and `rewind` go back to where both agree.
+    `keep` checkpoints stay, and those of the epochs in `pinned`, which the caller changes as it
+    likes (they are not remembered). Every method raises E725 where the disk refuses to write, and
+    then what was there before is whole. Mutable.
     """
 
-    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
-        self.path, self.facts = path, facts
-        self._lock: IO[str] | None = None
-        self._events = Events(path / "events")
+    def __init__(self, path: Path, lock: Lock, facts: dict[str, Json], say: Say) -> None:
+        self.path = path
+        self.facts: Mapping[str, Json] = facts
+        self.keep = 2
+        self.pinned: set[int] = set()
+        self._lock = lock
+        self._say = say
+        self._logs = {name: RowFile(path / f"{name}.jsonl") for name in LOGS}
+        self._events = Events(path / EVENTS, say)
 
     @classmethod
-    def create(cls, path: Path, facts: Mapping[str, Any]) -> "RunFolder":
-        """A new run. Raises E721 where something else is there, E112 where nothing can be."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise NasirError(
-                "E721",
-                "the run directory is not empty",
-                Where(str(path)),
-                hint=f"another --out, or --resume {path} to go on with the run there",
-            )
-        plain = json.loads(json.dumps(facts))
-        content = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(path / "run.json", content.encode())
-        return cls(path, plain)
+    def create(
+        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
+    ) -> Self:
+        """A new run in a folder that is empty or not there.
+
+        Raises E723 for any other folder, E724 for one in use.
+        """
+        path = Path(path)
+        lock = _lock_new(path)
+        found = _occupants(path)
+        if found:
+            lock.release()
+            raise _not_empty(path, found[0])
+        return cls._begin(path, lock, facts, say)
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
-        """A run that is there. Raises E722 where there is none or its `run.json` is damaged."""
-        file = path / "run.json"
+    def replace(
+        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
+    ) -> Self:
+        """A new run in place of an old one, of which everything goes; also in an empty folder.
+
+        Other files in the folder stay. Raises E723 for a folder that is neither, E724.
+        """
+        path = Path(path)
+        lock = _lock_new(path)
+        found = _occupants(path)
+        if found and not (path / FACTS).exists():
+            lock.release()
+            raise _not_empty(path, found[0])
+        with refusals(path, "the old run is there in part"):
+            _remove_run(path)
+        return cls._begin(path, lock, facts, say)
+
+    @classmethod
+    def open(cls, path: str | Path, say: Say = print_warning) -> Self:
+        """A run that is there. Raises E721 where there is none, E722 (damaged), E724 (in use)."""
+        path = Path(path)
+        facts = read_facts(path)
+        with refusals(path, "nothing was changed"):
+            lock = Lock(path / LOCK)
+        folder = cls(path, lock, facts, say)
+        for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
+            remove_parts(directory)
+        return folder
+
+    @classmethod
+    def _begin(cls, path: Path, lock: Lock, facts: Mapping[str, object], say: Say) -> Self:
+        text = json.dumps(facts, indent=2, ensure_ascii=False)
         try:
-            facts = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            message = "there is no run in this directory: it has no run.json"
-            raise NasirError("E722", message, Where(str(path))) from None
-        except (OSError, ValueError) as error:
-            message = f"run.json cannot be read: {error}"
-            raise NasirError("E722", message, Where(str(file))) from None
-        if not isinstance(facts, dict):
-            raise NasirError("E722", "run.json is no mapping", Where(str(file)))
-        return cls(path, facts)
+            write_durably(path / FACTS, f"{text}\n".encode())
+        except OSError as error:
+            lock.release()
+            raise cannot_write(path / FACTS, error, "the run has not begun") from error
+        return cls(path, lock, json.loads(text), say)
 
-    def __enter__(self) -> "RunFolder":
-        """Raises E723 where another process is at work in it."""
-        self._lock = _locked(self.path / "lock")
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -74,126 +111,176 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files and lets other processes in."""
+        for log in self._logs.values():
+            log.close()
         self._events.close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Appends to `metrics.jsonl`, and to the events."""
-        self._append(METRICS, row)
-        self._events.add(row)
+    def log(self, row: Row) -> None:
+        """Appends an epoch's metrics, which hold no times; TensorBoard's events get them too."""
+        self._append("metrics", row)
+        self._events.scalars(row)
 
-    def log_architecture(self, row: Mapping[str, Any]) -> None:
-        """Appends to `architecture.jsonl`."""
-        self._append(ARCHITECTURE, row)
-        self._events.add_weights(row)
+    def log_architecture(self, row: Row) -> None:
+        """Appends an epoch's architecture weights."""
+        self._append("architecture", row)
+        self._events.architecture(row)
 
-    def log_times(self, row: Mapping[str, Any]) -> None:
-        """Appends to `times.jsonl`, the one log that differs from run to run."""
-        self._append(TIMES, row)
-
-    def rows(self, name: str = METRICS) -> list[dict[str, Any]]:
-        """The rows of a log; a torn last line is left out."""
-        return [json.loads(line) for line in _whole_lines(self.path / name)]
-
-    def rewind(self, epoch: int) -> None:
-        """Drops what lies behind the epoch's end; -1 drops all. Times are kept."""
-        for name in (METRICS, ARCHITECTURE):
-            path = self.path / name
-            lines = _whole_lines(path)
-            kept = [line for line in lines if json.loads(line)["epoch"] <= epoch]
-            if path.exists():
-                write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
-        for path in (self.path / "genotypes").glob("*.json"):
-            if path.stem.isdecimal() and int(path.stem) > epoch:
-                path.unlink()
-        self._events.rewind(epoch + 1)
+    def log_times(self, row: Row) -> None:
+        """Appends an epoch's times."""
+        self._append("times", row)
 
     def write_genotype(self, text: str, epoch: int | None) -> Path:
-        """Writes an epoch's genotype, or the run's result (`genotype.json`)."""
-        name = "genotype.json" if epoch is None else f"genotypes/{epoch:04}.json"
-        return write_atomically(self.path / name, (text.rstrip("\n") + "\n").encode())
+        """Writes the genotype of an epoch, or the final one (None)."""
+        path = self.path / (FINAL if epoch is None else f"{GENOTYPES}/{epoch:04d}.json")
+        with refusals(path, self._safe()):
+            write_durably(path, text.encode())
+        return path
 
-    def save(
-        self,
-        epoch: int,
-        tensors: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        pinned: Collection[int] = (),
-    ) -> None:
-        """Writes a checkpoint; of those before it the last and the pinned ones stay."""
-        write_checkpoint(self._checkpoint(epoch), tensors, facts)
-        before = sorted(e for e in self.checkpoints if e != epoch and e not in pinned)
-        for old in before[: max(0, len(before) - KEPT + 1)]:
-            self._checkpoint(old).unlink(missing_ok=True)
+    def save(self, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> Path:
+        """Writes the state after an epoch; then checkpoints that need not be kept go."""
+        path = self._checkpoint(epoch)
+        with refusals(path, self._safe()):
+            for log in self._logs.values():
+                log.sync()
+            write_durably(path, pack_checkpoint(epoch, tensors, facts))
+            stay = {*self.saved()[-self.keep :], *self.pinned, epoch}
+            for other in self.saved():
+                if other not in stay:
+                    self._checkpoint(other).unlink(missing_ok=True)
+        return path
 
-    @property
-    def checkpoints(self) -> tuple[int, ...]:
-        """The epochs of which there is a file."""
-        files = (self.path / "checkpoints").glob("*.safetensors")
-        return tuple(sorted(int(file.stem) for file in files if file.stem.isdecimal()))
+    def saved(self) -> list[int]:
+        """The epochs whose checkpoints are there, whole or not, in order."""
+        names = (path.name for path in (self.path / CHECKPOINTS).glob("*.safetensors"))
+        return sorted(int(name[:-12]) for name in names if re.fullmatch(r"\d+\.safetensors", name))
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole; a damaged one is named in a warning."""
-        for epoch in reversed(self.checkpoints):
-            found = read_checkpoint(self._checkpoint(epoch), epoch)
-            if found is not None:
-                return found
-            print_warning(f"{self._checkpoint(epoch)} is damaged; taking the one before it")
-            self._checkpoint(epoch).unlink()
+        """The latest checkpoint that is whole; a line is said for each damaged one after it.
+
+        Raises E722 and E110 for one that cannot be read now and may yet be whole: `rewind` to the
+        one before would remove it.
+        """
+        for epoch in reversed(self.saved()):
+            try:
+                return self.load(epoch)
+            except NasirError as error:
+                if error.code != "E727":
+                    raise
+                self._say(f"{error.where}: {error.message}; the one before it is taken")
         return None
 
+    def load(self, epoch: int) -> Checkpoint:
+        """The checkpoint of an epoch. Raises E727 where it is missing or damaged."""
+        return read_checkpoint(self._checkpoint(epoch))
+
+    def rewind(self, epoch: int) -> None:
+        """Forgets what lies behind an epoch (-1: everything), as if the run had stopped after it.
+
+        Metrics and architectures, genotypes and checkpoints go, the final genotype with them; of
+        the times nothing but a torn last row. Raises E722 for damaged rows.
+        """
+        with refusals(self.path, self._safe()):
+            dropped = self._logs["metrics"].rewind(epoch)
+            dropped += self._logs["architecture"].rewind(epoch)
+            self._logs["times"].rewind(_NEVER)
+            for path in (self.path / GENOTYPES).glob("*.json"):
+                if path.stem.isdecimal() and int(path.stem) > epoch:
+                    path.unlink()
+            for other in self.saved():
+                if other > epoch:
+                    self._checkpoint(other).unlink()
+            if dropped:
+                (self.path / FINAL).unlink(missing_ok=True)
+        self._events.purge(epoch + 1)
+
+    def _append(self, name: str, row: Row) -> None:
+        log = self._logs[name]
+        with refusals(log.path, self._safe()):
+            log.append(row)
+
     def _checkpoint(self, epoch: int) -> Path:
-        return self.path / "checkpoints" / f"{epoch:04}.safetensors"
+        return self.path / CHECKPOINTS / f"{epoch:04d}.safetensors"
 
-    def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        line = json.dumps(row, ensure_ascii=False, allow_nan=False)
-        path = self.path / name
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise NasirError(
-                "E112",
-                f"cannot write: {error.strerror or error}",
-                Where(str(path)),
-                hint=f"the run is whole up to its last checkpoint: make room, then --resume "
-                f"{self.path}",
-            ) from None
+    def _safe(self) -> str:
+        """What is on the disk, and how to go on."""
+        saved = self.saved()
+        if not saved:
+            return "no checkpoint is written yet: make room and start again"
+        return f"the checkpoint of epoch {saved[-1]} is safe: make room, then go on with --resume"
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines of a log that were written whole."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return [line for line in text[: text.rfind("\n") + 1].split("\n") if line]
+_NEVER = 2**62
+"""An epoch behind all."""
 
 
-def _locked(path: Path) -> IO[str]:
-    """The file, locked until it is closed or the process ends. Raises E723."""
-    file = path.open("a+", encoding="ascii")
+def read_facts(path: str | Path) -> dict[str, Json]:
+    """What a run is (run.json), for readers, who need no lock. Raises E721, E722."""
+    file = Path(path) / FACTS
     try:
-        import fcntl
-    except ImportError:  # no such locks here: two processes are the user's own care
-        return file
+        content = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_run(Path(path)) from None
+    except OSError as error:
+        raise NasirError("E722", f"{FACTS} cannot be read: {error}", Where(str(file))) from None
+    source = Source(str(file), content)
+    hint = "it is written when a run begins; start the run again in another folder"
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
+        facts = cast("Json", json.loads(source.text))
+    except json.JSONDecodeError as error:
+        where = source.at(min(error.pos, len(source.text)))
+        message = f"{FACTS} is damaged: {error.msg[0].lower()}{error.msg[1:]}"
+        raise NasirError("E722", message, where, hint) from None
+    except NasirError as error:
         raise NasirError(
-            "E723",
-            f"another process is at work in the run directory (number {owner})",
-            Where(str(path.parent)),
-            hint="wait for it, or end it",
+            "E722", f"{FACTS} is damaged: {error.message}", error.where, hint
         ) from None
-    file.seek(0)
-    file.truncate()
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    if not isinstance(facts, dict):
+        raise NasirError("E722", f"{FACTS} is damaged: no mapping", source.at(0), hint)
+    return facts
+
+
+def _no_run(path: Path) -> NasirError:
+    what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
+    message = f"the folder is not a run: {what}" if what else "there is no such run"
+    return NasirError("E721", message, Where(str(path)), hint="`nasir search` makes runs")
+
+
+def _lock_new(path: Path) -> Lock:
+    if path.exists() and not path.is_dir():
+        raise NasirError("E723", "a run needs a folder, and this is a file", Where(str(path)))
+    with refusals(path, "nothing was written: give another folder"):
+        path.mkdir(parents=True, exist_ok=True)
+        return Lock(path / LOCK)
+
+
+def _occupants(path: Path) -> list[str]:
+    """What is in the folder, besides what a run leaves that dies while it begins."""
+    names = sorted(entry.name for entry in path.iterdir())
+    return [name for name in names if name not in (LOCK, f".{FACTS}.part")]
+
+
+def _not_empty(path: Path, name: str) -> NasirError:
+    if (path / FACTS).exists():
+        message = "the folder holds a run already"
+        hint = "go on with it (--resume), write over it (--force), or give another folder"
+    else:
+        message, hint = f"the folder is not empty: it has '{name}'", "give another folder"
+    return NasirError("E723", message, Where(str(path)), hint)
+
+
+def _remove_run(path: Path) -> None:
+    """Removes what a run wrote, `run.json` last: until then the folder is a run."""
+    patterns = (
+        f"{CHECKPOINTS}/*.safetensors", f"{GENOTYPES}/*.json", f"{EVENTS}/events.out.tfevents.*",
+        *(f"{name}.jsonl" for name in LOGS), FINAL, FACTS,
+    )  # fmt: skip
+    for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
+        remove_parts(directory)
+    for pattern in patterns:
+        for file in path.glob(pattern):
+            file.unlink()

@@ -140,9 +140,7 @@ class Language:
             self._windows = (epoch, found)
         return self._windows[1]
 
-    def _batch(
-        self, stream: Stream, start: int, length: int, step: int
-    ) -> Batch:
+    def _batch(self, stream: Stream, start: int, length: int, step: int) -> Batch:
         return self._window(self._columns[stream], stream, stream, start, length, step)
 
     def _window(

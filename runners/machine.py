@@ -1,0 +1,61 @@
+"""The machine that a run or a measurement is made on."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nasir
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What figures depend on. `device` is the GPU's name, or what it was called (`cpu`)."""
+
+    device: str
+    threads: int
+    torch: str
+    python: str
+    platform: str
+    processor: str = ""
+    cores: int = 0
+
+
+def find_machine(device: str = "cpu") -> Machine:
+    """This machine, and the device that is used of it."""
+    import torch
+
+    return Machine(
+        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        threads=torch.get_num_threads(),
+        torch=str(torch.__version__),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        processor=_processor(),
+        cores=os.cpu_count() or 0,
+    )
+
+
+def machine(device: str = "cpu") -> dict[str, str | int]:
+    """`find_machine` as plain data."""
+    return asdict(find_machine(device))
+
+
+def surroundings(device: str = "cpu") -> dict[str, object]:
+    """The first fields of a run's `run.json`: the versions, and the machine."""
+    found = find_machine(device)
+    return {
+        "nasir": nasir.__version__,
+        "torch": found.torch,
+        "python": found.python,
+        "machine": asdict(found),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,173 @@
+"""What a person sees of a run, on terminals of any size and elsewhere."""
+
+import io
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from rich.console import Console
+
+import nasir
+from runners.live import (
+    PATIENCE,
+    Display,
+    LineDisplay,
+    LiveDisplay,
+    SilentDisplay,
+    display_for_stderr,
+    facts_text,
+    genotype_lines,
+)
+from runners.pace import Pace, duration
+
+ROW = {
+    "epoch": 0,
+    "stage": 0,
+    "phase": "search",
+    "rate": 0.025,
+    "train": {"loss": 1.5, "accuracy": 0.25},
+    "valid": {"loss": 2.0, "accuracy": None},
+    "entropy": {"normal/n2.e0": 1.0},
+}
+
+
+@dataclass
+class Clock:
+    """A clock that a test sets."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(display: Display) -> None:
+    """A short run."""
+    display.start(2, 0)
+    for step in range(3):
+        display.step(0, step, 3, {"loss": torch.tensor(1.0), "accuracy": 0.5})
+    display.epoch(ROW, genotype_lines(nasir.load_genotype("darts_v2")))
+    display.say("a line of \x1b[31m many words " + "word " * 40)
+    display.step(1, 0, 3, {"loss": 0.125})
+
+
+def test_a_pipe_gets_one_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    display = LineDisplay(clock)
+    display.start(3, 1)
+    display.step(1, 0, 2, {"loss": 1.0})
+    clock.now += 30
+    display.epoch({**ROW, "epoch": 1}, "a genotype")
+    display.close()
+    assert capsys.readouterr().err == (
+        "3 epochs, 1 are done\n"
+        "epoch 2/3  search  rate 0.025; train loss 1.5, accuracy 0.25; valid loss 2  30s left\n"
+    )
+
+
+def test_a_long_epoch_says_something_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    display = LineDisplay(clock)
+    display.start(2, 0)
+    capsys.readouterr()
+    for step in range(10):
+        clock.now += PATIENCE / 4
+        display.step(0, step, 100, {"loss": 0.12345})
+    assert capsys.readouterr().err == (
+        "epoch 1/2 step 4/100  loss 0.1235  8m10s left\n"
+        "epoch 1/2 step 8/100  loss 0.1235  8m00s left\n"
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 40), (80, 24), (34, 9), (18, 6), (5, 3)])
+def test_the_live_picture_is_never_wider_or_higher_than_the_terminal(
+    width: int, height: int
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=width, height=height)
+    display = LiveDisplay(console)
+    run(display)
+    lines = console.render_lines(display._picture(), console.options, pad=False)
+    texts = ["".join(segment.text for segment in line) for line in lines]
+    display.close()
+    display.close()
+    assert len(texts) < height or height <= 4
+    assert max(len(text.rstrip()) for text in texts) <= width
+    if width >= 80:
+        assert texts[0].startswith("epoch 2/2")
+        assert texts[1].startswith("step 1/3")
+        assert texts[2].startswith("loss 0.125")
+        assert texts[3].startswith("normal 2: sep_conv_3x3 0, sep_conv_3x3 1")
+    printed = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert max(len(line) for line in re.split("[\r\n]+", printed)) <= width
+    assert "\x1b[31m" not in stream.getvalue(), "a line does not colour the terminal"
+
+
+def test_a_closed_picture_gives_the_cursor_back() -> None:
+    stream = io.StringIO()
+    display = LiveDisplay(Console(file=stream, force_terminal=True, width=80, height=24))
+    run(display)
+    display.close()
+    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+
+
+def test_the_stream_decides_how_a_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(tty: bool, term: str) -> type[Display]:
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: tty)
+        monkeypatch.setenv("TERM", term)
+        return type(display_for_stderr())
+
+    assert shown(True, "xterm") is LiveDisplay
+    assert shown(True, "dumb") is LineDisplay
+    assert shown(False, "xterm") is LineDisplay
+
+
+def test_a_silent_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    display = SilentDisplay()
+    run(display)
+    display.close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_time_left_follows_a_slower_stage() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.start(10, 0)
+    assert pace.words == ""
+    clock.now += 5
+    pace.at(0, 4, 10)
+    assert pace.left == pytest.approx(95)
+    clock.now += 5
+    pace.finish(0)
+    assert pace.left == pytest.approx(90)
+    clock.now += 25
+    pace.at(1, 4, 10)
+    assert pace.left == pytest.approx(8.5 * 50)
+    pace.finish(9)
+    assert pace.words == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "value", "shown"),
+    [
+        (duration, 0.2, "1s"),
+        (duration, 59.0, "59s"),
+        (duration, 200.0, "3m20s"),
+        (duration, 7500.0, "2h05m"),
+        (duration, 273600.0, "3d04h"),
+        (facts_text, {}, ""),
+        (facts_text, {"loss": float("nan"), "name": "x"}, "loss nan, name x"),
+        (facts_text, {"train": {}, "loss": torch.tensor(3)}, "loss 3"),
+    ],
+)
+def test_numbers_are_shown_short(call: Callable[[object], str], value: object, shown: str) -> None:
+    assert call(value) == shown
+
+
+def test_a_genotype_is_a_line_a_node() -> None:
+    lines = genotype_lines(nasir.load_genotype("darts_v2")).splitlines()
+    assert len(lines) == 8
+    assert lines[4] == "reduce 2: max_pool_3x3 0, max_pool_3x3 1"
