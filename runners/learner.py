@@ -18,6 +18,7 @@ import nasir
 from lowering import Mixture, Network, Unrolled
 from nasir import Choice, Genotype, Graph, NasirError, Space
 from nasir.passes import MemoryLevel
+from runners.arrays import backward
 from runners.parts.controller import Controller
 from runners.parts.mixture import Decisions, Drawn, MixturePart, Sampled, Uniform
 from runners.parts.moment import Moment
@@ -232,7 +233,7 @@ class Learner:
     def descend(self, outcome: Outcome, rate: float) -> None:
         """A step of the weights down the outcome's loss, at `rate` times the learning rate."""
         self.optimiser.zero_grad(set_to_none=True)
-        outcome.loss.backward()  # pyright: ignore[reportUnknownMemberType]
+        backward(outcome.loss)
         if self.settings.clip:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
         base = self.rate
@@ -333,7 +334,7 @@ class Learner:
                     found.append(Group(f"n{node}", cell.keep, members))
         for choice in self.choices.values():
             wanted = choice.kind in ("input", "output") and _in(choice.name, kind)
-            if wanted and choice.keep is not None and choice.keep < len(choice.options):
+            if wanted and choice.keep < len(choice.options):
                 members = tuple((choice.name, (o,)) for o in range(len(choice.options)))
                 found.append(Group(choice.name.rpartition("/")[2], choice.keep, members))
         return tuple(found)

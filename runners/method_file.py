@@ -1,7 +1,7 @@
 """Methods in YAML files: a row of the table, with other parts and numbers."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,6 @@ def _stage(cursor: Cursor) -> Stage:
 
 def _filled(value: Any, given: Mapping[str, Cursor], cursor: Cursor) -> Any:
     """The dataclass with other values of its number and word fields. Raises E109."""
-    assert is_dataclass(value)
     known = {f.name: getattr(value, f.name) for f in fields(value)}
     changed: dict[str, Any] = {}
     for name, entry in given.items():
@@ -80,7 +79,7 @@ def _filled(value: Any, given: Mapping[str, Cursor], cursor: Cursor) -> Any:
             raise entry.fault("E109", f"unknown field {quoted(name)}", nearest(name, known))
         changed[name] = _value(known[name], entry, name)
     try:
-        return replace(value, **changed)  # pyright: ignore[reportArgumentType]
+        return replace(value, **changed)
     except (TypeError, ValueError) as error:
         raise cursor.fault("E109", str(error)) from None
 

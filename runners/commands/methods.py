@@ -72,7 +72,7 @@ def _parts(method: Any) -> dict[str, str]:
 
 def _shown(name: str, value: Any) -> str:
     if name != "stages":
-        return " ".join(f"{x:g}" for x in value) if isinstance(value, tuple) else f"{value:g}"
+        return " ".join(map(_number, value)) if name == "betas" else _number(value)
     return (
         " ; ".join(
             ",".join(
@@ -88,3 +88,7 @@ def _shown(name: str, value: Any) -> str:
         )
         or "none"
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from nasir import NasirError, Where
+from runners.arrays import tensor_of
 from runners.data.pictures import Pictures, Raw
 
 DIGITS_TEST = 297
@@ -53,7 +54,7 @@ def _pictures(arrays: dict[str, Any], split: str, where: Where) -> Pictures:
         raise NasirError("E708", message, where, hint="bytes (N, H, W), (N, H, W, C), (N, C, H, W)")
     if not np.issubdtype(y.dtype, np.integer):
         raise NasirError("E708", f"y_{split} is {y.dtype}", where, hint="whole numbers from 0")
-    images = torch.from_numpy(np.ascontiguousarray(x))
+    images = tensor_of(np.ascontiguousarray(x))
     if images.dim() == 3:
         images = images[:, None]
     elif images.shape[-1] in (1, 3):
@@ -62,16 +63,16 @@ def _pictures(arrays: dict[str, Any], split: str, where: Where) -> Pictures:
         message = f"x_{split} has {images.shape[1]} channels"
         raise NasirError("E708", message, where, hint="1 or 3")
     images = images.expand(-1, 3, -1, -1).contiguous()
-    return Pictures(images, torch.from_numpy(y.reshape(-1).astype(np.int64)))
+    return Pictures(images, tensor_of(y.reshape(-1).astype(np.int64)))
 
 
 def read_digits() -> Raw:
     """1,797 handwritten digits of 8x8 pixels, in three equal channels, from scikit-learn."""
     datasets: Any = import_module("sklearn.datasets")
     found: Any = datasets.load_digits()
-    grey = torch.from_numpy(np.asarray(found.images)) * (255.0 / 16.0)
+    grey = tensor_of(np.asarray(found.images)) * (255.0 / 16.0)
     images = grey.round().to(torch.uint8)[:, None].expand(-1, 3, -1, -1).contiguous()
-    labels = torch.from_numpy(np.asarray(found.target)).long()
+    labels = tensor_of(np.asarray(found.target)).long()
     cut = len(labels) - DIGITS_TEST
     classes = tuple(str(digit) for digit in range(10))
     train = Pictures(images[:cut], labels[:cut])

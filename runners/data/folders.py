@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nasir import NasirError, Where
 from nasir.files import write_atomically
+from runners.arrays import tensor_of
 from runners.data.pictures import Pictures, Raw
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
@@ -142,7 +143,7 @@ def _decoded(path: Path, entries: Entries, resolution: int | None, report: Repor
             report(number, len(entries))
     parts = {
         split: Pictures(
-            torch.from_numpy(np.stack(images[split])).permute(0, 3, 1, 2).contiguous(),
+            tensor_of(np.stack(images[split])).permute(0, 3, 1, 2).contiguous(),
             torch.tensor(labels[split]),
         )
         for split in images
@@ -204,9 +205,7 @@ def _keep(cached: Path, raw: Raw) -> None:
 def _cached(cached: Path, path: Path) -> Raw:
     with np.load(cached, allow_pickle=False) as file:
         parts = {
-            split: Pictures(
-                torch.from_numpy(file[f"{split}_images"]), torch.from_numpy(file[f"{split}_labels"])
-            )
+            split: Pictures(tensor_of(file[f"{split}_images"]), tensor_of(file[f"{split}_labels"]))
             for split in ("train", "test")
             if f"{split}_images" in file
         }

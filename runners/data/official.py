@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nasir import NasirError, Where
+from runners.arrays import tensor_of
 from runners.data.folders import Report, read_folder
 from runners.data.name import FOLDERS, DataName
 from runners.data.pictures import Pictures, Raw
@@ -69,7 +70,8 @@ def _cifar10(name: DataName, report: Report | None) -> Raw:
 
 def _cifar100(name: DataName, report: Report | None) -> Raw:
     del report
-    train, test = (_pickles(name, [split], b"fine_labels") for split in ("train", "test"))
+    train = _pickles(name, ["train"], b"fine_labels")
+    test = _pickles(name, ["test"], b"fine_labels")
     return Raw("cifar100", tuple(str(n) for n in range(100)), train, test, *CIFAR100)
 
 
@@ -79,9 +81,9 @@ def _imagenet16(name: DataName, report: Report | None) -> Raw:
     files = [f"train_data_batch_{number}" for number in range(1, 11)]
     train = _pickles(name, files, b"labels", side=16)
     test = _pickles(name, ["val_data"], b"labels", side=16)
-    kept = (_first(part, IMAGENET16_CLASSES) for part in (train, test))
+    train, test = _first(train, IMAGENET16_CLASSES), _first(test, IMAGENET16_CLASSES)
     classes = tuple(str(number) for number in range(IMAGENET16_CLASSES))
-    return Raw("imagenet16-120", classes, *kept, *IMAGENET16)
+    return Raw("imagenet16-120", classes, train, test, *IMAGENET16)
 
 
 def _first(part: Pictures, classes: int) -> Pictures:
@@ -98,12 +100,12 @@ def _svhn(name: DataName, report: Report | None) -> Raw:
         path = _file(name, f"{split}_32x32.mat")
         try:
             found: Any = io.loadmat(path)
-            images = torch.from_numpy(np.ascontiguousarray(found["X"].transpose(3, 2, 0, 1)))
-            labels = torch.from_numpy(found["y"].reshape(-1).astype(np.int64)) % 10
+            images = tensor_of(np.ascontiguousarray(found["X"].transpose(3, 2, 0, 1)))
+            labels = tensor_of(found["y"].reshape(-1).astype(np.int64)) % 10
         except (ValueError, KeyError, OSError, TypeError) as error:
             raise _damaged(path, error) from None
         parts.append(Pictures(images, labels))
-    return Raw("svhn", tuple(str(digit) for digit in range(10)), *parts, *SVHN)
+    return Raw("svhn", tuple(str(digit) for digit in range(10)), parts[0], parts[1], *SVHN)
 
 
 def _pickles(name: DataName, files: list[str], labels: bytes, side: int = 32) -> Pictures:
@@ -115,7 +117,7 @@ def _pickles(name: DataName, files: list[str], labels: bytes, side: int = 32) ->
         rows = np.asarray(_entry(batch, b"data", name, file), dtype=np.uint8)
         images.append(rows.reshape(-1, 3, side, side))
         found += [int(label) for label in _entry(batch, labels, name, file)]
-    return Pictures(torch.from_numpy(np.concatenate(images)), torch.tensor(found))
+    return Pictures(tensor_of(np.concatenate(images)), torch.tensor(found))
 
 
 def _entry(batch: Mapping[Any, Any], key: bytes, name: DataName, file: str) -> Any:

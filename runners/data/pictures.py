@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nasir import NasirError, Where
+from runners.arrays import distinct
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _check(raw: Raw, where: Where) -> None:
             low, high = int(part.labels.min()), int(part.labels.max())
             message = f"{split} labels go from {low} to {high}, with {len(raw.classes)} classes"
             raise NasirError("E706", message, where)
-    found = len(raw.train.labels.unique())
+    found = len(distinct(raw.train.labels))
     if found < 2:
         message = f"the training pictures are of {found} class"
         raise NasirError("E703", message, where, hint="a classifier needs two or more")

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import nearest, quoted
+from runners.arrays import tensor_of
 
 KINDS = ("ptb", "wikitext-2", "text")
 SPLITS = ("train", "valid", "test")
@@ -111,7 +111,7 @@ def load_text(text: str) -> Corpus:
     if name.words is not None:
         found = _frequent(found, name.words)
     numbers = _Words()
-    tokens = {s: torch.from_numpy(numbers.number(words)) for s, words in found.items() if words}
+    tokens = {s: tensor_of(numbers.number(words)) for s, words in found.items() if words}
     digest = hashlib.sha256("\0".join(numbers.numbers).encode())
     for part in tokens.values():
         digest.update(part.numpy().data)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 import nasir
+from runners.arrays import entropy
 from runners.learner import Learner
 from runners.loop.epoch import Tally
 from runners.loop.schedule import Epoch
@@ -64,7 +65,7 @@ def _entropy(values: list[float]) -> float:
     """In nats; weights that do not sum to 1 are divided by their sum."""
     row = torch.tensor(values, dtype=torch.float64)
     total = row.sum()
-    return _short(float(torch.special.entr(row / total).sum())) if total > 0 else 0.0
+    return _short(float(entropy(row / total))) if total > 0 else 0.0
 
 
 def _short(value: float) -> float:

@@ -1,6 +1,6 @@
 """What a search is asked for: plain values, which `run.json` keeps and a resume compares."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, Literal, cast
@@ -118,11 +118,11 @@ def _bounded(method: Method, request: Request) -> Method:
 
 def _with_values(settings: Settings, values: Mapping[str, float]) -> Settings:
     """The settings with other numbers. Raises E743 for a name that is none of theirs."""
-    numbers = {
-        f.name: type(getattr(settings, f.name))
-        for f in fields(Settings)
-        if isinstance(getattr(settings, f.name), (int, float))
-    }
+    numbers: dict[str, Callable[[float], float]] = {}
+    for field_ in fields(Settings):
+        value: object = getattr(settings, field_.name)
+        if isinstance(value, (int, float)):
+            numbers[field_.name] = type(value)
     changed: dict[str, Any] = {}
     for name, value in values.items():
         if name not in numbers:

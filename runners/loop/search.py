@@ -1,6 +1,7 @@
 """The loop: stages, epochs, decisions; a checkpoint after each epoch; a genotype at the end."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,12 +89,12 @@ class Search:
             learner = Learner(self._made, self._graph(0, {}))
             self.learner = learner
             return learner
-        facts = checkpoint.facts
+        facts: Mapping[str, Any] = checkpoint.facts
         kept = kept_of(facts)
         learner = Learner(self._made, self._graph(0, {}))
         if facts["stage"]:
             learner.lower(self._graph(int(facts["stage"]), kept))
-        restore(learner, Saved(checkpoint.tensors, facts))
+        restore(learner, Saved(dict(checkpoint.tensors), dict(facts)))
         self.progress = Progress(
             checkpoint.epoch, facts["genotypes"], facts["eigenvalues"], facts["stopped"]
         )

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 
 import lowering
+from runners.arrays import backward
 from runners.learner import Learner
 from runners.parts.moment import Moment
 from runners.task import Batch, Outcome
@@ -118,7 +119,7 @@ class Reinforce:
                 reward += self.entropy_weight * float(sample.entropy)
                 learner.baseline += (1 - self.baseline_decay) * (reward - learner.baseline)
                 loss = -sample.log_probability * (reward - learner.baseline) / self.together
-                loss.backward()
+                backward(loss)
             torch.nn.utils.clip_grad_norm_(controller.parameters(), self.clip)
             optimiser.step()
 

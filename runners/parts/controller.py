@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+import lowering
 from nasir import CellGenotype, Edge, Genotype, Space
 from nasir.space.adopt import adopt
 from nasir.space.space import SpaceCell
+from runners.arrays import entropy
 
 HIDDEN = 32
 SQUASH, TEMPERATURE = 2.5, 5.0  # logits are 2.5 · tanh(logit / 5), as in the published code
@@ -35,14 +37,13 @@ class Controller(nn.Module):
         super().__init__()
         self.space = space
         sizes = sorted({size for cell in space.cells for size in _sizes(cell)})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
-            self.start = nn.Parameter(torch.empty(1, 1, HIDDEN).uniform_(-0.1, 0.1))
-            self.lstm = nn.LSTM(HIDDEN, HIDDEN, num_layers=2)
-            self.heads = nn.ModuleDict({str(n): nn.Linear(HIDDEN, n) for n in sizes})
-            self.words = nn.ModuleDict({str(n): nn.Embedding(n, HIDDEN) for n in sizes})
-            for weight in (*self.lstm.parameters(), *self.heads.parameters()):
-                nn.init.uniform_(weight, -0.1, 0.1)
+        self.start = nn.Parameter(torch.empty(1, 1, HIDDEN))
+        self.lstm = nn.LSTM(HIDDEN, HIDDEN, num_layers=2)
+        self.heads = nn.ModuleDict({str(n): nn.Linear(HIDDEN, n) for n in sizes})
+        self.words = nn.ModuleDict({str(n): nn.Embedding(n, HIDDEN) for n in sizes})
+        for name, weight in self.named_parameters():
+            source = lowering.generator(seed, f"controller {name}")
+            weight.data.uniform_(-0.1, 0.1, generator=source)
 
     def sample(self, generator: torch.Generator) -> Sample:
         """A genotype drawn decision by decision; gradients flow through its log-probability."""
@@ -129,7 +130,7 @@ class _Writer:
         else:
             index = int(torch.multinomial(shares, 1, generator=self.generator))
         self.log_probability.append(logs[index])
-        self.entropy.append(torch.special.entr(shares).sum())
+        self.entropy.append(entropy(shares))
         self.input = self.net.words[str(count)](torch.tensor([[index]]))
         return index
 

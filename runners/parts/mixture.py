@@ -138,7 +138,9 @@ class HardGumbel:
         """One-hot weights, of which one option is live."""
         del decisions
         soft = _concrete(rows, self.temperature(moment), moment)
-        drawn = torch.stack([row.detach().argmax() for row in soft.values()]).tolist()
+        # One transfer from the device, not one for each choice.
+        best = torch.stack([row.detach().argmax() for row in soft.values()]).cpu()
+        drawn = [int(index) for index in best]
         weights: dict[str, Tensor] = {}
         for (name, row), index in zip(soft.items(), drawn, strict=True):
             hard = torch.zeros_like(row)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import lowering
+from runners.arrays import eigenvalues, length
 from runners.learner import Learner
 from runners.parts.moment import Moment
 
@@ -87,7 +88,7 @@ def greatest_eigenvalue(product: Product, start: Tensor, steps: int) -> float:
     basis: list[Tensor] = []
     diagonal: list[Tensor] = []
     off: list[Tensor] = []
-    vector = start / start.norm()
+    vector = start / length(start)
     for _ in range(min(steps, len(start))):
         basis.append(vector)
         image = product(vector)
@@ -95,14 +96,14 @@ def greatest_eigenvalue(product: Product, start: Tensor, steps: int) -> float:
         known = torch.stack(basis)
         for _ in range(2):
             image = image - known.T @ (known @ image)
-        length = image.norm()
-        if float(length) <= 1e-9 * max(1.0, abs(float(diagonal[0]))):
+        size = length(image)
+        if float(size) <= 1e-9 * max(1.0, abs(float(diagonal[0]))):
             break
-        off.append(length)
-        vector = image / length
-    size = len(diagonal)
+        off.append(size)
+        vector = image / size
+    count = len(diagonal)
     matrix = torch.diag(torch.stack(diagonal))
-    if size > 1:
-        sides = torch.stack(off[: size - 1])
+    if count > 1:
+        sides = torch.stack(off[: count - 1])
         matrix = matrix + torch.diag(sides, 1) + torch.diag(sides, -1)
-    return float(torch.linalg.eigvalsh(matrix)[-1])
+    return float(eigenvalues(matrix)[-1])

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasir import Graph, NasirError
+from runners.arrays import distinct
 from runners.data import Augment, Batches, Dealing, PictureSet, halves, load_pictures
 from runners.data.batches import Order
 from runners.place import Place
@@ -130,7 +131,7 @@ def augmentation(pictures: PictureSet, cutout: int) -> Augment:
 def _check_classes(pictures: PictureSet, indices: Tensor) -> None:
     """Raises E743 where a split in file order leaves a class out of what weights learn from."""
     labels = pictures.train.labels
-    missing = set(labels.unique().tolist()) - set(labels[indices].unique().tolist())
+    missing = set(distinct(labels)) - set(distinct(labels[indices]))
     if missing:
         name = pictures.classes[min(missing)]
         message = f"the part that weights learn from has no picture of class '{name}'"

@@ -46,8 +46,15 @@ class Outcome:
 class Task(Protocol):
     """Batches that depend on (seed, epoch, step) and on what was carried, and losses on them."""
 
-    name: Literal["images", "language"]
-    metric: Literal["accuracy", "perplexity"]
+    @property
+    def name(self) -> Literal["images", "language"]:
+        """What kind of task it is."""
+        ...
+
+    @property
+    def metric(self) -> Literal["accuracy", "perplexity"]:
+        """What networks are compared by."""
+        ...
 
     @property
     def fingerprint(self) -> str:
