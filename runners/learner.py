@@ -60,7 +60,6 @@ class Ingredients:
     """What a learner is made of."""
 
     space: Space
-    supernet: Graph
     task: Task
     place: Place
     seed: int

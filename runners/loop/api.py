@@ -11,7 +11,7 @@ from runners.data import absolute
 from runners.live import Display, display_for_stderr
 from runners.loop.build import Built, build
 from runners.loop.request import Request, request_of
-from runners.loop.search import Search
+from runners.loop.run import Search
 from runners.planner import is_out_of_memory, largest_batch
 from runners.state import RunFolder, deterministic, other_machine, read_facts, same_settings
 

@@ -21,35 +21,31 @@ from runners.task.options import TaskOptions
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A request with everything that it names made."""
+    """A request with everything that it names made; nothing is trained without a supernet."""
 
     request: Request
     space: Space
     method: Method
     settings: Settings
-    supernet: Graph
+    supernet: Graph | None
     task: Task
     place: Place
 
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the search."""
-        skeleton = dict(self.supernet.about).get("skeleton", "")
+        choices = self.supernet.choices if self.supernet else ()
         return {
             **surroundings(str(self.place.device)),
             "kind": "search",
             "method": {"name": self.method.name, "paper": self.method.paper, **_parts(self.method)},
-            "space": {
-                "name": self.space.name,
-                "hash": space_hash(self.space),
-                "skeleton": skeleton,
-            },
+            "space": {"name": self.space.name, "hash": space_hash(self.space)},
             "data": {"text": self.request.data, "fingerprint": self.task.fingerprint},
             "seed": self.request.seed,
             "settings": {**_plain(self.settings), "stages": stage_rows(self.settings)},
             "request": self.request.facts(),
             "task": self.task.name,
             "metric": self.task.metric,
-            "choices": {c.name: list(c.options) for c in self.supernet.choices},
+            "choices": {choice.name: list(choice.options) for choice in choices},
             "genotype_space": self.space.name,
         }
 
@@ -69,9 +65,10 @@ def build(request: Request) -> Built:
         request.cutout,
     )
     task = find_task(space.skeleton, options, place)
-    graph = task.prepare(_supernet(space, settings, request, task.sizes))
+    graph = None
     if settings.stages:
-        for stage in settings.stages[:1]:
+        graph = task.prepare(_supernet(space, settings, request, task.sizes))
+        for stage in settings.stages:
             stage_graph(graph, found.method, stage, {}, space)  # what cannot be is said at once
     return Built(request, space, found.method, settings, graph, task, place)
 

@@ -47,9 +47,8 @@ class Search:
         self.request: Request = built.request
         self.method, self.settings = built.method, built.settings
         self.progress = Progress()
-        made = Ingredients(
+        self._made = Ingredients(
             built.space,
-            built.supernet,
             built.task,
             built.place,
             built.request.seed,
@@ -61,7 +60,6 @@ class Search:
             display.say,
         )
         self.learner: Learner | None = None
-        self._made = made
         self._row: dict[str, Any] = {}
 
     def run(self) -> Found:
@@ -105,6 +103,7 @@ class Search:
 
     def _graph(self, stage: int, kept: dict[str, tuple[int, ...]]) -> nasir.Graph:
         built = self.built
+        assert built.supernet is not None, "what trains has a supernet"
         return stage_graph(
             built.supernet, built.method, built.settings.stages[stage], kept, built.space
         )

@@ -1,0 +1,338 @@
+"""Searching: every method, run directories, going on after a kill, and what can go wrong."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nasir
+from nasir import NasirError
+from runners import loop
+from runners.live import SilentDisplay
+from runners.method import METHODS
+from tests.command_line import call
+from tests.processes import Say, fork, needs_fork
+from tests.searches import run, tiny, write_text
+
+HEAVY = ("enas",)  # its controller measures 1,000 architectures after each epoch
+METHODS_HERE = [
+    pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in METHODS
+]
+LOGS = ("metrics.jsonl", "architecture.jsonl", "genotype.json")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def left(folder: Path) -> list[str]:
+    """What a search leaves that must not depend on how it came about."""
+    return [(folder / name).read_text() for name in LOGS]
+
+
+@pytest.mark.parametrize("method", METHODS_HERE)
+def test_a_method_ends_with_a_genotype_of_the_space(method: str, tmp_path: Path) -> None:
+    result = run(tiny(method=method), tmp_path / "run")
+    assert nasir.load_space("nasbench201").contains(result.genotype) == ()
+    assert nasir.load_genotype(str(tmp_path / "run" / "genotype.json")) == result.genotype
+    assert result.genotype.name == f"{method}_0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("space", ["darts", "s2", "nasbench1shot1_1"])
+def test_a_method_runs_on_every_space_that_has_its_decisions(
+    space: str, method: str, tmp_path: Path
+) -> None:
+    result = run(tiny(space, method), tmp_path / "run")
+    assert nasir.load_space(space).contains(result.genotype) == ()
+
+
+@pytest.mark.parametrize("method", ["darts", "darts-2nd", "drnas", "gdas", "sdarts-rs"])
+def test_a_method_searches_recurrent_cells_on_text(method: str, tmp_path: Path) -> None:
+    request = tiny("darts_rnn", method, data=write_text(tmp_path / "text"), sizes={"hidden": 8})
+    result = run(replace(request, batch=4, limit=None), tmp_path / "run")
+    assert nasir.load_space("darts_rnn").contains(result.genotype) == ()
+    assert rows(tmp_path / "run")[0]["train"]["perplexity"] > 1
+
+
+def test_drawing_needs_no_supernet(tmp_path: Path) -> None:
+    result = run(tiny("nasbench101", "random"), tmp_path / "run")
+    assert nasir.load_space("nasbench101").contains(result.genotype) == ()
+
+
+def test_parts_of_different_methods_make_a_method(tmp_path: Path) -> None:
+    parts = {"perturb": "pgd", "select": "projection", "edges": "softmax", "stop": "eigenvalue"}
+    request = tiny(parts=parts, fraction="1/2", drop_path=0.3, interval=1, memory="states")
+    result = run(request, tmp_path / "run")
+    assert nasir.load_space("nasbench201").contains(result.genotype) == ()
+    found = rows(tmp_path / "run")
+    assert [row["phase"] for row in found][:3] == ["search", "search", "projection"]
+    assert "eigenvalue" in found[0]
+    assert found[1]["drop_path"] == 0.3
+    assert "cell/n3" in rows(tmp_path / "run", "architecture.jsonl")[0]["weights"]
+
+
+def test_a_run_directory_says_all_of_the_run(tmp_path: Path) -> None:
+    run(tiny(), tmp_path / "run")
+    folder = tmp_path / "run"
+    facts = json.loads((folder / "run.json").read_text())
+    for name in ("nasir", "torch", "python", "machine", "method", "space", "data", "settings"):
+        assert facts[name], name
+    assert (facts["seed"], facts["task"], facts["metric"]) == (0, "images", "accuracy")
+    assert facts["choices"]["cell/n1.e0"] == ["none", "skip_connect", "nor_conv_1x1",
+                                              "nor_conv_3x3", "avg_pool_3x3"]  # fmt: skip
+    assert [row["epoch"] for row in rows(folder)] == [0, 1]
+    for row in rows(folder, "architecture.jsonl"):
+        for weights in row["weights"].values():
+            assert sum(weights) == pytest.approx(1.0, abs=1e-5)
+    assert {path.name for path in (folder / "genotypes").iterdir()} == {"0000.json", "0001.json"}
+    assert [row["epoch"] for row in rows(folder, "times.jsonl")] == [0, 1]
+    assert list((folder / "events").iterdir())
+
+
+def test_logits_learn_and_weights_learn(tmp_path: Path) -> None:
+    run(tiny(epochs=3, steps=None, limit=128, values={"logit_rate": 0.1}), tmp_path / "run")
+    logits = [row["logits"] for row in rows(tmp_path / "run", "architecture.jsonl")]
+    for name, row in logits[0].items():
+        assert row != logits[-1][name]
+    losses = [row["train"]["loss"] for row in rows(tmp_path / "run")]
+    assert losses[-1] < losses[0]
+
+
+def test_warm_up_leaves_logits_alone(tmp_path: Path) -> None:
+    text = "method: warm\nstages: [{epochs: 2, warm_up: 1}]\n"
+    (tmp_path / "warm.yaml").write_text(text)
+    request = tiny(method=str(tmp_path / "warm.yaml"), epochs=None)
+    run(request, tmp_path / "run")
+    first, second = (row["logits"] for row in rows(tmp_path / "run", "architecture.jsonl"))
+    run(replace(request, seed=0), tmp_path / "again")
+    assert first != second
+    started = nasir.load_space("nasbench201")
+    assert started.name == "nasbench201"
+    start = loop_first_logits(request)
+    assert {name: pytest.approx(row, abs=1e-9) for name, row in first.items()} == start
+
+
+def loop_first_logits(request: loop.Request) -> dict[str, list[float]]:
+    """What logits begin with."""
+    import lowering
+
+    graph = nasir.supernet("nasbench201", channels=4, layers=1)
+    return {
+        choice.name: [
+            float(f"{float(x):.7g}")
+            for x in 1e-3
+            * torch.randn(
+                len(choice.options),
+                generator=lowering.generator(request.seed, f"logits {choice.name}"),
+            )
+        ]
+        for choice in graph.choices
+    }
+
+
+def test_stages_prune_and_widen(tmp_path: Path) -> None:
+    run(tiny(method="drnas-progressive", sizes={"channels": 8, "layers": 1}), tmp_path / "run")
+    first, second = (row["weights"] for row in rows(tmp_path / "run", "architecture.jsonl"))
+    assert all(sum(w > 0 for w in row) == 5 for row in first.values())
+    assert all(sum(w > 0 for w in row) == 3 for row in second.values())
+
+
+def test_projection_decides_every_edge(tmp_path: Path) -> None:
+    run(tiny(method="darts-pt"), tmp_path / "run")
+    found = rows(tmp_path / "run", "architecture.jsonl")
+    decided = [sum(max(row) == 1.0 for row in at["weights"].values()) for at in found]
+    assert decided == [0, 0, 1, 2, 3, 4, 5, 6]
+    assert rows(tmp_path / "run")[-1]["rate"] == pytest.approx(0.0025)
+
+
+def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run(tiny(seed=seed), tmp_path / name)
+    assert left(tmp_path / "a") == left(tmp_path / "b")
+    assert left(tmp_path / "a")[0] != left(tmp_path / "c")[0]
+
+
+def test_replay_says_whether_a_run_repeats(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(tiny(), folder)
+    assert loop.replay(folder, SilentDisplay()).difference == ""
+    text = (folder / "metrics.jsonl").read_text()
+    (folder / "metrics.jsonl").write_text(text.replace('"loss": ', '"loss": 1', 1))
+    found = loop.replay(folder, SilentDisplay())
+    assert found.difference.startswith("metrics.jsonl, line 1: ")
+
+
+class _Telling(SilentDisplay):
+    """Says a line at every step and epoch."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def step(self, epoch: int, step: int, steps: int, facts: object) -> None:
+        """`step`."""
+        del epoch, step, steps, facts
+        self._say("step")
+
+    def epoch(self, row: object, genotype_text: str) -> None:
+        """`epoch`."""
+        del row, genotype_text
+        self._say("epoch")
+
+
+def _apart(work: Callable[[Say], object]) -> None:
+    assert fork(lambda say: (work(say), None)[1]).wait() == 0
+
+
+@needs_fork
+@pytest.mark.parametrize("method", ["darts", "drnas-progressive", "darts-pt"])
+def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
+    method: str, tmp_path: Path
+) -> None:
+    request = tiny(method=method, epochs=4)
+    whole = tmp_path / "whole"
+    _apart(lambda say: loop.search(request, whole, SilentDisplay()))
+    lines = 3 * len(rows(whole))  # two steps and an epoch each
+    moments = torch.randint(1, lines, (5,), generator=torch.Generator().manual_seed(len(method)))
+    for number, moment in enumerate(int(x) for x in moments):
+        folder = tmp_path / f"killed{number}"
+        child = fork(lambda say, to=folder: (loop.search(request, to, _Telling(say)), None)[1])
+        for _ in range(moment):
+            child.line()
+        child.kill()
+        _apart(lambda say, to=folder: loop.resume(to, {}, SilentDisplay()))
+        assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
+
+
+def test_a_finished_search_is_resumed_without_doing_anything(tmp_path: Path) -> None:
+    result = run(tiny(), tmp_path / "run")
+    before = left(tmp_path / "run")
+    again = loop.resume(tmp_path / "run", {}, SilentDisplay())
+    assert again.genotype == result.genotype
+    assert left(tmp_path / "run") == before
+
+
+def test_resuming_with_other_settings_is_an_error_that_names_them(tmp_path: Path) -> None:
+    run(tiny(), tmp_path / "run")
+    with pytest.raises(NasirError, match="seed") as caught:
+        loop.resume(tmp_path / "run", {"seed": 5}, SilentDisplay())
+    assert caught.value.code == "E726"
+
+
+def test_resuming_with_other_data_is_an_error(tmp_path: Path) -> None:
+    data = write_text(tmp_path / "text")
+    request = replace(tiny("darts_rnn", data=data, sizes={"hidden": 8}), batch=4, limit=None)
+    run(request, tmp_path / "run")
+    write_text(tmp_path / "text", 500)
+    with pytest.raises(NasirError, match="fingerprint"):
+        loop.resume(tmp_path / "run", {}, SilentDisplay())
+
+
+def test_a_loss_that_is_no_number_ends_the_search_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    request = tiny(epochs=3, values={"rate": 1e30, "clip": 0}, steps=None, limit=128)
+    with pytest.raises(NasirError, match="loss is") as caught:
+        run(request, tmp_path / "run")
+    assert caught.value.code == "E741"
+    assert not (tmp_path / "run" / "genotype.json").exists()
+    for row in rows(tmp_path / "run") if (tmp_path / "run" / "metrics.jsonl").exists() else []:
+        assert row["train"]["loss"] == row["train"]["loss"]
+
+
+def test_too_little_memory_is_an_error_with_a_batch_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
+
+    monkeypatch.setattr("runners.loop.run.run_epoch", full)
+    monkeypatch.setattr("runners.planner.free_bytes", lambda device: 40_000_000)
+    with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
+        run(tiny(), tmp_path / "run")
+    assert caught.value.code == "E744"
+    assert "--batch 16 should fit" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"method": "dart"}, "E742", "unknown method"),
+        ({"parts": {"perturb": "noize"}}, "E742", "unknown part"),
+        ({"parts": {"mixture": "dirichlet", "perturb": "pgd"}}, "E743", "softmax"),
+        ({"fraction": "2/3"}, "E743", "1/K"),
+        ({"fraction": "a"}, "E743", "no fraction"),
+        ({"fraction": "1/3"}, "E303", "cannot be divided by 3"),
+        ({"epochs": 0}, "E743", "--epochs is 0"),
+        ({"batch": 0}, "E743", "--batch is 0"),
+        ({"split": 1.5}, "E743", "--split is 1.5"),
+        ({"drop_path": -0.1}, "E743", "--drop-path is -0.1"),
+        ({"values": {"rte": 1.0}}, "E743", "no setting 'rte'"),
+        ({"values": {"rate": -1.0}}, "E743", "cannot be -1"),
+        ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
+        ({"space": "nasbench101"}, "E505", "no supernet"),
+        ({"space": "nasbench1shot1_1", "drop_path": 0.2}, "E505", "no path"),
+        ({"data": "cifar11:x"}, "E701", "unknown data"),
+        ({"device": "cuda:7"}, "E502", "GPU"),
+        ({"precision": "int4"}, "E729", "precision"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_written(
+    changes: dict[str, Any], code: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(NasirError, match=message) as caught:
+        run(replace(tiny(), **changes), tmp_path / "run")
+    assert caught.value.code == code
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_searches_shows_and_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ("--channels", "4", "--layers", "1", "--limit", "64", "--batch", "32")
+    done = call("search", "nasbench201", "--epochs", "2", *options, "-o", folder)
+    assert done.code == 0, done.err
+    assert f"nasir compile {folder / 'genotype.json'}" in done.out
+    assert "epoch 2/2" in done.err
+    again = call("search", "--resume", folder, "--json")
+    assert json.loads(again.out)["genotype"] == json.loads((folder / "genotype.json").read_text())
+    assert call("replay", folder).out.startswith(f"{folder} repeats to the bit: 2 epochs")
+    compiled = call("compile", folder / "genotype.json", "--channels", "4", "--layers", "1",
+                    "--no-compile", "-o", tmp_path / "out")  # fmt: skip
+    assert compiled.code == 0, compiled.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("search",), "SPACE is missing"),
+        (("search", "darts", "--memory", "some"), "--memory is 'some'"),
+        (("search", "darts", "--set", "rate"), "is no NAME=NUMBER"),
+        (("search", "darts", "--resume", "x", "-o", "y"), "contradict"),
+        (("search", "--resume", "nowhere"), "no such run"),
+        (("replay", "nowhere"), "no such run"),
+        (("methods", "dart"), "did you mean 'darts'"),
+    ],
+)
+def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> None:
+    done = call(*arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_methods_are_listed_and_shown() -> None:
+    listed = json.loads(call("methods", "--json").out)
+    assert [row["name"] for row in listed["methods"]] == list(METHODS)
+    one = call("methods", "drnas-progressive").out
+    assert "25,10,all,1/6 ; 25,10,4,1/4" in one
+    assert "dirichlet" in one
