@@ -97,7 +97,8 @@ def _check(outcome: Outcome, moment: Moment) -> None:
     if not bool(torch.isfinite(outcome.loss.detach())):
         raise NasirError(
             "E741",
-            f"the loss is {float(outcome.loss.detach()):g} in step {moment.step} of epoch {moment.number}",
+            f"the loss is {float(outcome.loss.detach()):g} in step {moment.step} of epoch "
+            f"{moment.number}",
             hint="a smaller learning rate (--set rate=…) or gradient clipping (--set clip=5); "
             "the last checkpoint is whole, and --resume goes on from it",
         )
