@@ -55,6 +55,16 @@ CODES: dict[str, str] = {
     "E602": "the benchmark has no such dataset, epochs, split or seed",
     "E603": "the file asks to run code",
     "E604": "the benchmark file is damaged",
+    # pictures
+    "E701": "the folder or file of pictures does not exist",
+    "E702": "there are no pictures",
+    "E703": "there are fewer than two classes, or test pictures of other classes",
+    "E704": "a picture cannot be read",
+    "E705": "the pictures differ in size, or are not square",
+    "E706": "the NumPy archive holds no usable pictures and labels",
+    "E707": "the archive or data file is cut off or damaged",
+    "E708": "unknown data set name",
+    "E709": "files of the data set are missing",
 }
 
 

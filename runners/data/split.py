@@ -1,0 +1,34 @@
+"""Splits of one set of pictures into two."""
+
+import torch
+from torch import Tensor
+
+from lowering import generator
+
+
+def halves(count: int, fraction: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
+    """Indices, int64, of two parts that share nothing; the first is `fraction` of all, cut off.
+
+    In file order, as DARTS splits (arXiv:1806.09055, section 3.1), unless a seed shuffles them.
+    """
+    assert 0 <= fraction <= 1, f"a part of {fraction}"
+    if seed is None:
+        order = torch.arange(count)
+    else:
+        order = torch.randperm(count, generator=generator(seed, "split"))
+    cut = int(count * fraction)
+    return order[:cut], order[cut:]
+
+
+def mixed(labels: Tensor) -> Tensor:
+    """An order in which any run of pictures has every class about as often as the whole.
+
+    (N,) int64. Files of a folder come class by class, and halves of that would share no class.
+    Within a class the order stays.
+    """
+    counts = torch.bincount(labels)
+    by_class = torch.argsort(labels, stable=True)
+    starts = torch.cumsum(counts, 0) - counts
+    rank = torch.arange(len(labels)) - starts[labels[by_class]]
+    place = (rank.double() + 0.5) / counts[labels[by_class]]
+    return by_class[torch.argsort(place, stable=True)]
