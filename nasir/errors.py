@@ -56,15 +56,15 @@ CODES: dict[str, str] = {
     "E603": "the file asks to run code",
     "E604": "the benchmark file is damaged",
     # pictures
-    "E701": "the folder or file of pictures does not exist",
+    "E701": "the data is unknown, or not there",
     "E702": "there are no pictures",
-    "E703": "there are fewer than two classes, or test pictures of other classes",
-    "E704": "a picture cannot be read",
-    "E705": "the pictures differ in size, or are not square",
-    "E706": "the NumPy archive holds no usable pictures and labels",
-    "E707": "the archive or data file is cut off or damaged",
-    "E708": "unknown data set name",
-    "E709": "files of the data set are missing",
+    "E703": "there is one class alone",
+    "E704": "a picture is broken",
+    "E705": "pictures have different sizes",
+    "E706": "a label is out of range",
+    "E707": "pictures are not square, or too small",
+    "E708": "the arrays of an .npz file are not those of pictures",
+    "E709": "a file of the data is damaged",
 }
 
 

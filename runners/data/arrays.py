@@ -1,9 +1,11 @@
-"""Pictures in a NumPy archive."""
+"""Pictures in arrays: `.npz` files, and scikit-learn's digits."""
 
 import zipfile
 import zlib
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,105 +13,118 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasir import NasirError, Where
-from runners.data.pictures import Pictures, PictureSet, statistics
+from runners.data.pictures import Pictures, Raw
 from runners.data.split import mixed
 
 Array = NDArray[np.generic]
 
-_TRAIN = (("images", "labels"), ("train_images", "train_labels"), ("x_train", "y_train"))
-_TEST = (("test_images", "test_labels"), ("x_test", "y_test"))
+DIGITS_TEST = 297
+"""Of the 1,797 digits, the last ones are held back for testing."""
+
+_TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"))
+_TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 
 
-def load_arrays(path: Path) -> PictureSet:
-    """The pictures of an .npz file. Raises E701, E702, E703, E706.
+def read_digits() -> Raw:
+    """1,797 handwritten digits of 8x8 pixels, in three equal channels. Raises E501."""
+    try:
+        source: Any = import_module("sklearn.datasets")  # it ships no types
+    except ImportError as error:
+        message = "the data 'digits' is part of scikit-learn, which is not installed"
+        raise NasirError("E501", message, hint="pip install scikit-learn") from error
+    values, targets = source.load_digits(return_X_y=True)
+    grey = torch.from_numpy(values).view(-1, 1, 8, 8) * (255 / 16)
+    images = grey.round().to(torch.uint8).repeat(1, 3, 1, 1)
+    labels = torch.from_numpy(targets).to(torch.int64)
+    cut = len(labels) - DIGITS_TEST
+    train, test = Pictures(images[:cut], labels[:cut]), Pictures(images[cut:], labels[cut:])
+    return Raw("digits", tuple(str(digit) for digit in range(10)), train, test)
 
-    Its arrays are `images` and `labels` or `train_images` and `train_labels`, and perhaps
-    `test_images`, `test_labels`, and `classes` (their names). Images are bytes: (N, H, W),
-    (N, H, W, C) or (N, C, H, W); grey becomes three equal channels. Pictures sorted by class are
-    mixed, so that halves of them hold all classes.
+
+def read_npz(path: Path) -> Raw:
+    """The pictures of an .npz file. Raises E701, E703, E708.
+
+    Its arrays are `x_train` and `y_train` (or `train_images` and `train_labels`, or `images` and
+    `labels`), and perhaps `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
+    their names. Images are bytes, (N, H, W), (N, H, W, C) or (N, C, H, W); grey becomes three equal
+    channels. Training pictures sorted by class are mixed, so that halves hold all classes.
     """
     arrays = _read(path)
     train = _part(path, arrays, _TRAIN)
     if train is None:
         found = ", ".join(sorted(arrays)) or "none"
-        raise _bad(path, f"no arrays 'images' and 'labels'; it has: {found}")
+        raise _bad(path, f"there are no arrays x_train and y_train; there are: {found}")
     test = _part(path, arrays, _TEST)
-    classes = _classes(path, arrays, train, test)
-    if bool((train.labels[1:] >= train.labels[:-1]).all()):
+    if len(train) and _sorted(train.labels):
         order = mixed(train.labels)
         train = Pictures(train.images[order], train.labels[order])
-    return PictureSet(path.stem, classes, train, test, *statistics(train.images))
+    return Raw(path.stem, _classes(arrays, train, test), train, test)
 
 
 def _read(path: Path) -> Mapping[str, Array]:
     if not path.is_file():
-        raise NasirError("E701", "there is no such file", Where(str(path)))
+        raise NasirError("E701", "the data is not there", Where(str(path)))
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
+    # An array file under this name has no `files`; a broken zip file may raise any of the others.
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise _bad(path, f"it cannot be read: {error}") from error
+        raise _bad(path, f"the arrays cannot be read: {error}") from error
 
 
 def _part(
     path: Path, arrays: Mapping[str, Array], names: tuple[tuple[str, str], ...]
 ) -> Pictures | None:
-    for images, labels in names:
-        if images in arrays and labels in arrays:
-            part = Pictures(
-                _images(path, images, arrays[images]), _labels(path, labels, arrays[labels])
-            )
-            if len(part.images) != len(part.labels):
-                counts = f"{len(part.images)} pictures and {len(part.labels)} labels"
-                raise _bad(path, f"'{images}' and '{labels}' hold {counts}")
-            if not len(part):
-                raise NasirError("E702", f"'{images}' holds no pictures", Where(str(path)))
-            return part
+    for name, other in names:
+        if name not in arrays:
+            continue
+        if other not in arrays:
+            raise _bad(path, f"there is an array {name}, but no {other}")
+        images = _images(path, name, arrays[name])
+        labels = _labels(path, other, arrays[other])
+        if len(images) != len(labels):
+            raise _bad(path, f"{name} has {len(images)} pictures, {other} {len(labels)} labels")
+        return Pictures(images, labels)
     return None
 
 
 def _images(path: Path, name: str, array: Array) -> Tensor:
     if array.dtype != np.uint8:
-        raise _bad(path, f"'{name}' has the type {array.dtype}, not uint8")
+        raise _bad(path, f"{name} is {array.dtype}, not uint8")
     if array.ndim == 3:
         array = array[:, None]
-    if array.ndim != 4 or 0 in array.shape[1:]:
-        raise _bad(path, f"'{name}' has the shape {array.shape}, not (N, H, W, C)")
-    if array.shape[1] not in (1, 3):
-        if array.shape[3] not in (1, 3):
-            raise _bad(path, f"'{name}' has the shape {array.shape}: neither 1 nor 3 channels")
+    if array.ndim != 4:
+        raise _bad(path, f"{name} has the shape {array.shape}")
+    if array.shape[3] in (1, 3) and array.shape[1] not in (1, 3):
         array = np.moveaxis(array, 3, 1)
+    if array.shape[1] not in (1, 3):
+        raise _bad(path, f"{name} has the shape {array.shape}, so neither 1 nor 3 channels")
     images = torch.from_numpy(np.ascontiguousarray(array))
     return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
 
 
 def _labels(path: Path, name: str, array: Array) -> Tensor:
     if not np.issubdtype(array.dtype, np.integer):
-        raise _bad(path, f"'{name}' has the type {array.dtype}, not integers")
-    if array.size != len(array):
-        raise _bad(path, f"'{name}' has the shape {array.shape}, not (N,)")
-    labels = torch.from_numpy(array.reshape(-1).astype(np.int64))
-    if len(labels) and int(labels.min()) < 0:
-        raise _bad(path, f"'{name}' holds the label {int(labels.min())}")
-    return labels
+        raise _bad(path, f"{name} is {array.dtype}, not integers")
+    if array.ndim == 0 or array.size != len(array):
+        raise _bad(path, f"{name} has the shape {array.shape}")
+    return torch.from_numpy(array.reshape(-1).astype(np.int64))
+
+
+def _sorted(labels: Tensor) -> bool:
+    return bool((labels[1:] >= labels[:-1]).all()) and int(labels[0]) >= 0
 
 
 def _classes(
-    path: Path, arrays: Mapping[str, Array], train: Pictures, test: Pictures | None
+    arrays: Mapping[str, Array], train: Pictures, test: Pictures | None
 ) -> tuple[str, ...]:
-    if len(train.labels.unique()) < 2:
-        raise NasirError("E703", "all training pictures have one label", Where(str(path)))
-    largest = max(int(part.labels.max()) for part in (train, test) if part is not None)
-    if "classes" not in arrays:
-        if largest >= len(train):
-            raise _bad(path, f"the label {largest} among {len(train)} pictures")
-        return tuple(str(label) for label in range(largest + 1))
-    classes = tuple(str(name) for name in arrays["classes"].reshape(-1))
-    if largest >= len(classes):
-        raise _bad(path, f"'classes' holds {len(classes)} names, but a label is {largest}")
-    return classes
+    if "classes" in arrays:
+        return tuple(str(name) for name in arrays["classes"].reshape(-1))
+    labels = [part.labels for part in (train, test) if part is not None]
+    count = len(torch.cat(labels).unique())
+    return tuple(str(label) for label in range(count))
 
 
 def _bad(path: Path, message: str) -> NasirError:
-    hint = "numpy.savez(path, images=bytes of (N, H, W, 3), labels=integers of (N,))"
-    return NasirError("E706", message, Where(str(path)), hint)
+    hint = "numpy.savez(path, x_train=bytes (N, H, W, 3), y_train=labels (N,))"
+    return NasirError("E708", message, Where(str(path)), hint)

@@ -1,4 +1,4 @@
-"""What training does to pictures at random, a batch at a time."""
+"""What training does to pictures at random, a batch at a time, on the batch's device."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,23 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What chance decided for each of N pictures: int64 (N,) on the CPU, empty where unused.
+    """What chance decides for N pictures: int64 (N, 1) on the CPU each; None is not drawn.
 
-    `down` and `right` are where the crop begins in the padded picture, `mirrored` is 0 or 1, and
-    (`row`, `column`) is the middle of the square that cutout blanks.
+    `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded picture's corner
+    the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks.
     """
 
-    down: Tensor
-    right: Tensor
-    mirrored: Tensor
-    row: Tensor
-    column: Tensor
+    mirrored: Tensor | None
+    shift: Tensor | None
+    middle: tuple[Tensor, Tensor] | None
 
-    def part(self, rank: int, ranks: int) -> "Draws":
-        """The draws of every picture whose number is `rank` modulo `ranks`."""
+    def share(self, rank: int, ranks: int) -> "Draws":
+        """Those of every picture whose number is `rank` modulo `ranks`."""
+        part = slice(rank, None, ranks)
         return Draws(
-            self.down[rank::ranks],
-            self.right[rank::ranks],
-            self.mirrored[rank::ranks],
-            self.row[rank::ranks],
-            self.column[rank::ranks],
+            None if self.mirrored is None else self.mirrored[part],
+            None if self.shift is None else self.shift[:, part],
+            None if self.middle is None else (self.middle[0][part], self.middle[1][part]),
         )
 
 
@@ -38,7 +35,7 @@ class Augment:
 
     `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
     mirrors half of the pictures left to right; `cutout` is the side, in pixels, of a square that
-    is blanked after normalisation and may hang over the border (arXiv:1708.04552).
+    becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
     """
 
     crop: int = 0
@@ -48,51 +45,46 @@ class Augment:
     def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
         """The draws for (N, H, W) pictures."""
         count, height, width = size
-        none = torch.empty(0, dtype=torch.int64)
-
-        def below(limit: int, used: int | bool) -> Tensor:
-            return torch.randint(limit, (count,), generator=source) if used else none
-
-        return Draws(
-            down=below(2 * self.crop + 1, self.crop),
-            right=below(2 * self.crop + 1, self.crop),
-            mirrored=below(2, self.flip),
-            row=below(height, self.cutout),
-            column=below(width, self.cutout),
-        )
+        mirrored = shift = middle = None
+        if self.flip:
+            mirrored = (torch.rand(count, generator=source) < 0.5)[:, None]
+        if self.crop:
+            shift = torch.randint(2 * self.crop + 1, (2, count, 1), generator=source)
+        if self.cutout:
+            row = torch.randint(height, (count, 1), generator=source)
+            middle = (row, torch.randint(width, (count, 1), generator=source))
+        return Draws(mirrored, shift, middle)
 
     def moved(self, images: Tensor, draws: Draws) -> Tensor:
         """Cropped and mirrored bytes, (N, C, H, W) as before."""
-        if not (self.crop or self.flip):
-            return images
         count, _, height, width = images.shape
         device = images.device
         rows = torch.arange(height, device=device).expand(count, -1)
         columns = torch.arange(width, device=device).expand(count, -1)
-        if self.flip:
-            mirrored = draws.mirrored.to(device).bool()[:, None]
-            columns = torch.where(mirrored, columns.flip(1), columns)
-        if self.crop:
+        if draws.mirrored is not None:
+            columns = torch.where(draws.mirrored.to(device), columns.flip(1), columns)
+        if draws.shift is not None:
+            down, right = draws.shift.to(device)
             images = F.pad(images, (self.crop,) * 4)
-            rows = rows + draws.down.to(device)[:, None]
-            columns = columns + draws.right.to(device)[:, None]
+            rows, columns = rows + down, columns + right
+        if draws.mirrored is None and draws.shift is None:
+            return images
         picture = torch.arange(count, device=device)[:, None, None]
         # Channels last while indexing, so that a pixel's channels are copied together.
         return images.movedim(1, 3)[picture, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
     def blanked(self, images: Tensor, draws: Draws) -> Tensor:
         """Normalised pictures with a square of zeros each, (N, C, H, W)."""
-        if not self.cutout:
+        if draws.middle is None:
             return images
-        inside = [
+        rows, columns = (
             self._near(middle.to(images.device), size)
-            for middle, size in zip((draws.row, draws.column), images.shape[2:], strict=True)
-        ]
-        square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-        return images.masked_fill(square, 0.0)
+            for middle, size in zip(draws.middle, images.shape[2:], strict=True)
+        )
+        return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
 
     def _near(self, middle: Tensor, size: int) -> Tensor:
         """Which of `size` places lie within half a side of `middle`: bool (N, size)."""
-        distance = torch.arange(size, device=middle.device) - middle[:, None]
+        distance = torch.arange(size, device=middle.device) - middle
         half = self.cutout // 2
         return (distance >= -half) & (distance < half)

@@ -6,103 +6,101 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lowering import generator
+import lowering
 from runners.data.augment import Augment
 from runners.data.pictures import Pictures
+from runners.place import Place
 
-Order = Literal["shuffled", "fresh", "stored"]
-"""An epoch is a shuffle; or every step draws from all pictures anew; or they come as stored."""
+Order = Literal["file", "shuffled", "fresh"]
+"""As they lie; an epoch is a shuffle; or every step draws from all pictures anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """Which pictures a batch holds. `size` counts those of all `ranks` processes together.
+class Dealing:
+    """How pictures are dealt out. `batch` counts those of all processes together.
 
     `name` keeps the draws of several streams apart. quark0's DARTS takes its validation batches
-    `fresh`: it makes a new loader in every step. The last batch of an epoch may be smaller.
+    `fresh`: it makes a new loader in every step.
     """
 
-    size: int
-    seed: int = 0
-    name: str = "train"
+    name: str
+    seed: int
+    batch: int
     order: Order = "shuffled"
-    rank: int = 0
-    ranks: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What becomes of bytes: (x / 255 - mean) / std by channel, augmented, on a device."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augment: Augment | None = None
-    device: str = "cpu"
+    augment: Augment = Augment()
 
 
 class Batches:
     """Batches by (epoch, step): the same whenever they are asked for, so that a loop can resume.
 
-    What is random depends on the seed, the stream's name, the epoch and the step alone, and is
-    drawn on the CPU for the batch of all ranks, each of which takes its share.
+    What is random depends on the seed, the stream's name, the epoch and the step alone. It is drawn
+    on the CPU for the batch of all processes, of which each takes its share: together they see
+    what one process would. The last batch of an epoch may be smaller, as in the papers' loaders.
     """
 
     def __init__(
-        self, pictures: Pictures, indices: Tensor | None, sampling: Sampling, view: View
+        self,
+        pictures: Pictures,
+        indices: Tensor,
+        dealing: Dealing,
+        normalise: tuple[tuple[float, ...], tuple[float, ...]],
+        place: Place,
     ) -> None:
-        count = len(pictures) if indices is None else len(indices)
-        assert count, "a stream of no pictures"
-        self.sampling = sampling
-        self.view = view
-        self._pictures = pictures.to(view.device)
-        self._indices = torch.arange(count) if indices is None else indices.cpu()
-        std = torch.tensor(view.std, device=view.device)[:, None, None]
-        mean = torch.tensor(view.mean, device=view.device)[:, None, None]
-        self._scale, self._shift = 1 / (255 * std), -mean / std
+        self.dealing, self.place = dealing, place
+        self._indices = indices
+        self._images, self._labels = pictures.images, pictures.labels
+        if place.device != "cpu":  # there a part of its own, here the one copy for all streams
+            self._images = pictures.images[indices].to(place.device)
+            self._labels = pictures.labels[indices].to(place.device)
+            self._indices = torch.arange(len(indices))
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in normalise)
+        self._scale = (1 / (255 * std)).to(place.device, place.dtype)[None, :, None, None]
+        self._shift = (mean / std).to(place.device, place.dtype)[None, :, None, None]
         self._epoch = -1
-        self._permutation = self._indices
+        self._permutation = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
         """The steps of an epoch."""
-        return -(-len(self._indices) // self.sampling.size)
+        return -(-self.count // self.dealing.batch)
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are."""
+        return len(self._indices)
 
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """This rank's pictures, float32 (B, C, H, W), and labels, int64 (B,).
+        """This process's pictures, (B, C, H, W) normalised, and labels, int64 (B,).
 
         Raises IndexError past the epoch's end, except where every step draws anew.
         """
-        sampling = self.sampling
-        source = generator(sampling.seed, f"{sampling.name} {epoch} {step}")
-        chosen = self._chosen(epoch, step, source)
-        share = slice(sampling.rank, None, sampling.ranks)
-        mine = chosen[share].to(self.view.device)
-        images = self._pictures.images.index_select(0, mine)
-        labels = self._pictures.labels.index_select(0, mine)
-        augment = self.view.augment
-        if augment is None:
-            return self._normalised(images), labels
+        chosen = self._chosen(epoch, step)
+        rank, ranks = self.place.rank, self.place.ranks
+        mine = chosen[rank::ranks].to(self._images.device)
+        images = self._images.index_select(0, mine)
+        augment = self.dealing.augment
         height, width = images.shape[2:]
-        draws = augment.draw((len(chosen), height, width), source)
-        draws = draws.part(sampling.rank, sampling.ranks)
-        return augment.blanked(self._normalised(augment.moved(images, draws)), draws), labels
+        # 0: of the whole batch, whichever process this is.
+        source = self._generator(f"augment {epoch} {step} 0")
+        draws = augment.draw((len(chosen), height, width), source).share(rank, ranks)
+        images = augment.moved(images, draws).to(self.place.dtype)
+        images = images.mul_(self._scale).sub_(self._shift).contiguous()
+        return augment.blanked(images, draws), self._labels.index_select(0, mine)
 
-    def _chosen(self, epoch: int, step: int, source: torch.Generator) -> Tensor:
-        size = self.sampling.size
-        if self.sampling.order == "fresh":
-            return self._indices[torch.randperm(len(self._indices), generator=source)[:size]]
+    def _chosen(self, epoch: int, step: int) -> Tensor:
+        size = self.dealing.batch
+        if self.dealing.order == "fresh":
+            source = self._generator(f"fresh {epoch} {step}")
+            return self._indices[torch.randperm(self.count, generator=source)[:size]]
         if not 0 <= step < len(self):
             raise IndexError(f"step {step} of an epoch of {len(self)}")
-        return self._ordered(epoch)[step * size : (step + 1) * size]
-
-    def _ordered(self, epoch: int) -> Tensor:
-        """The epoch's indices; the last epoch's shuffle is kept."""
-        if self.sampling.order == "stored":
-            return self._indices
-        if epoch != self._epoch:
-            source = generator(self.sampling.seed, f"{self.sampling.name} {epoch}")
-            shuffle = torch.randperm(len(self._indices), generator=source)
+        part = slice(step * size, (step + 1) * size)
+        if self.dealing.order == "file":
+            return self._indices[part]
+        if self._epoch != epoch:  # the last epoch's shuffle is kept
+            source = self._generator(f"order {epoch}")
+            shuffle = torch.randperm(self.count, generator=source)
             self._epoch, self._permutation = epoch, self._indices[shuffle]
-        return self._permutation
+        return self._permutation[part]
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        return torch.addcmul(self._shift, images.float(), self._scale).contiguous()
+    def _generator(self, label: str) -> torch.Generator:
+        return lowering.generator(self.dealing.seed, f"{self.dealing.name} {label}")

@@ -1,37 +1,37 @@
-"""Decoded pictures in the user's cache, so that an archive is decoded once."""
+"""Decoded pictures in the user's cache, so that files are decoded once."""
 
-import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from nasir import NasirError
+from nasir.files import write_atomically
+from runners.data.pictures import Pictures, Raw
 
 _VERSION = "1"
 """Of what is stored; another one is decoded again."""
 
-Decoded = tuple[dict[str, Tensor], tuple[str, ...]]
-"""Tensors by name, and the names of classes."""
 
+def cached(path: Path, key: str, state: str, decode: Callable[[], Raw]) -> Raw:
+    """What `decode` returns, kept under the path and the key for as long as the state is the same.
 
-def cached(path: Path, key: str, state: str, decode: Callable[[], Decoded]) -> Decoded:
-    """What `decode` returns, stored under the path and the key while the state is the same.
-
-    A cache that cannot be written, or not be read, is as good as none.
+    A cache that cannot be written or read is as good as none. Another state takes its place.
     """
-    name = hashlib.sha256(f"{path.resolve()}\0{key}".encode()).hexdigest()[:16]
-    file = cache_folder() / f"pictures-{name}.safetensors"
+    name = hashlib.sha256(f"{path.resolve()}\0{key}".encode(errors="surrogateescape"))
+    file = cache_folder() / f"pictures-{name.hexdigest()[:16]}.safetensors"
     state = f"{_VERSION} {state}"
-    if (found := _read(file, state)) is not None:
+    found = _read(file, state, path.name)
+    if found is not None:
         return found
-    decoded = decode()
-    with contextlib.suppress(OSError, SafetensorError):
-        _write(file, state, decoded)
-    return decoded
+    raw = decode()
+    _write(file, state, raw)
+    return raw
 
 
 def cache_folder() -> Path:
@@ -40,26 +40,30 @@ def cache_folder() -> Path:
     return (Path(folder) if folder else Path.home() / ".cache") / "nasir"
 
 
-def _read(file: Path, state: str) -> Decoded | None:
+def _read(file: Path, state: str, name: str) -> Raw | None:
     try:
         with safe_open(file, "pt") as stored:
             facts: dict[str, str] = stored.metadata() or {}
             if facts.get("state") != state:
                 return None
-            tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}
-            return tensors, tuple(facts["classes"].split("\0"))
-    except (OSError, SafetensorError, KeyError):
+            tensors: dict[str, Tensor] = {key: stored.get_tensor(key) for key in stored.keys()}
+    except (OSError, SafetensorError):
         return None
+    parts = [
+        Pictures(tensors[f"{part}.images"], tensors[f"{part}.labels"])
+        for part in ("training", "test")
+        if f"{part}.images" in tensors
+    ]
+    return Raw(name, tuple(facts["classes"].split("\0")), *parts)
 
 
-def _write(file: Path, state: str, decoded: Decoded) -> None:
-    """Beside the file and renamed, so that nobody reads a half."""
-    tensors, classes = decoded
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    os.close(handle)
+def _write(file: Path, state: str, raw: Raw) -> None:
+    tensors: dict[str, Tensor] = {}
+    for name, part in raw.parts.items():
+        tensors[f"{name}.images"] = part.images.contiguous()
+        tensors[f"{name}.labels"] = part.labels.to(torch.int64)
+    content = save(tensors, {"state": state, "classes": "\0".join(raw.classes)})
     try:
-        save_file(tensors, beside, {"state": state, "classes": "\0".join(classes)})
-        Path(beside).replace(file)
-    finally:
-        Path(beside).unlink(missing_ok=True)
+        write_atomically(file, content)
+    except NasirError:
+        return

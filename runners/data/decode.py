@@ -2,32 +2,33 @@
 
 import io
 import struct
-from collections.abc import Callable
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from nasir import NasirError, Where
 
+Pixels = NDArray[np.uint8]
+"""(H, W, 3)."""
 
-def decode(content: bytes, place: str, resolution: int | None = None) -> Tensor:
-    """The pixels of a picture file in colour, uint8 (3, H, W). Raises E704, which names `place`.
 
-    With a resolution, the middle square resized to it.
+def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
+    """The pixels of a picture file in colour. Raises E704, which names `place`.
+
+    With a resolution, those of its largest middle square, resized.
     """
-    picture = opened(lambda: Image.open(io.BytesIO(content)), place)
+    picture = open_picture(content, place)
     if resolution is not None and picture.size != (resolution, resolution):
         size = (resolution, resolution)
         picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).movedim(2, 0)
+    return np.asarray(picture)
 
 
-def opened(picture: Callable[[], Image.Image], place: str) -> Image.Image:
+def open_picture(content: bytes, place: str) -> Image.Image:
     """The decoded picture in colour. Raises E704, which names `place`."""
     try:
-        with picture() as stored:
+        with Image.open(io.BytesIO(content)) as stored:
             return stored.convert("RGB")
     except (
         UnidentifiedImageError,
@@ -38,12 +39,12 @@ def opened(picture: Callable[[], Image.Image], place: str) -> Image.Image:
         EOFError,
         struct.error,
     ) as error:
-        hint = "replace the file or take it out"
         message = f"the picture cannot be read: {_reason(error)}"
+        hint = "replace the file, or take it out"
         raise NasirError("E704", message, Where(place), hint) from error
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no format that Pillow knows"
+        return "it has no format that Pillow knows"
     return str(error) or type(error).__name__

@@ -1,11 +1,11 @@
-"""The files of a folder or an archive, as names and contents."""
+"""The picture files of a folder or an archive, by name."""
 
 import hashlib
 import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -15,71 +15,49 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
+Files = dict[PurePosixPath, Callable[[], bytes]]
+"""What reads each file, by its path in the folder or archive."""
+
 
 def is_picture(name: PurePosixPath) -> bool:
     """Whether a file's name is that of a picture; what begins with a dot is none."""
     return name.suffix.lower() in PICTURES and not name.name.startswith(".")
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file's name is that of an archive."""
-    return path.name.lower().endswith(ARCHIVES)
+def picture_files(path: Path) -> Files:
+    """Every picture file of a folder or an archive. Raises E701, E709.
 
-
-def pictures_in(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Every picture file of a folder or an archive, in no order. Raises E701, E707."""
+    An archive is read whole, since a compressed one cannot be read here and there; nothing of it
+    is written anywhere.
+    """
     if path.is_dir():
         return _in_folder(path)
     if not path.exists():
-        message = "there is no such folder or archive"
-        raise NasirError("E701", message, Where(str(path)), "nothing is downloaded")
-    if not is_archive(path):
-        message = "the file is neither a folder nor an archive"
-        raise NasirError("E701", message, Where(str(path)), f"archives end with {_either()}")
+        message = "the data is not there; nothing is downloaded"
+        raise NasirError("E701", message, Where(str(path)))
+    if not path.name.lower().endswith(ARCHIVES):
+        message = "the file is neither a folder nor an archive of pictures"
+        raise NasirError("E701", message, Where(str(path)), f"archives: {', '.join(ARCHIVES)}")
     return _in_zip(path) if path.name.lower().endswith(".zip") else _in_tar(path)
 
 
 def state_of(path: Path) -> str:
-    """A digest of names, sizes and times, which changes when files do; needs no reading."""
-    digest = hashlib.sha256(str(path.resolve()).encode())
+    """A digest of names, sizes and times, which changes when files do; reads none."""
+    digest = hashlib.sha256()
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if is_picture(PurePosixPath(file)))
     else:
         files = [path] if path.exists() else []
     for file in files:
         status = file.stat()
-        digest.update(f"\0{file}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+        text = f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\0"
+        digest.update(text.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _in_folder(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    for file in path.rglob("*"):
-        name = PurePosixPath(file.relative_to(path).as_posix())
-        if is_picture(name) and file.is_file():
-            yield name, file.read_bytes()
-
-
-def _in_tar(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    with _whole(path), tarfile.open(path, "r|*") as archive:
-        for member in archive:
-            name = PurePosixPath(member.name)
-            if member.isfile() and is_picture(name):
-                content = archive.extractfile(member)
-                assert content is not None, "a regular file has content"
-                yield name, content.read()
-
-
-def _in_zip(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    with _whole(path), zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            name = PurePosixPath(member.filename)
-            if is_picture(name):
-                yield name, archive.read(member)
-
-
 @contextmanager
-def _whole(path: Path) -> Generator[None]:
-    """Turns what a cut or broken archive raises into E707."""
+def whole(path: Path) -> Generator[None]:
+    """Turns what a cut or broken archive raises into E709."""
     try:
         yield
     except (
@@ -90,11 +68,41 @@ def _whole(path: Path) -> Generator[None]:
         EOFError,
         OSError,
         RuntimeError,  # a zip file with a password
-        NotImplementedError,
     ) as error:
         message = f"the archive is cut off or damaged: {error}"
-        raise NasirError("E707", message, Where(str(path)), "copy it again") from error
+        raise NasirError("E709", message, Where(str(path)), "copy it again") from error
 
 
-def _either() -> str:
-    return f"{', '.join(ARCHIVES[:-1])} or {ARCHIVES[-1]}"
+def _in_folder(path: Path) -> Files:
+    files: Files = {}
+    for file in path.rglob("*"):
+        name = PurePosixPath(file.relative_to(path).as_posix())
+        if is_picture(name) and file.is_file():
+            files[name] = file.read_bytes
+    return files
+
+
+def _in_tar(path: Path) -> Files:
+    files: Files = {}
+    with whole(path), tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            name = PurePosixPath(member.name)
+            if member.isfile() and is_picture(name):
+                stream = archive.extractfile(member)
+                assert stream is not None, "a regular file has content"
+                files[name] = _kept(stream.read())
+    return files
+
+
+def _in_zip(path: Path) -> Files:
+    files: Files = {}
+    with whole(path), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = PurePosixPath(member.filename)
+            if is_picture(name):
+                files[name] = _kept(archive.read(member))
+    return files
+
+
+def _kept(content: bytes) -> Callable[[], bytes]:
+    return lambda: content

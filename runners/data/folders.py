@@ -1,110 +1,134 @@
 """Pictures in a folder, or an archive of one, with a folder for each class."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from runners.data.cache import Decoded, cached
-from runners.data.files import pictures_in, state_of
-from runners.data.pictures import Pictures, PictureSet, statistics
+from runners.data.cache import cached
+from runners.data.files import Files, picture_files, state_of
+from runners.data.pictures import Pictures, Raw
 from runners.data.split import mixed
 
-TRAIN = ("train",)
+Report = Callable[[int, int], None]
+"""Is told how many pictures of how many are decoded."""
+
 TEST = ("test", "val", "valid", "validation")
+"""Names of folders that are tested on; the first one there is taken, and the others are left."""
+
+_LAYOUT = "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
+_EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each picture belongs: sorted names by class, of training and of tests."""
+    """Where each picture belongs: sorted names, with those of one class together."""
 
-    train: tuple[tuple[PurePosixPath, str], ...]
-    test: tuple[tuple[PurePosixPath, str], ...]
+    train: tuple[PurePosixPath, ...]
+    test: tuple[PurePosixPath, ...]
     classes: tuple[str, ...]
 
+    def labels(self, names: tuple[PurePosixPath, ...]) -> torch.Tensor:
+        """The label of each name, int64 (N,)."""
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        return torch.tensor([numbers[name.parent.name] for name in names], dtype=torch.int64)
 
-def load_folder(path: Path, resolution: int | None = None) -> PictureSet:
-    """The pictures of `train/CLASS/*` and `test/CLASS/*`, or of `CLASS/*` alone.
 
-    `val` stands for `test` where there is none. Pictures of the classes are mixed, so that halves
-    hold all of them. Raises E701 to E705 and E707.
+def read_folder(path: Path, resolution: int | None, report: Report | None = None) -> Raw:
+    """The pictures of `train/CLASS` and `test/CLASS`, or of `CLASS` alone, at any depth.
+
+    Pictures of all classes are mixed, so that halves hold all of them. What was decoded is kept in
+    the user's cache. Raises E701 to E705 and E709.
     """
 
-    def decode() -> Decoded:
-        return _decoded(path, resolution)
+    def decode() -> Raw:
+        return _decoded(path, resolution, report)
 
-    tensors, classes = cached(path, f"folder {resolution}", state_of(path), decode)
-    train = Pictures(tensors["train_images"], tensors["train_labels"])
-    test = None
-    if "test_images" in tensors:
-        test = Pictures(tensors["test_images"], tensors["test_labels"])
-    return PictureSet(path.name, classes, train, test, *statistics(train.images))
+    return cached(path, f"{resolution}", state_of(path), decode)
 
 
 def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:
     """Which class and split each name belongs to. Raises E702, E703."""
+    where = Where(str(path))
+    names = sorted(names)
     if not names:
-        raise NasirError("E702", "there are no pictures in it", Where(str(path)), _LAYOUT)
-    flat = [name for name in names if len(name.parts) < 2]
-    if flat:
-        message = f"the picture {quoted(str(flat[0]))} is in no folder of a class"
-        raise NasirError("E702", message, Where(str(path)), _LAYOUT)
-    splits = {name.parts[-3] for name in names if len(name.parts) > 2}
-    if splits.isdisjoint(TRAIN):
-        return _checked(path, [(name, name.parent.name) for name in sorted(names)], [])
-    tested = next((split for split in TEST if split in splits), "")
-    chosen: dict[str, list[tuple[PurePosixPath, str]]] = {"train": [], tested: []}
-    for name in sorted(names):
-        if len(name.parts) > 2 and name.parts[-3] in chosen:
-            chosen[name.parts[-3]].append((name, name.parent.name))
-    return _checked(path, chosen["train"], chosen[tested] if tested else [])
-
-
-_LAYOUT = "a folder for each class: train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
-
-
-def _checked(
-    path: Path, train: list[tuple[PurePosixPath, str]], test: list[tuple[PurePosixPath, str]]
-) -> Layout:
-    classes = tuple(sorted({label for _, label in train}))
-    if len(classes) < 2:
-        message = f"all training pictures are of one class, {quoted(classes[0])}"
-        raise NasirError("E703", message, Where(str(path)), _LAYOUT)
-    for name, label in test:
-        if label not in classes:
-            message = f"the class {quoted(label)} of {quoted(str(name))} has no training pictures"
-            raise NasirError("E703", message, Where(str(path)), _LAYOUT)
+        raise NasirError("E702", "there are no pictures in it", where, _LAYOUT)
+    stray = next((name for name in names if len(name.parts) < 2), None)
+    if stray is not None:
+        message = f"the picture {quoted(str(stray))} is in no folder of a class"
+        raise NasirError("E702", message, where, _LAYOUT)
+    splits = {_split(name) for name in names}
+    train, test = names, list[PurePosixPath]()
+    if "train" in splits:
+        tested = next((split for split in TEST if split in splits), None)
+        train = [name for name in names if _split(name) == "train"]
+        test = [name for name in names if _split(name) == tested]
+    classes = tuple(sorted({name.parent.name for name in train}))
+    for name in test:
+        if name.parent.name not in classes:
+            message = f"there are no training pictures of the class of {quoted(str(name))}"
+            raise NasirError("E703", message, where, _LAYOUT)
     return Layout(tuple(train), tuple(test), classes)
 
 
-def _decoded(path: Path, resolution: int | None) -> Decoded:
-    from runners.data.decode import decode
+def _split(name: PurePosixPath) -> str | None:
+    return name.parts[-3].lower() if len(name.parts) > 2 else None
 
-    pixels: dict[PurePosixPath, Tensor] = {}
-    for name, content in pictures_in(path):
-        pixels[name] = decode(content, str(path / name), resolution)
-    layout = layout_of(path, list(pixels))
-    _check_sizes(path, layout, pixels)
-    numbers = {label: number for number, label in enumerate(layout.classes)}
-    tensors: dict[str, Tensor] = {}
-    for part, entries in (("train", layout.train), ("test", layout.test)):
-        if entries:
-            labels = torch.tensor([numbers[label] for _, label in entries])
+
+def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
+    files = picture_files(path)
+    layout = layout_of(path, list(files))
+    decoder = _Decoder(path, files, resolution, report)
+    decoder.total = len(layout.train) + len(layout.test)
+    parts: list[Pictures] = []
+    for names in (layout.train, layout.test):
+        if names:
+            labels = layout.labels(names)
             order = mixed(labels)
-            images = torch.stack([pixels[entries[i][0]] for i in order.tolist()])
-            tensors |= {f"{part}_images": images, f"{part}_labels": labels[order]}
-    return tensors, layout.classes
+            images = decoder.pictures([names[i] for i in order.tolist()])
+            parts.append(Pictures(images, labels[order]))
+    return Raw(path.name, layout.classes, *parts)
 
 
-def _check_sizes(path: Path, layout: Layout, pixels: dict[PurePosixPath, Tensor]) -> None:
-    first = layout.train[0][0]
-    height, width = pixels[first].shape[1:]
-    for name, _ in (*layout.train, *layout.test):
-        h, w = pixels[name].shape[1:]
-        if (h, w) != (height, width):
-            message = f"{quoted(str(first))} is {width}x{height}, {quoted(str(name))} {w}x{h}"
-            hint = f"imagefolder:{path}@{min(height, width)} resizes all pictures"
-            raise NasirError("E705", message, Where(str(path)), hint)
+class _Decoder:
+    """Decodes files one after the other, and sees that all have one size."""
+
+    def __init__(
+        self, path: Path, files: Files, resolution: int | None, report: Report | None
+    ) -> None:
+        self.total = 0
+        self._path, self._files = path, files
+        self._resolution, self._report = resolution, report
+        self._done = 0
+        self._first: tuple[PurePosixPath, tuple[int, ...]] | None = None
+
+    def pictures(self, names: list[PurePosixPath]) -> torch.Tensor:
+        """uint8 (N, 3, H, W). Raises E704, E705."""
+        from runners.data.decode import decode
+
+        images: np.ndarray | None = None
+        for number, name in enumerate(names):
+            pixels = decode(self._files[name](), str(self._path / name), self._resolution)
+            self._check_size(name, pixels.shape)
+            if images is None:
+                images = np.empty((len(names), *pixels.shape), np.uint8)
+            images[number] = pixels
+            self._done += 1
+            if self._report is not None and self._done % _EVERY == 0:
+                self._report(self._done, self.total)
+        assert images is not None, "a split without pictures"
+        return torch.from_numpy(images).movedim(3, 1).contiguous()
+
+    def _check_size(self, name: PurePosixPath, shape: tuple[int, ...]) -> None:
+        if self._first is None:
+            self._first = (name, shape)
+        other, (height, width, _) = self._first
+        if shape[:2] != (height, width):
+            message = f"the picture is {shape[1]}x{shape[0]} pixels, but {quoted(str(other))} "
+            message += f"{width}x{height}"
+            hint = f"imagefolder:{self._path}@32 brings all of them to 32 pixels"
+            raise NasirError("E705", message, Where(str(self._path / name)), hint)

@@ -1,23 +1,27 @@
 """Data sets by name."""
 
-from pathlib import Path
+from nasir import Where
+from runners.data.arrays import read_digits, read_npz
+from runners.data.folders import Report, read_folder
+from runners.data.name import DataName, parse_data
+from runners.data.official import READERS
+from runners.data.pictures import PictureSet, Raw, picture_set
 
-from runners.data.arrays import load_arrays
-from runners.data.digits import load_digits
-from runners.data.folders import load_folder
-from runners.data.names import parse_data
-from runners.data.pictures import PictureSet
 
-
-def load_pictures(text: str, root: Path | None = None) -> PictureSet:
+def load_pictures(text: str, report: Report | None = None) -> PictureSet:
     """The data set that a text names; `parse_data` says how. Nothing is downloaded.
 
-    Raises E501, E603 and E701 to E709.
+    `report(done, all)` is called while pictures are decoded. Raises E501, E603, E701 to E709.
     """
-    del root
     name = parse_data(text)
-    if name.kind == "digits":
-        return load_digits()
+    return picture_set(_raw(name, report), Where(str(name.path or name.kind)))
+
+
+def _raw(name: DataName, report: Report | None) -> Raw:
+    if name.path is None:
+        return read_digits()
     if name.kind == "npz":
-        return load_arrays(Path(name.path))
-    return load_folder(Path(name.path), name.resolution)
+        return read_npz(name.path)
+    if name.kind in READERS:
+        return READERS[name.kind](name, report)
+    return read_folder(name.path, name.resolution, report)

@@ -2,15 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from runners.data.augment import Augment
-    from runners.data.batches import View
+from nasir import NasirError, Where
+
+SMALLEST = 8
+"""Pixels of a side: less leaves nothing after the reductions of any skeleton."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,13 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device: str) -> "Pictures":
-        """The same pictures on a device; themselves where they are there."""
-        return Pictures(self.images.to(device), self.labels.to(device))
-
 
 @dataclass(frozen=True)
 class PictureSet:
     """A data set: its splits, its classes by label, and by what its pictures are normalised.
 
-    `mean` and `std` are by channel, of values from 0 to 1.
+    `mean` and `std` are by channel, of values from 0 to 1. `fingerprint` is the SHA-256 over
+    classes, bytes and labels, in hexadecimal digits. There may be no `test`.
     """
 
     name: str
@@ -41,40 +37,51 @@ class PictureSet:
     test: Pictures | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fingerprint: str
 
     @property
     def resolution(self) -> int:
-        """The pictures' height, in pixels."""
-        return self.train.images.shape[2]
+        """Pixels of a side."""
+        return self.train.images.shape[-1]
 
     @property
     def channels(self) -> int:
         """3 for colours."""
         return self.train.images.shape[1]
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over bytes, labels and classes, in hexadecimal digits."""
-        digest = hashlib.sha256("\0".join(self.classes).encode())
-        for part in (self.train, self.test):
-            if part is None:
-                continue
-            digest.update(str(tuple(part.images.shape)).encode())
-            digest.update(part.images.contiguous().numpy().data)
-            digest.update(part.labels.contiguous().numpy().data)
-        return digest.hexdigest()
 
-    def view(self, augment: "Augment | None" = None, device: str = "cpu") -> "View":
-        """How batches of this set are normalised."""
-        from runners.data.batches import View
+@dataclass(frozen=True)
+class Raw:
+    """What files hold, unchecked; `mean` and `std` are empty where none are published."""
 
-        return View(self.mean, self.std, augment, device)
+    name: str
+    classes: tuple[str, ...]
+    train: Pictures
+    test: Pictures | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, Pictures]:
+        """The splits that are there, by name."""
+        parts = {"training": self.train, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def picture_set(raw: Raw, where: Where) -> PictureSet:
+    """The set that a network can learn from. Raises E702, E703, E705, E706, E707.
+
+    Where no statistics are published they are those of the training pictures.
+    """
+    _check(raw, where)
+    mean, std = (raw.mean, raw.std) if raw.mean else statistics(raw.train.images)
+    return PictureSet(raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw))
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation by channel of (N, C, H, W) bytes, as values from 0 to 1.
 
-    A channel of one value has standard deviation 1.
+    A channel of one value alone has the standard deviation 1.
     """
     mean: list[float] = []
     std: list[float] = []
@@ -83,7 +90,38 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         counts = torch.bincount(images[:, channel].flatten(), minlength=256).double()
         share = counts / counts.sum()
         middle = float(share @ values)
-        spread = float(share @ (values - middle) ** 2) ** 0.5
         mean.append(middle)
-        std.append(spread or 1.0)
+        std.append(float(share @ (values - middle) ** 2) ** 0.5 or 1.0)
     return tuple(mean), tuple(std)
+
+
+def _check(raw: Raw, where: Where) -> None:
+    for split, part in raw.parts.items():
+        if not len(part):
+            raise NasirError("E702", f"there are no {split} pictures", where)
+        low, high = int(part.labels.min()), int(part.labels.max())
+        if low < 0 or high >= len(raw.classes):
+            message = f"{split} labels go from {low} to {high}, but there are "
+            message += f"{len(raw.classes)} classes"
+            raise NasirError("E706", message, where, hint="labels count from 0")
+    if len(raw.train.labels.unique()) < 2:
+        name = raw.classes[int(raw.train.labels[0])]
+        message = f"all training pictures are of one class, '{name}'"
+        raise NasirError("E703", message, where, hint="a classifier needs two or more")
+    sizes = {split: tuple(part.images.shape[-2:]) for split, part in raw.parts.items()}
+    height, width = sizes["training"]
+    if height != width or height < SMALLEST:
+        message = f"the pictures are {width}x{height} pixels"
+        raise NasirError("E707", message, where, f"square pictures of {SMALLEST} or more")
+    if sizes.get("test", (height, width)) != (height, width):
+        h, w = sizes["test"]
+        message = f"training pictures are {width}x{height} pixels, test pictures {w}x{h}"
+        raise NasirError("E705", message, where)
+
+
+def _fingerprint(raw: Raw) -> str:
+    digest = hashlib.sha256("\0".join(raw.classes).encode())
+    for part in raw.parts.values():
+        digest.update(part.images.contiguous().numpy().data)
+        digest.update(part.labels.contiguous().numpy().data)
+    return digest.hexdigest()

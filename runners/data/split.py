@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor
 
-from lowering import generator
+import lowering
 
 
-def halves(count: int, fraction: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
-    """Indices, int64, of two parts that share nothing; the first is `fraction` of all, cut off.
+def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
+    """Indices, int64, of two parts that have none in common; the first has floor(share · count).
 
     In file order, as DARTS splits (arXiv:1806.09055, section 3.1), unless a seed shuffles them.
     """
-    assert 0 <= fraction <= 1, f"a part of {fraction}"
+    assert 0 <= share <= 1, f"a part of {share}"
     if seed is None:
         order = torch.arange(count)
     else:
-        order = torch.randperm(count, generator=generator(seed, "split"))
-    cut = int(count * fraction)
+        order = torch.randperm(count, generator=lowering.generator(seed, "split"))
+    cut = int(count * share)
     return order[:cut], order[cut:]
 
 

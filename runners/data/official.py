@@ -1,0 +1,181 @@
+"""The official files of CIFAR-10, CIFAR-100, SVHN and ImageNet16-120."""
+
+import tarfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+
+from nasir import NasirError, Where
+from runners.data.files import ARCHIVES, is_picture, whole
+from runners.data.folders import Report, read_folder
+from runners.data.name import FOLDERS, DataName
+from runners.data.pickled import Batch, damaged, entry, read_batch
+from runners.data.pictures import Pictures, Raw
+
+# As published: CIFAR-100's and SVHN's by SmoothDARTS, ImageNet16-120's by AutoDL-Projects.
+CIFAR10 = ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768))
+CIFAR100 = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+SVHN = ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
+IMAGENET16 = (
+    (122.68 / 255, 116.66 / 255, 104.01 / 255),
+    (63.22 / 255, 61.26 / 255, 65.09 / 255),
+)
+
+IMAGENET16_CLASSES = 120
+"""The first ones of the thousand."""
+
+_CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
+
+
+def _cifar10(name: DataName, report: Report | None) -> Raw:
+    path = _path(name)
+    if _holds_pictures(path):
+        raw = read_folder(path, name.resolution, report)
+        return replace(raw, name="cifar10", mean=CIFAR10[0], std=CIFAR10[1])
+    files = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+    parts = [_pictures(batch, "labels", place) for batch, place in _batches(name, files)]
+    return Raw("cifar10", tuple(_CIFAR10_CLASSES.split()), _joined(parts[:5]), parts[5], *CIFAR10)
+
+
+def _cifar100(name: DataName, report: Report | None) -> Raw:
+    path = _path(name)
+    if _holds_pictures(path):
+        raw = read_folder(path, name.resolution, report)
+        return replace(raw, name="cifar100", mean=CIFAR100[0], std=CIFAR100[1])
+    train, test, (meta, place) = _batches(name, ["train", "test", "meta"])
+    names = [_text(label) for label in entry(meta, "fine_label_names", place)]
+    parts = (_pictures(batch, "fine_labels", place) for batch, place in (train, test))
+    return Raw("cifar100", tuple(names), *parts, *CIFAR100)
+
+
+def _imagenet16(name: DataName, report: Report | None) -> Raw:
+    """Labels 1 to 120 of the 1,000; label 1 becomes 0."""
+    del report
+    files = [*(f"train_data_batch_{number}" for number in range(1, 11)), "val_data"]
+    parts: list[Pictures] = []
+    for batch, place in _batches(name, files):
+        part = _pictures(batch, "labels", place, side=16)
+        kept = (part.labels >= 1) & (part.labels <= IMAGENET16_CLASSES)
+        parts.append(Pictures(part.images[kept], part.labels[kept] - 1))
+    classes = tuple(str(number) for number in range(IMAGENET16_CLASSES))
+    return Raw("imagenet16-120", classes, _joined(parts[:-1]), parts[-1], *IMAGENET16)
+
+
+def _svhn(name: DataName, report: Report | None) -> Raw:
+    """`train` without `extra`, as in every published search; label 10 is the digit 0."""
+    del report
+    scipy: Any = import_module("scipy.io")  # it ships no types
+    parts: list[Pictures] = []
+    for split in ("train", "test"):
+        path = _file(name, f"{split}_32x32.mat")
+        try:
+            found: Any = scipy.loadmat(path)
+            images = np.ascontiguousarray(found["X"].astype(np.uint8).transpose(3, 2, 0, 1))
+            labels = found["y"].reshape(-1).astype(np.int64) % 10
+        # What a broken file makes SciPy raise is not bounded.
+        except Exception as error:
+            raise damaged(path, str(error) or type(error).__name__) from error
+        parts.append(_paired(torch.from_numpy(images), torch.from_numpy(labels), path))
+    return Raw("svhn", tuple(str(digit) for digit in range(10)), *parts, *SVHN)
+
+
+READERS: Mapping[str, Callable[[DataName, Report | None], Raw]] = {
+    "cifar10": _cifar10,
+    "cifar100": _cifar100,
+    "svhn": _svhn,
+    "imagenet16-120": _imagenet16,
+}
+"""By kind of data."""
+
+
+def _pictures(batch: Batch, labels: str, place: Path, side: int = 32) -> Pictures:
+    """Rows of bytes by channel, row and column. Raises E709."""
+    rows = entry(batch, "data", place)
+    try:
+        values = np.asarray(rows, dtype=np.uint8).reshape(-1, 3, side, side)
+        numbers = np.asarray(entry(batch, labels, place), dtype=np.int64).reshape(-1)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise damaged(place, str(error)) from error
+    images = torch.from_numpy(np.array(values))
+    return _paired(images, torch.from_numpy(np.array(numbers)), place)
+
+
+def _paired(images: torch.Tensor, labels: torch.Tensor, place: Path) -> Pictures:
+    if len(images) != len(labels):
+        raise damaged(place, f"it holds {len(images)} pictures and {len(labels)} labels")
+    return Pictures(images, labels)
+
+
+def _joined(parts: list[Pictures]) -> Pictures:
+    images = torch.cat([part.images for part in parts])
+    return Pictures(images, torch.cat([part.labels for part in parts]))
+
+
+def _batches(name: DataName, files: list[str]) -> Iterable[tuple[Batch, Path]]:
+    """Each file's mapping and place, one at a time. Raises E603, E701, E709."""
+    path = _path(name)
+    if path.is_file():
+        contents = _members(path, files)
+        for file in files:
+            if file not in contents:
+                raise _missing(name, file)
+            yield read_batch(contents[file], path / file), path / file
+        return
+    places = [_file(name, file) for file in files]
+    for place in places:
+        yield read_batch(place.read_bytes(), place), place
+
+
+def _members(path: Path, files: list[str]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    with whole(path), tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            file = PurePosixPath(member.name).name
+            if member.isfile() and file in files:
+                stream = archive.extractfile(member)
+                assert stream is not None, "a regular file has content"
+                contents[file] = stream.read()
+    return contents
+
+
+def _holds_pictures(path: Path) -> bool:
+    """Whether an archive begins with a picture, or a folder holds folders of splits."""
+    if path.is_dir():
+        return (path / "train").is_dir()
+    if not path.is_file() or not path.name.lower().endswith(ARCHIVES):
+        return False
+    if path.name.lower().endswith(".zip"):
+        return True
+    with whole(path), tarfile.open(path, "r|*") as archive:
+        first = next((member for member in archive if member.isfile()), None)
+        return first is not None and is_picture(PurePosixPath(first.name))
+
+
+def _file(name: DataName, file: str) -> Path:
+    """Where a file is: in the folder, or in the one that the official archive unpacks into."""
+    path = _path(name)
+    for folder in (path, path / "cifar-10-batches-py", path / "cifar-100-python"):
+        if (folder / file).is_file():
+            return folder / file
+    raise _missing(name, file)
+
+
+def _missing(name: DataName, file: str) -> NasirError:
+    path = _path(name)
+    message = f"the file '{file}' is not there" if path.exists() else "the data is not there"
+    hint = f"{name.kind}:PATH with {FOLDERS[name.kind]}"
+    return NasirError("E701", f"{message}; nothing is downloaded", Where(str(path)), hint)
+
+
+def _path(name: DataName) -> Path:
+    assert name.path is not None, "a name that parse_data has let through"
+    return name.path
+
+
+def _text(label: object) -> str:
+    return label.decode("latin1") if isinstance(label, bytes) else str(label)
