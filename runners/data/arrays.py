@@ -33,9 +33,9 @@ def read_digits() -> Raw:
         message = "the data 'digits' is part of scikit-learn, which is not installed"
         raise NasirError("E501", message, hint="pip install scikit-learn") from error
     values, targets = source.load_digits(return_X_y=True)
-    grey = torch.from_numpy(values).view(-1, 1, 8, 8) * (255 / 16)
+    grey = torch.as_tensor(values).view(-1, 1, 8, 8) * (255 / 16)
     images = grey.round().to(torch.uint8).repeat(1, 3, 1, 1)
-    labels = torch.from_numpy(targets).to(torch.int64)
+    labels = torch.as_tensor(targets).to(torch.int64)
     cut = len(labels) - DIGITS_TEST
     train, test = Pictures(images[:cut], labels[:cut]), Pictures(images[cut:], labels[cut:])
     return Raw("digits", tuple(str(digit) for digit in range(10)), train, test)
@@ -99,7 +99,7 @@ def _images(path: Path, name: str, array: Array) -> Tensor:
         array = np.moveaxis(array, 3, 1)
     if array.shape[1] not in (1, 3):
         raise _bad(path, f"{name} has the shape {array.shape}, so neither 1 nor 3 channels")
-    images = torch.from_numpy(np.ascontiguousarray(array))
+    images = torch.as_tensor(np.ascontiguousarray(array))
     return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
 
 
@@ -108,7 +108,7 @@ def _labels(path: Path, name: str, array: Array) -> Tensor:
         raise _bad(path, f"{name} is {array.dtype}, not integers")
     if array.ndim == 0 or array.size != len(array):
         raise _bad(path, f"{name} has the shape {array.shape}")
-    return torch.from_numpy(array.reshape(-1).astype(np.int64))
+    return torch.as_tensor(array.reshape(-1).astype(np.int64))
 
 
 def _sorted(labels: Tensor) -> bool:
@@ -120,8 +120,8 @@ def _classes(
 ) -> tuple[str, ...]:
     if "classes" in arrays:
         return tuple(str(name) for name in arrays["classes"].reshape(-1))
-    labels = [part.labels for part in (train, test) if part is not None]
-    count = len(torch.cat(labels).unique())
+    labels = torch.cat([part.labels for part in (train, test) if part is not None])
+    count = int((torch.bincount(labels.clamp(min=0)) > 0).sum())
     return tuple(str(label) for label in range(count))
 
 

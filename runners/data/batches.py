@@ -1,5 +1,6 @@
 """Batches of pictures that can be asked for in any order."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,9 @@ Order = Literal["file", "shuffled", "fresh"]
 """As they lie; an epoch is a shuffle; or every step draws from all pictures anew."""
 
 
+_NOTHING = Augment()
+
+
 @dataclass(frozen=True, slots=True)
 class Dealing:
     """How pictures are dealt out. `batch` counts those of all processes together.
@@ -27,7 +31,7 @@ class Dealing:
     seed: int
     batch: int
     order: Order = "shuffled"
-    augment: Augment = Augment()
+    augment: Augment = _NOTHING
 
 
 class Batches:
@@ -61,7 +65,7 @@ class Batches:
 
     def __len__(self) -> int:
         """The steps of an epoch."""
-        return -(-self.count // self.dealing.batch)
+        return math.ceil(self.count / self.dealing.batch)
 
     @property
     def count(self) -> int:

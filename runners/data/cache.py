@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -42,19 +43,22 @@ def cache_folder() -> Path:
 
 def _read(file: Path, state: str, name: str) -> Raw | None:
     try:
-        with safe_open(file, "pt") as stored:
+        opened: Any = safe_open(file, "pt")  # it has no types
+        with opened as stored:
             facts: dict[str, str] = stored.metadata() or {}
             if facts.get("state") != state:
                 return None
-            tensors: dict[str, Tensor] = {key: stored.get_tensor(key) for key in stored.keys()}
+            keys: list[str] = list(stored.keys())
+            tensors: dict[str, Tensor] = {key: stored.get_tensor(key) for key in keys}
     except (OSError, SafetensorError):
         return None
-    parts = [
-        Pictures(tensors[f"{part}.images"], tensors[f"{part}.labels"])
+    parts = {
+        part: Pictures(tensors[f"{part}.images"], tensors[f"{part}.labels"])
         for part in ("training", "test")
         if f"{part}.images" in tensors
-    ]
-    return Raw(name, tuple(facts["classes"].split("\0")), *parts)
+    }
+    classes = tuple(facts["classes"].split("\0"))
+    return Raw(name, classes, parts["training"], parts.get("test"))
 
 
 def _write(file: Path, state: str, raw: Raw) -> None:

@@ -89,9 +89,10 @@ def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
         if names:
             labels = layout.labels(names)
             order = mixed(labels)
-            images = decoder.pictures([names[i] for i in order.tolist()])
+            images = decoder.pictures([names[int(i)] for i in order])
             parts.append(Pictures(images, labels[order]))
-    return Raw(path.name, layout.classes, *parts)
+    test = parts[1] if layout.test else None
+    return Raw(path.name, layout.classes, parts[0], test)
 
 
 class _Decoder:
@@ -121,7 +122,7 @@ class _Decoder:
             if self._report is not None and self._done % _EVERY == 0:
                 self._report(self._done, self.total)
         assert images is not None, "a split without pictures"
-        return torch.from_numpy(images).movedim(3, 1).contiguous()
+        return torch.as_tensor(images).movedim(3, 1).contiguous()
 
     def _check_size(self, name: PurePosixPath, shape: tuple[int, ...]) -> None:
         if self._first is None:

@@ -36,21 +36,21 @@ def _cifar10(name: DataName, report: Report | None) -> Raw:
     path = _path(name)
     if _holds_pictures(path):
         raw = read_folder(path, name.resolution, report)
-        return replace(raw, name="cifar10", mean=CIFAR10[0], std=CIFAR10[1])
+        return replace(raw, name="cifar10", statistics=CIFAR10)
     files = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
     parts = [_pictures(batch, "labels", place) for batch, place in _batches(name, files)]
-    return Raw("cifar10", tuple(_CIFAR10_CLASSES.split()), _joined(parts[:5]), parts[5], *CIFAR10)
+    return Raw("cifar10", tuple(_CIFAR10_CLASSES.split()), _joined(parts[:5]), parts[5], CIFAR10)
 
 
 def _cifar100(name: DataName, report: Report | None) -> Raw:
     path = _path(name)
     if _holds_pictures(path):
         raw = read_folder(path, name.resolution, report)
-        return replace(raw, name="cifar100", mean=CIFAR100[0], std=CIFAR100[1])
+        return replace(raw, name="cifar100", statistics=CIFAR100)
     train, test, (meta, place) = _batches(name, ["train", "test", "meta"])
     names = [_text(label) for label in entry(meta, "fine_label_names", place)]
-    parts = (_pictures(batch, "fine_labels", place) for batch, place in (train, test))
-    return Raw("cifar100", tuple(names), *parts, *CIFAR100)
+    parts = [_pictures(batch, "fine_labels", place) for batch, place in (train, test)]
+    return Raw("cifar100", tuple(names), parts[0], parts[1], CIFAR100)
 
 
 def _imagenet16(name: DataName, report: Report | None) -> Raw:
@@ -63,7 +63,7 @@ def _imagenet16(name: DataName, report: Report | None) -> Raw:
         kept = (part.labels >= 1) & (part.labels <= IMAGENET16_CLASSES)
         parts.append(Pictures(part.images[kept], part.labels[kept] - 1))
     classes = tuple(str(number) for number in range(IMAGENET16_CLASSES))
-    return Raw("imagenet16-120", classes, _joined(parts[:-1]), parts[-1], *IMAGENET16)
+    return Raw("imagenet16-120", classes, _joined(parts[:-1]), parts[-1], IMAGENET16)
 
 
 def _svhn(name: DataName, report: Report | None) -> Raw:
@@ -80,8 +80,9 @@ def _svhn(name: DataName, report: Report | None) -> Raw:
         # What a broken file makes SciPy raise is not bounded.
         except Exception as error:
             raise damaged(path, str(error) or type(error).__name__) from error
-        parts.append(_paired(torch.from_numpy(images), torch.from_numpy(labels), path))
-    return Raw("svhn", tuple(str(digit) for digit in range(10)), *parts, *SVHN)
+        parts.append(_paired(torch.as_tensor(images), torch.as_tensor(labels), path))
+    classes = tuple(str(digit) for digit in range(10))
+    return Raw("svhn", classes, parts[0], parts[1], SVHN)
 
 
 READERS: Mapping[str, Callable[[DataName, Report | None], Raw]] = {
@@ -101,8 +102,8 @@ def _pictures(batch: Batch, labels: str, place: Path, side: int = 32) -> Picture
         numbers = np.asarray(entry(batch, labels, place), dtype=np.int64).reshape(-1)
     except (ValueError, TypeError, OverflowError) as error:
         raise damaged(place, str(error)) from error
-    images = torch.from_numpy(np.array(values))
-    return _paired(images, torch.from_numpy(np.array(numbers)), place)
+    images = torch.as_tensor(np.array(values))
+    return _paired(images, torch.as_tensor(np.array(numbers)), place)
 
 
 def _paired(images: torch.Tensor, labels: torch.Tensor, place: Path) -> Pictures:

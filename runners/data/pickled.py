@@ -4,7 +4,7 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,8 +20,9 @@ def read_batch(content: bytes, place: Path) -> Batch:
 
     Raises E603 before anything runs where it asks for more than data, and E709.
     """
+    found: Any
     try:
-        found: Any = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        found = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except _RefusedError as error:
         message = f"the file asks for {quoted(str(error))}, which may run code; none of it was run"
         raise NasirError("E603", message, Where(str(place)), "a batch is plain data") from error
@@ -31,8 +32,7 @@ def read_batch(content: bytes, place: Path) -> Batch:
         raise damaged(place, reason) from error
     if not isinstance(found, dict):
         raise damaged(place, f"it holds {quoted(type(found).__name__)}, not a mapping")
-    entries: dict[Any, Any] = found
-    return {_text(name): value for name, value in entries.items()}
+    return {_text(name): value for name, value in cast("dict[Any, Any]", found).items()}
 
 
 def entry(batch: Batch, name: str, place: Path) -> Any:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation by channel, of values from 0 to 1."""
+
 SMALLEST = 8
 """Pixels of a side: less leaves nothing after the reductions of any skeleton."""
 
@@ -52,14 +55,13 @@ class PictureSet:
 
 @dataclass(frozen=True)
 class Raw:
-    """What files hold, unchecked; `mean` and `std` are empty where none are published."""
+    """What files hold, unchecked; `statistics` are mean and std where they are published."""
 
     name: str
     classes: tuple[str, ...]
     train: Pictures
     test: Pictures | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    statistics: Statistics | None = None
 
     @property
     def parts(self) -> dict[str, Pictures]:
@@ -74,11 +76,11 @@ def picture_set(raw: Raw, where: Where) -> PictureSet:
     Where no statistics are published they are those of the training pictures.
     """
     _check(raw, where)
-    mean, std = (raw.mean, raw.std) if raw.mean else statistics(raw.train.images)
+    mean, std = raw.statistics or statistics(raw.train.images)
     return PictureSet(raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw))
 
 
-def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def statistics(images: Tensor) -> Statistics:
     """Mean and standard deviation by channel of (N, C, H, W) bytes, as values from 0 to 1.
 
     A channel of one value alone has the standard deviation 1.
@@ -104,7 +106,7 @@ def _check(raw: Raw, where: Where) -> None:
             message = f"{split} labels go from {low} to {high}, but there are "
             message += f"{len(raw.classes)} classes"
             raise NasirError("E706", message, where, hint="labels count from 0")
-    if len(raw.train.labels.unique()) < 2:
+    if bool((raw.train.labels == raw.train.labels[0]).all()):
         name = raw.classes[int(raw.train.labels[0])]
         message = f"all training pictures are of one class, '{name}'"
         raise NasirError("E703", message, where, hint="a classifier needs two or more")
