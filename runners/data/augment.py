@@ -69,9 +69,12 @@ class Augment:
             rows, columns = rows + down, columns + right
         if draws.mirrored is None and draws.shift is None:
             return images
-        picture = torch.arange(count, device=device)[:, None, None]
+        count, channels, padded_height, padded_width = images.shape
+        picture = torch.arange(count, device=device)[:, None, None] * padded_height
+        places = (picture + rows[:, :, None]) * padded_width + columns[:, None, :]
         # Channels last while indexing, so that a pixel's channels are copied together.
-        return images.movedim(1, 3)[picture, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
+        pixels = images.movedim(1, 3).reshape(-1, channels).index_select(0, places.flatten())
+        return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
 
     def blanked(self, images: Tensor, draws: Draws) -> Tensor:
         """Normalised pictures with a square of zeros each, (N, C, H, W)."""

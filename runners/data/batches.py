@@ -87,7 +87,7 @@ class Batches:
         source = self._generator(f"augment {epoch} {step} 0")
         draws = augment.draw((len(chosen), height, width), source).share(rank, ranks)
         images = augment.moved(images, draws).to(self.place.dtype)
-        images = images.mul_(self._scale).sub_(self._shift).contiguous()
+        images = images.mul_(self._scale).sub_(self._shift)
         return augment.blanked(images, draws), self._labels.index_select(0, mine)
 
     def _chosen(self, epoch: int, step: int) -> Tensor:
