@@ -65,10 +65,12 @@ def _read(path: Path) -> Mapping[str, Array]:
     if not path.is_file():
         raise NasirError("E701", "the data is not there", Where(str(path)))
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream:  # which NumPy leaves open where it fails
+            stored: Any = np.load(stream, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise _bad(path, "the file is a single array, not an archive of them")
             return {name: stored[name] for name in stored.files}
-    # An array file under this name has no `files`; a broken zip file may raise any of the others.
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise _bad(path, f"the arrays cannot be read: {error}") from error
 
 

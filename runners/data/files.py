@@ -1,19 +1,24 @@
 """The picture files of a folder or an archive, by name."""
 
+import bz2
+import gzip
 import hashlib
 import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from nasir import NasirError, Where
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+_CHUNK = 1 << 20
 
 Files = dict[PurePosixPath, Callable[[], bytes]]
 """What reads each file, by its path in the folder or archive."""
@@ -41,6 +46,25 @@ def picture_files(path: Path) -> Files:
     return _in_zip(path) if path.name.lower().endswith(".zip") else _in_tar(path)
 
 
+def tar_files(
+    path: Path, wanted: Callable[[PurePosixPath], bool]
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The files of a tar archive whose names are wanted. Raises E709.
+
+    Reads to the end where nobody stops, so that checksums are compared.
+    """
+    with _whole(path), _unpacked(path) as stream:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if member.isfile() and wanted(name):
+                    content = archive.extractfile(member)
+                    assert content is not None, "a regular file has content"
+                    yield name, content.read()
+        while stream.read(_CHUNK):
+            pass
+
+
 def state_of(path: Path) -> str:
     """A digest of names, sizes and times, which changes when files do; reads none."""
     digest = hashlib.sha256()
@@ -55,8 +79,21 @@ def state_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
+    """The archive without its compression, which its first bytes tell."""
+    with path.open("rb") as stream:
+        begins = stream.read(6)
+    if begins.startswith(b"\x1f\x8b"):
+        return gzip.open(path, "rb")
+    if begins.startswith(b"BZh"):
+        return bz2.open(path, "rb")
+    if begins.startswith(b"\xfd7zXZ"):
+        return lzma.open(path, "rb")
+    return path.open("rb")
+
+
 @contextmanager
-def whole(path: Path) -> Generator[None]:
+def _whole(path: Path) -> Generator[None]:
     """Turns what a cut or broken archive raises into E709."""
     try:
         yield
@@ -83,20 +120,12 @@ def _in_folder(path: Path) -> Files:
 
 
 def _in_tar(path: Path) -> Files:
-    files: Files = {}
-    with whole(path), tarfile.open(path, "r|*") as archive:
-        for member in archive:
-            name = PurePosixPath(member.name)
-            if member.isfile() and is_picture(name):
-                stream = archive.extractfile(member)
-                assert stream is not None, "a regular file has content"
-                files[name] = _kept(stream.read())
-    return files
+    return {name: _kept(content) for name, content in tar_files(path, is_picture)}
 
 
 def _in_zip(path: Path) -> Files:
     files: Files = {}
-    with whole(path), zipfile.ZipFile(path) as archive:
+    with _whole(path), zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = PurePosixPath(member.filename)
             if is_picture(name):

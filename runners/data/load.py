@@ -5,7 +5,7 @@ from runners.data.arrays import read_digits, read_npz
 from runners.data.folders import Report, read_folder
 from runners.data.name import DataName, parse_data
 from runners.data.official import READERS
-from runners.data.pictures import PictureSet, Raw, picture_set
+from runners.data.pictures import PictureSet, Raw, picture_set, resized
 
 
 def load_pictures(text: str, report: Report | None = None) -> PictureSet:
@@ -23,5 +23,6 @@ def _raw(name: DataName, report: Report | None) -> Raw:
     if name.kind == "npz":
         return read_npz(name.path)
     if name.kind in READERS:
-        return READERS[name.kind](name, report)
+        raw = READERS[name.kind](name, report)
+        return raw if name.resolution is None else resized(raw, name.resolution)
     return read_folder(name.path, name.resolution, report)

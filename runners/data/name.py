@@ -80,6 +80,6 @@ def _resolution(text: str) -> tuple[str, int | None]:
 
 def _unknown(text: str, kind: str) -> NasirError:
     hint = nearest(kind, (*KINDS, "FILE.npz"))
-    if Path(text).exists():
+    if text and Path(text).exists():
         hint = f"a folder of pictures is imagefolder:{text}"
     return NasirError("E701", f"unknown data {quoted(text)}", hint=hint)

@@ -1,17 +1,16 @@
 """The official files of CIFAR-10, CIFAR-100, SVHN and ImageNet16-120."""
 
-import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from nasir import NasirError, Where
-from runners.data.files import ARCHIVES, is_picture, whole
+from runners.data.files import ARCHIVES, is_picture, tar_files
 from runners.data.folders import Report, read_folder
 from runners.data.name import FOLDERS, DataName
 from runners.data.pickled import Batch, damaged, entry, read_batch
@@ -133,15 +132,8 @@ def _batches(name: DataName, files: list[str]) -> Iterable[tuple[Batch, Path]]:
 
 
 def _members(path: Path, files: list[str]) -> dict[str, bytes]:
-    contents: dict[str, bytes] = {}
-    with whole(path), tarfile.open(path, "r|*") as archive:
-        for member in archive:
-            file = PurePosixPath(member.name).name
-            if member.isfile() and file in files:
-                stream = archive.extractfile(member)
-                assert stream is not None, "a regular file has content"
-                contents[file] = stream.read()
-    return contents
+    found = tar_files(path, lambda name: name.name in files)
+    return {name.name: content for name, content in found}
 
 
 def _holds_pictures(path: Path) -> bool:
@@ -152,9 +144,8 @@ def _holds_pictures(path: Path) -> bool:
         return False
     if path.name.lower().endswith(".zip"):
         return True
-    with whole(path), tarfile.open(path, "r|*") as archive:
-        first = next((member for member in archive if member.isfile()), None)
-        return first is not None and is_picture(PurePosixPath(first.name))
+    first = next(tar_files(path, lambda _: True), None)
+    return first is not None and is_picture(first[0])
 
 
 def _file(name: DataName, file: str) -> Path:

@@ -1,10 +1,11 @@
 """Sets of labelled pictures, in memory as bytes."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nasir import NasirError, Where
 
@@ -78,6 +79,18 @@ def picture_set(raw: Raw, where: Where) -> PictureSet:
     _check(raw, where)
     mean, std = raw.statistics or statistics(raw.train.images)
     return PictureSet(raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw))
+
+
+def resized(raw: Raw, side: int) -> Raw:
+    """The same pictures with `side` pixels on each side, by bilinear interpolation."""
+
+    def part(pictures: Pictures) -> Pictures:
+        if pictures.images.shape[-2:] == (side, side):
+            return pictures
+        images = F.interpolate(pictures.images, (side, side), mode="bilinear", antialias=True)
+        return Pictures(images, pictures.labels)
+
+    return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
 
 
 def statistics(images: Tensor) -> Statistics:
