@@ -1,79 +1,132 @@
 """Pictures in arrays: `.npz` files, and scikit-learn's digits."""
 
 import zipfile
+import zlib
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from nasir import NasirError, Where
-from runners.arrays import tensor_of
 from runners.data.pictures import Pictures, Raw
+from runners.data.split import mixed
+
+Array = NDArray[np.generic]
 
 DIGITS_TEST = 297
-"""Of the 1,797 digits, the last ones are held back for testing; their writers are others."""
+"""Of the 1,797 digits, the last ones are held back for testing."""
 
-
-def read_npz(path: Path) -> Raw:
-    """`x_train` and `y_train`, perhaps `x_test` and `y_test`: bytes (N, H, W[, C]) or (N, C, H, W).
-
-    Raises E701 where there is no file, E708 for what the arrays lack.
-    """
-    where = Where(str(path))
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise NasirError("E701", "the data is not there", where) from None
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise NasirError("E708", f"the arrays cannot be read: {error}", where) from None
-    if not {"x_train", "y_train"} <= set(arrays):
-        have = ", ".join(arrays) or "none"
-        message = f"the arrays x_train and y_train are missing; there are: {have}"
-        raise NasirError("E708", message, where)
-    parts = {
-        split: _pictures(arrays, split, where)
-        for split in ("train", "test")
-        if f"x_{split}" in arrays
-    }
-    if "test" in parts and parts["test"].images.shape[1:] != parts["train"].images.shape[1:]:
-        raise NasirError("E708", "test pictures have another size than training pictures", where)
-    highest = max(int(part.labels.max()) for part in parts.values() if len(part))
-    classes = tuple(str(number) for number in range(highest + 1))
-    return Raw(path.stem, classes, parts["train"], parts.get("test"))
-
-
-def _pictures(arrays: dict[str, Any], split: str, where: Where) -> Pictures:
-    x, y = arrays[f"x_{split}"], arrays.get(f"y_{split}")
-    if y is None or y.reshape(-1).shape[0] != x.shape[0]:
-        raise NasirError("E708", f"y_{split} has not one label for each of x_{split}", where)
-    if x.dtype != np.uint8 or x.ndim not in (3, 4):
-        message = f"x_{split} is {x.dtype} of shape {x.shape}"
-        raise NasirError("E708", message, where, hint="bytes (N, H, W), (N, H, W, C), (N, C, H, W)")
-    if not np.issubdtype(y.dtype, np.integer):
-        raise NasirError("E708", f"y_{split} is {y.dtype}", where, hint="whole numbers from 0")
-    images = tensor_of(np.ascontiguousarray(x))
-    if images.dim() == 3:
-        images = images[:, None]
-    elif images.shape[-1] in (1, 3):
-        images = images.permute(0, 3, 1, 2)
-    if images.shape[1] not in (1, 3):
-        message = f"x_{split} has {images.shape[1]} channels"
-        raise NasirError("E708", message, where, hint="1 or 3")
-    images = images.expand(-1, 3, -1, -1).contiguous()
-    return Pictures(images, tensor_of(y.reshape(-1).astype(np.int64)))
+_TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"))
+_TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 
 
 def read_digits() -> Raw:
-    """1,797 handwritten digits of 8x8 pixels, in three equal channels, from scikit-learn."""
-    datasets: Any = import_module("sklearn.datasets")
-    found: Any = datasets.load_digits()
-    grey = tensor_of(np.asarray(found.images)) * (255.0 / 16.0)
-    images = grey.round().to(torch.uint8)[:, None].expand(-1, 3, -1, -1).contiguous()
-    labels = tensor_of(np.asarray(found.target)).long()
+    """1,797 handwritten digits of 8x8 pixels, in three equal channels. Raises E501."""
+    try:
+        source: Any = import_module("sklearn.datasets")  # it ships no types
+    except ImportError as error:
+        message = "the data 'digits' is part of scikit-learn, which is not installed"
+        raise NasirError("E501", message, hint="pip install scikit-learn") from error
+    values, targets = source.load_digits(return_X_y=True)
+    grey = torch.as_tensor(values).view(-1, 1, 8, 8) * (255 / 16)
+    images = grey.round().to(torch.uint8).repeat(1, 3, 1, 1)
+    labels = torch.as_tensor(targets).to(torch.int64)
     cut = len(labels) - DIGITS_TEST
-    classes = tuple(str(digit) for digit in range(10))
-    train = Pictures(images[:cut], labels[:cut])
-    return Raw("digits", classes, train, Pictures(images[cut:], labels[cut:]))
+    train, test = Pictures(images[:cut], labels[:cut]), Pictures(images[cut:], labels[cut:])
+    return Raw("digits", tuple(str(digit) for digit in range(10)), train, test)
+
+
+def read_npz(path: Path) -> Raw:
+    """The pictures of an .npz file. Raises E701, E703, E708.
+
+    Its arrays are `x_train` and `y_train` (or `train_images` and `train_labels`, or `images` and
+    `labels`), and perhaps `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
+    their names. Images are bytes, (N, H, W), (N, H, W, C) or (N, C, H, W); grey becomes three equal
+    channels. Training pictures sorted by class are mixed, so that halves hold all classes.
+    """
+    arrays = _read(path)
+    train = _part(path, arrays, _TRAIN)
+    if train is None:
+        found = ", ".join(sorted(arrays)) or "none"
+        raise _bad(path, f"there are no arrays x_train and y_train; there are: {found}")
+    test = _part(path, arrays, _TEST)
+    if len(train) and _sorted(train.labels):
+        order = mixed(train.labels)
+        train = Pictures(train.images[order], train.labels[order])
+    return Raw(path.stem, _classes(arrays, train, test), train, test)
+
+
+def _read(path: Path) -> Mapping[str, Array]:
+    if not path.is_file():
+        raise NasirError("E701", "the data is not there", Where(str(path)))
+    try:
+        with path.open("rb") as stream:  # which NumPy leaves open where it fails
+            stored: Any = np.load(stream, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise _bad(path, "the file is a single array, not an archive of them")
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _bad(path, f"the arrays cannot be read: {error}") from error
+
+
+def _part(
+    path: Path, arrays: Mapping[str, Array], names: tuple[tuple[str, str], ...]
+) -> Pictures | None:
+    for name, other in names:
+        if name not in arrays:
+            continue
+        if other not in arrays:
+            raise _bad(path, f"there is an array {name}, but no {other}")
+        images = _images(path, name, arrays[name])
+        labels = _labels(path, other, arrays[other])
+        if len(images) != len(labels):
+            raise _bad(path, f"{name} has {len(images)} pictures, {other} {len(labels)} labels")
+        return Pictures(images, labels)
+    return None
+
+
+def _images(path: Path, name: str, array: Array) -> Tensor:
+    if array.dtype != np.uint8:
+        raise _bad(path, f"{name} is {array.dtype}, not uint8")
+    if array.ndim == 3:
+        array = array[:, None]
+    if array.ndim != 4:
+        raise _bad(path, f"{name} has the shape {array.shape}")
+    if array.shape[3] in (1, 3) and array.shape[1] not in (1, 3):
+        array = np.moveaxis(array, 3, 1)
+    if array.shape[1] not in (1, 3):
+        raise _bad(path, f"{name} has the shape {array.shape}, so neither 1 nor 3 channels")
+    images = torch.as_tensor(np.ascontiguousarray(array))
+    return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
+
+
+def _labels(path: Path, name: str, array: Array) -> Tensor:
+    if not np.issubdtype(array.dtype, np.integer):
+        raise _bad(path, f"{name} is {array.dtype}, not integers")
+    if array.ndim == 0 or array.size != len(array):
+        raise _bad(path, f"{name} has the shape {array.shape}")
+    return torch.as_tensor(array.reshape(-1).astype(np.int64))
+
+
+def _sorted(labels: Tensor) -> bool:
+    return bool((labels[1:] >= labels[:-1]).all()) and int(labels[0]) >= 0
+
+
+def _classes(
+    arrays: Mapping[str, Array], train: Pictures, test: Pictures | None
+) -> tuple[str, ...]:
+    if "classes" in arrays:
+        return tuple(str(name) for name in arrays["classes"].reshape(-1))
+    labels = torch.cat([part.labels for part in (train, test) if part is not None])
+    count = int((torch.bincount(labels.clamp(min=0)) > 0).sum())
+    return tuple(str(label) for label in range(count))
+
+
+def _bad(path: Path, message: str) -> NasirError:
+    hint = "numpy.savez(path, x_train=bytes (N, H, W, 3), y_train=labels (N,))"
+    return NasirError("E708", message, Where(str(path)), hint)

@@ -1,56 +1,93 @@
-"""Random crops, flips and holes, for whole batches at once on the batch's device."""
+"""What training does to pictures at random, a batch at a time, on the batch's device."""
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What chance decides for N pictures: int64 (N, 1) on the CPU each; None is not drawn.
+
+    `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded picture's corner
+    the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks.
+    """
+
+    mirrored: Tensor | None
+    shift: Tensor | None
+    middle: tuple[Tensor, Tensor] | None
+
+    def share(self, rank: int, ranks: int) -> "Draws":
+        """Those of every picture whose number is `rank` modulo `ranks`."""
+        part = slice(rank, None, ranks)
+        return Draws(
+            None if self.mirrored is None else self.mirrored[part],
+            None if self.shift is None else self.shift[:, part],
+            None if self.middle is None else (self.middle[0][part], self.middle[1][part]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """What training does to a picture.
+    """Random crops, mirror images and cutout, drawn for every picture on its own.
 
-    `crop`: it is moved by up to so many pixels in each direction, zeros (before normalisation)
-    coming in. `flip`: half of the pictures are mirrored. `cutout`: a square of that side, around a
-    centre anywhere in the picture and cut off by its border, becomes 0 after normalisation, which
-    is the mean (arXiv:1708.04552). Every picture has draws of its own. Cropping before mirroring,
-    as in DARTS, and after it, as in NAS-Bench-201, give one distribution.
+    `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
+    mirrors half of the pictures left to right; `cutout` is the side, in pixels, of a square that
+    becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
     """
 
     crop: int = 0
     flip: bool = False
     cutout: int = 0
 
-    def moved(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Bytes (B, C, H, W), cropped and mirrored."""
-        batch, _, height, width = images.shape
-        device = images.device
-        rows = torch.arange(height, device=device).expand(batch, height)
-        columns = torch.arange(width, device=device).expand(batch, width)
+    def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
+        """The draws for (N, H, W) pictures."""
+        count, height, width = size
+        mirrored = shift = middle = None
         if self.flip:
-            mirrored = torch.rand(batch, generator=generator) < 0.5
-            columns = torch.where(mirrored.to(device)[:, None], columns.flip(1), columns)
+            mirrored = (torch.rand(count, generator=source) < 0.5)[:, None]
         if self.crop:
-            shift = torch.randint(2 * self.crop + 1, (2, batch, 1), generator=generator).to(device)
-            images = F.pad(images, (self.crop,) * 4)
-            rows, columns = rows + shift[0], columns + shift[1]
-        if not (self.flip or self.crop):
-            return images
-        numbers = torch.arange(batch, device=device)[:, None, None]
-        whole = images.permute(0, 2, 3, 1)[numbers, rows[:, :, None], columns[:, None, :]]
-        return whole.permute(0, 3, 1, 2)
+            shift = torch.randint(2 * self.crop + 1, (2, count, 1), generator=source)
+        if self.cutout:
+            row = torch.randint(height, (count, 1), generator=source)
+            middle = (row, torch.randint(width, (count, 1), generator=source))
+        return Draws(mirrored, shift, middle)
 
-    def holed(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Normalised pictures (B, C, H, W) with a square of zeros each."""
-        if not self.cutout:
+    def moved(self, images: Tensor, draws: Draws) -> Tensor:
+        """Cropped and mirrored bytes, (N, C, H, W) as before."""
+        count, _, height, width = images.shape
+        device = images.device
+        rows = torch.arange(height, device=device).expand(count, -1)
+        columns = torch.arange(width, device=device).expand(count, -1)
+        if draws.mirrored is not None:
+            columns = torch.where(draws.mirrored.to(device), columns.flip(1), columns)
+        if draws.shift is not None:
+            down, right = draws.shift.to(device)
+            images = F.pad(images, (self.crop,) * 4)
+            rows, columns = rows + down, columns + right
+        if draws.mirrored is None and draws.shift is None:
             return images
-        batch, _, height, width = images.shape
+        count, channels, padded_height, padded_width = images.shape
+        picture = torch.arange(count, device=device)[:, None, None] * padded_height
+        places = (picture + rows[:, :, None]) * padded_width + columns[:, None, :]
+        # Channels last while indexing, so that a pixel's channels are copied together.
+        pixels = images.movedim(1, 3).reshape(-1, channels).index_select(0, places.flatten())
+        return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
+
+    def blanked(self, images: Tensor, draws: Draws) -> Tensor:
+        """Normalised pictures with a square of zeros each, (N, C, H, W)."""
+        if draws.middle is None:
+            return images
+        rows, columns = (
+            self._near(middle.to(images.device), size)
+            for middle, size in zip(draws.middle, images.shape[2:], strict=True)
+        )
+        return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
+
+    def _near(self, middle: Tensor, size: int) -> Tensor:
+        """Which of `size` places lie within half a side of `middle`: bool (N, size)."""
+        distance = torch.arange(size, device=middle.device) - middle
         half = self.cutout // 2
-        masks: list[Tensor] = []
-        for size in (height, width):
-            centre = torch.randint(size, (batch, 1), generator=generator)
-            places = torch.arange(size)[None, :]
-            masks.append((places >= centre - half) & (places < centre + half))
-        hole = masks[0][:, :, None] & masks[1][:, None, :]
-        return images.masked_fill(hole[:, None].to(images.device), 0.0)
+        return (distance >= -half) & (distance < half)

@@ -13,25 +13,33 @@ from runners.data.pictures import Pictures
 from runners.place import Place
 
 Order = Literal["file", "shuffled", "fresh"]
-"""As they lie; each once an epoch, in a new order; or each batch drawn anew from all."""
+"""As they lie; an epoch is a shuffle; or every step draws from all pictures anew."""
+
+
+_NOTHING = Augment()
 
 
 @dataclass(frozen=True, slots=True)
 class Dealing:
-    """How pictures are dealt out: a stream's name and seed, batch, order, augmentation."""
+    """How pictures are dealt out. `batch` counts those of all processes together.
+
+    `name` keeps the draws of several streams apart. quark0's DARTS takes its validation batches
+    `fresh`: it makes a new loader in every step.
+    """
 
     name: str
     seed: int
     batch: int
     order: Order = "shuffled"
-    augment: Augment = Augment()
+    augment: Augment = _NOTHING
 
 
 class Batches:
-    """Pictures of a split, by (epoch, step) alone: nothing is remembered between calls.
+    """Batches by (epoch, step): the same whenever they are asked for, so that a loop can resume.
 
-    The last batch of an epoch may be short, as in the papers' loaders; `fresh` batches are as many
-    and always full. Processes of one group get equal shares of each batch.
+    What is random depends on the seed, the stream's name, the epoch and the step alone. It is drawn
+    on the CPU for the batch of all processes, of which each takes its share: together they see
+    what one process would. The last batch of an epoch may be smaller, as in the papers' loaders.
     """
 
     def __init__(
@@ -43,8 +51,12 @@ class Batches:
         place: Place,
     ) -> None:
         self.dealing, self.place = dealing, place
-        self._images = pictures.images[indices].to(place.device)
-        self._labels = pictures.labels[indices].to(place.device)
+        self._indices = indices
+        self._images, self._labels = pictures.images, pictures.labels
+        if place.device.type != "cpu":  # there a part of its own, here the one copy for all streams
+            self._images = pictures.images[indices].to(place.device)
+            self._labels = pictures.labels[indices].to(place.device)
+            self._indices = torch.arange(len(indices))
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in normalise)
         self._scale = (1 / (255 * std)).to(place.device, place.dtype)[None, :, None, None]
         self._shift = (mean / std).to(place.device, place.dtype)[None, :, None, None]
@@ -52,36 +64,47 @@ class Batches:
         self._permutation = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
-        """How many batches an epoch has."""
+        """The steps of an epoch."""
         return math.ceil(self.count / self.dealing.batch)
 
     @property
     def count(self) -> int:
         """How many pictures there are."""
-        return len(self._labels)
+        return len(self._indices)
 
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Normalised pictures (B, C, H, W) and labels (B,); this process's share of the batch."""
-        chosen = self._chosen(epoch, step)[self.place.rank :: self.place.ranks]
-        chosen = chosen.to(self._images.device)
-        generator = self._generator(f"augment {epoch} {step} {self.place.rank}")
+        """This process's pictures, (B, C, H, W) normalised, and labels, int64 (B,).
+
+        Raises IndexError past the epoch's end, except where every step draws anew.
+        """
+        chosen = self._chosen(epoch, step)
+        rank, ranks = self.place.rank, self.place.ranks
+        mine = chosen[rank::ranks].to(self._images.device)
+        images = self._images.index_select(0, mine)
         augment = self.dealing.augment
-        images = augment.moved(self._images[chosen], generator)
-        images = images.to(self.place.dtype) * self._scale - self._shift
-        return augment.holed(images, generator), self._labels[chosen]
+        height, width = images.shape[2:]
+        # 0: of the whole batch, whichever process this is.
+        source = self._generator(f"augment {epoch} {step} 0")
+        draws = augment.draw((len(chosen), height, width), source).share(rank, ranks)
+        images = augment.moved(images, draws).to(self.place.dtype)
+        images = images.mul_(self._scale).sub_(self._shift)
+        return augment.blanked(images, draws), self._labels.index_select(0, mine)
 
     def _chosen(self, epoch: int, step: int) -> Tensor:
-        size, order = self.dealing.batch, self.dealing.order
-        if order == "fresh":
-            generator = self._generator(f"fresh {epoch} {step}")
-            return torch.randperm(self.count, generator=generator)[:size]
-        if order == "file":
-            return torch.arange(step * size, min((step + 1) * size, self.count))
-        if self._epoch != epoch:
-            generator = self._generator(f"order {epoch}")
-            self._permutation = torch.randperm(self.count, generator=generator)
-            self._epoch = epoch
-        return self._permutation[step * size : (step + 1) * size]
+        size = self.dealing.batch
+        if self.dealing.order == "fresh":
+            source = self._generator(f"fresh {epoch} {step}")
+            return self._indices[torch.randperm(self.count, generator=source)[:size]]
+        if not 0 <= step < len(self):
+            raise IndexError(f"step {step} of an epoch of {len(self)}")
+        part = slice(step * size, (step + 1) * size)
+        if self.dealing.order == "file":
+            return self._indices[part]
+        if self._epoch != epoch:  # the last epoch's shuffle is kept
+            source = self._generator(f"order {epoch}")
+            shuffle = torch.randperm(self.count, generator=source)
+            self._epoch, self._permutation = epoch, self._indices[shuffle]
+        return self._permutation[part]
 
     def _generator(self, label: str) -> torch.Generator:
         return lowering.generator(self.dealing.seed, f"{self.dealing.name} {label}")

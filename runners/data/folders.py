@@ -1,213 +1,135 @@
-"""Pictures in folders named after their classes, on disk or in an archive."""
+"""Pictures in a folder, or an archive of one, with a folder for each class."""
 
-import hashlib
-import io
-import os
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from nasir import NasirError, Where
-from nasir.files import write_atomically
-from runners.arrays import tensor_of
+from nasir.errors import quoted
+from runners.data.cache import cached
+from runners.data.files import Files, picture_files, state_of
 from runners.data.pictures import Pictures, Raw
+from runners.data.split import mixed
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
-TRAIN, TEST = ("train",), ("test", "val", "valid", "validation")
 Report = Callable[[int, int], None]
+"""Is told how many pictures of how many are decoded."""
+
+TEST = ("test", "val", "valid", "validation")
+"""Names of folders that are tested on; the first one there is taken, and the others are left."""
+
+_LAYOUT = "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
+_EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A picture's place below the root: split ("" where there are none), class, name."""
+class Layout:
+    """Where each picture belongs: sorted names, with those of one class together."""
 
-    split: str
-    label: str
-    name: str
+    train: tuple[PurePosixPath, ...]
+    test: tuple[PurePosixPath, ...]
+    classes: tuple[str, ...]
+
+    def labels(self, names: tuple[PurePosixPath, ...]) -> torch.Tensor:
+        """The label of each name, int64 (N,)."""
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        return torch.tensor([numbers[name.parent.name] for name in names], dtype=torch.int64)
 
 
 def read_folder(path: Path, resolution: int | None, report: Report | None = None) -> Raw:
-    """The pictures of a folder, .tar(.gz) or .zip; they are brought to one side if that is asked.
+    """The pictures of `train/CLASS` and `test/CLASS`, or of `CLASS` alone, at any depth.
 
-    Layouts: `train/CLASS/*` and `test/CLASS/*` (or `val`), or `CLASS/*`. Raises E701 where nothing
-    is there, E702, E704 for a picture that is broken, E705 for sizes that differ, E709 for a
-    damaged archive.
+    Pictures of all classes are mixed, so that halves hold all of them. What was decoded is kept in
+    the user's cache. Raises E701 to E705 and E709.
     """
-    if not path.exists():
-        raise NasirError("E701", "the data is not there", Where(str(path)))
-    cached = _cache_of(path, resolution) if path.is_file() else None
-    if cached is not None and cached.exists():
-        return _cached(cached, path)
-    entries = _archive(path) if path.is_file() else _directory(path)
-    raw = _decoded(path, entries, resolution, report)
-    if cached is not None:
-        _keep(cached, raw)
-    return raw
+
+    def decode() -> Raw:
+        return _decoded(path, resolution, report)
+
+    return cached(path, f"{resolution}", state_of(path), decode)
 
 
-Entries = list[tuple[Found, Callable[[], bytes]]]
+def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:
+    """Which class and split each name belongs to. Raises E702, E703."""
+    where = Where(str(path))
+    names = sorted(names)
+    if not names:
+        raise NasirError("E702", "there are no pictures in it", where, _LAYOUT)
+    stray = next((name for name in names if len(name.parts) < 2), None)
+    if stray is not None:
+        message = f"the picture {quoted(str(stray))} is in no folder of a class"
+        raise NasirError("E702", message, where, _LAYOUT)
+    splits = {_split(name) for name in names}
+    train, test = names, list[PurePosixPath]()
+    if "train" in splits:
+        tested = next((split for split in TEST if split in splits), None)
+        train = [name for name in names if _split(name) == "train"]
+        test = [name for name in names if _split(name) == tested]
+    classes = tuple(sorted({name.parent.name for name in train}))
+    for name in test:
+        if name.parent.name not in classes:
+            message = f"there are no training pictures of the class of {quoted(str(name))}"
+            raise NasirError("E703", message, where, _LAYOUT)
+    return Layout(tuple(train), tuple(test), classes)
 
 
-def _directory(root: Path) -> Entries:
-    entries: Entries = []
-    for file in sorted(root.rglob("*")):
-        found = _placed(PurePosixPath(file.relative_to(root).as_posix()))
-        if found is not None:
-            entries.append((found, file.read_bytes))
-    return entries
+def _split(name: PurePosixPath) -> str | None:
+    return name.parts[-3].lower() if len(name.parts) > 2 else None
 
 
-def _archive(path: Path) -> Entries:
-    """Reads the whole archive once: a compressed one cannot be read at random."""
-    contents: dict[str, bytes] = {}
-    try:
-        contents.update(_members(path))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        message = f"the archive cannot be read: {error}"
-        raise NasirError("E709", message, Where(str(path))) from None
-    names = sorted(contents)
-    top = _common_top(names)
-    entries: Entries = []
-    for name in names:
-        found = _placed(PurePosixPath(name.removeprefix(top)))
-        if found is not None:
-            entries.append((found, lambda name=name: contents[name]))
-    return entries
+def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
+    files = picture_files(path)
+    layout = layout_of(path, list(files))
+    decoder = _Decoder(path, files, resolution, report)
+    decoder.total = len(layout.train) + len(layout.test)
+    parts: list[Pictures] = []
+    for names in (layout.train, layout.test):
+        if names:
+            labels = layout.labels(names)
+            order = mixed(labels)
+            images = decoder.pictures([names[int(i)] for i in order])
+            parts.append(Pictures(images, labels[order]))
+    test = parts[1] if layout.test else None
+    return Raw(path.name, layout.classes, parts[0], test)
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.lower().endswith(SUFFIXES):
-                    yield name, archive.read(name)
-        return
-    with tarfile.open(path) as archive:
-        for member in archive:
-            if member.isfile() and member.name.lower().endswith(SUFFIXES):
-                stream = archive.extractfile(member)
-                if stream is not None:
-                    yield member.name.removeprefix("./"), stream.read()
+class _Decoder:
+    """Decodes files one after the other, and sees that all have one size."""
 
+    def __init__(
+        self, path: Path, files: Files, resolution: int | None, report: Report | None
+    ) -> None:
+        self.total = 0
+        self._path, self._files = path, files
+        self._resolution, self._report = resolution, report
+        self._done = 0
+        self._first: tuple[PurePosixPath, tuple[int, ...]] | None = None
 
-def _common_top(names: list[str]) -> str:
-    """A folder around everything that is neither a split nor a class."""
-    parts = [PurePosixPath(name).parts for name in names]
-    if not parts or any(len(row) < 3 for row in parts):
-        return ""
-    first = {row[0] for row in parts}
-    deep = any(len(row) > 3 for row in parts)
-    lone = len(first) == 1 and not first <= {*TRAIN, *TEST}
-    return f"{first.pop()}/" if lone and (deep or len({row[1] for row in parts}) > 1) else ""
+    def pictures(self, names: list[PurePosixPath]) -> torch.Tensor:
+        """uint8 (N, 3, H, W). Raises E704, E705."""
+        from runners.data.decode import decode
 
+        images: np.ndarray | None = None
+        for number, name in enumerate(names):
+            pixels = decode(self._files[name](), str(self._path / name), self._resolution)
+            self._check_size(name, pixels.shape)
+            if images is None:
+                images = np.empty((len(names), *pixels.shape), np.uint8)
+            images[number] = pixels
+            self._done += 1
+            if self._report is not None and self._done % _EVERY == 0:
+                self._report(self._done, self.total)
+        assert images is not None, "a split without pictures"
+        return torch.as_tensor(images).movedim(3, 1).contiguous()
 
-def _placed(name: PurePosixPath) -> Found | None:
-    """Where a file belongs; None for what is no picture of a class."""
-    if name.suffix.lower() not in SUFFIXES or name.name.startswith("."):
-        return None
-    parts = name.parts
-    if len(parts) >= 3 and parts[0].lower() in {*TRAIN, *TEST}:
-        return Found("train" if parts[0].lower() in TRAIN else "test", parts[1], str(name))
-    return Found("train", parts[0], str(name)) if len(parts) >= 2 else None
-
-
-def _decoded(path: Path, entries: Entries, resolution: int | None, report: Report | None) -> Raw:
-    if not any(found.split == "train" for found, _ in entries):
-        raise NasirError(
-            "E702",
-            "there are no pictures",
-            Where(str(path)),
-            hint="they lie in train/CLASS and test/CLASS, or in CLASS",
-        )
-    classes = tuple(sorted({found.label for found, _ in entries}))
-    numbers = {label: number for number, label in enumerate(classes)}
-    # By name and then by class, so that each part of a split in this order has every class.
-    entries.sort(key=lambda entry: (PurePosixPath(entry[0].name).name, entry[0].name))
-    images: dict[str, list[np.ndarray]] = {"train": [], "test": []}
-    labels: dict[str, list[int]] = {"train": [], "test": []}
-    first: tuple[str, tuple[int, ...]] | None = None
-    for number, (found, read) in enumerate(entries, start=1):
-        pixels = _pixels(read, resolution, Where(f"{path}/{found.name}"))
-        first = first or (found.name, pixels.shape)
-        if pixels.shape != first[1]:
-            raise _sizes_differ(path, found.name, pixels.shape, first)
-        images[found.split].append(pixels)
-        labels[found.split].append(numbers[found.label])
-        if report is not None and number % 1000 == 0:
-            report(number, len(entries))
-    parts = {
-        split: Pictures(
-            tensor_of(np.stack(images[split])).permute(0, 3, 1, 2).contiguous(),
-            torch.tensor(labels[split]),
-        )
-        for split in images
-        if images[split]
-    }
-    return Raw(path.name, classes, parts["train"], parts.get("test"))
-
-
-def _pixels(read: Callable[[], bytes], resolution: int | None, where: Where) -> np.ndarray:
-    """(H, W, 3) bytes. Raises E704."""
-    try:
-        with Image.open(io.BytesIO(read())) as picture:
-            colour = picture.convert("RGB")
-            if resolution is not None:
-                colour = colour.resize((resolution, resolution), Image.Resampling.BILINEAR)
-            return np.asarray(colour)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        message = f"the picture cannot be read: {error}".replace(" <_io", " file <_io")
-        raise NasirError(
-            "E704", message.split(" file <_io")[0], where, hint="take it away, or mend it"
-        ) from None
-
-
-def _sizes_differ(
-    path: Path, name: str, shape: tuple[int, ...], first: tuple[str, tuple[int, ...]]
-) -> NasirError:
-    return NasirError(
-        "E705",
-        f"the picture has {shape[1]}x{shape[0]} pixels, and '{first[0]}' has "
-        f"{first[1][1]}x{first[1][0]}",
-        Where(f"{path}/{name}"),
-        hint=f"imagefolder:{path}@32 brings all to 32 pixels",
-    )
-
-
-def _cache_of(path: Path, resolution: int | None) -> Path:
-    """Where the decoded pictures of an archive are kept: the name says what of."""
-    state = path.stat()
-    text = f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {resolution}"
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nasir"
-    return folder / f"pictures-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
-
-
-def _keep(cached: Path, raw: Raw) -> None:
-    """Writes the cache; where it cannot be written there is none."""
-    arrays = {"classes": np.array(raw.classes)}
-    for split, part in (("train", raw.train), ("test", raw.test)):
-        if part is not None:
-            arrays[f"{split}_images"] = part.images.numpy()
-            arrays[f"{split}_labels"] = part.labels.numpy()
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)
-    try:
-        write_atomically(cached, stream.getvalue())
-    except NasirError:
-        return
-
-
-def _cached(cached: Path, path: Path) -> Raw:
-    with np.load(cached, allow_pickle=False) as file:
-        parts = {
-            split: Pictures(tensor_of(file[f"{split}_images"]), tensor_of(file[f"{split}_labels"]))
-            for split in ("train", "test")
-            if f"{split}_images" in file
-        }
-        classes = tuple(str(name) for name in file["classes"])
-    return Raw(path.name, classes, parts["train"], parts.get("test"))
+    def _check_size(self, name: PurePosixPath, shape: tuple[int, ...]) -> None:
+        if self._first is None:
+            self._first = (name, shape)
+        other, (height, width, _) = self._first
+        if shape[:2] != (height, width):
+            message = f"the picture is {shape[1]}x{shape[0]} pixels, but {quoted(str(other))} "
+            message += f"{width}x{height}"
+            hint = f"imagefolder:{self._path}@32 brings all of them to 32 pixels"
+            raise NasirError("E705", message, Where(str(self._path / name)), hint)

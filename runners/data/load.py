@@ -1,23 +1,20 @@
-"""From the text of a data argument to pictures."""
-
-from collections.abc import Callable
+"""Data sets by name."""
 
 from nasir import Where
 from runners.data.arrays import read_digits, read_npz
 from runners.data.folders import Report, read_folder
 from runners.data.name import DataName, parse_data
 from runners.data.official import READERS
-from runners.data.pictures import PictureSet, Raw, picture_set
+from runners.data.pictures import PictureSet, Raw, picture_set, resized
 
 
 def load_pictures(text: str, report: Report | None = None) -> PictureSet:
-    """The data set that a text names. `report(done, all)` is called while pictures are decoded.
+    """The data set that a text names; `parse_data` says how. Nothing is downloaded.
 
-    Raises E701 to E709.
+    `report(done, all)` is called while pictures are decoded. Raises E501, E603, E701 to E709.
     """
     name = parse_data(text)
-    where = Where(str(name.path)) if name.path else Where(name.kind)
-    return picture_set(_raw(name, report), where)
+    return picture_set(_raw(name, report), Where(str(name.path or name.kind)))
 
 
 def _raw(name: DataName, report: Report | None) -> Raw:
@@ -25,7 +22,7 @@ def _raw(name: DataName, report: Report | None) -> Raw:
         return read_digits()
     if name.kind == "npz":
         return read_npz(name.path)
-    if name.kind == "imagefolder":
-        return read_folder(name.path, name.resolution, report)
-    read: Callable[[DataName, Report | None], Raw] = READERS[name.kind]
-    return read(name, report)
+    if name.kind in READERS:
+        raw = READERS[name.kind](name, report)
+        return raw if name.resolution is None else resized(raw, name.resolution)
+    return read_folder(name.path, name.resolution, report)

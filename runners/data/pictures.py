@@ -1,18 +1,24 @@
-"""Pictures with labels, in memory as bytes."""
+"""Sets of labelled pictures, in memory as bytes."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nasir import NasirError, Where
-from runners.arrays import distinct
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation by channel, of values from 0 to 1."""
+
+SMALLEST = 8
+"""Pixels of a side: less leaves nothing after the reductions of any skeleton."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """One split: `images` uint8 (N, C, H, W), `labels` int64 (N,)."""
+    """One split: images, uint8 (N, C, H, W), and labels, int64 (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -23,9 +29,10 @@ class Pictures:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A data set: its classes, its splits, and what pictures are normalised by.
+    """A data set: its splits, its classes by label, and by what its pictures are normalised.
 
-    `mean` and `std` are those of each channel, of values from 0 to 1. `test` may be missing.
+    `mean` and `std` are by channel, of values from 0 to 1. `fingerprint` is the SHA-256 over
+    classes, bytes and labels, in hexadecimal digits. There may be no `test`.
     """
 
     name: str
@@ -34,83 +41,102 @@ class PictureSet:
     test: Pictures | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    fingerprint: str = field(default="")
+    fingerprint: str
 
     @property
     def resolution(self) -> int:
         """Pixels of a side."""
-        return int(self.train.images.shape[-1])
+        return self.train.images.shape[-1]
 
     @property
     def channels(self) -> int:
-        """Channels of a picture."""
-        return int(self.train.images.shape[1])
+        """3 for colours."""
+        return self.train.images.shape[1]
 
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source reads, before it is checked; `mean` and `std` where they are published."""
+    """What files hold, unchecked; `statistics` are mean and std where they are published."""
 
     name: str
     classes: tuple[str, ...]
     train: Pictures
     test: Pictures | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    statistics: Statistics | None = None
+
+    @property
+    def parts(self) -> dict[str, Pictures]:
+        """The splits that are there, by name."""
+        parts = {"training": self.train, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def picture_set(raw: Raw, where: Where) -> PictureSet:
-    """The set with its fingerprint, and with statistics of its training pictures if none are known.
+    """The set that a network can learn from. Raises E702, E703, E705, E706, E707.
 
-    Raises E702 for no pictures, E703 for one class, E706 for labels out of range, E707 for pictures
-    that are not square or too small.
+    Where no statistics are published they are those of the training pictures.
     """
     _check(raw, where)
-    mean, std = raw.mean, raw.std
-    if not mean:
-        mean, std = statistics(raw.train.images)
-    parts = [raw.train, *([raw.test] if raw.test is not None else [])]
-    return PictureSet(
-        raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw.classes, parts)
-    )
+    mean, std = raw.statistics or statistics(raw.train.images)
+    return PictureSet(raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw))
 
 
-def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over all pixels, of values from 0 to 1."""
-    count = torch.zeros(images.shape[1], 256, dtype=torch.float64)
-    for channel in range(images.shape[1]):
-        count[channel] = torch.bincount(images[:, channel].reshape(-1).long(), minlength=256)
-    shares = count / count.sum(1, keepdim=True)
+def resized(raw: Raw, side: int) -> Raw:
+    """The same pictures with `side` pixels on each side, by bilinear interpolation."""
+
+    def part(pictures: Pictures) -> Pictures:
+        if pictures.images.shape[-2:] == (side, side):
+            return pictures
+        images = F.interpolate(pictures.images, (side, side), mode="bilinear", antialias=True)
+        return Pictures(images, pictures.labels)
+
+    return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
+
+
+def statistics(images: Tensor) -> Statistics:
+    """Mean and standard deviation by channel of (N, C, H, W) bytes, as values from 0 to 1.
+
+    A channel of one value alone has the standard deviation 1.
+    """
+    mean: list[float] = []
+    std: list[float] = []
     values = torch.arange(256, dtype=torch.float64) / 255
-    mean = shares @ values
-    variance = shares @ values.square() - mean.square()
-    std = variance.clamp(min=0).sqrt().clamp(min=1e-3)
-    return tuple(float(x) for x in mean), tuple(float(x) for x in std)
+    for channel in range(images.shape[1]):
+        counts = torch.bincount(images[:, channel].flatten(), minlength=256).double()
+        share = counts / counts.sum()
+        middle = float(share @ values)
+        mean.append(middle)
+        std.append(float(share @ (values - middle) ** 2) ** 0.5 or 1.0)
+    return tuple(mean), tuple(std)
 
 
 def _check(raw: Raw, where: Where) -> None:
-    for split, part in (("training", raw.train), ("test", raw.test)):
-        if part is None:
-            continue
+    for split, part in raw.parts.items():
         if not len(part):
             raise NasirError("E702", f"there are no {split} pictures", where)
-        if int(part.labels.min()) < 0 or int(part.labels.max()) >= len(raw.classes):
-            low, high = int(part.labels.min()), int(part.labels.max())
-            message = f"{split} labels go from {low} to {high}, with {len(raw.classes)} classes"
-            raise NasirError("E706", message, where)
-    found = len(distinct(raw.train.labels))
-    if found < 2:
-        message = f"the training pictures are of {found} class"
+        low, high = int(part.labels.min()), int(part.labels.max())
+        if low < 0 or high >= len(raw.classes):
+            message = f"{split} labels go from {low} to {high}, but there are "
+            message += f"{len(raw.classes)} classes"
+            raise NasirError("E706", message, where, hint="labels count from 0")
+    if bool((raw.train.labels == raw.train.labels[0]).all()):
+        name = raw.classes[int(raw.train.labels[0])]
+        message = f"all training pictures are of one class, '{name}'"
         raise NasirError("E703", message, where, hint="a classifier needs two or more")
-    height, width = raw.train.images.shape[-2:]
-    if height != width or height < 8:
-        message = f"the pictures have {height}x{width} pixels"
-        raise NasirError("E707", message, where, hint="square pictures of 8 pixels or more")
+    sizes = {split: tuple(part.images.shape[-2:]) for split, part in raw.parts.items()}
+    height, width = sizes["training"]
+    if height != width or height < SMALLEST:
+        message = f"the pictures are {width}x{height} pixels"
+        raise NasirError("E707", message, where, f"square pictures of {SMALLEST} or more")
+    if sizes.get("test", (height, width)) != (height, width):
+        h, w = sizes["test"]
+        message = f"training pictures are {width}x{height} pixels, test pictures {w}x{h}"
+        raise NasirError("E705", message, where)
 
 
-def _fingerprint(classes: tuple[str, ...], parts: list[Pictures]) -> str:
-    digest = hashlib.sha256("\0".join(classes).encode())
-    for part in parts:
+def _fingerprint(raw: Raw) -> str:
+    digest = hashlib.sha256("\0".join(raw.classes).encode())
+    for part in raw.parts.values():
         digest.update(part.images.contiguous().numpy().data)
         digest.update(part.labels.contiguous().numpy().data)
     return digest.hexdigest()

@@ -1,0 +1,50 @@
+"""Picture files as bytes of pixels."""
+
+import io
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from nasir import NasirError, Where
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3)."""
+
+
+def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
+    """The pixels of a picture file in colour. Raises E704, which names `place`.
+
+    With a resolution, those of its largest middle square, resized.
+    """
+    picture = open_picture(content, place)
+    if resolution is not None and picture.size != (resolution, resolution):
+        size = (resolution, resolution)
+        picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def open_picture(content: bytes, place: str) -> Image.Image:
+    """The decoded picture in colour. Raises E704, which names `place`."""
+    try:
+        with Image.open(io.BytesIO(content)) as stored:
+            return stored.convert("RGB")
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,  # Pillow's error for a broken PNG
+        ValueError,
+        EOFError,
+        struct.error,
+    ) as error:
+        message = f"the picture cannot be read: {_reason(error)}"
+        hint = "replace the file, or take it out"
+        raise NasirError("E704", message, Where(place), hint) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it has no format that Pillow knows"
+    return str(error) or type(error).__name__

@@ -1,0 +1,137 @@
+"""The picture files of a folder or an archive, by name."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from nasir import NasirError, Where
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+_CHUNK = 1 << 20
+
+Files = dict[PurePosixPath, Callable[[], bytes]]
+"""What reads each file, by its path in the folder or archive."""
+
+
+def is_picture(name: PurePosixPath) -> bool:
+    """Whether a file's name is that of a picture; what begins with a dot is none."""
+    return name.suffix.lower() in PICTURES and not name.name.startswith(".")
+
+
+def picture_files(path: Path) -> Files:
+    """Every picture file of a folder or an archive. Raises E701, E709.
+
+    An archive is read whole, since a compressed one cannot be read here and there; nothing of it
+    is written anywhere.
+    """
+    if path.is_dir():
+        return _in_folder(path)
+    if not path.exists():
+        message = "the data is not there; nothing is downloaded"
+        raise NasirError("E701", message, Where(str(path)))
+    if not path.name.lower().endswith(ARCHIVES):
+        message = "the file is neither a folder nor an archive of pictures"
+        raise NasirError("E701", message, Where(str(path)), f"archives: {', '.join(ARCHIVES)}")
+    return _in_zip(path) if path.name.lower().endswith(".zip") else _in_tar(path)
+
+
+def tar_files(
+    path: Path, wanted: Callable[[PurePosixPath], bool]
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The files of a tar archive whose names are wanted. Raises E709.
+
+    Reads to the end where nobody stops, so that checksums are compared.
+    """
+    with _whole(path), _unpacked(path) as stream:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if member.isfile() and wanted(name):
+                    content = archive.extractfile(member)
+                    assert content is not None, "a regular file has content"
+                    yield name, content.read()
+        while stream.read(_CHUNK):
+            pass
+
+
+def state_of(path: Path) -> str:
+    """A digest of names, sizes and times, which changes when files do; reads none."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if is_picture(PurePosixPath(file)))
+    else:
+        files = [path] if path.exists() else []
+    for file in files:
+        status = file.stat()
+        text = f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\0"
+        digest.update(text.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
+    """The archive without its compression, which its first bytes tell."""
+    with path.open("rb") as stream:
+        begins = stream.read(6)
+    if begins.startswith(b"\x1f\x8b"):
+        return gzip.open(path, "rb")
+    if begins.startswith(b"BZh"):
+        return bz2.open(path, "rb")
+    if begins.startswith(b"\xfd7zXZ"):
+        return lzma.open(path, "rb")
+    return path.open("rb")
+
+
+@contextmanager
+def _whole(path: Path) -> Generator[None]:
+    """Turns what a cut or broken archive raises into E709."""
+    try:
+        yield
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        RuntimeError,  # a zip file with a password
+    ) as error:
+        message = f"the archive is cut off or damaged: {error}"
+        raise NasirError("E709", message, Where(str(path)), "copy it again") from error
+
+
+def _in_folder(path: Path) -> Files:
+    files: Files = {}
+    for file in path.rglob("*"):
+        name = PurePosixPath(file.relative_to(path).as_posix())
+        if is_picture(name) and file.is_file():
+            files[name] = file.read_bytes
+    return files
+
+
+def _in_tar(path: Path) -> Files:
+    return {name: _kept(content) for name, content in tar_files(path, is_picture)}
+
+
+def _in_zip(path: Path) -> Files:
+    files: Files = {}
+    with _whole(path), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = PurePosixPath(member.filename)
+            if is_picture(name):
+                files[name] = _kept(archive.read(member))
+    return files
+
+
+def _kept(content: bytes) -> Callable[[], bytes]:
+    return lambda: content

@@ -1,0 +1,188 @@
+"""Batches of pictures: order, draws, augmentation and shares of processes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from runners.data import Augment, Batches, Dealing, Pictures
+from runners.place import Place
+
+ALL = Augment(crop=2, flip=True, cutout=4)
+SAME = ((0.0,) * 3, (1 / 255,) * 3)
+"""What leaves bytes as they are."""
+
+
+def pictures(count: int = 20, side: int = 8) -> Pictures:
+    """Pictures whose labels are their numbers; no pixel is 0."""
+    source = torch.Generator().manual_seed(5)
+    images = torch.randint(1, 256, (count, 3, side, side), dtype=torch.uint8, generator=source)
+    return Pictures(images, torch.arange(count))
+
+
+def batches(dealing: Dealing, place: Place | None = None, indices: Tensor | None = None) -> Batches:
+    """Batches of `pictures` as bytes."""
+    chosen = torch.arange(20) if indices is None else indices
+    return Batches(pictures(), chosen, dealing, SAME, place or Place())
+
+
+def labels(of: Batches, epoch: int) -> list[int]:
+    """The labels of an epoch, in order."""
+    return torch.cat([of.at(epoch, step)[1] for step in range(len(of))]).tolist()
+
+
+def test_an_epoch_is_a_shuffle_of_the_chosen_pictures_and_the_next_another() -> None:
+    chosen = torch.arange(3, 14)
+    dealt = batches(Dealing("train", 0, 4), indices=chosen)
+    assert (len(dealt), dealt.count) == (3, 11)
+    first, second = labels(dealt, 0), labels(dealt, 1)
+    assert sorted(first) == sorted(second) == chosen.tolist()
+    assert len({tuple(first), tuple(second), tuple(chosen.tolist())}) == 3
+
+
+def test_pictures_come_in_file_order_where_that_is_asked() -> None:
+    assert labels(batches(Dealing("held out", 0, 6, "file")), 3) == list(range(20))
+
+
+def test_the_last_batch_of_an_epoch_is_short() -> None:
+    image, label = batches(Dealing("train", 0, 8)).at(0, 2)
+    assert (len(image), len(label)) == (4, 4)
+
+
+@pytest.mark.parametrize("order", ["file", "shuffled"])
+@pytest.mark.parametrize("step", [-1, 3])
+def test_a_step_outside_the_epoch_is_a_mistake(order: str, step: int) -> None:
+    dealt = batches(Dealing("train", 0, 8, order))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(IndexError, match=f"step {step} of an epoch of 3"):
+        dealt.at(0, step)
+
+
+def test_fresh_batches_are_full_and_each_is_drawn_from_all() -> None:
+    dealt = batches(Dealing("valid", 0, 8, "fresh"))
+    seen = [dealt.at(0, step)[1].tolist() for step in range(30)]
+    assert all(len(set(batch)) == 8 for batch in seen)
+    assert {label for batch in seen for label in batch} == set(range(20))
+    # Three batches of an epoch's shuffle would have no picture twice.
+    assert len({label for batch in seen[:2] for label in batch}) < 16
+
+
+@pytest.mark.parametrize("order", ["file", "shuffled", "fresh"])
+def test_a_batch_is_the_same_whenever_it_is_asked_for(order: str) -> None:
+    dealing = Dealing("train", 7, 8, order, ALL)  # pyright: ignore[reportArgumentType]
+    once = batches(dealing)
+    early = once.at(1, 1)
+    for epoch, step in ((0, 0), (2, 2), (1, 0)):
+        once.at(epoch, step)
+    for later in (once.at(1, 1), batches(dealing).at(1, 1)):
+        assert torch.equal(early[0], later[0])
+        assert torch.equal(early[1], later[1])
+
+
+def test_seeds_names_epochs_and_steps_have_draws_of_their_own() -> None:
+    dealing = Dealing("train", 0, 20, "fresh", ALL)
+    asked = [
+        batches(dealing).at(0, 0),
+        batches(replace(dealing, seed=1)).at(0, 0),
+        batches(replace(dealing, name="valid")).at(0, 0),
+        batches(dealing).at(1, 0),
+        batches(dealing).at(0, 1),
+    ]
+    assert len({tuple(label.tolist()) for _, label in asked}) == 5
+    in_order = [image[label.argsort()] for image, label in asked]
+    for i, image in enumerate(in_order):
+        assert not any(torch.equal(image, other) for other in in_order[i + 1 :])
+
+
+def test_several_processes_together_see_what_one_would() -> None:
+    dealing = Dealing("train", 3, 10, "shuffled", ALL)
+    whole = batches(dealing).at(2, 1)
+    shares = [batches(dealing, Place(rank=rank, ranks=3)).at(2, 1) for rank in range(3)]
+    assert [len(label) for _, label in shares] == [4, 3, 3]
+    for rank, (image, label) in enumerate(shares):
+        assert torch.equal(image, whole[0][rank::3])
+        assert torch.equal(label, whole[1][rank::3])
+
+
+def test_pictures_are_normalised_by_channel() -> None:
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    source = pictures()
+    dealt = Batches(source, torch.arange(20), Dealing("t", 0, 20, "file"), (mean, std), Place())
+    image, _ = dealt.at(0, 0)
+    expected = (source.images.double() / 255).movedim(1, 3)
+    expected = ((expected - torch.tensor(mean)) / torch.tensor(std)).movedim(3, 1)
+    assert image.dtype == torch.float32
+    assert image.is_contiguous()
+    torch.testing.assert_close(image, expected.float())
+
+
+def test_pictures_have_the_type_of_the_weights() -> None:
+    image, _ = batches(Dealing("t", 0, 4), Place(precision="float64")).at(0, 0)
+    assert image.dtype == torch.float64
+
+
+def test_batches_leave_the_pictures_as_they_are() -> None:
+    source = pictures()
+    before = source.images.clone()
+    Batches(source, torch.arange(20), Dealing("t", 0, 20, "file", ALL), SAME, Place()).at(0, 0)
+    assert torch.equal(source.images, before)
+
+
+def test_a_stream_of_no_pictures_has_no_steps() -> None:
+    assert len(batches(Dealing("t", 0, 4), indices=torch.arange(0))) == 0
+
+
+def augmented(augment: Augment, count: int = 400) -> tuple[Tensor, Tensor]:
+    """Bytes before and after, (N, 3, 8, 8)."""
+    source = pictures(count)
+    dealing = Dealing("t", 0, count, "file", augment)
+    dealt = Batches(source, torch.arange(count), dealing, SAME, Place())
+    return source.images, dealt.at(0, 0)[0].round().to(torch.uint8)
+
+
+def test_a_flip_mirrors_half_of_the_pictures_left_to_right() -> None:
+    before, after = augmented(Augment(flip=True))
+    same = (before == after).flatten(1).all(1)
+    mirrored = (before.flip(3) == after).flatten(1).all(1)
+    assert bool((same ^ mirrored).all())
+    assert 150 < int(mirrored.sum()) < 250
+
+
+def test_a_crop_moves_each_picture_and_fills_with_black() -> None:
+    before, after = augmented(Augment(crop=2))
+    found = set[tuple[int, int]]()
+    for image, moved in zip(before, after, strict=True):
+        padded = torch.zeros(3, 12, 12, dtype=torch.uint8)
+        padded[:, 2:10, 2:10] = image
+        fits = [
+            (down, right)
+            for down in range(5)
+            for right in range(5)
+            if torch.equal(padded[:, down : down + 8, right : right + 8], moved)
+        ]
+        assert len(fits) == 1
+        found.add(fits[0])
+    assert len(found) == 25, "every shift occurs"
+
+
+def test_cutout_blanks_a_square_that_may_hang_over_the_border() -> None:
+    before, after = augmented(Augment(cutout=4))
+    middles = set[tuple[int, int]]()
+    for image, cut in zip(before, after, strict=True):
+        hole = (cut == 0).all(0)
+        rows, columns = hole.any(1), hole.any(0)
+        assert torch.equal(hole, rows[:, None] & columns[None, :])
+        assert torch.equal(image * ~hole, cut)
+        assert 2 <= int(rows.sum()) <= 4
+        assert 2 <= int(columns.sum()) <= 4
+        middles.add((int(rows.nonzero().sum()), int(columns.nonzero().sum())))
+    assert len(middles) > 40, "squares lie everywhere"
+
+
+def test_cutout_is_the_mean_and_the_border_of_a_crop_is_black() -> None:
+    source = pictures(100)
+    dealing = Dealing("t", 0, 100, "file", Augment(crop=2, cutout=4))
+    halfway = ((0.5,) * 3, (0.5,) * 3)
+    image, _ = Batches(source, torch.arange(100), dealing, halfway, Place()).at(0, 0)
+    assert bool((image == 0).flatten(1).any(1).all()), "no byte is the mean itself"
+    assert bool((image == -1).any()), "black, normalised"

@@ -1,0 +1,282 @@
+"""Data sets by name: digits, folders, archives, arrays, and what is kept of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from runners.data import DataName, PictureSet, halves, load_pictures, parse_data, statistics
+from runners.data.cache import cache_folder
+from runners.data.split import mixed
+from tests.command_line import ROOT
+from tests.picture_files import (
+    CLASSES,
+    npz_arrays,
+    picture,
+    tree,
+    write_npz,
+    write_tar,
+    write_tree,
+    write_zip,
+)
+
+CIFAR10_JPEG = ROOT.parent / "shared" / "data" / "cifar10-jpeg.tar.gz"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def values(pictures: PictureSet) -> list[int]:
+    """The red of each training picture's first pixel, by which `tree` numbers them."""
+    return [int(value) for value in pictures.train.images[:, 0, 0, 0]]
+
+
+def test_digits_are_colour_pictures_of_8_pixels_with_a_test_part() -> None:
+    digits = load_pictures("digits")
+    assert digits.test is not None
+    assert digits.train.images.shape == (1500, 3, 8, 8)
+    assert digits.test.images.shape == (297, 3, 8, 8)
+    assert digits.train.images.dtype == torch.uint8
+    assert int(digits.train.images.max()) == 255
+    assert digits.classes == tuple("0123456789")
+    assert (digits.resolution, digits.channels) == (8, 3)
+
+
+def test_statistics_are_mean_and_deviation_of_values_from_0_to_1_by_channel() -> None:
+    images = torch.randint(256, (20, 3, 8, 8), dtype=torch.uint8)
+    images[:, 2] = 51
+    mean, std = statistics(images)
+    shares = (images.double() / 255).transpose(0, 1).flatten(1)
+    assert mean == pytest.approx(shares.mean(1).tolist())
+    assert std[:2] == pytest.approx(shares[:2].std(1, correction=0).tolist())
+    assert mean[2] == pytest.approx(0.2)
+    assert std[2] > 1e-3, "a channel of one value must not be divided by nothing"
+
+
+def test_a_folder_a_tar_and_a_zip_hold_the_same_pictures(tmp_path: Path) -> None:
+    files = tree()
+    around = {f"./top/{name}": files[name] for name in reversed(files)}
+    places = (
+        write_tree(tmp_path / "a", files),
+        write_tar(tmp_path / "a.tar", files, "w"),
+        write_tar(tmp_path / "a.tar.gz", around),
+        write_zip(tmp_path / "a.zip", files),
+    )
+    sets = [load_pictures(f"imagefolder:{place}") for place in places]
+    assert {each.fingerprint for each in sets} == {sets[0].fingerprint}
+    assert sets[0].classes == CLASSES
+    assert sets[0].train.images.shape == (12, 3, 8, 8)
+    assert sets[0].test is not None
+    assert sets[0].test.labels.tolist() == [0, 1, 2]
+    assert sets[0].test.images[2, :, 0, 0].tolist() == [250, 0, 5]
+
+
+def test_pictures_of_a_folder_come_with_their_labels_and_mixed_by_class(tmp_path: Path) -> None:
+    found = load_pictures(f"imagefolder:{write_tree(tmp_path / 'a', tree((4, 2, 2)))}")
+    assert [value // 100 for value in values(found)] == found.train.labels.tolist()
+    assert sorted(values(found)) == [0, 1, 2, 3, 100, 101, 200, 201]
+    first, second = halves(len(found.train))
+    for half in (first, second):
+        assert torch.bincount(found.train.labels[half]).tolist() == [2, 1, 1]
+
+
+def test_a_folder_of_classes_alone_has_no_test_part(tmp_path: Path) -> None:
+    files = {name.removeprefix("train/"): content for name, content in tree().items()}
+    files = {name: content for name, content in files.items() if not name.startswith("test/")}
+    files |= {"notes.txt": b"no picture", "ant/.hidden.png": b"none", "ant/Thumbs.db": b""}
+    found = load_pictures(f"imagefolder:{write_tree(tmp_path / 'a', files)}")
+    assert found.test is None
+    assert len(found.train) == 12
+
+
+def test_test_stands_before_val_and_val_before_nothing(tmp_path: Path) -> None:
+    files = tree() | {"val/ant/v.png": picture(77), "val/ant/w.png": picture(78)}
+    both = load_pictures(f"imagefolder:{write_tree(tmp_path / 'a', files)}")
+    assert both.test is not None
+    assert len(both.test) == 3
+    files = {name: content for name, content in files.items() if not name.startswith("test/")}
+    one = load_pictures(f"imagefolder:{write_tree(tmp_path / 'b', files)}")
+    assert one.test is not None
+    assert one.test.images[:, 0, 0, 0].tolist() == [77, 78]
+
+
+def test_pictures_of_any_size_are_brought_to_one(tmp_path: Path) -> None:
+    files = {"a/1.png": picture(10, (20, 30)), "b/2.png": picture(200, (50, 9))}
+    found = load_pictures(f"imagefolder:{write_tree(tmp_path / 'a', files)}@16")
+    assert found.train.images.shape == (2, 3, 16, 16)
+    assert found.train.images[:, 0].flatten(1).unique(dim=1).flatten().tolist() == [10, 200]
+
+
+def test_resizing_keeps_the_middle_square(tmp_path: Path) -> None:
+    from PIL import Image
+
+    wide = Image.new("RGB", (48, 16))
+    wide.paste((255, 255, 255), (16, 0, 32, 16))
+    for label in ("a", "b"):
+        (tmp_path / "w" / label).mkdir(parents=True)
+        wide.save(tmp_path / "w" / label / "1.png")
+    found = load_pictures(f"imagefolder:{tmp_path / 'w'}@16")
+    assert int(found.train.images.min()) == 255
+
+
+def test_decoded_pictures_are_kept_until_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tree(tmp_path / "a", tree())
+    before = load_pictures(f"imagefolder:{folder}")
+    with monkeypatch.context() as patch:
+        patch.setattr("runners.data.folders.picture_files", lambda path: pytest.fail(str(path)))
+        assert load_pictures(f"imagefolder:{folder}").fingerprint == before.fingerprint
+    (folder / "train/ant/ant00.png").write_bytes(picture(99))
+    after = load_pictures(f"imagefolder:{folder}")
+    assert 99 in values(after)
+    assert after.fingerprint != before.fingerprint
+    assert len(list(cache_folder().iterdir())) == 1, "the old ones are replaced"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100], ids=["half", "noise"])
+def test_a_damaged_cache_is_written_again(tmp_path: Path, content: bytes) -> None:
+    folder = write_tree(tmp_path / "a", tree())
+    before = load_pictures(f"imagefolder:{folder}")
+    (file,) = cache_folder().iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(content or whole[: len(whole) // 2])
+    assert load_pictures(f"imagefolder:{folder}").fingerprint == before.fingerprint
+    assert file.stat().st_size == len(whole)
+
+
+def test_pictures_load_where_no_cache_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(load_pictures(f"imagefolder:{write_tree(tmp_path / 'a', tree())}").train) == 12
+
+
+def test_progress_counts_the_pictures_of_both_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runners.data.folders._EVERY", 5)
+    told: list[tuple[int, int]] = []
+    path = write_tree(tmp_path / "a", tree())
+    load_pictures(f"imagefolder:{path}", lambda done, total: told.append((done, total)))
+    assert told == [(5, 15), (10, 15), (15, 15)]
+
+
+def test_arrays_keep_their_order_and_their_labels(tmp_path: Path) -> None:
+    arrays = npz_arrays()
+    write_npz(tmp_path / "a.npz", arrays)
+    found = load_pictures(str(tmp_path / "a.npz"))
+    expected = torch.as_tensor(arrays["x_train"]).movedim(3, 1)
+    assert torch.equal(found.train.images, expected)
+    assert found.train.labels.tolist() == arrays["y_train"].tolist()
+    assert found.test is not None
+    assert (found.name, found.classes) == ("a", ("0", "1", "2"))
+
+
+def test_arrays_may_be_grey_or_have_channels_first_and_other_names(tmp_path: Path) -> None:
+    arrays = npz_arrays()
+    colour, labels = arrays["x_train"], arrays["y_train"].reshape(-1, 1)
+    np.savez(tmp_path / "a.npz", images=colour.transpose(0, 3, 1, 2), labels=labels)
+    np.savez(tmp_path / "b.npz", train_images=colour[..., 0], train_labels=labels.astype(np.uint8))
+    first = load_pictures(str(tmp_path / "a.npz")).train
+    grey = load_pictures(str(tmp_path / "b.npz")).train
+    assert torch.equal(first.images, torch.as_tensor(colour).movedim(3, 1))
+    for channel in range(3):
+        assert torch.equal(grey.images[:, channel], first.images[:, 0])
+    assert torch.equal(grey.labels, first.labels)
+
+
+def test_arrays_sorted_by_class_are_mixed_and_classes_may_have_names(tmp_path: Path) -> None:
+    arrays = npz_arrays()
+    arrays["y_train"] = np.sort(arrays["y_train"])
+    write_npz(tmp_path / "a.npz", arrays | {"classes": np.array(["x", "y", "z"])})
+    found = load_pictures(str(tmp_path / "a.npz"))
+    assert found.classes == ("x", "y", "z")
+    assert torch.bincount(found.train.labels[:6]).tolist() == [2, 2, 2]
+    for image, label in zip(found.train.images, found.train.labels, strict=True):
+        same = (torch.as_tensor(arrays["x_train"]).movedim(3, 1) == image).flatten(1).all(1)
+        assert arrays["y_train"][int(same.nonzero())] == label
+
+
+def test_mixing_is_a_permutation_that_keeps_the_order_within_a_class() -> None:
+    labels = torch.tensor([2, 0, 0, 1, 2, 0, 0, 2, 0, 0])
+    order = mixed(labels)
+    assert sorted(order.tolist()) == list(range(10))
+    for label in range(3):
+        of_class = order[labels[order] == label].tolist()
+        assert of_class == sorted(of_class)
+
+
+def test_halves_follow_the_file_order_unless_a_seed_is_given() -> None:
+    first, second = halves(11)
+    assert (first.tolist(), second.tolist()) == (list(range(5)), list(range(5, 11)))
+    first, second = halves(11, 0.8, seed=3)
+    assert len(first) == 8
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(11))
+    assert first.tolist() != list(range(8))
+    assert halves(11, 0.8, seed=3)[0].tolist() == first.tolist()
+    assert halves(11, 0.8, seed=4)[0].tolist() != first.tolist()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_half_may_be_empty(share: float) -> None:
+    assert sorted(len(half) for half in halves(7, share)) == [0, 7]
+
+
+def test_the_fingerprint_changes_with_a_byte_a_label_and_a_class(tmp_path: Path) -> None:
+    def fingerprint(**changed: np.ndarray) -> str:
+        write_npz(tmp_path / "a.npz", npz_arrays() | changed)
+        return load_pictures(str(tmp_path / "a.npz")).fingerprint
+
+    arrays = npz_arrays()
+    brighter, other = arrays["x_train"].copy(), arrays["y_train"].copy()
+    brighter[3, 2, 1, 0] ^= 1
+    other[0] = 1
+    prints = {
+        fingerprint(),
+        fingerprint(x_train=brighter),
+        fingerprint(y_train=other),
+        fingerprint(classes=np.array(["a", "b", "c"])),
+    }
+    assert len(prints) == 4
+    assert fingerprint() in prints
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("digits", DataName("digits")),
+        ("cifar10:data", DataName("cifar10", Path("data"))),
+        ("imagefolder:a:b@c@32", DataName("imagefolder", Path("a:b@c"), 32)),
+        ("imagefolder:a@b", DataName("imagefolder", Path("a@b"))),
+        ("some/Where.NPZ", DataName("npz", Path("some/Where.NPZ"))),
+        ("imagenet16-120:x", DataName("imagenet16-120", Path("x"))),
+    ],
+)
+def test_a_data_name_is_read_and_printed_back(text: str, name: DataName) -> None:
+    assert parse_data(text) == name
+    assert name.text == text
+    assert parse_data(name.resolved().text) == name.resolved()
+
+
+def test_a_resolved_name_has_an_absolute_path() -> None:
+    name = DataName("cifar10", Path("data"), 16)
+    assert name.resolved() == replace(name, path=Path.cwd() / "data")
+    assert DataName("digits").resolved() == DataName("digits")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CIFAR10_JPEG.exists(), reason="the CIFAR-10 pictures are not there")
+def test_cifar10_as_pictures_has_its_classes_statistics_and_equal_halves() -> None:
+    found = load_pictures(f"cifar10:{CIFAR10_JPEG}")
+    assert found.train.images.shape == (50_000, 3, 32, 32)
+    assert found.test is not None
+    assert len(found.test) == 10_000
+    assert found.classes[:3] == ("airplane", "automobile", "bird")
+    assert torch.bincount(found.train.labels[halves(50_000)[0]]).tolist() == [2500] * 10
+    assert found.mean == pytest.approx(statistics(found.train.images)[0], abs=1e-3)

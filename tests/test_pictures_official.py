@@ -1,0 +1,131 @@
+"""CIFAR-10, CIFAR-100, SVHN and ImageNet16-120 in the formats of their official files."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io  # pyright: ignore[reportMissingTypeStubs]
+import torch
+
+from runners.data import load_pictures
+from tests.picture_files import (
+    cifar10_files,
+    cifar100_files,
+    imagenet16_files,
+    python2_batch,
+    rows,
+    tree,
+    write_tar,
+    write_tree,
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def svhn_folder(folder: Path) -> Path:
+    """Three training pictures, with the labels 1, 10 and 9, and two for tests."""
+    folder.mkdir(exist_ok=True)
+    for split, labels in (("train", [1, 10, 9]), ("test", [10, 2])):
+        images = np.random.default_rng(len(labels)).integers(0, 256, (32, 32, 3, len(labels)))
+        content: dict[str, Any] = {"X": images.astype(np.uint8), "y": np.array(labels)[:, None]}
+        scipy.io.savemat(folder / f"{split}_32x32.mat", content)
+    return folder
+
+
+def test_cifar10_reads_its_five_batches_in_order(tmp_path: Path) -> None:
+    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', cifar10_files())}")
+    expected = np.concatenate([rows(4, 32, number) for number in range(1, 6)])
+    assert torch.equal(found.train.images.flatten(1), torch.as_tensor(expected))
+    assert found.train.images.shape == (20, 3, 32, 32)
+    assert found.train.labels.tolist() == [x for n in range(1, 6) for x in (n, 0, 9, n)]
+    assert found.test is not None
+    assert found.test.labels.tolist() == [3, 4]
+    assert (found.name, found.classes[9], len(found.classes)) == ("cifar10", "truck", 10)
+    assert found.mean == (0.49139968, 0.48215827, 0.44653124)
+    assert found.std == (0.24703233, 0.24348505, 0.26158768)
+
+
+def test_cifar10_is_the_same_in_its_folder_around_it_and_in_its_archive(tmp_path: Path) -> None:
+    files = {f"cifar-10-batches-py/{name}": data for name, data in cifar10_files().items()}
+    files = {"cifar-10-batches-py/readme.html": b"<html>"} | files
+    write_tree(tmp_path, files)
+    write_tar(tmp_path / "cifar-10-python.tar.gz", files)
+    places = (".", "cifar-10-batches-py", "cifar-10-python.tar.gz")
+    prints = {load_pictures(f"cifar10:{tmp_path / place}").fingerprint for place in places}
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_batches_of_every_protocol_are_read(tmp_path: Path, protocol: int) -> None:
+    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', cifar10_files(protocol))}")
+    assert torch.equal(found.train.images[:4].flatten(1), torch.as_tensor(rows(4, 32, 1)))
+
+
+def test_batches_that_python_2_wrote_are_read(tmp_path: Path) -> None:
+    content = python2_batch(rows(2, 32, 77), [3, 4])
+    folder = write_tree(tmp_path / "a", cifar10_files() | {"data_batch_1": content})
+    found = load_pictures(f"cifar10:{folder}").train
+    assert torch.equal(found.images[:2].flatten(1), torch.as_tensor(rows(2, 32, 77)))
+    assert found.labels[:2].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
+def test_cifar_may_be_a_folder_or_an_archive_of_pictures(tmp_path: Path, kind: str) -> None:
+    write_tree(tmp_path / "a", tree())
+    write_tar(tmp_path / "a.tar.gz", tree())
+    for place in ("a", "a.tar.gz"):
+        found = load_pictures(f"{kind}:{tmp_path / place}")
+        assert found.classes == ("ant", "bee", "cat")
+        assert found.name == kind
+        assert found.mean[0] in (0.49139968, 0.5071)
+
+
+def test_cifar100_has_its_hundred_fine_labels_by_name(tmp_path: Path) -> None:
+    files = {f"cifar-100-python/{name}": data for name, data in cifar100_files().items()}
+    write_tree(tmp_path / "a", files)
+    write_tar(tmp_path / "cifar-100-python.tar.gz", files)
+    for place in ("a", "cifar-100-python.tar.gz"):
+        found = load_pictures(f"cifar100:{tmp_path / place}")
+        assert found.train.labels.tolist() == [0, 99, 5]
+        assert found.classes[99] == "thing99"
+        assert torch.equal(found.train.images.flatten(1), torch.as_tensor(rows(3, 32, 1)))
+        assert found.std == (0.2673, 0.2564, 0.2762)
+
+
+def test_svhn_has_pictures_upright_and_the_digit_0_where_the_file_says_10(tmp_path: Path) -> None:
+    folder = svhn_folder(tmp_path / "a")
+    found = load_pictures(f"svhn:{folder}")
+    stored: Any = scipy.io.loadmat(folder / "train_32x32.mat")
+    assert found.train.labels.tolist() == [1, 0, 9]
+    assert found.train.images.shape == (3, 3, 32, 32)
+    for row, column, channel, number in ((0, 5, 2, 0), (31, 0, 1, 2)):
+        expected = int(stored["X"][row, column, channel, number])
+        assert int(found.train.images[number, channel, row, column]) == expected
+    assert found.mean == (0.4377, 0.4438, 0.4728)
+
+
+def test_imagenet16_keeps_the_first_120_classes_from_0(tmp_path: Path) -> None:
+    found = load_pictures(f"imagenet16-120:{write_tree(tmp_path / 'a', imagenet16_files())}")
+    assert found.train.images.shape == (20, 3, 16, 16)
+    assert found.train.labels.tolist() == [x for n in range(10) for x in (n, 119)]
+    assert torch.equal(found.train.images[2].flatten(), torch.as_tensor(rows(3, 16, 2)[0]))
+    assert found.test is not None
+    assert found.test.labels.tolist() == [119]
+    assert len(found.classes) == 120
+    assert found.mean == pytest.approx((122.68 / 255, 116.66 / 255, 104.01 / 255))
+
+
+def test_official_pictures_can_be_resized_too(tmp_path: Path) -> None:
+    files = cifar10_files()
+    flat = {b"data": np.full((4, 3072), 90, np.uint8), b"labels": [0, 1, 2, 3]}
+    folder = write_tree(tmp_path / "a", files | {"data_batch_1": pickle.dumps(flat, 2)})
+    found = load_pictures(f"cifar10:{folder}@16")
+    assert found.train.images.shape == (20, 3, 16, 16)
+    assert found.train.images[:4].unique().tolist() == [90]
+    assert found.test is not None
+    assert found.test.images.shape == (2, 3, 16, 16)
