@@ -55,6 +55,11 @@ CODES: dict[str, str] = {
     "E602": "the benchmark has no such dataset, epochs, split or seed",
     "E603": "the file asks to run code",
     "E604": "the benchmark file is damaged",
+    # texts
+    "E711": "a folder of texts, or a file of it, is named wrongly or not there",
+    "E712": "a text has no words",
+    "E713": "a text is not UTF-8",
+    "E714": "a text is too short for the batch",
 }
 
 
