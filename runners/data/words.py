@@ -58,7 +58,7 @@ def most_frequent(
     counts[always] = len(train) + 1
     new = UNKNOWN not in vocabulary
     kept = counts.argsort(descending=True, stable=True)[: limit - new].sort().values
-    words = [vocabulary[number] for number in kept.numpy().tolist()] + [UNKNOWN] * new
+    words = [*(vocabulary[int(number)] for number in kept), *[UNKNOWN] * new]
     table = torch.full((len(vocabulary),), words.index(UNKNOWN))
     table[kept] = torch.arange(len(kept))
     return tuple(words), table

@@ -91,8 +91,8 @@ class Language:
     Of several processes each has every `ranks`-th column. Raises E714 for a text that is too short.
     """
 
-    name: Literal["language"] = "language"
-    metric: Literal["perplexity"] = "perplexity"
+    name: Literal["images", "language"] = "language"
+    metric: Literal["accuracy", "perplexity"] = "perplexity"
 
     def __init__(self, corpus: Corpus, options: LanguageOptions, place: Place) -> None:
         self.corpus, self.options, self.place = corpus, options, place
@@ -241,9 +241,7 @@ def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
         raise NasirError(
             "E714",
             f"the {role} text has {len(text)} tokens, too few for {count} columns of {rows}",
-hint=f"at most {len(text) // rows} columns, or a longer text",
-            if len(text) >= rows
-            else "a longer text",
+            hint=f"at most {len(text) // rows} columns, or a longer text",
         )
     length = len(text) // count
     return text[: length * count].view(count, length).t().contiguous()
