@@ -1,28 +1,33 @@
-"""Text for language models: words as numbers."""
+"""Texts in memory: each word a number, `<eos>` at the end of each line."""
 
 import hashlib
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from nasir import NasirError, Where
-from nasir.errors import nearest, quoted
-from runners.arrays import tensor_of
+from nasir.errors import quoted
+from runners.data.text_name import ROLES, TextName, parse_text
+from runners.data.words import most_frequent, read_words
 
-KINDS = ("ptb", "wikitext-2", "text")
-SPLITS = ("train", "valid", "test")
-FILES = ("{}.txt", "ptb.{}.txt", "wiki.{}.tokens", "{}")
-END, UNKNOWN = "<eos>", "<unk>"
+_USUAL = {
+    "ptb": ("ptb.{}.txt", "{}.txt", "{}"),
+    "wikitext-2": ("wiki.{}.tokens", "wiki.{}.raw", "{}.txt", "{}"),
+    "text": ("{}.txt", "{}", "ptb.{}.txt", "wiki.{}.tokens", "wiki.{}.raw"),
+}
+"""The names that a role's file may have, by kind; the first that is there is taken."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
-    """Three texts as word numbers, int64 (tokens,); a line ends with `<eos>`.
+    """Texts as numbers of words, int64, each (tokens,).
 
-    As published the vocabulary has the words of all three texts, in the order in which they occur.
+    `vocabulary` has the words of all texts in the order in which they first appear, as published:
+    those of the validation and test texts too (so that a perplexity is over the published number of
+    words). `test` is None where no file serves as the test text. `fingerprint` is the SHA-256 of
+    vocabulary and texts.
     """
 
     name: str
@@ -33,135 +38,99 @@ class Corpus:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class TextName:
-    """A folder of text, which file is which split, and how many words the vocabulary may have."""
+def load_text(text: str, limit: int | None = None) -> Corpus:
+    """The texts that a data argument names (`parse_text`), at most `limit` tokens of each.
 
-    kind: str
-    path: Path
-    files: tuple[tuple[str, str], ...] = ()
-    words: int | None = None
-
-    @property
-    def text(self) -> str:
-        """As it is written on a command line."""
-        parts = [f"{self.kind}:{self.path}", *(f"{split}={file}" for split, file in self.files)]
-        if self.words is not None:
-            parts.append(f"words={self.words}")
-        return ",".join(parts)
-
-    def resolved(self) -> "TextName":
-        """The same with an absolute path."""
-        return TextName(self.kind, self.path.absolute(), self.files, self.words)
-
-
-@dataclass(slots=True)
-class _Words:
-    """Numbers of words, given out in the order in which they occur."""
-
-    numbers: dict[str, int] = field(default_factory=dict[str, int])
-
-    def number(self, words: list[str]) -> np.ndarray:
-        """The numbers of these words, new ones included."""
-        known = self.numbers
-        return np.array([known.setdefault(word, len(known)) for word in words], dtype=np.int64)
-
-
-def is_text(text: str) -> bool:
-    """Whether a data argument names text."""
-    return text.partition(":")[0] in KINDS
-
-
-def parse_text(text: str) -> TextName:
-    """`text:PATH`, `ptb:PATH`, `wikitext-2:PATH`, with `,train=FILE` and `,words=N` behind it.
-
-    Raises E711.
-    """
-    kind, _, rest = text.partition(":")
-    if kind not in KINDS or not rest:
-        raise NasirError(
-            "E711",
-            f"{quoted(text)} names no text",
-            hint=nearest(kind, KINDS) if kind not in KINDS else f"{kind}:PATH of a folder",
-        )
-    path, *options = rest.split(",")
-    files: list[tuple[str, str]] = []
-    words: int | None = None
-    for option in options:
-        name, _, value = option.partition("=")
-        if name in SPLITS and value:
-            files.append((name, value))
-        elif name == "words" and value.isdecimal() and int(value) > 1:
-            words = int(value)
-        else:
-            message = f"{quoted(option)} is no option of text"
-            raise NasirError("E711", message, hint="train=FILE, valid=FILE, test=FILE, words=N")
-    return TextName(kind, Path(path), tuple(files), words)
-
-
-def load_text(text: str) -> Corpus:
-    """The corpus in a folder with a file for each of train, valid and test (which may be missing).
-
-    Files are called `train.txt`, `ptb.train.txt` or `wiki.train.tokens`, or as the name says. With
-    `words=N` the N - 1 most frequent words stay, and others become `<unk>`. Raises E711 where a
-    file is missing, E712 for an empty text, E713 for one that is not UTF-8.
+    A folder without a test text is taken; one without the others raises E711, and `train=FILE` says
+    which file serves. Raises E711 to E713.
     """
     name = parse_text(text)
-    found = {split: _words(name, split) for split in SPLITS}
-    if name.words is not None:
-        found = _frequent(found, name.words)
-    numbers = _Words()
-    tokens = {s: tensor_of(numbers.number(words)) for s, words in found.items() if words}
-    digest = hashlib.sha256("\0".join(numbers.numbers).encode())
-    for part in tokens.values():
-        digest.update(part.numpy().data)
-    return Corpus(
-        f"{name.kind} {name.path.name}",
-        tuple(numbers.numbers),
-        tokens["train"],
-        tokens["valid"],
-        tokens.get("test"),
-        digest.hexdigest(),
-    )
-
-
-def _words(name: TextName, split: str) -> list[str]:
-    """The words of a split; none where the test text is missing."""
-    path = _file(name, split)
-    if path is None:
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        message = f"the text is not UTF-8: {error.reason} at byte {error.start}"
-        raise NasirError("E713", message, Where(str(path))) from None
-    words = [word for line in lines for word in (*line.split(), END)]
-    if len(words) == len(lines):
-        raise NasirError("E712", "the text has no words", Where(str(path)))
-    return words
-
-
-def _file(name: TextName, split: str) -> Path | None:
-    given = dict(name.files).get(split)
-    candidates = [given] if given else [pattern.format(split) for pattern in FILES]
-    for candidate in candidates:
-        if (name.path / candidate).is_file():
-            return name.path / candidate
-    if split == "test" and not given:
-        return None
-    there = sorted(file.name for file in name.path.glob("*") if file.is_file())
-    have = f"it has: {', '.join(there[:6])}" if there else "there is no such folder, or it is empty"
-    raise NasirError(
-        "E711",
-        f"the {split} text '{candidates[0]}' is not there; {have}",
-        Where(str(name.path)),
-        hint=f"{name.kind}:{name.path},{split}=FILE names the file",
-    )
-
-
-def _frequent(found: dict[str, list[str]], words: int) -> dict[str, list[str]]:
-    counts = Counter(word for part in found.values() for word in part if word != UNKNOWN)
-    kept = {word for word, _ in counts.most_common(words - 1)}
-    return {
-        split: [word if word in kept else UNKNOWN for word in part] for split, part in found.items()
+    files = find_files(name)
+    bounds = [bound for bound in (name.tokens, limit) if bound is not None]
+    index: dict[str, int] = {}
+    texts = {
+        role: read_words(path, index, min(bounds, default=None)) for role, path in files.items()
     }
+    vocabulary = tuple(index)
+    if name.vocabulary is not None:
+        vocabulary, table = most_frequent(vocabulary, texts["train"], name.vocabulary)
+        texts = {role: table[numbers] for role, numbers in texts.items()}
+    return Corpus(
+        name.kind,
+        vocabulary,
+        texts["train"],
+        texts["valid"],
+        texts.get("test"),
+        _fingerprint(vocabulary, texts),
+    )
+
+
+def find_files(name: TextName) -> dict[str, Path]:
+    """The file of each role, each file once. Raises E711 where train or valid have none."""
+    if not name.path.is_dir():
+        kind = "is a file" if name.path.exists() else "does not exist"
+        message = f"the folder of texts {quoted(str(name.path))} {kind}"
+        hint = f"{name.kind}:PATH, a folder with train.txt, valid.txt and test.txt"
+        raise NasirError("E711", message, Where(str(name.path)), hint)
+    found = {role: name.path / file for role, file in name.files}
+    _check_named(found)
+    for role in ROLES:
+        if role not in found:
+            taken = {path.resolve(): other for other, path in found.items()}
+            there = [path for path in _usual(name, role) if path.is_file()]
+            free = [path for path in there if path.resolve() not in taken]
+            if free:
+                found[role] = free[0]
+            elif role != "test":
+                serving = [f"{path.name} serves as '{taken[path.resolve()]}'" for path in there]
+                raise _missing(name, role, serving)
+    return {role: found[role] for role in ROLES if role in found}
+
+
+def _check_named(files: Mapping[str, Path]) -> None:
+    """Raises E711 for a file that was named and is not there, or that has two roles."""
+    roles: dict[Path, str] = {}
+    for role, path in files.items():
+        if not path.is_file():
+            present = _present(path.parent)
+            message = f"the file for '{role}' does not exist"
+            raise NasirError("E711", message, Where(str(path)), hint=present)
+        other = roles.setdefault(path.resolve(), role)
+        if other != role:
+            message = f"one file cannot serve as '{other}' and as '{role}'"
+            hint = "the architecture would learn from what the weights know"
+            raise NasirError("E711", message, Where(str(path)), hint=hint)
+
+
+def _usual(name: TextName, role: str) -> list[Path]:
+    return [name.path / form.format(role) for form in _USUAL[name.kind]]
+
+
+def _missing(name: TextName, role: str, serving: list[str]) -> NasirError:
+    """E711 for a role without a file; `serving` says what the files with its names do instead."""
+    names = ", ".join(path.name for path in _usual(name, role))
+    message = f"there is no {role} text: {names}"
+    if serving:
+        message = f"no {role} text is left: {', '.join(serving)}"
+    hint = f"say which file serves: {name.kind}:{name.path},train=FILE,valid=FILE"
+    return NasirError("E711", message, Where(str(name.path)), f"{hint} ({_present(name.path)})")
+
+
+def _present(folder: Path) -> str:
+    """What files a folder has, in words."""
+    if not folder.is_dir():
+        return f"there is no folder {quoted(str(folder))}"
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    if not names:
+        return "the folder has no files"
+    return f"the folder has {', '.join(names[:6])}{', …' if len(names) > 6 else ''}"
+
+
+def _fingerprint(vocabulary: tuple[str, ...], texts: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256("\n".join(vocabulary).encode())
+    for role in ROLES:
+        numbers = texts.get(role)
+        digest.update(f"\n{role} {-1 if numbers is None else len(numbers)}\n".encode())
+        if numbers is not None:
+            digest.update(numbers.numpy().tobytes())
+    return digest.hexdigest()

@@ -8,8 +8,15 @@ from torch import Tensor
 
 from nasir import Graph, NasirError
 from runners.arrays import distinct
-from runners.data import Augment, Batches, Dealing, PictureSet, halves, load_pictures
-from runners.data.batches import Order
+from runners.data import (
+    Augment,
+    Batches,
+    Dealing,
+    Order,
+    PictureSet,
+    halves,
+    load_pictures,
+)
 from runners.place import Place
 from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome

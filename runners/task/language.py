@@ -1,54 +1,114 @@
-"""Words that follow words: windows of text with a carried state, and negative log-likelihood."""
+"""Language: text in columns, windows of truncated back-propagation, a state that is carried on."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import lowering
 from nasir import Graph, NasirError
-from runners.data.text import Corpus, load_text
+from nasir.types import TokenType, VectorType
+from runners.data import Corpus, load_text
 from runners.place import Place
 from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome, Stream
+from runners.task.windows import LEAST_ROWS, FixedWindows, Windows, cut
 
-BPTT = 35
-SHORT, SHORT_SHARE = BPTT // 2, 0.05
-"""A window has 35 steps, or 17 with probability .05; its learning rate goes by its length."""
-SLOWNESS = 1e-3
-"""How much the squared change of the state from step to step adds to the weights' loss."""
-HELD_COLUMNS = 10
+STATES = "cell"
+"""The node of a language model's graph whose value is the states of all steps (T, N, units)."""
+
+DROPPED = "decoder/masked"
+"""The node whose value is the same states after dropout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Rates of a language model's masks: the search of DARTS on the Penn treebank.
+
+    Of the `output` before the decoder, of a `state` and an `input` of the cell before their
+    products, of `embedded` words' units, and of whole `words`.
+    """
+
+    output: float = 0.75
+    state: float = 0.25
+    input: float = 0.75
+    embedded: float = 0.2
+    words: float = 0.0
+
+    @property
+    def nodes(self) -> Mapping[str, float]:
+        """The rates by node of the graph."""
+        return {
+            "embedding/drop": self.words,
+            "embedding/mask": self.embedded,
+            "cell/mask_x": self.input,
+            "cell/mask_h": self.state,
+            "decoder/mask": self.output,
+        }
+
+
+PTB_DROPOUT = Dropout(words=0.1)
+"""Of the evaluation on the Penn treebank."""
+
+WIKITEXT2_DROPOUT = Dropout(state=0.15, words=0.1)
+"""Of the evaluation on WikiText-2."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageOptions:
+    """How text is dealt out, and what is added to the loss: the search of DARTS.
+
+    `batch` and `held_out` are numbers of columns. `slowness` weighs the mean squared change of the
+    states from step to step, `activation` the mean square of the output after dropout.
+    """
+
+    batch: int = 256
+    seed: int = 0
+    held_out: int = 10
+    windows: Windows = field(default_factory=FixedWindows)
+    dropout: Dropout = field(default_factory=Dropout)
+    slowness: float = 1e-3
+    activation: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldOut(Batch):
+    """A held-out batch; `carried` belongs to the one pass over the held-out text that made it."""
+
+    carried: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 class Language:
-    """The recurrent search of DARTS (its rnn/train_search.py): weights learn from the training
-    text, the architecture from the validation text, each with a state of its own.
+    """The language task of a search: weights learn on the training text, logits on the validation.
 
-    A text lies in columns, one for each example of a batch. States begin at zero in every epoch and
-    are carried, detached, from window to window. Dropout stands in the graph. The penalty on the
-    state's change belongs to the weights' loss; second order sees it in its inner step too, which
-    the published code leaves out there.
+    As published, the validation window of a step begins where the training window begins (modulo
+    the validation text) and has the usual length whatever that of the training window; both states
+    are zeros when an epoch begins. Held out is the validation text in fewer columns. The training
+    loss has the penalties, that of the validation stream has not; perplexity is without.
+
+    Of several processes each has every `ranks`-th column. Raises E714 for a text that is too short.
     """
 
-    name: Literal["language"] = "language"
-    metric: Literal["perplexity"] = "perplexity"
+    name: Literal["images", "language"] = "language"
+    metric: Literal["accuracy", "perplexity"] = "perplexity"
 
-    def __init__(self, corpus: Corpus, options: TaskOptions, place: Place) -> None:
+    def __init__(self, corpus: Corpus, options: LanguageOptions, place: Place) -> None:
         self.corpus, self.options, self.place = corpus, options, place
-        self._columns: dict[str, Tensor] = {
-            "train": self._laid(corpus.train, options.batch, "training"),
-            "valid": self._laid(corpus.valid, options.batch, "validation"),
-            "held": self._laid(corpus.valid, HELD_COLUMNS, "validation"),
-        }
-        self._hidden: dict[str, Tensor] = {}
-        self._units = 0
-        self._windows: tuple[int, list[tuple[int, int]]] = (-1, [])
+        train = columns(corpus.train, options.batch, LEAST_ROWS, "train")
+        valid = columns(corpus.valid, options.batch, 2, "valid")
+        held = columns(corpus.valid, options.held_out, 2, "valid")
+        share = slice(place.rank, None, place.ranks)
+        self._train = train[:, share].to(place.device)
+        self._valid = valid[:, share].to(place.device)
+        self._held = held.to(place.device)
+        self._hidden: int | None = None
+        self._carried: dict[Stream, Tensor] = {}
 
     @property
     def fingerprint(self) -> str:
-        """The text's."""
+        """The corpus's."""
         return self.corpus.fingerprint
 
     @property
@@ -58,111 +118,149 @@ class Language:
 
     @property
     def largest(self) -> int:
-        """Columns."""
+        """Columns in a batch."""
         return self.options.batch
 
     def steps(self, epoch: int) -> int:
-        """The windows of that epoch, whose lengths are drawn."""
-        return len(self._of(epoch))
+        """How many windows the epoch's draws give."""
+        return len(cut(self.options.windows, len(self._train), self.options.seed, epoch))
 
     def prepare(self, graph: Graph) -> Graph:
-        """Unchanged: a supernet's dropout has the search's rates. Notes how wide states are."""
-        self._units = graph.types["hidden"].shape[0]
-        return graph
+        """The graph with the rates of dropout, which in training gives what penalties read too.
+
+        From here on the task knows how wide the state is. Raises E505 for a graph that takes no
+        text, or one of another vocabulary.
+        """
+        self._hidden = _width(graph, len(self.corpus.vocabulary))
+        for name, rate in self.options.dropout.nodes.items():
+            if dict(graph[name].attrs)["rate"] != rate:
+                graph = graph.with_attrs(name, rate=rate)
+        wanted = {STATES: self.options.slowness, DROPPED: self.options.activation}
+        auxiliary = tuple(name for name, weight in wanted.items() if weight)
+        return graph.with_nodes(graph.nodes, auxiliary=auxiliary)
 
     def train(self, epoch: int, step: int) -> Batch:
-        """The window of that step."""
-        start, length = self._of(epoch)[step]
-        return self._batch("train", start, length, step)
+        """A window that weights learn from, and by how much the learning rate is multiplied."""
+        windows = self.options.windows
+        window = cut(windows, len(self._train), self.options.seed, epoch)[step]
+        tokens, target = part(self._train, window.start, window.drawn)
+        hidden = self._state("train", step, tokens)
+        return Batch((tokens, hidden), target, "train", window.drawn / windows.bptt)
 
     def valid(self, epoch: int, step: int) -> Batch:
-        """A window of the validation text, at the place of the training window."""
-        start, length = self._of(epoch)[step % self.steps(epoch)]
-        return self._batch("valid", start % (len(self._columns["valid"]) - 1), length, step)
+        """A window that an architecture learns from, of the usual length."""
+        windows = self.options.windows
+        window = cut(windows, len(self._train), self.options.seed, epoch)[step]
+        start = window.start % (len(self._valid) - 1)
+        tokens, target = part(self._valid, start, windows.bptt)
+        return Batch((tokens, self._state("valid", step, tokens)), target, "valid")
 
     def held_out(self) -> Iterator[Batch]:
-        """The validation text in ten columns, in windows of 35."""
-        columns = self._columns["held"]
-        for step, start in enumerate(range(0, len(columns) - 1, BPTT)):
-            yield self._window(columns, "held", "valid", start, BPTT, step)
+        """The validation text in windows of the usual length; each pass carries its own state."""
+        carried: dict[str, Tensor] = {}
+        for start in range(0, len(self._held) - 1, self.options.windows.bptt):
+            tokens, target = part(self._held, start, self.options.windows.bptt)
+            hidden = carried.get("hidden", self._zeros(tokens))
+            yield _HeldOut((tokens, hidden), target, "valid", carried=carried)
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
-        """Mean negative log-likelihood of the next words, and for weights the state's slowness."""
-        found: tuple[Tensor, ...] = run(*batch.inputs, *mixture)
-        logs, hidden, *states = found
-        target = batch.target.reshape(-1)
-        plain = F.nll_loss(logs.reshape(len(target), -1), target)
-        loss = plain
-        if states and batch.stream == "train" and len(states[0]) > 1:
-            loss = loss + SLOWNESS * (states[0][1:] - states[0][:-1]).square().mean()
-        correct = (logs.detach().argmax(-1).reshape(-1) == target).sum()
-        key = "held" if batch.inputs[1].shape[0] == HELD_COLUMNS else batch.stream
-        count = len(target)
-        return Outcome(loss, plain.detach() * count, correct, count, {key: hidden.detach()})
+        """Negative log-likelihood per token, with penalties for the training stream in training.
+
+        `run` gives (log-probabilities, state), and in training also what `prepare` asked for.
+        """
+        log_probabilities, hidden, *states = run(*batch.inputs, *mixture)
+        target = batch.target
+        loss = F.nll_loss(log_probabilities.flatten(0, 1), target.flatten())
+        total = loss.detach() * target.numel()
+        with torch.no_grad():
+            of_target = log_probabilities.gather(-1, target[..., None])[..., 0]
+            correct = (of_target == log_probabilities.amax(-1)).sum()
+        if batch.stream == "train" and states:
+            loss = loss + self._penalty(states)
+        return Outcome(loss, total, correct, target.numel(), {"hidden": hidden.detach()})
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """The stream's next window begins with this state."""
-        del batch
-        self._hidden.update(outcome.carried)
+        """The stream's next window, or that of the batch's held-out pass, begins with the state."""
+        hidden = outcome.carried["hidden"].detach().to(self.place.dtype, copy=True)
+        if isinstance(batch, _HeldOut):
+            batch.carried["hidden"] = hidden
+        else:
+            self._carried[batch.stream] = hidden
 
     def state(self) -> dict[str, Tensor]:
-        """The states by stream."""
-        return dict(self._hidden)
+        """The states of both streams, (N, units), where there are any yet."""
+        return {stream: hidden.clone() for stream, hidden in self._carried.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on with these."""
-        self._hidden = {name: value.to(self.place.device) for name, value in state.items()}
+        """Goes on from these states, and from zeros where there is none."""
+        streams: tuple[Stream, ...] = ("train", "valid")
+        self._carried = {
+            stream: state[stream].to(self.place.device, self.place.dtype, copy=True)
+            for stream in streams
+            if stream in state
+        }
 
-    def _laid(self, text: Tensor, columns: int, what: str) -> Tensor:
-        """(T, columns): the text cut into as many pieces, what is left over dropped. E714."""
-        text = text[: self.options.limit]
-        length = len(text) // columns
-        if length < 3:
-            raise NasirError(
-                "E714",
-                f"the {what} text has {len(text)} words, too few for {columns} columns",
-                hint="a smaller --batch",
-            )
-        laid = text[: length * columns].view(columns, length).t().contiguous()
-        return laid.to(self.place.device)
+    def _state(self, stream: Stream, step: int, tokens: Tensor) -> Tensor:
+        """What a window begins with: zeros in an epoch's first, and before anything was carried."""
+        if step == 0 or stream not in self._carried:
+            return self._zeros(tokens)
+        return self._carried[stream]
 
-    def _of(self, epoch: int) -> list[tuple[int, int]]:
-        """Start and length of every window of an epoch."""
-        if self._windows[0] != epoch:
-            generator = lowering.generator(self.options.seed, f"windows {epoch}")
-            rows, start = len(self._columns["train"]), 0
-            found: list[tuple[int, int]] = []
-            while start < rows - 2 or not found:
-                short = float(torch.rand((), generator=generator)) < SHORT_SHARE
-                length = min(SHORT if short else BPTT, rows - 1 - start)
-                found.append((start, length))
-                start += length
-            self._windows = (epoch, found)
-        return self._windows[1]
+    def _zeros(self, tokens: Tensor) -> Tensor:
+        assert self._hidden is not None, "prepare(graph) says how wide the state is"
+        return torch.zeros(
+            tokens.shape[1], self._hidden, dtype=self.place.dtype, device=tokens.device
+        )
 
-    def _batch(self, stream: Stream, start: int, length: int, step: int) -> Batch:
-        return self._window(self._columns[stream], stream, stream, start, length, step)
-
-    def _window(
-        self,
-        columns: Tensor,
-        key: str,
-        stream: Stream,
-        start: int,
-        length: int,
-        step: int,
-    ) -> Batch:
-        length = min(length, len(columns) - 1 - start)
-        count = columns.shape[1]
-        hidden = self._hidden.get(key)
-        if step == 0 or hidden is None:
-            size = (count, self._units)
-            hidden = torch.zeros(size, dtype=self.place.dtype, device=self.place.device)
-        tokens = columns[start : start + length]
-        target = columns[start + 1 : start + 1 + length]
-        return Batch((tokens, hidden), target, stream, length / BPTT)
+    def _penalty(self, states: list[Tensor]) -> Tensor:
+        """What is added to the loss of the training stream, from the values `prepare` asked for."""
+        options = self.options
+        given = iter(states)
+        penalty = states[0].new_zeros(())
+        if options.slowness:
+            steps = next(given)
+            if len(steps) > 1:
+                penalty = penalty + options.slowness * (steps[1:] - steps[:-1]).square().mean()
+        if options.activation:
+            penalty = penalty + options.activation * next(given).square().mean()
+        return penalty
 
 
 def search_language(options: TaskOptions, place: Place) -> Language:
-    """The language task on the text that the options name. Raises E711 to E714."""
-    return Language(load_text(options.data), options, place)
+    """The language task on the texts that the options name. Raises E711 to E714."""
+    corpus = load_text(options.data, options.limit)
+    return Language(corpus, LanguageOptions(options.batch, options.seed), place)
+
+
+def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
+    """The text (tokens,) in so many columns (rows, count), each a part of it; the rest is left.
+
+    Raises E714 where they have fewer than `rows` rows.
+    """
+    if len(text) < count * rows:
+        raise NasirError(
+            "E714",
+            f"the {role} text has {len(text)} tokens, too few for {count} columns of {rows}",
+            hint=f"at most {len(text) // rows} columns, or a longer text",
+        )
+    length = len(text) // count
+    return text[: length * count].view(count, length).t().contiguous()
+
+
+def part(stream: Tensor, start: int, length: int) -> tuple[Tensor, Tensor]:
+    """At most `length` rows from `start`, and for each the row after it."""
+    length = min(length, len(stream) - 1 - start)
+    return stream[start : start + length], stream[start + 1 : start + 1 + length]
+
+
+def _width(graph: Graph, vocabulary: int) -> int:
+    """How wide the state of a language model is. Raises E505."""
+    inputs = dict(graph.inputs)
+    tokens, hidden = inputs.get("tokens"), inputs.get("hidden")
+    if not isinstance(tokens, TokenType) or not isinstance(hidden, VectorType):
+        message = "the data is text, and the network takes none"
+        raise NasirError("E505", message, hint="darts_rnn is a space of language models")
+    if tokens.vocabulary != vocabulary:
+        message = f"the network has {tokens.vocabulary} words, and the data {vocabulary}"
+        raise NasirError("E505", message, hint=f"a vocabulary of {vocabulary}")
+    return hidden.c

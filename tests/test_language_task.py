@@ -1,0 +1,267 @@
+"""Text in windows: where they are cut, what is carried on, what is lost on them."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import nasir
+from nasir import NasirError
+from runners.place import Place
+from runners.task import (
+    WIKITEXT2_DROPOUT,
+    Batch,
+    Dropout,
+    FixedWindows,
+    Language,
+    Outcome,
+    Task,
+    VariedWindows,
+)
+from runners.task.language import columns
+from runners.task.windows import cut
+from tests.texts import STILL, corpus, counting, task
+
+GRAPH = nasir.supernet("darts_rnn", vocabulary=160, hidden=6)
+
+
+def prepared(**options: Any) -> Language:
+    made = task(counting(), **options)
+    made.prepare(GRAPH)
+    return made
+
+
+def outcome(task: Task, batch: Batch, mark: float) -> Outcome:
+    """What a network that knows nothing does, whose state is full of `mark`."""
+    tokens, hidden = batch.inputs
+
+    def run(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+        del inputs
+        even = torch.full((*tokens.shape, 160), 1 / 160).log().requires_grad_()
+        return even, torch.full_like(hidden, mark, requires_grad=True)
+
+    return task.outcome(run, batch)
+
+
+def test_text_is_dealt_into_columns_that_each_go_on() -> None:
+    assert columns(torch.arange(11), 2, 3, "train").tolist() == [
+        [0, 5],
+        [1, 6],
+        [2, 7],
+        [3, 8],
+        [4, 9],
+    ]
+
+
+def test_a_text_too_short_for_the_batch_is_e714() -> None:
+    with pytest.raises(NasirError) as caught:
+        task(counting(train=11))
+    error = caught.value
+    assert (error.code, error.hint) == ("E714", "at most 3 columns, or a longer text")
+    assert "train text has 11 tokens, too few for 4 columns of 3" in error.message
+    for short in ({"valid": 7}, {"valid": 19}):
+        with pytest.raises(NasirError, match="E714 the valid text"):
+            task(counting(**short))
+    task(counting(train=12, valid=20))
+
+
+def test_windows_of_an_epoch_follow_each_other_to_the_end_of_the_text() -> None:
+    made = prepared(windows=FixedWindows(4, 0.5))
+    at = 0
+    for step in range(made.steps(0)):
+        batch = made.train(0, step)
+        tokens, target = batch.inputs[0], batch.target
+        assert tokens[:, 0].tolist() == list(range(at, at + len(tokens)))
+        assert tokens[0].tolist() == [at, at + 25, at + 50, at + 75]
+        assert torch.equal(target, tokens + 1)
+        assert len(tokens) == min(round(4 * batch.rate), 24 - at)
+        at += len(tokens)
+    assert at in (23, 24)  # as published, no window begins at the last two rows
+
+
+def test_a_window_is_the_same_whenever_it_is_asked_for() -> None:
+    one, other = prepared(windows=FixedWindows(4, 0.5)), prepared(windows=FixedWindows(4, 0.5))
+    forward = [one.train(3, step).target for step in range(one.steps(3))]
+    backward = [other.train(3, step).target for step in reversed(range(other.steps(3)))]
+    cut.cache_clear()
+    assert all(map(torch.equal, forward, reversed(backward)))
+
+
+def test_windows_depend_on_seed_and_epoch() -> None:
+    windows = FixedWindows(4, 0.5)
+    made = {cut(windows, 400, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
+    assert len(made) == 6
+
+
+def test_the_search_draws_35_steps_or_17() -> None:
+    drawn = [window.drawn for window in cut(FixedWindows(), 35 * 2000, 0, 0)]
+    assert set(drawn) == {35, 17}
+    assert drawn.count(35) / len(drawn) == pytest.approx(0.95, abs=0.02)
+
+
+def test_the_evaluation_draws_lengths_around_35_and_17() -> None:
+    drawn = torch.tensor([window.drawn for window in cut(VariedWindows(), 35 * 4000, 0, 0)]).float()
+    assert drawn.min() >= 5
+    assert drawn.max() <= 55
+    assert drawn.median() == pytest.approx(34.5, abs=1)  # int() cuts off
+    assert (drawn < 23).float().mean() == pytest.approx(0.95 * 0.008 + 0.05 * 0.88, abs=0.015)
+    assert cut(VariedWindows(bptt=6, full=1, deviation=50), 900, 0, 0)[0].drawn in range(5, 27)
+    extreme = {w.drawn for w in cut(VariedWindows(bptt=6, full=1, deviation=50), 9000, 0, 0)}
+    assert (min(extreme), max(extreme)) == (5, 26)
+
+
+def test_the_rate_is_the_drawn_length_over_the_usual_one() -> None:
+    made = prepared(windows=FixedWindows(8, 0.0))
+    assert made.train(0, 0).rate == 0.5
+    last = made.train(0, made.steps(0) - 1)
+    assert (len(last.target), last.rate) == (4, 0.5)
+    cut_off = prepared(windows=FixedWindows(10, 1.0)).train(0, 2)
+    assert (len(cut_off.target), cut_off.rate) == (4, 1.0)
+
+
+def test_a_validation_window_begins_where_the_training_window_does() -> None:
+    made = prepared(windows=FixedWindows(8, 0.0))  # 25 rows of training, 15 of validation
+    starts = [int(made.valid(0, step).inputs[0][0, 0]) for step in range(6)]
+    assert starts == [0, 4, 8, 12, 16 % 14, 20 % 14]
+    assert [len(made.valid(0, step).target) for step in range(6)] == [8, 8, 6, 2, 8, 8]
+    assert made.valid(0, 0).rate == 1
+
+
+def test_each_stream_carries_its_own_state_detached() -> None:
+    made = prepared(windows=FixedWindows(4, 0.5))
+    for step, draw, mark in ((0, made.train, 1.0), (0, made.valid, 2.0)):
+        batch = draw(0, step)
+        assert not batch.inputs[1].any()
+        made.carry(batch, outcome(made, batch, mark))
+    for draw, mark in ((made.train, 1.0), (made.valid, 2.0)):
+        hidden = draw(0, 1).inputs[1]
+        assert hidden.shape == (4, 6)
+        assert (hidden == mark).all()
+        assert not hidden.requires_grad
+
+
+def test_an_epoch_begins_with_zeros() -> None:
+    made = prepared(windows=FixedWindows(4, 0.5))
+    batch = made.train(0, 0)
+    made.carry(batch, outcome(made, batch, 1.0))
+    assert not made.train(1, 0).inputs[1].any()
+    assert made.train(1, 1).inputs[1].all()
+
+
+def test_a_state_restored_is_the_state_that_was() -> None:
+    one, other = prepared(), prepared()
+    assert one.state() == {}
+    batch = one.valid(0, 0)
+    one.carry(batch, outcome(one, batch, 3.0))
+    other.restore(one.state())
+    assert other.state()["valid"].eq(3.0).all()
+    assert set(other.state()) == {"valid"}
+    other.restore({})
+    assert other.state() == {}
+
+
+def test_held_out_text_is_read_once_and_carries_on_within_a_pass() -> None:
+    made = prepared(windows=FixedWindows(3), held_out=6)
+    train = made.train(0, 0)
+    made.carry(train, outcome(made, train, 7.0))
+    for _ in range(2):
+        seen: list[Tensor] = []
+        for number, batch in enumerate(made.held_out()):
+            assert (batch.inputs[1] == number).all()  # zeros first, then what the last one left
+            made.carry(batch, outcome(made, batch, number + 1.0))
+            seen.append(batch.target)
+        assert torch.equal(torch.cat(seen), columns(made.corpus.valid, 6, 2, "valid")[1:])
+    assert set(made.state()) == {"train"}
+    assert made.state()["train"].eq(7.0).all()
+
+
+def test_processes_share_the_columns_of_a_batch() -> None:
+    whole = prepared().train(0, 0)
+    parts: list[Batch] = []
+    for rank in range(2):
+        made = task(counting(), Place(rank=rank, ranks=2))
+        made.prepare(GRAPH)
+        parts.append(made.train(0, 0))
+    assert parts[0].inputs[1].shape == (2, 6)
+    together = torch.stack([part.target for part in parts], -1).flatten(1)
+    assert torch.equal(together, whole.target)
+
+
+def test_a_prepared_graph_has_the_rates_and_gives_states_in_training() -> None:
+    graph = nasir.supernet("darts_rnn", vocabulary=160, hidden=6, auxiliary=True)
+    rates = Dropout(0.1, 0.2, 0.3, 0.4, 0.5)
+    ready = task(counting(), dropout=rates).prepare(graph)
+    found = [
+        dict(ready[name].attrs)["rate"]
+        for name in (
+            "decoder/mask",
+            "cell/mask_h",
+            "cell/mask_x",
+            "embedding/mask",
+            "embedding/drop",
+        )
+    ]
+    assert found == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert ready.auxiliary == ("cell",)
+    assert task(counting(), slowness=0.0).prepare(graph).auxiliary == ()
+    both = task(counting(), activation=1.0).prepare(GRAPH)
+    assert both.auxiliary == ("cell", "decoder/masked")
+
+
+def test_the_search_has_the_published_rates() -> None:
+    ready = task(counting()).prepare(GRAPH)
+    rates = {node.name: dict(node.attrs).get("rate") for node in ready}
+    assert {name: rate for name, rate in rates.items() if rate is not None} == {
+        "embedding/drop": 0.0,
+        "embedding/mask": 0.2,
+        "cell/mask_x": 0.75,
+        "cell/mask_h": 0.25,
+        "decoder/mask": 0.75,
+    }
+    assert (WIKITEXT2_DROPOUT.state, WIKITEXT2_DROPOUT.words) == (0.15, 0.1)
+
+
+def test_a_network_of_pictures_or_of_other_words_is_e505() -> None:
+    with pytest.raises(NasirError, match="E505 the data is text"):
+        task(counting()).prepare(nasir.supernet("nasbench201", channels=2, layers=1))
+    with pytest.raises(NasirError, match="E505 the network has 50 words, and the data 160"):
+        task(counting()).prepare(nasir.supernet("darts_rnn", vocabulary=50, hidden=6))
+
+
+def test_an_outcome_is_the_likelihood_per_token_and_penalties_on_the_training_stream() -> None:
+    data = corpus(vocabulary=5)
+    made = task(data, slowness=0.5, activation=0.25, dropout=STILL)
+    made.prepare(nasir.supernet("darts_rnn", vocabulary=5, hidden=6))
+    source = torch.Generator().manual_seed(1)
+    batch = made.train(0, 0)
+    steps, count = len(batch.target), batch.target.numel()
+    scores = torch.randn(steps, 4, 5, generator=source).log_softmax(-1)
+    states, dropped = torch.randn(2, steps, 4, 6, generator=source)
+
+    def run(*inputs: Any) -> tuple[Tensor, ...]:
+        assert inputs[2:] == ("mixture",)
+        return scores, states[-1], states, dropped
+
+    found = made.outcome(run, batch, "mixture")
+    plain = -sum(float(scores[t, n, batch.target[t, n]]) for t in range(steps) for n in range(4))
+    slow = float(((states[1:] - states[:-1]) ** 2).mean())
+    assert float(found.total) == pytest.approx(plain, rel=1e-5)
+    penalties = 0.5 * slow + 0.25 * float((dropped**2).mean())
+    assert float(found.loss) == pytest.approx(plain / count + penalties, rel=1e-5)
+    assert int(found.correct) == int((scores.argmax(-1) == batch.target).sum())
+    assert found.count == count
+    valid = made.valid(0, 0)
+    assert float(made.outcome(run, valid, "mixture").loss) == pytest.approx(
+        float(made.outcome(run, valid, "mixture").total) / count, rel=1e-5
+    )
+
+
+def test_a_window_of_one_step_has_no_slowness() -> None:
+    made = task(corpus(), windows=FixedWindows(2, 0.0))
+    made.prepare(nasir.supernet("darts_rnn", vocabulary=50, hidden=6))
+    batch = made.train(0, 0)
+    assert len(batch.target) == 1
+    scores, states = torch.zeros(1, 4, 50).log_softmax(-1), torch.ones(1, 4, 6)
+    found = made.outcome(lambda *_: (scores, states[-1], states), batch)
+    assert float(found.loss) == pytest.approx(float(torch.tensor(50.0).log()))
