@@ -20,7 +20,7 @@ _HINT = "leave --device out; `nasir doctor` says what torch sees"
 class Place:
     """What a loop needs to know of where it runs; `rank` counts from 0 to `ranks` - 1."""
 
-    device: torch.device
+    device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
     rank: int = 0
     ranks: int = 1
