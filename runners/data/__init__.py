@@ -4,6 +4,7 @@ from runners.data.augment import Augment
 from runners.data.batches import Batches, Dealing
 from runners.data.load import load_pictures
 from runners.data.name import DataName, parse_data
+from runners.data.photos import PictureFiles
 from runners.data.pictures import Pictures, PictureSet, statistics
 from runners.data.split import halves
 
@@ -12,6 +13,7 @@ __all__ = [
     "Batches",
     "DataName",
     "Dealing",
+    "PictureFiles",
     "PictureSet",
     "Pictures",
     "halves",
