@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -57,7 +57,10 @@ def examine() -> tuple[Check, ...]:
         _python(),
         torch,
         *((_gpu(), _compiler(), _kernels()) if torch.state == "ok" else ()),
-        _package("torchvision", "data sets; a CPU-only torch needs its CPU build"),
+        *((_torchvision(),) if torch.state == "ok" else ()),
+        _package("pillow", "decoding pictures", module="PIL"),
+        _package("scikit-learn", "the data 'digits'", module="sklearn"),
+        _package("scipy", "the data 'svhn'"),
         _package("onnx", "writing and reading ONNX models", required=True),
         _opset(),
         _package("onnxruntime", "comparing ONNX models with torch"),
@@ -73,18 +76,32 @@ def _python() -> Check:
     return Check("python", state, found, "3.11 or newer", required=True)
 
 
-def _package(name: str, meaning: str, *, required: bool = False) -> Check:
+def _package(name: str, meaning: str, *, required: bool = False, module: str = "") -> Check:
     """Whether a package is there and can be imported; a package may fail in any way."""
     try:
         found = version(name)
     except PackageNotFoundError:
         return Check(name, "missing", "not installed", meaning, required)
     try:
-        import_module(name)
+        import_module(module or name)
     except Exception as error:
         reason = f"{found}, but its import fails: {_first_line(error)}"
         return Check(name, "broken", reason, meaning, required)
     return Check(name, "ok", found, meaning, required)
+
+
+def _torchvision() -> Check:
+    """Its build may not match that of torch: then its pictures work, and its ops do not."""
+    from runners.vision import declared, import_torchvision
+
+    meaning = "data sets and transforms; nasir itself does without"
+    reason = _attempt(import_torchvision)
+    check = _package("torchvision", meaning)
+    if check.state == "broken":
+        return replace(check, found=reason)
+    if declared():
+        return replace(check, found=f"{check.found}, a build for another torch: without its ops")
+    return check
 
 
 def _gpu() -> Check:

@@ -6,18 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from runners.data.photos import TRIES
+
 
 @dataclass(frozen=True, slots=True)
 class Draws:
     """What chance decides for N pictures: int64 (N, 1) on the CPU each; None is not drawn.
 
     `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded picture's corner
-    the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks.
+    the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks;
+    `windows`, float64 (N, TRIES, 4), is what `window` takes.
     """
 
     mirrored: Tensor | None
     shift: Tensor | None
     middle: tuple[Tensor, Tensor] | None
+    windows: Tensor | None
 
     def share(self, rank: int, ranks: int) -> "Draws":
         """Those of every picture whose number is `rank` modulo `ranks`."""
@@ -26,6 +30,7 @@ class Draws:
             None if self.mirrored is None else self.mirrored[part],
             None if self.shift is None else self.shift[:, part],
             None if self.middle is None else (self.middle[0][part], self.middle[1][part]),
+            None if self.windows is None else self.windows[part],
         )
 
 
@@ -36,16 +41,19 @@ class Augment:
     `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
     mirrors half of the pictures left to right; `cutout` is the side, in pixels, of a square that
     becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
+    `area`, for pictures in files, is the least share of a picture that the random part of it covers
+    which is resized; 0 takes the middle.
     """
 
     crop: int = 0
     flip: bool = False
     cutout: int = 0
+    area: float = 0.0
 
     def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
         """The draws for (N, H, W) pictures."""
         count, height, width = size
-        mirrored = shift = middle = None
+        mirrored = shift = middle = windows = None
         if self.flip:
             mirrored = (torch.rand(count, generator=source) < 0.5)[:, None]
         if self.crop:
@@ -53,7 +61,10 @@ class Augment:
         if self.cutout:
             row = torch.randint(height, (count, 1), generator=source)
             middle = (row, torch.randint(width, (count, 1), generator=source))
-        return Draws(mirrored, shift, middle)
+        if self.area:
+            windows = torch.rand(count, TRIES, 4, generator=source, dtype=torch.float64)
+            windows[..., 0] = self.area + (1 - self.area) * windows[..., 0]
+        return Draws(mirrored, shift, middle, windows)
 
     def moved(self, images: Tensor, draws: Draws) -> Tensor:
         """Cropped and mirrored bytes, (N, C, H, W) as before."""

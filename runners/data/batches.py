@@ -9,6 +9,7 @@ from torch import Tensor
 
 import lowering
 from runners.data.augment import Augment
+from runners.data.photos import PictureFiles
 from runners.data.pictures import Pictures
 from runners.place import Place
 
@@ -44,19 +45,14 @@ class Batches:
 
     def __init__(
         self,
-        pictures: Pictures,
+        pictures: Pictures | PictureFiles,
         indices: Tensor,
         dealing: Dealing,
         normalise: tuple[tuple[float, ...], tuple[float, ...]],
         place: Place,
     ) -> None:
         self.dealing, self.place = dealing, place
-        self._indices = indices
-        self._images, self._labels = pictures.images, pictures.labels
-        if place.device.type != "cpu":  # there a part of its own, here the one copy for all streams
-            self._images = pictures.images[indices].to(place.device)
-            self._labels = pictures.labels[indices].to(place.device)
-            self._indices = torch.arange(len(indices))
+        self._pictures, self._indices = pictures.placed(indices, place.device)
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in normalise)
         self._scale = (1 / (255 * std)).to(place.device, place.dtype)[None, :, None, None]
         self._shift = (mean / std).to(place.device, place.dtype)[None, :, None, None]
@@ -79,16 +75,16 @@ class Batches:
         """
         chosen = self._chosen(epoch, step)
         rank, ranks = self.place.rank, self.place.ranks
-        mine = chosen[rank::ranks].to(self._images.device)
-        images = self._images.index_select(0, mine)
+        mine = chosen[rank::ranks]
         augment = self.dealing.augment
-        height, width = images.shape[2:]
         # 0: of the whole batch, whichever process this is.
         source = self._generator(f"augment {epoch} {step} 0")
-        draws = augment.draw((len(chosen), height, width), source).share(rank, ranks)
-        images = augment.moved(images, draws).to(self.place.dtype)
+        draws = augment.draw((len(chosen), *self._pictures.size), source).share(rank, ranks)
+        images = augment.moved(self._pictures.taken(mine, draws.windows), draws)
+        images = images.to(self.place.dtype)
         images = images.mul_(self._scale).sub_(self._shift)
-        return augment.blanked(images, draws), self._labels.index_select(0, mine)
+        labels = self._pictures.labels
+        return augment.blanked(images, draws), labels.index_select(0, mine.to(labels.device))
 
     def _chosen(self, epoch: int, step: int) -> Tensor:
         size = self.dealing.batch

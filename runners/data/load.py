@@ -3,6 +3,7 @@
 from nasir import Where
 from runners.data.arrays import read_digits, read_npz
 from runners.data.folders import Report, read_folder
+from runners.data.imagenet import read_imagenet
 from runners.data.name import DataName, parse_data
 from runners.data.official import READERS
 from runners.data.pictures import PictureSet, Raw, picture_set, resized
@@ -14,6 +15,8 @@ def load_pictures(text: str, report: Report | None = None) -> PictureSet:
     `report(done, all)` is called while pictures are decoded. Raises E501, E603, E701 to E709.
     """
     name = parse_data(text)
+    if name.kind == "imagenet":
+        return read_imagenet(name)
     return picture_set(_raw(name, report), Where(str(name.path or name.kind)))
 
 

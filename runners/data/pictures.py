@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasir import NasirError, Where
+from runners.data.photos import PictureFiles
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation by channel, of values from 0 to 1."""
@@ -26,6 +27,26 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def placed(self, indices: Tensor, device: str) -> tuple["Pictures", Tensor]:
+        """Pictures on a device, and the indices by which the chosen ones are taken from them.
+
+        On the CPU these are themselves, one copy for all streams; elsewhere the chosen ones alone.
+        """
+        if device == "cpu":
+            return self, indices
+        chosen = Pictures(self.images[indices].to(device), self.labels[indices].to(device))
+        return chosen, torch.arange(len(indices))
+
+    def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
+        """Bytes of the chosen pictures, (B, C, H, W)."""
+        assert windows is None, "pictures in memory are of one size, and seen whole"
+        return self.images.index_select(0, chosen.to(self.images.device))
+
 
 @dataclass(frozen=True)
 class PictureSet:
@@ -33,12 +54,13 @@ class PictureSet:
 
     `mean` and `std` are by channel, of values from 0 to 1. `fingerprint` is the SHA-256 over
     classes, bytes and labels, in hexadecimal digits. There may be no `test`.
+    Only ImageNet's pictures stay in files.
     """
 
     name: str
     classes: tuple[str, ...]
-    train: Pictures
-    test: Pictures | None
+    train: Pictures | PictureFiles
+    test: Pictures | PictureFiles | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
@@ -46,12 +68,12 @@ class PictureSet:
     @property
     def resolution(self) -> int:
         """Pixels of a side."""
-        return self.train.images.shape[-1]
+        return self.train.size[1]
 
     @property
     def channels(self) -> int:
-        """3 for colours."""
-        return self.train.images.shape[1]
+        """3, for colours."""
+        return len(self.mean)
 
 
 @dataclass(frozen=True)

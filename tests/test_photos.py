@@ -1,0 +1,160 @@
+"""Pictures that stay in files: windows, what is read of them, and batches."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nasir import NasirError
+from runners.data import Augment, Batches, Dealing, PictureFiles, PictureSet, load_pictures
+from runners.data.photos import TRIES, middle, window
+from runners.place import Place
+from tests.picture_files import write_tree
+
+SAME = ((0.0,) * 3, (1 / 255,) * 3)
+
+
+def photo(folder: Path, name: str, size: tuple[int, int], seed: int) -> None:
+    """A picture of noise in a folder of its class."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def folder(path: Path) -> Path:
+    """Twelve training pictures in two classes and three for tests, all of different sizes."""
+    for i in range(12):
+        photo(path, f"train/n{i % 2}/{i:02d}.png", (40 + i, 60 - i), i)
+    for i in range(3):
+        photo(path, f"val/n1/{i}.png", (64, 48), 50 + i)
+    return path
+
+
+def files(of: PictureSet) -> PictureFiles:
+    """The training pictures."""
+    assert isinstance(of.train, PictureFiles)
+    return of.train
+
+
+def test_imagenet_is_read_by_name_and_classes_are_mixed(tmp_path: Path) -> None:
+    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    assert (found.name, found.classes, found.resolution, found.channels) == (
+        "imagenet",
+        ("n0", "n1"),
+        32,
+        3,
+    )
+    assert len(found.train) == 12
+    assert found.train.labels.tolist() == [0, 1] * 6
+    assert found.test is not None
+    assert found.test.labels.tolist() == [1, 1, 1]
+    for file, label in zip(files(found).files, found.train.labels, strict=True):
+        assert file.parent.name == f"n{label}"
+    assert load_pictures(f"imagenet:{tmp_path}").resolution == 224
+
+
+def test_the_fingerprint_of_files_changes_with_their_names_and_sizes(tmp_path: Path) -> None:
+    before = load_pictures(f"imagenet:{folder(tmp_path)}").fingerprint
+    assert load_pictures(f"imagenet:{tmp_path}@64").fingerprint == before
+    with (tmp_path / "val/n1/0.png").open("ab") as stream:
+        stream.write(b" ")
+    longer = load_pictures(f"imagenet:{tmp_path}").fingerprint
+    (tmp_path / "train/n0/00.png").rename(tmp_path / "train/n0/x.png")
+    assert len({before, longer, load_pictures(f"imagenet:{tmp_path}").fingerprint}) == 3
+
+
+def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
+    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    dealing = Dealing("train", 0, 5, "shuffled", Augment(flip=True, area=0.08))
+    dealt = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), Place())
+    whole = dealt.at(1, 1)
+    assert whole[0].shape == (5, 3, 32, 32)
+    assert whole[0].dtype == torch.float32
+    epoch = torch.cat([dealt.at(1, step)[1] for step in range(len(dealt))])
+    assert torch.bincount(epoch).tolist() == [6, 6]
+    for rank in range(2):
+        place = Place(rank=rank, ranks=2)
+        share = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), place)
+        assert torch.equal(share.at(1, 1)[0], whole[0][rank::2])
+    other = dealt.at(2, 1)
+    assert not torch.equal(other[0], whole[0])
+
+
+def test_a_picture_without_a_window_is_its_middle_in_the_size_asked_for(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        path = tmp_path / "train" / label / "1.png"
+        path.parent.mkdir(parents=True)
+        picture = Image.new("RGB", (96, 64), (200, 0, 0))
+        picture.paste((0, 90, 0), (20, 4, 76, 60))  # 56 of 64 pixels, in the middle
+        picture.save(path)
+    found = load_pictures(f"imagenet:{tmp_path}@28")
+    dealt = Batches(found.train, torch.arange(2), Dealing("t", 0, 2, "file"), SAME, Place())
+    image, label = dealt.at(0, 0)
+    assert label.tolist() == [0, 1]
+    # The border is mixed with what lies around, as in resizing before cutting.
+    inner = image[:, :, 1:-1, 1:-1].round().flatten(2)
+    assert bool((inner == torch.tensor([0, 90, 0])[:, None]).all())
+    assert bool((image[:, 0, 0] > 0).all())
+
+
+@pytest.mark.parametrize("size", [(100, 100), (300, 40), (20, 200), (1, 1)])
+def test_windows_lie_in_the_picture_and_cover_the_share_that_is_drawn(
+    size: tuple[int, int],
+) -> None:
+    drawn = np.random.default_rng(0).random((200, TRIES, 4))
+    drawn[..., 0] = 0.08 + 0.92 * drawn[..., 0]
+    boxes = np.array([window(size, row) for row in drawn])
+    assert boxes[:, :2].min() >= 0
+    assert boxes[:, 2].max() <= size[0]
+    assert boxes[:, 3].max() <= size[1]
+    if size == (100, 100):
+        width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+        assert 0.07 < (width * height).min() / 10_000 < 0.12
+        assert (width * height).max() / 10_000 > 0.85
+        assert 0.72 < (width / height).min() < 0.8
+        assert 1.25 < (width / height).max() < 1.39
+        assert len(np.unique(boxes, axis=0)) == 200
+
+
+def test_the_first_window_that_fits_is_taken() -> None:
+    row = np.zeros((TRIES, 4))
+    row[0] = [1.0, 0.0, 0.5, 0.5]  # the whole area in 3:4 is higher than the picture
+    row[1] = [0.25, 0.5, 0.0, 0.999]
+    assert window((100, 100), row) == (0, 50, 50, 100)
+
+
+def test_a_picture_in_which_no_window_fits_is_seen_in_its_middle() -> None:
+    row = np.full((TRIES, 4), 0.5)
+    row[:, 0] = 1.0
+    assert window((300, 40), row) == (130, 0, 170, 40)
+    assert middle((512, 256)) == (144, 16, 368, 240)
+
+
+@pytest.mark.parametrize("content", [b"no picture", None])
+def test_a_broken_or_missing_photo_is_e704_and_named(tmp_path: Path, content: bytes | None) -> None:
+    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    bad = tmp_path / "train" / "n0" / "02.png"
+    bad.unlink()
+    if content is not None:
+        bad.write_bytes(content)
+    dealt = Batches(found.train, torch.arange(12), Dealing("t", 0, 12, "file"), SAME, Place())
+    with pytest.raises(NasirError) as caught:
+        dealt.at(0, 0)
+    assert (caught.value.code, caught.value.where.file) == ("E704", str(bad))
+
+
+def test_imagenet_needs_a_folder_with_two_classes(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"one/train/n0/1.png": b"", "none/train/notes.txt": b"", "file": b""})
+    for name, code in (("one", "E703"), ("none", "E702"), ("file", "E701"), ("gone", "E701")):
+        with pytest.raises(NasirError) as caught:
+            load_pictures(f"imagenet:{tmp_path / name}")
+        assert caught.value.code == code
+
+
+def test_pictures_in_files_have_no_pixels_to_hand_out(tmp_path: Path) -> None:
+    found = load_pictures(f"imagenet:{folder(tmp_path)}")
+    with pytest.raises(AssertionError, match="batch by batch"):
+        _ = found.train.images
