@@ -47,7 +47,7 @@ class Search:
         import lowering
         from lowering.kernels import SWITCH
 
-        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
         before = os.environ.get(SWITCH)
         try:
             if library:
@@ -58,13 +58,15 @@ class Search:
             if before is not None:
                 os.environ[SWITCH] = before
         self.logits = {
-            choice.name: (1e-3 * torch.randn(len(choice.options))).requires_grad_()
+            choice.name: (
+                1e-3 * torch.randn(len(choice.options), generator=generator)
+            ).requires_grad_()
             for choice in graph.choices
         }
-        self.image = torch.randn(BATCH, 3, 32, 32)
+        self.image = torch.randn(BATCH, 3, 32, 32, generator=generator)
         self.labels = torch.arange(BATCH) % 10
         self.weights = list(self.module.parameters())
-        self.optimiser = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
+        self.optimiser: Any = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
 
     def mixture(self) -> dict[str, Any]:
         """Softmax weights of every choice."""

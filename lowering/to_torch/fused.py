@@ -116,7 +116,7 @@ class MixedSum:
         """Moves running means and variances (of the unbiased variance, as torch does)."""
         sizes = self._norm_sizes(args)
         channels = [size for size, _ in sizes]
-        means, variances = mean.split(channels), variance.split(channels)
+        means, variances = torch.split(mean, channels), torch.split(variance, channels)
         for momentum in {momentum for _, momentum in self.norms}:
             rows = [i for i, (_, other) in enumerate(self.norms) if other == momentum]
             unbiased = [sizes[i][1] / max(sizes[i][1] - 1, 1) for i in rows]

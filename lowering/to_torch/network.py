@@ -179,8 +179,8 @@ class Network(nn.Module):
         return evaluated, evaluated.outputs
 
     def __getstate__(self) -> dict[str, Any]:
-        made = {"_programs": {}, "_sources": {}, "_functions": {}, "_places": {}}
-        return self.__dict__ | made
+        made = ("_programs", "_sources", "_functions", "_places")
+        return self.__dict__ | {name: {} for name in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
