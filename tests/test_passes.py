@@ -213,6 +213,7 @@ GOLDEN = {
     "keep-cells": (BEFORE, CELLS),
     "keep-states": (BEFORE, STATES),
     "lean-sums": LEAN_SUMS,
+    "call-cells": (BEFORE, CELLS.replace("recompute(", "call(")),
     "evaluation": EVALUATION,
     "fold-batch-norm": FOLD,
     "freeze-noise": FREEZE,

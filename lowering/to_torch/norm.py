@@ -16,6 +16,7 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
     if not statistics:
         return result
     with torch.no_grad():
+        mean, inverse = mean.to(statistics[0].dtype), inverse.to(statistics[0].dtype)
         unbiased = (inverse**-2 - eps) * (size / max(size - 1, 1))
         count = len(statistics) // 2
         foreach.lerp_(list(statistics), [mean, unbiased] * count, momentum)
