@@ -96,6 +96,23 @@ class Search:
         torch.nn.utils.clip_grad_norm_(self.weights, 5.0)
         self.optimiser.step()
 
+    def architect(self) -> None:
+        """The gradients of second order as in DARTS, by one batch and its mirror image."""
+        import torch.nn.functional as F
+
+        import lowering
+
+        def loss(image: Any) -> Callable[[Callable[..., Any]], Any]:
+            return lambda run: F.cross_entropy(run(image, self.mixture()), self.labels)
+
+        lowering.second_order(
+            self.module,
+            list(self.logits.values()),
+            loss(self.image),
+            loss(self.image.flip(-1)),
+            lowering.Unrolled(0.025, decay=3e-4),
+        )
+
     def saved(self) -> int:
         """The bytes that one forward keeps for backward."""
         import lowering
@@ -151,6 +168,13 @@ def small_darts(rounds: int) -> list[Result]:
     """DARTS, 8 channels, 5 cells."""
     case = Case("darts", {"channels": 8, "layers": 5}, floors={"step, memory none": 5.5})
     return _measured(case, TWO, rounds)
+
+
+def second(rounds: int) -> list[Result]:
+    """DARTS, 16 channels, 8 cells: the whole architecture step of second order."""
+    searches = _searches(Case("darts"), TWO)
+    steps = {f"second order, {name}": one.architect for name, one in searches.items()}
+    return interleaved(steps, max(3, rounds // 3), floors={"second order, memory none": 4.5})
 
 
 def nasbench201(rounds: int) -> list[Result]:

@@ -63,9 +63,9 @@ def apart(value: Tensor) -> Tensor:
 
 
 class Norms(TorchDispatchMode):
-    """Counts batch norms in channels_last, and those whose backward torch 2.13 gets wrong without a word.
+    """Counts batch norms in channels_last, and those of them whose weight is not contiguous.
 
-    They have an input in channels_last and a weight that is not contiguous.
+    The backward pass of the latter is wrong in torch 2.13, without a word.
     """
 
     def __init__(self) -> None:
