@@ -131,4 +131,37 @@ HORIZONTAL = (
     """,
 )
 
+POINTS = (
+    r"""
+    input x: image[4,8,8]
+    input odd: image[4,7,7]
+    shift = crop(x) {top=1, left=1}: image[4,7,7]
+    a = conv2d(x) {out=2, kernel=1, stride=2}: image[2,4,4]
+    b = conv2d(shift) {out=3, kernel=1, stride=2}: image[3,4,4]
+    c = conv2d(odd) {out=2, kernel=1, stride=2}: image[2,4,4]
+    less = crop(odd) {top=1, left=1}: image[4,6,6]
+    d = conv2d(less) {out=2, kernel=1, stride=2}: image[2,3,3]
+    output a
+    output b
+    output c
+    output d
+    """,
+    r"""
+    input x: image[4,8,8]
+    input odd: image[4,7,7]
+    shift = crop(x) {top=1, left=1}: image[4,7,7]
+    a+bank = conv_bank(x) {outs=[2,3], kernel=2, stride=2, rows=[0,1], columns=[0,1]}: image[5,4,4] with weight0=a.weight[2,4,1,1] uniform(0.5), weight1=b.weight[3,4,1,1] uniform(0.5)
+    a = part(a+bank) {number=0, channels=2}: image[2,4,4]
+    b = part(a+bank) {number=1, channels=3}: image[3,4,4]
+    c = conv2d(odd) {out=2, kernel=1, stride=2}: image[2,4,4]
+    less = crop(odd) {top=1, left=1}: image[4,6,6]
+    d = conv2d(less) {out=2, kernel=1, stride=2}: image[2,3,3]
+    output a
+    output b
+    output c
+    output d
+    """,
+)
+"""A factorized reduce: convolutions of a value and of what is behind its first row and column."""
+
 LEAN_SUMS = (MIXED_SUMS[1], MIXED_SUMS[1].replace(']"}: image', ']", recompute=true}: image'))

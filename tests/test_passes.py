@@ -7,7 +7,7 @@ import pytest
 
 from nasir import PASSES, NasirError, network, parse_graph, print_graph, run_passes
 from nasir.passes import DISCRETE, INFERENCE, PLAIN
-from tests.fused_texts import HIGHWAY_SUMS, HORIZONTAL, LEAN_SUMS, MIXED_SUMS, SHARE_NORMS
+from tests.fused_texts import HIGHWAY_SUMS, HORIZONTAL, LEAN_SUMS, MIXED_SUMS, POINTS, SHARE_NORMS
 from tests.memory_texts import BEFORE, CELLS, STATES
 
 EXPAND = (
@@ -228,6 +228,12 @@ def test_every_pass_has_a_golden_text() -> None:
 def test_a_pass_turns_the_first_text_into_the_second(name: str) -> None:
     before, after = (_text(lines) for lines in GOLDEN[name])
     assert print_graph(PASSES[name].run(parse_graph(before))) == after
+
+
+def test_the_points_of_a_factorized_reduce_become_one_convolution() -> None:
+    before, after = (_text(lines) for lines in POINTS)
+    assert print_graph(parse_graph(after)) == after
+    assert print_graph(PASSES["horizontal"].run(parse_graph(before))) == after
 
 
 @pytest.mark.parametrize("name", ["canonicalise", "dead-code", "cse", "fold-batch-norm"])

@@ -208,6 +208,11 @@ def conv_bank(
 
 
 def _conv_bank(e: Emitter, a: ConvBankAttrs, inputs: Values, weights: Values) -> fx.Node:
+    if a.rows:
+        weights = tuple(
+            e.call(F.pad, weight, [x, a.kernel[1] - 1 - x, y, a.kernel[0] - 1 - y])
+            for weight, y, x in zip(weights, a.rows, a.columns, strict=True)
+        )
     return e.call(conv_bank, inputs[0], a.stride, a.padding, a.dilation, *weights)
 
 

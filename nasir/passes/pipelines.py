@@ -66,13 +66,13 @@ INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"]
 
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """After `PLAIN`, for training a supernet by a library's operations alone."""
-    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"])
+    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["dead-code"])
     return (*TIDY, PASSES["highway-sums"], *MEMORY[memory], *rest)
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """After `PLAIN`, for training a supernet where the target computes mixed sums itself."""
     lean = (PASSES["lean-sums"],) if memory == "states" else ()
-    rest = (*lean, PASSES["cse"], PASSES["horizontal"])
+    rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["dead-code"])
     sums = (PASSES["mixed-sums"], PASSES["highway-sums"])
     return (*TIDY, *sums, *MEMORY[memory], *rest)
