@@ -153,8 +153,6 @@ class Network(nn.Module):
         return self._sources[training]
 
     def _called(self, weights: Sequence[Tensor], inputs: tuple[Any, ...], *, follow: bool) -> Any:
-        # torch 2.13 gets batch norms in channels_last wrong whose weights are not contiguous.
-        weights = [weight.contiguous() for weight in weights]
         if not _is_sampled(inputs):
             return self._function(follow=follow)(self, *self.flat(inputs), *weights)
         given = dict(zip(self.keys, weights, strict=True))
