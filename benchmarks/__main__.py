@@ -1,7 +1,6 @@
 """`python -m benchmarks [NAME …] [--rounds N] [--json FILE]`: measures and prints the tables."""
 
 import argparse
-import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +9,16 @@ from benchmarks.measure import Result
 from benchmarks.rows import BENCHMARKS
 from runners.machine import machine
 
-SCALES = {"seconds": (1e3, "ms"), "bytes": (1e-6, "MB")}
+SCALES: dict[str, tuple[float, str]] = {
+    "seconds": (1e3, "ms"),
+    "bytes": (1e-6, "MB"),
+    "kernels": (1, "kernels"),
+    "images a second": (1, "images/s"),
+}
 
 
 def table(results: list[Result]) -> str:
-    """The rows as text: milliseconds or megabytes, and how many times less than the first row."""
+    """The rows as text: milliseconds or megabytes, and how many times better than the first row."""
     lines = [f"  {'':34}{'median':>10}{'least':>10}{'greatest':>10}{'ratio':>8}  asked"]
     for row in results:
         scale, unit = SCALES[row.unit]
@@ -58,8 +62,9 @@ def main() -> None:
         if options.names and row.name not in options.names:
             continue
         print(f"\n{row.title}", flush=True)
-        if row.needs and importlib.util.find_spec(row.needs) is None:
-            print(f"  skipped: {row.needs} is not installed")
+        reason = row.missing()
+        if reason:
+            print(f"  skipped: {reason}")
             continue
         found[row.name] = row.run(options.rounds)
         print(table(found[row.name]), flush=True)

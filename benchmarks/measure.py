@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+Unit = Literal["seconds", "bytes", "kernels", "images a second"]
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One row: the median, least and greatest run, and the ratio to the first row's median.
 
-    In seconds or bytes. `ceiling` is the most that the median may be, `floor` the least ratio.
+    `ceiling` is the most that the median may be, `floor` the least ratio.
     """
 
     name: str
@@ -23,7 +25,7 @@ class Result:
     ratio: float
     ceiling: float | None = None
     floor: float | None = None
-    unit: Literal["seconds", "bytes"] = "seconds"
+    unit: Unit = "seconds"
 
     @property
     def within(self) -> bool | None:
@@ -62,11 +64,25 @@ def interleaved(
     ]
 
 
-def amounts(sizes: Mapping[str, float], floors: Mapping[str, float] | None = None) -> list[Result]:
-    """Rows of bytes, measured once; the first is 1 in the ratios."""
+def amounts(
+    sizes: Mapping[str, float], floors: Mapping[str, float] | None = None, unit: Unit = "bytes"
+) -> list[Result]:
+    """Rows of what was measured once; the first is 1 in the ratios, which say how many times less.
+
+    Of images a second, how many times more.
+    """
     first = next(iter(sizes.values()))
     return [
-        Result(name, size, size, size, first / size, None, (floors or {}).get(name), "bytes")
+        Result(
+            name,
+            size,
+            size,
+            size,
+            size / first if unit == "images a second" else first / size,
+            None,
+            (floors or {}).get(name),
+            unit,
+        )
         for name, size in sizes.items()
     ]
 

@@ -3,21 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-from benchmarks import supernets
+from benchmarks import gpu, supernets, words
 from benchmarks.measure import Result, interleaved, process
 from benchmarks.stores import write_large_store
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A named group; `needs` names an optional module without which it is skipped."""
+    """A named group, which is skipped where `missing` gives a reason."""
 
     name: str
     title: str
     run: Callable[[int], list[Result]]
-    needs: str = ""
+    missing: Callable[[], str] = str
+
+
+def _no_runtime() -> str:
+    return "" if find_spec("onnxruntime") else "onnxruntime is not installed"
 
 
 def start_up(rounds: int) -> list[Result]:
@@ -193,10 +198,13 @@ BENCHMARKS = (
     Benchmark("build", "From space to module: DARTS supernet (16, 8)", supernets.build),
     Benchmark("darts", "Supernet, DARTS (16, 8)", supernets.darts),
     Benchmark("darts-8", "Supernet, DARTS (8, 5)", supernets.small_darts),
+    Benchmark("darts-2nd", "Second order, DARTS (16, 8): architecture step", supernets.second),
     Benchmark("nasbench201", "Supernet, NAS-Bench-201 (16, 5)", supernets.nasbench201),
     Benchmark("pc-darts", "Supernet, PC-DARTS K=4 (16, 8)", supernets.partial),
     Benchmark("s2", "Supernet, S2 (16, 8)", supernets.two_ops),
+    Benchmark("rnn", "Recurrent supernet, hidden 300, batch 64, bptt 35", words.recurrent),
     Benchmark("peak", "Resident memory that one step adds, DARTS (16, 8)", supernets.peak),
-    Benchmark("batch-1", "Inference, DARTS_V2 (36, 20), batch 1", inference_one, "onnxruntime"),
-    Benchmark("batch-32", "Inference, DARTS_V2 (36, 20), batch 32", inference_many, "onnxruntime"),
+    Benchmark("gpu", "Supernets on a GPU, batch 64", gpu.supernets, gpu.missing),
+    Benchmark("batch-1", "Inference, DARTS_V2 (36, 20), batch 1", inference_one, _no_runtime),
+    Benchmark("batch-32", "Inference, DARTS_V2 (36, 20), batch 32", inference_many, _no_runtime),
 )

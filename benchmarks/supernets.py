@@ -47,7 +47,7 @@ class Search:
         import lowering
         from lowering.kernels import SWITCH
 
-        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
         before = os.environ.get(SWITCH)
         try:
             if library:
@@ -58,13 +58,15 @@ class Search:
             if before is not None:
                 os.environ[SWITCH] = before
         self.logits = {
-            choice.name: (1e-3 * torch.randn(len(choice.options))).requires_grad_()
+            choice.name: (
+                1e-3 * torch.randn(len(choice.options), generator=generator)
+            ).requires_grad_()
             for choice in graph.choices
         }
-        self.image = torch.randn(BATCH, 3, 32, 32)
+        self.image = torch.randn(BATCH, 3, 32, 32, generator=generator)
         self.labels = torch.arange(BATCH) % 10
         self.weights = list(self.module.parameters())
-        self.optimiser = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
+        self.optimiser: Any = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
 
     def mixture(self) -> dict[str, Any]:
         """Softmax weights of every choice."""
@@ -93,6 +95,23 @@ class Search:
         self.loss().backward()
         torch.nn.utils.clip_grad_norm_(self.weights, 5.0)
         self.optimiser.step()
+
+    def architect(self) -> None:
+        """The gradients of second order as in DARTS, by one batch and its mirror image."""
+        import torch.nn.functional as F
+
+        import lowering
+
+        def loss(image: Any) -> Callable[[Callable[..., Any]], Any]:
+            return lambda run: F.cross_entropy(run(image, self.mixture()), self.labels)
+
+        lowering.second_order(
+            self.module,
+            list(self.logits.values()),
+            loss(self.image),
+            loss(self.image.flip(-1)),
+            lowering.Unrolled(0.025, decay=3e-4),
+        )
 
     def saved(self) -> int:
         """The bytes that one forward keeps for backward."""
@@ -149,6 +168,13 @@ def small_darts(rounds: int) -> list[Result]:
     """DARTS, 8 channels, 5 cells."""
     case = Case("darts", {"channels": 8, "layers": 5}, floors={"step, memory none": 5.5})
     return _measured(case, TWO, rounds)
+
+
+def second(rounds: int) -> list[Result]:
+    """DARTS, 16 channels, 8 cells: the whole architecture step of second order."""
+    searches = _searches(Case("darts"), TWO)
+    steps = {f"second order, {name}": one.architect for name, one in searches.items()}
+    return interleaved(steps, max(3, rounds // 3), floors={"second order, memory none": 4.5})
 
 
 def nasbench201(rounds: int) -> list[Result]:

@@ -118,6 +118,7 @@ TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
     ("masked", {}, (SequenceType(3), VectorType(3)), SequenceType(3)),
     ("scan", {"body": BODY}, (SequenceType(3), VectorType(5)), SequenceType(5)),
     ("recompute", {"body": BODY}, (VectorType(3), VectorType(5)), VectorType(5)),
+    ("call", {"body": BODY}, (VectorType(3), VectorType(5)), VectorType(5)),
     ("last", {}, (SequenceType(3),), VectorType(3)),
     ("decoder", {"out": 9}, (SequenceType(3),), SequenceType(9)),
     ("log_softmax", {}, (SequenceType(3),), SequenceType(3)),
@@ -236,14 +237,14 @@ ERRORS: list[tuple[str, dict[str, Any], tuple[Type, ...], str, str]] = [
         {"body": BODY},
         (VectorType(3),),
         "E305",
-        "the body takes (vector[3], vector[5]), recompute gives it (vector[3])",
+        "the body takes (vector[3], vector[5]), the node gives it (vector[3])",
     ),
     (
         "recompute",
         {"body": replace(BODY, outputs=("out", "p"))},
         (VectorType(3), VectorType(5)),
         "E305",
-        "the body returns (vector[5], vector[5]), recompute has one value",
+        "the body returns (vector[5], vector[5]), the node has one",
     ),
     (
         "scan",
@@ -418,7 +419,9 @@ def test_attributes_cannot_be_changed(op: str) -> None:
     fields = ALL_OPS[op].attrs.model_fields
     required = {name: 1 for name, field in fields.items() if field.is_required()}
     body = {"body": BODY}
-    given = {"scan": body, "recompute": body, "mix": {"options": (0,)}, **FUSED}.get(op, {})
+    given = {"scan": body, "recompute": body, "call": body, "mix": {"options": (0,)}, **FUSED}.get(
+        op, {}
+    )
     attrs = make_attrs(ALL_OPS[op], required | given)
     for name in fields:
         with pytest.raises(ValueError, match="frozen"):

@@ -363,6 +363,7 @@ def test_exports_of_a_partial_supernet_compute_the_same(space: str, tmp_path: Pa
         given = {name: weights.numpy() for name, weights in ({"image": x} | mixture).items()}
         (found,) = session.run(None, given)
         torch.testing.assert_close(torch.as_tensor(found), expected, rtol=1e-5, atol=1e-5)
+        assert lowering.compare(graph, module, path).require().agrees
     path, _ = lowering.to_python(graph, module, tmp_path / "net.py")
     exported = imported(path).load().eval()
     torch.testing.assert_close(exported(x, *mixture.values()), expected, rtol=1e-5, atol=1e-5)

@@ -7,6 +7,7 @@ import pytest
 
 from nasir import PASSES, NasirError, network, parse_graph, print_graph, run_passes
 from nasir.passes import DISCRETE, INFERENCE, PLAIN
+from tests.fused_texts import HIGHWAY_SUMS, HORIZONTAL, LEAN_SUMS, MIXED_SUMS, POINTS, SHARE_NORMS
 from tests.memory_texts import BEFORE, CELLS, STATES
 
 EXPAND = (
@@ -198,71 +199,6 @@ EVALUATION = (
     """,
 )
 
-MIXED_SUMS = (
-    r"""
-    input x: image[4,8,8]
-    input normal/n2.e0: weights[4]
-    input normal/n2.e1: weights[2]
-    input normal/n2: weights[2]
-    e0/sep/relu = relu(x): image[4,8,8]
-    e0/sep/dw = conv2d(e0/sep/relu) {out=4, kernel=3, groups=4}: image[4,8,8]
-    e0/sep/pw = conv2d(e0/sep/dw) {out=4, kernel=1}: image[4,8,8]
-    e0/sep/bn = batch_norm(e0/sep/pw) {affine=false}: image[4,8,8]
-    e0/pool = max_pool(x) {kernel=3, padding=1}: image[4,8,8]
-    e0/norm = batch_norm(e0/pool) {affine=false}: image[4,8,8]
-    e0 = mix(normal/n2.e0, x, e0/norm, e0/sep/bn) {options=[1,2,3]}: image[4,8,8]
-    y = tanh(x): image[4,8,8]
-    e1/conv = conv2d(y) {out=4, kernel=3}: image[4,8,8]
-    e1/bn = batch_norm(e1/conv) {affine=false}: image[4,8,8]
-    e1 = mix(normal/n2.e1, x, e1/bn) {options=[0,1]}: image[4,8,8]
-    n2 = mix(normal/n2, e0, e1) {options=[0,1]}: image[4,8,8]
-    pre/conv = conv2d(n2) {out=2, kernel=1}: image[2,8,8]
-    pre/bn = batch_norm(pre/conv) {affine=false}: image[2,8,8]
-    output pre/bn
-    auxiliary e1/conv
-    """,
-    r"""
-    input x: image[4,8,8]
-    input normal/n2.e0: weights[4]
-    input normal/n2.e1: weights[2]
-    input normal/n2: weights[2]
-    y = tanh(x): image[4,8,8]
-    e1/conv = conv2d(y) {out=4, kernel=3}: image[4,8,8]
-    n2 = mixed_sum(x, e1/conv, normal/n2, normal/n2.e0, normal/n2.e1) {terms="[{\"value\": 0, \"products\": [[[2, 0], [3, 1]], [[2, 1], [4, 0]]]}, {\"value\": 0, \"units\": [{\"window\": \"max\", \"kernel\": [3, 3], \"padding\": [1, 1], \"eps\": 1e-05}], \"products\": [[[2, 0], [3, 2]]]}, {\"value\": 0, \"units\": [{\"relu\": true, \"window\": \"depthwise\", \"kernel\": [3, 3], \"padding\": [1, 1], \"product\": 4, \"eps\": 1e-05}], \"products\": [[[2, 0], [3, 3]]]}, {\"value\": 1, \"units\": [{\"eps\": 1e-05}], \"products\": [[[2, 1], [4, 1]]]}]"}: image[4,8,8] with t1u0mean=e0/norm.running_mean[4] constant(0.0) buffer, t1u0var=e0/norm.running_var[4] constant(1.0) buffer, t2u0dw=e0/sep/dw.weight[4,1,3,3] uniform(0.3333333333333333), t2u0pw=e0/sep/pw.weight[4,4,1,1] uniform(0.5), t2u0mean=e0/sep/bn.running_mean[4] constant(0.0) buffer, t2u0var=e0/sep/bn.running_var[4] constant(1.0) buffer, t3u0mean=e1/bn.running_mean[4] constant(0.0) buffer, t3u0var=e1/bn.running_var[4] constant(1.0) buffer
-    pre/bn = mixed_sum(n2) {terms="[{\"value\": 0, \"units\": [{\"product\": 2, \"eps\": 1e-05}]}]"}: image[2,8,8] with t0u0pw=pre/conv.weight[2,4,1,1] uniform(0.5), t0u0mean=pre/bn.running_mean[2] constant(0.0) buffer, t0u0var=pre/bn.running_var[2] constant(1.0) buffer
-    output pre/bn
-    auxiliary e1/conv
-    """,
-)
-
-SHARE_NORMS = (
-    r"""
-    input x: image[4,8,8]
-    a = batch_norm(x) {affine=false}: image[4,8,8]
-    b = batch_norm(x) {affine=false}: image[4,8,8]
-    c = batch_norm(x): image[4,8,8]
-    d = batch_norm(x) {affine=false, momentum=0.2}: image[4,8,8]
-    e = relu(b): image[4,8,8]
-    output a
-    output b
-    output c
-    output d
-    output e
-    """,
-    r"""
-    input x: image[4,8,8]
-    a = batch_norm(x) {affine=false, copies=2}: image[4,8,8] with running_mean=a.running_mean[4] constant(0.0) buffer, running_var=a.running_var[4] constant(1.0) buffer, running_mean2=b.running_mean[4] constant(0.0) buffer, running_var2=b.running_var[4] constant(1.0) buffer
-    c = batch_norm(x): image[4,8,8]
-    d = batch_norm(x) {affine=false, momentum=0.2}: image[4,8,8]
-    e = relu(a): image[4,8,8]
-    output a
-    output a
-    output c
-    output d
-    output e
-    """,
-)
-
 GOLDEN = {
     "validate": (EXPAND[0], EXPAND[0]),
     "infer-types": (EXPAND[0], EXPAND[0]),
@@ -271,9 +207,13 @@ GOLDEN = {
     "dead-code": DEAD_CODE,
     "cse": CSE,
     "mixed-sums": MIXED_SUMS,
+    "highway-sums": HIGHWAY_SUMS,
     "share-norms": SHARE_NORMS,
+    "horizontal": HORIZONTAL,
     "keep-cells": (BEFORE, CELLS),
     "keep-states": (BEFORE, STATES),
+    "lean-sums": LEAN_SUMS,
+    "call-cells": (BEFORE, CELLS.replace("recompute(", "call(")),
     "evaluation": EVALUATION,
     "fold-batch-norm": FOLD,
     "freeze-noise": FREEZE,
@@ -288,6 +228,12 @@ def test_every_pass_has_a_golden_text() -> None:
 def test_a_pass_turns_the_first_text_into_the_second(name: str) -> None:
     before, after = (_text(lines) for lines in GOLDEN[name])
     assert print_graph(PASSES[name].run(parse_graph(before))) == after
+
+
+def test_the_points_of_a_factorized_reduce_become_one_convolution() -> None:
+    before, after = (_text(lines) for lines in POINTS)
+    assert print_graph(parse_graph(after)) == after
+    assert print_graph(PASSES["horizontal"].run(parse_graph(before))) == after
 
 
 @pytest.mark.parametrize("name", ["canonicalise", "dead-code", "cse", "fold-batch-norm"])

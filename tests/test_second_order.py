@@ -12,6 +12,7 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir.passes import MEMORY_LEVELS, MemoryLevel
+from tests.supernets import check_close, inputs_of
 
 Batch = tuple[Tensor, Tensor]
 GRAPH = nasir.supernet("nasbench201", channels=2, layers=1, resolution=8)
@@ -118,3 +119,52 @@ def test_first_order_is_the_gradient_by_the_logits() -> None:
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
     assert all(weight.grad is None for weight in module.parameters())
+
+
+def families() -> dict[str, nasir.Graph]:
+    """A small supernet of each family."""
+    size: dict[str, Any] = {"channels": 2, "layers": 3, "classes": 3, "resolution": 8}
+    wider: dict[str, Any] = size | {"channels": 4}
+    wide = nasir.supernet("darts", **wider)
+    return {
+        "darts": nasir.supernet("darts", **size),
+        "pc-darts": nasir.edge_weights(nasir.partial_channels(wide, 2), "darts"),
+        "s4": nasir.supernet("s4", **size),
+        "nnabla": nasir.supernet("nnabla", **size),
+        "nasbench1shot1": nasir.supernet("nasbench1shot1_3", **size),
+        "darts_rnn": nasir.supernet("darts_rnn", vocabulary=7, hidden=3),
+    }
+
+
+FAMILIES = families()
+
+
+@pytest.mark.parametrize("memory", ["none", "states"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_second_order_of_each_family_is_that_of_the_plain_lowering(
+    name: str, memory: MemoryLevel
+) -> None:
+    graph = FAMILIES[name]
+    logits = logits_of(graph)
+    batches = [inputs_of(graph, seed, batch=3) for seed in (1, 2)]
+
+    def loss(inputs: Sequence[Tensor]) -> Callable[[Callable[..., Any]], Tensor]:
+        def of(run: Callable[..., Any]) -> Tensor:
+            torch.manual_seed(4)  # dropout and noise are drawn before the network is called
+            results = run(*inputs, mixture_of(graph, logits))
+            return (results[0] if isinstance(results, tuple) else results).square().mean()
+
+        return of
+
+    found: list[tuple[Tensor, ...]] = []
+    modules = [
+        lowering.to_torch(graph, optimise=False).double(),
+        lowering.to_torch(graph, memory=memory).double(),
+    ]
+    for module in modules:
+        step = lowering.Unrolled(0.01, decay=DECAY)
+        found.append(
+            lowering.second_order(module, logits, loss(batches[0]), loss(batches[1]), step)
+        )
+    check_close(found[1], found[0], tolerance=1e-7)  # the difference has lost digits
+    check_close(list(modules[1].buffers()), list(modules[0].buffers()))

@@ -119,7 +119,8 @@ def test_a_one_hot_mixture_is_the_resolved_network_with_equal_keys(space: str) -
     missing, _ = part.load_state_dict(whole.state_dict(), strict=False)
     assert not missing
     if space == "darts_rnn":
-        whole.eval(), part.eval()
+        whole.eval()
+        part.eval()
     expected = whole(*example(graph), one_hot(graph, genotype))
     actual = part(*example(graph))
     for a, b in zip(_tuple(expected), _tuple(actual), strict=True):

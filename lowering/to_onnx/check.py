@@ -17,7 +17,7 @@ from lowering.to_onnx.export import encode
 from lowering.to_torch import to_torch
 from nasir import Graph, NasirError, SequenceType, Type, Where, run_passes
 from nasir.passes import EVALUATION, PASSES, PLAIN
-from nasir.types import TokenType
+from nasir.types import TokenType, WeightsType
 
 TOLERANCE = 1e-4
 """Of logits: absolute up to a magnitude of 1, relative to the largest beyond it."""
@@ -79,7 +79,7 @@ def compare(
     if random:
         module, content = _twins(plain, module, content)
         actual = _run(content, inputs)
-    expected = _evaluate(module, inputs)
+    expected = _evaluate(graph, module, inputs)
     differences = [float(np.abs(a - b).max()) for a, b in zip(actual, expected, strict=True)]
     magnitudes = [float(np.abs(b).max()) for b in expected]
     return Comparison(_largest(differences), _largest(magnitudes), batch, random)
@@ -105,6 +105,8 @@ def _example(type_: Type, batch: int, generator: torch.Generator) -> Tensor:
     """A batch; sequences have three steps."""
     if isinstance(type_, TokenType):
         return torch.randint(type_.vocabulary, (_STEPS, batch), generator=generator)
+    if isinstance(type_, WeightsType):
+        return torch.randn(type_.shape, generator=generator)
     shape = (batch, *type_.shape)
     steps = (_STEPS,) if isinstance(type_, SequenceType) else ()
     return torch.randn((*steps, *shape), generator=generator)
@@ -124,10 +126,15 @@ def _twins(graph: Graph, module: nn.Module, content: bytes) -> tuple[nn.Module, 
     return twin, encode(frozen, twin.state_dict(), inline=inline)
 
 
-def _evaluate(module: nn.Module, inputs: Mapping[str, Tensor]) -> Arrays:
+def _evaluate(graph: Graph, module: nn.Module, inputs: Mapping[str, Tensor]) -> Arrays:
+    """The outputs; a supernet takes the weights of its choices as one mixture."""
     weight = next(module.parameters(), torch.zeros(()))
-    values = [value.to(weight.device) for value in inputs.values()]
-    values = [value.to(weight.dtype) if value.is_floating_point() else value for value in values]
+    moved = {
+        name: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
+        for name, value in inputs.items()
+    }
+    mixture = {choice.name: moved.pop(choice.name) for choice in graph.choices}
+    values = [*moved.values(), *([mixture] if mixture else [])]
     with _evaluating(module) as evaluated, torch.inference_mode():
         results: Any = evaluated(*values)
     rows = cast("tuple[Tensor, ...]", results if isinstance(results, tuple) else (results,))

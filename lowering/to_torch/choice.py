@@ -35,8 +35,10 @@ def _zero(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Nod
 
 
 def _gaussian(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """Drawn in the order of (N, C, H, W), so that memory formats have the same draws."""
     del weights
-    return e.call(torch.randn_like, _strided(e, a, inputs[0]))
+    x = _strided(e, a, inputs[0])
+    return e.call(torch.randn_like, x, memory_format=torch.contiguous_format)
 
 
 def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:

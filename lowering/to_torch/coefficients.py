@@ -49,16 +49,21 @@ class Coefficients:
         """The entries of each layer as places in the flat weights, and then the owners."""
         sizes = tuple(len(each) for each in weights)
         key = (weights[0].device, sizes)
+        if torch.compiler.is_compiling():  # what is compiled must not find a cache that grew
+            return self._made(*key)
         if key not in self._indices:
-            starts = [1]
-            for size in sizes:
-                starts.append(starts[-1] + size)
-            rows = [
-                [0 if entry == _ONE else starts[entry[0]] + entry[1] for entry in layer]
-                for layer in self.layers
-            ]
-            self._indices[key] = [torch.tensor(row, device=key[0]) for row in (*rows, self.owners)]
+            self._indices[key] = self._made(*key)
         return self._indices[key]
+
+    def _made(self, device: torch.device, sizes: tuple[int, ...]) -> list[Tensor]:
+        starts = [1]
+        for size in sizes:
+            starts.append(starts[-1] + size)
+        rows = [
+            [0 if entry == _ONE else starts[entry[0]] + entry[1] for entry in layer]
+            for layer in self.layers
+        ]
+        return [torch.tensor(row, device=device) for row in (*rows, self.owners)]
 
 
 def _products(term: Term | Branch) -> tuple[tuple[tuple[int, int], ...], ...]:

@@ -39,7 +39,8 @@ def by_library(
     the coefficients, one for each term. What `lowering.kernels.mixed_sum` does, on any device.
     """
     given = iter(weights)
-    statistics: list[tuple[Tensor, Tensor]] = [(scales[:0], scales[:0])]
+    none = scales[:0].float() if scales.dtype.itemsize < 4 else scales[:0]
+    statistics: list[tuple[Tensor, Tensor]] = [(none, none)]
     total: Tensor | None = None
     for term, scale in zip(terms, scales.unbind(), strict=True):
         x = values[term.value]
@@ -68,7 +69,8 @@ def _unit(
         x = F.conv2d(x, next(weights))
     if unit.eps is not None:
         with torch.no_grad():
-            variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+            exact = x.float() if x.dtype.itemsize < 4 else x
+            variance, mean = torch.var_mean(exact, (0, 2, 3), correction=0)
         statistics.append((mean, variance))
         x = F.batch_norm(x, None, None, None, None, True, 0.0, unit.eps)
     return x
@@ -97,12 +99,12 @@ class MixedSum:
 
     def __call__(self, *args: Tensor) -> Tensor:
         """The sum for these inputs and weights."""
-        values = args[: self.count]
+        values = [_full(value) for value in args[: self.count]]
         first = values[self.attrs.terms[0].value]
         scales = self.scales([args[at] for at in self.choices], first).to(first.dtype)
         weights = [args[at] for at in self.learned]
         if kernels.supports(first) and kernels.available():
-            read = [args[at] for at in self.values]
+            read = [values[at] for at in self.values]
             result, mean, variance = kernels.mixed_sum(
                 self.chains, read, scales, weights, recompute=self.attrs.recompute
             )
@@ -116,7 +118,7 @@ class MixedSum:
         """Moves running means and variances (of the unbiased variance, as torch does)."""
         sizes = self._norm_sizes(args)
         channels = [size for size, _ in sizes]
-        means, variances = mean.split(channels), variance.split(channels)
+        means, variances = torch.split(mean, channels), torch.split(variance, channels)
         for momentum in {momentum for _, momentum in self.norms}:
             rows = [i for i, (_, other) in enumerate(self.norms) if other == momentum]
             unbiased = [sizes[i][1] / max(sizes[i][1] - 1, 1) for i in rows]
@@ -132,6 +134,12 @@ class MixedSum:
         if shapes not in self._sizes:
             self._sizes[shapes] = _norm_sizes(self.attrs.terms, shapes)
         return self._sizes[shapes]
+
+
+def _full(value: Tensor) -> Tensor:
+    """Under autocast on a CPU, in float32: the kernels are faster than the library in bf16."""
+    half = value.dtype.itemsize < 4 and value.is_floating_point()
+    return value.float() if half and value.device.type == "cpu" and kernels.available() else value
 
 
 def _norm_sizes(terms: Sequence[Term], shapes: Sequence[torch.Size]) -> list[tuple[int, int]]:
@@ -200,6 +208,11 @@ def conv_bank(
 
 
 def _conv_bank(e: Emitter, a: ConvBankAttrs, inputs: Values, weights: Values) -> fx.Node:
+    if a.rows:
+        weights = tuple(
+            e.call(F.pad, weight, [x, a.kernel[1] - 1 - x, y, a.kernel[0] - 1 - y])
+            for weight, y, x in zip(weights, a.rows, a.columns, strict=True)
+        )
     return e.call(conv_bank, inputs[0], a.stride, a.padding, a.dilation, *weights)
 
 

@@ -73,12 +73,12 @@ def by_library(
     names: Sequence[str],
     scales: Tensor,
     weight: Tensor,
-    states: Sequence[Tensor],
-    values: Sequence[Tensor],
+    states: list[Tensor],
+    values: list[Tensor],
 ) -> Tensor:
     """The sum by operations that torch differentiates itself, twice too."""
-    s = torch.stack(list(states))
-    c, g = (torch.cat(list(values)) @ weight).view(*s.shape[:2], -1).chunk(2, -1)
+    s = torch.stack(states)
+    c, g = (torch.cat(values) @ weight).view(*s.shape[:2], -1).chunk(2, -1)
     mixed = sum(
         _rows(scale) * FUNCTIONS[name][0](g) for name, scale in zip(names, scales, strict=True)
     )
@@ -127,7 +127,7 @@ class _HighwaySum(torch.autograd.Function):
         return (None, *_gradients(ctx, *grads))
 
 
-def _together(inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _together(inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
     """The states, (p, B, C), and the values, (p·B, ·)."""
     count = len(inputs) // 2
     return torch.stack(inputs[:count]), torch.cat(inputs[count:])

@@ -1,13 +1,14 @@
 """The network as an ordinary nn.Module."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lowering.to_torch.policy import policy
-from lowering.to_torch.program import Program, make_program
+from lowering.to_torch.program import Function, Mode, Program, make_program
 from lowering.to_torch.sampled import Live, Mixture, Sampled, places
 from lowering.to_torch.store import Store
 from nasir import Graph, NasirError, run_passes
@@ -25,6 +26,8 @@ from nasir.passes import (
 )
 from nasir.passes.drop_path import PROBABILITY
 from nasir.passes.resolve import check_picks
+
+Finish = Callable[[Function], Function]
 
 
 class Network(nn.Module):
@@ -61,6 +64,8 @@ class Network(nn.Module):
         self._plain = plain or graph
         self._evaluation = evaluation
         self._trainable = trainable
+        self._last: tuple[Pass, ...] = ()
+        self._finish: Finish | None = None
         self._sources: dict[bool, Program] = {}
         self._programs: dict[bool, Callable[..., Any]] = {}
         self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
@@ -134,6 +139,17 @@ class Network(nn.Module):
         twin._programs = dict(programs)
         return twin
 
+    def with_bodies(self, passes: tuple[Pass, ...], finish: Finish) -> "Network":
+        """A module with the same weights that runs what these passes make of its graphs.
+
+        `finish` is applied to the functions of bodies, of those that apply no other.
+        """
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        twin.__dict__.update(_programs={}, _sources={}, _functions={})
+        twin._last, twin._finish = passes, finish
+        return twin
+
     def source(self, *, training: bool = False) -> str:
         """The Python that runs, for reading."""
         return self._written(training=training).text
@@ -143,7 +159,7 @@ class Network(nn.Module):
         training = training and self._trainable
         if training not in self._sources:
             self._sources[training] = make_program(
-                *self._lowered(training=training), training=training
+                *self._lowered(training=training), self._mode(training=training)
             )
         return self._sources[training]
 
@@ -176,22 +192,26 @@ class Network(nn.Module):
         """The function of (module, inputs, weights in the order of `keys`), made at the first."""
         training = self.training and self._trainable
         if (training, follow) not in self._functions:
-            program = make_program(
-                *self._lowered(training=training), training=training, follow=follow, given=self.keys
-            )
+            mode = self._mode(training=training, follow=follow)
+            program = make_program(*self._lowered(training=training), mode, given=self.keys)
             self._functions[training, follow] = program.function()
         return self._functions[training, follow]
 
     def _lowered(self, *, training: bool) -> tuple[Graph, tuple[str, ...]]:
         """The graph that runs, and its outputs, always the same for inference only."""
         if training and self._trainable:
-            return self.graph, (*self.graph.outputs, *self.graph.auxiliary)
-        evaluated, _ = run_passes(self.evaluated, EVALUATION)
+            graph, _ = run_passes(self.graph, self._last)
+            return graph, (*graph.outputs, *graph.auxiliary)
+        evaluated, _ = run_passes(self.evaluated, (*EVALUATION, *self._last))
         return evaluated, evaluated.outputs
 
+    def _mode(self, *, training: bool, follow: bool = True) -> Mode:
+        mode = Mode(training, follow)
+        return mode if self._finish is None else replace(mode, finish=self._finish)
+
     def __getstate__(self) -> dict[str, Any]:
-        made = {"_programs": {}, "_sources": {}, "_functions": {}, "_places": {}}
-        return self.__dict__ | made
+        made = ("_programs", "_sources", "_functions", "_places")
+        return self.__dict__ | {name: {} for name in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -211,14 +231,23 @@ def _is_sampled(inputs: tuple[Any, ...]) -> bool:
 
 
 def to_torch(
-    graph: Graph, seed: int = 0, optimise: bool = True, memory: MemoryLevel = "none"
+    graph: Graph,
+    seed: int = 0,
+    optimise: bool = True,
+    memory: MemoryLevel = "none",
+    device: str | torch.device = "cpu",
 ) -> Network:
-    """The network in torch, on the CPU in float32, in training mode.
+    """The network in torch, on the device in float32, in training mode.
 
     Each weight's initial value depends on `seed` and its key alone. `optimise=False` runs the
     papers' sequence of operations, nothing shared; results are bitwise the same in float64.
-    `memory` says what training keeps for the backward pass (see `nasir.passes.recompute`).
+    `memory` says what training keeps for the backward pass (see `nasir.passes.recompute`). A
+    supernet is lowered as the policy for the device says; moved to another one, it runs there too.
     """
+    return _lowered(graph, seed, optimise, memory, torch.device(device).type).to(device)
+
+
+def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, device: str) -> Network:
     plain, _ = run_passes(graph, PLAIN)
     store = Store(plain.params, seed)
     if not optimise:
@@ -229,7 +258,7 @@ def to_torch(
         tidy, _ = run_passes(plain, TIDY)
         lowered, _ = run_passes(tidy, (*MEMORY[memory], cse))
         return Network(lowered, store, plain=tidy, evaluation=(cse,))
-    chosen = policy()
+    chosen = policy(device)
     passes = summed(memory) if chosen.mixed_sums.taken else shared(memory)
     lowered, _ = run_passes(plain, passes)
     return Network(

@@ -16,6 +16,7 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
     if not statistics:
         return result
     with torch.no_grad():
+        mean, inverse = mean.to(statistics[0].dtype), inverse.to(statistics[0].dtype)
         unbiased = (inverse**-2 - eps) * (size / max(size - 1, 1))
         count = len(statistics) // 2
         foreach.lerp_(list(statistics), [mean, unbiased] * count, momentum)
@@ -31,12 +32,18 @@ def _batch_norm(
         statistics = weights if e.follow else ()
         return e.call(shared_norm, inputs[0], a.momentum, a.eps, *statistics)
     *affine, mean, variance = weights
-    weight, bias = affine or (None, None)
+    weight, bias = (_contiguous(e, each) for each in affine) if affine else (None, None)
     if e.training and not e.follow:
         mean = variance = None
     return e.call(
         F.batch_norm, inputs[0], mean, variance, weight, bias, e.training, a.momentum, a.eps
     )
+
+
+def _contiguous(e: Emitter, weight: fx.Node) -> fx.Node:
+    """A weight from outside, contiguous: else torch 2.13 gets gradients in channels_last wrong."""
+    own = getattr(weight, "op", "") == "get_attr"  # what runs at once has tensors here
+    return weight if own or not e.training else e.call(torch.Tensor.contiguous, weight)
 
 
 RULES = (Rule(BATCH_NORM, _batch_norm),)

@@ -3,7 +3,7 @@
 import itertools
 import linecache
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,24 @@ RULES: Table[Rule] = Table(
 
 _numbers = itertools.count()
 
+Function = Callable[..., Any]
+
+
+def _same(function: Function) -> Function:
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What a program is for: whether it trains, and whether running statistics follow the batch's.
+
+    `finish` is applied to the function of each body that applies no other.
+    """
+
+    training: bool
+    follow: bool = True
+    finish: Callable[[Function], Function] = _same
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -59,29 +77,26 @@ class Program:
         """The source of the bodies, and then its own."""
         return "\n\n".join([*(body.text for body in self.bodies), self.source])
 
-    def function(self) -> Callable[..., Any]:
+    def function(self) -> Function:
         """The compiled function; tracebacks show its source."""
         file = f"<nasir program {next(_numbers)}>"
         linecache.cache[file] = (len(self.source), None, self.source.splitlines(True), file)
         scope = dict(self.names)
         exec(compile(self.source, file, "exec"), scope)
-        return scope[self.name]
+        function = scope[self.name]
+        function.__module__ = __name__  # fx asks where a function that it calls is from
+        return function
 
 
 def make_program(
-    graph: Graph,
-    outputs: Iterable[str],
-    *,
-    training: bool,
-    follow: bool = True,
-    given: Iterable[str] = (),
+    graph: Graph, outputs: Iterable[str], mode: Mode, given: Iterable[str] = ()
 ) -> Program:
     """The program `forward(self, …)` of these outputs (one alone, or a tuple) from primitives.
 
     The weights with the keys `given` are its last arguments, in that order; it takes the others
-    from the module. `follow`: whether running statistics follow the batch's in training.
+    from the module.
     """
-    writer = _Writer(graph, training, follow)
+    writer = _Writer(graph, mode)
     for ref in graph.params:
         name = _identifier(ref.key)
         writer.weights[ref.key] = lambda key=ref.key, name=name: writer.code.create_node(
@@ -93,9 +108,9 @@ def make_program(
     return writer.write(tuple(outputs), "forward")
 
 
-def make_body(graph: Graph, name: str, *, training: bool, follow: bool = True) -> Program:
+def make_body(graph: Graph, name: str, mode: Mode) -> Program:
     """The program `<name>(inputs …, weights …)` of a body, the weights in the order of `params`."""
-    writer = _Writer(graph, training, follow)
+    writer = _Writer(graph, mode)
     for ref in graph.params:
         value = writer.code.placeholder(_identifier(ref.key))
         writer.weights[ref.key] = lambda value=value: value
@@ -105,15 +120,14 @@ def make_body(graph: Graph, name: str, *, training: bool, follow: bool = True) -
 class _Writer:
     """A program while it is written; `weights` make the value of a weight at its first use."""
 
-    def __init__(self, graph: Graph, training: bool, follow: bool) -> None:
+    def __init__(self, graph: Graph, mode: Mode) -> None:
         self.graph = graph
-        self.training = training
-        self.follow = follow
+        self.mode = mode
         self.code = fx.Graph()
         self.values = {name: self.code.placeholder(_identifier(name)) for name, _ in graph.inputs}
         self.weights: dict[str, Callable[[], fx.Node]] = {}
         self.bodies: list[Program] = []
-        self.functions: dict[tuple[Graph, bool], Callable[..., Any]] = {}
+        self.functions: dict[tuple[Graph, bool], Function] = {}
 
     def write(self, outputs: tuple[str, ...], name: str) -> Program:
         """The program of these outputs."""
@@ -130,10 +144,10 @@ class _Writer:
             inputs = tuple(self.values[name] for name in node.inputs)
             emitter = Emitter(
                 self.code,
-                self.training,
-                self.follow,
+                self.mode.training,
+                self.mode.follow,
                 _identifier(node.name),
-                partial(self._function, follow=self.follow),
+                partial(self._function, follow=self.mode.follow),
                 partial(self._function, follow=False),
             )
             self.values[node.name] = find_rule(node.op).emit(emitter, node.attrs, inputs, refs)
@@ -145,15 +159,17 @@ class _Writer:
             source = source.replace("def forward(self, ", f"def {name}(", 1)
         return Program(source, dict(python.globals), name, tuple(self.bodies))
 
-    def _function(self, body: Graph, *, follow: bool) -> Callable[..., Any]:
+    def _function(self, body: Graph, *, follow: bool) -> Function:
         """The function of a body, the same for equal bodies."""
         if (body, follow) not in self.functions:
             stem = _identifier(body.about.get("cell", "")) or "body"
             taken = [program.name for program in self.bodies]
             name = f"{stem}_{len(taken) + 1}" if stem in taken else stem
-            program = make_body(body, name, training=self.training, follow=follow)
+            program = make_body(body, name, replace(self.mode, follow=follow))
             self.bodies.append(program)
-            self.functions[body, follow] = program.function()
+            function = program.function()
+            done = function if program.bodies else self.mode.finish(function)
+            self.functions[body, follow] = done
         return self.functions[body, follow]
 
 

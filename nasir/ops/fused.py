@@ -132,13 +132,23 @@ MIXED_SUM = OpSpec(
 
 
 class ConvBankAttrs(Attrs):
-    """Convolutions that read one value, with `outs` channels each, and are the same otherwise."""
+    """Convolutions that read one value, with `outs` channels each, and are the same otherwise.
+
+    With `rows` and `columns` they are 1x1, and `kernel` is the window that holds each at its own.
+    """
 
     outs: tuple[Size, ...]
     kernel: Pair
     stride: Pair = (1, 1)
     padding: MarginPair = (0, 0)
     dilation: Pair = (1, 1)
+    rows: tuple[Margin, ...] = ()
+    columns: tuple[Margin, ...] = ()
+
+    @property
+    def weights(self) -> Pair:
+        """The height and width of each weight."""
+        return (1, 1) if self.rows else self.kernel
 
 
 def _bank(a: ConvBankAttrs, inputs: tuple[ImageType]) -> ImageType:
@@ -149,12 +159,12 @@ def _bank(a: ConvBankAttrs, inputs: tuple[ImageType]) -> ImageType:
 
 def _bank_params(a: ConvBankAttrs, inputs: tuple[ImageType]) -> tuple[ParamSpec, ...]:
     c = inputs[0].c
-    init = fan_in(c * prod(a.kernel))
-    return tuple(ParamSpec(f"weight{i}", (o, c, *a.kernel), init) for i, o in enumerate(a.outs))
+    init = fan_in(c * prod(a.weights))
+    return tuple(ParamSpec(f"weight{i}", (o, c, *a.weights), init) for i, o in enumerate(a.outs))
 
 
 def _bank_macs(a: ConvBankAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
-    return y.h * y.w * y.c * inputs[0].c * prod(a.kernel)
+    return y.h * y.w * y.c * inputs[0].c * prod(a.weights)
 
 
 CONV_BANK = OpSpec(

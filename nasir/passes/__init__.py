@@ -1,5 +1,6 @@
 """Passes over graphs: the room's one door."""
 
+from nasir.passes.call_cells import call_cells
 from nasir.passes.canonicalise import canonicalise
 from nasir.passes.cse import cse
 from nasir.passes.dead_code import dead_code
@@ -44,6 +45,7 @@ __all__ = [
     "MemoryLevel",
     "Pass",
     "Record",
+    "call_cells",
     "canonicalise",
     "cse",
     "dead_code",

@@ -46,7 +46,9 @@ def mixed_sums(graph: Graph) -> Graph:
             made[node.name] = _node(graph, node, chains)
     if not made:
         return graph
-    return _without_unread(graph.with_nodes(made.get(n.name, n) for n in graph.nodes), made)
+    after = graph.with_nodes(made.get(n.name, n) for n in graph.nodes)
+    ends = (name for name, readers in graph.readers.items() if not readers)
+    return _without_unread(after, (*shown, *ends))
 
 
 def lean_sums(graph: Graph) -> Graph:
@@ -168,8 +170,7 @@ def _term(chain: _Chain, place: Mapping[str, int]) -> Term:
     )
 
 
-def _without_unread(graph: Graph, made: Mapping[str, Node]) -> Graph:
-    """The graph without the nodes that the new ones took in."""
-    read = graph.needed((*graph.outputs, *graph.auxiliary))
-    kept = [node for node in graph.nodes if node.name in read or node.name in made]
-    return graph.with_nodes(kept)
+def _without_unread(graph: Graph, ends: Iterable[str]) -> Graph:
+    """The graph without the nodes that the new ones took in: what the ends need is left."""
+    read = graph.needed(tuple(ends))
+    return graph.with_nodes(node for node in graph.nodes if node.name in read)

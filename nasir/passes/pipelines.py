@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+from nasir.passes.call_cells import call_cells
 from nasir.passes.canonicalise import canonicalise
 from nasir.passes.cse import cse
 from nasir.passes.dead_code import dead_code
@@ -34,6 +35,7 @@ PASSES: Table[Pass] = Table(
     Pass("keep-cells", "keeps what crosses cells for backward", partial(recompute, level="cells")),
     Pass("keep-states", "keeps states for backward", partial(recompute, level="states")),
     Pass("lean-sums", "mixed sums keep their inputs alone", lean_sums, False),
+    Pass("call-cells", "cells become calls of one body for each kind", call_cells),
     Pass("evaluation", "removes what only training does", evaluation, False),
     Pass("fold-batch-norm", "batch norm into convolutions, for inference", fold_batch_norm, False),
     Pass("freeze-noise", "fresh noise becomes fixed noise", freeze_noise, False),
@@ -64,13 +66,13 @@ INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"]
 
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """After `PLAIN`, for training a supernet by a library's operations alone."""
-    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"])
+    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["dead-code"])
     return (*TIDY, PASSES["highway-sums"], *MEMORY[memory], *rest)
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """After `PLAIN`, for training a supernet where the target computes mixed sums itself."""
     lean = (PASSES["lean-sums"],) if memory == "states" else ()
-    rest = (*lean, PASSES["cse"], PASSES["horizontal"])
+    rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["dead-code"])
     sums = (PASSES["mixed-sums"], PASSES["highway-sums"])
     return (*TIDY, *sums, *MEMORY[memory], *rest)

@@ -1,17 +1,13 @@
 """What training keeps for the backward pass is chosen; the rest is computed again."""
 
-import itertools
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Literal
 
 from nasir.graph import Graph
-from nasir.node import Cell, Node
-from nasir.ops import Macro, ParamRef
+from nasir.node import Node
+from nasir.ops import Macro
 from nasir.ops.memory import RECOMPUTE
 from nasir.passes.bodies import with_bodies
-from nasir.template import make_attrs
-from nasir.types import WeightsType
+from nasir.passes.slices import crossing, homes_of, sharing_buffers, sliced
 
 MemoryLevel = Literal["none", "cells", "states"]
 """What training keeps: everything, what crosses cells, or the states of cells."""
@@ -35,54 +31,21 @@ def recompute(graph: Graph, level: MemoryLevel) -> Graph:
         return graph
     done = {node.body for node in graph if node.has("recomputed")}
     graph = with_bodies(graph, lambda body: body if body in done else _whole(body))
-    homes = _homes(graph)
-    plain = {n.name for n in graph if homes[n.name] is None or _fixed(n)} | _sharing_buffers(graph)
-    found = _crossing(graph, homes) if level == "cells" else _sums(graph)
-    return _sliced(graph, found, plain, homes)
+    homes = homes_of(graph)
+    plain = {n.name for n in graph if homes[n.name] is None or _fixed(n)} | sharing_buffers(graph)
+    found = crossing(graph, homes) if level == "cells" else _sums(graph)
+    return sliced(graph, found, plain, homes, RECOMPUTE)
 
 
 def _whole(body: Graph) -> Graph:
     """The body, whose outputs alone are kept."""
     plain = {node.name for node in body if _fixed(node)}
-    return _sliced(body, (), plain, dict.fromkeys(body.by_name))
+    return sliced(body, (), plain, dict.fromkeys(body.by_name), RECOMPUTE)
 
 
 def _fixed(node: Node) -> bool:
     """Whether no body may take the node in: macros have no weights yet."""
     return isinstance(node.op, Macro) or node.has("recomputed")
-
-
-def _homes(graph: Graph) -> dict[str, Cell | None]:
-    """For each node its cell; outside of cells, the cell after another that alone needs it."""
-    behind: set[str] = set()
-    for node in graph:
-        if node.cell or not behind.isdisjoint(node.inputs):
-            behind.add(node.name)
-    homes: dict[str, Cell | None] = {}
-    for node in reversed(graph.nodes):
-        readers = {homes[name] for name in graph.readers[node.name]}
-        alone = readers.pop() if len(readers) == 1 and node.name in behind else None
-        homes[node.name] = node.cell or alone
-    return homes
-
-
-def _sharing_buffers(graph: Graph) -> set[str]:
-    """The nodes that move one running statistic, which they must do in their order."""
-    users: dict[str, list[str]] = {}
-    for node in graph:
-        for ref in node.params:
-            if ref.buffer:
-                users.setdefault(ref.key, []).append(node.name)
-    return {name for names in users.values() if len(names) > 1 for name in names}
-
-
-def _crossing(graph: Graph, homes: Mapping[str, Cell | None]) -> set[str]:
-    """The values that a node of another cell reads."""
-    return {
-        name
-        for name, home in homes.items()
-        if any(homes[reader] != home for reader in graph.readers[name])
-    }
 
 
 def _sums(graph: Graph) -> set[str]:
@@ -92,102 +55,3 @@ def _sums(graph: Graph) -> set[str]:
     return states | {
         name for name in sums if not (len(r := graph.readers[name]) == 1 and r[0] in sums)
     }
-
-
-def _sliced(
-    graph: Graph,
-    found: Iterable[str],
-    plain: Collection[str],
-    homes: Mapping[str, Cell | None],
-) -> Graph:
-    """The graph where each kept value that is not `plain` is computed from kept values at once."""
-    slices = _slices(graph, {*found, *plain, *graph.outputs, *graph.auxiliary}, plain)
-    if all(len(nodes) == 1 for nodes in slices.values()):
-        return graph
-    nodes = (_node(graph, inner, homes[name]) for name, inner in slices.items())
-    return graph.with_nodes(nodes)
-
-
-def _slices(graph: Graph, kept: set[str], plain: Collection[str]) -> dict[str, list[Node]]:
-    """For each kept value, in order, the nodes that lead to it from other kept ones, and its own.
-
-    Adds to the kept values what `plain` nodes read, what nothing reads, and the nodes with weights
-    or draws that would stand in two slices.
-    """
-    owners: dict[str, set[str]] = {name: set() for name in graph.types}
-    for node in reversed(graph.nodes):
-        own = owners[node.name]
-        once = node.params or node.has("random")
-        if node.name in kept or not own or (once and len(own) > 1):
-            kept.add(node.name)
-            own = owners[node.name] = {node.name}
-        for name in node.inputs:
-            if node.name in plain:
-                kept.add(name)
-            else:
-                owners[name] |= own
-    slices: dict[str, list[Node]] = {node.name: [] for node in graph if node.name in kept}
-    for node in graph:
-        for owner in owners[node.name]:
-            slices[owner].append(node)
-    return slices
-
-
-def _node(graph: Graph, nodes: list[Node], home: Cell | None) -> Node:
-    """The last of the nodes as one that computes them all; one alone as it is."""
-    last = nodes[-1]
-    if len(nodes) == 1:
-        return last
-    names = {node.name for node in nodes}
-    read = dict.fromkeys(name for node in nodes for name in node.inputs if name not in names)
-    body, params = _body(graph, nodes, tuple(read), home)
-    attrs = make_attrs(RECOMPUTE, {"body": body})
-    return replace(last, op=RECOMPUTE, inputs=tuple(read), attrs=attrs, params=params)
-
-
-def _body(
-    graph: Graph, nodes: list[Node], read: tuple[str, ...], home: Cell | None
-) -> tuple[Graph, tuple[ParamRef, ...]]:
-    """The nodes as a graph, and the weights of its `params`.
-
-    Names and keys are relative to the cell, so that equal cells have equal bodies.
-    """
-    prefix = f"{home.name}/" if home else ""
-    names = _names(graph, nodes, read, prefix)
-    refs = tuple({ref.key: ref for node in nodes for ref in node.params}.values())
-    keys = _relative([ref.key for ref in refs], prefix)
-    formal = {ref.key: replace(ref, key=keys[ref.key]) for ref in refs}
-    inner = [
-        replace(
-            node.rewired(names),
-            name=names[node.name],
-            params=tuple(formal[ref.key] for ref in node.params),
-            cell=None,
-        )
-        for node in nodes
-    ]
-    body = Graph(
-        nodes=tuple(inner),
-        inputs=tuple((names[name], graph.types[name]) for name in read),
-        outputs=(inner[-1].name,),
-        choices=tuple(choice for choice in graph.choices if choice.name in read),
-        meta=(("cell", home.kind),) if home else (),
-    )
-    return body, refs
-
-
-def _names(graph: Graph, nodes: list[Node], read: tuple[str, ...], prefix: str) -> dict[str, str]:
-    """The names in a body: relative, numbers for others, and those of choices as they are."""
-    every = (*read, *(node.name for node in nodes))
-    choices = {name for name in read if isinstance(graph.types[name], WeightsType)}
-    near = [name for name in every if name in choices or name.startswith(prefix)]
-    names = _relative(near, prefix)
-    taken = {*names.values()}
-    fresh = (f"x{number}" for number in itertools.count(1) if f"x{number}" not in taken)
-    return names | {name: next(fresh) for name in every if name not in names}
-
-
-def _relative(names: Collection[str], prefix: str) -> dict[str, str]:
-    """The names without the prefix, where that keeps them apart."""
-    short = {name: name.removeprefix(prefix) for name in names}
-    return short if len({*short.values()}) == len(names) else {name: name for name in names}

@@ -1,0 +1,144 @@
+"""Supernets compiled by kinds of cell: what is compiled, how often, and that results stay."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+# How often torch.compile compiled has no public name in torch 2.13.
+from torch._dynamo.utils import counters
+
+import lowering
+import nasir
+from lowering.to_torch import network
+from lowering.to_torch.compile import by_cells
+from lowering.to_torch.policy import Decision, Policy, policy
+from nasir.passes import MEMORY_LEVELS, MemoryLevel
+from tests.supernets import check_close, check_same, inputs_of, mixture_of, outcome
+
+# torch.compile looks at .grad of the values that it is called with.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")
+
+CELLS = nasir.supernet("nasbench201", channels=2, layers=2, resolution=8)
+FEW = nasir.supernet("nasbench201", channels=2, layers=1, resolution=8)
+WORDS = nasir.supernet("darts_rnn", vocabulary=7, hidden=3)
+_torch: Any = torch
+EAGER: Callable[[Any], Any] = partial(
+    _torch.compile, backend="eager", fullgraph=True, dynamic=False
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled are the library's operations: kernels are not."""
+
+    def chosen(device: str) -> Policy:
+        del device
+        return policy("cuda")
+
+    monkeypatch.setattr(network, "policy", chosen)
+    _torch._dynamo.reset()
+
+
+def compiled() -> int:
+    return counters["stats"]["unique_graphs"]
+
+
+def search_step(module: lowering.Network, graph: nasir.Graph, seed: int) -> None:
+    """A weight step on a fresh batch, with fresh weights of the choices."""
+    inputs = [x.float() if x.is_floating_point() else x for x in inputs_of(graph, seed)]
+    mixture = {name: row.detach().float() for name, row in mixture_of(graph, seed).items()}
+    for row in mixture.values():
+        row.requires_grad_()
+    results = module(*inputs, mixture)
+    first = results[0] if isinstance(results, tuple) else results
+    first.square().mean().backward()
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.sub_(weight.grad, alpha=0.01) if weight.grad is not None else weight
+    module.zero_grad()
+
+
+def test_steps_of_a_search_compile_each_kind_of_cell_once() -> None:
+    module = by_cells(lowering.to_torch(CELLS), EAGER)
+    before = compiled()
+    search_step(module, CELLS, 0)
+    # three sizes of the cell, and two reductions between them
+    assert compiled() - before == 5
+    for seed in (1, 2):
+        search_step(module, CELLS, seed)
+    assert compiled() - before == 5
+
+
+def test_steps_over_words_compile_the_cell_no_more_after_the_first() -> None:
+    module = by_cells(lowering.to_torch(WORDS), EAGER)
+    search_step(module, WORDS, 0)
+    before = compiled()
+    for seed in (1, 2):
+        search_step(module, WORDS, seed)
+    assert compiled() == before
+
+
+@pytest.mark.parametrize("memory", MEMORY_LEVELS)
+def test_compiled_cells_compute_what_the_network_computes(memory: MemoryLevel) -> None:
+    module = lowering.to_torch(FEW, memory=memory).double()
+    twin = by_cells(lowering.to_torch(FEW, memory=memory).double(), EAGER)
+    inputs, mixture = inputs_of(FEW), mixture_of(FEW)
+    check_same(outcome(twin, inputs, mixture), outcome(module, inputs, mixture))
+    found, expected = twin.eval()(*inputs, mixture), module.eval()(*inputs, mixture)
+    check_close([found], [expected], tolerance=1e-12)
+
+
+def test_compiled_cells_have_the_second_order_of_the_network() -> None:
+    graph = FEW
+    mixture = mixture_of(graph)
+    train, valid = inputs_of(graph, 1), inputs_of(graph, 2)
+    found: list[tuple[Tensor, ...]] = []
+    for change in (lambda module: module, lambda module: by_cells(module, EAGER)):
+        module = change(lowering.to_torch(graph).double())
+        found.append(
+            lowering.second_order(
+                module,
+                list(mixture.values()),
+                lambda run: run(*train, mixture).square().mean(),
+                lambda run: run(*valid, mixture).square().mean(),
+                lowering.Unrolled(0.01),
+            )
+        )
+    check_close(found[1], found[0], tolerance=1e-7)
+
+
+def test_the_twin_shares_its_weights_with_the_network() -> None:
+    module = lowering.to_torch(FEW)
+    twin = by_cells(module, EAGER)
+    assert all(
+        a is b
+        for a, b in zip(
+            (*module.parameters(), *module.buffers()),
+            (*twin.parameters(), *twin.buffers()),
+            strict=True,
+        )
+    )
+
+
+def test_where_the_policy_says_so_a_supernet_is_not_compiled() -> None:
+    module = lowering.to_torch(FEW)
+    assert not policy("cpu").compiled.taken
+    assert lowering.compile(module) is module
+
+
+@pytest.mark.slow
+def test_a_supernet_is_compiled_by_cells_where_the_policy_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    yes, no = Decision("torch.compile", True, ""), Decision("CUDA graphs", False, "")
+    everything = Policy("cpu", no, no, yes, no)
+    monkeypatch.setattr("lowering.to_torch.compile.policy", lambda device: everything)
+    inputs, mixture = inputs_of(FEW), mixture_of(FEW)
+    module, twin = (lowering.to_torch(FEW).double() for _ in range(2))
+    fast = lowering.compile(twin)
+    assert fast is not twin
+    check_same(outcome(fast, inputs, mixture), outcome(module, inputs, mixture))
