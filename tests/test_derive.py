@@ -1,0 +1,132 @@
+"""From the weights of choices to genotypes, by the published rules."""
+
+from random import Random
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+import nasir
+from nasir import NasirError
+
+SPACES = (
+    "darts",
+    "darts_no_none",
+    "drnas",
+    "s1",
+    "s2",
+    "s3",
+    "s4",
+    "nnabla",
+    "nasnet",
+    "nasbench201",
+    "nasbench1shot1_1",
+    "nasbench1shot1_2",
+    "nasbench1shot1_3",
+    "darts_rnn",
+)
+GRAPHS = {name: nasir.supernet(name) for name in SPACES}
+
+
+def weights_of(name: str, seed: int) -> dict[str, list[float]]:
+    random = Random(seed)
+    return {c.name: [random.random() for _ in c.options] for c in GRAPHS[name].choices}
+
+
+@pytest.mark.parametrize("name", SPACES)
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_what_is_derived_or_drawn_belongs_to_the_space(name: str, seed: int) -> None:
+    space = nasir.load_space(name)
+    weights = weights_of(name, seed)
+    assert space.contains(nasir.derive(space, weights)) == ()
+    drawn = nasir.draw_genotype(space, weights, seed)
+    assert space.contains(drawn) == ()
+    assert nasir.draw_genotype(space, weights, seed) == drawn
+
+
+@pytest.mark.parametrize("name", [name for name in SPACES if name != "nasnet"])
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_one_hot_weights_derive_and_draw_their_genotype(name: str, seed: int) -> None:
+    space = nasir.load_space(name)
+    genotype = nasir.sample(space, seed)
+    picked = nasir.picks(GRAPHS[name], genotype)
+    weights = {
+        c.name: [float(option in picked[c.name]) for option in range(len(c.options))]
+        for c in GRAPHS[name].choices
+    }
+    for found in (nasir.derive(space, weights), nasir.draw_genotype(space, weights, seed)):
+        assert nasir.rank(space, found) == nasir.rank(space, genotype)
+
+
+def _edges(**scores: list[float]) -> dict[str, list[float]]:
+    """Weights of DARTS: 0 but where they are given, as n3e0=[…]."""
+    weights = {choice.name: [0.0] * 8 for choice in GRAPHS["darts"].choices}
+    return weights | {f"normal/{key[:2]}.{key[2:]}": row for key, row in scores.items()}
+
+
+def _node(weights: dict[str, list[float]], place: int) -> list[tuple[str, int]]:
+    edges = nasir.derive(nasir.load_space("darts"), weights).cell("normal").nodes[place]
+    return [(edge.op, edge.source) for edge in edges]
+
+
+# none, max pool, average pool, skip, sep 3, sep 5, dil 3, dil 5
+def test_edges_are_written_by_falling_score_and_none_does_not_count() -> None:
+    weights = _edges(
+        n3e0=[0.9, 0.02, 0.02, 0.03, 0.03, 0, 0, 0],
+        n3e1=[0.1, 0.0, 0.0, 0.3, 0.6, 0, 0, 0],
+        n3e2=[0.1, 0.0, 0.0, 0.7, 0.2, 0, 0, 0],
+    )
+    assert _node(weights, 1) == [("skip_connect", 2), ("sep_conv_3x3", 1)]
+
+
+def test_ties_go_to_the_lower_source_and_the_first_op() -> None:
+    row = [0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0, 0]
+    weights = _edges(n3e0=row, n3e1=row, n3e2=row)
+    assert _node(weights, 1) == [("max_pool_3x3", 0), ("max_pool_3x3", 1)]
+
+
+def test_an_edges_own_weight_multiplies_its_score_and_leaves_its_op() -> None:
+    weights = _edges(
+        n3e0=[0, 0, 0, 0.6, 0.4, 0, 0, 0],
+        n3e1=[0, 0, 0, 0.4, 0.6, 0, 0, 0],
+        n3e2=[0, 0, 0, 0.1, 0.2, 0, 0, 0],
+    )
+    weights["normal/n3"] = [0.1, 0.2, 0.7]
+    assert _node(weights, 1) == [("sep_conv_3x3", 2), ("sep_conv_3x3", 1)]
+
+
+def test_nasbench201_keeps_all_edges_in_order_and_may_take_none() -> None:
+    weights = {c.name: [1.0, 0, 0, 0, 0] for c in GRAPHS["nasbench201"].choices}
+    cell = nasir.derive(nasir.load_space("nasbench201"), weights).cell("cell")
+    assert set(cell.named_ops) == {"none"}
+    assert cell.sources == ((0,), (0, 1), (0, 1, 2))
+
+
+def test_pairs_of_edge_and_op_compete_where_a_state_may_be_read_twice() -> None:
+    space = nasir.load_space("nasnet")
+    weights = {c.name: [0.0] * len(c.options) for c in GRAPHS["nasnet"].choices}
+    edge = next(e for e in space.cell("normal").edges if (e.source, e.node) == (1, 3))
+    allowed = [edge.ops.index(op) for op in space.cell("normal").selectable(edge)]
+    weights["normal/n3.e1"][allowed[0]] = 0.4
+    weights["normal/n3.e1"][allowed[1]] = 0.6
+    found = nasir.derive(space, weights).cell("normal").nodes[1]
+    assert [edge.source for edge in found] == [1, 1]
+
+
+def test_draws_follow_the_weights() -> None:
+    space = nasir.load_space("nasbench201")
+    weights = {c.name: [0.0, 0.25, 0.75, 0.0, 0.0] for c in GRAPHS["nasbench201"].choices}
+    drawn = [nasir.draw_genotype(space, weights, seed).cell("cell") for seed in range(400)]
+    ops = [op for cell in drawn for op in cell.named_ops]
+    assert set(ops) == {"skip_connect", "nor_conv_1x1"}
+    assert 0.70 < ops.count("nor_conv_1x1") / len(ops) < 0.80
+
+
+def test_a_choice_without_weights_is_an_error() -> None:
+    weights = weights_of("darts", 0)
+    del weights["normal/n2.e1"]
+    with pytest.raises(NasirError, match=r"'normal/n2\.e1' has no weights") as caught:
+        nasir.derive(nasir.load_space("darts"), weights)
+    assert caught.value.code == "E401"
