@@ -4,7 +4,6 @@ from runners.data.augment import Augment
 from runners.data.batches import Batches, Dealing
 from runners.data.load import load_pictures
 from runners.data.name import DataName, parse_data
-from runners.data.photos import PictureFiles
 from runners.data.pictures import Pictures, PictureSet, statistics
 from runners.data.split import halves
 
@@ -13,7 +12,6 @@ __all__ = [
     "Batches",
     "DataName",
     "Dealing",
-    "PictureFiles",
     "PictureSet",
     "Pictures",
     "halves",
