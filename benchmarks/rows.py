@@ -164,7 +164,7 @@ def loader(rounds: int) -> list[Result]:
     import torch
 
     from runners.data import Augment, Batches, Dealing, Pictures
-    from runners.place import Place
+    from runners.place import find_place
 
     source = torch.Generator().manual_seed(0)
     shape = (50_000, 3, 32, 32)
@@ -174,7 +174,7 @@ def loader(rounds: int) -> list[Result]:
     def batches(augment: Augment) -> Callable[[], object]:
         dealing = Dealing("train", 0, 64, "shuffled", augment)
         half = torch.arange(25_000)
-        made = Batches(pictures, half, dealing, ((0.5,) * 3, (0.25,) * 3), Place())
+        made = Batches(pictures, half, dealing, ((0.5,) * 3, (0.25,) * 3), find_place("cpu"))
         steps = itertools.cycle(range(len(made)))
         return lambda: made.at(0, next(steps))
 

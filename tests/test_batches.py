@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from runners.data import Augment, Batches, Dealing, Pictures
-from runners.place import Place
+from runners.place import Place, find_place
 
 ALL = Augment(crop=2, flip=True, cutout=4)
+CPU = find_place("cpu")
 SAME = ((0.0,) * 3, (1 / 255,) * 3)
 """What leaves bytes as they are."""
 
@@ -24,7 +25,7 @@ def pictures(count: int = 20, side: int = 8) -> Pictures:
 def batches(dealing: Dealing, place: Place | None = None, indices: Tensor | None = None) -> Batches:
     """Batches of `pictures` as bytes."""
     chosen = torch.arange(20) if indices is None else indices
-    return Batches(pictures(), chosen, dealing, SAME, place or Place())
+    return Batches(pictures(), chosen, dealing, SAME, place or CPU)
 
 
 def labels(of: Batches, epoch: int) -> list[int]:
@@ -97,7 +98,7 @@ def test_seeds_names_epochs_and_steps_have_draws_of_their_own() -> None:
 def test_several_processes_together_see_what_one_would() -> None:
     dealing = Dealing("train", 3, 10, "shuffled", ALL)
     whole = batches(dealing).at(2, 1)
-    shares = [batches(dealing, Place(rank=rank, ranks=3)).at(2, 1) for rank in range(3)]
+    shares = [batches(dealing, replace(CPU, rank=rank, ranks=3)).at(2, 1) for rank in range(3)]
     assert [len(label) for _, label in shares] == [4, 3, 3]
     for rank, (image, label) in enumerate(shares):
         assert torch.equal(image, whole[0][rank::3])
@@ -107,7 +108,7 @@ def test_several_processes_together_see_what_one_would() -> None:
 def test_pictures_are_normalised_by_channel() -> None:
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     source = pictures()
-    dealt = Batches(source, torch.arange(20), Dealing("t", 0, 20, "file"), (mean, std), Place())
+    dealt = Batches(source, torch.arange(20), Dealing("t", 0, 20, "file"), (mean, std), CPU)
     image, _ = dealt.at(0, 0)
     expected = (source.images.double() / 255).movedim(1, 3)
     expected = ((expected - torch.tensor(mean)) / torch.tensor(std)).movedim(3, 1)
@@ -117,14 +118,14 @@ def test_pictures_are_normalised_by_channel() -> None:
 
 
 def test_pictures_have_the_type_of_the_weights() -> None:
-    image, _ = batches(Dealing("t", 0, 4), Place(precision="float64")).at(0, 0)
+    image, _ = batches(Dealing("t", 0, 4), find_place("cpu", "float64")).at(0, 0)
     assert image.dtype == torch.float64
 
 
 def test_batches_leave_the_pictures_as_they_are() -> None:
     source = pictures()
     before = source.images.clone()
-    Batches(source, torch.arange(20), Dealing("t", 0, 20, "file", ALL), SAME, Place()).at(0, 0)
+    Batches(source, torch.arange(20), Dealing("t", 0, 20, "file", ALL), SAME, CPU).at(0, 0)
     assert torch.equal(source.images, before)
 
 
@@ -136,7 +137,7 @@ def augmented(augment: Augment, count: int = 400) -> tuple[Tensor, Tensor]:
     """Bytes before and after, (N, 3, 8, 8)."""
     source = pictures(count)
     dealing = Dealing("t", 0, count, "file", augment)
-    dealt = Batches(source, torch.arange(count), dealing, SAME, Place())
+    dealt = Batches(source, torch.arange(count), dealing, SAME, CPU)
     return source.images, dealt.at(0, 0)[0].round().to(torch.uint8)
 
 
@@ -183,6 +184,6 @@ def test_cutout_is_the_mean_and_the_border_of_a_crop_is_black() -> None:
     source = pictures(100)
     dealing = Dealing("t", 0, 100, "file", Augment(crop=2, cutout=4))
     halfway = ((0.5,) * 3, (0.5,) * 3)
-    image, _ = Batches(source, torch.arange(100), dealing, halfway, Place()).at(0, 0)
+    image, _ = Batches(source, torch.arange(100), dealing, halfway, CPU).at(0, 0)
     assert bool((image == 0).flatten(1).any(1).all()), "no byte is the mean itself"
     assert bool((image == -1).any()), "black, normalised"

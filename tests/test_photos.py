@@ -1,5 +1,6 @@
 """Pictures that stay in files: windows, what is read of them, and batches."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import torch
 from PIL import Image
 
 from nasir import NasirError
-from runners.data import Augment, Batches, Dealing, PictureFiles, PictureSet, load_pictures
-from runners.data.photos import TRIES, middle, window
-from runners.place import Place
+from runners.data import Augment, Batches, Dealing, PictureSet, load_pictures
+from runners.data.photos import TRIES, PictureFiles, middle, window
+from runners.place import find_place
 from tests.picture_files import write_tree
 
+CPU = find_place("cpu")
 SAME = ((0.0,) * 3, (1 / 255,) * 3)
 
 
@@ -69,14 +71,14 @@ def test_the_fingerprint_of_files_changes_with_their_names_and_sizes(tmp_path: P
 def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
     found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
     dealing = Dealing("train", 0, 5, "shuffled", Augment(flip=True, area=0.08))
-    dealt = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), Place())
+    dealt = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), CPU)
     whole = dealt.at(1, 1)
     assert whole[0].shape == (5, 3, 32, 32)
     assert whole[0].dtype == torch.float32
     epoch = torch.cat([dealt.at(1, step)[1] for step in range(len(dealt))])
     assert torch.bincount(epoch).tolist() == [6, 6]
     for rank in range(2):
-        place = Place(rank=rank, ranks=2)
+        place = replace(CPU, rank=rank, ranks=2)
         share = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), place)
         assert torch.equal(share.at(1, 1)[0], whole[0][rank::2])
     other = dealt.at(2, 1)
@@ -91,7 +93,7 @@ def test_a_picture_without_a_window_is_its_middle_in_the_size_asked_for(tmp_path
         picture.paste((0, 90, 0), (20, 4, 76, 60))  # 56 of 64 pixels, in the middle
         picture.save(path)
     found = load_pictures(f"imagenet:{tmp_path}@28")
-    dealt = Batches(found.train, torch.arange(2), Dealing("t", 0, 2, "file"), SAME, Place())
+    dealt = Batches(found.train, torch.arange(2), Dealing("t", 0, 2, "file"), SAME, CPU)
     image, label = dealt.at(0, 0)
     assert label.tolist() == [0, 1]
     # The border is mixed with what lies around, as in resizing before cutting.
@@ -140,7 +142,7 @@ def test_a_broken_or_missing_photo_is_e704_and_named(tmp_path: Path, content: by
     bad.unlink()
     if content is not None:
         bad.write_bytes(content)
-    dealt = Batches(found.train, torch.arange(12), Dealing("t", 0, 12, "file"), SAME, Place())
+    dealt = Batches(found.train, torch.arange(12), Dealing("t", 0, 12, "file"), SAME, CPU)
     with pytest.raises(NasirError) as caught:
         dealt.at(0, 0)
     assert (caught.value.code, caught.value.where.file) == ("E704", str(bad))

@@ -4,7 +4,6 @@ from runners.data.augment import Augment
 from runners.data.batches import Batches, Dealing, Order
 from runners.data.load import load_pictures
 from runners.data.name import DataName, parse_data
-from runners.data.photos import PictureFiles
 from runners.data.pictures import Pictures, PictureSet, statistics
 from runners.data.split import halves
 from runners.data.text import Corpus, load_text

@@ -43,7 +43,7 @@ class PictureFiles:
         """Not there, whatever asks for it."""
         raise AssertionError("these pictures are decoded batch by batch")
 
-    def placed(self, indices: Tensor, device: torch.device) -> tuple["PictureFiles", Tensor]:
+    def placed(self, indices: Tensor, device: str | torch.device) -> tuple["PictureFiles", Tensor]:
         """Themselves: a batch goes to its device once it is decoded."""
         return replace(self, labels=self.labels.to(device)), indices
 

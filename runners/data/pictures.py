@@ -32,12 +32,12 @@ class Pictures:
         """Height and width, in pixels."""
         return self.images.shape[2], self.images.shape[3]
 
-    def placed(self, indices: Tensor, device: torch.device) -> tuple["Pictures", Tensor]:
+    def placed(self, indices: Tensor, device: str | torch.device) -> tuple["Pictures", Tensor]:
         """Pictures on a device, and the indices by which the chosen ones are taken from them.
 
         On the CPU these are themselves, one copy for all streams; elsewhere the chosen ones alone.
         """
-        if device.type == "cpu":
+        if torch.device(device).type == "cpu":
             return self, indices
         chosen = Pictures(self.images[indices].to(device), self.labels[indices].to(device))
         return chosen, torch.arange(len(indices))

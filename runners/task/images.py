@@ -130,8 +130,11 @@ def augmentation(pictures: PictureSet, cutout: int) -> Augment:
     """A crop by an eighth of the side and, unless mirrored ones mean something else, a flip.
 
     At 32 pixels that is the papers' crop of 4, at 16 ImageNet16-120's of 2. Digits are not
-    mirrored, as SVHN's are in the papers' code.
+    mirrored (SVHN's are, in the papers' code). ImageNet takes a random part of each picture, at
+    least 8 % of it.
     """
+    if pictures.name == "imagenet":
+        return Augment(flip=True, area=0.08, cutout=cutout)
     return Augment(pictures.resolution // 8, pictures.name != "digits", cutout)
 
 
