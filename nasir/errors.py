@@ -81,8 +81,6 @@ CODES: dict[str, str] = {
     "E729": "the precision is unknown, or the device lacks it",
     # figures of runs
     "E731": "the run has nothing to draw",
-    "E732": "the path is not a run directory",
-    "E733": "a file of the run is damaged",
     # searching
     "E741": "the loss is not a number",
     "E742": "unknown search method or part",

@@ -180,7 +180,7 @@ def test_an_empty_run_has_nothing_to_draw(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "missing"])
 def test_another_directory_is_no_run(name: str, tmp_path: Path) -> None:
-    with pytest.raises(NasirError, match="E732") as caught:
+    with pytest.raises(NasirError, match="E721") as caught:
         read_run(tmp_path / name)
     assert caught.value.where.file == str(tmp_path / name)
 
@@ -203,7 +203,7 @@ def test_a_damaged_file_is_named_with_its_line(
 ) -> None:
     (tmp_path / "run.json").write_text('{"choices": {"b": ["x", "y"]}}')
     (tmp_path / file).write_text(text)
-    with pytest.raises(NasirError, match="E733") as caught:
+    with pytest.raises(NasirError, match="E722") as caught:
         read_run(tmp_path)
     assert says in str(caught.value)
     assert (caught.value.where.file, caught.value.where.line) == (str(tmp_path / file), line)
@@ -211,7 +211,7 @@ def test_a_damaged_file_is_named_with_its_line(
 
 def test_a_run_file_that_is_no_text_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(NasirError, match="E733"):
+    with pytest.raises(NasirError, match="E722"):
         read_run(tmp_path)
 
 

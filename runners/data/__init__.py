@@ -17,7 +17,6 @@ __all__ = [
     "DataName",
     "Dealing",
     "Order",
-    "PictureFiles",
     "PictureSet",
     "Pictures",
     "TextName",

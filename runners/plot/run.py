@@ -120,14 +120,14 @@ class Run:
 def read_run(path: Path) -> Run:
     """The run in a directory.
 
-    A last line that was cut off while it was written is left out. Raises E732 (not a run
-    directory), E733 (one of its files is damaged).
+    A last line that was cut off while it was written is left out. Raises E721 (not a run
+    directory), E722 (one of its files is damaged).
     """
     facts_file = path / "run.json"
     if not facts_file.is_file():
         reason = "it has no run.json" if path.is_dir() else "it is no directory"
         message = f"{quoted(str(path))} is not a run directory: {reason}"
-        raise NasirError("E732", message, Where(str(path)), "nasir search writes run directories")
+        raise NasirError("E721", message, Where(str(path)), "nasir search writes run directories")
     facts = _parsed(Facts, _text(facts_file), Where(str(facts_file)))
     run = Run(
         path,
@@ -179,7 +179,7 @@ def _parsed(model: type[Model], text: str, where: Where) -> Model:
 
 
 def _check_weights(run: Run) -> None:
-    """Raises E733 unless each row has one weight for each option of a choice that there is."""
+    """Raises E722 unless each row has one weight for each option of a choice that there is."""
     file = str(run.path / "architecture.jsonl")
     for row in run.architecture:
         for choice, weights in row.weights.items():
@@ -203,4 +203,4 @@ def _text(file: Path) -> str:
 
 def _damaged(message: str, where: Where) -> NasirError:
     hint = "remove the line, or resume the run from its last checkpoint"
-    return NasirError("E733", f"the run's file is damaged: {message}", where, hint)
+    return NasirError("E722", f"the run's file is damaged: {message}", where, hint)

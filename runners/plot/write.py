@@ -69,7 +69,7 @@ def plot_run(
 
     They go into `directory`, by default `plots` in the run directory. Figures that the run has
     nothing for are left out. Raises E505 (a figure of `only` is unknown), E731 (no figure can be
-    drawn), E732, E733, E112, and what opening the benchmark raises.
+    drawn), E721, E722, E112, and what opening the benchmark raises.
     """
     for name in only:
         if name not in PLOTS:
