@@ -51,7 +51,7 @@ def _cpu() -> Policy:
     missing = kernels.reason()
     return Policy(
         "cpu",
-        Decision("channels_last", True, "with shared values the library's step is 1.8 times faster"),
+        Decision("channels_last", True, "with shared values the step is 1.8 times faster"),
         Decision("mixed sums", not missing, missing or "5 times faster, a quarter of the memory"),
         Decision("torch.compile", False, "no gain over channels_last, half a minute of compiling"),
         Decision("CUDA graphs", False, "no GPU"),
