@@ -301,3 +301,10 @@ def test_the_schema_describes_every_field_and_lists_every_op() -> None:
     for model in [schema, *schema["$defs"].values()]:
         for name, field in model["properties"].items():
             assert field.get("description"), name
+
+
+def test_a_name_that_means_two_spaces_is_an_error_that_names_both() -> None:
+    with pytest.raises(NasirError, match="unknown space .S5.") as caught:
+        load_space("S5")
+    assert "'darts'" in caught.value.hint
+    assert "'darts_no_none'" in caught.value.hint

@@ -12,6 +12,11 @@ from nasir.table import Table
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 
+_TWO_SPACES = {
+    "s5": "S5 is 'darts' in RobustDARTS, and 'darts_no_none' in SmoothDARTS and DARTS-PT",
+}
+"""Names that papers give to different spaces, and what they mean."""
+
 
 def load_space(source: str | Path) -> Space:
     """The shipped space of that name (in any case), or the space of a YAML or JSON file.
@@ -25,7 +30,8 @@ def load_space(source: str | Path) -> Space:
         return parse_space(read_source(source))
     files = {path.stem: path for path in _files()}
     if source.lower() not in files:
-        raise NasirError("E209", f"unknown space {quoted(source)}", hint=nearest(source, files))
+        hint = _TWO_SPACES.get(source.lower()) or nearest(source, files)
+        raise NasirError("E209", f"unknown space {quoted(source)}", hint=hint)
     return _shipped(files[source.lower()])
 
 
