@@ -4,6 +4,7 @@ import copy
 import pickle
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,7 @@ def test_a_compiler_that_fails_is_named_and_the_network_runs_eagerly(
     module = lowering.to_torch(build.graph(build("dil_conv_3x3", "x"))).eval()
     fast = lowering.compile(module)
     image = torch.randn(1, 3, 5, 5)
+    import_module("torch._inductor.compile_fx")  # which warns of what it is made of
     with (
         pytest.warns(lowering.CompileWarning, match="running without torch.compile"),
         torch.no_grad(),
