@@ -304,7 +304,7 @@ def test_the_schema_describes_every_field_and_lists_every_op() -> None:
 
 
 def test_a_name_that_means_two_spaces_is_an_error_that_names_both() -> None:
-    with pytest.raises(NasirError, match="unknown space .S5.") as caught:
+    with pytest.raises(NasirError, match=r"unknown space .S5.") as caught:
         load_space("S5")
     assert "'darts'" in caught.value.hint
     assert "'darts_no_none'" in caught.value.hint
