@@ -2,10 +2,11 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from runners.commands import search_options as options
 from runners.commands.options import JsonOption
 from runners.output import print_json, print_line
 
@@ -43,82 +44,42 @@ FLAGS = ("shuffled", "deterministic", "as_published")
 
 def search(
     ctx: typer.Context,
-    space: Annotated[
-        str | None, typer.Argument(metavar="SPACE", help="A space's name, or its YAML file.")
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="A method (`nasir methods`), or a YAML file. darts.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="digits, cifar10:PATH, imagefolder:PATH, FILE.npz, text:PATH, … digits."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run directory to make.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="0.")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs of all stages; the method's own. Warm-ups scale.")
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures, or columns of text, a step.")] = None,
-    steps: Annotated[int | None, typer.Option(help="End each epoch after so many steps.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Initial channels.")] = None,
-    layers: Annotated[int | None, typer.Option(help="Cells; for nasbench201, in a stage.")] = None,
-    hidden: Annotated[int | None, typer.Option(help="Units of the recurrent network.")] = None,
-    vocabulary: Annotated[int | None, typer.Option(help="Words; what the data has.")] = None,
-    channels_fraction: Annotated[
-        str | None, typer.Option(metavar="1/K", help="Ops see 1/K of the channels.")
-    ] = None,
-    mixture: Annotated[
-        str | None,
-        typer.Option(help="softmax, dirichlet, gumbel, hard-gumbel, uniform, controller."),
-    ] = None,
-    edges: Annotated[str | None, typer.Option(help="none or softmax: weigh edges.")] = None,
-    perturb: Annotated[str | None, typer.Option(help="none, noise or pgd.")] = None,
-    architect: Annotated[
-        str | None, typer.Option(help="first, second, frozen or reinforce.")
-    ] = None,
-    regularise: Annotated[str | None, typer.Option(help="l2 or kl.")] = None,
-    select: Annotated[str | None, typer.Option(help="argmax, projection, best-of or draw.")] = None,
-    early_stop: Annotated[str | None, typer.Option(help="none or eigenvalue.")] = None,
-    drop_path: Annotated[
-        float | None, typer.Option(help="Largest probability to drop an edge, in the last epoch.")
-    ] = None,
-    interval: Annotated[int | None, typer.Option(help="Epochs between projections. 5.")] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help="Architectures that best-of measures.")
-    ] = None,
-    batches: Annotated[
-        int | None, typer.Option(help="Held-out batches that selection measures on; 0 for all.")
-    ] = None,
-    split: Annotated[
-        float | None, typer.Option(help="Share of the training data for the weights. 0.5.")
-    ] = None,
-    shuffled: Annotated[
-        bool, typer.Option("--shuffled", help="Split by the seed, not in file order.")
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many pictures (tokens) of each part.")
-    ] = None,
-    cutout: Annotated[int | None, typer.Option(help="Side of the cut-out square. 0.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as rate=0.05."),
-    ] = None,
-    validate: Annotated[str | None, typer.Option(help="each or last (epoch).")] = None,
-    memory: Annotated[str | None, typer.Option(help="none, cells or states.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bf16.")] = None,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeat to the bit on a GPU too.")
-    ] = False,
-    as_published: Annotated[
-        bool,
-        typer.Option("--as-published", help="Keep known defects of the published code."),
-    ] = False,
+    space: options.Space = None,
+    method: options.Method = None,
+    data: options.Data = None,
+    out: options.Out = None,
+    resume: options.Resume = None,
+    seed: options.Seed = None,
+    epochs: options.Epochs = None,
+    batch: options.Batch = None,
+    steps: options.Steps = None,
+    channels: options.Channels = None,
+    layers: options.Layers = None,
+    hidden: options.Hidden = None,
+    vocabulary: options.Vocabulary = None,
+    channels_fraction: options.ChannelsFraction = None,
+    mixture: options.Mixture = None,
+    edges: options.Edges = None,
+    perturb: options.Perturb = None,
+    architect: options.Architect = None,
+    regularise: options.Regularise = None,
+    select: options.Select = None,
+    early_stop: options.EarlyStop = None,
+    drop_path: options.DropPath = None,
+    interval: options.Interval = None,
+    candidates: options.Candidates = None,
+    batches: options.Batches = None,
+    split: options.Split = None,
+    shuffled: options.Shuffled = False,
+    limit: options.Limit = None,
+    cutout: options.Cutout = None,
+    set_: options.Set = None,
+    validate: options.Validate = None,
+    memory: options.Memory = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    deterministic: options.Deterministic = False,
+    as_published: options.AsPublished = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search SPACE with a method, and leave a genotype that `nasir compile` takes.
@@ -129,21 +90,22 @@ def search(
 
     Example: nasir search nasbench201 --method drnas --epochs 5 -o run
     """
-    given: dict[str, Any] = ctx.params
+    _show(_searched(ctx.params), as_json)
+
+
+def _searched(given: dict[str, Any]) -> Any:
+    """The result of a new search, or of one that goes on."""
     asked = _asked(given)
     from runners import loop
 
+    space, resume = given["space"], given["resume"]
     if resume is not None:
-        if space is not None:
-            asked["space"] = space
-        _check_alone(out)
-        result = loop.resume(resume, asked)
-    else:
-        if space is None:
-            raise _missing("SPACE", "nasir spaces lists them")
-        request = loop.Request(space, **asked)
-        result = loop.search(request, out or _fresh(request))
-    _show(result, as_json)
+        _check_alone(given["out"])
+        return loop.resume(resume, asked if space is None else {**asked, "space": space})
+    if space is None:
+        raise _missing("SPACE", "nasir spaces lists them")
+    request = loop.Request(space, **asked)
+    return loop.search(request, given["out"] or _fresh(request))
 
 
 def _asked(given: dict[str, Any]) -> dict[str, Any]:
