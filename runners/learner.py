@@ -19,6 +19,7 @@ from lowering import Mixture, Network, Unrolled
 from nasir import Choice, Genotype, Graph, NasirError, Space
 from nasir.passes import MemoryLevel
 from runners.arrays import backward
+from runners.decided import Decided
 from runners.parts.controller import Controller
 from runners.parts.mixture import Decisions, Drawn, MixturePart, Sampled, Uniform
 from runners.parts.moment import Moment
@@ -26,8 +27,6 @@ from runners.parts.regularise import Regulariser
 from runners.place import Place
 from runners.settings import Settings
 from runners.task import Batch, Outcome, Task
-
-OPS = ("op on edge", "op on node")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,18 +40,6 @@ class Score:
     def loss(self) -> float:
         """The mean loss."""
         return -self.negative_loss
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What competes for a place in a node: whole edges, or options of one choice; `keep` stay.
-
-    `members` are (choice, options): all options of an edge, or one option of an input choice.
-    """
-
-    name: str
-    keep: int
-    members: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -99,12 +86,8 @@ class Learner:
         self.made = made
         self.space, self.task, self.place = made.space, made.task, made.place
         self.settings, self.seed = made.settings, made.seed
-        self.kept: dict[str, tuple[int, ...]] = {}
-        self.fixed: dict[str, int] = {}
-        self.dropped: dict[str, tuple[int, ...]] = {}
+        self.decided = Decided(made.space, graph.choices)
         self.baseline = 0.0
-        self.choices: dict[str, Choice] = {choice.name: choice for choice in graph.choices}
-        self.op_choices = {c.name for c in graph.choices if c.kind in OPS}
         self.logits = {c.name: self._first_logits(c) for c in graph.choices}
         self.logit_optimiser = torch.optim.Adam(
             self.leaves or [torch.zeros(1)],
@@ -124,8 +107,10 @@ class Learner:
     def lower(self, graph: Graph) -> None:
         """Lowers this stage's graph with fresh weights and a fresh optimiser of them."""
         self.graph = graph
-        module = lowering.to_torch(graph, self.seed, memory=self.made.memory)
-        self.module: Network = module.to(self.place.device, self.place.dtype).train()
+        device = self.place.device
+        module = lowering.to_torch(graph, self.seed, memory=self.made.memory, device=device.type)
+        module = module.to(device, self.place.dtype).train()
+        self.module: Network = lowering.compile(module)  # as the device's policy says
         settings = self.settings
         self.weights = list(self.module.parameters())
         self.optimiser = torch.optim.SGD(
@@ -160,13 +145,11 @@ class Learner:
         """Tells the user what happens, in one line."""
         self.made.say(text)
 
-    # Mixtures
-
     def rows(self, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """The logits of live options."""
         logits = self.logits if given is None else given
         return {
-            name: row[list(self.kept[name])] if name in self.kept else row
+            name: row[list(self.decided.kept[name])] if name in self.decided.kept else row
             for name, row in logits.items()
         }
 
@@ -177,44 +160,41 @@ class Learner:
     def drawn(self, moment: Moment, given: Mapping[str, Tensor] | None = None) -> Drawn:
         """Its weights for live options alone, before what is decided."""
         rows, decisions = self.rows(given), self.decisions
-        ops = {name: row for name, row in rows.items() if name in self.op_choices}
-        rest = {name: row for name, row in rows.items() if name not in self.op_choices}
+        ops = {name: row for name, row in rows.items() if name in self.decided.ops}
+        rest = {name: row for name, row in rows.items() if name not in self.decided.ops}
         first = self.made.mixture.mix(ops, decisions, moment)
         second = self.made.edges.mix(rest, decisions, moment) if rest else Drawn({})
         return Drawn({**first.weights, **second.weights}, {**first.live, **second.live})
 
     def whole(self, drawn: Drawn) -> Mixture:
         """The weights over all options, with what was decided in the place of what was drawn."""
-        weights = {
-            name: self._decided(name, self._spread(name, row))
-            for name, row in drawn.weights.items()
-        }
+        weights = {name: self.decided.whole(name, row) for name, row in drawn.weights.items()}
         live = {
-            name: tuple(self.kept[name][i] for i in options) if name in self.kept else options
+            name: tuple(self.decided.kept[name][i] for i in options)
+            if name in self.decided.kept
+            else options
             for name, options in drawn.live.items()
         }
-        return Mixture({name: weights[name] for name in self.choices}, live)
+        return Mixture({name: weights[name] for name in self.decided.choices}, live)
 
     def expected(self, moment: Moment) -> dict[str, list[float]]:
         """The mean weights over all options, decided ones included."""
         rows = self.rows()
-        ops = {name: row for name, row in rows.items() if name in self.op_choices}
-        rest = {name: row for name, row in rows.items() if name not in self.op_choices}
+        ops = {name: row for name, row in rows.items() if name in self.decided.ops}
+        rest = {name: row for name, row in rows.items() if name not in self.decided.ops}
         found = {
             **self.made.mixture.expected(ops, moment),
             **self.made.edges.expected(rest, moment),
         }
         return {
-            name: [float(x) for x in self._decided(name, self._spread(name, found[name]))]
-            for name in self.choices
+            name: [float(x) for x in self.decided.whole(name, found[name])]
+            for name in self.decided.choices
         }
 
     @property
     def decisions(self) -> Decisions:
         """What the mixture's parts see."""
         return Decisions(self.space, self.graph, self.controller)
-
-    # Steps
 
     def outcome(self, run: Callable[..., Any], batch: Batch, mixture: Mixture) -> Outcome:
         """What a run of the network does on a batch, in the place's precision."""
@@ -264,8 +244,6 @@ class Learner:
             settings.clip if recurrent else None,
         )
 
-    # Measuring
-
     def candidate(self, moment: Moment, number: int) -> Genotype:
         """The genotype of that number that the method draws."""
         source = lowering.generator(self.seed, f"candidate {number} {moment.number}")
@@ -301,82 +279,11 @@ class Learner:
             weights[name][list(options)] = 0.0
         return self._scored(Mixture(weights, mixture.live), batches)
 
-    # What is decided
-
-    def ops_of(self, kind: str) -> tuple[str, ...]:
-        """The choices of ops in that kind of cell."""
-        return tuple(name for name in self.choices if name in self.op_choices and _in(name, kind))
-
-    def options(self, name: str) -> tuple[int, ...]:
-        """The live options of a choice."""
-        return self.kept.get(name, tuple(range(len(self.choices[name].options))))
-
-    def selectable(self, name: str) -> tuple[int, ...]:
-        """Those that the space ever selects."""
-        excluded = self.space.cell(name.rpartition("/")[0]).exclude
-        names = self.choices[name].options
-        return tuple(o for o in self.options(name) if names[o] not in excluded)
-
-    def option_name(self, name: str, option: int) -> str:
-        """The op, or the source."""
-        return self.choices[name].options[option]
-
-    def groups(self, kind: str) -> tuple[Group, ...]:
-        """Where more edges, inputs or outputs compete than stay, in that kind of cell."""
-        cell = self.space.cell(kind)
-        found: list[Group] = []
-        if not cell.on_nodes and cell.keep is not None:
-            for node in range(cell.inputs, cell.inputs + cell.nodes):
-                edges = [f"{kind}/n{node}.e{edge.source}" for edge in cell.into(node)]
-                if len(edges) > cell.keep:
-                    members = tuple((e, tuple(range(len(self.choices[e].options)))) for e in edges)
-                    found.append(Group(f"n{node}", cell.keep, members))
-        for choice in self.choices.values():
-            wanted = choice.kind in ("input", "output") and _in(choice.name, kind)
-            if wanted and choice.keep < len(choice.options):
-                members = tuple((choice.name, (o,)) for o in range(len(choice.options)))
-                found.append(Group(choice.name.rpartition("/")[2], choice.keep, members))
-        return tuple(found)
-
-    def left(self, group: Group) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """The members of a group that were not dropped."""
-        return tuple(
-            (name, options)
-            for name, options in group.members
-            if not set(options) <= set(self.dropped.get(name, ()))
-        )
-
-    def is_thin(self, group: Group) -> bool:
-        """Whether only as many are left as stay."""
-        return len(self.left(group)) <= group.keep
-
-    def drop(self, name: str, options: tuple[int, ...]) -> None:
-        """From now on these options weigh nothing."""
-        self.dropped[name] = tuple(sorted({*self.dropped.get(name, ()), *options}))
-
-    # Private
-
     def _first_logits(self, choice: Choice) -> Tensor:
         """1e-3 · N(0, 1), by the seed and the choice's name."""
         source = lowering.generator(self.seed, f"logits {choice.name}")
         row = 1e-3 * torch.randn(len(choice.options), generator=source)
         return row.to(self.place.device, self.place.dtype).requires_grad_()
-
-    def _spread(self, name: str, row: Tensor) -> Tensor:
-        """The row over all options, 0 for those that are pruned."""
-        if name not in self.kept:
-            return row
-        index = torch.tensor(self.kept[name], device=row.device)
-        return row.new_zeros(len(self.choices[name].options)).index_copy(0, index, row)
-
-    def _decided(self, name: str, row: Tensor) -> Tensor:
-        if name in self.fixed:
-            row = torch.zeros_like(row)
-            row[self.fixed[name]] = 1.0
-        if name in self.dropped:
-            row = row.clone()
-            row[list(self.dropped[name])] = 0.0
-        return row
 
     def _mixture_of(self, genotype: Genotype) -> Mixture:
         picked = nasir.picks(self.graph, genotype)
@@ -413,7 +320,3 @@ def score(task: Task, measure: Callable[[Batch], Outcome], batches: int = 0) -> 
     if not math.isfinite(total):
         raise NasirError("E741", "the loss on held-out data is not a number")
     return Score(correct / max(count, 1), -total / max(count, 1))
-
-
-def _in(name: str, kind: str) -> bool:
-    return name.rpartition("/")[0] == kind

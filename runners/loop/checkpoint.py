@@ -32,9 +32,9 @@ def saved(learner: Learner) -> Saved:
         tensors |= _under("controller", dict(learner.controller.state_dict()))
         tensors |= _under("controller-adam", _adam(learner.controller_optimiser, names))
     facts: dict[str, Any] = {
-        "kept": {name: list(options) for name, options in learner.kept.items()},
-        "fixed": dict(learner.fixed),
-        "dropped": {name: list(options) for name, options in learner.dropped.items()},
+        "kept": {name: list(options) for name, options in learner.decided.kept.items()},
+        "fixed": dict(learner.decided.fixed),
+        "dropped": {name: list(options) for name, options in learner.decided.dropped.items()},
         "baseline": learner.baseline,
     }
     return Saved(tensors, facts)
@@ -53,9 +53,9 @@ def restore(learner: Learner, found: Saved) -> None:
         names = tuple(name for name, _ in learner.controller.named_parameters())
         learner.controller.load_state_dict(_below("controller", tensors))
         _set_adam(learner.controller_optimiser, names, _below("controller-adam", tensors))
-    learner.kept = kept_of(facts)
-    learner.fixed = dict(facts["fixed"])
-    learner.dropped = {name: tuple(options) for name, options in facts["dropped"].items()}
+    learner.decided.kept = kept_of(facts)
+    learner.decided.fixed = dict(facts["fixed"])
+    learner.decided.dropped = {name: tuple(options) for name, options in facts["dropped"].items()}
     learner.baseline = float(facts["baseline"])
 
 

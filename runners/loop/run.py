@@ -136,7 +136,7 @@ class Search:
 
     def _enter_stage(self, learner: Learner, number: int) -> None:
         stage = self.settings.stages[number]
-        kept = {**learner.kept, **(pruned(learner, stage.options) if stage.options else {})}
+        kept = {**learner.decided.kept, **(pruned(learner, stage.options) if stage.options else {})}
         self.display.say(f"stage {number + 1}: 1/{stage.parts} of the channels")
         enter(learner, self._graph(number, kept), kept, self.request.seed)
 

@@ -7,7 +7,8 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import PASSES, Graph, Space
-from runners.learner import OPS, Learner
+from runners.decided import OPS
+from runners.learner import Learner
 from runners.method import Method
 from runners.parts.mixture import Sampled, Uniform
 from runners.settings import Stage
@@ -40,8 +41,8 @@ def prepared(task: Task, graph: Graph) -> Graph:
 def pruned(learner: Learner, options: int) -> dict[str, tuple[int, ...]]:
     """Of each choice of ops the options with the largest logits, as many as stay, in order."""
     kept: dict[str, tuple[int, ...]] = {}
-    for name, choice in learner.choices.items():
-        live = learner.options(name)
+    for name, choice in learner.decided.choices.items():
+        live = learner.decided.options(name)
         if choice.kind not in OPS or len(live) <= options:
             continue
         row = learner.logits[name].detach()
@@ -58,7 +59,7 @@ def enter(learner: Learner, graph: Graph, kept: Kept, seed: int) -> None:
     """
     old = dict(learner.module.state_dict())
     buffers = momentum(learner)
-    learner.kept = dict(kept)
+    learner.decided.kept = dict(kept)
     for name, options in kept.items():
         row = learner.logits[name]
         for option in set(range(len(row))) - set(options):

@@ -123,7 +123,7 @@ def _epsilon(part: Perturbation, moment: Moment) -> float:
 
 def _ops(drawn: Mixture, learner: Learner) -> dict[str, Tensor]:
     """The weights of ops; those of edges, inputs and outputs are not perturbed."""
-    names = learner.op_choices
+    names = learner.decided.ops
     return {name: row.detach() for name, row in drawn.weights.items() if name in names}
 
 

@@ -141,23 +141,24 @@ class Projection:
         return nasir.derive(learner.space, learner.expected(moment))
 
     def _project(self, learner: Learner, kind: str, moment: Moment) -> None:
-        open_ = [name for name in learner.ops_of(kind) if name not in learner.fixed]
+        open_ = [name for name in learner.decided.ops_of(kind) if name not in learner.decided.fixed]
         name = open_[_random(len(open_), moment, f"edge {kind}")]
-        options = learner.options(name)
+        options = learner.decided.options(name)
         if self.candidates == "selectable":
-            options = learner.selectable(name)
+            options = learner.decided.selectable(name)
         scores = {o: self._score(learner, {name: (o,)}, moment) for o in options}
-        learner.fixed[name] = min(scores, key=lambda option: scores[option])
-        learner.say(f"{name}: {learner.option_name(name, learner.fixed[name])}")
+        learner.decided.fixed[name] = min(scores, key=lambda option: scores[option])
+        learner.say(f"{name}: {learner.decided.option_name(name, learner.decided.fixed[name])}")
 
     def _thin(self, learner: Learner, kind: str, moment: Moment) -> None:
-        groups = [group for group in learner.groups(kind) if not learner.is_thin(group)]
+        decided = learner.decided
+        groups = [group for group in decided.groups(kind) if not decided.is_thin(group)]
         group = groups[_random(len(groups), moment, f"node {kind}")]
-        while not learner.is_thin(group):
-            left = learner.left(group)
+        while not decided.is_thin(group):
+            left = decided.left(group)
             scores = [self._score(learner, dict((part,)), moment) for part in left]
             best = max(range(len(left)), key=lambda at: scores[at])
-            learner.drop(*left[best])
+            decided.drop(*left[best])
         learner.say(f"{kind}: {group.name} keeps {group.keep}")
 
     def _score(
@@ -172,12 +173,12 @@ class Projection:
 
 def _op_rounds(learner: Learner) -> list[list[str]]:
     """For each round of op projections, the kinds of cell that still have an edge to decide."""
-    counts = {kind: len(learner.ops_of(kind)) for kind in learner.space.kinds}
+    counts = {kind: len(learner.decided.ops_of(kind)) for kind in learner.space.kinds}
     return _rounds(counts)
 
 
 def _edge_rounds(learner: Learner) -> list[list[str]]:
-    counts = {kind: len(learner.groups(kind)) for kind in learner.space.kinds}
+    counts = {kind: len(learner.decided.groups(kind)) for kind in learner.space.kinds}
     return _rounds(counts)
 
 
