@@ -10,7 +10,8 @@ from nasir import NasirError
 from nasir.document import Cursor, parse_document
 from nasir.errors import nearest, quoted
 from nasir.source import read_source
-from runners.method import METHODS, PARTS, Method, find_method, find_part, with_parts
+from runners.combine import with_parts
+from runners.method import METHODS, PARTS, Method, find_method, find_part
 from runners.settings import Stage
 
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 
 from nasir import NasirError
-from runners.method import (
-    METHODS,
-    PARTS,
-    find_method,
-    find_part,
-    part_name,
-    with_epochs,
-    with_fraction,
-    with_parts,
-)
+from runners.combine import with_epochs, with_fraction, with_parts
+from runners.method import METHODS, PARTS, find_method, find_part, part_name
 from runners.method_file import read_method
 from runners.parts.mixture import HardGumbel, SoftGumbel
 from runners.parts.perturb import Ascent, Radius, UniformNoise

@@ -9,13 +9,8 @@ import nasir
 from nasir import NasirError, Space
 from nasir.errors import nearest, quoted
 from nasir.passes import MemoryLevel
-from runners.method import (
-    Method,
-    checked,
-    with_epochs,
-    with_fraction,
-    with_parts,
-)
+from runners.combine import checked, with_epochs, with_fraction, with_parts
+from runners.method import Method
 from runners.method_file import read_method
 from runners.parts.select import BestOf, Projection
 from runners.settings import Settings, Stage
