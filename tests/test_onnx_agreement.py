@@ -132,7 +132,9 @@ def _choices(b: Builder) -> list[str]:
 def _mixtures(b: Builder) -> list[str]:
     weights = b.choose(nasir.Choice("normal/n2.e0", "op on edge", ("none", "relu", "tanh")))
     values = [b(op, "image", name=op) for op in ("relu", "tanh")]
-    return [b("mix", weights, *values, name="mixed", options=(1, 2)), values[0]]
+    chance = b.choose(nasir.Choice("normal/n2.e1", "op on edge", ("tanh",)))
+    path = b("drop_path", values[1], chance, name="path")
+    return [b("mix", weights, *values, name="mixed", options=(1, 2)), values[0], path]
 
 
 EXAMPLES = (_pools, _convolutions, _norms, _merges, _vectors, _choices, _mixtures)

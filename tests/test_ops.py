@@ -95,6 +95,7 @@ TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
     ("gaussian", {"stride": (1, 2)}, (X,), ImageType(4, 8, 3)),
     ("frozen_gaussian", {}, (X,), X),
     ("mix", {"options": (0, 2)}, (WeightsType(3), X, X), X),
+    ("drop_path", {}, (X, WeightsType(1)), X),
     ("batch_norm", {"affine": False, "copies": 2}, (X,), X),
     ("mixed_sum", SUM, (X, WeightsType(2)), ImageType(6, 4, 3)),
     ("conv_bank", BANK, (X,), ImageType(7, 8, 6)),

@@ -6,6 +6,7 @@ import onnx_ir as ir
 from lowering.to_onnx.conv import END
 from lowering.to_onnx.rule import Emitter, Rule, Values
 from nasir.ops.choice import (
+    DROP_PATH,
     FROZEN_GAUSSIAN,
     GAUSSIAN,
     MIX,
@@ -13,6 +14,7 @@ from nasir.ops.choice import (
     MixAttrs,
     StrideAttrs,
 )
+from nasir.ops.spec import NoAttrs
 
 
 def _strided(e: Emitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
@@ -60,9 +62,16 @@ def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> ir.Value:
     return e.node("Sum", *terms)
 
 
+def _drop_path(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """Nothing is dropped."""
+    del a, weights
+    return e.node("Identity", inputs[0])
+
+
 RULES = (
     Rule(ZERO, _zero),
     Rule(GAUSSIAN, _gaussian),
     Rule(FROZEN_GAUSSIAN, _frozen),
     Rule(MIX, _mix),
+    Rule(DROP_PATH, _drop_path),
 )

@@ -17,7 +17,9 @@ def methods(
 ) -> None:
     """List the search methods, or show the parts and numbers of one.
 
-    Any part can be replaced: nasir search --method darts --perturb pgd --select projection
+    Any part can be replaced: nasir search darts --perturb pgd --select projection
+
+    Example: nasir methods drnas
     """
     if name is None:
         _list(as_json)

@@ -10,7 +10,7 @@ from nasir.errors import NasirError, nearest, quoted
 from nasir.macros import ALL_OPS, EDGE_MACROS
 from nasir.ops import Macro, Op
 from nasir.passes import PLAIN
-from nasir.text import print_node, print_value
+from nasir.text import is_list, print_node, print_value
 from runners.commands.options import JsonOption
 from runners.output import Table, joined, print_json, print_line, print_table
 
@@ -94,7 +94,9 @@ def _default(field: FieldInfo) -> Any:
 def _attributes(op: Op) -> str:
     """The attributes in one cell: a name alone is required, else its default stands there."""
     return joined(
-        name if field.is_required() else f"{name}={print_value(field.default)}"
+        name
+        if field.is_required()
+        else f"{name}={print_value(field.default, listed=is_list(field))}"
         for name, field in op.attrs.model_fields.items()
     )
 

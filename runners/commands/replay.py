@@ -19,6 +19,8 @@ def replay(
 
     Measures, architecture weights and the genotype are compared line by line. Exit code 0 if they
     are equal, 1 if not.
+
+    Example: nasir replay runs/nasbench201-drnas-0
     """
     from runners import loop
 
