@@ -26,6 +26,7 @@ def mixed(labels: Tensor) -> Tensor:
     (N,) int64. Files of a folder come class by class, and halves of that would share no class.
     Within a class the order stays.
     """
+    labels = labels.unique(return_inverse=True)[1]  # one may be as large as a number can be
     counts = torch.bincount(labels)
     by_class = torch.argsort(labels, stable=True)
     starts = torch.cumsum(counts, 0) - counts
