@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasir import NasirError, Where
+from runners.arrays import distinct
 from runners.data.pictures import Pictures, Raw
 from runners.data.split import mixed
 
@@ -123,7 +124,7 @@ def _classes(
     if "classes" in arrays:
         return tuple(str(name) for name in arrays["classes"].reshape(-1))
     labels = torch.cat([part.labels for part in (train, test) if part is not None])
-    count = len(labels[labels >= 0].unique())
+    count = len(distinct(labels[labels >= 0]))
     return tuple(str(label) for label in range(count))
 
 

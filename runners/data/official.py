@@ -5,10 +5,11 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nasir import NasirError, Where
 from runners.data.files import ARCHIVES, is_picture, tar_files
@@ -110,14 +111,14 @@ READERS: Mapping[str, Callable[[DataName, Report | None], Raw]] = {
 
 def _pictures(batch: Batch, labels: str, place: Path, form: _Form) -> Pictures:
     """Rows of bytes by channel, row and column. Raises E706, E709."""
-    rows: Any = entry(batch, "data", place)
+    rows = entry(batch, "data", place)
     length = 3 * form.side**2
-    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (length,):
-        found = (
-            f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
-        )
-        raise damaged(place, f"data is {found}, not bytes (N, {length})")
-    images = torch.as_tensor(np.array(rows)).view(-1, 3, form.side, form.side)
+    if not isinstance(rows, np.ndarray):
+        raise damaged(place, f"data is {type(rows).__name__}, not an array")
+    array = cast("NDArray[Any]", rows)
+    if array.dtype != np.uint8 or array.shape[1:] != (length,):
+        raise damaged(place, f"data is {array.dtype} {array.shape}, not bytes (N, {length})")
+    images = torch.as_tensor(array.copy()).view(-1, 3, form.side, form.side)
     return _paired(images, _labels(entry(batch, labels, place), form.labels, place), place)
 
 
