@@ -133,6 +133,21 @@ def test_a_batch_with_changed_bytes_is_read_or_refused() -> None:
     assert codes == {"E603", "E709"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"\x80\x04}r\xff\xff\xff\x7f.", b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"ab."],
+    ids=["a number for a value", "a length"],
+)
+def test_a_batch_gets_no_more_room_than_it_has_bytes(
+    content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first would make room for four thousand million values."""
+    monkeypatch.setattr("runners.data.pickled._Unpickler", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(NasirError) as caught:
+        read_batch(content, Path("batch"))
+    assert caught.value.code == "E709"
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_matlab_arrays_are_those_that_scipy_reads(compressed: bool) -> None:
     source = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,6 +26,7 @@ def read_batch(content: bytes, place: Path) -> Batch:
     """
     found: Any
     try:
+        _check(content)
         found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
         if isinstance(found, dict):
             batch = cast("dict[object, object]", found)
@@ -51,6 +53,18 @@ def damaged(place: Path, message: str) -> NasirError:
     """E709 at a file."""
     return NasirError("E709", f"the file is damaged: {message}", Where(str(place)), "copy it again")
 
+
+def _check(content: bytes) -> None:
+    """Raises ValueError or UnpicklingError where lengths go beyond the content.
+
+    Python's own reader makes room first, as much as a changed byte says, and then looks.
+    """
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in _NUMBERING and argument is not None and argument > len(content):
+            raise pickle.UnpicklingError(f"it numbers a value {argument}")
+
+
+_NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
 
 _NUMBERS = ("b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 """NumPy's codes of what an array may hold: no pickle makes a type out of bytes."""
