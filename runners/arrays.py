@@ -19,6 +19,11 @@ def distinct(values: Tensor) -> list[int]:
     return _torch.unique(values).tolist()
 
 
+def numbered(values: Tensor) -> Tensor:
+    """Each whole number's place among the different ones, from 0."""
+    return _torch.unique(values, return_inverse=True)[1]
+
+
 def entropy(shares: Tensor) -> Tensor:
     """Of a distribution, in nats; 0 log 0 is 0."""
     return _torch.special.entr(shares).sum()

@@ -12,6 +12,8 @@ from nasir import NasirError
 from runners.data import Augment, Batches, Dealing, PictureSet, load_pictures
 from runners.data.photos import TRIES, PictureFiles, middle, window
 from runners.place import find_place
+from runners.task.images import Images, augmentation
+from runners.task.options import TaskOptions
 from tests.picture_files import write_tree
 
 CPU = find_place("cpu")
@@ -160,3 +162,16 @@ def test_pictures_in_files_have_no_pixels_to_hand_out(tmp_path: Path) -> None:
     found = load_pictures(f"imagenet:{folder(tmp_path)}")
     with pytest.raises(AssertionError, match="batch by batch"):
         _ = found.train.images
+
+
+def test_a_search_on_imagenet_sees_random_parts_and_no_change_of_colour(tmp_path: Path) -> None:
+    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    assert augmentation(found, 0) == Augment(flip=True, area=0.08)
+
+
+def test_the_architects_batches_are_drawn_anew_however_small_its_part_is() -> None:
+    digits = load_pictures("digits")
+    task = Images(digits, TaskOptions("digits", 500, split=0.8), CPU)
+    assert task.steps(0) == 3
+    first, last = (task.valid(0, step).inputs[0] for step in (0, 2))
+    assert not torch.equal(first[:100], last[:100])

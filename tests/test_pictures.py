@@ -93,6 +93,38 @@ def test_a_folder_of_classes_alone_has_no_test_part(tmp_path: Path) -> None:
     assert len(found.train) == 12
 
 
+def test_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
+    files = {
+        f"data/{split}/{label}/{part}/1.png": picture(value)
+        for split, value in (("train", 1), ("test", 200))
+        for label in ("a", "b")
+        for part in ("x", "y")
+    }
+    found = load_pictures(f"imagefolder:{write_tree(tmp_path / 'a', files)}")
+    assert found.classes == ("a", "b")
+    assert set(values(found)) == {1}
+    assert found.test is not None
+    assert len(found.test) == 4
+    files = {name.split("/", 2)[2]: content for name, content in files.items() if "train" in name}
+    found = load_pictures(f"imagefolder:{write_tree(tmp_path / 'b', files)}")
+    assert (found.classes, len(found.train), found.test) == (("a", "b"), 4, None)
+
+
+@pytest.mark.parametrize("label", ["a\udcff", "ä"])
+def test_a_class_is_named_by_any_folder_also_when_it_was_kept(tmp_path: Path, label: str) -> None:
+    folder = write_tree(tmp_path / "a", {f"{label}/1.png": picture(1), "b/1.png": picture(2)})
+    first, kept = (load_pictures(f"imagefolder:{folder}") for _ in range(2))
+    assert set(first.classes) == {label, "b"}
+    assert (kept.classes, kept.fingerprint) == (first.classes, first.fingerprint)
+
+
+def test_progress_ends_with_all_pictures(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    folder = write_tree(tmp_path / "a", tree())
+    load_pictures(f"imagefolder:{folder}", lambda done, total: told.append((done, total)))
+    assert told == [(15, 15)]
+
+
 def test_test_stands_before_val_and_val_before_nothing(tmp_path: Path) -> None:
     files = tree() | {"val/ant/v.png": picture(77), "val/ant/w.png": picture(78)}
     both = load_pictures(f"imagefolder:{write_tree(tmp_path / 'a', files)}")

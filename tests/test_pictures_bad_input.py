@@ -106,6 +106,24 @@ def test_a_folder_without_pictures_of_classes_is_e702(
     assert "train/CLASS" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        (("train/a/1.png", "train/b/1.png", "val/1.png"), "'val/1.png' is in no folder of a class"),
+        (("train/a/1.png", "train/b/1.png", "train/1.png"), "'train/1.png' is in no folder"),
+        (("test/a/1.png", "test/b/1.png", "val/a/1.png"), "in test, val, but none in train"),
+    ],
+)
+def test_pictures_outside_of_the_layout_are_e702(
+    tmp_path: Path, files: tuple[str, ...], shown: str
+) -> None:
+    write_tree(tmp_path / "a", dict.fromkeys(files, picture(1)))
+    for kind in ("imagefolder", "imagenet"):
+        error = fails(f"{kind}:{tmp_path}/a")
+        assert error.code == "E702"
+        assert shown in error.message
+
+
 def test_an_archive_without_pictures_is_e702(tmp_path: Path) -> None:
     assert fails(f"imagefolder:{write_zip(tmp_path / 'a.zip', {})}").code == "E702"
 

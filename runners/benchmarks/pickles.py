@@ -6,7 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,8 @@ def load_pickle(path: Path, trusted: Trusted) -> object:
     with read_whole(path):
         try:
             with bz2.open(path, "rb") as stream, _no_collection():
-                return _DataUnpickler(stream).load()
-        except _RefusedError as error:
+                return DataUnpickler(stream).load()
+        except RefusedError as error:
             _ask(path, str(error), trusted)
         with bz2.open(path, "rb") as stream, _no_collection():
             return pickle.load(stream)
@@ -45,19 +45,19 @@ def load_torch(path: Path, trusted: Trusted) -> object:
         try:
             with _no_collection():
                 return _torch_data(path)
-        except _RefusedError as error:
+        except RefusedError as error:
             _ask(path, str(error), trusted)
         import torch
 
         return torch.load(path, map_location="cpu", weights_only=False)
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The pickle asks for something that is no data; its name."""
 
 
 @dataclass(slots=True)
-class _NumpyType:
+class NumpyType:
     """A NumPy type of numbers, as far as its pickle says which."""
 
     code: str
@@ -67,7 +67,7 @@ class _NumpyType:
         self.order = ">" if state[1] == ">" else "<"
 
 
-class _Stub:
+class Stub:
     """A function that a pickle may call. Nothing can be set on it, whatever the pickle says."""
 
     __slots__ = ("_call",)
@@ -84,13 +84,14 @@ class _Stub:
         return self._call(*arguments)
 
 
-def _number(of: _NumpyType, content: bytes) -> int | float | bool:
+def _number(of: NumpyType, content: bytes) -> int | float | bool:
     form = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "b1": "?"}[of.code]
     return struct.unpack(of.order + form, content)[0]
 
 
-def _numpy_type(code: object, *_: object) -> _NumpyType:
-    return _NumpyType(str(code).lstrip("<>=|"))
+def numpy_type(code: object, *_: object) -> NumpyType:
+    """The type of that code, whose order of bytes comes later."""
+    return NumpyType(str(code).lstrip("<>=|"))
 
 
 def _encoded(text: str, encoding: str) -> bytes:
@@ -103,37 +104,39 @@ def _nothing(*_: object) -> None:
     """In place of a tensor: results have no need of weights."""
 
 
-_DATA: dict[str, object] = {
+DATA: dict[str, object] = {
     "collections.OrderedDict": OrderedDict,
     "collections.defaultdict": defaultdict,
-    "_codecs.encode": _Stub(_encoded),
-    "numpy.dtype": _Stub(_numpy_type),
-    "numpy.core.multiarray.scalar": _Stub(_number),
-    "numpy._core.multiarray.scalar": _Stub(_number),
-    "torch._utils._rebuild_tensor_v2": _Stub(_nothing),
-    "torch._utils._rebuild_parameter": _Stub(_nothing),
+    "_codecs.encode": Stub(_encoded),
+    "numpy.dtype": Stub(numpy_type),
+    "numpy.core.multiarray.scalar": Stub(_number),
+    "numpy._core.multiarray.scalar": Stub(_number),
+    "torch._utils._rebuild_tensor_v2": Stub(_nothing),
+    "torch._utils._rebuild_parameter": Stub(_nothing),
     **{
         f"{module}.{kind.__name__}": kind
         for module in ("builtins", "__builtin__")
         for kind in (dict, frozenset, list, set, tuple)
     },
     **{
-        f"torch.{kind}Storage": _Stub(_nothing)
+        f"torch.{kind}Storage": Stub(_nothing)
         for kind in ("BFloat16", "Bool", "Byte", "Double", "Float", "Half", "Int", "Long")
     },
 }
 """All that a pickle may name. Each only makes the data it is given."""
 
 
-class _DataUnpickler(pickle.Unpickler):
-    """Reads a pickle that names nothing but `_DATA`."""
+class DataUnpickler(pickle.Unpickler):
+    """Reads a pickle that names nothing but `names`."""
+
+    names: Mapping[str, object] = DATA
 
     def find_class(self, module_name: str, global_name: str, /) -> object:
         """What the pickle names."""
         name = f"{module_name}.{global_name}"
-        if name not in _DATA:
-            raise _RefusedError(name)
-        return _DATA[name]
+        if name not in self.names:
+            raise RefusedError(name)
+        return self.names[name]
 
     def persistent_load(self, pid: object, /) -> None:
         """A tensor's storage, which is left out."""
@@ -147,17 +150,17 @@ def _torch_data(path: Path) -> object:
             if len(names) != 1:
                 raise damaged(path, f"the zip file holds {len(names)} files 'data.pkl', not one")
             with archive.open(names[0]) as stream:
-                return _DataUnpickler(stream).load()
+                return DataUnpickler(stream).load()
     with path.open("rb") as stream:
         return _old_torch_data(path, stream)
 
 
 def _old_torch_data(path: Path, stream: IO[bytes]) -> object:
-    if _DataUnpickler(stream).load() != _TORCH_MAGIC:
+    if DataUnpickler(stream).load() != _TORCH_MAGIC:
         raise NasirError("E108", "the file was not written by torch.save", Where(str(path)))
     for _ in ("protocol version", "machine"):
-        _DataUnpickler(stream).load()
-    return _DataUnpickler(stream).load()
+        DataUnpickler(stream).load()
+    return DataUnpickler(stream).load()
 
 
 def _ask(path: Path, name: str, trusted: Trusted) -> None:

@@ -60,7 +60,6 @@ def examine() -> tuple[Check, ...]:
         *((_torchvision(),) if torch.state == "ok" else ()),
         _package("pillow", "decoding pictures", module="PIL"),
         _package("scikit-learn", "the data 'digits'", module="sklearn"),
-        _package("scipy", "the data 'svhn'"),
         _package("onnx", "writing and reading ONNX models", required=True),
         _opset(),
         _package("onnxruntime", "comparing ONNX models with torch"),

@@ -2,6 +2,7 @@
 
 from runners.data.augment import Augment
 from runners.data.batches import Batches, Dealing, Order
+from runners.data.colour import Jitter
 from runners.data.load import load_pictures
 from runners.data.name import DataName, parse_data
 from runners.data.pictures import Pictures, PictureSet, statistics
@@ -16,6 +17,7 @@ __all__ = [
     "Corpus",
     "DataName",
     "Dealing",
+    "Jitter",
     "Order",
     "PictureSet",
     "Pictures",

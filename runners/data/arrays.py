@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasir import NasirError, Where
+from runners.arrays import distinct
 from runners.data.pictures import Pictures, Raw
 from runners.data.split import mixed
 
@@ -70,7 +71,7 @@ def _read(path: Path) -> Mapping[str, Array]:
             if isinstance(stored, np.ndarray):
                 raise _bad(path, "the file is a single array, not an archive of them")
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise _bad(path, f"the arrays cannot be read: {error}") from error
 
 
@@ -123,7 +124,7 @@ def _classes(
     if "classes" in arrays:
         return tuple(str(name) for name in arrays["classes"].reshape(-1))
     labels = torch.cat([part.labels for part in (train, test) if part is not None])
-    count = int((torch.bincount(labels.clamp(min=0)) > 0).sum())
+    count = len(distinct(labels[labels >= 0]))
     return tuple(str(label) for label in range(count))
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from runners.data.colour import Jitter, Tints, tinted
 from runners.data.photos import TRIES
 
 
@@ -22,6 +23,7 @@ class Draws:
     shift: Tensor | None
     middle: tuple[Tensor, Tensor] | None
     windows: Tensor | None
+    tints: Tints | None = None
 
     def share(self, rank: int, ranks: int) -> "Draws":
         """Those of every picture whose number is `rank` modulo `ranks`."""
@@ -31,24 +33,26 @@ class Draws:
             None if self.shift is None else self.shift[:, part],
             None if self.middle is None else (self.middle[0][part], self.middle[1][part]),
             None if self.windows is None else self.windows[part],
+            None if self.tints is None else self.tints.share(part),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Random crops, mirror images and cutout, drawn for every picture on its own.
+    """Random crops, mirror images, colours and cutout, drawn for every picture on its own.
 
     `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
     mirrors half of the pictures left to right; `cutout` is the side, in pixels, of a square that
     becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
     `area`, for pictures in files, is the least share of a picture that the random part of it covers
-    which is resized; 0 takes the middle.
+    which is resized; 0 takes the middle. `jitter` changes colours before normalisation.
     """
 
     crop: int = 0
     flip: bool = False
     cutout: int = 0
     area: float = 0.0
+    jitter: Jitter | None = None
 
     def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
         """The draws for (N, H, W) pictures."""
@@ -64,7 +68,8 @@ class Augment:
         if self.area:
             windows = torch.rand(count, TRIES, 4, generator=source, dtype=torch.float64)
             windows[..., 0] = self.area + (1 - self.area) * windows[..., 0]
-        return Draws(mirrored, shift, middle, windows)
+        tints = None if self.jitter is None else self.jitter.draw(count, source)
+        return Draws(mirrored, shift, middle, windows, tints)
 
     def moved(self, images: Tensor, draws: Draws) -> Tensor:
         """Cropped and mirrored bytes, (N, C, H, W) as before."""
@@ -86,6 +91,10 @@ class Augment:
         # Channels last while indexing, so that a pixel's channels are copied together.
         pixels = images.movedim(1, 3).reshape(-1, channels).index_select(0, places.flatten())
         return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
+
+    def coloured(self, images: Tensor, draws: Draws) -> Tensor:
+        """Pictures of numbers from 0 to 255 with other colours, (N, C, H, W)."""
+        return images if draws.tints is None else tinted(images, draws.tints)
 
     def blanked(self, images: Tensor, draws: Draws) -> Tensor:
         """Normalised pictures with a square of zeros each, (N, C, H, W)."""

@@ -81,7 +81,7 @@ class Batches:
         source = self._generator(f"augment {epoch} {step} 0")
         draws = augment.draw((len(chosen), *self._pictures.size), source).share(rank, ranks)
         images = augment.moved(self._pictures.taken(mine, draws.windows), draws)
-        images = images.to(self.place.dtype)
+        images = augment.coloured(images.to(self.place.dtype), draws)
         images = images.mul_(self._scale).sub_(self._shift)
         labels = self._pictures.labels
         return augment.blanked(images, draws), labels.index_select(0, mine.to(labels.device))

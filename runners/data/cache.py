@@ -1,6 +1,7 @@
 """Decoded pictures in the user's cache, so that files are decoded once."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from nasir import NasirError
 from nasir.files import write_atomically
 from runners.data.pictures import Pictures, Raw
 
-_VERSION = "1"
+_VERSION = "2"
 """Of what is stored; another one is decoded again."""
 
 
@@ -57,7 +58,7 @@ def _read(file: Path, state: str, name: str) -> Raw | None:
         for part in ("training", "test")
         if f"{part}.images" in tensors
     }
-    classes = tuple(facts["classes"].split("\0"))
+    classes = tuple(json.loads(facts["classes"]))
     return Raw(name, classes, parts["training"], parts.get("test"))
 
 
@@ -66,7 +67,7 @@ def _write(file: Path, state: str, raw: Raw) -> None:
     for name, part in raw.parts.items():
         tensors[f"{name}.images"] = part.images.contiguous()
         tensors[f"{name}.labels"] = part.labels.to(torch.int64)
-    content = save(tensors, {"state": state, "classes": "\0".join(raw.classes)})
+    content = save(tensors, {"state": state, "classes": json.dumps(raw.classes)})
     try:
         write_atomically(file, content)
     except NasirError:

@@ -29,6 +29,8 @@ def open_picture(content: bytes, place: str) -> Image.Image:
     """The decoded picture in colour. Raises E704, which names `place`."""
     try:
         with Image.open(io.BytesIO(content)) as stored:
+            if stored.mode[0] in "IF":  # Pillow cuts off what is above 255
+                raise ValueError(f"it has more than 8 bits a channel (mode {stored.mode})")
             return stored.convert("RGB")
     except (
         UnidentifiedImageError,

@@ -1,5 +1,7 @@
 """Pictures in a folder, or an archive of one, with a folder for each class."""
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,20 +28,24 @@ _EVERY = 500
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each picture belongs: sorted names, with those of one class together."""
+    """Where each picture belongs: sorted names, with those of one class together.
+
+    `level` is which part of a name is its class.
+    """
 
     train: tuple[PurePosixPath, ...]
     test: tuple[PurePosixPath, ...]
     classes: tuple[str, ...]
+    level: int
 
     def labels(self, names: tuple[PurePosixPath, ...]) -> torch.Tensor:
         """The label of each name, int64 (N,)."""
         numbers = {label: number for number, label in enumerate(self.classes)}
-        return torch.tensor([numbers[name.parent.name] for name in names], dtype=torch.int64)
+        return torch.tensor([numbers[name.parts[self.level]] for name in names], dtype=torch.int64)
 
 
 def read_folder(path: Path, resolution: int | None, report: Report | None = None) -> Raw:
-    """The pictures of `train/CLASS` and `test/CLASS`, or of `CLASS` alone, at any depth.
+    """The pictures of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
 
     Pictures of all classes are mixed, so that halves hold all of them. What was decoded is kept in
     the user's cache. Raises E701 to E705 and E709.
@@ -52,31 +58,44 @@ def read_folder(path: Path, resolution: int | None, report: Report | None = None
 
 
 def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:
-    """Which class and split each name belongs to. Raises E702, E703."""
+    """Which class and split each name belongs to. Raises E702, E703.
+
+    Folders around all others count for nothing; those below a class belong to it.
+    """
     where = Where(str(path))
     names = sorted(names)
     if not names:
         raise NasirError("E702", "there are no pictures in it", where, _LAYOUT)
-    stray = next((name for name in names if len(name.parts) < 2), None)
-    if stray is not None:
-        message = f"the picture {quoted(str(stray))} is in no folder of a class"
-        raise NasirError("E702", message, where, _LAYOUT)
-    splits = {_split(name) for name in names}
+    top = _top(names)
+    splits = {name.parts[top].lower() for name in names}
     train, test = names, list[PurePosixPath]()
     if "train" in splits:
         tested = next((split for split in TEST if split in splits), None)
-        train = [name for name in names if _split(name) == "train"]
-        test = [name for name in names if _split(name) == tested]
-    classes = tuple(sorted({name.parent.name for name in train}))
+        train = [name for name in names if name.parts[top].lower() == "train"]
+        test = [name for name in names if name.parts[top].lower() == tested]
+        top += 1
+    elif splits <= set(TEST):
+        message = f"there are pictures in {', '.join(sorted(splits))}, but none in train"
+        raise NasirError("E702", message, where, _LAYOUT)
+    for name in (*train, *test):
+        if len(name.parts) < top + 2:
+            message = f"the picture {quoted(str(name))} is in no folder of a class"
+            raise NasirError("E702", message, where, _LAYOUT)
+    classes = tuple(sorted({name.parts[top] for name in train}))
     for name in test:
-        if name.parent.name not in classes:
+        if name.parts[top] not in classes:
             message = f"there are no training pictures of the class of {quoted(str(name))}"
             raise NasirError("E703", message, where, _LAYOUT)
-    return Layout(tuple(train), tuple(test), classes)
+    return Layout(tuple(train), tuple(test), classes, top)
 
 
-def _split(name: PurePosixPath) -> str | None:
-    return name.parts[-3].lower() if len(name.parts) > 2 else None
+def _top(names: list[PurePosixPath]) -> int:
+    """How many folders are around all pictures, their splits and their classes."""
+    for level, (first, last) in enumerate(zip(names[0].parts, names[-1].parts, strict=False)):
+        alone = first == last and all(len(name.parts) > level + 2 for name in names)
+        if not alone or first.lower() in ("train", *TEST):
+            return level
+    return 0
 
 
 def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
@@ -93,6 +112,13 @@ def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
             parts.append(Pictures(images, labels[order]))
     test = parts[1] if layout.test else None
     return Raw(path.name, layout.classes, parts[0], test)
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has, or more than any has where it does not say."""
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class _Decoder:
@@ -113,16 +139,38 @@ class _Decoder:
 
         images: np.ndarray | None = None
         for number, name in enumerate(names):
-            pixels = decode(self._files[name](), str(self._path / name), self._resolution)
+            place = str(self._path / name)
+            try:
+                content = self._files[name]()
+            except OSError as error:
+                message = f"the picture cannot be read: {error.strerror}"
+                raise NasirError("E704", message, Where(place)) from error
+            pixels = decode(content, place, self._resolution)
             self._check_size(name, pixels.shape)
             if images is None:
-                images = np.empty((len(names), *pixels.shape), np.uint8)
-            images[number] = pixels
+                images = self._space(len(names), pixels.shape)
+            images[number] = pixels.transpose(2, 0, 1)
             self._done += 1
-            if self._report is not None and self._done % _EVERY == 0:
+            told = self._done % _EVERY == 0 or self._done == self.total
+            if self._report is not None and told:
                 self._report(self._done, self.total)
         assert images is not None, "a split without pictures"
-        return torch.as_tensor(images).movedim(3, 1).contiguous()
+        return torch.as_tensor(images)
+
+    def _space(self, count: int, shape: tuple[int, ...]) -> np.ndarray:
+        """Room for the pictures of a split, (N, 3, H, W). Raises E106 where all need too much.
+
+        What is written to the cache is copied once.
+        """
+        height, width, channels = shape
+        needed, there = 2 * self.total * height * width * channels, memory()
+        if needed > there:
+            message = f"{self.total} pictures of {width}x{height} pixels need "
+            message += f"{needed >> 20} MiB of memory, and there are {there >> 20}"
+            hint = f"imagefolder:{self._path}@32 makes them smaller; imagenet:{self._path} leaves "
+            hint += "them in their files"
+            raise NasirError("E106", message, Where(str(self._path)), hint)
+        return np.empty((count, channels, height, width), np.uint8)
 
     def _check_size(self, name: PurePosixPath, shape: tuple[int, ...]) -> None:
         if self._first is None:

@@ -1,6 +1,6 @@
 """Data sets by name."""
 
-from nasir import Where
+from nasir import NasirError, Where
 from runners.data.arrays import read_digits, read_npz
 from runners.data.folders import Report, read_folder
 from runners.data.imagenet import read_imagenet
@@ -15,9 +15,22 @@ def load_pictures(text: str, report: Report | None = None) -> PictureSet:
     `report(done, all)` is called while pictures are decoded. Raises E501, E603, E701 to E709.
     """
     name = parse_data(text)
+    _check_reachable(name)
     if name.kind == "imagenet":
         return read_imagenet(name)
     return picture_set(_raw(name, report), Where(str(name.path or name.kind)))
+
+
+def _check_reachable(name: DataName) -> None:
+    """Raises E701 where the system refuses the path; readers say what is not there."""
+    try:
+        if name.path is not None:
+            name.path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        message = f"the data cannot be reached: {error.strerror}"
+        raise NasirError("E701", message, Where(str(name.path))) from error
 
 
 def _raw(name: DataName, report: Report | None) -> Raw:

@@ -52,6 +52,8 @@ def parse_data(text: str) -> DataName:
     `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A last `@`
     before a number is the size that pictures are resized to, never a part of the path.
     """
+    if "\0" in text:
+        raise NasirError("E701", f"the data {quoted(text)} has a NUL in its path")
     kind, _, rest = text.partition(":")
     if kind not in KINDS:
         if text.lower().endswith(".npz"):

@@ -1,17 +1,20 @@
 """The official files of CIFAR-10, CIFAR-100, SVHN and ImageNet16-120."""
 
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from importlib import import_module
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nasir import NasirError, Where
 from runners.data.files import ARCHIVES, is_picture, tar_files
 from runners.data.folders import Report, read_folder
+from runners.data.matlab import matlab_arrays
 from runners.data.name import FOLDERS, DataName
 from runners.data.pickled import Batch, damaged, entry, read_batch
 from runners.data.pictures import Pictures, Raw
@@ -28,6 +31,17 @@ IMAGENET16 = (
 IMAGENET16_CLASSES = 120
 """The first ones of the thousand."""
 
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The side of pickled pictures, and their least and greatest label."""
+
+    side: int
+    labels: tuple[int, int]
+
+
+_CIFAR10, _CIFAR100 = _Form(32, (0, 9)), _Form(32, (0, 99))
+_IMAGENET16 = _Form(16, (1, 1000))
 _CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 
 
@@ -37,7 +51,7 @@ def _cifar10(name: DataName, report: Report | None) -> Raw:
         raw = read_folder(path, name.resolution, report)
         return replace(raw, name="cifar10", statistics=CIFAR10)
     files = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-    parts = [_pictures(batch, "labels", place) for batch, place in _batches(name, files)]
+    parts = [_pictures(batch, "labels", place, _CIFAR10) for batch, place in _batches(name, files)]
     return Raw("cifar10", tuple(_CIFAR10_CLASSES.split()), _joined(parts[:5]), parts[5], CIFAR10)
 
 
@@ -48,7 +62,7 @@ def _cifar100(name: DataName, report: Report | None) -> Raw:
         return replace(raw, name="cifar100", statistics=CIFAR100)
     train, test, (meta, place) = _batches(name, ["train", "test", "meta"])
     names = [_text(label) for label in entry(meta, "fine_label_names", place)]
-    parts = [_pictures(batch, "fine_labels", place) for batch, place in (train, test)]
+    parts = [_pictures(batch, "fine_labels", place, _CIFAR100) for batch, place in (train, test)]
     return Raw("cifar100", tuple(names), parts[0], parts[1], CIFAR100)
 
 
@@ -58,8 +72,8 @@ def _imagenet16(name: DataName, report: Report | None) -> Raw:
     files = [*(f"train_data_batch_{number}" for number in range(1, 11)), "val_data"]
     parts: list[Pictures] = []
     for batch, place in _batches(name, files):
-        part = _pictures(batch, "labels", place, side=16)
-        kept = (part.labels >= 1) & (part.labels <= IMAGENET16_CLASSES)
+        part = _pictures(batch, "labels", place, _IMAGENET16)
+        kept = part.labels <= IMAGENET16_CLASSES
         parts.append(Pictures(part.images[kept], part.labels[kept] - 1))
     classes = tuple(str(number) for number in range(IMAGENET16_CLASSES))
     return Raw("imagenet16-120", classes, _joined(parts[:-1]), parts[-1], IMAGENET16)
@@ -68,18 +82,20 @@ def _imagenet16(name: DataName, report: Report | None) -> Raw:
 def _svhn(name: DataName, report: Report | None) -> Raw:
     """`train` without `extra`, as in every published search; label 10 is the digit 0."""
     del report
-    scipy: Any = import_module("scipy.io")  # it ships no types
     parts: list[Pictures] = []
     for split in ("train", "test"):
         path = _file(name, f"{split}_32x32.mat")
         try:
-            found: Any = scipy.loadmat(path)
-            images = np.ascontiguousarray(found["X"].astype(np.uint8).transpose(3, 2, 0, 1))
-            labels = found["y"].reshape(-1).astype(np.int64) % 10
-        # What a broken file makes SciPy raise is not bounded.
-        except Exception as error:
-            raise damaged(path, str(error) or type(error).__name__) from error
-        parts.append(_paired(torch.as_tensor(images), torch.as_tensor(labels), path))
+            found = matlab_arrays(path.read_bytes())
+        except (ValueError, struct.error, zlib.error, MemoryError, OSError) as error:
+            raise damaged(path, str(error)) from error
+        images = entry(found, "X", path)
+        if images.dtype != np.uint8 or images.shape[:3] != (32, 32, 3) or images.ndim != 4:
+            message = f"X is {images.dtype} {images.shape}, not bytes (32, 32, 3, N)"
+            raise damaged(path, message)
+        labels = _labels(entry(found, "y", path), (1, 10), path)
+        images = torch.as_tensor(np.ascontiguousarray(images.transpose(3, 2, 0, 1)))
+        parts.append(_paired(images, labels % 10, path))
     classes = tuple(str(digit) for digit in range(10))
     return Raw("svhn", classes, parts[0], parts[1], SVHN)
 
@@ -93,16 +109,33 @@ READERS: Mapping[str, Callable[[DataName, Report | None], Raw]] = {
 """By kind of data."""
 
 
-def _pictures(batch: Batch, labels: str, place: Path, side: int = 32) -> Pictures:
-    """Rows of bytes by channel, row and column. Raises E709."""
+def _pictures(batch: Batch, labels: str, place: Path, form: _Form) -> Pictures:
+    """Rows of bytes by channel, row and column. Raises E706, E709."""
     rows = entry(batch, "data", place)
+    length = 3 * form.side**2
+    if not isinstance(rows, np.ndarray):
+        raise damaged(place, f"data is {type(rows).__name__}, not an array")
+    array = cast("NDArray[Any]", rows)
+    if array.dtype != np.uint8 or array.shape[1:] != (length,):
+        raise damaged(place, f"data is {array.dtype} {array.shape}, not bytes (N, {length})")
+    images = torch.as_tensor(array.copy()).view(-1, 3, form.side, form.side)
+    return _paired(images, _labels(entry(batch, labels, place), form.labels, place), place)
+
+
+def _labels(values: Any, ends: tuple[int, int], place: Path) -> torch.Tensor:
+    """int64 (N,) of whole numbers in any form. Raises E706 for one beyond the ends, E709."""
     try:
-        values = np.asarray(rows, dtype=np.uint8).reshape(-1, 3, side, side)
-        numbers = np.asarray(entry(batch, labels, place), dtype=np.int64).reshape(-1)
+        numbers = np.asarray(values).reshape(-1)
+        labels = numbers.astype(np.int64)
+        if not np.array_equal(labels, numbers):
+            raise ValueError("labels are not whole numbers")
     except (ValueError, TypeError, OverflowError) as error:
         raise damaged(place, str(error)) from error
-    images = torch.as_tensor(np.array(values))
-    return _paired(images, torch.as_tensor(np.array(numbers)), place)
+    wrong = labels[(labels < ends[0]) | (labels > ends[1])]
+    if len(wrong):
+        message = f"there is a label {wrong[0]}; they go from {ends[0]} to {ends[1]}"
+        raise NasirError("E706", message, Where(str(place)))
+    return torch.as_tensor(labels)
 
 
 def _paired(images: torch.Tensor, labels: torch.Tensor, place: Path) -> Pictures:

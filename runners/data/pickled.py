@@ -2,14 +2,18 @@
 
 import io
 import pickle
-from collections.abc import Callable
+import pickletools
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from runners.benchmarks.pickles import DATA, DataUnpickler, NumpyType, RefusedError, Stub
+
+Array = NDArray[Any]
 
 Batch = dict[str, Any]
 """What a batch holds, by name; pickles of Python 2 have names in bytes, which are decoded."""
@@ -22,17 +26,19 @@ def read_batch(content: bytes, place: Path) -> Batch:
     """
     found: Any
     try:
-        found = _Unpickler(io.BytesIO(content), encoding="bytes").load()
-    except _RefusedError as error:
+        _check(content)
+        found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        if isinstance(found, dict):
+            batch = cast("dict[object, object]", found)
+            return {_text(name): _plain(value) for name, value in batch.items()}
+    except RefusedError as error:
         message = f"the file asks for {quoted(str(error))}, which may run code; none of it was run"
         raise NasirError("E603", message, Where(str(place)), "a batch is plain data") from error
     # What a broken pickle makes a constructor raise is not bounded.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise damaged(place, reason) from error
-    if not isinstance(found, dict):
-        raise damaged(place, f"it holds {quoted(type(found).__name__)}, not a mapping")
-    return {_text(name): value for name, value in cast("dict[Any, Any]", found).items()}
+    raise damaged(place, f"it holds {quoted(type(found).__name__)}, not a mapping")
 
 
 def entry(batch: Batch, name: str, place: Path) -> Any:
@@ -48,46 +54,74 @@ def damaged(place: Path, message: str) -> NasirError:
     return NasirError("E709", f"the file is damaged: {message}", Where(str(place)), "copy it again")
 
 
-class _RefusedError(Exception):
-    """The pickle asks for something that is no data; its name."""
+def _check(content: bytes) -> None:
+    """Raises ValueError or UnpicklingError where lengths go beyond the content.
+
+    Python's own reader makes room first, as much as a changed byte says, and then looks.
+    """
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in _NUMBERING and argument is not None and argument > len(content):
+            raise pickle.UnpicklingError(f"it numbers a value {argument}")
 
 
-def _encoded(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":  # how the second pickle protocol writes bytes
-        raise pickle.UnpicklingError(f"bytes are encoded as {quoted(encoding)}")
-    return text.encode("latin1")
+_NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
+
+_NUMBERS = ("b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+"""NumPy's codes of what an array may hold: no pickle makes a type out of bytes."""
 
 
-def _makers() -> dict[str, Callable[..., object]]:
-    """All that a pickle may name, each of which only makes the data it is given."""
-    array = np.zeros(1, np.uint8)
-    old: Any = array.__reduce__()[0]
-    new: Any = array.__reduce_ex__(5)[0]
-    scalar: Any = np.uint8(0).__reduce__()[0]
-    makers: dict[str, Callable[..., object]] = {
-        "numpy.ndarray": np.ndarray,
-        "numpy.dtype": np.dtype,
-        "_codecs.encode": _encoded,
-    }
-    for core in ("numpy.core", "numpy._core"):
-        makers[f"{core}.multiarray._reconstruct"] = old
-        makers[f"{core}.multiarray.scalar"] = scalar
-        makers[f"{core}.numeric._frombuffer"] = new
-    return makers
+class _Array:
+    """An array as its pickle describes it, in three steps: made, described, filled."""
+
+    __slots__ = ("values",)
+    values: Array
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, by_column, content = state
+        self.values = _array(content, kind, shape, "F" if by_column else "C")
 
 
-_MAKERS = _makers()
+def _array(content: Any, kind: NumpyType, shape: Any, order: Literal["C", "F"]) -> Array:
+    """The numbers that the bytes are. Bytes of Python 2 come as text in latin1.
+
+    NumPy's own way from a pickle to an array takes a type's word for what lies where, so that a
+    file can make it follow any bytes as if they were an object's address.
+    """
+    if kind.code not in _NUMBERS:
+        raise pickle.UnpicklingError(f"an array is of the type {quoted(kind.code)}")
+    content = content.encode("latin1") if isinstance(content, str) else bytes(content)
+    return np.frombuffer(content, f"{kind.order}{kind.code}").reshape(tuple(shape), order=order)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads a pickle that names nothing but `_MAKERS`."""
+def _made(*_: object) -> _Array:
+    return _Array()
 
-    def find_class(self, module_name: str, global_name: str, /) -> object:
-        """What the pickle names."""
-        name = f"{module_name}.{global_name}"
-        if name not in _MAKERS:
-            raise _RefusedError(name)
-        return _MAKERS[name]
+
+def _filled(content: Any, kind: NumpyType, shape: Any, order: Literal["C", "F"]) -> _Array:
+    made = _Array()
+    made.values = _array(content, kind, shape, order)
+    return made
+
+
+def _number(kind: NumpyType, content: Any) -> int | float | bool:
+    return _array(content, kind, (1,), "C").tolist()[0]
+
+
+_NAMES: dict[str, object] = DATA | {"numpy.ndarray": Stub(_made)}
+for _core in ("numpy.core", "numpy._core"):
+    _NAMES[f"{_core}.multiarray._reconstruct"] = Stub(_made)
+    _NAMES[f"{_core}.multiarray.scalar"] = Stub(_number)
+    _NAMES[f"{_core}.numeric._frombuffer"] = Stub(_filled)
+
+
+class _Unpickler(DataUnpickler):
+    """Reads a pickle of plain data and of arrays of numbers."""
+
+    names = _NAMES
+
+
+def _plain(value: object) -> object:
+    return value.values if isinstance(value, _Array) else value
 
 
 def _text(name: object) -> str:

@@ -157,7 +157,7 @@ def _check(raw: Raw, where: Where) -> None:
 
 
 def _fingerprint(raw: Raw) -> str:
-    digest = hashlib.sha256("\0".join(raw.classes).encode())
+    digest = hashlib.sha256("\0".join(raw.classes).encode(errors="surrogateescape"))
     for part in raw.parts.values():
         digest.update(part.images.contiguous().numpy().data)
         digest.update(part.labels.contiguous().numpy().data)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 import lowering
+from runners.arrays import numbered
 
 
 def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
@@ -26,6 +27,7 @@ def mixed(labels: Tensor) -> Tensor:
     (N,) int64. Files of a folder come class by class, and halves of that would share no class.
     Within a class the order stays.
     """
+    labels = numbered(labels)  # one may be as large as a number can be
     counts = torch.bincount(labels)
     by_class = torch.argsort(labels, stable=True)
     starts = torch.cumsum(counts, 0) - counts

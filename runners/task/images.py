@@ -89,7 +89,7 @@ class Images:
 
     def valid(self, epoch: int, step: int) -> Batch:
         """A batch for the architect."""
-        image, label = self._valid.at(epoch, step % len(self._valid))
+        image, label = self._valid.at(epoch, step)
         return Batch((image,), label, "valid")
 
     def held_out(self) -> Iterator[Batch]:
