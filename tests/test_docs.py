@@ -44,9 +44,17 @@ def shown() -> dict[str, list[str]]:
     return found
 
 
+TRAINS = ("nasir search nasbench201", "nasir replay")
+"""What prints losses, whose last digits are the machine's; test_search runs these commands."""
+
+
 @pytest.mark.parametrize(
     "command",
-    [command for command in shown() if "compile" not in command and "out/" not in command],
+    [
+        command
+        for command in shown()
+        if "compile" not in command and "out/" not in command and not command.startswith(TRAINS)
+    ],
 )
 def test_a_command_of_the_readme_prints_what_the_readme_shows(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
