@@ -1,0 +1,213 @@
+"""The parts of search methods, one formula at a time."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+import nasir
+from runners.loop.schedule import schedule
+from runners.method import METHODS
+from runners.parts.controller import Controller
+from runners.parts.mixture import Decisions, Dirichlet, HardGumbel, SoftGumbel, Softmax, Uniform
+from runners.parts.moment import Moment
+from runners.parts.perturb import Radius, clipped
+from runners.parts.regularise import L2, KullbackLeibler
+from runners.parts.select import Tuning
+from runners.parts.stop import EigenvalueStop, greatest_eigenvalue
+from runners.settings import Settings, Stage
+
+SPACE = nasir.load_space("nasbench201")
+GRAPH = nasir.supernet(SPACE, channels=4, layers=1)
+DECISIONS = Decisions(SPACE, GRAPH)
+MOMENT = Moment(0, 4, 9, 4)
+
+
+def logits(seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        choice.name: torch.randn(
+            len(choice.options), generator=generator, dtype=torch.float64
+        ).requires_grad_()
+        for choice in GRAPH.choices
+    }
+
+
+@pytest.mark.parametrize("part", [Softmax(), Dirichlet(), SoftGumbel(), HardGumbel()])
+def test_weights_of_a_choice_sum_to_one_and_pull_its_logits(part: Softmax) -> None:
+    rows = logits()
+    drawn = part.mix(rows, DECISIONS, MOMENT)
+    for name, row in drawn.weights.items():
+        assert float(row.detach().sum()) == pytest.approx(1.0)
+        (gradient,) = torch.autograd.grad(row[0], rows[name], retain_graph=True)
+        assert float(gradient.abs().sum()) > 0
+    again = part.mix(rows, DECISIONS, MOMENT)
+    assert all(torch.equal(again.weights[name], row) for name, row in drawn.weights.items())
+
+
+def test_a_dirichlet_mixture_has_the_mean_of_its_concentrations() -> None:
+    row = torch.tensor([1.0, 0.0, -2.0], dtype=torch.float64)
+    part, total = Dirichlet(), torch.zeros(3, dtype=torch.float64)
+    for step in range(3000):
+        total += part.mix({"a": row}, DECISIONS, replace(MOMENT, step=step)).weights["a"]
+    concentration = torch.nn.functional.elu(row) + 1
+    torch.testing.assert_close(total / 3000, concentration / concentration.sum(), atol=0.02, rtol=0)
+
+
+def test_a_hard_draw_is_one_hot_with_one_live_option_drawn_by_its_probability() -> None:
+    row = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    counts: Counter[int] = Counter()
+    for step in range(2000):
+        drawn = HardGumbel().mix({"a": row}, DECISIONS, replace(MOMENT, step=step))
+        (option,) = drawn.live["a"]
+        assert drawn.weights["a"].tolist() == [float(o == option) for o in range(3)]
+        counts[option] += 1
+    share = math.e / (math.e + 2)
+    assert counts[0] / 2000 == pytest.approx(share, abs=0.04)
+
+
+def test_temperatures_fall_from_the_first_epoch_to_the_last_and_stay_for_projections() -> None:
+    part = HardGumbel(10, 0.1)
+    found = [part.temperature(Moment(0, epoch, 5, epoch)) for epoch in range(5)]
+    assert found == pytest.approx([10, 7.525, 5.05, 2.575, 0.1])
+    assert part.temperature(Moment(0, 0, 5, 0, phase="projection")) == pytest.approx(0.1)
+
+
+def test_a_uniform_draw_is_a_genotype_of_the_space() -> None:
+    drawn = Uniform().mix(logits(), DECISIONS, MOMENT)
+    assert all(float(row.sum()) == 1.0 for row in drawn.weights.values())
+    assert all(len(options) == 1 for options in drawn.live.values())
+
+
+def test_the_kl_term_is_that_of_torch() -> None:
+    rows = logits(1)
+    expected = sum(
+        float(
+            torch.distributions.kl_divergence(
+                torch.distributions.Dirichlet(torch.nn.functional.elu(row.detach()) + 1),
+                torch.distributions.Dirichlet(torch.ones(len(row), dtype=torch.float64)),
+            )
+        )
+        for row in rows.values()
+    )
+    term = KullbackLeibler(0.5).term(rows)
+    assert term is not None
+    assert float(term.detach()) == pytest.approx(0.5 * expected)
+    assert (L2().decay, L2().term(rows), KullbackLeibler().decay) == (1e-3, None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ([0.5, 0.5], [0.5, 0.5]),
+        ([0.9, 0.3], [0.75, 0.25]),
+        ([1.4, 0.5, -0.2], [2 / 3, 1 / 3, 0.0]),
+        ([-0.3, -0.1, -0.2], [0.0, 1.0, 0.0]),
+    ],
+)
+def test_a_moved_row_is_clipped_and_divided(row: list[float], expected: list[float]) -> None:
+    assert clipped(torch.tensor(row)).tolist() == pytest.approx(expected)
+
+
+def test_the_radius_grows_by_the_epochs_share_and_never_reaches_its_end() -> None:
+    found = [Radius().at(Moment(0, epoch, 50, epoch)) for epoch in (0, 25, 49)]
+    assert found == pytest.approx([0.03, 0.165, 0.2946])
+
+
+def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> None:
+    settings = METHODS["drnas-progressive"].settings
+    epochs = schedule(settings, None, doubled=False)
+    assert [epoch.number for epoch in epochs] == list(range(50))
+    assert epochs[0].rate == 0.1
+    assert epochs[25].rate == pytest.approx(0.05)
+    assert [e.number for e in epochs if e.warming] == [*range(10), *range(25, 35)]
+    doubled = schedule(settings, None, doubled=True)
+    assert [doubled[e].rate for e in (25, 26)] == pytest.approx([0.1, 0.0937], abs=1e-4)
+    assert doubled[24].rate == epochs[24].rate
+
+
+def test_projections_have_epochs_and_rates_of_their_own() -> None:
+    settings = Settings(stages=(Stage(2),))
+    epochs = schedule(settings, Tuning(81, 0.0025, 0.001), doubled=False)
+    assert len(epochs) == 83
+    assert (epochs[2].phase, epochs[2].place, epochs[2].of) == ("projection", 0, 81)
+    assert epochs[2].rate == 0.0025
+    rising = schedule(replace(settings, rate=0.5, rate_warm_up=5, stages=(Stage(9),)), None,
+                      doubled=False)  # fmt: skip
+    assert [epoch.rate for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_lanczos_finds_the_greatest_eigenvalue() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for size in (1, 2, 7, 60):
+        matrix = torch.randn(size, size, generator=generator, dtype=torch.float64)
+        matrix = matrix + matrix.T
+        start = torch.randn(size, generator=generator, dtype=torch.float64)
+        found = greatest_eigenvalue(lambda v, m=matrix: m @ v, start, 60)
+        assert found == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]))
+
+
+def test_a_search_stops_when_the_mean_eigenvalue_has_grown() -> None:
+    stop = EigenvalueStop()
+    assert [epoch for epoch in range(8) if stop.due(epoch)] == [0, 2, 4, 6]
+    flat = [1.0] * 20
+    assert all(stop.stops(flat[:count]) is None for count in range(20))
+    early = [1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0]
+    assert stop.stops(early) is None  # the epoch would be before the earliest
+    grown = [1.0] * 12 + [2.0] * 4
+    stopped = [stop.stops(grown[:count]) for count in range(17)]
+    first = next(count for count, epoch in enumerate(stopped) if epoch is not None)
+    assert first == 14  # the mean of 1 1 1 2 2 is 1.4 times that of four measurements before
+    assert stopped[first] == (first - 1) * 2 - 4 - 8
+
+
+def test_products_with_the_hessian_give_its_greatest_eigenvalue() -> None:
+    """On a network that is smooth: an eigenvalue by products equals that of the whole matrix."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(5, 5, generator=generator, dtype=torch.float64)
+
+    def loss(x: Tensor) -> Tensor:
+        return (matrix @ x).tanh().square().sum()
+
+    x = torch.randn(5, generator=generator, dtype=torch.float64).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(x), x, create_graph=True)
+    found = greatest_eigenvalue(
+        lambda v: torch.autograd.grad(gradient, x, v, retain_graph=True)[0], torch.ones_like(x), 5
+    )
+    hessian = torch.autograd.functional.hessian(loss, x.detach())
+    assert found == pytest.approx(float(torch.linalg.eigvalsh(hessian)[-1]))
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201", "nasbench1shot1_2", "darts_rnn"])
+def test_a_controller_writes_genotypes_of_the_space(name: str) -> None:
+    space = nasir.load_space(name)
+    controller = Controller(space, 0)
+    drawn = [controller.sample(torch.Generator().manual_seed(seed)) for seed in range(4)]
+    assert all(space.contains(sample.genotype) == () for sample in drawn)
+    assert space.contains(controller.most_likely()) == ()
+    assert len({sample.genotype for sample in drawn}) > 1
+    for sample in drawn:
+        assert float(sample.log_probability) < 0 < float(sample.entropy)
+    again = Controller(space, 0).sample(torch.Generator().manual_seed(0))
+    assert again.genotype == drawn[0].genotype
+
+
+def test_a_reward_makes_its_genotype_more_likely() -> None:
+    controller = Controller(SPACE, 0)
+    optimiser = torch.optim.Adam(controller.parameters(), 0.05)
+
+    def convolutions(genotype: nasir.Genotype) -> int:
+        return Counter(genotype.cell("cell").named_ops)["nor_conv_3x3"]
+
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        optimiser.zero_grad()
+        for _ in range(8):
+            sample = controller.sample(generator)
+            reward = convolutions(sample.genotype) - 1.2
+            (-sample.log_probability * reward / 8).backward()
+        optimiser.step()
+    assert convolutions(controller.most_likely()) >= 5
