@@ -116,8 +116,7 @@ def random_mean(table: Path, count: int = 1000) -> tuple[tuple[float, float], ..
 def markdown(found: Sequence[Row], random: Sequence[tuple[float, float]]) -> str:
     """The table of methods."""
     lines = [
-        "| method | seeds | CIFAR-10 | CIFAR-100 | ImageNet16-120 | seconds a run "
-        "| published, CIFAR-10 |",
+        "| method | seeds | CIFAR-10 | CIFAR-100 | ImageNet16-120 | seconds | published, CIFAR-10 |",
         "|---|---|---|---|---|---|---|",
     ]
     for method in METHODS:
