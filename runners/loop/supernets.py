@@ -12,7 +12,6 @@ from runners.learner import Learner
 from runners.method import Method
 from runners.parts.mixture import Sampled, Uniform
 from runners.settings import Stage
-from runners.task import Task
 
 Kept = Mapping[str, tuple[int, ...]]
 """Of pruned choices, the options that are left."""
@@ -31,11 +30,6 @@ def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space
     if method.drop_path:
         graph = nasir.drop_path(graph)
     return graph
-
-
-def prepared(task: Task, graph: Graph) -> Graph:
-    """The graph with what the task sets in it."""
-    return task.prepare(graph)
 
 
 def pruned(learner: Learner, options: int) -> dict[str, tuple[int, ...]]:
