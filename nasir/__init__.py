@@ -42,15 +42,17 @@ if TYPE_CHECKING:
         size,
         unrank,
     )
-    from nasir.space.derive import derive, draw_genotype
+    from nasir.space.derive import Decision, decisions, derive, draw_genotype
 
 __version__ = "0.1.0"
 
 _LATER = {
+    "Decision": "nasir.space.derive",
     "canonical_id": "nasir.canonical",
     "correspondence": "nasir.canonical",
     "count_classes": "nasir.canonical",
     "crossover": "nasir.space.compute",
+    "decisions": "nasir.space.derive",
     "derive": "nasir.space.derive",
     "draw_genotype": "nasir.space.derive",
     "enumerate_genotypes": "nasir.space.compute",
@@ -70,6 +72,7 @@ __all__ = [
     "CellGenotype",
     "Choice",
     "Cost",
+    "Decision",
     "Edge",
     "Genotype",
     "Graph",
@@ -92,6 +95,7 @@ __all__ = [
     "cost",
     "count_classes",
     "crossover",
+    "decisions",
     "derive",
     "draw_genotype",
     "drop_path",

@@ -30,6 +30,7 @@ CODES: dict[str, str] = {
     "E209": "unknown genotype or space name",
     "E210": "a cell kind is missing or unknown",
     "E211": "the genotype does not belong to the space",
+    "E212": "a choice has another number of weights than options",
     # networks
     "E301": "unknown skeleton",
     "E302": "the skeleton cannot take this number of layers, classes, or size",

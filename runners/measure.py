@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nasir import Graph, Type, run_passes
 from nasir.passes import EVALUATION
+from nasir.passes.drop_path import given_inputs
 from nasir.types import TokenType
 from runners.report import Difference, Latency
 
@@ -34,7 +35,7 @@ def example(graph: Graph, batch: int) -> Inputs:
     from the vocabulary.
     """
     generator = torch.Generator().manual_seed(0)
-    return tuple(_draw(type_, batch, generator) for _, type_ in graph.inputs)
+    return tuple(_draw(type_, batch, generator) for _, type_ in given_inputs(graph))
 
 
 def _draw(type_: Type, batch: int, generator: torch.Generator) -> Tensor:

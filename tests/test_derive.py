@@ -1,5 +1,7 @@
 """From the weights of choices to genotypes, by the published rules."""
 
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import hypothesis.strategies as st
@@ -8,6 +10,9 @@ from hypothesis import given, settings
 
 import nasir
 from nasir import NasirError
+from nasir.space.space import SpaceCell, SpaceEdge
+
+ROOT = Path(__file__).parents[1]
 
 SPACES = (
     "darts",
@@ -122,6 +127,90 @@ def test_draws_follow_the_weights() -> None:
     ops = [op for cell in drawn for op in cell.named_ops]
     assert set(ops) == {"skip_connect", "nor_conv_1x1"}
     assert 0.70 < ops.count("nor_conv_1x1") / len(ops) < 0.80
+
+
+def test_edges_have_weights_of_their_own_where_pairs_compete_too() -> None:
+    space = nasir.load_space("nasnet")
+    weights = {c.name: [0.1] * len(c.options) for c in GRAPHS["nasnet"].choices}
+    weights["normal/n3"] = [0.2, 0.1, 0.7]
+    found = nasir.derive(space, weights).cell("normal").nodes[1]
+    assert [(edge.source, edge.op) for edge in found] == [(2, "skip_connect"), (2, "nor_conv_1x1")]
+
+
+def test_a_node_with_fewer_pairs_than_edges_has_the_best_one_again() -> None:
+    edges = (SpaceEdge(0, 1, ("skip_connect",)),)
+    cell = SpaceCell("cell", 1, 1, edges, 2, (), (1,), repeats=True)
+    space = nasir.Space("narrow", "", "", "cifar", (cell,))
+    for found in (
+        nasir.derive(space, {"cell/n1.e0": [1.0]}),
+        nasir.draw_genotype(space, {"cell/n1.e0": [1.0]}, 0),
+    ):
+        assert space.contains(found) == ()
+
+
+def test_a_derived_cell_combines_as_its_space_says() -> None:
+    space = nasir.load_space(ROOT / "spaces/examples/three_kinds.yaml")
+    choices = nasir.supernet(space).choices
+    found = nasir.derive(space, {c.name: [0.5] * len(c.options) for c in choices}, "mine")
+    assert [(c.combine, c.join) for c in found.cells] == [(c.combine, c.join) for c in space.cells]
+    assert (found.name, found.definition) == ("mine", space)
+
+
+def test_draws_keep_edges_in_proportion_to_their_scores() -> None:
+    space = nasir.load_space("darts_rnn")  # a node keeps one edge
+    weights = {c.name: [0.0, 0.5, 0.0, 0.0, 0.0] for c in GRAPHS["darts_rnn"].choices}
+    weights["recurrent/n2.e1"] = [0.9, 0.1, 0.0, 0.0, 0.0]  # `none` adds nothing to a score
+    drawn = [nasir.draw_genotype(space, weights, seed).cells[0].nodes[1] for seed in range(600)]
+    share = sum(edges[0].source for edges in drawn) / len(drawn)
+    assert abs(share - 0.1 / 0.6) < 0.05
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_choice_of_a_supernet_is_in_one_decision(name: str) -> None:
+    found = nasir.decisions(nasir.load_space(name))
+    names = [n for d in found for n in (*d.edges, d.op, d.sources) if n]
+    assert sorted(names) == sorted(choice.name for choice in GRAPHS[name].choices)
+
+
+def test_a_decision_says_what_a_node_keeps_of_its_edges() -> None:
+    first, second, *_ = nasir.decisions(nasir.load_space("darts"))
+    assert (first.kind, first.node, first.keep) == ("normal", 2, 2)
+    assert second.edges == ("normal/n3.e0", "normal/n3.e1", "normal/n3.e2")
+    *_, last = nasir.decisions(nasir.load_space("nasbench1shot1_1"))
+    assert (last.node, last.sources, last.keep, last.op) == (5, "cell/out", 2, "")
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ([0.5] * 7, "E212"),
+        ([0.5] * 9, "E212"),
+        ([0.1, float("nan"), 0, 0, 0, 0, 0, 0], "E107"),
+    ],
+)
+def test_weights_that_do_not_fit_their_choice_are_an_error(row: list[float], code: str) -> None:
+    weights = weights_of("darts", 0) | {"reduce/n4.e3": row}
+    for call in (nasir.derive, lambda s, w: nasir.draw_genotype(s, w, 0)):
+        with pytest.raises(NasirError, match=r"reduce/n4\.e3") as caught:
+            call(nasir.load_space("darts"), weights)
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("weight", [-0.1, float("inf")])
+def test_nothing_is_drawn_in_proportion_to_what_is_no_share(weight: float) -> None:
+    weights = weights_of("nasbench201", 0) | {"cell/n1.e0": [weight, 1, 1, 1, 1]}
+    space = nasir.load_space("nasbench201")
+    assert space.contains(nasir.derive(space, weights)) == ()
+    with pytest.raises(NasirError, match="in proportion") as caught:
+        nasir.draw_genotype(space, weights, 0)
+    assert caught.value.code == "E107"
+
+
+@pytest.mark.parametrize("call", [nasir.decisions, lambda space: nasir.derive(space, {})])
+def test_a_space_without_a_supernet_has_nothing_to_derive(call: Callable[..., object]) -> None:
+    with pytest.raises(NasirError, match="no supernet") as caught:
+        call(nasir.load_space("nasbench101"))
+    assert caught.value.code == "E505"
 
 
 def test_a_choice_without_weights_is_an_error() -> None:

@@ -17,6 +17,7 @@ from lowering.to_onnx.export import encode
 from lowering.to_torch import to_torch
 from nasir import Graph, NasirError, SequenceType, Type, Where, run_passes
 from nasir.passes import EVALUATION, PASSES, PLAIN
+from nasir.passes.drop_path import given_inputs
 from nasir.types import TokenType, WeightsType
 
 TOLERANCE = 1e-4
@@ -98,7 +99,7 @@ def _read(path: Path) -> bytes:
 
 def _draw(graph: Graph, batch: int, seed: int) -> Mapping[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return {name: _example(type_, batch, generator) for name, type_ in graph.inputs}
+    return {name: _example(type_, batch, generator) for name, type_ in given_inputs(graph)}
 
 
 def _example(type_: Type, batch: int, generator: torch.Generator) -> Tensor:

@@ -13,6 +13,7 @@ from lowering.to_onnx.model import make_model
 from nasir import Graph, NasirError, run_passes
 from nasir.files import write_atomically
 from nasir.passes import DISCRETE, EVALUATION
+from nasir.passes.drop_path import given_inputs
 
 
 def to_onnx(graph: Graph, module: nn.Module, path: str | Path, *, inline: bool = False) -> Path:
@@ -34,6 +35,7 @@ def to_onnx(graph: Graph, module: nn.Module, path: str | Path, *, inline: bool =
 def encode(graph: Graph, weights: Mapping[str, Tensor], *, inline: bool = False) -> bytes:
     """The checked model as a file's content. Raises E503, E504."""
     lowered, _ = run_passes(replace(graph, auxiliary=()), (*DISCRETE, *EVALUATION))
+    lowered = replace(lowered, inputs=given_inputs(lowered))  # nothing reads the other any more
     plan = Plan(lowered, (), lowered.nodes) if inline else make_plan(lowered)
     proto = check_model(ir.to_proto(make_model(plan, weights)))
     return proto.SerializeToString(deterministic=True)

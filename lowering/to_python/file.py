@@ -13,6 +13,7 @@ from lowering.to_python.summary import one_line, write_docstring
 from lowering.to_python.template import IMPORTS, LOAD, MAIN, READ
 from nasir import Graph, SequenceType, Type
 from nasir.ops import Macro
+from nasir.passes.drop_path import given_inputs
 from nasir.types import TokenType
 
 
@@ -88,7 +89,7 @@ def _example(type_: Type) -> str:
 
 
 def _main(graph: Graph) -> str:
-    images = ", ".join(_example(type_) for _, type_ in graph.inputs)
+    images = ", ".join(_example(type_) for _, type_ in given_inputs(graph))
     shape = "tuple(results.shape)"
     if len(graph.outputs) > 1:
         shape = "*(tuple(result.shape) for result in results)"

@@ -6,7 +6,8 @@ from lowering.to_python.body import Body, Line
 from lowering.to_python.classes import Class, Classes
 from lowering.to_python.module import signature, tensors, write_lines, write_members
 from lowering.to_python.names import Names, identifier
-from nasir import Graph
+from nasir import Graph, ImageType
+from nasir.passes.drop_path import PROBABILITY, given_inputs
 
 
 def write_network(
@@ -18,7 +19,7 @@ def write_network(
     result = tensors(len(graph.outputs))
     if graph.auxiliary:
         result = f"{result} | {tensors(len(graph.outputs) + len(graph.auxiliary))}"
-    members = write_members(graph, one, classes)
+    members = [*_attribute(graph), *write_members(graph, one, classes)]
     ties = [f"        self.{path} = self.{first}" for path, first in shared.items()]
     lines = [
         "class Network(nn.Module):",
@@ -29,10 +30,28 @@ def write_network(
         *members,
         *ties,
         "",
-        *signature("forward", (f"{name}: Tensor" for name in inputs.values()), result),
+        *signature(
+            "forward", (f"{inputs[name]}: Tensor" for name, _ in given_inputs(graph)), result
+        ),
+        *_probability(graph, inputs),
         *_forward(graph, write_lines(graph, one, classes), inputs, names),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _attribute(graph: Graph) -> list[str]:
+    """The probability to drop paths, if the graph drops any."""
+    if PROBABILITY not in graph.types:
+        return []
+    return ["        self.drop_path = 0.0  # how likely training drops a path; may be changed"]
+
+
+def _probability(graph: Graph, inputs: Mapping[str, str]) -> list[str]:
+    """The same as a tensor, under the name of its input."""
+    if PROBABILITY not in graph.types:
+        return []
+    like = next(name for name, type_ in given_inputs(graph) if isinstance(type_, ImageType))
+    return [f"        {inputs[PROBABILITY]} = {inputs[like]}.new_full((1,), self.drop_path)"]
 
 
 def _forward(graph: Graph, lines: list[Line], inputs: dict[str, str], names: Names) -> list[str]:

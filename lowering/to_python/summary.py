@@ -6,6 +6,7 @@ import textwrap
 import nasir
 from lowering.to_python.code import WIDTH
 from nasir import Graph, NasirError, SequenceType, Type, cost, dump_genotype, load_genotype
+from nasir.passes.drop_path import given_inputs
 from nasir.types import TokenType
 
 _UNITS = {"vocabulary": "words", "hidden": "hidden units"}
@@ -62,12 +63,12 @@ def _sizes(graph: Graph) -> str:
 
 
 def _usage(graph: Graph, stem: str) -> str:
-    shapes = [_shape(type_) for _, type_ in graph.inputs]
+    shapes = [_shape(type_) for _, type_ in given_inputs(graph)]
     results = [_shape(graph.types[x]) for x in graph.outputs]
-    names = ", ".join(_plural(name) for name, _ in graph.inputs)
+    names = ", ".join(_plural(name) for name, _ in given_inputs(graph))
     found = "logits"
     if _reads_tokens(graph):
-        names = ", ".join(name for name, _ in graph.inputs)
+        names = ", ".join(name for name, _ in given_inputs(graph))
         found = graph.about.get("outputs", "results").replace(" ", ", ")
     lines = [f"    from {stem} import load\n"] if stem.isidentifier() else []
     lines += [

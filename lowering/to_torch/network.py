@@ -42,11 +42,8 @@ class Network(nn.Module):
 
     `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
     it runs the graph that these make of `plain`. With `channels_last` pictures are brought into
-    that memory format first. `drop_path` is the probability with which training drops a path, where
-    the graph has such paths (`nasir.drop_path`); it may change between calls.
+    that memory format first.
     """
-
-    drop_path: float = 0.0
 
     def __init__(
         self,
@@ -62,6 +59,7 @@ class Network(nn.Module):
         self.channels_last = channels_last
         self.graph = graph
         self._plain = plain or graph
+        self._drop_path = 0.0
         self._evaluation = evaluation
         self._trainable = trainable
         self._last: tuple[Pass, ...] = ()
@@ -92,6 +90,28 @@ class Network(nn.Module):
         return self._evaluated
 
     @property
+    def drop_path(self) -> float:
+        """How likely training drops a path of an example, in a graph of `nasir.drop_path`; first 0.
+
+        It may change between calls: nothing is compiled again. Setting raises E107 outside [0, 1),
+        and E505 for more than 0 where the graph has no paths that are dropped.
+        """
+        return self._drop_path
+
+    @drop_path.setter
+    def drop_path(self, value: float) -> None:
+        if not 0 <= value < 1:
+            message = f"a probability to drop paths is 0 or more and less than 1, not {value}"
+            raise NasirError("E107", message)
+        if value and PROBABILITY not in self.graph.types:
+            raise NasirError(
+                "E505",
+                f"the probability to drop paths cannot be {value}: the network drops none",
+                hint="lower nasir.drop_path(graph) instead of the graph",
+            )
+        self._drop_path = value
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the weights that are learned, in the order of `parameters()`."""
         return tuple(key for key, _ in self.named_parameters())
@@ -113,14 +133,14 @@ class Network(nn.Module):
         if choices:
             *data, mixture = inputs
             inputs = (*data, *(mixture[choice.name] for choice in choices))
-        if self.graph.inputs[-1][0] == PROBABILITY:
+        if PROBABILITY in self.graph.types:
             inputs = (*inputs, self._probability(inputs))
         return tuple(map(_channels_last, inputs)) if self.channels_last else inputs
 
     def _probability(self, inputs: tuple[Any, ...]) -> Tensor:
         """The probability of dropping a path as a tensor of the inputs' kind."""
         first: Tensor = next(x for x in inputs if x.is_floating_point())
-        return first.new_full((1,), self.drop_path)
+        return first.new_full((1,), self._drop_path)
 
     @property
     def programs(self) -> dict[bool, Callable[..., Any]]:

@@ -16,7 +16,7 @@ from lowering.to_torch.rule import Emitter
 from nasir import Graph, Node
 from nasir.ops import Attrs, OpSpec
 from nasir.template import make_attrs
-from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType
+from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType, WeightsType
 
 Live = Mapping[str, Sequence[int]]
 """For some choices, by name, the options that are live; of the others all are."""
@@ -124,7 +124,8 @@ class Sampled:
         names = node.inputs
         if any(values[name] is None for name in names):
             present = tuple(name for name in names if values[name] is not None)
-            if not present and _keeps_zero(node):
+            data = tuple(n for n in present if not isinstance(self.graph.types[n], WeightsType))
+            if not data and _keeps_zero(node):
                 return None
             names = present if node.has("sum") and present else names
         arguments: tuple[Any, ...] = tuple(self._given(name, values, inputs) for name in names)

@@ -105,7 +105,7 @@ DROP_PATH = OpSpec(
     attrs=NoAttrs,
     arity=(2, 2),
     infer=_drop_path,
-    traits=frozenset({"random", "training"}),
+    traits=frozenset({"random", "training", "keeps_zero"}),
 )
 
 OPS = (ZERO, GAUSSIAN, FROZEN_GAUSSIAN, MIX, DROP_PATH)

@@ -13,7 +13,7 @@ from nasir.ops.choice import MixAttrs
 from nasir.space import Space, load_space
 from nasir.types import WeightsType
 
-_EDGE = re.compile(r"(?P<node>n(?P<number>\d+))\.e\d+")
+_EDGE = re.compile(r"(?P<edge>(?P<node>n(?P<number>\d+))\.e\d+)(?:\.drop)?")
 
 
 def edge_weights(graph: Graph, space: Space | str | Path) -> Graph:
@@ -60,7 +60,7 @@ def _number(node: Node, edges: Collection[str]) -> int | None:
     for place in places:
         if place is None or f"{above}{place['node']}" != node.name:
             return None
-        if f"{kind}/{place[0]}" not in edges:
+        if f"{kind}/{place['edge']}" not in edges:
             return None
     return int(places[0]["number"]) if places[0] else None
 
@@ -76,7 +76,7 @@ def _choice(space: Space, kind: str, number: int) -> Choice:
 def _check_edges(node: Node, choice: Choice, space: Space) -> None:
     """Raises E505 where the node does not have the edges that it has in the space."""
     wanted = tuple(f"{node.name}.e{source}" for source in choice.options)
-    if node.inputs != wanted:
+    if tuple(name.removesuffix(".drop") for name in node.inputs) != wanted:
         raise NasirError(
             "E505",
             f"node {quoted(node.name)} reads {', '.join(node.inputs)}; "
@@ -101,6 +101,8 @@ def _with_choices(graph: Graph, nodes: Sequence[Node], found: dict[str, Choice])
         if above in found and above not in later:
             choices.append(found[above])
     names = {choice.name for choice in choices}
-    data = [(name, type_) for name, type_ in graph.inputs if name not in names]
     weights = [(choice.name, WeightsType(len(choice.options))) for choice in choices]
-    return replace(graph, nodes=tuple(nodes), inputs=(*data, *weights), choices=tuple(choices))
+    first = next(place for place, (name, _) in enumerate(graph.inputs) if name in names)
+    later = (row for row in graph.inputs[first:] if row[0] not in names)
+    inputs = (*graph.inputs[:first], *weights, *later)
+    return replace(graph, nodes=tuple(nodes), inputs=inputs, choices=tuple(choices))

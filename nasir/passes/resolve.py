@@ -54,12 +54,17 @@ def _restricted(graph: Graph, kept: Picks) -> Graph:
 
 
 def _fewer(node: Node, kept: Picks) -> Node:
-    """A mixture of the options that are kept; any other node as it is."""
+    """A mixture of the options that are kept, or zeros of none; any other node as it is.
+
+    Of none is a mixture that does not have all options: a state that may leave its cell.
+    """
     if not node.has("mixture") or node.inputs[0] not in kept:
         return node
     options: tuple[int, ...] = dict(node.attrs)["options"]
     wanted = kept[node.inputs[0]]
     pairs = tuple((v, o) for v, o in zip(node.inputs[1:], options, strict=True) if o in wanted)
+    if not pairs:
+        return _joined(node, ())
     attrs = MixAttrs(options=tuple(option for _, option in pairs))
     return replace(node, inputs=(node.inputs[0], *(value for value, _ in pairs)), attrs=attrs)
 

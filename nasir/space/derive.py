@@ -1,142 +1,209 @@
-"""From the weights of a supernet's choices to a genotype: what is kept, or a draw."""
+"""From the weights of a supernet's choices to a genotype: the published rules, or a draw."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from nasir.errors import NasirError
+from nasir.errors import NasirError, quoted
 from nasir.genotype import CellGenotype, Edge, Genotype
-from nasir.space.adopt import adopt
+from nasir.space.compute import Seed
 from nasir.space.space import Space, SpaceCell, SpaceEdge
 
 Weights = Mapping[str, Sequence[float]]
-"""Of each choice of a supernet, by name, the weight of each option."""
-
-
-def derive(space: Space, weights: Weights, name: str = "") -> Genotype:
-    """The genotype that the weights of a supernet's choices prefer, by the published rules.
-
-    An edge scores the greatest weight among the ops that the space selects (`exclude` is left out),
-    times the weight of the edge into its node where the supernet has one (PC-DARTS,
-    arXiv:1907.05737); a node keeps the best `keep` edges, written by falling score, ties by source.
-    Each takes its best op, ties to the first. Where a node may read a state twice (NASNet), its
-    pairs of edge and op are ranked together. With ops on nodes each node takes its best op, and
-    nodes and output the best inputs. Raises E401 where a choice is missing.
-    """
-    return _built(space, weights, name, _best)
-
-
-def draw_genotype(space: Space, weights: Weights, seed: int, name: str = "") -> Genotype:
-    """A genotype drawn from the weights, which need not sum to 1; it depends on the seed alone.
-
-    Each edge draws an op in proportion to the weights of those that the space selects, and a node
-    draws the edges that it keeps one after the other in proportion to the greatest such weight of
-    each, times the edge's own weight where there is one. Inputs and outputs of cells with ops on
-    nodes are drawn likewise. Where all weights are 0, all are equal. Raises E401 as `derive`.
-    """
-    random = Random(seed)
-
-    def drawn(scores: Sequence[float], count: int) -> list[int]:
-        left = list(range(len(scores)))
-        chosen: list[int] = []
-        for _ in range(count):
-            shares = [max(scores[i], 0.0) for i in left]
-            shares = shares if sum(shares) > 0 else [1.0] * len(left)
-            chosen.append(random.choices(left, shares)[0])
-            left.remove(chosen[-1])
-        return chosen
-
-    return _built(space, weights, name, drawn)
-
+"""For each choice of a supernet, by name, a number for each option, in the choice's order."""
 
 Pick = Callable[[Sequence[float], int], list[int]]
-"""Of scores, the places of so many that are taken."""
-
-
-def _best(scores: Sequence[float], count: int) -> list[int]:
-    """The greatest in falling order, ties by place."""
-    return sorted(range(len(scores)), key=lambda place: -scores[place])[:count]
+"""(scores, how many) -> the places that are picked, in the order in which they are emitted."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Maker:
-    """Makes cells by picking among scores."""
+class Decision:
+    """What is decided at one node of a kind of cell, by the names of a supernet's choices.
 
-    weights: Weights
-    pick: Pick
+    `edges` are the choices of the ops on its edges, by source, of which `keep` edges are kept. A
+    node whose op is its own has no such choices: its op is the choice `op`, and the choice
+    `sources` says which `keep` states it reads ("" where it reads every one). The output of such a
+    cell is the last decision, its node the number after the last one's.
+    """
 
-    def row(self, choice: str) -> Sequence[float]:
-        """The weights of a choice. Raises E401."""
-        if choice not in self.weights:
-            raise NasirError(
-                "E401",
-                f"the choice '{choice}' has no weights",
-                hint="give those of every choice of the supernet",
-            )
-        return self.weights[choice]
+    kind: str
+    node: int
+    edges: tuple[str, ...]
+    keep: int
+    op: str = ""
+    sources: str = ""
 
-    def cell(self, cell: SpaceCell) -> CellGenotype:
-        """A cell of that kind."""
-        if cell.on_nodes:
-            return self._node_cell(cell)
-        nodes = range(cell.inputs, cell.inputs + cell.nodes)
-        edges = tuple(tuple(self._edges(cell, node)) for node in nodes)
-        return CellGenotype(cell.kind, cell.inputs, edges, cell.output)
 
-    def _edges(self, cell: SpaceCell, node: int) -> list[Edge]:
+def decisions(space: Space) -> tuple[Decision, ...]:
+    """The decisions of its supernet, by kind of cell, then node. Raises E505 without a supernet."""
+    found = (_node_decisions if cell.on_nodes else _edge_decisions for cell in space.cells)
+    pairs = zip(found, space.cells, strict=True)
+    return tuple(decision for decide, cell in pairs for decision in decide(cell))
+
+
+def derive(space: Space, weights: Weights, name: str = "") -> Genotype:
+    """The genotype that the weights of the supernet's choices select.
+
+    The score of an edge is the largest weight of its ops, times the weight of the edge in the
+    choice `normal/n3` where the weights have that (PC-DARTS). A node keeps the edges with the best
+    scores, best first, and on each the op with the largest weight; of equals the first. Ops that
+    the space excludes count for neither. A node that keeps every edge has them by source. With
+    `repeats` all pairs of an edge and an op are ranked together (GDAS in NASNet's space), so that
+    two may be of one edge. Where ops stand on nodes, nodes and the output read the states with the
+    largest weights, by number.
+
+    Weights of other names are not read. Raises E401 where a choice of the space has no weights,
+    E212 where it has another number of them, E107 for NaN, and E505 for a space without a supernet.
+    """
+    return _genotype(space, weights, _best, name)
+
+
+def draw_genotype(space: Space, weights: Weights, seed: Seed, name: str = "") -> Genotype:
+    """A genotype drawn by the weights of the supernet's choices, which are 0 or more.
+
+    Everything that `derive` would rank is drawn instead, in proportion to its score: the op of an
+    edge or of a node by the weights of the ops that can be selected; then, without putting any
+    back, the edges (or pairs, or states) that a node keeps, by the scores that `derive` gives them.
+    What has the score 0 is drawn only when nothing else is left, each as likely as another. In
+    NAS-Bench-201 this is one draw for each edge. One seed always draws the same genotype, with the
+    edges of a node by source. Raises what `derive` raises, and E107 for one below 0 or infinite.
+    """
+    random = seed if isinstance(seed, Random) else Random(seed)
+    return _genotype(space, weights, lambda scores, count: _drawn(scores, count, random), name)
+
+
+def _best(scores: Sequence[float], count: int) -> list[int]:
+    """The places of the largest scores, largest first; of equals the first."""
+    return sorted(range(len(scores)), key=lambda place: -scores[place])[:count]
+
+
+def _drawn(scores: Sequence[float], count: int, random: Random) -> list[int]:
+    """Places drawn in proportion to their scores, none twice, in order."""
+    wrong = [score for score in scores if not 0 <= score < math.inf]
+    if wrong:
+        raise NasirError(
+            "E107", f"a weight is {wrong[0]}: nothing can be drawn in proportion to it"
+        )
+    left = list(range(len(scores)))
+    found: list[int] = []
+    while left and len(found) < count:
+        row = [scores[place] for place in left]
+        (place,) = random.choices(left, row if sum(row) > 0 else None)
+        left.remove(place)
+        found.append(place)
+    return sorted(found)
+
+
+def _genotype(space: Space, weights: Weights, pick: Pick, name: str) -> Genotype:
+    cells = tuple(
+        _node_cell(cell, weights, pick) if cell.on_nodes else _edge_cell(cell, weights, pick)
+        for cell in space.cells
+    )
+    return Genotype(space.name, cells, name=name, definition=space)
+
+
+def _edge_cell(cell: SpaceCell, weights: Weights, pick: Pick) -> CellGenotype:
+    nodes = range(cell.inputs, cell.inputs + cell.nodes)
+    edges = tuple(_edges_into(cell, node, weights, pick) for node in nodes)
+    return CellGenotype(
+        cell.kind, cell.inputs, edges, cell.output, combine=cell.combine, join=cell.join
+    )
+
+
+def _edges_into(cell: SpaceCell, node: int, weights: Weights, pick: Pick) -> tuple[Edge, ...]:
+    """The edges that a node keeps."""
+    edges = cell.into(node)
+    rows = [_selectable(cell, edge, weights) for edge in edges]
+    factors = _edge_weights(cell, node, edges, weights)
+    if cell.repeats and cell.keep is not None:
+        pairs = [(e.source, op) for e, row in zip(edges, rows, strict=True) for op in row]
+        scores = [w * f for row, f in zip(rows, factors, strict=True) for w in row.values()]
+        places = pick(scores, cell.keep)
+        places += places[:1] * (
+            cell.keep - len(places)
+        )  # fewer pairs than edges: one of them again
+        return tuple(Edge(pairs[place][1], pairs[place][0]) for place in places)
+    scores = [max(row.values()) * factor for row, factor in zip(rows, factors, strict=True)]
+    places = range(len(edges)) if cell.keep is None else pick(scores, cell.keep)
+    return tuple(Edge(_op(rows[place], pick), edges[place].source) for place in places)
+
+
+def _selectable(cell: SpaceCell, edge: SpaceEdge, weights: Weights) -> dict[str, float]:
+    """The weights of the ops that can be selected on an edge, in the space's order."""
+    row = _row(weights, _edge_name(cell, edge), len(edge.ops))
+    return {op: w for op, w in zip(edge.ops, row, strict=True) if op not in cell.exclude}
+
+
+def _edge_weights(
+    cell: SpaceCell, node: int, edges: Sequence[SpaceEdge], weights: Weights
+) -> tuple[float, ...]:
+    """What the scores of a node's edges are multiplied by."""
+    name = f"{cell.kind}/n{node}"
+    return _row(weights, name, len(edges)) if name in weights else (1.0,) * len(edges)
+
+
+def _op(row: Mapping[str, float], pick: Pick) -> str:
+    return tuple(row)[pick(tuple(row.values()), 1)[0]]
+
+
+def _node_cell(cell: SpaceCell, weights: Weights, pick: Pick) -> CellGenotype:
+    _check_parents(cell)
+    ops: list[str] = []
+    rows: list[tuple[int, ...]] = []
+    for decision in _node_decisions(cell):
+        if decision.op:
+            found = _row(weights, decision.op, len(cell.node_ops))
+            ops.append(_op(dict(zip(cell.node_ops, found, strict=True)), pick))
+        if decision.sources:
+            scores = _row(weights, decision.sources, decision.node)
+            rows.append(tuple(sorted(pick(scores, decision.keep))))
+        else:
+            rows.append(tuple(range(decision.node)))
+    nodes = tuple(tuple(Edge("", source) for source in row) for row in rows[:-1])
+    return CellGenotype(cell.kind, cell.inputs, nodes, rows[-1], ops=tuple(ops))
+
+
+def _row(weights: Weights, name: str, options: int) -> tuple[float, ...]:
+    """The weights of a choice. Raises E107, E212 and E401."""
+    if name not in weights:
+        message = f"the choice {quoted(name)} has no weights"
+        raise NasirError("E401", message, hint="give those of every choice of the supernet")
+    row = tuple(float(weight) for weight in weights[name])
+    if len(row) != options:
+        message = f"the choice {quoted(name)} has {options} options, and {len(row)} weights"
+        raise NasirError("E212", message)
+    if any(math.isnan(weight) for weight in row):
+        message = f"a weight of the choice {quoted(name)} is NaN"
+        raise NasirError("E107", message, hint="the search that made it has diverged")
+    return row
+
+
+def _edge_name(cell: SpaceCell, edge: SpaceEdge) -> str:
+    return f"{cell.kind}/n{edge.node}.e{edge.source}"
+
+
+def _edge_decisions(cell: SpaceCell) -> Iterator[Decision]:
+    for node in range(cell.inputs, cell.inputs + cell.nodes):
         edges = cell.into(node)
-        if cell.repeats and cell.keep is not None:
-            return self._pairs(cell, node, cell.keep)
-        best = [max(self._selectable(cell, edge).values()) for edge in edges]
-        into = self.weights.get(f"{cell.kind}/n{node}")
-        if into is not None:
-            best = [score * weight for score, weight in zip(best, into, strict=True)]
-        places = range(len(edges))
-        if cell.keep is not None:
-            places = self.pick(best, min(cell.keep, len(edges)))
-        return [Edge(self._op(cell, edges[place]), edges[place].source) for place in places]
-
-    def _pairs(self, cell: SpaceCell, node: int, keep: int) -> list[Edge]:
-        """The best pairs of edge and op, two of which may read one state."""
-        pairs = [
-            (Edge(op, edge.source), weight)
-            for edge in cell.into(node)
-            for op, weight in self._selectable(cell, edge).items()
-        ]
-        return [pairs[place][0] for place in self.pick([weight for _, weight in pairs], keep)]
-
-    def _selectable(self, cell: SpaceCell, edge: SpaceEdge) -> dict[str, float]:
-        row = self.row(f"{cell.kind}/n{edge.node}.e{edge.source}")
-        allowed = set(cell.selectable(edge))
-        return {op: w for op, w in zip(edge.ops, row, strict=True) if op in allowed}
-
-    def _op(self, cell: SpaceCell, edge: SpaceEdge) -> str:
-        scores = self._selectable(cell, edge)
-        return list(scores)[self.pick(list(scores.values()), 1)[0]]
-
-    def _node_cell(self, cell: SpaceCell) -> CellGenotype:
-        ops = [
-            cell.node_ops[self.pick(self.row(f"{cell.kind}/n{node}"), 1)[0]]
-            for node in range(cell.inputs, cell.inputs + cell.nodes)
-        ]
-        nodes: list[tuple[Edge, ...]] = []
-        for place in range(cell.nodes):
-            states = range(cell.inputs + place)
-            read = self._several(
-                f"{cell.kind}/n{cell.inputs + place}.in", states, cell.parents[place]
-            )
-            nodes.append(tuple(Edge("", source) for source in read))
-        output = self._several(f"{cell.kind}/out", cell.output, cell.parents[-1])
-        return CellGenotype(cell.kind, cell.inputs, tuple(nodes), output, tuple(ops))
-
-    def _several(self, choice: str, states: Sequence[int], wanted: int) -> tuple[int, ...]:
-        """The states that are read, in order; no choice where all are."""
-        if wanted >= len(states):
-            return tuple(states)
-        return tuple(sorted(states[i] for i in self.pick(self.row(choice), wanted)))
+        keep = len(edges) if cell.keep is None else cell.keep
+        names = tuple(_edge_name(cell, edge) for edge in edges)
+        yield Decision(cell.kind, node, names, keep if cell.repeats else min(keep, len(edges)))
 
 
-def _built(space: Space, weights: Weights, name: str, pick: Pick) -> Genotype:
-    maker = _Maker(weights, pick)
-    cells = tuple(maker.cell(cell) for cell in space.cells)
-    return adopt(Genotype(space.name, cells, name=name, definition=space), space)
+def _node_decisions(cell: SpaceCell) -> Iterator[Decision]:
+    _check_parents(cell)
+    last = cell.nodes + 1
+    for node, keep in enumerate(cell.parents, start=1):
+        op = f"{cell.kind}/n{node}" if node < last else ""
+        sources = f"{cell.kind}/n{node}.in" if node < last else f"{cell.kind}/out"
+        yield Decision(cell.kind, node, (), keep, op, sources if keep < node else "")
+
+
+def _check_parents(cell: SpaceCell) -> None:
+    if not cell.parents:
+        raise NasirError(
+            "E505",
+            f"cell '{cell.kind}' has no supernet: the widths of its nodes follow from the edges",
+            hint="the spaces nasbench1shot1_1 to _3 have one, each a part of nasbench101",
+        )
