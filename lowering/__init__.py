@@ -1,6 +1,6 @@
 """From nasir's graph to torch, ONNX and plain Python: the package's one door."""
 
-from lowering.to_onnx import IR_VERSION, OPSET, Comparison, compare, to_onnx
+from lowering.to_onnx import IR_VERSION, OPSET, Comparison, OnnxNetwork, compare, to_onnx
 from lowering.to_python import to_python
 from lowering.to_torch import (
     CompileWarning,
@@ -34,6 +34,7 @@ __all__ = [
     "Decision",
     "Mixture",
     "Network",
+    "OnnxNetwork",
     "Policy",
     "SavedBytes",
     "Store",

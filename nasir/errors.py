@@ -87,6 +87,17 @@ CODES: dict[str, str] = {
     "E742": "unknown search method or part",
     "E743": "the parts or settings of a search contradict each other",
     "E744": "the memory is not enough for a step",
+    # evaluation
+    "E751": "unknown recipe",
+    "E752": "a recipe has no such value",
+    "E753": "a recipe, the data and the sizes contradict each other",
+    "E754": "weights cannot be inherited from the run",
+    "E755": "the run has no genotype, or no weights, yet",
+    "E756": "a file's accuracy is not the network's",
+    # weights of original implementations
+    "E761": "the file holds no weights that are known",
+    "E762": "the original's weights do not fit the genotype's network",
+    "E763": "the weights file asks to run code",
 }
 
 

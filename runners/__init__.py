@@ -1,30 +1,40 @@
-"""What runs: compiling a genotype end to end, searching, and the command line."""
+"""What runs: compiling a genotype end to end, searching, training, and the command line."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runners.compile import compile_genotype
-    from runners.loop import Request, Result, replay, resume, search
+    from runners.loop import Request, Result, resume, search
+    from runners.replay import Replay, replay
     from runners.report import Options, Report
+    from runners.training import Evaluation, Training, evaluate
 
 __all__ = [
+    "Evaluation",
     "Options",
+    "Replay",
     "Report",
     "Request",
     "Result",
+    "Training",
     "compile_genotype",
+    "evaluate",
     "replay",
     "resume",
     "search",
 ]
 
 _MODULES = {
+    "Evaluation": "runners.training",
+    "Replay": "runners.replay",
+    "Training": "runners.training",
+    "evaluate": "runners.training",
     "Options": "runners.report",
     "Report": "runners.report",
     "Request": "runners.loop",
     "Result": "runners.loop",
     "compile_genotype": "runners.compile",
-    "replay": "runners.loop",
+    "replay": "runners.replay",
     "resume": "runners.loop",
     "search": "runners.loop",
 }

@@ -43,3 +43,9 @@ def backward(loss: Tensor) -> None:
     """Adds the gradients of a loss to its leaves."""
     value: Any = loss
     value.backward()
+
+
+def listed(values: Tensor) -> list[Any]:
+    """The numbers as nested lists."""
+    found: Any = values
+    return found.tolist()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_CALL, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
-FAILURES = ("E112", "E501", "E502", "E504", "E724", "E725", "E741", "E744")
+FAILURES = ("E112", "E501", "E502", "E504", "E724", "E725", "E741", "E744", "E756")
 """Errors where the call was right and the work failed on this machine: exit code 1.
 
 Every other NasirError says that the call or its input is wrong: exit code 2, as for an option
@@ -128,11 +128,12 @@ def exit_code(error: "NasirError") -> int:
 
 def _load(row: Command) -> Any:
     """The command that a function's signature describes, or a module's group of commands."""
-    module = import_module(f"runners.commands.{row.name}")
+    name = row.name.replace("-", "_")
+    module = import_module(f"runners.commands.{name}")
     if hasattr(module, "group"):
         return get_command(module.group)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(row.name)(getattr(module, row.name))
+    single.command(row.name)(getattr(module, name))
     return get_command(single)
 
 

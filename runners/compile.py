@@ -12,10 +12,14 @@ from nasir.errors import NasirError, nearest, quoted
 from nasir.passes import INFERENCE
 from nasir.space import adopt
 from runners.inputs import named, read_named
+from runners.outputs import Outputs
 from runners.progress import Clock, Progress, Silent
 from runners.report import Options, Report
+from runners.trained import find_trained
 
 MOST_PICTURES = 1 << 16
+
+QUANTISED = ("dynamic", "static")
 
 
 def compile_genotype(
@@ -27,13 +31,13 @@ def compile_genotype(
 
     What the call says is checked before anything is written, and each file is written whole or
     not at all. Raises what reading and building raise, E112, E502 (device, memory), E503
-    (weights), E504 (a file differs from the network) and E505 (options).
+    (weights), E504 and E756 (a file differs from the network) and E505 (options).
     """
     clock = Clock(progress or Silent())
     with clock.quick_stage("read the genotype"):
         options = options or Options()
         read = _read(genotype, options.space)
-        options = _checked(options, read.name)
+        options = _checked(_trained(genotype, options), read.name)
     with clock.quick_stage("build the graph"):
         graph = options.size.build(read)
     with clock.quick_stage("run the passes"):
@@ -51,6 +55,20 @@ def _read(genotype: nasir.Genotype | str | Path, space: str | Path | None) -> na
     return named(genotype, genotype.space)
 
 
+def _trained(genotype: nasir.Genotype | str | Path, options: Options) -> Options:
+    """The options with what a training's run directory, or a weights file, says. Raises E755."""
+    if isinstance(genotype, nasir.Genotype):
+        genotype = ""
+    found = find_trained(genotype, options.size, options.weights)
+    return replace(
+        options,
+        size=found.size,
+        weights=found.weights,
+        data=options.data or found.data,
+        recipe=options.recipe or found.recipe,
+    )
+
+
 def _checked(options: Options, name: str) -> Options:
     """The options with every output named. Raises E107, E112 and E505."""
     if not 1 <= options.batch <= MOST_PICTURES:
@@ -65,5 +83,20 @@ def _checked(options: Options, name: str) -> Options:
         raise NasirError(
             "E505", "'inline' says how ONNX is written, and none is", hint="add --onnx or -o"
         )
+    if options.quantise is not None:
+        outputs = _quantised(options, outputs)
     outputs.check()
     return replace(options, outputs=outputs)
+
+
+def _quantised(options: Options, outputs: Outputs) -> Outputs:
+    """With the file of 8-bit numbers beside the ONNX file. Raises E505."""
+    if options.quantise not in QUANTISED:
+        message = f"'quantise' is {quoted(str(options.quantise))}"
+        raise NasirError("E505", message, hint=f"one of: {', '.join(QUANTISED)}")
+    if outputs.onnx is None:
+        raise NasirError("E505", "an ONNX file is quantised, and none is written", hint="--onnx")
+    if options.data is None or not options.check:
+        message = "quantising needs data: to find ranges on, and to say what it costs"
+        raise NasirError("E505", message, hint="--data cifar10:PATH, or a run directory")
+    return replace(outputs, int8=outputs.onnx.with_suffix(".int8.onnx"))

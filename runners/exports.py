@@ -60,8 +60,13 @@ def compare_program(graph: Graph, module: nn.Module, path: Path) -> Difference:
 
 def compare_python(graph: Graph, module: nn.Module, path: Path) -> Difference:
     """The stand-alone file with the weights beside it. Raises E504 when it differs."""
+    return _compare("Python file", graph, module, load_python(path))
+
+
+def load_python(path: Path) -> nn.Module:
+    """The network of a stand-alone file, with the weights beside it, in evaluation mode."""
     network: nn.Module = _import_file(path).load()
-    return _compare("Python file", graph, module, network)
+    return network.eval()
 
 
 def _compare(name: str, graph: Graph, module: nn.Module, other: nn.Module) -> Difference:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from nasir import Genotype, load_genotype, load_space
+from nasir import Genotype, NasirError, Where, load_genotype, load_space
 from nasir.formats import parse_genotype
 from nasir.formats.shipped import find
 from nasir.source import MODEL_LIMIT, TEXT_LIMIT, Source, is_there, looks_like_path, read_source
@@ -18,10 +18,13 @@ _SUFFIXES = (".json", ".yaml", ".yml", ".txt", ".py", ".onnx")
 def read_genotype(argument: str | Path, space: str | Path | None = None) -> Genotype:
     """The genotype of a name, a path, a text, or of standard input (`-`).
 
-    `space`, a name or a path, is its space whatever it says itself.
+    `space`, a name or a path, is its space whatever it says itself. The path of a run directory
+    stands for the genotype in it; E755 where it has none yet.
     """
     if argument == STDIN:
         return parse_genotype(read_stdin(), load_space(space) if space else None)
+    if is_run(argument):
+        return load_genotype(genotype_of(Path(argument)), space)
     return load_genotype(argument, space)
 
 
@@ -37,6 +40,21 @@ def named(genotype: Genotype, argument: str | Path) -> Genotype:
     file = str(argument)
     name = Path(file).stem if file != STDIN and is_there(file) else genotype.space
     return replace(genotype, name=name)
+
+
+def is_run(argument: str | Path) -> bool:
+    """Whether it is the path of a run directory."""
+    text = str(argument)
+    return "\n" not in text and is_there(text) and (Path(text) / "run.json").is_file()
+
+
+def genotype_of(run: Path) -> Path:
+    """The file of a run's genotype. Raises E755 where the run has not ended."""
+    path = run / "genotype.json"
+    if not path.is_file():
+        message = "the run has no genotype yet"
+        raise NasirError("E755", message, Where(str(run)), hint="go on with it: --resume")
+    return path
 
 
 def open_source(argument: str) -> Source | None:

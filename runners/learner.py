@@ -4,7 +4,6 @@ This is state that changes: the parts of a method and the loop work on it, and n
 any. What is random comes from a `Moment`, so that all of it fits in a checkpoint.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +15,7 @@ from torch import Tensor
 import lowering
 import nasir
 from lowering import Mixture, Network, Unrolled
-from nasir import Choice, Genotype, Graph, NasirError, Space
+from nasir import Choice, Genotype, Graph, Space
 from nasir.passes import MemoryLevel
 from runners.arrays import backward
 from runners.decided import Decided
@@ -25,21 +24,9 @@ from runners.parts.mixture import Decisions, Drawn, MixturePart, Sampled, Unifor
 from runners.parts.moment import Moment
 from runners.parts.regularise import Regulariser
 from runners.place import Place
+from runners.score import Score, score
 from runners.settings import Settings
 from runners.task import Batch, Outcome, Task
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Score:
-    """How good a network is on held-out data: accuracy from 0 to 1, then loss in nats."""
-
-    accuracy: float
-    negative_loss: float
-
-    @property
-    def loss(self) -> float:
-        """The mean loss."""
-        return -self.negative_loss
 
 
 @dataclass(frozen=True)
@@ -299,24 +286,3 @@ class Learner:
 
     def _scored(self, mixture: Mixture, batches: int) -> Score:
         return score(self.task, partial(self._measured, mixture), batches)
-
-
-def score(task: Task, measure: Callable[[Batch], Outcome], batches: int = 0) -> Score:
-    """Accuracy and mean loss over the first held-out batches, or over all of them (0).
-
-    Raises E741 where the loss is not a number.
-    """
-    before = task.state()
-    total, correct, count = 0.0, 0.0, 0
-    for number, batch in enumerate(task.held_out()):
-        if batches and number == batches:
-            break
-        outcome = measure(batch)
-        task.carry(batch, outcome)
-        total += float(outcome.total)
-        correct += float(outcome.correct)
-        count += outcome.count
-    task.restore(before)
-    if not math.isfinite(total):
-        raise NasirError("E741", "the loss on held-out data is not a number")
-    return Score(correct / max(count, 1), -total / max(count, 1))

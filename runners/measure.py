@@ -70,7 +70,7 @@ def find_difference(name: str, expected: Tensor, actual: Tensor) -> Difference:
     return Difference(name, far, expected.abs().max().item())
 
 
-def measure(modules: Mapping[str, nn.Module], inputs: Inputs) -> tuple[Latency, ...]:
+def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> tuple[Latency, ...]:
     """The time of each network, interleaved so that what else the machine does hits all alike.
 
     After WARM_UP rounds, as many as fit into SECONDS, at least LEAST_RUNS and at most MOST_RUNS.
@@ -91,7 +91,7 @@ def measure(modules: Mapping[str, nn.Module], inputs: Inputs) -> tuple[Latency, 
     )
 
 
-def _time(module: nn.Module, inputs: Inputs) -> float:
+def _time(module: Callable[..., Any], inputs: Inputs) -> float:
     """Seconds until the device has done what one call gave it."""
     _wait(inputs[0])
     start = time.perf_counter()

@@ -1,16 +1,16 @@
 """Methods in YAML files: a row of the table, with other parts and numbers."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nasir import NasirError
 from nasir.document import Cursor, parse_document
-from nasir.errors import nearest, quoted
 from nasir.source import read_source
 from runners.combine import with_parts
+from runners.fields import filled
 from runners.method import METHODS, PARTS, Method, find_method, find_part
 from runners.settings import Stage
 
@@ -40,7 +40,7 @@ def read_method(text: str) -> Method:
     if stages is not None:
         own = replace(own, stages=tuple(_stage(row) for row in stages.items("`stages`")))
     if settings is not None:
-        own = _filled(own, settings.entries("`settings`"), settings)
+        own = filled(own, settings.entries("`settings`"), settings)
     changed: dict[str, Any] = {"settings": own, "elsewhere": {}} if stages or settings else {}
     if drop_path is not None:
         changed["drop_path"] = drop_path.real("`drop_path`")
@@ -63,38 +63,12 @@ def _with_part_fields(method: Method, chosen: Mapping[str, Cursor]) -> Method:
         if isinstance(cursor.value, Mapping):
             part = find_part(kind, _part_name(cursor))
             given = {k: v for k, v in cursor.entries("a part").items() if k != "part"}
-            method = replace(method, **{kind: _filled(part, given, cursor)})
+            method = replace(method, **{kind: filled(part, given, cursor)})
     return method
 
 
 def _stage(cursor: Cursor) -> Stage:
-    return _filled(Stage(1), cursor.entries("a stage"), cursor)
-
-
-def _filled(value: Any, given: Mapping[str, Cursor], cursor: Cursor) -> Any:
-    """The dataclass with other values of its number and word fields. Raises E109."""
-    known = {f.name: getattr(value, f.name) for f in fields(value)}
-    changed: dict[str, Any] = {}
-    for name, entry in given.items():
-        if name not in known:
-            raise entry.fault("E109", f"unknown field {quoted(name)}", nearest(name, known))
-        changed[name] = _value(known[name], entry, name)
-    try:
-        return replace(value, **changed)
-    except (TypeError, ValueError) as error:
-        raise cursor.fault("E109", str(error)) from None
-
-
-def _value(old: object, entry: Cursor, name: str) -> Any:
-    if isinstance(old, str):
-        return entry.text(f"`{name}`")
-    if isinstance(old, float):
-        return entry.real(f"`{name}`")
-    if isinstance(old, int) or old is None:
-        return entry.integer(f"`{name}`")
-    if isinstance(old, tuple):
-        return tuple(item.real(f"`{name}`") for item in entry.items(f"`{name}`"))
-    raise entry.fault("E109", f"`{name}` cannot be set in a file")
+    return filled(Stage(1), cursor.entries("a stage"), cursor)
 
 
 def _at(cursor: Cursor, make: Any) -> Any:

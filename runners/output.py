@@ -127,3 +127,8 @@ def _draw_table(table: Table) -> None:
     for row in table.texts():
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)
+
+
+def measure_text(name: str, value: float) -> str:
+    """`96.35 %`, or a loss or a perplexity to four digits."""
+    return f"{value:.2f} %" if name in ("accuracy", "top5") else f"{value:.4g}"

@@ -12,7 +12,7 @@ from nasir.errors import NasirError, Where, quoted
 class Outputs:
     """Files to write; None is not written. `python` has its weights beside it (.safetensors).
 
-    `draw` is a directory. `inline`: the ONNX file has no functions.
+    `draw` is a directory. `inline`: the ONNX file has no functions. `int8` is an ONNX file too.
     """
 
     onnx: Path | None = None
@@ -21,6 +21,7 @@ class Outputs:
     draw: Path | None = None
     report: Path | None = None
     inline: bool = False
+    int8: Path | None = None
 
     def below(self, directory: Path, name: str) -> "Outputs":
         """The same with what is not named yet in `directory`, but no exported program."""
@@ -32,12 +33,13 @@ class Outputs:
             draw=self.draw or directory,
             report=self.report or directory / "report.json",
             inline=self.inline,
+            int8=self.int8,
         )
 
     def files(self) -> tuple[Path, ...]:
         """The named files, without pictures."""
         weights = self.python.with_suffix(".safetensors") if self.python else None
-        named = (self.onnx, self.python, weights, self.export, self.report)
+        named = (self.onnx, self.python, weights, self.export, self.report, self.int8)
         return tuple(path for path in named if path is not None)
 
     def check(self) -> None:

@@ -1,31 +1,32 @@
 """How large a batch fits: from what one small step keeps, and the memory that is free."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import lowering
-from runners.learner import Learner
-from runners.parts.moment import Moment
+from lowering import Network
+from runners.place import Place
+from runners.task.task import Training
 
 PROBE = 2
 BACKWARD = 1.6
 """What a step needs at its peak, as a multiple of what forward keeps (measured: 1.2 to 1.5)."""
 
 
-def largest_batch(learner: Learner) -> int | None:
+def largest_batch(place: Place, task: Training, module: Network, *mixture: Any) -> int | None:
     """The largest batch that should fit, a power of two; None where free memory is not known."""
-    free = free_bytes(learner.place.device)
+    free = free_bytes(place.device)
     if free is None:
         return None
-    moment = Moment(learner.seed, 0, 1, 0, purpose="planner")
-    batch = learner.task.train(0, 0)
-    axis = 1 if learner.task.name == "language" else 0
+    batch = task.train(0, 0)
+    axis = 1 if task.name == "language" else 0
     inputs = tuple(
         value.narrow(axis if value.dim() > 1 and number == 0 else 0, 0, PROBE)
         for number, value in enumerate(batch.inputs)
     )
-    kept = lowering.saved_bytes(learner.module, *inputs, learner.draw(moment)).bytes
+    kept = lowering.saved_bytes(module, *inputs, *mixture).bytes
     fits = int(free / (kept / PROBE * BACKWARD)) if kept else 0
     return 1 << (fits.bit_length() - 1) if fits else 0
 

@@ -1,5 +1,6 @@
 """What a compilation is asked for, and what it reports: plain, frozen, and JSON-able."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from nasir import Cost, Record
 from runners.costs import cost_facts
 from runners.machine import Machine
 from runners.outputs import Outputs
+from runners.recipe import Recipe
 from runners.size import NetworkSize
 
 
@@ -15,7 +17,10 @@ from runners.size import NetworkSize
 class Options:
     """How to compile. `compile`: whether to run torch.compile; `directory`: see Outputs.below.
 
-    `space`: the genotype's, a name or a path, whatever the genotype says itself.
+    `space`: the genotype's, a name or a path, whatever the genotype says itself. With `data`, at
+    most `check` of its held-out pictures (or tokens; 0: none) are answered by the network and by
+    each file made of it, as `recipe` normalises them. `quantise` (dynamic or static) writes a
+    second ONNX file of 8-bit numbers.
     """
 
     size: NetworkSize = field(default_factory=NetworkSize)
@@ -27,6 +32,10 @@ class Options:
     outputs: Outputs = field(default_factory=Outputs)
     directory: Path | None = None
     space: str | Path | None = None
+    data: str | None = None
+    check: int = 1000
+    recipe: Recipe | None = None
+    quantise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,21 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What a network reached on `count` held-out pictures (or words) of `split`.
+
+    `measures` are the loss and the metric (accuracy and top5 in percent, or perplexity).
+    `changed` is how many answers are not those of the network in eager torch, None of text.
+    """
+
+    name: str
+    split: str
+    count: int
+    measures: Mapping[str, float]
+    changed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A compilation. `output` is the shape of the logits; `files` are in the order written."""
 
@@ -81,6 +105,7 @@ class Report:
     latencies: tuple[Latency, ...]
     differences: tuple[Difference, ...]
     machine: Machine
+    accuracies: tuple[Accuracy, ...] = ()
     files: tuple[Path, ...] = field(default=())
 
     def facts(self) -> dict[str, Any]:

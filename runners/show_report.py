@@ -1,7 +1,7 @@
 """A compilation's report as tables."""
 
 from runners.costs import cost_table, with_head
-from runners.output import Table, print_line, print_table
+from runners.output import Cell, Table, measure_text, print_line, print_table
 from runners.report import Difference, Report
 from runners.size import describe_size
 
@@ -9,7 +9,8 @@ from runners.size import describe_size
 def print_report(report: Report) -> None:
     """All figures, and the files written."""
     print_line(title(report))
-    for table in (totals_table, passes_table, stages_table, speed_table, differences_table):
+    tables = (totals_table, passes_table, stages_table, speed_table, differences_table)
+    for table in (*tables, accuracies_table) if report.accuracies else tables:
         print_line()
         print_table(table(report))
     print_line()
@@ -79,6 +80,22 @@ def differences_table(report: Report) -> Table:
     """How far everything is from the network in eager torch."""
     rows = tuple((each.name, *_difference(each)) for each in report.differences)
     return Table("", ("compared with eager torch", "largest difference", "of", "note"), rows)
+
+
+def accuracies_table(report: Report) -> Table:
+    """What the network and its files reach on the same held-out data."""
+    first = report.accuracies[0]
+    names = tuple(first.measures)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            each.name,
+            *(measure_text(name, each.measures[name]) for name in names),
+            "-" if each.changed is None else each.changed,
+        )
+        for each in report.accuracies
+    ]
+    corner = f"{first.count:,} of the {first.split} data"
+    return Table("", (corner, *names, "other answers"), tuple(rows))
 
 
 def _difference(each: Difference) -> tuple[str, str, str]:

@@ -2,7 +2,9 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import lowering
@@ -11,11 +13,17 @@ from nasir.draw import draw
 from nasir.errors import NasirError
 from nasir.files import write_atomically
 from runners import exports, measure
+from runners.accuracy import Run, answers, compared, require
 from runners.machine import find_machine
-from runners.place import find_device
+from runners.place import Place, find_device
 from runners.progress import Clock
-from runners.report import Difference, Latency, Options, Report
+from runners.quantise import quantise
+from runners.recipe import Recipe, Train
+from runners.report import Accuracy, Difference, Latency, Options, Report
 from runners.size import size_facts
+from runners.task.dealt import Dealt
+from runners.task.task import Training
+from runners.task.trained import training_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +43,22 @@ class Speed:
     output: tuple[int, ...]
     latencies: tuple[Latency, ...]
     differences: tuple[Difference, ...]
+    modules: Mapping[str, lowering.Network]
 
 
 def work(job: Job, clock: Clock) -> Report:
     """Lower, write the files, measure, and report."""
     find_device(job.options.device)
     module = _lower(job, clock)
+    task = _task(job, clock)
     files, differences = _export(job, module, clock)
     speed = _measure(job, module, clock)
     options = job.options
+    accuracies: tuple[Accuracy, ...] = ()
+    if task is not None:
+        if options.outputs.int8 is not None:
+            files = (*files, _quantise(job, module, task, clock))
+        accuracies = _accuracies(job, speed.modules, task, clock)
     report = Report(
         nasir=nasir.__version__,
         genotype=nasir.dump_genotype(job.genotype),
@@ -61,6 +76,7 @@ def work(job: Job, clock: Clock) -> Report:
         latencies=speed.latencies,
         differences=(*speed.differences, *differences),
         machine=find_machine(options.device),
+        accuracies=accuracies,
         files=files,
     )
     return _written(report, options.outputs.report)
@@ -114,6 +130,53 @@ def _export(
     return tuple(files), tuple(found)
 
 
+def _task(job: Job, clock: Clock) -> Training | None:
+    """What the network and its files are asked, where there is data; read before all work."""
+    options = job.options
+    if options.data is None or not options.check:
+        return None
+    with clock.stage("read the data"):
+        recipe = options.recipe or Recipe("", train=Train(batch=100))
+        dealt = Dealt(options.data, 0, options.check)
+        task = training_task(job.graph.about["skeleton"], recipe, dealt, Place())
+        task.prepare(job.graph)
+    if not task.splits:
+        message = "the data has no test pictures to compare answers on"
+        raise NasirError("E753", message, hint="--check 0, or data with test pictures")
+    return task
+
+
+def _quantise(job: Job, module: lowering.Network, task: Training, clock: Clock) -> Path:
+    """The file of 8-bit numbers."""
+    path, kind = job.options.outputs.int8, job.options.quantise
+    assert path is not None
+    with clock.stage("quantise"):
+        return quantise(job.graph, module, path, "static" if kind == "static" else "dynamic", task)
+
+
+def _accuracies(
+    job: Job, modules: Mapping[str, lowering.Network], task: Training, clock: Clock
+) -> tuple[Accuracy, ...]:
+    """The network's answers and its files', all on the same held-out data. Raises E756."""
+    outputs, split = job.options.outputs, task.splits[-1]
+    runs: dict[str, Run] = dict(modules)
+    if outputs.onnx is not None and find_spec("onnxruntime"):
+        runs["ONNX Runtime"] = lowering.OnnxNetwork(outputs.onnx)
+    if outputs.python is not None:
+        runs["Python file"] = exports.load_python(outputs.python)
+    with clock.stage("compare accuracies"):
+        first = answers(task, split, "torch", runs.pop("eager"))
+        found = [first.accuracy]
+        for name, run in runs.items():
+            other = compared(first, answers(task, split, name, run))
+            found.append(other if measure.draws_noise(modules["eager"]) else require(first, other))
+        if outputs.int8 is not None:
+            name = f"int8, {job.options.quantise}"
+            run = lowering.OnnxNetwork(outputs.int8)
+            found.append(compared(first, answers(task, split, name, run)))
+    return tuple(found)
+
+
 def _measure(job: Job, module: lowering.Network, clock: Clock) -> Speed:
     """Run the network: as it is, folded, and compiled from the folded one."""
     device = job.options.device
@@ -140,7 +203,7 @@ def _measure(job: Job, module: lowering.Network, clock: Clock) -> Speed:
             found.append(Difference(name, None, None, measure.NOISE))
         else:
             found.append(measure.find_difference(name, logits["eager"], logits[name]))
-    return Speed(tuple(logits["eager"].shape), latencies, tuple(found))
+    return Speed(tuple(logits["eager"].shape), latencies, tuple(found), modules)
 
 
 def _compile(module: lowering.Network, inputs: measure.Inputs) -> tuple[lowering.Network, str]:

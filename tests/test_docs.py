@@ -44,8 +44,8 @@ def shown() -> dict[str, list[str]]:
     return found
 
 
-TRAINS = ("nasir search nasbench201", "nasir replay")
-"""What prints losses, whose last digits are the machine's; test_search runs these commands."""
+TRAINS = ("nasir search nasbench201", "nasir replay", "nasir evaluate")
+"""What prints losses, whose last digits are the machine's; test_search and test_training run these commands."""
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from nasir import NasirError
 from runners import loop
 from runners.live import SilentDisplay
 from runners.method import METHODS
+from runners.replay import replay
 from tests.command_line import call
 from tests.processes import Say, fork, needs_fork
 from tests.searches import run, tiny, write_text
@@ -169,10 +170,10 @@ def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
 def test_replay_says_whether_a_run_repeats(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(tiny(), folder)
-    assert loop.replay(folder, SilentDisplay()).difference == ""
+    assert replay(folder, SilentDisplay()).difference == ""
     text = (folder / "metrics.jsonl").read_text()
     (folder / "metrics.jsonl").write_text(text.replace('"loss": ', '"loss": 1', 1))
-    found = loop.replay(folder, SilentDisplay())
+    found = replay(folder, SilentDisplay())
     assert found.difference.startswith("metrics.jsonl, line 1: ")
 
 

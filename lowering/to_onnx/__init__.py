@@ -4,6 +4,7 @@ from lowering.to_onnx.check import TOLERANCE, Comparison, compare
 from lowering.to_onnx.export import encode, to_onnx
 from lowering.to_onnx.model import IR_VERSION, OPSET
 from lowering.to_onnx.rules import RULES
+from lowering.to_onnx.session import OnnxNetwork
 
 __all__ = [
     "IR_VERSION",
@@ -11,6 +12,7 @@ __all__ = [
     "RULES",
     "TOLERANCE",
     "Comparison",
+    "OnnxNetwork",
     "compare",
     "encode",
     "to_onnx",

@@ -3,9 +3,8 @@
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lowering.to_onnx.export import encode
+from lowering.to_onnx.session import open_session
 from lowering.to_torch import to_torch
 from nasir import Graph, NasirError, SequenceType, Type, Where, run_passes
 from nasir.passes import EVALUATION, PASSES, PLAIN
@@ -26,12 +26,6 @@ TOLERANCE = 1e-4
 _STEPS = 3
 
 Arrays = tuple[NDArray[np.float32], ...]
-
-
-class _Session(Protocol):
-    """What is used of onnxruntime's session, which is only partly typed."""
-
-    def run(self, names: None, inputs: Mapping[str, Any], /) -> list[NDArray[np.float32]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +138,7 @@ def _evaluate(graph: Graph, module: nn.Module, inputs: Mapping[str, Tensor]) -> 
 
 def _run(content: bytes, inputs: Mapping[str, Tensor]) -> Arrays:
     feed = {name: value.numpy() for name, value in inputs.items()}
-    return tuple(_session(content).run(None, feed))
+    return tuple(open_session(content).run(None, feed))
 
 
 @contextmanager
@@ -163,18 +157,3 @@ def _evaluating(module: nn.Module) -> Generator[nn.Module, None, None]:
         torch.set_num_threads(threads)
         for part, training in modes:
             part.training = training
-
-
-def _session(content: bytes) -> _Session:
-    """A session on the CPU with all of the runtime's optimisations. Raises E501."""
-    try:
-        runtime: Any = import_module("onnxruntime")
-    except ImportError:
-        raise NasirError(
-            "E501", "onnxruntime is not installed", hint="pip install nasir[runtime]"
-        ) from None
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    # Threads that wait busily would take the cores from torch.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

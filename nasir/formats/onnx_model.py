@@ -31,6 +31,16 @@ def load(source: Source) -> Genotype:
     )
 
 
+def facts_of(source: Source) -> dict[str, str]:
+    """What a model of nasir's says of its network: skeleton and size by name. Raises as `load`."""
+    start = METADATA_KEY.removesuffix("genotype")
+    return {
+        entry.key.removeprefix(start): entry.value
+        for entry in _model(source).metadata_props
+        if entry.key.startswith(start)
+    }
+
+
 def _model(source: Source) -> "onnx.ModelProto":
     import onnx
     from google.protobuf.message import DecodeError

@@ -17,8 +17,12 @@ class Command:
 _ROWS = (
     Command("compile", "Compile a genotype: a network, ONNX, Python, pictures."),
     Command("search", "Search a space with a method, on data."),
-    Command("replay", "Run a search again and check that it gives the same."),
+    Command("evaluate", "Train a genotype's network from scratch, and measure it."),
+    Command("test", "Measure a trained network on held-out data."),
+    Command("replay", "Do a run again and check that it gives the same."),
+    Command("recipes", "List the recipes of evaluations, or show one."),
     Command("methods", "List the search methods, or show the parts of one."),
+    Command("import-weights", "Translate weights of an original implementation."),
     Command("convert", "Convert a genotype from one file format to another."),
     Command("show", "Print a network's graph as text, after any pass."),
     Command("draw", "Draw a genotype's cells."),

@@ -40,6 +40,15 @@ _Export = Annotated[
     Path | None, typer.Option(metavar="FILE.pt2", help="Write the program of torch.export.")
 ]
 _Draw = Annotated[Path | None, typer.Option(metavar="DIR", help="Write pictures of the cells.")]
+_Data = Annotated[
+    str | None, typer.Option(help="Compare accuracies on it: cifar10:PATH, …; a run's own.")
+]
+_Check = Annotated[
+    int, typer.Option(min=0, help="On at most so many held-out pictures (tokens); 0: on none.")
+]
+_Quantise = Annotated[
+    str | None, typer.Option(help="dynamic or static: write ONNX of 8-bit numbers as well.")
+]
 _NoCompile = Annotated[
     bool, typer.Option("--no-compile", help="Leave torch.compile out; it can take minutes.")
 ]
@@ -74,6 +83,9 @@ def compile(
     python: _Python = None,
     export: _Export = None,
     draw: _Draw = None,
+    data: _Data = None,
+    check: _Check = 1000,
+    quantise: _Quantise = None,
     no_compile: _NoCompile = False,
     batch: _Batch = 1,
     device: _Device = "cpu",
@@ -84,7 +96,8 @@ def compile(
     """Compile a genotype: a network in torch, and ONNX, plain Python and pictures of it.
 
     Prints cost, passes, output shape, speed, and how far each file is from the network in torch.
-    Nothing is written unless a file or directory is named.
+    Nothing is written unless a file or directory is named. GENOTYPE may be the run directory of
+    `nasir evaluate`: its weights are taken, and each file's accuracy is compared on its data.
 
     Example: nasir compile darts_v2 --channels 16 --layers 8 -o out
     """
@@ -100,6 +113,9 @@ def compile(
         space=space,
         outputs=Outputs(onnx, python, export, draw, report, inline),
         directory=output,
+        data=data,
+        check=check,
+        quantise=quantise,
     )
     done = compile_genotype(genotype, options, progress_for_stderr())
     if as_json:

@@ -26,7 +26,7 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="curves, entropy, trajectory, skips, cells, eigenvalue or truth; repeatable.",
+            help="curves, entropy, trajectory, skips, cells, eigenvalue, truth or confusion.",
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -1,4 +1,4 @@
-"""`nasir replay`: run a search again and compare."""
+"""`nasir replay`: do a run again and compare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +12,19 @@ SAME, DIFFERENT = 0, 1
 
 
 def replay(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished search.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Run a search again from its settings and check that it gives the same, to the bit.
+    """Run a search or a training again, and check that it gives the same, to the bit.
 
-    Measures, architecture weights and the genotype are compared line by line. Exit code 0 if they
+    Measures, architecture weights, genotype and network weights are compared. Exit code 0 if they
     are equal, 1 if not.
 
     Example: nasir replay runs/nasbench201-drnas-0
     """
-    from runners import loop
+    from runners.replay import replay as repeat
 
-    found = loop.replay(run)
+    found = repeat(run)
     if as_json:
         print_json({"run": str(run), "epochs": found.epochs, "difference": found.difference})
     elif found.difference:

@@ -1,6 +1,7 @@
 """What training does to pictures at random, a batch at a time, on the batch's device."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ class Augment:
     `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
     mirrors half of the pictures left to right; `cutout` is the side, in pixels, of a square that
     becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
+    `cutouts` of a whole `batch` are one square for all, which the crop and the mirror then move.
     `area`, for pictures in files, is the least share of a picture that the random part of it covers
     which is resized; 0 takes the middle. `jitter` changes colours before normalisation.
     """
@@ -53,6 +55,7 @@ class Augment:
     cutout: int = 0
     area: float = 0.0
     jitter: Jitter | None = None
+    cutouts: Literal["picture", "batch"] = "picture"
 
     def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
         """The draws for (N, H, W) pictures."""
@@ -63,8 +66,10 @@ class Augment:
         if self.crop:
             shift = torch.randint(2 * self.crop + 1, (2, count, 1), generator=source)
         if self.cutout:
-            row = torch.randint(height, (count, 1), generator=source)
-            middle = (row, torch.randint(width, (count, 1), generator=source))
+            squares = count if self.cutouts == "picture" else 1
+            row = torch.randint(height, (squares, 1), generator=source).expand(count, 1)
+            column = torch.randint(width, (squares, 1), generator=source)
+            middle = (row, column.expand(count, 1))
         if self.area:
             windows = torch.rand(count, TRIES, 4, generator=source, dtype=torch.float64)
             windows[..., 0] = self.area + (1 - self.area) * windows[..., 0]
@@ -104,7 +109,10 @@ class Augment:
             self._near(middle.to(images.device), size)
             for middle, size in zip(draws.middle, images.shape[2:], strict=True)
         )
-        return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
+        square = rows[:, None, :, None] & columns[:, None, None, :]
+        if self.cutouts == "batch":
+            square = self.moved(square.to(torch.uint8), draws).bool()
+        return images.masked_fill(square, 0.0)
 
     def _near(self, middle: Tensor, size: int) -> Tensor:
         """Which of `size` places lie within half a side of `middle`: bool (N, size)."""

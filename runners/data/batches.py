@@ -25,7 +25,8 @@ class Dealing:
     """How pictures are dealt out. `batch` counts those of all processes together.
 
     `name` keeps the draws of several streams apart. quark0's DARTS takes its validation batches
-    `fresh`: it makes a new loader in every step.
+    `fresh`: it makes a new loader in every step. `tail` says what becomes of an epoch's last
+    pictures, where they are less than a batch.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Dealing:
     batch: int
     order: Order = "shuffled"
     augment: Augment = _NOTHING
+    tail: Literal["kept", "dropped"] = "kept"
 
 
 class Batches:
@@ -61,6 +63,8 @@ class Batches:
 
     def __len__(self) -> int:
         """The steps of an epoch."""
+        if self.dealing.tail == "dropped":
+            return self.count // self.dealing.batch
         return math.ceil(self.count / self.dealing.batch)
 
     @property

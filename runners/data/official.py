@@ -28,6 +28,18 @@ IMAGENET16 = (
     (63.22 / 255, 61.26 / 255, 65.09 / 255),
 )
 
+AUTODL = {
+    "cifar10": (
+        (125.3 / 255, 123.0 / 255, 113.9 / 255),
+        (63.0 / 255, 62.1 / 255, 66.7 / 255),
+    ),
+    "cifar100": (
+        (129.3 / 255, 124.1 / 255, 112.4 / 255),
+        (68.2 / 255, 65.4 / 255, 70.4 / 255),
+    ),
+}
+"""By data set, where the figures of AutoDL-Projects (NAS-Bench-201) are others."""
+
 IMAGENET16_CLASSES = 120
 """The first ones of the thousand."""
 

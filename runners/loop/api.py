@@ -1,19 +1,20 @@
-"""Searching, going on with a search, and checking that a search repeats."""
+"""Searching, and going on with a search."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nasir import Genotype, NasirError, Where
+from nasir import Genotype, NasirError
+from runners.conduct import facts_of, guarded, memory_error, resumed
 from runners.data import absolute
 from runners.live import Display, display_for_stderr
 from runners.loop.build import Built, build
 from runners.loop.request import Request, request_of
 from runners.loop.run import Search
-from runners.planner import is_out_of_memory, largest_batch
-from runners.state import RunFolder, deterministic, other_machine, read_facts, same_settings
+from runners.parts.moment import Moment
+from runners.planner import largest_batch
+from runners.state import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,94 +39,32 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     `asked` are fields of `Request` that the caller names again; one that differs is an error, and
     so are other data or another space under the same name.
     """
-    facts: dict[str, Any] = read_facts(out)
-    request = request_of(_request_facts(facts, out))
-    same_settings(facts["request"], {**facts["request"], **asked})
-    built = build(request)
-    now = built.facts()
-    for part in ("space", "data", "settings", "method"):
-        same_settings({part: facts[part]}, {part: now[part]})
+    facts = facts_of(out, "search")
+    parts = ("space", "data", "settings", "method")
+    built, moved = resumed(facts, asked, lambda given: build(request_of(given)), parts)
     shown = display_for_stderr() if display is None else display
-    moved = other_machine(facts["machine"], now["machine"])
     if moved:
         shown.say(moved)
     return _run(built, RunFolder.open(out, shown.say), shown)
 
 
-def _request_facts(facts: Mapping[str, Any], out: Path) -> Mapping[str, Any]:
-    """What the search was asked for. Raises E721 for a run of something else."""
-    if facts.get("kind") != "search":
-        raise NasirError("E721", "the folder is not the run of a search", Where(str(out)))
-    return facts["request"]
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Whether a run repeats, and the first difference where it does not."""
-
-    epochs: int
-    difference: str
-
-
-def replay(out: Path, display: Display | None = None) -> Replay:
-    """Runs a finished search again beside it and compares measures, weights and genotypes."""
-    request = request_of(_request_facts(read_facts(out), out))
-    with tempfile.TemporaryDirectory() as parent:
-        again = search(request, Path(parent) / "run", display)
-        return _compared(out, again.folder)
-
-
-def _compared(one: Path, other: Path) -> Replay:
-    rows = (one / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    for name in ("metrics.jsonl", "architecture.jsonl", "genotype.json"):
-        before = _lines(one / name)
-        after = _lines(other / name)
-        for number, (a, b) in enumerate(zip(before, after, strict=False), start=1):
-            if a != b:
-                return Replay(len(rows), f"{name}, line {number}: {_apart(a, b)}")
-        if len(before) != len(after):
-            return Replay(len(rows), f"{name} has {len(before)} lines, then {len(after)}")
-    return Replay(len(rows), "")
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-def _apart(one: str, other: str) -> str:
-    """The place where two lines part, some characters of each."""
-    at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
-    start = max(0, at - 30)
-    return f"…{one[start : at + 20]}… became …{other[start : at + 20]}…"
-
-
 def _run(built: Built, folder: RunFolder, shown: Display) -> Result:
-    if built.place.deterministic:
-        deterministic(built.request.seed)
-    with folder:
-        run = Search(built, folder, shown)
-        try:
-            found = run.run()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise _too_large(run, str(built.place.device)) from None
-        finally:
-            shown.close()
+    run = Search(built, folder, shown)
+    found = guarded(
+        folder, shown, built.request.seed, built.place, run.run, lambda: _too_large(run)
+    )
     return Result(found.genotype, found.row, folder.path)
 
 
-def _too_large(run: Search, device: str) -> NasirError:
+def _too_large(run: Search) -> NasirError:
     """E744 with the largest batch that would fit."""
     learner, batch = run.learner, run.settings.batch
-    hint = "a smaller --batch, or --memory states"
-    if learner is not None:
-        try:
-            fits = largest_batch(learner)
-        except (RuntimeError, MemoryError):
-            fits = None
-        if fits:
-            hint = f"--batch {min(fits, max(batch // 2, 1))} should fit; --memory states keeps less"
-    return NasirError(
-        "E744", f"the memory of '{device}' is not enough for batches of {batch}", hint=hint
-    )
+
+    def fits() -> int | None:
+        if learner is None:
+            return None
+        moment = Moment(learner.seed, 0, 1, 0, purpose="planner")
+        return largest_batch(learner.place, learner.task, learner.module, learner.draw(moment))
+
+    device = str(run.built.place.device)
+    return memory_error(device, batch, fits, "--memory states keeps less", "--batch ")

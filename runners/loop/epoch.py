@@ -1,47 +1,16 @@
 """One epoch: for each pair of batches the architect's step, then the weights'."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
-from nasir import NasirError
 from runners.learner import Learner
 from runners.method import Method
 from runners.parts.moment import Moment
+from runners.tally import Tally, check_finite
 from runners.task import Batch, Outcome
-
-
-@dataclass(slots=True)
-class Tally:
-    """Sums over the batches of an epoch. Changes as the epoch goes."""
-
-    total: float = 0.0
-    correct: float = 0.0
-    count: int = 0
-    steps: int = 0
-    loading: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """One batch more."""
-        self.total += float(outcome.total)
-        self.correct += float(outcome.correct)
-        self.count += outcome.count
-        self.steps += 1
-
-    def facts(self, metric: str) -> dict[str, float]:
-        """Mean loss and the metric: accuracy in percent, or perplexity."""
-        return measures(self.total, self.correct, self.count, metric)
-
-
-def measures(total: float, correct: float, count: int, metric: str) -> dict[str, float]:
-    """The mean loss (nats) and the task's metric: accuracy in percent, or perplexity."""
-    loss = total / max(count, 1)
-    if metric == "accuracy":
-        return {"loss": loss, "accuracy": 100.0 * correct / max(count, 1)}
-    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +41,7 @@ def run_epoch(learner: Learner, method: Method, job: EpochJob) -> Tally:
             asked.reseed("network")
             method.architect.step(learner, batch, asked)
         outcome = _forward(learner, method, batch, replace(moment, purpose="weights"))
-        _check(outcome, moment)
+        check_finite(outcome, moment.number, moment.step, "rate")
         learner.descend(outcome, batch.rate)
         learner.task.carry(batch, outcome)
         tally.add(outcome)
@@ -91,14 +60,3 @@ def _forward(learner: Learner, method: Method, batch: Batch, moment: Moment) -> 
         drawn = method.perturb.perturbed(drawn, learner, batch, moment)
     moment.reseed("network")
     return learner.outcome(learner.module, batch, drawn)
-
-
-def _check(outcome: Outcome, moment: Moment) -> None:
-    if not bool(torch.isfinite(outcome.loss.detach())):
-        raise NasirError(
-            "E741",
-            f"the loss is {float(outcome.loss.detach()):g} in step {moment.step} of epoch "
-            f"{moment.number}",
-            hint="a smaller learning rate (--set rate=…) or gradient clipping (--set clip=5); "
-            "the last checkpoint is whole, and --resume goes on from it",
-        )

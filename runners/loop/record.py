@@ -8,11 +8,11 @@ import torch
 import nasir
 from runners.arrays import entropy
 from runners.learner import Learner
-from runners.loop.epoch import Tally
 from runners.loop.schedule import Epoch
 from runners.method import Method
 from runners.parts.mixture import HardGumbel, SoftGumbel
 from runners.parts.moment import Moment
+from runners.tally import Tally
 
 DIGITS = 7
 """Digits of logged weights: more than anybody plots, and a fifth of the size."""

@@ -7,18 +7,20 @@ from typing import Any
 
 import nasir
 from nasir import Genotype
-from runners.learner import Ingredients, Learner, Score, score
+from runners.learner import Ingredients, Learner
 from runners.live import Display, genotype_lines
 from runners.loop.build import Built
 from runners.loop.checkpoint import Saved, kept_of, restore, saved
-from runners.loop.epoch import EpochJob, Tally, measures, run_epoch
+from runners.loop.epoch import EpochJob, run_epoch
 from runners.loop.record import architecture_row, metrics_row
 from runners.loop.request import Request
 from runners.loop.schedule import Epoch, schedule
 from runners.loop.supernets import enter, pruned, stage_graph
 from runners.parts.mixture import Softmax
 from runners.parts.moment import Moment
+from runners.score import Score, measures, score
 from runners.state import RunFolder
+from runners.tally import Tally
 
 
 @dataclass(slots=True)

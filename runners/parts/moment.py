@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 import lowering
+from runners.state.seeds import set_generators
 
 Phase = Literal["search", "projection"]
 
@@ -46,4 +47,4 @@ class Moment:
 
     def reseed(self, label: str) -> None:
         """Sets torch's own generators, on every device."""
-        torch.manual_seed(self.seed_of(label))  # pyright: ignore[reportUnknownMemberType]
+        set_generators(self.seed_of(label))

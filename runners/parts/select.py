@@ -7,8 +7,9 @@ import torch
 
 import nasir
 from nasir import Genotype
-from runners.learner import Learner, Score
+from runners.learner import Learner
 from runners.parts.moment import Moment
+from runners.score import Score
 
 
 @dataclass(frozen=True, slots=True)

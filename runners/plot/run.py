@@ -41,6 +41,8 @@ class Facts(_Read):
     """`run.json`, as far as figures need it."""
 
     method: Named = Named()
+    genotype: Named = Named()
+    recipe: Named = Named()
     space: Named = Named()
     data: Data = Data()
     seed: int | None = None
@@ -103,11 +105,14 @@ class Run:
 
     @property
     def description(self) -> str:
-        """Method, space, data and seed on one line."""
+        """Method and space, or genotype and recipe, then data and seed, on one line."""
         facts = self.facts
         seed = "" if facts.seed is None else f"seed {facts.seed}"
         data = Path(facts.data.text).name if "/" in facts.data.text else facts.data.text
-        return ", ".join(part for part in (facts.method.name, facts.space.name, data, seed) if part)
+        about = (facts.method.name, facts.space.name)
+        if facts.genotype.name:
+            about = (facts.genotype.name, f"recipe {facts.recipe.name}")
+        return ", ".join(part for part in (*about, data, seed) if part)
 
     def weights(self, choice: str) -> list[tuple[float, ...]]:
         """The weights of a choice's options, a row for each row of `architecture`."""
@@ -127,7 +132,12 @@ def read_run(path: Path) -> Run:
     if not facts_file.is_file():
         reason = "it has no run.json" if path.is_dir() else "it is no directory"
         message = f"{quoted(str(path))} is not a run directory: {reason}"
-        raise NasirError("E721", message, Where(str(path)), "nasir search writes run directories")
+        raise NasirError(
+            "E721",
+            message,
+            Where(str(path)),
+            "nasir search and nasir evaluate write run directories",
+        )
     facts = _parsed(Facts, _text(facts_file), Where(str(facts_file)))
     run = Run(
         path,

@@ -13,6 +13,7 @@ from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
 from nasir.table import Table
 from runners.plot import cells, curves, decisions
+from runners.plot.confusion import confusion
 from runners.plot.run import Run, read_run
 from runners.plot.style import STYLE, NothingToDrawError
 from runners.plot.truth import truth
@@ -56,6 +57,7 @@ PLOTS = Table(
     Plot("cells", lambda run, _: cells.cells(run)),
     Plot("eigenvalue", lambda run, _: curves.eigenvalue(run)),
     Plot("truth", truth),
+    Plot("confusion", lambda run, _: confusion(run)),
 )
 
 

@@ -1,6 +1,7 @@
 """A checkpoint: tensors and facts in one safetensors file, with a checksum over both."""
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from nasir import NasirError, Where
 from nasir.plain import Json
 
 VERSION = 1
+
+CHECKPOINTS = "checkpoints"
+"""The folder of them in a run."""
 
 _STORED = {
     torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
@@ -86,6 +90,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     # Cloned: products may depend in their last bits on how memory is aligned.
     tensors = {key: _restored(value.clone(), shapes.get(key)) for key, value in stored.items()}
     return Checkpoint(int(about["epoch"]), tensors, about["facts"])
+
+
+def saved_epochs(folder: Path) -> list[int]:
+    """The epochs whose checkpoints are in a folder, whole or not, in order."""
+    names = (path.name for path in folder.glob("*.safetensors"))
+    return sorted(int(name[:-12]) for name in names if re.fullmatch(r"\d+\.safetensors", name))
+
+
+def last_checkpoint(run: Path) -> Checkpoint | None:
+    """The last checkpoint of a run, for readers, who need no lock. Raises E727, E722, E110."""
+    epochs = saved_epochs(run / CHECKPOINTS)
+    return read_checkpoint(run / CHECKPOINTS / f"{epochs[-1]:04d}.safetensors") if epochs else None
 
 
 def _plain(value: Tensor) -> Tensor:

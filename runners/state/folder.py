@@ -1,7 +1,6 @@
 """A run's folder: what the run is, what it logs, and the states from which it can go on."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,15 +12,24 @@ from nasir import NasirError, Where
 from nasir.plain import Json
 from nasir.source import Source
 from runners.output import print_warning
-from runners.state.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
+from runners.state.checkpoint import (
+    CHECKPOINTS,
+    Checkpoint,
+    pack_checkpoint,
+    read_checkpoint,
+    saved_epochs,
+)
 from runners.state.events import Events
 from runners.state.lock import Lock
 from runners.state.rows import Row, RowFile
 from runners.state.write import cannot_write, refusals, remove_parts, write_durably
 
 LOGS = ("metrics", "architecture", "times")
-FACTS, LOCK, FINAL = "run.json", "lock", "genotype.json"
-CHECKPOINTS, GENOTYPES, EVENTS = "checkpoints", "genotypes", "events"
+FACTS, LOCK = "run.json", "lock"
+FINALS = ("genotype.json", "weights.safetensors", "summary.json", "confusion.json")
+"""What a run leaves when it ends; one that goes back behind its end loses them."""
+
+GENOTYPES, EVENTS = "genotypes", "events"
 
 Say = Callable[[str], None]
 """Tells a person one line."""
@@ -136,10 +144,13 @@ class RunFolder:
 
     def write_genotype(self, text: str, epoch: int | None) -> Path:
         """Writes the genotype of an epoch, or the final one (None)."""
-        path = self.path / (FINAL if epoch is None else f"{GENOTYPES}/{epoch:04d}.json")
-        with refusals(path, self._safe()):
-            write_durably(path, text.encode())
-        return path
+        name = "genotype.json" if epoch is None else f"{GENOTYPES}/{epoch:04d}.json"
+        return self._write(name, text.encode())
+
+    def write_final(self, name: str, content: bytes) -> Path:
+        """Writes one of the files that a run leaves when it ends (`FINALS`)."""
+        assert name in FINALS, f"'{name}' would stay when the run goes back"
+        return self._write(name, content)
 
     def save(self, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> Path:
         """Writes the state after an epoch; then checkpoints that need not be kept go."""
@@ -156,8 +167,7 @@ class RunFolder:
 
     def saved(self) -> list[int]:
         """The epochs whose checkpoints are there, whole or not, in order."""
-        names = (path.name for path in (self.path / CHECKPOINTS).glob("*.safetensors"))
-        return sorted(int(name[:-12]) for name in names if re.fullmatch(r"\d+\.safetensors", name))
+        return saved_epochs(self.path / CHECKPOINTS)
 
     def latest(self) -> Checkpoint | None:
         """The latest checkpoint that is whole; a line is said for each damaged one after it.
@@ -181,7 +191,7 @@ class RunFolder:
     def rewind(self, epoch: int) -> None:
         """Forgets what lies behind an epoch (-1: everything), as if the run had stopped after it.
 
-        Metrics and architectures, genotypes and checkpoints go, the final genotype with them; of
+        Metrics and architectures, genotypes and checkpoints go, the final files with them; of
         the times nothing but a torn last row. Raises E722 for damaged rows.
         """
         with refusals(self.path, self._safe()):
@@ -194,14 +204,20 @@ class RunFolder:
             for other in self.saved():
                 if other > epoch:
                     self._checkpoint(other).unlink()
-            if dropped:
-                (self.path / FINAL).unlink(missing_ok=True)
+            for name in FINALS if dropped else ():
+                (self.path / name).unlink(missing_ok=True)
         self._events.purge(epoch + 1)
 
     def _append(self, name: str, row: Row) -> None:
         log = self._logs[name]
         with refusals(log.path, self._safe()):
             log.append(row)
+
+    def _write(self, name: str, content: bytes) -> Path:
+        path = self.path / name
+        with refusals(path, self._safe()):
+            write_durably(path, content)
+        return path
 
     def _checkpoint(self, epoch: int) -> Path:
         return self.path / CHECKPOINTS / f"{epoch:04d}.safetensors"
@@ -247,7 +263,9 @@ def read_facts(path: str | Path) -> dict[str, Json]:
 def _no_run(path: Path) -> NasirError:
     what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
     message = f"the folder is not a run: {what}" if what else "there is no such run"
-    return NasirError("E721", message, Where(str(path)), hint="`nasir search` makes runs")
+    return NasirError(
+        "E721", message, Where(str(path)), hint="`nasir search` and `nasir evaluate` make runs"
+    )
 
 
 def _lock_new(path: Path) -> Lock:
@@ -277,7 +295,7 @@ def _remove_run(path: Path) -> None:
     """Removes what a run wrote, `run.json` last: until then the folder is a run."""
     patterns = (
         f"{CHECKPOINTS}/*.safetensors", f"{GENOTYPES}/*.json", f"{EVENTS}/events.out.tfevents.*",
-        *(f"{name}.jsonl" for name in LOGS), FINAL, FACTS,
+        *(f"{name}.jsonl" for name in LOGS), *FINALS, FACTS,
     )  # fmt: skip
     for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
         remove_parts(directory)

@@ -33,7 +33,11 @@ def reseed(seed: int, epoch: int, step: int, rank: int = 0) -> None:
     that was not. Ranks draw differently, as they see different pictures.
     """
     label = f"step {epoch} {step}" if rank == 0 else f"step {epoch} {step} rank {rank}"
-    number = generator(seed, label).initial_seed()
+    set_generators(generator(seed, label).initial_seed())
+
+
+def set_generators(number: int) -> None:
+    """Seeds torch's own generators, on every device."""
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_initialized():  # before that the call would queue, and queue, and queue
         torch.cuda.manual_seed_all(number)

@@ -19,7 +19,7 @@ from runners.data import (
 )
 from runners.place import Place
 from runners.task.options import TaskOptions
-from runners.task.task import Batch, Outcome
+from runners.task.task import Batch, Outcome, Split
 
 
 class Images:
@@ -92,8 +92,14 @@ class Images:
         image, label = self._valid.at(epoch, step)
         return Batch((image,), label, "valid")
 
-    def held_out(self) -> Iterator[Batch]:
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """What the architecture learns from."""
+        return ("valid",)
+
+    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
         """The held-out part, in order."""
+        assert split == "valid", "a search leaves test pictures alone"
         for step in range(len(self._held)):
             image, label = self._held.at(0, step)
             yield Batch((image,), label, "valid")

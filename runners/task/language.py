@@ -13,7 +13,7 @@ from nasir.types import TokenType, VectorType
 from runners.data import Corpus, load_text
 from runners.place import Place
 from runners.task.options import TaskOptions
-from runners.task.task import Batch, Outcome, Stream
+from runners.task.task import Batch, Outcome, Split, Stream
 from runners.task.windows import LEAST_ROWS, FixedWindows, Windows, cut
 
 STATES = "cell"
@@ -60,13 +60,15 @@ WIKITEXT2_DROPOUT = Dropout(state=0.15, words=0.1)
 class LanguageOptions:
     """How text is dealt out, and what is added to the loss: the search of DARTS.
 
-    `batch` and `held_out` are numbers of columns. `slowness` weighs the mean squared change of the
-    states from step to step, `activation` the mean square of the output after dropout.
+    `batch`, `held_out` and `test` are numbers of columns; 0 reads no test text. `slowness`
+    weighs the mean squared change of the states from step to step, `activation` the mean square of
+    the output after dropout.
     """
 
     batch: int = 256
     seed: int = 0
     held_out: int = 10
+    test: int = 0
     windows: Windows = field(default_factory=FixedWindows)
     dropout: Dropout = field(default_factory=Dropout)
     slowness: float = 1e-3
@@ -85,7 +87,8 @@ class Language:
 
     As published, the validation window of a step begins where the training window begins (modulo
     the validation text) and has the usual length whatever that of the training window; both states
-    are zeros when an epoch begins. Held out is the validation text in fewer columns. The training
+    are zeros when an epoch begins. Held out is the validation text in fewer columns, and the test
+    text where it is asked for and there is one. The training
     loss has the penalties, that of the validation stream has not; perplexity is without.
 
     Of several processes each has every `ranks`-th column. Raises E714 for a text that is too short.
@@ -98,11 +101,13 @@ class Language:
         self.corpus, self.options, self.place = corpus, options, place
         train = columns(corpus.train, options.batch, LEAST_ROWS, "train")
         valid = columns(corpus.valid, options.batch, 2, "valid")
-        held = columns(corpus.valid, options.held_out, 2, "valid")
+        held = {"valid": columns(corpus.valid, options.held_out, 2, "valid")}
+        if options.test and corpus.test is not None:
+            held["test"] = columns(corpus.test, options.test, 2, "test")
         share = slice(place.rank, None, place.ranks)
         self._train = train[:, share].to(place.device)
         self._valid = valid[:, share].to(place.device)
-        self._held = held.to(place.device)
+        self._held = {name: text.to(place.device) for name, text in held.items()}
         self._hidden: int | None = None
         self._carried: dict[Stream, Tensor] = {}
 
@@ -155,13 +160,18 @@ class Language:
         tokens, target = part(self._valid, start, windows.bptt)
         return Batch((tokens, self._state("valid", step, tokens)), target, "valid")
 
-    def held_out(self) -> Iterator[Batch]:
-        """The validation text in windows of the usual length; each pass carries its own state."""
-        carried: dict[str, Tensor] = {}
-        for start in range(0, len(self._held) - 1, self.options.windows.bptt):
-            tokens, target = part(self._held, start, self.options.windows.bptt)
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The validation text, and perhaps the test text."""
+        return ("valid", "test") if "test" in self._held else ("valid",)
+
+    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
+        """The text in windows of the usual length; each pass carries its own state."""
+        text, carried = self._held[split], dict[str, Tensor]()
+        for start in range(0, len(text) - 1, self.options.windows.bptt):
+            tokens, target = part(text, start, self.options.windows.bptt)
             hidden = carried.get("hidden", self._zeros(tokens))
-            yield _HeldOut((tokens, hidden), target, "valid", carried=carried)
+            yield _HeldOut((tokens, hidden), target, split, carried=carried)
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
         """Negative log-likelihood per token, with penalties for the training stream in training.

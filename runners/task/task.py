@@ -8,8 +8,11 @@ from torch import Tensor
 
 from nasir import Graph
 
-Stream = Literal["train", "valid"]
-"""What weights learn from, and what architectures learn from."""
+Split = Literal["valid", "test"]
+"""What networks are measured on."""
+
+Stream = Literal["train", "valid", "test"]
+"""What weights learn from, what architectures learn from or weights are chosen by, and the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Outcome:
     `loss` is what is minimised, penalties included. `total` is the sum of the plain losses (in
     nats), `correct` the number of right answers and `count` of how many; both are detached.
     `carried` is what the next batch of the stream begins with (a language model's hidden state).
+    `ranked` are, of held-out pictures, the classes that the network finds likeliest, the likeliest
+    first, int64 (N, at most 5).
     """
 
     loss: Tensor
@@ -41,10 +46,14 @@ class Outcome:
     correct: Tensor
     count: int
     carried: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    ranked: Tensor | None = None
 
 
-class Task(Protocol):
-    """Batches that depend on (seed, epoch, step) and on what was carried, and losses on them."""
+class Training(Protocol):
+    """What a network is trained and measured on: batches by (epoch, step), and losses on them.
+
+    A batch depends on the seed, on where it is, and on what was carried.
+    """
 
     @property
     def name(self) -> Literal["images", "language"]:
@@ -83,12 +92,13 @@ class Task(Protocol):
         """A batch that weights learn from."""
         ...
 
-    def valid(self, epoch: int, step: int) -> Batch:
-        """A batch that an architecture learns from."""
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The held-out parts that there are."""
         ...
 
-    def held_out(self) -> Iterator[Batch]:
-        """All that architectures are compared on, in order; whatever was carried is left alone.
+    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
+        """All that networks are compared on, in order; whatever was carried is left alone.
 
         Where batches carry on from each other, each begins where the outcome before it that was
         handed to `carry` ended; iterating again starts afresh.
@@ -109,4 +119,12 @@ class Task(Protocol):
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from a state."""
+        ...
+
+
+class Task(Training, Protocol):
+    """What a search trains on: an architecture learns from a stream of its own."""
+
+    def valid(self, epoch: int, step: int) -> Batch:
+        """A batch that an architecture learns from."""
         ...

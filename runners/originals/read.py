@@ -1,0 +1,74 @@
+"""State dicts of original implementations in their files, read without running any code."""
+
+import argparse
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from lowering.to_torch.weights import read_weights
+from nasir import NasirError, Where
+
+_INNER = ("state_dict", "model_state_dict", "state-dict", "model", "net", "network", "weights")
+"""Under what checkpoints keep the state of a network, besides an optimiser's."""
+
+_REPLICA = "module."
+"""What DataParallel puts before every name."""
+
+_COUNTER = "num_batches_tracked"
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by the original's names, in their order, without counters.
+
+    A .safetensors file, or what torch.save wrote: a state dict, or a checkpoint with one in it.
+    Raises E101, E761 (no state dict) and E763 (objects that are more than data).
+    """
+    if path.suffix == ".safetensors":
+        state: Mapping[str, Any] = read_weights(path)
+    else:
+        state = _inner(_loaded(path), Where(str(path)))
+    if all(name.startswith(_REPLICA) for name in state):
+        state = {name.removeprefix(_REPLICA): value for name, value in state.items()}
+    return {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
+
+
+def _loaded(path: Path) -> Any:
+    where = Where(str(path))
+    if not path.is_file():
+        raise NasirError("E101", "the weights file does not exist", where)
+    loader: Any = torch
+    try:
+        # What the command line was is data, too, and in many checkpoints.
+        with loader.serialization.safe_globals([argparse.Namespace]):
+            return loader.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" not in str(error) and "global" not in str(error):
+            raise NasirError("E761", "the file is no state dict of torch's", where) from None
+        raise NasirError(
+            "E763",
+            "the file holds whole objects, which loading would have to run code for",
+            where,
+            hint="where its code runs: torch.save(model.state_dict(), 'weights.pt')",
+        ) from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise NasirError("E761", f"the file cannot be read: {reason}", where) from None
+
+
+def _inner(found: Any, where: Where) -> dict[str, Tensor]:
+    """The mapping of names to tensors in what a file holds."""
+    for _ in range(3):
+        if not isinstance(found, Mapping):
+            break
+        entries = cast("Mapping[object, object]", found)
+        if entries and all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in entries.items()
+        ):
+            return dict(cast("Mapping[str, Tensor]", found))
+        found = next((entries[name] for name in _INNER if name in entries), None)
+    message = "the file holds no mapping of names to tensors"
+    raise NasirError("E761", message, where, hint="torch.save(model.state_dict(), 'weights.pt')")

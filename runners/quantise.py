@@ -1,0 +1,104 @@
+"""ONNX files in 8-bit whole numbers, by ONNX Runtime's own tools."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+
+import lowering
+from nasir import Graph, NasirError
+from nasir.files import write_atomically
+from runners.task.classify import Classify
+from runners.task.task import Training
+
+Kind = Literal["dynamic", "static"]
+"""`dynamic`: ranges of values are found as the network runs. `static`: beforehand, on pictures."""
+
+CALIBRATION = 8
+"""Batches of training pictures that a static file's ranges come from."""
+
+
+def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: Training) -> Path:
+    """Writes the network with 8-bit weights, and products of 8-bit numbers, to an ONNX file.
+
+    The file has no functions, which the tools do not know. Weights get a range for each channel.
+    Raises E501 without onnxruntime, E504 where its tools refuse the network, E505 for static text.
+    """
+    if kind == "static" and not isinstance(task, Classify):
+        message = "static quantisation needs pictures to find ranges on"
+        raise NasirError("E505", message, hint="--quantise dynamic")
+    with tempfile.TemporaryDirectory() as folder:
+        plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
+        lowering.to_onnx(graph, module, plain, inline=True)
+        before = _model(plain)
+        try:
+            _tools(plain, made, kind, task)
+            after = _model(made)
+        except NasirError:
+            raise
+        except Exception as error:  # the tools' own exceptions share no class
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            message = f"ONNX Runtime's tools refuse to quantise the network: {reason}"
+            raise NasirError("E504", message) from error
+    for entry in before.metadata_props:
+        if entry.key not in {other.key for other in after.metadata_props}:
+            after.metadata_props.append(entry)
+    return write_atomically(path, after.SerializeToString())
+
+
+def _tools(plain: Path, made: Path, kind: Kind, task: Training) -> None:
+    try:
+        tools: Any = import_module("onnxruntime.quantization")
+        shapes: Any = import_module("onnxruntime.quantization.shape_inference")
+    except ImportError:
+        raise NasirError(
+            "E501", "onnxruntime is not installed", hint="pip install nasir[runtime]"
+        ) from None
+    ready = plain.with_name("ready.onnx")
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # its tools advise on what was just done
+    try:
+        shapes.quant_pre_process(plain, ready)
+        if kind == "dynamic":
+            # Of products with whole numbers, the CPU has those of unsigned weights.
+            tools.quantize_dynamic(ready, made, weight_type=tools.QuantType.QUInt8)
+            return
+        assert isinstance(task, Classify)
+        name = _model(ready).graph.input[0].name
+        tools.quantize_static(
+            ready,
+            made,
+            _Pictures(name, task),
+            quant_format=tools.QuantFormat.QDQ,
+            activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
+            per_channel=True,
+        )
+    finally:
+        logging.root.setLevel(level)
+
+
+def _model(path: Path) -> onnx.ModelProto:
+    return onnx.load_model_from_string(path.read_bytes())
+
+
+class _Pictures:
+    """Batches of training pictures, one at a time, as the tools read them."""
+
+    def __init__(self, name: str, task: Classify) -> None:
+        self._batches = self._some(name, task)
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next batch; None at the end."""
+        return next(self._batches, None)
+
+    @staticmethod
+    def _some(name: str, task: Classify) -> Iterator[dict[str, Any]]:
+        for number, batch in enumerate(task.plain()):
+            if number == CALIBRATION:
+                return
+            yield {name: batch.inputs[0].cpu().numpy()}

@@ -1,0 +1,159 @@
+"""Pictures with labels for training from scratch: all training pictures, and held-out ones."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nasir import Graph, NasirError
+from runners.data import AUTODL, Augment, Batches, Dealing, Jitter, PictureSet, halves
+from runners.place import Place
+from runners.recipe import Pictures, Recipe
+from runners.task.dealt import Dealt
+from runners.task.task import Batch, Outcome, Split
+
+RANKED = 5
+"""Of each held-out picture so many classes are noted."""
+
+
+class Classify:
+    """Cross-entropy on pictures, as an evaluation trains and measures.
+
+    The first (1 - validation) of the training pictures in file order are learnt from, augmented;
+    the rest is held out as `valid`, and the data's own test pictures as `test`, both as they are.
+    Of several processes each has every `ranks`-th picture of a batch.
+    """
+
+    name: Literal["images"] = "images"
+    metric: Literal["accuracy"] = "accuracy"
+
+    def __init__(self, pictures: PictureSet, recipe: Recipe, dealt: Dealt, place: Place) -> None:
+        self.pictures, self.recipe = pictures, recipe
+        learn, held = halves(len(pictures.train), 1 - recipe.train.validation)
+        normalise = (pictures.mean, pictures.std)
+        if recipe.pictures.normalise == "autodl":
+            normalise = AUTODL.get(pictures.name, normalise)
+        dealing = Dealing("train", dealt.seed, recipe.train.batch, tail=recipe.train.tail)
+        kept = slice(dealt.limit)
+        learnt = replace(dealing, augment=augmentation(recipe.pictures))
+        self._train = Batches(pictures.train, learn[kept], learnt, normalise, place)
+        plain = replace(dealing, name="plain", order="file", tail="kept")
+        self._plain = Batches(pictures.train, learn[kept], plain, normalise, place)
+        self._held: dict[Split, Batches] = {}
+        parts: dict[Split, tuple[Any, Tensor]] = {}
+        if len(held):
+            parts["valid"] = (pictures.train, held[kept])
+        if pictures.test is not None:
+            parts["test"] = (pictures.test, torch.arange(len(pictures.test))[kept])
+        for split, (source, indices) in parts.items():
+            self._held[split] = Batches(source, indices, plain, normalise, place)
+        if not len(self._train):
+            message = f"an epoch has no batch: {self._train.count} pictures are learnt from"
+            raise NasirError("E702", message, hint="smaller batches, or train.tail=kept")
+
+    @property
+    def fingerprint(self) -> str:
+        """The data's."""
+        return self.pictures.fingerprint
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Classes, and pixels of a side."""
+        return {"classes": len(self.pictures.classes), "resolution": self.pictures.resolution}
+
+    @property
+    def largest(self) -> int:
+        """Pictures in a batch."""
+        return self.recipe.train.batch
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The held-out parts that there are."""
+        return tuple(self._held)
+
+    def steps(self, epoch: int) -> int:
+        """The same in every epoch."""
+        del epoch
+        return len(self._train)
+
+    def prepare(self, graph: Graph) -> Graph:
+        """Unchanged."""
+        return graph
+
+    def train(self, epoch: int, step: int) -> Batch:
+        """A batch for the weights."""
+        image, label = self._train.at(epoch, step)
+        return Batch((image,), label, "train")
+
+    def plain(self) -> Iterator[Batch]:
+        """What weights learn from, in order, as it is."""
+        for step in range(len(self._plain)):
+            image, label = self._plain.at(0, step)
+            yield Batch((image,), label, "train")
+
+    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
+        """The held-out pictures, in order, as they are."""
+        batches = self._held[split]
+        for step in range(len(batches)):
+            image, label = batches.at(0, step)
+            yield Batch((image,), label, split)
+
+    def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
+        """Cross-entropy of the logits; of training with the auxiliary head's, smoothed.
+
+        `total` is plain cross-entropy of the network's own logits, whatever is minimised.
+        """
+        found: Any = run(*batch.inputs, *mixture)
+        logits, *others = map(_wide, _several(found))
+        count = len(batch.target)
+        plain = F.cross_entropy(logits, batch.target)
+        if batch.stream != "train":
+            ranked = logits.detach().topk(min(RANKED, logits.shape[1]), 1).indices
+            correct = (ranked[:, 0] == batch.target).sum()
+            return Outcome(plain, plain.detach() * count, correct, count, ranked=ranked)
+        train = self.recipe.train
+        loss = plain
+        if train.smoothing:
+            loss = F.cross_entropy(logits, batch.target, label_smoothing=train.smoothing)
+        for other in others:
+            smoothed = F.cross_entropy(other, batch.target, label_smoothing=train.smoothing)
+            loss = loss + train.auxiliary * smoothed
+        correct = (logits.detach().argmax(1) == batch.target).sum()
+        return Outcome(loss, plain.detach() * count, correct, count)
+
+    def carry(self, batch: Batch, outcome: Outcome) -> None:
+        """Nothing: pictures do not go on."""
+        del batch, outcome
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing."""
+        del state
+
+
+def augmentation(pictures: Pictures) -> Augment:
+    """What a recipe does to pictures."""
+    return Augment(
+        pictures.crop,
+        pictures.flip,
+        pictures.cutout,
+        pictures.area,
+        Jitter() if pictures.jitter else None,
+        pictures.cutouts,
+    )
+
+
+def _several(outputs: Any) -> tuple[Tensor, ...]:
+    """The logits, and in training those of the auxiliary head."""
+    return cast("tuple[Tensor, ...]", outputs if isinstance(outputs, tuple) else (outputs,))
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """In float32 at least: losses of bfloat16 are coarse."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits

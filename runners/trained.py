@@ -1,0 +1,86 @@
+"""Trained networks on the disk: what they are, where their weights lie, what they learnt from."""
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from nasir import NasirError, Where
+from nasir.source import read_source
+from runners.inputs import is_run
+from runners.recipe import Recipe, recipe_of
+from runners.size import NetworkSize
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network to be measured. What is None is not known."""
+
+    size: NetworkSize
+    weights: Path | None = None
+    recipe: Recipe | None = None
+    data: str | None = None
+
+
+def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) -> Trained:
+    """What the argument of a command, a run directory or not, and a weights file say together.
+
+    What the caller names wins. Of a training's run directory come size, weights, recipe and data,
+    of a weights file that nasir wrote its size. Raises E755 for a run that has not ended.
+    """
+    found = Trained(size, weights)
+    if is_run(argument):
+        facts: dict[str, Any] = json.loads((Path(argument) / "run.json").read_text("utf-8"))
+        if facts.get("kind") == "evaluate":
+            found = replace(
+                found,
+                size=_filled(size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
+                weights=weights or _weights_of(Path(argument)),
+                recipe=recipe_of(facts["recipe"]),
+                data=facts["data"]["text"],
+            )
+    elif str(argument).endswith(".onnx") and weights is None:
+        found = replace(found, size=_filled(size, _model_size(Path(argument))))
+    about = {} if found.weights is None else weights_about(found.weights)
+    if "size" in about:
+        head = {"auxiliary": json.loads(about.get("auxiliary", "false"))}
+        found = replace(found, size=_filled(found.size, {**json.loads(about["size"]), **head}))
+    return found
+
+
+def weights_about(path: Path) -> dict[str, str]:
+    """What nasir noted in a safetensors file; nothing of others, and of what is no such file."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, 1 << 26)))
+        return dict(json.loads(header["__metadata__"]["nasir"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _model_size(path: Path) -> dict[str, Any]:
+    """The size of the network in an ONNX file of nasir's, which was read before."""
+    from nasir.formats.onnx_model import facts_of
+
+    facts = facts_of(read_source(path))
+    numbers = {name: int(value) for name, value in facts.items() if value.isdecimal()}
+    return {**numbers, "skeleton": facts.get("skeleton", "")}
+
+
+def _weights_of(run: Path) -> Path:
+    path = run / "weights.safetensors"
+    if not path.is_file():
+        hint = f"nasir evaluate --resume {run}"
+        raise NasirError("E755", "the training has not ended", Where(str(run)), hint)
+    return path
+
+
+def _filled(size: NetworkSize, known: dict[str, Any]) -> NetworkSize:
+    """The size with what it leaves open, where that is known."""
+    changed = {
+        field.name: known[field.name]
+        for field in fields(NetworkSize)
+        if field.name in known and not getattr(size, field.name)
+    }
+    return replace(size, **changed)

@@ -1,0 +1,182 @@
+"""After training: measuring, exporting with trained weights, comparing accuracies, 8-bit files."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+import lowering
+import nasir
+from nasir import NasirError
+from runners import compile_genotype
+from runners.accuracy import Answers, compared, require
+from runners.exam import Exam, examine
+from runners.outputs import Outputs
+from runners.report import Accuracy, Options
+from runners.training import Evaluation
+from tests.command_line import call
+from tests.trainings import small, small_text, train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """A small network that has learnt something."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    done = train(small(limit=None, values={"train.epochs": "3", "train.auxiliary": "0"}), folder)
+    torch.set_num_threads(threads)
+    return done
+
+
+def test_a_run_is_measured_as_it_was_at_its_end(trained: Evaluation) -> None:
+    found = examine(Exam(str(trained.folder)))
+    assert found.measures["test"] == pytest.approx(trained.summary["test"])
+    assert (found.params, found.counts) == (trained.summary["params"], {"test": 297})
+    assert sum(map(sum, found.confusion)) == 297
+    assert found.measures["test"]["accuracy"] > 40
+
+
+def test_weights_in_a_file_say_of_which_size_they_are(trained: Evaluation) -> None:
+    weights = trained.folder / "weights.safetensors"
+    found = examine(Exam("darts_v2", weights, "digits"))
+    assert found.size["channels"] == 4
+    assert found.measures["test"] == pytest.approx(trained.summary["test"])
+
+
+def test_a_run_compiles_with_its_weights_and_every_file_answers_alike(
+    trained: Evaluation, tmp_path: Path
+) -> None:
+    options = Options(
+        compile=False, outputs=Outputs(tmp_path / "net.onnx", tmp_path / "net.py"), check=200
+    )
+    report = compile_genotype(str(trained.folder), options)
+    assert [each.name for each in report.accuracies] == [
+        "torch", "folded", "ONNX Runtime", "Python file",
+    ]  # fmt: skip
+    for each in report.accuracies:
+        assert each.count == 200
+        assert each.changed in (None, 0)
+        assert each.measures == pytest.approx(report.accuracies[0].measures, rel=1e-4)
+    assert report.size["channels"] == 4
+    assert json.loads(json.dumps(report.facts()["accuracies"]))[0]["split"] == "test"
+    model = examine(Exam(str(tmp_path / "net.onnx"), data="digits"))
+    assert model.measures["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
+    assert model.params == trained.summary["params"]
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+def test_a_file_of_8_bit_numbers_keeps_its_genotype_and_most_answers(
+    kind: str, trained: Evaluation, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.onnx"
+    options = Options(compile=False, outputs=Outputs(path), quantise=kind)
+    report = compile_genotype(str(trained.folder), options)
+    small_file = tmp_path / "net.int8.onnx"
+    assert small_file in report.files
+    last = report.accuracies[-1]
+    assert last.name == f"int8, {kind}"
+    assert last.measures["accuracy"] > report.accuracies[0].measures["accuracy"] - 10
+    assert nasir.load_genotype(str(small_file)) == nasir.load_genotype("darts_v2")
+    types = {each.data_type for each in onnx.load_model(small_file).graph.initializer}
+    assert types & {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
+
+
+def test_a_recurrent_run_is_measured_and_compiled(tmp_path: Path) -> None:
+    done = train(small_text(tmp_path / "text"), tmp_path / "run")
+    found = examine(Exam(str(tmp_path / "run")))
+    assert found.measures["test"]["perplexity"] == pytest.approx(
+        done.summary["test"]["perplexity"], rel=1e-5
+    )
+    options = Options(compile=False, outputs=Outputs(tmp_path / "net.onnx"))
+    report = compile_genotype(str(tmp_path / "run"), options)
+    names = {each.name for each in report.accuracies}
+    assert names == {"torch", "folded", "ONNX Runtime"}
+    assert all(each.changed is None for each in report.accuracies)
+
+
+def test_answers_that_differ_by_more_than_rounding_are_an_error() -> None:
+    said = torch.zeros(100, dtype=torch.int64)
+    first = Answers(Accuracy("torch", "test", 100, {"loss": 1.0, "accuracy": 50.0}), said, said)
+    other = said.clone()
+    other[:1] = 1
+    accuracy = Accuracy("ONNX Runtime", "test", 100, {"loss": 1.0, "accuracy": 49.0})
+    found = require(first, compared(first, Answers(accuracy, other, said)))
+    assert found.changed == 1
+    other[:3] = 1
+    with pytest.raises(NasirError, match="3 of 100 answers") as caught:
+        require(first, compared(first, Answers(accuracy, other, said)))
+    assert caught.value.code == "E756"
+
+
+def test_a_loss_that_differs_by_more_than_rounding_is_an_error() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    first = Answers(Accuracy("torch", "test", 9, {"loss": 1.0, "perplexity": 2.7}), none, none)
+    with pytest.raises(NasirError, match=r"loss of 1\.2 instead of 1"):
+        require(first, Accuracy("Python file", "test", 9, {"loss": 1.2, "perplexity": 3.3}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("test", "darts_v2", "--data", "digits"), "E753", "no weights are named"),
+        (("test", "RUN", "--classes", "9"), "E753", "9 classes"),
+        (("test", "darts_v2", "--weights", "RUN/weights.safetensors"), "E753", "no data"),
+        (("test", "darts_v1", "--weights", "RUN/weights.safetensors", "--data", "digits"),
+         "E503", "do not fit"),
+        (("compile", "RUN", "--quantise", "static"), "E505", "none is written"),
+        (("compile", "RUN", "--onnx", "OUT", "--quantise", "int4"), "E505", "'quantise' is"),
+        (("compile", "darts_v2", "--onnx", "OUT", "--quantise", "static"), "E505", "needs data"),
+        (("compile", "RUN", "--data", "digit"), "E701", "unknown data"),
+    ],
+)  # fmt: skip
+def test_wrong_calls_are_one_error(
+    arguments: tuple[str, ...], code: str, message: str, trained: Evaluation, tmp_path: Path
+) -> None:
+    named = [
+        text.replace("RUN", str(trained.folder)).replace("OUT", str(tmp_path / "net.onnx"))
+        for text in arguments
+    ]
+    done = call(*named)
+    assert done.code == 2, done.out
+    assert code in done.err
+    assert message in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_has_not_ended_has_no_weights(trained: Evaluation, tmp_path: Path) -> None:
+    for name in ("run.json", "genotype.json"):
+        (tmp_path / name).write_bytes((trained.folder / name).read_bytes())
+    with pytest.raises(NasirError, match="has not ended") as caught:
+        examine(Exam(str(tmp_path)))
+    assert caught.value.code == "E755"
+
+
+def test_static_quantisation_of_text_is_refused(tmp_path: Path) -> None:
+    train(small_text(tmp_path / "text"), tmp_path / "run")
+    options = Options(compile=False, outputs=Outputs(tmp_path / "net.onnx"), quantise="static")
+    with pytest.raises(NasirError, match="pictures") as caught:
+        compile_genotype(str(tmp_path / "run"), options)
+    assert caught.value.code == "E505"
+
+
+def test_the_command_prints_measures_and_confusion(trained: Evaluation) -> None:
+    done = call("test", trained.folder)
+    assert done.code == 0, done.err
+    assert "test accuracy" in done.out
+    assert "true \\ said" in done.out
+    facts = json.loads(call("test", trained.folder, "--json").out)
+    assert facts["test"]["accuracy"] == pytest.approx(trained.summary["test"]["accuracy"])
+
+
+def test_an_onnx_network_takes_and_gives_tensors(trained: Evaluation, tmp_path: Path) -> None:
+    with pytest.raises(NasirError) as caught:
+        lowering.OnnxNetwork(tmp_path / "none.onnx")
+    assert caught.value.code == "E101"
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(NasirError) as caught:
+        lowering.OnnxNetwork(tmp_path / "bad.onnx")
+    assert caught.value.code == "E104"
+    assert trained.folder.is_dir()

@@ -1,0 +1,404 @@
+"""Weights of the original implementations: names, meaning, and files that are none."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import lowering
+import nasir
+from nasir import NasirError
+from runners.originals import import_weights, translate
+from tests.command_line import call
+
+NAMES = Path(__file__).parent.parent.parent / "shared" / "spec" / "state-dict-names.json"
+NB201 = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
+CASES = {
+    "cnn cifar, DARTS_V2, C=4, layers=3, 10 classes, auxiliary": "darts_v2",
+    "cnn cifar, AmoebaNet, C=4, layers=3, 10 classes": "AmoebaNet",
+    "cnn imagenet, DARTS_V2, C=4, layers=3, 10 classes, auxiliary": "darts_v2",
+    "rnn, DARTS_V2, vocabulary 50, hidden 16": "DARTS_V2@darts_rnn",
+    f"nasbench201, {NB201}, C=4, N=1, 10 classes": NB201,
+}
+
+
+def documented(case: str) -> dict[str, Tensor]:
+    """A state with the documented names and shapes, filled at random."""
+    if not NAMES.is_file():
+        pytest.skip("the list of the originals' names is not there")
+    shapes: Mapping[str, list[int]] = json.loads(NAMES.read_text())["state_dicts"][case]
+    return filled(shapes)
+
+
+def filled(shapes: Mapping[str, list[int] | tuple[int, ...]]) -> dict[str, Tensor]:
+    """Random tensors; variances are positive, and a tied decoder is its encoder."""
+    source = torch.Generator().manual_seed(0)
+    state = {
+        name: torch.rand(tuple(shape), generator=source) + 0.5
+        if name.endswith("var")
+        else 0.3 * torch.randn(tuple(shape), generator=source)
+        for name, shape in shapes.items()
+    }
+    if "decoder.weight" in state:
+        state["decoder.weight"] = state["encoder.weight"]
+    return state
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.split(", C=")[0])
+def test_every_documented_tensor_gets_one_place(case: str, tmp_path: Path) -> None:
+    state = documented(case)
+    torch.save(state, tmp_path / "original.pt")
+    done = import_weights(CASES[case], tmp_path / "original.pt", tmp_path / "ours.safetensors")
+    ours = load_file(tmp_path / "ours.safetensors")
+    kept = [
+        name
+        for name in state
+        if not name.endswith("num_batches_tracked") and name != "decoder.weight"
+    ]
+    assert (done.tensors, done.left_out) == (len(kept), ())
+    assert sorted(float(x.sum()) for x in ours.values()) == pytest.approx(
+        sorted(float(state[name].sum()) for name in kept)
+    )
+
+
+class Bn:
+    """Batch norm in evaluation, of tensors by name."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self.state = state
+
+    def __call__(self, x: Tensor, name: str) -> Tensor:
+        s = self.state
+        return F.batch_norm(
+            x,
+            s[f"{name}.running_mean"],
+            s[f"{name}.running_var"],
+            s[f"{name}.weight"],
+            s[f"{name}.bias"],
+            eps=1e-5,
+        )
+
+
+def _sep(s: Mapping[str, Tensor], x: Tensor, name: str, stride: int) -> Tensor:
+    """ReLU, depthwise, pointwise, batch norm, twice; the second with stride 1."""
+    for first, step in ((1, stride), (5, 1)):
+        kernel = s[f"{name}.op.{first}.weight"]
+        x = F.conv2d(
+            F.relu(x), kernel, stride=step, padding=kernel.shape[-1] // 2, groups=len(kernel)
+        )
+        x = Bn(s)(F.conv2d(x, s[f"{name}.op.{first + 1}.weight"]), f"{name}.op.{first + 2}")
+    return x
+
+
+def _dil(s: Mapping[str, Tensor], x: Tensor, name: str, stride: int) -> Tensor:
+    kernel = s[f"{name}.op.1.weight"]
+    side = kernel.shape[-1]
+    x = F.conv2d(F.relu(x), kernel, stride=stride, padding=side - 1, dilation=2, groups=len(kernel))
+    return Bn(s)(F.conv2d(x, s[f"{name}.op.2.weight"]), f"{name}.op.3")
+
+
+def _reduced(s: Mapping[str, Tensor], x: Tensor, name: str) -> Tensor:
+    """Two halves of channels, the second of the picture moved by one pixel."""
+    x = F.relu(x)
+    one = F.conv2d(x, s[f"{name}.conv_1.weight"], stride=2)
+    two = F.conv2d(x[:, :, 1:, 1:], s[f"{name}.conv_2.weight"], stride=2)
+    return Bn(s)(torch.cat([one, two], 1), f"{name}.bn")
+
+
+def _op(s: Mapping[str, Tensor], op: str, x: Tensor, name: str, stride: int) -> Tensor:
+    if op.startswith("sep_conv"):
+        return _sep(s, x, name, stride)
+    if op.startswith("dil_conv"):
+        return _dil(s, x, name, stride)
+    if op == "max_pool_3x3":
+        return F.max_pool2d(x, 3, stride, 1)
+    if op == "avg_pool_3x3":
+        return F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
+    assert op == "skip_connect"
+    return x if stride == 1 else _reduced(s, x, name)
+
+
+def quark0(s: Mapping[str, Tensor], genotype: nasir.Genotype, layers: int, x: Tensor) -> Tensor:
+    """NetworkCIFAR in evaluation, from the papers' formulas and the original's names."""
+    before = now = Bn(s)(F.conv2d(x, s["stem.0.weight"], padding=1), "stem.1")
+    reductions = (layers // 3, 2 * layers // 3)
+    after_reduction = False
+    for number in range(layers):
+        reduction = number in reductions
+        cell = genotype.cell("reduce" if reduction else "normal")
+        below = f"cells.{number}"
+        if after_reduction:
+            first = _reduced(s, before, f"{below}.preprocess0")
+        else:
+            first = _projected(s, before, f"{below}.preprocess0")
+        states = [first, _projected(s, now, f"{below}.preprocess1")]
+        place = 0
+        for node in cell.nodes:
+            total = torch.zeros(())
+            for edge in node:
+                stride = 2 if reduction and edge.source < 2 else 1
+                total = total + _op(
+                    s, edge.op, states[edge.source], f"{below}._ops.{place}", stride
+                )
+                place += 1
+            states.append(total)
+        before, now = now, torch.cat([states[i] for i in cell.output], 1)
+        after_reduction = reduction
+    return F.linear(now.mean((2, 3)), s["classifier.weight"], s["classifier.bias"])
+
+
+def _projected(s: Mapping[str, Tensor], x: Tensor, name: str) -> Tensor:
+    return Bn(s)(F.conv2d(F.relu(x), s[f"{name}.op.1.weight"]), f"{name}.op.2")
+
+
+def _bn_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")
+    }
+
+
+def quark0_shapes(genotype: nasir.Genotype, width: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of NetworkCIFAR, written down once more."""
+    shapes: dict[str, tuple[int, ...]] = {"stem.0.weight": (3 * width, 3, 3, 3)}
+    shapes |= _bn_shapes("stem.1", 3 * width)
+    before = now = 3 * width
+    after = False
+    for number in range(layers):
+        reduction = number in (layers // 3, 2 * layers // 3)
+        width *= 2 if reduction else 1
+        below = f"cells.{number}"
+        shapes |= _projection(f"{below}.preprocess0", before, width, halved=after)
+        shapes |= _projection(f"{below}.preprocess1", now, width, halved=False)
+        cell = genotype.cell("reduce" if reduction else "normal")
+        edges = [edge for node in cell.nodes for edge in node]
+        for place, edge in enumerate(edges):
+            halved = edge.op == "skip_connect" and reduction and edge.source < 2
+            name = f"{below}._ops.{place}"
+            shapes |= (
+                _projection(name, width, width, halved=True)
+                if halved
+                else _op_shapes(edge.op, name, width)
+            )
+        before, now, after = now, len(cell.output) * width, reduction
+    return shapes | {"classifier.weight": (10, now), "classifier.bias": (10,)}
+
+
+def _projection(name: str, wide: int, width: int, *, halved: bool) -> dict[str, tuple[int, ...]]:
+    if halved:
+        half = (width // 2, wide, 1, 1)
+        halves = {f"{name}.conv_1.weight": half, f"{name}.conv_2.weight": half}
+        return halves | _bn_shapes(f"{name}.bn", width)
+    return {f"{name}.op.1.weight": (width, wide, 1, 1)} | _bn_shapes(f"{name}.op.2", width)
+
+
+def _op_shapes(op: str, name: str, width: int) -> dict[str, tuple[int, ...]]:
+    if "conv" not in op:
+        return {}
+    side = int(op[-1])
+    shapes: dict[str, tuple[int, ...]] = {}
+    for first in (1, 5) if op.startswith("sep") else (1,):
+        shapes[f"{name}.op.{first}.weight"] = (width, 1, side, side)
+        shapes[f"{name}.op.{first + 1}.weight"] = (width, width, 1, 1)
+        shapes |= _bn_shapes(f"{name}.op.{first + 2}", width)
+    return shapes
+
+
+@pytest.mark.parametrize("name", ["darts_v2", "darts_v1", "DrNAS_cifar10", "PC_DARTS_cifar"])
+def test_an_imported_network_answers_as_the_original(name: str) -> None:
+    genotype = nasir.load_genotype(name)
+    state = {k: v.double() for k, v in filled(quark0_shapes(genotype, 4, 4)).items()}
+    graph = nasir.network(genotype, "cifar", channels=4, layers=4)
+    module = lowering.to_torch(graph).double().eval()
+    module.load_state_dict(dict(translate(genotype, graph, state).weights))
+    picture = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
+    expected = quark0(state, genotype, 4, picture)
+    assert torch.allclose(module(picture), expected, atol=1e-10, rtol=1e-10)
+
+
+def test_an_imported_nasbench201_network_answers_as_the_original() -> None:
+    state = {
+        name: value if value.dtype == torch.int64 else value.double()
+        for name, value in documented(f"nasbench201, {NB201}, C=4, N=1, 10 classes").items()
+        if not name.endswith("num_batches_tracked")
+    }
+    genotype = nasir.load_genotype(NB201)
+    graph = nasir.network(genotype, channels=4, layers=1)
+    module = lowering.to_torch(graph).double().eval()
+    module.load_state_dict(dict(translate(genotype, graph, state).weights))
+    picture = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
+    assert torch.allclose(module(picture), tiny_network(state, picture), atol=1e-10, rtol=1e-10)
+
+
+def tiny_network(s: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """TinyNetwork of NB201 in evaluation, N = 1, from the formulas."""
+
+    def unit(x: Tensor, name: str, stride: int = 1) -> Tensor:
+        kernel = s[f"{name}.op.1.weight"]
+        x = F.conv2d(F.relu(x), kernel, stride=stride, padding=1)
+        return Bn(s)(x, f"{name}.op.2")
+
+    x = Bn(s)(F.conv2d(x, s["stem.0.weight"], padding=1), "stem.1")
+    for number in range(5):
+        below = f"cells.{number}"
+        if number % 2:
+            y = unit(unit(x, f"{below}.conv_a", 2), f"{below}.conv_b")
+            x = y + F.conv2d(F.avg_pool2d(x, 2, 2), s[f"{below}.downsample.1.weight"])
+            continue
+        one = unit(x, f"{below}.layers.0")
+        two = unit(x, f"{below}.layers.1") + F.avg_pool2d(one, 3, 1, 1, count_include_pad=False)
+        x = x + unit(one, f"{below}.layers.4")
+        del two  # nothing reads it: its edge to the output is none
+    x = F.relu(Bn(s)(x, "lastact.0")).mean((2, 3))
+    return F.linear(x, s["classifier.weight"], s["classifier.bias"])
+
+
+def test_an_imported_language_model_answers_as_the_original() -> None:
+    genotype = nasir.load_genotype("DARTS_V2@darts_rnn")
+    shapes: dict[str, tuple[int, ...]] = {"encoder.weight": (50, 16), "rnns.0._W0": (32, 32)}
+    shapes |= {f"rnns.0._Ws.{node}": (16, 32) for node in range(8)}
+    shapes |= {"decoder.weight": (50, 16), "decoder.bias": (50,)}
+    state = {name: value.double() for name, value in filled(shapes).items()}
+    graph = nasir.network(genotype, vocabulary=50, hidden=16)
+    module = lowering.to_torch(graph).double().eval()
+    module.load_state_dict(dict(translate(genotype, graph, state).weights))
+    tokens = torch.randint(50, (5, 3), generator=torch.Generator().manual_seed(1))
+    hidden = torch.randn(3, 16, generator=torch.Generator().manual_seed(2)).double()
+    found, last = module(tokens, hidden)
+    expected, after = language_model(state, genotype, tokens, hidden)
+    assert torch.allclose(found, expected, atol=1e-10)
+    assert torch.allclose(last, after, atol=1e-10)
+
+
+def language_model(
+    s: Mapping[str, Tensor], genotype: nasir.Genotype, tokens: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor]:
+    """RNNModel in evaluation, from the formulas."""
+    cell = genotype.cell("recurrent")
+    acts = {
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "relu": F.relu,
+        "identity": lambda x: x,
+    }
+    outputs: list[Tensor] = []
+    for row in tokens:
+        c, g = (torch.cat([s["encoder.weight"][row], h], 1) @ s["rnns.0._W0"]).chunk(2, 1)
+        states = [h + torch.sigmoid(c) * (torch.tanh(g) - h)]
+        for number, (edge,) in enumerate(cell.nodes):
+            before = states[edge.source]
+            c, g = (before @ s[f"rnns.0._Ws.{number}"]).chunk(2, 1)
+            states.append(before + torch.sigmoid(c) * (acts[edge.op](g) - before))
+        h = torch.stack([states[i] for i in cell.output]).mean(0)
+        outputs.append(F.linear(h, s["encoder.weight"], s["decoder.bias"]))
+    return torch.log_softmax(torch.stack(outputs), -1), h
+
+
+def saved(tmp_path: Path, state: object) -> Path:
+    torch.save(state, tmp_path / "original.pt")
+    return tmp_path / "original.pt"
+
+
+@pytest.fixture
+def state() -> dict[str, Tensor]:
+    return filled(quark0_shapes(nasir.load_genotype("darts_v2"), 4, 3))
+
+
+def test_checkpoints_replicas_and_safetensors_are_looked_into(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    save_file(state, tmp_path / "original.safetensors")
+    inner = {f"module.{name}": value for name, value in state.items()}
+    arguments = argparse.Namespace(arch="DARTS_V2")
+    files = (
+        saved(tmp_path, {"epoch": 3, "args": arguments, "state_dict": inner, "optimizer": {}}),
+        tmp_path / "original.safetensors",
+    )
+    found: list[dict[str, Tensor]] = []
+    for number, file in enumerate(files):
+        import_weights("darts_v2", file, tmp_path / f"{number}.safetensors")
+        found.append(load_file(tmp_path / f"{number}.safetensors"))
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
+class Whole(nn.Module):
+    """A module that was saved whole."""
+
+
+def test_a_whole_module_is_refused_without_running_its_code(tmp_path: Path) -> None:
+    with pytest.raises(NasirError, match="whole objects") as caught:
+        import_weights("darts_v2", saved(tmp_path, Whole()), tmp_path / "out.safetensors")
+    assert caught.value.code == "E763"
+    assert "state_dict()" in caught.value.hint
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no file of torch's", b"PK\x03\x04 broken"], ids=["empty", "text", "zip"]
+)
+def test_what_is_no_state_dict_is_one_error(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.pt").write_bytes(content)
+    with pytest.raises(NasirError) as caught:
+        import_weights("darts_v2", tmp_path / "bad.pt", tmp_path / "out.safetensors")
+    assert caught.value.code == "E761"
+    assert str(tmp_path / "bad.pt") in str(caught.value.where)
+
+
+@pytest.mark.parametrize("found", [{}, {"a": 3}, [torch.zeros(2)], {"a": torch.zeros(2)}])
+def test_tensors_of_no_known_network_are_one_error(found: object, tmp_path: Path) -> None:
+    with pytest.raises(NasirError) as caught:
+        import_weights("darts_v2", saved(tmp_path, found), tmp_path / "out.safetensors")
+    assert caught.value.code == "E761"
+
+
+def test_weights_of_another_genotype_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None:
+    with pytest.raises(NasirError, match=r"cells\.0\._ops") as caught:
+        import_weights("darts_v1", saved(tmp_path, state), tmp_path / "out.safetensors")
+    assert caught.value.code == "E762"
+
+
+@pytest.mark.parametrize("change", ["missing", "shape", "more", "tied"])
+def test_a_changed_state_does_not_fit(change: str, tmp_path: Path) -> None:
+    genotype = "darts_v2"
+    state = filled(quark0_shapes(nasir.load_genotype(genotype), 4, 3))
+    if change == "missing":
+        del state["cells.0._ops.0.op.1.weight"]
+    elif change == "shape":
+        state["cells.0._ops.0.op.1.weight"] = torch.zeros(4, 1, 5, 5)
+    elif change == "more":
+        state["cells.0.extra.weight"] = torch.zeros(3)
+    else:
+        genotype = "DARTS_V2@darts_rnn"
+        shapes = {"encoder.weight": (50, 16), "rnns.0._W0": (32, 32), "decoder.weight": (50, 16)}
+        shapes |= {f"rnns.0._Ws.{node}": (16, 32) for node in range(8)} | {"decoder.bias": (50,)}
+        state = filled(shapes)
+        state["decoder.weight"] = state["decoder.weight"] + 1
+    with pytest.raises(NasirError) as caught:
+        import_weights(genotype, saved(tmp_path, state), tmp_path / "out.safetensors")
+    assert caught.value.code == "E762"
+
+
+def test_the_command_imports_and_others_take_the_result(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    ours = tmp_path / "ours.safetensors"
+    done = call("import-weights", "darts_v2", saved(tmp_path, state), "-o", ours)
+    assert done.code == 0, done.err
+    assert "4 channels, 3 layers" in done.out
+    facts = call("import-weights", "darts_v2", tmp_path / "original.pt", "-o", ours, "--json")
+    assert json.loads(facts.out)["size"]["layers"] == 3
+    compiled = call("compile", "darts_v2", "--weights", ours, "--no-compile")
+    assert compiled.code == 0, compiled.err
+    assert "4 channels, 3 layers" in compiled.out
+
+
+def test_a_missing_file_is_one_error(tmp_path: Path) -> None:
+    done = call("import-weights", "darts_v2", tmp_path / "no.pt", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "E101" in done.err

@@ -1,0 +1,407 @@
+"""Training found networks: run directories, going on after a kill, and what can go wrong."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import nasir
+from nasir import NasirError
+from runners import training
+from runners.live import SilentDisplay
+from runners.replay import replay
+from runners.state import last_checkpoint
+from tests.command_line import call
+from tests.processes import Say, fork, needs_fork
+from tests.searches import run as search
+from tests.searches import tiny
+from tests.trainings import small, small_text, train
+
+LEFT = ("metrics.jsonl", "genotype.json", "confusion.json", "weights.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def left(folder: Path) -> list[bytes]:
+    """What a training leaves that must not depend on how it came about."""
+    return [(folder / name).read_bytes() for name in LEFT if (folder / name).exists()]
+
+
+def test_a_run_directory_says_all_of_the_training(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = train(small(), folder)
+    facts = json.loads((folder / "run.json").read_text())
+    assert (facts["kind"], facts["genotype"]["name"], facts["seed"]) == ("evaluate", "DARTS_V2", 0)
+    assert facts["recipe"]["optimizer"]["lr"] == 0.05
+    assert facts["data"]["text"] == "digits"
+    first, second = rows(folder)
+    assert set(first) == {"epoch", "phase", "rate", "train", "drop_path", "test"}
+    assert (first["drop_path"], second["drop_path"]) == (0.0, pytest.approx(0.05))
+    assert set(first["test"]) == {"loss", "accuracy"}
+    assert [row["steps"] for row in rows(folder, "times.jsonl")] == [2, 2]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary == done.summary
+    assert (
+        summary["params"]
+        == nasir.cost(nasir.network("darts_v2", channels=4, layers=3, resolution=8)).params
+    )
+    assert summary["latency"]["folded"] > 0
+    assert nasir.load_genotype(str(folder / "genotype.json")) == nasir.load_genotype("darts_v2")
+    assert list((folder / "events").iterdir())
+
+
+def test_the_confusion_matrix_counts_every_test_picture_once(tmp_path: Path) -> None:
+    done = train(small(), tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "confusion.json").read_text())
+    counts = torch.tensor(found["counts"])
+    assert found["split"] == "test"
+    assert counts.shape == (10, 10)
+    assert int(counts.sum()) == 64
+    accuracy = 100.0 * int(counts.diagonal().sum()) / 64
+    assert done.summary["test"]["accuracy"] == pytest.approx(accuracy)
+    assert accuracy <= done.summary["test"]["top5"] <= 100.0
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    train(small(limit=512, values={"train.epochs": "4"}), tmp_path / "run")
+    losses = [row["train"]["loss"] for row in rows(tmp_path / "run")]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_rate_falls_as_the_schedule_says(tmp_path: Path) -> None:
+    train(small(values={"train.epochs": "3"}), tmp_path / "run")
+    rates = [row["rate"] for row in rows(tmp_path / "run")]
+    assert rates == [pytest.approx(0.025 * (1 + math.cos(math.pi * e / 3))) for e in range(3)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"train.smoothing": "0.1", "train.drop_path": "0.3"},
+        {"train.ema": "0.9", "optimizer.nesterov": "true", "optimizer.clipped": "tensor"},
+        {"train.validation": "0.25", "train.keep": "best", "train.measure": "2"},
+        {"pictures.flip": "yes", "pictures.cutout": "4", "pictures.cutouts": "batch"},
+        {"run.precision": "bf16", "run.layout": "channels_first"},
+        {"train.tail": "dropped", "schedule.by": "batch", "train.batch": "24"},
+    ],
+    ids="-".join,
+)
+def test_every_value_of_a_recipe_trains(values: dict[str, str], tmp_path: Path) -> None:
+    done = train(small(values=values), tmp_path / "run")
+    assert math.isfinite(done.summary["test"]["loss"])
+    assert done.summary["params"] > 0
+
+
+def test_held_out_pictures_are_measured_beside_the_test_pictures(tmp_path: Path) -> None:
+    done = train(small(values={"train.validation": "0.25"}), tmp_path / "run")
+    assert set(rows(tmp_path / "run")[0]) >= {"valid", "test"}
+    assert done.summary["valid"]["loss"] != done.summary["test"]["loss"]
+
+
+def test_the_best_epoch_is_what_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    values = {"train.epochs": "4", "train.validation": "0.3", "train.keep": "best"}
+    values["optimizer.lr"] = "1.0"  # so that the last epoch is not the best
+    done = train(small(values=values, seed=1), tmp_path / "run")
+    losses = [row["valid"]["loss"] for row in rows(tmp_path / "run")]
+    assert done.summary["best_epoch"] == losses.index(min(losses))
+    assert done.summary["valid"]["loss"] == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_accumulated_parts_make_the_whole_batch(tmp_path: Path) -> None:
+    """Without batch norms' statistics, which parts have of their own, sums would be equal."""
+    one = train(small(), tmp_path / "one")
+    four = train(small(values={"train.accumulate": "4"}), tmp_path / "four")
+    assert rows(tmp_path / "four", "times.jsonl")[0]["steps"] == 2
+    assert one.summary["test"]["loss"] == pytest.approx(four.summary["test"]["loss"], rel=0.2)
+
+
+def test_a_recurrent_cell_trains_and_is_measured_on_the_test_text_at_the_end(
+    tmp_path: Path,
+) -> None:
+    values = {"train.keep": "last"}
+    done = train(small_text(tmp_path / "text", values=values), tmp_path / "run")
+    first, second = rows(tmp_path / "run")
+    assert set(first) >= {"train", "valid"}
+    assert "test" not in first
+    assert second["test"]["perplexity"] == pytest.approx(done.summary["test"]["perplexity"])
+    assert not (tmp_path / "run" / "confusion.json").exists()
+
+
+def test_weights_are_averaged_where_validation_stands_still(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Listening(SilentDisplay):
+        def say(self, text: str) -> None:
+            """Keeps it."""
+            said.append(text)
+
+    values = {"train.epochs": "8", "optimizer.average_after": "2", "optimizer.lr": "100"}
+    request = small_text(tmp_path / "text", values=values)
+    training.evaluate(request, tmp_path / "run", Listening())
+    assert [text for text in said if "averaged from here on" in text]
+    losses = [row["valid"]["loss"] for row in rows(tmp_path / "run")]
+    began = next(e for e in range(3, 8) if losses[e] > min(losses[: e - 2]))
+    steps = [row["steps"] for row in rows(tmp_path / "run", "times.jsonl")]
+    checkpoint = last_checkpoint(tmp_path / "run")
+    assert checkpoint is not None
+    assert checkpoint.facts["averaged"] == sum(steps[began + 1 :])
+
+
+def test_the_auxiliary_head_trains_and_is_no_part_of_the_networks_cost(tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    pictures, labels = source.integers(256, size=(20, 32, 32, 3)), source.integers(10, size=20)
+    images = pictures.astype(np.uint8)
+    np.savez(
+        tmp_path / "pictures.npz", x_train=images, y_train=labels, x_test=images, y_test=labels
+    )
+    values = {"train.auxiliary": "0.4", "train.batch": "10", "train.epochs": "1"}
+    request = small(data=str(tmp_path / "pictures.npz"), values=values, limit=None)
+    done = train(request, tmp_path / "run")
+    plain = nasir.cost(nasir.network("darts_v2", channels=4, layers=3))
+    assert done.summary["params"] == plain.params
+    kept = load_file(tmp_path / "run" / "weights.safetensors")
+    assert any(key.startswith("aux/") for key in kept)
+
+
+def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        train(small(seed=seed), tmp_path / name)
+    assert left(tmp_path / "a") == left(tmp_path / "b")
+    assert left(tmp_path / "a")[0] != left(tmp_path / "c")[0]
+
+
+def test_replay_says_whether_a_training_repeats(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(small(), folder)
+    assert replay(folder, SilentDisplay()).difference == ""
+    content = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert replay(folder, SilentDisplay()).difference.startswith("weights.safetensors")
+
+
+class _Telling(SilentDisplay):
+    """Says a line at every step and epoch."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def step(self, epoch: int, step: int, steps: int, facts: object) -> None:
+        """`step`."""
+        del epoch, step, steps, facts
+        self._say("step")
+
+    def epoch(self, row: object, genotype_text: str) -> None:
+        """`epoch`."""
+        del row, genotype_text
+        self._say("epoch")
+
+
+def _apart(work: Callable[[Say], object]) -> None:
+    assert fork(lambda say: (work(say), None)[1]).wait() == 0
+
+
+@needs_fork
+@pytest.mark.parametrize("kind", ["pictures", "text"])
+def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
+    kind: str, tmp_path: Path
+) -> None:
+    values = {"train.epochs": "4", "train.ema": "0.8"}
+    if kind == "text":
+        values |= {"optimizer.average_after": "1", "optimizer.lr": "500"}
+        request = small_text(tmp_path / "text", values=values)
+    else:
+        values |= {"train.validation": "0.2", "train.keep": "best"}
+        request = small(values=values)
+    whole = tmp_path / "whole"
+    _apart(lambda say: training.evaluate(request, whole, SilentDisplay()))
+    steps = sum(row["steps"] for row in rows(whole, "times.jsonl"))
+    lines = steps + 4
+    moments = torch.randint(1, lines, (5,), generator=torch.Generator().manual_seed(len(kind)))
+    for number, moment in enumerate(int(x) for x in moments):
+        folder = tmp_path / f"killed{number}"
+        child = fork(
+            lambda say, to=folder: (training.evaluate(request, to, _Telling(say)), None)[1]
+        )
+        for _ in range(moment):
+            child.line()
+        child.kill()
+        _apart(lambda say, to=folder: training.resume(to, {}, SilentDisplay()))
+        assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
+
+
+def test_resuming_with_other_settings_is_an_error_that_names_them(tmp_path: Path) -> None:
+    train(small(), tmp_path / "run")
+    with pytest.raises(NasirError, match="seed") as caught:
+        training.resume(tmp_path / "run", {"seed": 5}, SilentDisplay())
+    assert caught.value.code == "E726"
+
+
+def test_a_searchs_run_is_no_trainings(tmp_path: Path) -> None:
+    search(tiny(), tmp_path / "run")
+    with pytest.raises(NasirError, match="search") as caught:
+        training.resume(tmp_path / "run", {}, SilentDisplay())
+    assert caught.value.code == "E721"
+
+
+def test_a_training_begins_with_the_weights_of_a_search(tmp_path: Path) -> None:
+    found = tmp_path / "found"
+    search(tiny(method="random-ws"), found)
+    request = small(str(found), sizes={}, inherit=str(found), values={"optimizer.lr": "0"})
+    done = train(request, tmp_path / "run")
+    assert done.summary["size"]["channels"] == 4
+    kept = load_file(tmp_path / "run" / "weights.safetensors")
+    name = max((found / "checkpoints").iterdir())
+    searched = {
+        key.removeprefix("weights:"): value
+        for key, value in load_file(name).items()
+        if key.startswith("weights:")
+    }
+    convolutions = [key for key in kept if key.endswith("conv.weight") and key in searched]
+    assert convolutions
+    for key in convolutions:
+        assert torch.equal(kept[key], searched[key]), key
+
+
+def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
+    train(small(), tmp_path / "one")
+    weights = str(tmp_path / "one" / "weights.safetensors")
+    train(small(weights=weights, values={"optimizer.lr": "0"}), tmp_path / "two")
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    learnt = [key for key in one if "running" not in key]
+    assert all(torch.equal(one[key], two[key]) for key in learnt)
+
+
+def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) -> None:
+    search(tiny(method="random-ws", fraction="1/2"), tmp_path / "found")
+    request = small(str(tmp_path / "found"), sizes={}, inherit=str(tmp_path / "found"))
+    with pytest.raises(NasirError, match="in the search, and") as caught:
+        train(request, tmp_path / "run")
+    assert caught.value.code == "E754"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"recipe": "cifar9"}, "E751", "unknown recipe"),
+        ({"values": {"lr": "1"}}, "E752", "nothing of a recipe"),
+        ({"values": {"optimizer.lrr": "1"}}, "E752", "no field 'lrr'"),
+        ({"values": {"optimizer.lr": "fast"}}, "E752", "cannot be 'fast'"),
+        ({"values": {"optimizer.lr": "-1"}}, "E752", "0 or more"),
+        ({"values": {"optimizer.lr": "nan"}}, "E752", "0 or more"),
+        ({"values": {"train.epochs": "1.5"}}, "E752", "cannot be '1.5'"),
+        ({"values": {"train.drop_path": "1"}}, "E752", "below 1"),
+        ({"values": {"schedule.name": "cosinus"}}, "E752", "one of"),
+        ({"values": {"train.keep": "best"}}, "E753", "asks for validation data"),
+        ({"recipe": "cifar10"}, "E753", "does not say where data lies"),
+        ({"sizes": {"classes": 3}}, "E753", "has 10 classes"),
+        ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
+        ({"values": {"run.precision": "int4"}}, "E729", "precision"),
+        ({"values": {"train.tail": "dropped", "train.batch": "65"}}, "E702", "no batch"),
+        ({"device": "cuda:7"}, "E502", "GPU"),
+        ({"genotype": "darts_v9"}, "E209", "darts_v9"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_written(
+    changes: dict[str, Any], code: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(NasirError, match=message) as caught:
+        train(small(**changes), tmp_path / "run")
+    assert caught.value.code == code
+    assert not (tmp_path / "run").exists()
+
+
+def test_text_is_not_accumulated(tmp_path: Path) -> None:
+    request = small_text(tmp_path / "text", values={"train.accumulate": "2"})
+    with pytest.raises(NasirError, match="not accumulated") as caught:
+        train(request, tmp_path / "run")
+    assert caught.value.code == "E753"
+
+
+def test_several_processes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(NasirError, match="one process") as caught:
+        train(small(), tmp_path / "run")
+    assert caught.value.code == "E728"
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_checkpoint(
+    tmp_path: Path,
+) -> None:
+    values = {"optimizer.lr": "1e30", "optimizer.clip": "0", "train.epochs": "3"}
+    with pytest.raises(NasirError, match="loss") as caught:
+        train(small(values=values), tmp_path / "run")
+    assert caught.value.code == "E741"
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_too_little_memory_is_an_error_with_a_batch_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
+
+    monkeypatch.setattr("runners.training.trainer.Trainer.learn", full)
+    monkeypatch.setattr("runners.planner.free_bytes", lambda device: 40_000_000)
+    with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
+        train(small(), tmp_path / "run")
+    assert caught.value.code == "E744"
+    assert "train.batch=16 should fit" in caught.value.hint
+
+
+def test_the_command_trains_shows_and_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ("--channels", "4", "--layers", "3", "--limit", "64", "--batch", "32")
+    done = call(
+        "evaluate", "darts_v2", "--recipe", "digits", "--epochs", "2", *options, "-o", folder
+    )
+    assert done.code == 0, done.err
+    assert "test accuracy" in done.out
+    assert "multiply-adds" in done.out
+    assert "epoch 2/2" in done.err
+    again = call("evaluate", "--resume", folder, "--json")
+    assert json.loads(again.out)["params"] > 0
+    assert call("replay", folder).out.startswith(f"{folder} repeats to the bit: 2 epochs")
+    plotted = call("plot", folder)
+    assert (folder / "plots" / "confusion.png").is_file(), plotted.err
+    assert (folder / "plots" / "curves.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("evaluate",), "GENOTYPE is missing"),
+        (("evaluate", "darts_v2", "--set", "rate"), "is no NAME=VALUE"),
+        (("evaluate", "darts_v2", "--resume", "x"), "takes neither"),
+        (("evaluate", "--resume", "nowhere"), "no such run"),
+        (("recipes", "cifar"), "did you mean 'cifar10'"),
+    ],
+)
+def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> None:
+    done = call(*arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_an_unfinished_run_has_no_genotype_to_take(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(NasirError, match="no genotype yet") as caught:
+        train(replace(small(), genotype=str(tmp_path)), tmp_path / "out")
+    assert caught.value.code == "E755"
