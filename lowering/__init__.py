@@ -18,11 +18,13 @@ from lowering.to_torch import (
     generator,
     load_weights,
     policy,
+    prepare_training,
     save_weights,
     saved_bytes,
     second_order,
     to_inference,
     to_torch,
+    training_policy,
     widen,
 )
 
@@ -47,6 +49,7 @@ __all__ = [
     "generator",
     "load_weights",
     "policy",
+    "prepare_training",
     "save_weights",
     "saved_bytes",
     "second_order",
@@ -54,5 +57,6 @@ __all__ = [
     "to_onnx",
     "to_python",
     "to_torch",
+    "training_policy",
     "widen",
 ]

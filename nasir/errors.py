@@ -98,6 +98,9 @@ CODES: dict[str, str] = {
     "E761": "the file holds no weights that are known",
     "E762": "the original's weights do not fit the genotype's network",
     "E763": "the weights file asks to run code",
+    # targets
+    "E765": "unknown target",
+    "E766": "the target cannot be on this machine, or not of this network",
 }
 
 

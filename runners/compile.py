@@ -76,6 +76,8 @@ def _checked(options: Options, name: str) -> Options:
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", options.device):
         message = f"unknown device {quoted(options.device)}"
         raise NasirError("E505", message, hint=nearest(options.device, ("cpu", "cuda", "cuda:0")))
+    if options.ship is not None and options.target is None:
+        options = replace(options, target="auto")
     outputs = options.outputs
     if options.directory is not None:
         outputs = outputs.below(options.directory, name)

@@ -73,10 +73,10 @@ def _compare(name: str, graph: Graph, module: nn.Module, other: nn.Module) -> Di
     if draws_noise(module):
         return Difference(name, None, None, NOISE)
     inputs = example(graph, PICTURES)
-    return _require(find_difference(name, evaluate(module, inputs), evaluate(other, inputs)))
+    return require(find_difference(name, evaluate(module, inputs), evaluate(other, inputs)))
 
 
-def _require(found: Difference) -> Difference:
+def require(found: Difference) -> Difference:
     """The difference itself. Raises E504 when it is more than rounding; NaN always is."""
     assert found.difference is not None
     assert found.magnitude is not None

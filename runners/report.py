@@ -20,7 +20,8 @@ class Options:
     `space`: the genotype's, a name or a path, whatever the genotype says itself. With `data`, at
     most `check` of its held-out pictures (or tokens; 0: none) are answered by the network and by
     each file made of it, as `recipe` normalises them. `quantise` (dynamic or static) writes a
-    second ONNX file of 8-bit numbers.
+    second ONNX file of 8-bit numbers. `target` is one of `runners.targets`, or `auto` for the
+    fastest of all; `ship` is a folder for it.
     """
 
     size: NetworkSize = field(default_factory=NetworkSize)
@@ -36,6 +37,8 @@ class Options:
     check: int = 1000
     recipe: Recipe | None = None
     quantise: str | None = None
+    target: str | None = None
+    ship: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Report:
     differences: tuple[Difference, ...]
     machine: Machine
     accuracies: tuple[Accuracy, ...] = ()
+    targets: tuple[Latency, ...] = ()
+    target: str = ""
     files: tuple[Path, ...] = field(default=())
 
     def facts(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from runners.costs import cost_table, with_head
 from runners.output import Cell, Table, measure_text, print_line, print_table
-from runners.report import Difference, Report
+from runners.report import Difference, Latency, Report
 from runners.size import describe_size
 
 
@@ -13,6 +13,9 @@ def print_report(report: Report) -> None:
     for table in (*tables, accuracies_table) if report.accuracies else tables:
         print_line()
         print_table(table(report))
+    if report.targets:
+        print_line()
+        print_table(targets_table(report))
     print_line()
     for line in notes(report):
         print_line(line)
@@ -62,8 +65,20 @@ def stages_table(report: Report) -> Table:
 
 def speed_table(report: Report) -> Table:
     """Latencies; the speed-up is against the first."""
-    first = report.latencies[0].seconds
+    return Table("", ("latency", "median", "lowest", "runs", "speed-up"), _times(report.latencies))
+
+
+def targets_table(report: Report) -> Table:
+    """The targets' latencies; the one that was picked is marked."""
     rows = tuple(
+        (*row, "picked" if row[0] == report.target else "") for row in _times(report.targets)
+    )
+    return Table("", ("target", "median", "lowest", "runs", "speed-up", ""), rows)
+
+
+def _times(latencies: tuple[Latency, ...]) -> tuple[tuple[Cell, ...], ...]:
+    first = latencies[0].seconds
+    return tuple(
         (
             each.name,
             f"{each.seconds * 1e3:.2f} ms",
@@ -71,9 +86,8 @@ def speed_table(report: Report) -> Table:
             each.runs,
             f"{first / each.seconds:.2f}x",
         )
-        for each in report.latencies
+        for each in latencies
     )
-    return Table("", ("latency", "median", "lowest", "runs", "speed-up"), rows)
 
 
 def differences_table(report: Report) -> Table:

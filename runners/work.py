@@ -1,9 +1,10 @@
 """The part of a compilation that needs torch: the network, its files, its speed."""
 
 import json
+import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import nasir
 from nasir.draw import draw
 from nasir.errors import NasirError
 from nasir.files import write_atomically
-from runners import exports, measure
+from runners import exports, measure, targets
 from runners.accuracy import Run, answers, compared, require
 from runners.machine import find_machine
 from runners.place import Place, find_device
@@ -20,6 +21,7 @@ from runners.progress import Clock
 from runners.quantise import quantise
 from runners.recipe import Recipe, Train
 from runners.report import Accuracy, Difference, Latency, Options, Report
+from runners.ship import Shipped, ship
 from runners.size import size_facts
 from runners.task.dealt import Dealt
 from runners.task.task import Training
@@ -59,6 +61,7 @@ def work(job: Job, clock: Clock) -> Report:
         if options.outputs.int8 is not None:
             files = (*files, _quantise(job, module, task, clock))
         accuracies = _accuracies(job, speed.modules, task, clock)
+    picked = _targets(job, module, clock) if options.target else Picked()
     report = Report(
         nasir=nasir.__version__,
         genotype=nasir.dump_genotype(job.genotype),
@@ -77,7 +80,9 @@ def work(job: Job, clock: Clock) -> Report:
         differences=(*speed.differences, *differences),
         machine=find_machine(options.device),
         accuracies=accuracies,
-        files=files,
+        targets=picked.latencies,
+        target=picked.name,
+        files=(*files, *picked.files),
     )
     return _written(report, options.outputs.report)
 
@@ -128,6 +133,49 @@ def _export(
         with clock.stage("compare the exported program"):
             found.append(exports.compare_program(graph, module, outputs.export))
     return tuple(files), tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The targets' times, the one that was picked, and the files of it."""
+
+    latencies: tuple[Latency, ...] = ()
+    name: str = ""
+    files: tuple[Path, ...] = ()
+
+
+def _targets(job: Job, module: lowering.Network, clock: Clock) -> Picked:
+    """Measures the targets that were asked for, each checked, picks one, and ships it."""
+    options = job.options
+    assert options.target is not None
+    found = targets.find_targets(options.target, options.device, options.compile)
+    with tempfile.TemporaryDirectory() as folder:
+        source = targets.Source(
+            job.graph, module.cpu(), Path(folder), options.batch, options.device
+        )
+        with clock.stage("make the targets"):
+            runs = {target.name: target.make(source) for target in found}
+        inputs = tuple(x.to(options.device) for x in measure.example(job.graph, options.batch))
+        with clock.stage("measure the targets"):
+            logits = {name: measure.evaluate(run, inputs) for name, run in runs.items()}
+            for name, value in logits.items():
+                if not measure.draws_noise(module):
+                    exports.require(measure.find_difference(name, logits[found[0].name], value))
+            latencies = measure.measure(runs, inputs)
+        seconds = {each.name: each.seconds for each in latencies}
+        chosen = targets.fastest(seconds, found) if options.target == targets.AUTO else found[-1]
+        files: tuple[Path, ...] = ()
+        if options.ship is not None:
+            facts = {
+                "target": chosen.name,
+                "network": job.genotype.name,
+                "batch": options.batch,
+                "seconds": seconds,
+                "machine": asdict(find_machine(options.device)),
+            }
+            with clock.stage("ship"):
+                files = ship(source, Shipped(chosen, facts), options.ship)
+    return Picked(latencies, chosen.name, files)
 
 
 def _task(job: Job, clock: Clock) -> Training | None:

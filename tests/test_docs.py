@@ -45,7 +45,7 @@ def shown() -> dict[str, list[str]]:
 
 
 TRAINS = ("nasir search nasbench201", "nasir replay", "nasir evaluate")
-"""What prints losses, whose last digits are the machine's; test_search and test_training run these commands."""
+"""What prints losses, whose last digits are the machine's; tests of their own run these."""
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from lowering.to_torch.sampled import Mixture
 from lowering.to_torch.saved import SavedBytes, saved_bytes
 from lowering.to_torch.second_order import Unrolled, first_order, second_order
 from lowering.to_torch.store import Store, generator, initial, resolve
+from lowering.to_torch.training import prepare_training, training_policy
 from lowering.to_torch.weights import load_weights, pack, save_weights
 from lowering.to_torch.widen import Widened, widen
 
@@ -31,11 +32,13 @@ __all__ = [
     "load_weights",
     "pack",
     "policy",
+    "prepare_training",
     "resolve",
     "save_weights",
     "saved_bytes",
     "second_order",
     "to_inference",
     "to_torch",
+    "training_policy",
     "widen",
 ]

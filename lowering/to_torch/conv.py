@@ -1,10 +1,14 @@
 """Convolutions, cuts, margins and orders of channels in torch."""
 
 import operator
+from collections.abc import Callable
+from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import Tensor, fx
 
+from lowering.to_torch.layout import whole
 from lowering.to_torch.rule import Emitter, Rule
 from nasir.ops.conv import (
     CHANNEL_SHUFFLE,
@@ -29,8 +33,34 @@ def _conv2d(e: Emitter, a: ConvAttrs, inputs: Values, weights: Values) -> fx.Nod
     return e.call(F.conv2d, inputs[0], weights[0], bias, a.stride, a.margins, a.dilation, a.groups)
 
 
+class _Crop(torch.autograd.Function):
+    """A picture without its first rows and columns; the gradient lies in memory as the picture."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, top: int, left: int) -> Tensor:
+        ctx.margin = (left, 0, top, 0)
+        return x[..., top:, left:]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's is for any number
+        return F.pad(whole(gradients[0]), ctx.margin), None, None
+
+
+# torch leaves what `apply` returns untyped.
+_apply = cast("Callable[..., Tensor]", _Crop.apply)  # pyright: ignore[reportUnknownMemberType] - as above
+
+
+def crop(x: Tensor, top: int, left: int) -> Tensor:
+    """A picture without its first rows and columns, for training."""
+    if torch.compiler.is_compiling():  # which lays out gradients itself
+        return x[..., top:, left:]
+    return _apply(x, top, left)
+
+
 def _crop(e: Emitter, a: CropAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
+    if e.training:
+        return e.call(crop, inputs[0], a.top, a.left)
     cut = (..., slice(a.top, None), slice(a.left, None))
     return e.call(operator.getitem, inputs[0], cut)
 

@@ -49,6 +49,17 @@ _Check = Annotated[
 _Quantise = Annotated[
     str | None, typer.Option(help="dynamic or static: write ONNX of 8-bit numbers as well.")
 ]
+_Target = Annotated[
+    str | None,
+    typer.Option(
+        help="published, channels_last, folded, folded_last, compiled, onnxruntime; auto measures "
+        "all and picks the fastest."
+    ),
+]
+_Ship = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write the target's network and a program that runs it."),
+]
 _NoCompile = Annotated[
     bool, typer.Option("--no-compile", help="Leave torch.compile out; it can take minutes.")
 ]
@@ -86,6 +97,8 @@ def compile(
     data: _Data = None,
     check: _Check = 1000,
     quantise: _Quantise = None,
+    target: _Target = None,
+    ship: _Ship = None,
     no_compile: _NoCompile = False,
     batch: _Batch = 1,
     device: _Device = "cpu",
@@ -116,6 +129,8 @@ def compile(
         data=data,
         check=check,
         quantise=quantise,
+        target=target,
+        ship=ship,
     )
     done = compile_genotype(genotype, options, progress_for_stderr())
     if as_json:

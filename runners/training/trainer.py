@@ -54,11 +54,8 @@ class Trainer:
         self.recipe, self.task, self.place = made.recipe, made.task, made.place
         module = lowering.to_torch(made.graph, made.seed, device=self.place.device)
         self.module: Network = module.to(self.place.device, self.place.dtype).train()
-        if self.recipe.run.layout != "channels_first" and self.task.name == "images":
-            moved: Any = self.module
-            moved.to(memory_format=torch.channels_last)  # a form that torch's types lack
-            self.module.channels_last = True
-        self.run = self.module
+        run = self.recipe.run
+        self.run = lowering.prepare_training(self.module, run.compile, run.layout)
         numbers = self.recipe.optimizer
         self.optimiser = torch.optim.SGD(
             self.module.parameters(),

@@ -1,0 +1,175 @@
+"""Targets: each computes the network, the fastest is picked, and what is shipped runs alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import lowering
+import nasir
+from nasir import NasirError
+from runners import compile_genotype
+from runners.report import Options
+from runners.ship import Shipped, ship
+from runners.size import NetworkSize
+from runners.targets import AUTO, TARGETS, Source, fastest, find_targets
+from tests.command_line import TINY, call
+
+SIZE = NetworkSize(channels=4, layers=3)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """A small network whose batch norms have seen something."""
+    graph = SIZE.build(nasir.load_genotype("darts_v2"))
+    module = lowering.to_torch(graph)
+    with torch.no_grad():
+        module(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    return Source(graph, module.eval(), tmp_path, 9, "cpu")
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "compiled" else n for n in TARGETS],
+)
+def test_a_target_computes_the_network(name: str, source: Source) -> None:
+    run = TARGETS[name].make(source)
+    with torch.no_grad():
+        found, expected = run(pictures(9)), source.module(pictures(9))
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_workers_with_pictures_of_their_own_compute_the_same(
+    source: Source, tmp_path: Path
+) -> None:
+    path = lowering.to_onnx(source.graph, source.module, tmp_path / "net.onnx")
+    together, apart = lowering.OnnxNetwork(path), lowering.OnnxNetwork(path, workers=2)
+    for count in (1, 4, 9):
+        assert torch.allclose(together(pictures(count)), apart(pictures(count)), atol=1e-6)
+
+
+def test_auto_measures_all_and_picks_the_fastest(tmp_path: Path) -> None:
+    options = Options(size=SIZE, compile=False, target=AUTO, ship=tmp_path / "out", batch=4)
+    report = compile_genotype("darts_v2", options)
+    assert [each.name for each in report.targets] == [n for n in TARGETS if n != "compiled"]
+    least = min(report.targets, key=lambda each: each.seconds)
+    assert report.target == least.name
+    facts = json.loads((tmp_path / "out" / "ship.json").read_text())
+    assert (facts["target"], facts["batch"]) == (report.target, 4)
+    assert set(facts["seconds"]) == {each.name for each in report.targets}
+    assert tmp_path / "out" / "run.py" in report.files
+
+
+def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
+    first, chosen = find_targets("folded", "cpu")
+    assert (first.name, chosen.name) == ("published", "folded")
+    seconds = {"published": 1.0, "folded": 2.0}
+    assert fastest(seconds, (first, chosen)) is first
+
+
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    [
+        ("folded", 1),
+        ("channels_last", 2),
+        ("onnxruntime", 1),
+        ("onnxruntime", 8),
+        pytest.param("compiled", 4, marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_shipped_runs_without_nasir(
+    name: str, batch: int, source: Source, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    made = Source(source.graph, source.module, tmp_path, batch, "cpu")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    ship(made, Shipped(TARGETS[name], {"target": name}), out)
+    torch.set_num_threads(threads)
+    np.save(tmp_path / "pictures.npy", pictures(6).numpy())
+    program = (
+        "import sys; sys.modules['nasir'] = None; sys.argv = sys.argv[1:]; "
+        "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(out / "run.py"), str(tmp_path / "pictures.npy")],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        expected = source.module(pictures(6)).argmax(1)
+    assert [int(line) for line in done.stdout.split()] == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--target", "onnxruntim"), "E765", "did you mean 'onnxruntime'"),
+        (("--target", "onnxruntime", "--device", "cuda"), "E502", "GPU"),
+    ],
+)
+def test_wrong_targets_are_one_error(arguments: tuple[str, ...], code: str, message: str) -> None:
+    done = call("compile", "darts_v2", *TINY, "--no-compile", *arguments)
+    assert code in done.err
+    assert message in done.err
+
+
+def test_a_target_that_cannot_be_here_says_why() -> None:
+    with pytest.raises(NasirError, match="CPU alone") as caught:
+        find_targets("onnxruntime", "cuda")
+    assert caught.value.code == "E766"
+    assert "onnxruntime" not in [target.name for target in find_targets(AUTO, "cuda")]
+
+
+def test_a_language_model_is_not_shipped(tmp_path: Path) -> None:
+    size = NetworkSize(vocabulary=20, hidden=8)
+    options = Options(size=size, compile=False, target="folded", ship=tmp_path / "out")
+    with pytest.raises(NasirError, match="language model") as caught:
+        compile_genotype("DARTS_V2@darts_rnn", options)
+    assert caught.value.code == "E766"
+
+
+def test_training_in_the_fastest_form_learns_the_same() -> None:
+    graph = SIZE.build(nasir.load_genotype("darts_v1"))
+    plain, module = (lowering.to_torch(graph, optimise=o).double() for o in (False, True))
+    fast = lowering.prepare_training(module)
+    assert module.channels_last
+    for network in (plain, fast):
+        network(pictures(4).double()).square().sum().backward()
+    for key, value in plain.state_dict().items():
+        assert torch.allclose(value, module.state_dict()[key], atol=1e-9), key
+    for one, other in zip(plain.parameters(), module.parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.allclose(one.grad, other.grad, atol=1e-8, rtol=1e-8)
+
+
+def test_gradients_of_joined_values_lie_as_the_values_do() -> None:
+    from lowering.to_torch.merge import concat
+
+    values = [
+        torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last).requires_grad_()
+        for _ in range(2)
+    ]
+    joined = concat(*values)
+    found = torch.autograd.grad((joined**2).sum(), values)
+    for value, gradient in zip(values, found, strict=True):
+        assert torch.equal(gradient, 2 * value)
+        assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_joins_and_crops_can_be_differentiated_twice() -> None:
+    from lowering.to_torch.conv import crop
+    from lowering.to_torch.merge import concat
+
+    values = tuple(torch.randn(1, 2, 3, 3, dtype=torch.float64).requires_grad_() for _ in range(2))
+    assert torch.autograd.gradgradcheck(lambda a, b: concat(a, b) ** 2, values)
+    assert torch.autograd.gradgradcheck(lambda a: crop(a, 1, 1) ** 2, values[:1])
