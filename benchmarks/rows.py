@@ -2,11 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
-from benchmarks import gpu, supernets, words
+from benchmarks import gpu, networks, supernets, words
 from benchmarks.measure import Result, interleaved, process
 from benchmarks.stores import write_large_store
 
@@ -19,10 +16,6 @@ class Benchmark:
     title: str
     run: Callable[[int], list[Result]]
     missing: Callable[[], str] = str
-
-
-def _no_runtime() -> str:
-    return "" if find_spec("onnxruntime") else "onnxruntime is not installed"
 
 
 def start_up(rounds: int) -> list[Result]:
@@ -63,52 +56,6 @@ def lowering_time(rounds: int) -> list[Result]:
         rounds,
         {"build, passes, lower": 1.0},
     )
-
-
-def _inference(batch: int, rounds: int) -> list[Result]:
-    import tempfile
-    from pathlib import Path
-
-    import torch
-
-    import lowering
-    import nasir
-
-    onnxruntime: Any = import_module("onnxruntime")  # it ships no types
-    graph = nasir.network("darts_v2")
-    plain = lowering.to_torch(graph, optimise=False).eval()
-    shared = lowering.to_torch(graph).eval()
-    folded = lowering.to_inference(graph, shared)
-    compiled = lowering.compile(folded)
-    image = torch.randn(batch, 3, 32, 32)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        path = Path(folder) / "net.onnx"
-        lowering.to_onnx(graph, shared, path)
-        settings = onnxruntime.SessionOptions()
-        # Its threads would go on spinning into the next candidate's time.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(path, settings, ["CPUExecutionProvider"])
-        feed = {"image": image.numpy()}
-        return interleaved(
-            {
-                "as published": lambda: plain(image),
-                "passes": lambda: shared(image),
-                "batch norm folded": lambda: folded(image),
-                "folded, torch.compile": lambda: compiled(image),
-                "ONNX Runtime": lambda: session.run(None, feed),
-            },
-            rounds,
-        )
-
-
-def inference_one(rounds: int) -> list[Result]:
-    """DARTS_V2 (36, 20) on CIFAR-10 pictures, batch 1."""
-    return _inference(1, rounds)
-
-
-def inference_many(rounds: int) -> list[Result]:
-    """DARTS_V2 (36, 20) on CIFAR-10 pictures, batch 32."""
-    return _inference(32, max(3, rounds // 2))
 
 
 def spaces(rounds: int) -> list[Result]:
@@ -205,6 +152,17 @@ BENCHMARKS = (
     Benchmark("rnn", "Recurrent supernet, hidden 300, batch 64, bptt 35", words.recurrent),
     Benchmark("peak", "Resident memory that one step adds, DARTS (16, 8)", supernets.peak),
     Benchmark("gpu", "Supernets on a GPU, batch 64", gpu.supernets, gpu.missing),
-    Benchmark("batch-1", "Inference, DARTS_V2 (36, 20), batch 1", inference_one, _no_runtime),
-    Benchmark("batch-32", "Inference, DARTS_V2 (36, 20), batch 32", inference_many, _no_runtime),
+    Benchmark("train", "A training step, DARTS_V2 (36, 20, auxiliary), 32", networks.training),
+    Benchmark(
+        "batch-1",
+        "Inference, DARTS_V2 (36, 20), batch 1",
+        networks.inference_one,
+        networks.no_runtime,
+    ),
+    Benchmark(
+        "batch-32",
+        "Inference, DARTS_V2 (36, 20), batch 32",
+        networks.inference_many,
+        networks.no_runtime,
+    ),
 )

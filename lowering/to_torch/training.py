@@ -24,7 +24,7 @@ def training_policy(device: str = "cpu") -> tuple[Decision, Decision]:
             Decision("torch.compile", not missing, missing or "many small kernels become few"),
         )
     return (
-        Decision("channels_last", True, "1.4 times faster than channels first"),
+        Decision("channels_last", True, "1.6 times the papers' speed, against 1.15 channels first"),
         Decision("torch.compile", False, "no gain over channels_last, minutes of compiling"),
     )
 

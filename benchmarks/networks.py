@@ -1,0 +1,83 @@
+"""Discrete networks: a training step, and inference in every form that there is."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from benchmarks.measure import Result, interleaved
+
+
+def no_runtime() -> str:
+    """Why inference is not measured."""
+    return "" if find_spec("onnxruntime") else "onnxruntime is not installed"
+
+
+def training(rounds: int) -> list[Result]:
+    """A step of DARTS_V2 (36, 20, auxiliary head) on 32 pictures: forward, backward, SGD."""
+    import torch
+    import torch.nn.functional as F
+
+    import lowering
+    import nasir
+    from runners.arrays import backward
+
+    graph = nasir.network("darts_v2", auxiliary=True)
+    source = torch.Generator().manual_seed(0)
+    image = torch.randn(32, 3, 32, 32, generator=source)
+    label = torch.randint(10, (32,), generator=source)
+
+    def step(network: lowering.Network) -> Callable[[], object]:
+        optimiser = torch.optim.SGD(network.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
+
+        def once() -> None:
+            logits, auxiliary = network(image)
+            loss = F.cross_entropy(logits, label) + 0.4 * F.cross_entropy(auxiliary, label)
+            optimiser.zero_grad(set_to_none=True)
+            backward(loss)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+
+        return once
+
+    shared = lowering.to_torch(graph)
+    return interleaved(
+        {
+            "as published": step(lowering.to_torch(graph, optimise=False)),
+            "passes": step(shared),
+            "as nasir evaluate trains": step(lowering.prepare_training(lowering.to_torch(graph))),
+        },
+        max(3, rounds // 2),
+    )
+
+
+def _inference(batch: int, rounds: int) -> list[Result]:
+    import tempfile
+    from pathlib import Path
+
+    import torch
+
+    import lowering
+    import nasir
+    from runners.measure import evaluate
+    from runners.targets import AUTO, Source, find_targets
+
+    graph = nasir.network("darts_v2")
+    module = lowering.to_torch(graph).eval()
+    image = torch.randn(batch, 3, 32, 32)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Source(graph, module, Path(folder), batch, "cpu")
+        runs = {target.name: target.make(source) for target in find_targets(AUTO, "cpu")}
+
+        def call(name: str) -> Callable[[], object]:
+            return lambda: evaluate(runs[name], image)
+
+        return interleaved({name: call(name) for name in runs}, rounds)
+
+
+def inference_one(rounds: int) -> list[Result]:
+    """DARTS_V2 (36, 20) on CIFAR-10 pictures, batch 1."""
+    return _inference(1, rounds)
+
+
+def inference_many(rounds: int) -> list[Result]:
+    """DARTS_V2 (36, 20) on CIFAR-10 pictures, batch 32."""
+    return _inference(32, max(3, rounds // 2))
