@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from nasir import NasirError
+from runners.data import load_pictures
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -127,3 +131,10 @@ def npz_arrays(count: int = 12) -> dict[str, np.ndarray]:
         "x_test": source.integers(0, 256, (3, 8, 8, 3), np.uint8),
         "y_test": np.arange(3),
     }
+
+
+def fails(text: str) -> NasirError:
+    """The error on loading what a text names."""
+    with pytest.raises(NasirError) as caught:
+        load_pictures(text)
+    return caught.value

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from nasir import NasirError
-from runners.data import load_pictures, parse_data
+from runners.data import parse_data
 from tests.picture_files import (
     cifar10_files,
     cifar100_files,
+    fails,
     imagenet16_files,
     npz_arrays,
     picture,
@@ -24,17 +25,7 @@ from tests.picture_files import (
     write_zip,
 )
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def fails(text: str) -> NasirError:
-    """The error on loading what a text names."""
-    with pytest.raises(NasirError) as caught:
-        load_pictures(text)
-    return caught.value
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ import scipy.io  # pyright: ignore[reportMissingTypeStubs]
 from PIL import Image
 
 from nasir import NasirError
-from runners.data import load_pictures
 from runners.data.matlab import matlab_arrays
 from runners.data.pickled import read_batch
 from tests.picture_files import (
     cifar10_files,
+    fails,
     imagenet16_files,
     npz_arrays,
     tree,
@@ -27,17 +27,7 @@ from tests.picture_files import (
     write_tree,
 )
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def fails(text: str) -> NasirError:
-    """The error on loading what a text names."""
-    with pytest.raises(NasirError) as caught:
-        load_pictures(text)
-    return caught.value
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 class Calls:

@@ -1,7 +1,6 @@
 """Searching: every method, run directories, going on after a kill, and what can go wrong."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from runners.live import SilentDisplay
 from runners.method import METHODS
 from runners.replay import replay
 from tests.command_line import call
-from tests.processes import Say, fork, needs_fork
+from tests.processes import fork, needs_fork
+from tests.runs import Telling, apart, rows
 from tests.searches import run, tiny, write_text
 
 HEAVY = ("enas",)  # its controller measures 1,000 architectures after each epoch
@@ -32,10 +32,6 @@ def _one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
 def left(folder: Path) -> list[str]:
@@ -177,27 +173,6 @@ def test_replay_says_whether_a_run_repeats(tmp_path: Path) -> None:
     assert found.difference.startswith("metrics.jsonl, line 1: ")
 
 
-class _Telling(SilentDisplay):
-    """Says a line at every step and epoch."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-
-    def step(self, epoch: int, step: int, steps: int, facts: object) -> None:
-        """`step`."""
-        del epoch, step, steps, facts
-        self._say("step")
-
-    def epoch(self, row: object, genotype_text: str) -> None:
-        """`epoch`."""
-        del row, genotype_text
-        self._say("epoch")
-
-
-def _apart(work: Callable[[Say], object]) -> None:
-    assert fork(lambda say: (work(say), None)[1]).wait() == 0
-
-
 @needs_fork
 @pytest.mark.parametrize("method", ["darts", "drnas-progressive", "darts-pt"])
 def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
@@ -205,16 +180,16 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
 ) -> None:
     request = tiny(method=method, epochs=4)
     whole = tmp_path / "whole"
-    _apart(lambda say: loop.search(request, whole, SilentDisplay()))
+    apart(lambda say: loop.search(request, whole, SilentDisplay()))
     lines = 3 * len(rows(whole))  # two steps and an epoch each
     moments = torch.randint(1, lines, (5,), generator=torch.Generator().manual_seed(len(method)))
     for number, moment in enumerate(int(x) for x in moments):
         folder = tmp_path / f"killed{number}"
-        child = fork(lambda say, to=folder: (loop.search(request, to, _Telling(say)), None)[1])
+        child = fork(lambda say, to=folder: (loop.search(request, to, Telling(say)), None)[1])
         for _ in range(moment):
             child.line()
         child.kill()
-        _apart(lambda say, to=folder: loop.resume(to, {}, SilentDisplay()))
+        apart(lambda say, to=folder: loop.resume(to, {}, SilentDisplay()))
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
 
 

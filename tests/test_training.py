@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from runners.live import SilentDisplay
 from runners.replay import replay
 from runners.state import last_checkpoint
 from tests.command_line import call
-from tests.processes import Say, fork, needs_fork
+from tests.processes import fork, needs_fork
+from tests.runs import Telling, apart, rows
 from tests.searches import run as search
 from tests.searches import tiny
 from tests.trainings import small, small_text, train
@@ -33,10 +33,6 @@ def _one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
 def left(folder: Path) -> list[bytes]:
@@ -196,27 +192,6 @@ def test_replay_says_whether_a_training_repeats(tmp_path: Path) -> None:
     assert replay(folder, SilentDisplay()).difference.startswith("weights.safetensors")
 
 
-class _Telling(SilentDisplay):
-    """Says a line at every step and epoch."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-
-    def step(self, epoch: int, step: int, steps: int, facts: object) -> None:
-        """`step`."""
-        del epoch, step, steps, facts
-        self._say("step")
-
-    def epoch(self, row: object, genotype_text: str) -> None:
-        """`epoch`."""
-        del row, genotype_text
-        self._say("epoch")
-
-
-def _apart(work: Callable[[Say], object]) -> None:
-    assert fork(lambda say: (work(say), None)[1]).wait() == 0
-
-
 @needs_fork
 @pytest.mark.parametrize("kind", ["pictures", "text"])
 def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
@@ -230,19 +205,17 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
         values |= {"train.validation": "0.2", "train.keep": "best"}
         request = small(values=values)
     whole = tmp_path / "whole"
-    _apart(lambda say: training.evaluate(request, whole, SilentDisplay()))
+    apart(lambda say: training.evaluate(request, whole, SilentDisplay()))
     steps = sum(row["steps"] for row in rows(whole, "times.jsonl"))
     lines = steps + 4
     moments = torch.randint(1, lines, (5,), generator=torch.Generator().manual_seed(len(kind)))
     for number, moment in enumerate(int(x) for x in moments):
         folder = tmp_path / f"killed{number}"
-        child = fork(
-            lambda say, to=folder: (training.evaluate(request, to, _Telling(say)), None)[1]
-        )
+        child = fork(lambda say, to=folder: (training.evaluate(request, to, Telling(say)), None)[1])
         for _ in range(moment):
             child.line()
         child.kill()
-        _apart(lambda say, to=folder: training.resume(to, {}, SilentDisplay()))
+        apart(lambda say, to=folder: training.resume(to, {}, SilentDisplay()))
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from runners.commands import run_options as options
 from runners.commands.options import JsonOption, SkeletonOption, SpaceOption
 from runners.output import print_json, print_line, print_table
 
@@ -25,41 +26,22 @@ _Genotype = Annotated[
 _Recipe = Annotated[
     str | None, typer.Option(help="A recipe (`nasir recipes`), or a YAML file. cifar10.")
 ]
-_Data = Annotated[
-    str | None, typer.Option(help="digits, cifar10:PATH, imagefolder:PATH, FILE.npz, text:PATH, …")
-]
-_Out = Annotated[
-    Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run directory to make.")
-]
-_Resume = Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a stopped run.")]
 _Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A recipe's value: optimizer.lr=0.05."),
 ]
-_Seed = Annotated[int | None, typer.Option(help="0.")]
 _Epochs = Annotated[int | None, typer.Option(help="Epochs; the recipe's own.")]
-_Batch = Annotated[int | None, typer.Option(help="Pictures, or columns of text, a step.")]
-_Steps = Annotated[int | None, typer.Option(help="End each epoch after so many steps.")]
-_Channels = Annotated[int | None, typer.Option(help="Initial channels; the recipe's own.")]
 _Layers = Annotated[int | None, typer.Option(help="Cells; the recipe's own.")]
 _Classes = Annotated[int | None, typer.Option(help="Classes; what the data has.")]
 _Resolution = Annotated[int | None, typer.Option(help="Height and width; what the data has.")]
-_Hidden = Annotated[int | None, typer.Option(help="Units of a recurrent network.")]
-_Vocabulary = Annotated[int | None, typer.Option(help="Words; what the data has.")]
 _Validation = Annotated[
     float | None, typer.Option(help="Share of the training pictures to hold out. 0.")
 ]
-_Limit = Annotated[int | None, typer.Option(help="At most so many pictures (tokens) of each part.")]
 _Inherit = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Begin with the weights of that search.")
 ]
 _Weights = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Begin with these weights (safetensors).")
-]
-_Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
-_Precision = Annotated[str | None, typer.Option(help="float32 or bf16.")]
-_Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="Repeat to the bit on a GPU too.")
 ]
 
 
@@ -67,29 +49,29 @@ def evaluate(
     ctx: typer.Context,
     genotype: _Genotype = None,
     recipe: _Recipe = None,
-    data: _Data = None,
-    out: _Out = None,
-    resume: _Resume = None,
+    data: options.Data = None,
+    out: options.Out = None,
+    resume: options.Resume = None,
     set_: _Set = None,
-    seed: _Seed = None,
+    seed: options.Seed = None,
     epochs: _Epochs = None,
-    batch: _Batch = None,
-    steps: _Steps = None,
+    batch: options.Batch = None,
+    steps: options.Steps = None,
     skeleton: SkeletonOption = None,
-    channels: _Channels = None,
+    channels: options.Channels = None,
     layers: _Layers = None,
     classes: _Classes = None,
     resolution: _Resolution = None,
-    hidden: _Hidden = None,
-    vocabulary: _Vocabulary = None,
+    hidden: options.Hidden = None,
+    vocabulary: options.Vocabulary = None,
     space: SpaceOption = None,
     validation: _Validation = None,
-    limit: _Limit = None,
+    limit: options.Limit = None,
     inherit: _Inherit = None,
     weights: _Weights = None,
-    device: _Device = None,
-    precision: _Precision = None,
-    deterministic: _Deterministic = False,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    deterministic: options.Deterministic = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train GENOTYPE's network as a recipe says, measure it on held-out data, and keep its weights.
@@ -112,11 +94,11 @@ def _evaluated(given: dict[str, Any]) -> Any:
     if resume is not None:
         if given["out"] is not None or genotype is not None:
             message = "--resume takes neither GENOTYPE nor --out"
-            raise _wrong(message, "a run goes on where it lies, with what it began")
+            raise options.wrong(message, "a run goes on where it lies, with what it began")
         return training.resume(resume, asked)
     genotype = genotype or (given["inherit"] and str(given["inherit"]))
     if genotype is None:
-        raise _wrong("GENOTYPE is missing", "nasir spaces --genotypes lists published ones")
+        raise options.wrong("GENOTYPE is missing", "nasir spaces --genotypes lists published ones")
     request = training.Training(genotype, **asked)
     return training.evaluate(request, given["out"] or _fresh(request))
 
@@ -140,27 +122,18 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
 def _value(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise _wrong(f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05")
+        raise options.wrong(
+            f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05"
+        )
     return name, value
 
 
 def _fresh(request: Any) -> Path:
-    """runs/GENOTYPE-RECIPE-SEED, numbered where that is taken."""
+    """runs/GENOTYPE-RECIPE-SEED, or numbered."""
     from runners.inputs import read_named
 
     name = read_named(request.genotype, request.space).name
-    stem = "-".join((name, Path(request.recipe).stem, str(request.seed)))
-    number, path = 1, Path("runs") / stem
-    while path.exists():
-        number += 1
-        path = Path("runs") / f"{stem}-{number}"
-    return path
-
-
-def _wrong(message: str, hint: str) -> Exception:
-    from nasir import NasirError
-
-    return NasirError("E505", message, hint=hint)
+    return options.fresh_run("-".join((name, Path(request.recipe).stem, str(request.seed))))
 
 
 def _show(result: Any, as_json: bool) -> None:

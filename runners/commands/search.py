@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from runners.commands import search_options as options
+from runners.commands import run_options as options
 from runners.commands.options import JsonOption
 from runners.output import print_json, print_line
 
@@ -125,7 +125,7 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
         asked["fraction"] = given["channels_fraction"]
     for name, known in (("validate", ("each", "last")), ("memory", ("none", "cells", "states"))):
         if given[name] is not None and given[name] not in known:
-            raise _wrong(f"--{name} is '{given[name]}'", f"one of: {', '.join(known)}")
+            raise options.wrong(f"--{name} is '{given[name]}'", f"one of: {', '.join(known)}")
     return asked
 
 
@@ -136,32 +136,24 @@ def _value(text: str) -> tuple[str, float]:
             return name, float(Fraction(value)) if "/" in value else float(value)
     except (ValueError, ZeroDivisionError):
         pass
-    raise _wrong(f"--set '{text}' is no NAME=NUMBER", "for example --set rate=0.05")
+    raise options.wrong(f"--set '{text}' is no NAME=NUMBER", "for example --set rate=0.05")
 
 
 def _fresh(request: Any) -> Path:
-    """runs/SPACE-METHOD-SEED, numbered where that is taken."""
+    """runs/SPACE-METHOD-SEED, or numbered."""
     stem = "-".join((Path(request.space).stem, Path(request.method).stem, str(request.seed)))
-    number, path = 1, Path("runs") / stem
-    while path.exists():
-        number += 1
-        path = Path("runs") / f"{stem}-{number}"
-    return path
+    return options.fresh_run(stem)
 
 
 def _check_alone(out: Path | None) -> None:
     if out is not None:
-        raise _wrong("--out and --resume contradict each other", "a run goes on where it lies")
+        raise options.wrong(
+            "--out and --resume contradict each other", "a run goes on where it lies"
+        )
 
 
 def _missing(what: str, hint: str) -> Exception:
-    return _wrong(f"{what} is missing", hint)
-
-
-def _wrong(message: str, hint: str) -> Exception:
-    from nasir import NasirError
-
-    return NasirError("E505", message, hint=hint)
+    return options.wrong(f"{what} is missing", hint)
 
 
 def _show(result: Any, as_json: bool) -> None:

@@ -1,25 +1,26 @@
 """Pictures with labels for training from scratch: all training pictures, and held-out ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasir import Graph, NasirError
+from nasir import NasirError
 from runners.data import AUTODL, Augment, Batches, Dealing, Jitter, PictureSet, halves
 from runners.place import Place
 from runners.recipe import Pictures, Recipe
 from runners.task.dealt import Dealt
+from runners.task.on_pictures import OnPictures
 from runners.task.task import Batch, Outcome, Split
 
 RANKED = 5
 """Of each held-out picture so many classes are noted."""
 
 
-class Classify:
+class Classify(OnPictures):
     """Cross-entropy on pictures, as an evaluation trains and measures.
 
     The first (1 - validation) of the training pictures in file order are learnt from, augmented;
@@ -27,11 +28,9 @@ class Classify:
     Of several processes each has every `ranks`-th picture of a batch.
     """
 
-    name: Literal["images"] = "images"
-    metric: Literal["accuracy"] = "accuracy"
-
     def __init__(self, pictures: PictureSet, recipe: Recipe, dealt: Dealt, place: Place) -> None:
-        self.pictures, self.recipe = pictures, recipe
+        super().__init__(pictures)
+        self.recipe = recipe
         learn, held = halves(len(pictures.train), 1 - recipe.train.validation)
         normalise = (pictures.mean, pictures.std)
         if recipe.pictures.normalise == "autodl":
@@ -55,16 +54,6 @@ class Classify:
             raise NasirError("E702", message, hint="smaller batches, or train.tail=kept")
 
     @property
-    def fingerprint(self) -> str:
-        """The data's."""
-        return self.pictures.fingerprint
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Classes, and pixels of a side."""
-        return {"classes": len(self.pictures.classes), "resolution": self.pictures.resolution}
-
-    @property
     def largest(self) -> int:
         """Pictures in a batch."""
         return self.recipe.train.batch
@@ -78,10 +67,6 @@ class Classify:
         """The same in every epoch."""
         del epoch
         return len(self._train)
-
-    def prepare(self, graph: Graph) -> Graph:
-        """Unchanged."""
-        return graph
 
     def train(self, epoch: int, step: int) -> Batch:
         """A batch for the weights."""
@@ -123,18 +108,6 @@ class Classify:
             loss = loss + train.auxiliary * smoothed
         correct = (logits.detach().argmax(1) == batch.target).sum()
         return Outcome(loss, plain.detach() * count, correct, count)
-
-    def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """Nothing: pictures do not go on."""
-        del batch, outcome
-
-    def state(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing."""
-        del state
 
 
 def augmentation(pictures: Pictures) -> Augment:

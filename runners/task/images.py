@@ -1,12 +1,12 @@
 """Pictures with labels: a training set in two parts, and cross-entropy."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasir import Graph, NasirError
+from nasir import NasirError
 from runners.arrays import distinct
 from runners.data import (
     Augment,
@@ -18,22 +18,21 @@ from runners.data import (
     load_pictures,
 )
 from runners.place import Place
+from runners.task.on_pictures import OnPictures
 from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome, Split
 
 
-class Images:
+class Images(OnPictures):
     """The images task of a search: weights learn from one part, the architecture from the other.
 
     As published, held-out pictures are augmented too (their loader shares the transform), and the
     architect's batches are drawn afresh at every step.
     """
 
-    name: Literal["images"] = "images"
-    metric: Literal["accuracy"] = "accuracy"
-
     def __init__(self, pictures: PictureSet, options: TaskOptions, place: Place) -> None:
-        self.pictures, self.options = pictures, options
+        super().__init__(pictures)
+        self.options = options
         count = len(pictures.train)
         learn, held = halves(count, options.split, options.seed if options.shuffled else None)
         augment = augmentation(pictures, options.cutout)
@@ -59,16 +58,6 @@ class Images:
                 raise NasirError("E702", message, hint="another --split")
 
     @property
-    def fingerprint(self) -> str:
-        """The data's."""
-        return self.pictures.fingerprint
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Classes, and pixels of a side."""
-        return {"classes": len(self.pictures.classes), "resolution": self.pictures.resolution}
-
-    @property
     def largest(self) -> int:
         """Pictures in a batch."""
         return self.options.batch
@@ -77,10 +66,6 @@ class Images:
         """The same in every epoch."""
         del epoch
         return len(self._train)
-
-    def prepare(self, graph: Graph) -> Graph:
-        """Unchanged."""
-        return graph
 
     def train(self, epoch: int, step: int) -> Batch:
         """A batch for the weights."""
@@ -113,18 +98,6 @@ class Images:
         correct = (logits.detach().argmax(1) == batch.target).sum()
         count = len(batch.target)
         return Outcome(loss, loss.detach() * count, correct, count)
-
-    def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """Nothing: pictures do not go on."""
-        del batch, outcome
-
-    def state(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing."""
-        del state
 
 
 def search_images(options: TaskOptions, place: Place) -> Images:

@@ -1,7 +1,7 @@
-"""The options of `nasir search`."""
+"""The options of `nasir search`, many of which `nasir evaluate` has too."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,3 +74,19 @@ Deterministic = Annotated[
 AsPublished = Annotated[
     bool, typer.Option("--as-published", help="Keep known defects of the published code.")
 ]
+
+
+def fresh_run(stem: str) -> Path:
+    """runs/STEM, numbered where that is taken."""
+    number, path = 1, Path("runs") / stem
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stem}-{number}"
+    return path
+
+
+def wrong(message: str, hint: str) -> Any:
+    """E505, to be raised."""
+    from nasir import NasirError
+
+    return NasirError("E505", message, hint=hint)
