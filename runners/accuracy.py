@@ -35,13 +35,15 @@ Run = Callable[..., Any]
 """A network as a function of tensors: a module, or a file in ONNX Runtime."""
 
 
-def answers(task: Training, split: Split, name: str, run: Run) -> Answers:
-    """What a network says of the held-out data."""
+def answers(task: Training, split: Split, name: str, run: Run, most: int = 0) -> Answers:
+    """What a network says of the held-out data, of whole batches up to `most` (0: of all)."""
     tally, near = Tally(), 0
     said, true = list[Tensor](), list[Tensor]()
     before = task.state()
     with torch.no_grad():
         for batch in task.held_out(split):
+            if most and tally.count >= most:
+                break
             outcome = task.outcome(run, batch)
             task.carry(batch, outcome)
             tally.add(outcome)

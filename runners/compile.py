@@ -66,6 +66,7 @@ def _trained(genotype: nasir.Genotype | str | Path, options: Options) -> Options
         weights=found.weights,
         data=options.data or found.data,
         recipe=options.recipe or found.recipe,
+        limit=found.limit,
     )
 
 

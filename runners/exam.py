@@ -81,7 +81,9 @@ def examine(request: Exam) -> Result:
     if data is None:
         raise NasirError("E753", "no data is named", hint="--data cifar10:PATH, text:PATH, …")
     graph = found.size.build(genotype)
-    task = training_task(graph.about["skeleton"], recipe, Dealt(data, limit=request.limit), place)
+    task = training_task(
+        graph.about["skeleton"], recipe, Dealt(data, limit=request.limit or found.limit), place
+    )
     graph = _fitting(graph, found.size, genotype, task.sizes)
     task.prepare(graph)
     if not task.splits:

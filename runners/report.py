@@ -19,9 +19,9 @@ class Options:
 
     `space`: the genotype's, a name or a path, whatever the genotype says itself. With `data`, at
     most `check` of its held-out pictures (or tokens; 0: none) are answered by the network and by
-    each file made of it, as `recipe` normalises them. `quantise` (dynamic or static) writes a
-    second ONNX file of 8-bit numbers. `target` is one of `runners.targets`, or `auto` for the
-    fastest of all; `ship` is a folder for it.
+    each file made of it, as `recipe` normalises them; `limit` is the run's. `quantise` (dynamic or
+    static) writes a second ONNX file of 8-bit numbers. `target` is one of `runners.targets`, or
+    `auto` for the fastest of all; `ship` is a folder for it.
     """
 
     size: NetworkSize = field(default_factory=NetworkSize)
@@ -36,6 +36,7 @@ class Options:
     data: str | None = None
     check: int = 1000
     recipe: Recipe | None = None
+    limit: int | None = None
     quantise: str | None = None
     target: str | None = None
     ship: Path | None = None

@@ -81,8 +81,8 @@ def _onnx(source: Source) -> Run:
     path = source.folder / "network.onnx"
     if not path.exists():
         lowering.to_onnx(source.graph, source.module, path)
-    workers = torch.get_num_threads() if _by_pictures(source) else 1
-    return lowering.OnnxNetwork(path, workers)
+    threads = torch.get_num_threads()  # as many as torch's, to be fair
+    return lowering.OnnxNetwork(path, threads if _by_pictures(source) else 1, threads)
 
 
 def _by_pictures(source: Source) -> bool:

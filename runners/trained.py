@@ -14,12 +14,17 @@ from runners.size import NetworkSize
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A network to be measured. What is None is not known."""
+    """A network to be measured. What is None is not known.
+
+    `limit` is how many tokens of each text, or pictures of each part, the run took: of texts that
+    decides the vocabulary.
+    """
 
     size: NetworkSize
     weights: Path | None = None
     recipe: Recipe | None = None
     data: str | None = None
+    limit: int | None = None
 
 
 def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) -> Trained:
@@ -35,9 +40,10 @@ def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) 
             found = replace(
                 found,
                 size=_filled(size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
-                weights=weights or _weights_of(Path(argument)),
+                weights=weights or weights_of(Path(argument)),
                 recipe=recipe_of(facts["recipe"]),
                 data=facts["data"]["text"],
+                limit=facts["request"]["limit"],
             )
     elif str(argument).endswith(".onnx") and weights is None:
         found = replace(found, size=_filled(size, _model_size(Path(argument))))
@@ -68,7 +74,8 @@ def _model_size(path: Path) -> dict[str, Any]:
     return {**numbers, "skeleton": facts.get("skeleton", "")}
 
 
-def _weights_of(run: Path) -> Path:
+def weights_of(run: Path) -> Path:
+    """The file of a training's weights. Raises E755 where it has not ended."""
     path = run / "weights.safetensors"
     if not path.is_file():
         hint = f"nasir evaluate --resume {run}"

@@ -85,13 +85,14 @@ def test_a_file_of_8_bit_numbers_keeps_its_genotype_and_most_answers(
 
 
 def test_a_recurrent_run_is_measured_and_compiled(tmp_path: Path) -> None:
-    done = train(small_text(tmp_path / "text"), tmp_path / "run")
+    done = train(small_text(tmp_path / "text", limit=300), tmp_path / "run")
     found = examine(Exam(str(tmp_path / "run")))
     assert found.measures["test"]["perplexity"] == pytest.approx(
         done.summary["test"]["perplexity"], rel=1e-5
     )
-    options = Options(compile=False, outputs=Outputs(tmp_path / "net.onnx"))
+    options = Options(compile=False, outputs=Outputs(tmp_path / "net.onnx"), check=100)
     report = compile_genotype(str(tmp_path / "run"), options)
+    assert 100 <= report.accuracies[0].count < 300
     names = {each.name for each in report.accuracies}
     assert names == {"torch", "folded", "ONNX Runtime"}
     assert all(each.changed is None for each in report.accuracies)

@@ -96,6 +96,7 @@ def test_the_rate_falls_as_the_schedule_says(tmp_path: Path) -> None:
         {"pictures.flip": "yes", "pictures.cutout": "4", "pictures.cutouts": "batch"},
         {"run.precision": "bf16", "run.layout": "channels_first"},
         {"train.tail": "dropped", "schedule.by": "batch", "train.batch": "24"},
+        pytest.param({"run.compile": "on"}, marks=pytest.mark.slow),
     ],
     ids="-".join,
 )
@@ -254,8 +255,7 @@ def test_a_training_begins_with_the_weights_of_a_search(tmp_path: Path) -> None:
 
 def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
     train(small(), tmp_path / "one")
-    weights = str(tmp_path / "one" / "weights.safetensors")
-    train(small(weights=weights, values={"optimizer.lr": "0"}), tmp_path / "two")
+    train(small(weights=str(tmp_path / "one"), values={"optimizer.lr": "0"}), tmp_path / "two")
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
     learnt = [key for key in one if "running" not in key]
     assert all(torch.equal(one[key], two[key]) for key in learnt)

@@ -48,17 +48,17 @@ class OnnxNetwork:
     """A model's file in ONNX Runtime, on the CPU: tensors in, tensors out, in the file's order.
 
     With several `workers` each works on pictures of its own, PART at a time, which stay in its
-    cache; otherwise all threads work on each op. Raises E101 where the file is not there, E501
-    without the runtime, E104 for what is no model.
+    cache; otherwise `threads` work on each op (0: as many as the runtime likes). Raises E101 where
+    the file is not there, E501 without the runtime, E104 for what is no model.
     """
 
-    def __init__(self, path: str | Path, workers: int = 1) -> None:
+    def __init__(self, path: str | Path, workers: int = 1, threads: int = 0) -> None:
         path = Path(path)
         where = Where(str(path))
         if not path.is_file():
             raise NasirError("E101", f"there is no file '{path}'", where)
         try:
-            self._session = open_session(path.read_bytes(), 1 if workers > 1 else 0)
+            self._session = open_session(path.read_bytes(), 1 if workers > 1 else threads)
         except NasirError:
             raise
         except Exception as error:  # the runtime's own exceptions share no class

@@ -41,7 +41,7 @@ _Inherit = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Begin with the weights of that search.")
 ]
 _Weights = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Begin with these weights (safetensors).")
+    Path | None, typer.Option(metavar="FILE", help="Begin with these weights, or those of a run.")
 ]
 
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nasir import NasirError
+from nasir import NasirError, dump_genotype
 from runners.conduct import facts_of, guarded, memory_error, resumed
 from runners.data import absolute
+from runners.inputs import is_run, read_named
 from runners.live import Display, display_for_stderr
 from runners.planner import largest_batch
+from runners.recipe_file import SUFFIXES
 from runners.state import RunFolder
+from runners.trained import weights_of
 from runners.training.build import Built, build
 from runners.training.request import Training, training_of
 from runners.training.run import Run
@@ -54,22 +57,27 @@ def _placed(request: Training) -> Training:
 
     A file of a genotype may change, or be that of the run that began it.
     """
-    from nasir import dump_genotype
-    from runners.inputs import read_named
 
     def there(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
 
     genotype = dump_genotype(read_named(request.genotype, request.space))
     data = None if request.data is None else absolute(request.data)
+    recipe = request.recipe
     return replace(
         request,
         genotype=genotype,
+        recipe=there(recipe) or recipe if recipe.endswith(SUFFIXES) else recipe,
         space=None,
         data=data,
         inherit=there(request.inherit),
-        weights=there(request.weights),
+        weights=there(_weights(request.weights)),
     )
+
+
+def _weights(named: str | None) -> str | None:
+    """The weights file, also of a training's run directory. Raises E755."""
+    return str(weights_of(Path(named))) if named is not None and is_run(named) else named
 
 
 def _run(built: Built, folder: RunFolder, shown: Display) -> Evaluation:
