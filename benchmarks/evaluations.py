@@ -2,7 +2,7 @@
 
     python -m benchmarks.evaluations pictures FOLDER --data cifar10:PATH
     python -m benchmarks.evaluations searched FOLDER --data cifar10:PATH --searches FOLDER
-    python -m benchmarks.evaluations text FOLDER --data wikitext-2:PATH,…
+    python -m benchmarks.evaluations text FOLDER --data wikitext-2:PATH,… [--searches FOLDER]
     python -m benchmarks.evaluations write FOLDER
 
 Each network is a run directory in FOLDER/KIND, which goes on where it was stopped; `write` prints
@@ -69,6 +69,8 @@ def run_kind(kind: str, folder: Path, data: str, searches: Path | None) -> None:
     for name in names:
         genotype = random_genotype(space, folder) if name.startswith("random") else name
         run(kind, name.partition("@")[0], genotype, folder, data)
+    for found in sorted(searches.iterdir()) if searches else ():
+        run(kind, f"searched-{found.name}", str(found / "genotype.json"), folder, data)
 
 
 def table(kind: str, folder: Path) -> str:
