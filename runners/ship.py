@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import lowering
+from lowering.to_onnx.session import PART
 from nasir import NasirError
 from nasir.files import write_atomically
 from runners import exports, measure
@@ -147,7 +148,7 @@ def _network(source: Source, target: str) -> tuple[str, str, bytes]:
             lowering.to_onnx(source.graph, source.module, path)
         workers = torch.get_num_threads()
         many = source.batch >= 2 * workers > 2
-        text = ONNX_WORKERS.format(workers=workers, part=4) if many else ONNX
+        text = ONNX_WORKERS.format(workers=workers, part=PART) if many else ONNX
         return "network.onnx", text, path.read_bytes()
     if target == "compiled":
         return "network.pt2", PACKAGE.format(batch=source.batch), _package(source)

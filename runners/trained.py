@@ -35,16 +35,7 @@ def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) 
     """
     found = Trained(size, weights)
     if is_run(argument):
-        facts: dict[str, Any] = json.loads((Path(argument) / "run.json").read_text("utf-8"))
-        if facts.get("kind") == "evaluate":
-            found = replace(
-                found,
-                size=_filled(size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
-                weights=weights or weights_of(Path(argument)),
-                recipe=recipe_of(facts["recipe"]),
-                data=facts["data"]["text"],
-                limit=facts["request"]["limit"],
-            )
+        found = _of_run(Path(argument), found)
     elif str(argument).endswith(".onnx") and weights is None:
         found = replace(found, size=_filled(size, _model_size(Path(argument))))
     about = {} if found.weights is None else weights_about(found.weights)
@@ -63,6 +54,26 @@ def weights_about(path: Path) -> dict[str, str]:
         return dict(json.loads(header["__metadata__"]["nasir"]))
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _of_run(run: Path, asked: Trained) -> Trained:
+    """With what a training's run says; a search's says nothing. Raises E722 for a damaged one."""
+    from runners.state import read_facts  # needs torch, which other calls of a command may not
+
+    facts: dict[str, Any] = read_facts(run)
+    if facts.get("kind") != "evaluate":
+        return asked
+    try:
+        return Trained(
+            _filled(asked.size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
+            asked.weights or weights_of(run),
+            recipe_of(facts["recipe"]),
+            facts["data"]["text"],
+            facts["request"]["limit"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"run.json is damaged: {error}"
+        raise NasirError("E722", message, Where(str(run / "run.json"))) from None
 
 
 def _model_size(path: Path) -> dict[str, Any]:

@@ -155,6 +155,15 @@ def test_a_run_that_has_not_ended_has_no_weights(trained: Evaluation, tmp_path: 
     assert caught.value.code == "E755"
 
 
+def test_a_damaged_run_is_one_error(trained: Evaluation, tmp_path: Path) -> None:
+    (tmp_path / "genotype.json").write_bytes((trained.folder / "genotype.json").read_bytes())
+    for content in ("{", '{"kind": "evaluate"}'):
+        (tmp_path / "run.json").write_text(content)
+        with pytest.raises(NasirError, match="damaged") as caught:
+            examine(Exam(str(tmp_path)))
+        assert caught.value.code == "E722"
+
+
 def test_static_quantisation_of_text_is_refused(tmp_path: Path) -> None:
     train(small_text(tmp_path / "text"), tmp_path / "run")
     options = Options(compile=False, outputs=Outputs(tmp_path / "net.onnx"), quantise="static")

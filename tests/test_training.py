@@ -267,6 +267,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
     with pytest.raises(NasirError, match="in the search, and") as caught:
         train(request, tmp_path / "run")
     assert caught.value.code == "E754"
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -289,6 +290,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"values": {"train.tail": "dropped", "train.batch": "65"}}, "E702", "no batch"),
         ({"device": "cuda:7"}, "E502", "GPU"),
         ({"genotype": "darts_v9"}, "E209", "darts_v9"),
+        ({"weights": "nowhere.safetensors"}, "E101", "does not exist"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_written(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import lowering
 from nasir import NasirError, dump_genotype
 from runners.conduct import facts_of, guarded, memory_error, resumed
 from runners.data import absolute
@@ -15,6 +16,7 @@ from runners.recipe_file import SUFFIXES
 from runners.state import RunFolder
 from runners.trained import weights_of
 from runners.training.build import Built, build
+from runners.training.inherit import begin
 from runners.training.request import Training, training_of
 from runners.training.run import Run
 
@@ -33,6 +35,8 @@ def evaluate(request: Training, out: Path, display: Display | None = None) -> Ev
     Raises E741, E744, E75x, and what genotypes, data and folders raise.
     """
     built = build(_placed(request))
+    if built.request.inherit or built.request.weights:  # said before there is a folder
+        begin(lowering.to_torch(built.graph), built.request)
     shown = display_for_stderr() if display is None else display
     return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
 

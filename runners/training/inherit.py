@@ -7,12 +7,27 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lowering import Network
+from lowering import Network, load_weights
 from nasir import NasirError, Where, load_space
 from nasir.space.skeletons import find_skeleton
 from runners.state import below, last_checkpoint, read_facts
+from runners.training.request import Training
 
 SIZES = ("channels", "layers", "hidden")
+"""Of a network, those that its search had."""
+
+
+def begin(module: Network, request: Training) -> str:
+    """Gives the network the weights that a training begins with; a line to say of them.
+
+    Raises E754 and E727 for a search's that do not fit, E101, E104 and E503 for a file's.
+    """
+    if request.inherit:
+        return inherit(module, request.inherit)
+    if request.weights:
+        load_weights(module, request.weights)
+        return f"begins with {request.weights}"
+    return ""
 
 
 def searched_sizes(run: str) -> dict[str, int]:

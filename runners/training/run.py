@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import lowering
 import nasir
 from runners.live import Display
 from runners.state import Checkpoint, RunFolder
@@ -13,7 +12,7 @@ from runners.tally import Tally
 from runners.task.task import Batch
 from runners.training.build import Built
 from runners.training.final import write_final
-from runners.training.inherit import inherit
+from runners.training.inherit import begin
 from runners.training.schedule import rate
 from runners.training.trainer import Made, Step, Trainer
 
@@ -59,10 +58,9 @@ class Run:
         checkpoint = self.folder.latest()
         if checkpoint is None:
             self.folder.rewind(-1)
-            if request.inherit:
-                self.display.say(inherit(trainer.module, request.inherit))
-            elif request.weights:
-                lowering.load_weights(trainer.module, request.weights)
+            said = begin(trainer.module, request)
+            if said:
+                self.display.say(said)
             return trainer
         self._restore(trainer, checkpoint)
         facts: Mapping[str, Any] = checkpoint.facts
