@@ -50,28 +50,21 @@ def _folded(source: Source) -> Network:
     return lowering.to_inference(source.graph, source.module).to(source.device)
 
 
-def _channels_last(module: Network) -> Network:
-    moved: Any = module
-    moved.to(memory_format=torch.channels_last)  # a form that torch's types lack
-    module.channels_last = True
-    return module
-
-
 def _plain_last(source: Source) -> Run:
     module = lowering.to_torch(source.graph)
     module.load_state_dict(source.module.state_dict())
-    return _channels_last(module.eval().to(source.device))
+    return module.eval().to(source.device).lie_channels_last()
 
 
 def _folded_last(source: Source) -> Run:
-    return _channels_last(_folded(source))
+    return _folded(source).lie_channels_last()
 
 
 def _compiled(source: Source) -> Run:
     """In channels_last, too, on a CPU: the kernels' gain and the compiler's add up."""
     module = _folded(source)
     if source.device == "cpu":
-        module = _channels_last(module)
+        module.lie_channels_last()
     with warnings.catch_warnings():
         warnings.simplefilter("error", lowering.CompileWarning)
         return lowering.compile(module)

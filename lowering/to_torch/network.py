@@ -170,6 +170,13 @@ class Network(nn.Module):
         twin._last, twin._finish = passes, finish
         return twin
 
+    def lie_channels_last(self) -> "Network":
+        """Itself, after its weights and what it is given have come to lie pixel by pixel."""
+        moved: Any = self
+        moved.to(memory_format=torch.channels_last)  # a form that torch's types lack
+        self.channels_last = True
+        return self
+
     def source(self, *, training: bool = False) -> str:
         """The Python that runs, for reading."""
         return self._written(training=training).text

@@ -4,10 +4,6 @@ The figures are those of `docs/performance.md`: a step of DARTS_V2 (36 channels,
 pictures) on two cores, against the papers' sequence of operations.
 """
 
-from typing import Any
-
-import torch
-
 from lowering.to_torch.compile import compile as compile_network
 from lowering.to_torch.compiler import compiler_missing
 from lowering.to_torch.network import Network
@@ -39,9 +35,7 @@ def prepare_training(module: Network, compiling: str = "auto", layout: str = "au
     last, compiled = training_policy(device)
     pictures = any(isinstance(type_, ImageType) for _, type_ in module.graph.inputs)
     if pictures and (layout == "channels_last" or (layout == "auto" and last.taken)):
-        moved: Any = module
-        moved.to(memory_format=torch.channels_last)  # a form that torch's types lack
-        module.channels_last = True
+        module.lie_channels_last()
     if compiling == "on" or (compiling == "auto" and compiled.taken):
         return compile_network(module)
     return module
