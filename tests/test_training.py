@@ -302,6 +302,16 @@ def test_what_cannot_be_is_said_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_cells_without_edges_that_could_be_dropped_say_how_they_train(tmp_path: Path) -> None:
+    genotype = nasir.dump_genotype(nasir.sample(nasir.load_space("nasbench1shot1_1"), 1))
+    request = small(genotype, sizes={"channels": 8, "layers": 2})
+    with pytest.raises(NasirError, match="no path") as caught:
+        train(request, tmp_path / "run")
+    assert (caught.value.code, caught.value.hint) == ("E753", "--set train.drop_path=0")
+    values = {**request.values, "train.drop_path": "0"}
+    assert train(replace(request, values=values), tmp_path / "run").summary["params"] > 0
+
+
 def test_text_is_not_accumulated(tmp_path: Path) -> None:
     request = small_text(tmp_path / "text", values={"train.accumulate": "2"})
     with pytest.raises(NasirError, match="not accumulated") as caught:

@@ -111,7 +111,13 @@ def _graph(
     auxiliary = bool(recipe.train.auxiliary) or skeleton.name == "rnn"
     size = NetworkSize(skeleton.name, auxiliary=auxiliary, **{**known, **asked})
     graph = size.build(genotype)
-    return nasir.drop_path(graph) if recipe.train.drop_path else graph
+    if not recipe.train.drop_path:
+        return graph
+    try:
+        return nasir.drop_path(graph)
+    except NasirError as error:
+        message = f"the recipe drops paths, and {error.message}"
+        raise NasirError("E753", message, hint="--set train.drop_path=0") from None
 
 
 def _data(request: Training, recipe: Recipe) -> str:
