@@ -9,7 +9,7 @@ from nasir import cost, network
 from nasir.document import check_version, parse_document
 from nasir.errors import NasirError
 from nasir.formats import dump_genotype, entries, load_entry, load_genotype
-from nasir.genotype import CellGenotype
+from nasir.genotype import CellGenotype, Genotype
 from nasir.source import read_source
 from nasir.space.locate import spaces_directory
 
@@ -49,6 +49,14 @@ RECURRENT: dict[str, tuple[str, list[int], int]] = {
 """Of each recurrent genotype the published edges, output, and parameters on the Penn treebank."""
 
 
+UNPAIRED = {f"FairDARTS_{letter}" for letter in "abcefg"}
+"""Cells with nodes of one edge, or of none: these are zero, and do not leave the cell."""
+
+
+def in_pairs(genotype: Genotype) -> bool:
+    return all(len(node) == 2 for cell in genotype.cells for node in cell.nodes)
+
+
 def edges(cell: CellGenotype) -> str:
     return " ".join(f"{edge.op}:{edge.source}" for node in cell.nodes for edge in node)
 
@@ -56,7 +64,7 @@ def edges(cell: CellGenotype) -> str:
 def test_every_published_genotype_is_shipped_and_no_other() -> None:
     cells = [entry.name for entry in entries() if entry.catalogue != "darts_rnn"]
     assert sorted(cells) == sorted(PUBLISHED)
-    assert len(PUBLISHED) == 107
+    assert len(PUBLISHED) == 129
     recurrent = [entry.name for entry in entries() if entry.catalogue == "darts_rnn"]
     assert recurrent == list(RECURRENT)
 
@@ -68,7 +76,7 @@ def test_a_shipped_genotype_is_the_published_tuple(name: str) -> None:
     shipped = (edges(normal), list(normal.output), edges(reduce), list(reduce.output))
     assert shipped == tuple(PUBLISHED[name])
     assert (genotype.name, genotype.space, normal.inputs, reduce.inputs) == (name, "darts", 2, 2)
-    assert all(len(node) == 2 for cell in genotype.cells for node in cell.nodes)
+    assert in_pairs(genotype) != (name in UNPAIRED)
 
 
 @pytest.mark.parametrize("name", RECURRENT)
@@ -94,7 +102,8 @@ def test_the_name_of_a_recurrent_genotype_alone_may_mean_another() -> None:
 def test_every_shipped_genotype_round_trips(target: str) -> None:
     for entry in entries():
         genotype = load_entry(entry)
-        assert load_genotype(dump_genotype(genotype, target)) == genotype
+        if target == "nasir" or entry.name not in UNPAIRED:
+            assert load_genotype(dump_genotype(genotype, target)) == genotype
 
 
 def test_every_shipped_genotype_names_its_sources_and_its_paper() -> None:
@@ -114,6 +123,8 @@ def test_every_catalogue_passes_every_check() -> None:
 def test_names_and_aliases_are_found_in_any_case() -> None:
     assert load_genotype("darts") == load_genotype("DARTS_V2") == load_genotype("Darts_v2")
     assert load_genotype("pcdarts") == load_genotype("PC_DARTS_cifar")
+    assert load_genotype("p-darts") == load_genotype("pdarts") != load_genotype("pcdarts")
+    assert load_genotype("dots").name == "DOTS_final_C10"
 
 
 def test_no_name_or_alias_stands_for_two_genotypes_of_one_catalogue() -> None:
