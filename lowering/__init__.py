@@ -1,8 +1,8 @@
 """From nasir's graph to torch, ONNX and plain Python: the package's one door."""
 
-from lowering.to_onnx import IR_VERSION, OPSET, Comparison, OnnxNetwork, compare, to_onnx
-from lowering.to_python import to_python
-from lowering.to_torch import (
+from lowering.onnx import IR_VERSION, OPSET, Comparison, OnnxNetwork, compare, to_onnx
+from lowering.python import to_python
+from lowering.torch import (
     CompileWarning,
     Decision,
     Mixture,

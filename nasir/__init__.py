@@ -12,7 +12,7 @@ from nasir.formats import dump_genotype, load_genotype
 from nasir.genotype import CellGenotype, Edge, Genotype
 from nasir.graph import Builder, Choice, Graph
 from nasir.nasbench101 import nasbench101_hash
-from nasir.network import network, supernet
+from nasir.networks import network, supernet
 from nasir.node import Cell, Node
 from nasir.passes import (
     PASSES,
@@ -24,7 +24,7 @@ from nasir.passes import (
     restrict,
     run_passes,
 )
-from nasir.picks import picks, resolve
+from nasir.picking import picks, resolve
 from nasir.space import Space, load_space
 from nasir.text import print_graph
 from nasir.text_parser import parse_graph
@@ -123,9 +123,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """A name of `_LATER`, kept once it is there."""
-    if name not in _LATER:
-        raise AttributeError(f"module 'nasir' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return found
+if not TYPE_CHECKING:  # a type checker must not take a misspelt name for an object
+
+    def __getattr__(name: str) -> object:
+        """A name of `_LATER`, kept once it is there."""
+        if name not in _LATER:
+            raise AttributeError(f"module 'nasir' has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    """The public names, imported yet or not."""
+    return sorted({*globals(), *__all__})

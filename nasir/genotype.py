@@ -35,7 +35,7 @@ class CellGenotype:
     States 0 .. inputs-1 are the cell's inputs; node i of `nodes` is state inputs + i and combines
     its edges, in the order given (the published order, which no pass relies on). `output` lists
     the states that leave the cell together; a single one leaves as it is. Sources may repeat.
-    `combine` and `join` are those of the space (see `nasir.space.adopt`).
+    `combine` and `join` are those of the space (see `nasir.space.adoption`).
 
     With `ops`, one for each node, ops stand on nodes (NAS-Bench-101, NAS-Bench-1Shot1): a node
     applies its op to the sum of its sources, and `output` lists what the output vertex reads. No

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import lowering
-from lowering.to_onnx import TOLERANCE
+from lowering.onnx import TOLERANCE
 from nasir import Graph, NasirError
 from nasir.files import write_atomically
 from nasir.types import TokenType

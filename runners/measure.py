@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nasir import Graph, Type, run_passes
 from nasir.passes import EVALUATION
-from nasir.passes.drop_path import given_inputs
+from nasir.passes.dropping import given_inputs
 from nasir.types import TokenType
 from runners.report import Difference, Latency
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import lowering
-from lowering.to_onnx.session import PART
+from lowering.onnx.session import PART
 from nasir import NasirError
 from nasir.files import write_atomically
 from runners import exports, measure

@@ -216,7 +216,7 @@ def test_without_a_compiler_the_report_says_why(monkeypatch: pytest.MonkeyPatch)
         return f"no C++ compiler for the {device}"
 
     # By its name in sys.modules: a function of the package has the same name as the module.
-    monkeypatch.setattr(sys.modules["lowering.to_torch.compile"], "compiler_missing", missing)
+    monkeypatch.setattr(sys.modules["lowering.torch.compiled"], "compiler_missing", missing)
     report = runners.compile_genotype(RESNET, Options(NetworkSize(channels=2, layers=1)))
     assert [each.name for each in report.latencies] == ["eager", "folded"]
     assert report.differences[1].difference is None

@@ -14,9 +14,9 @@ from torch._dynamo.utils import counters
 
 import lowering
 import nasir
-from lowering.to_torch import network
-from lowering.to_torch.compile import by_cells
-from lowering.to_torch.policy import Decision, Policy, policy
+from lowering.torch import network
+from lowering.torch.compiled import by_cells
+from lowering.torch.policies import Decision, Policy, policy
 from nasir.passes import MEMORY_LEVELS, MemoryLevel
 from tests.supernets import check_close, check_same, inputs_of, mixture_of, outcome
 
@@ -137,7 +137,7 @@ def test_a_supernet_is_compiled_by_cells_where_the_policy_says_so(
 ) -> None:
     yes, no = Decision("torch.compile", True, ""), Decision("CUDA graphs", False, "")
     everything = Policy("cpu", no, no, yes, no)
-    room = sys.modules["lowering.to_torch.compile"]  # the name itself is the function's
+    room = sys.modules["lowering.torch.compiled"]
     monkeypatch.setattr(room, "policy", lambda device: everything)
     inputs, mixture = inputs_of(FEW), mixture_of(FEW)
     module, twin = (lowering.to_torch(FEW).double() for _ in range(2))

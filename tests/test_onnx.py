@@ -14,9 +14,9 @@ from onnx.defs import onnx_opset_version
 from torch import nn
 
 import nasir
-from lowering.to_onnx import IR_VERSION, OPSET, RULES, compare, encode, to_onnx
-from lowering.to_onnx.export import check_model
-from lowering.to_torch import to_torch
+from lowering.onnx import IR_VERSION, OPSET, RULES, compare, encode, to_onnx
+from lowering.onnx.export import check_model
+from lowering.torch import to_torch
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.ops import FAMILIES
 from nasir.passes import DISCRETE, run_passes
@@ -52,7 +52,7 @@ def shapes(model: onnx.ModelProto) -> dict[str, tuple[str | int, ...]]:
 def test_every_primitive_has_a_rule_in_the_file_of_its_family(family: str) -> None:
     mirrored = [op for op in FAMILIES[family] if "fused" not in op.traits]
     missing = [op.name for op in mirrored if op.name not in RULES]
-    assert not missing, f"lowering/to_onnx/{family}.py has no rule for {', '.join(missing)}"
+    assert not missing, f"lowering/onnx/{family}.py has no rule for {', '.join(missing)}"
 
 
 def test_the_opset_is_one_that_onnx_has_released() -> None:

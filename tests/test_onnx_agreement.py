@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 import nasir
-from lowering.to_onnx import TOLERANCE, Comparison, compare, encode, to_onnx
-from lowering.to_torch import to_inference, to_torch
+from lowering.onnx import TOLERANCE, Comparison, compare, encode, to_onnx
+from lowering.torch import to_inference, to_torch
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.formats.shipped import Entry, entries, load_entry
 from nasir.ops import PRIMITIVES

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import nasir
-from lowering.to_python import to_python
-from lowering.to_torch import load_weights, to_torch
+from lowering.python import to_python
+from lowering.torch import load_weights, to_torch
 from nasir import Builder, Graph, ImageType
 from nasir.passes import INFERENCE, run_passes
 

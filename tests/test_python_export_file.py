@@ -11,8 +11,8 @@ import torch
 from safetensors import safe_open
 
 import nasir
-from lowering.to_python import RULES, to_python
-from lowering.to_torch import to_torch
+from lowering.python import RULES, to_python
+from lowering.torch import to_torch
 from nasir import Graph, NasirError
 from nasir.ops import FAMILIES
 
@@ -71,7 +71,7 @@ def run(code: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[s
 
 def test_every_primitive_has_a_rule_in_the_file_of_its_family() -> None:
     missing = [
-        f"lowering/to_python/{family}.py has no rule for '{op.name}'"
+        f"lowering/python/{family}.py has no rule for '{op.name}'"
         for family, ops in FAMILIES.items()
         for op in ops
         if op.name not in RULES and "fused" not in op.traits
@@ -81,7 +81,7 @@ def test_every_primitive_has_a_rule_in_the_file_of_its_family() -> None:
 
 @pytest.mark.parametrize("family", MIRRORED)
 def test_a_family_file_has_the_rules_of_its_family_alone(family: str) -> None:
-    module = __import__(f"lowering.to_python.{family}", fromlist=["RULES"])
+    module = __import__(f"lowering.python.{family}", fromlist=["RULES"])
     assert {rule.op for rule in module.RULES} == set(FAMILIES[family])
 
 

@@ -99,7 +99,7 @@ def test_masks_are_drawn_once_for_all_steps() -> None:
 
 @pytest.mark.parametrize("rate", [0.25, 0.75])
 def test_a_mask_keeps_as_many_as_its_rate_says_and_the_mean(rate: float) -> None:
-    from lowering.to_torch.sequence import draw_mask
+    from lowering.torch.sequence import draw_mask
 
     torch.manual_seed(0)
     mask = draw_mask(torch.zeros(5, 400, 500), rate)
@@ -109,7 +109,7 @@ def test_a_mask_keeps_as_many_as_its_rate_says_and_the_mean(rate: float) -> None
 
 
 def test_a_dropped_word_is_dropped_wherever_it_occurs() -> None:
-    from lowering.to_torch.sequence import drop_words
+    from lowering.torch.sequence import drop_words
 
     torch.manual_seed(0)
     tokens = torch.randint(10, (50, 4))

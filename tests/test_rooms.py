@@ -1,9 +1,14 @@
 """The rooms of the repository and the one direction in which they import."""
 
 import ast
+import pkgutil
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -52,6 +57,56 @@ def test_importing_nasir_imports_no_other_room_and_nothing_heavy() -> None:
 def test_a_cost_is_found_without_anything_heavy() -> None:
     loaded = _loaded("import nasir; nasir.cost(nasir.network('darts_v2'))")
     assert not loaded & {*HEAVY, "lowering", "runners"} - {"ruamel"}
+
+
+def test_no_name_of_a_package_hides_a_module_of_it() -> None:
+    """`import package.module as m` takes the package's attribute, whatever that is."""
+    hidden = [
+        f"{package.__name__}.{name}"
+        for package in _packages()
+        for name in (module.name for module in pkgutil.iter_modules(package.__path__))
+        if name in getattr(package, "__all__", ())
+        or not isinstance(getattr(package, name, package), ModuleType)
+    ]
+    assert hidden == []
+
+
+@pytest.mark.parametrize("name", MAY_IMPORT)
+def test_a_door_lists_what_it_gives(name: str) -> None:
+    door = import_module(name)
+    assert set(door.__all__) <= {public for public in dir(door) if hasattr(door, public)}
+    assert not hasattr(door, "sampel")
+
+
+@pytest.mark.slow
+def test_a_misspelt_name_is_an_error_of_types(tmp_path: Path) -> None:
+    beside = Path(sys.executable).with_name("pyright")
+    checker = str(beside) if beside.exists() else shutil.which("pyright")
+    if checker is None:
+        pytest.skip("pyright is not installed")
+    snippet = tmp_path / "misspelt.py"
+    lines = ["import nasir, lowering, runners"]
+    lines += ["nasir.sampel(0)", "lowering.to_trch(0)", "runners.serach(0)"]
+    lines += ["nasir.sample('darts', 0)", "runners.search('darts', 'random')"]
+    snippet.write_text("\n".join(lines))
+    run = subprocess.run(
+        [checker, "--pythonpath", sys.executable, str(snippet)],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    wrong = [line for line in run.stdout.splitlines() if "is not a known attribute" in line]
+    assert len(wrong) == 3, run.stdout
+
+
+def _packages() -> Iterator[ModuleType]:
+    """All packages of the three rooms."""
+    for room in map(import_module, MAY_IMPORT):
+        yield room
+        for found in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            if found.ispkg:
+                yield import_module(found.name)
 
 
 def _imports(path: Path) -> set[str]:

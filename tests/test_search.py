@@ -13,7 +13,7 @@ from nasir import NasirError
 from runners import loop
 from runners.live import SilentDisplay
 from runners.method import METHODS
-from runners.replay import replay
+from runners.replaying import replay
 from tests.command_line import call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows

@@ -153,7 +153,7 @@ def test_training_in_the_fastest_form_learns_the_same() -> None:
 
 
 def test_gradients_of_joined_values_lie_as_the_values_do() -> None:
-    from lowering.to_torch.merge import concat
+    from lowering.torch.merge import concat
 
     values = [
         torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last).requires_grad_()
@@ -167,8 +167,8 @@ def test_gradients_of_joined_values_lie_as_the_values_do() -> None:
 
 
 def test_joins_and_crops_can_be_differentiated_twice() -> None:
-    from lowering.to_torch.conv import crop
-    from lowering.to_torch.merge import concat
+    from lowering.torch.conv import crop
+    from lowering.torch.merge import concat
 
     values = tuple(torch.randn(1, 2, 3, 3, dtype=torch.float64).requires_grad_() for _ in range(2))
     assert torch.autograd.gradgradcheck(lambda a, b: concat(a, b) ** 2, values)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 import lowering
 import nasir
-from lowering.to_torch import RULES
+from lowering.torch import RULES
 from nasir.ops import FAMILIES
 
-COMPILER = sys.modules["lowering.to_torch.compiler"]
+COMPILER = sys.modules["lowering.torch.compiler"]
 
 
 def small(genotype: str = "darts_v2", auxiliary: bool = True) -> nasir.Graph:
@@ -41,9 +41,9 @@ def _layout(value: Tensor) -> torch.memory_format:
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_every_primitive_has_a_torch_rule_in_the_file_of_its_family(family: str) -> None:
     missing = [op.name for op in FAMILIES[family] if op.name not in RULES]
-    assert not missing, f"lowering/to_torch/{family}.py lacks {missing}"
+    assert not missing, f"lowering/torch/{family}.py lacks {missing}"
     for op in FAMILIES[family]:
-        assert RULES[op.name].emit.__module__ == f"lowering.to_torch.{family}"
+        assert RULES[op.name].emit.__module__ == f"lowering.torch.{family}"
 
 
 def test_the_keys_say_where_weights_come_from() -> None:

@@ -15,7 +15,7 @@ import nasir
 from nasir import NasirError
 from runners import training
 from runners.live import SilentDisplay
-from runners.replay import replay
+from runners.replaying import replay
 from runners.state import last_checkpoint
 from tests.command_line import call
 from tests.processes import fork, needs_fork

@@ -12,7 +12,7 @@ from nasir.canonical.terms import Place, cell_terms
 from nasir.genotype import CellGenotype, Genotype
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.space import Space
-from nasir.space.adopt import ops_of
+from nasir.space.adoption import ops_of
 from nasir.space.decisions import decisions
 from nasir.space.layout import PUBLISHED
 from nasir.space.skeletons import SKELETONS

@@ -40,12 +40,12 @@ class Spots:
 def known_op(name: str, where: Callable[[], Where]) -> str:
     """The name unchanged. Raises E201 with the nearest name when no op has it.
 
-    Own ops of the space in force count (see `nasir.space.adopt`).
+    Own ops of the space in force count (see `nasir.space.adoption`).
     """
     from nasir.macros import MACROS
 
     if name not in MACROS:
-        from nasir.space.adopt import ops_in_force
+        from nasir.space.adoption import ops_in_force
 
         known = ops_in_force()
         if name not in known:

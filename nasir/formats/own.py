@@ -10,7 +10,7 @@ from nasir.formats.format import Format, known_op
 from nasir.formats.own_space import format_space_field, read_space_field
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
 from nasir.source import Source
-from nasir.space.adopt import adopt, in_force
+from nasir.space.adoption import adopt, in_force
 
 _NODE_LIMIT = 1000
 

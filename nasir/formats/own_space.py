@@ -7,7 +7,7 @@ from nasir.document import Cursor
 from nasir.genotype import Genotype
 from nasir.plain import Json
 from nasir.source import is_there, looks_like_path
-from nasir.space.adopt import space_in_force
+from nasir.space.adoption import space_in_force
 from nasir.space.load import is_shipped, load_space
 from nasir.space.space import Space
 

@@ -45,7 +45,7 @@ def parse_genotype(source: Source, space: "Space | None" = None) -> Genotype:
     """The genotype of a source, whatever its format; of `space`, if that is given."""
     if space is None:
         return detect(source).load(source)
-    from nasir.space.adopt import adopt, in_force
+    from nasir.space.adoption import adopt, in_force
 
     with in_force(space):
         genotype = detect(source).load(source)

@@ -3,22 +3,14 @@
 from collections.abc import Mapping
 from functools import partial
 
-from nasir.passes.call_cells import call_cells
-from nasir.passes.canonicalise import canonicalise
-from nasir.passes.cse import cse
-from nasir.passes.dead_code import dead_code
-from nasir.passes.evaluation import evaluation
-from nasir.passes.expand import expand
-from nasir.passes.fold_batch_norm import fold_batch_norm
-from nasir.passes.freeze_noise import freeze_noise
-from nasir.passes.highway_sums import highway_sums
-from nasir.passes.horizontal import horizontal
-from nasir.passes.infer_types import infer_types
-from nasir.passes.mixed_sums import lean_sums, mixed_sums
-from nasir.passes.recompute import MemoryLevel, recompute
+from nasir.passes.fusion import horizontal, share_norms
+from nasir.passes.highways import highway_sums
+from nasir.passes.inference import fold_batch_norm, freeze_noise
+from nasir.passes.primitives import expand, infer_types, validate
 from nasir.passes.record import Pass
-from nasir.passes.share_norms import share_norms
-from nasir.passes.validate import validate
+from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation
+from nasir.passes.slices import MemoryLevel, call_cells, recompute
+from nasir.passes.sums import lean_sums, mixed_sums
 from nasir.table import Table
 
 PASSES: Table[Pass] = Table(

@@ -3,12 +3,77 @@
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from nasir.graph import Graph
 from nasir.node import Cell, Node
-from nasir.ops import OpSpec, ParamRef
+from nasir.ops import Macro, OpSpec, ParamRef
+from nasir.ops.memory import CALL, RECOMPUTE
+from nasir.passes.bodies import with_bodies
 from nasir.template import make_attrs
 from nasir.types import WeightsType
+
+MemoryLevel = Literal["none", "cells", "states"]
+"""What training keeps: everything, what crosses cells, or the states of cells."""
+
+MEMORY_LEVELS: tuple[MemoryLevel, ...] = ("none", "cells", "states")
+
+
+def recompute(graph: Graph, level: MemoryLevel) -> Graph:
+    """The graph whose training keeps what the level says; the results are bitwise the same.
+
+    `cells` keeps the values that one cell computes and another reads, `states` the sums in cells
+    that no further sum takes in: the values of a cell's nodes. What leads from kept values to the
+    next one becomes the body of one `recompute` node. A node that two bodies need stands in both,
+    unless it has weights or draws: its value is kept then. Reductions and projections between
+    cells belong to the cell that reads them; what else is outside cells stays as it is. A body (a
+    recurrent cell) is recomputed whole, so that the states between its applications are kept.
+
+    Run it on primitives and before `cse`, which would make one node of what several bodies need.
+    """
+    if level == "none":
+        return graph
+    done = {node.body for node in graph if node.has("recomputed")}
+    graph = with_bodies(graph, lambda body: body if body in done else _whole(body))
+    homes = homes_of(graph)
+    plain = {n.name for n in graph if homes[n.name] is None or _fixed(n)} | sharing_buffers(graph)
+    found = crossing(graph, homes) if level == "cells" else _sums(graph)
+    return sliced(graph, found, plain, homes, RECOMPUTE)
+
+
+def _whole(body: Graph) -> Graph:
+    """The body, whose outputs alone are kept."""
+    plain = {node.name for node in body if _fixed(node)}
+    return sliced(body, (), plain, dict.fromkeys(body.by_name), RECOMPUTE)
+
+
+def _fixed(node: Node) -> bool:
+    """Whether no body may take the node in: macros have no weights yet."""
+    return isinstance(node.op, Macro) or node.has("recomputed")
+
+
+def _sums(graph: Graph) -> set[str]:
+    """The states, and the sums and mixtures that are no term of another."""
+    states = {node.name for node in graph if node.has("state")}
+    sums = {node.name for node in graph if node.has("sum") or node.has("mixture")}
+    return states | {
+        name for name in sums if not (len(r := graph.readers[name]) == 1 and r[0] in sums)
+    }
+
+
+def call_cells(graph: Graph) -> Graph:
+    """The graph where each value that a cell hands to others is one `call` of a body.
+
+    Cells of one kind and size have equal bodies. What belongs to no cell stays as it is, and so do
+    nodes that apply bodies already. The results are bitwise the same. Run it last.
+    """
+    homes = homes_of(graph)
+    plain = {node.name for node in graph if homes[node.name] is None or _applied(node)}
+    return sliced(graph, crossing(graph, homes), plain | sharing_buffers(graph), homes, CALL)
+
+
+def _applied(node: Node) -> bool:
+    return isinstance(node.op, Macro) or node.body is not None
 
 
 def homes_of(graph: Graph) -> dict[str, Cell | None]:

@@ -1,6 +1,6 @@
 """Benchmarks: accuracies of trained architectures, looked up in what their authors published."""
 
-from runners.benchmarks.answers import Answer, Question, answers
+from runners.benchmarks.answering import Answer, Question, answers
 from runners.benchmarks.ask import find_record
 from runners.benchmarks.importer import import_benchmark
 from runners.benchmarks.kinds import KINDS, Kind, kind_named

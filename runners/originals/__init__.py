@@ -1,6 +1,6 @@
 """Weights of the original implementations: the room's one door."""
 
 from runners.originals.api import Imported, import_weights
-from runners.originals.translate import Translated, translate
+from runners.originals.translation import Translated, translate
 
 __all__ = ["Imported", "Translated", "import_weights", "translate"]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import nasir
-from lowering.to_torch.weights import pack
+from lowering.torch.weights import pack
 from nasir import NasirError, Where
 from nasir.files import write_atomically
 from runners.inputs import read_named
 from runners.originals.family import family_of
 from runners.originals.read import read_state
-from runners.originals.translate import translate
+from runners.originals.translation import translate
 from runners.size import NetworkSize, size_facts
 
 

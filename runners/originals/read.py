@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lowering.to_torch.weights import read_weights
+from lowering.torch.weights import read_weights
 from nasir import NasirError, Where
 
 _INNER = ("state_dict", "model_state_dict", "state-dict", "model", "net", "network", "weights")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import lowering
 from nasir import CellGenotype, Edge, Genotype, Space
-from nasir.space.adopt import adopt
+from nasir.space.adoption import adopt
 from nasir.space.space import SpaceCell
 from runners.arrays import entropy
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import lowering
 import nasir
-from lowering.to_torch.weights import pack
+from lowering.torch.weights import pack
 from runners import measure
 from runners.accuracy import answers
 from runners.arrays import listed

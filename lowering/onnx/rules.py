@@ -1,0 +1,17 @@
+"""The rules of all families, as one table."""
+
+from lowering.onnx import choice, conv, linear, merge, norm, pointwise, pool, sequence
+from lowering.onnx.rule import Rule
+from nasir.table import Table
+
+RULES: Table[Rule] = Table(
+    *conv.RULES,
+    *norm.RULES,
+    *pool.RULES,
+    *pointwise.RULES,
+    *merge.RULES,
+    *linear.RULES,
+    *choice.RULES,
+    *sequence.RULES,
+)
+"""What to emit for each primitive, by its name."""

@@ -1,0 +1,6 @@
+"""From a graph to one readable Python file: the room's one door."""
+
+from lowering.python.export import to_python
+from lowering.python.rules import RULES
+
+__all__ = ["RULES", "to_python"]

@@ -1,0 +1,71 @@
+"""Mixtures, zeros and noise as Python."""
+
+from lowering.python.code import Code, call, operation
+from lowering.python.rule import Rule, Site
+from nasir.ops.choice import DROP_PATH, FROZEN_GAUSSIAN, GAUSSIAN, MIX, ZERO
+
+_FROZEN = '''\
+class FrozenNoise(nn.Module):
+    """One draw from N(0, 1), the same for every example."""
+
+    value: Tensor
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.randn(1, channels, height, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.value.expand(x.shape[0], -1, -1, -1)
+'''
+
+
+_DROP_PATH = '''\
+class DropPath(nn.Module):
+    """In training, some examples are zero, and others are divided by the share that is kept."""
+
+    def forward(self, x: Tensor, probability: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = 1 - probability
+        mask = torch.bernoulli(keep.expand(x.shape[0])).view(-1, 1, 1, 1)
+        return x * (mask / keep)
+'''
+
+
+def _strided(site: Site, x: str) -> str:
+    """Vectors have no rows to leave out."""
+    height, width = site.axes("stride")
+    return x if height == width == "1" else f"{x}[:, :, ::{height}, ::{width}]"
+
+
+def _zero(site: Site, inputs: tuple[str, ...]) -> Code:
+    """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
+    return call("torch.zeros_like", _strided(site, inputs[0]))
+
+
+def _gaussian(site: Site, inputs: tuple[str, ...]) -> Code:
+    return call("torch.randn_like", _strided(site, inputs[0]))
+
+
+def _frozen(site: Site) -> Code:
+    return call("FrozenNoise", site.channels(), site.size(1, "size"), site.size(2, "size"))
+
+
+def _mix(site: Site, inputs: tuple[str, ...]) -> Code:
+    options: tuple[int, ...] = dict(site.nodes[0].attrs)["options"]
+    values = zip(inputs[1:], options, strict=True)
+    return operation("+", tuple(f"{inputs[0]}[{option}] * {value}" for value, option in values))
+
+
+def _drop_path(site: Site) -> Code:
+    del site
+    return call("DropPath")
+
+
+RULES = (
+    Rule(MIX, forward=_mix),
+    Rule(ZERO, forward=_zero),
+    Rule(GAUSSIAN, forward=_gaussian),
+    Rule(DROP_PATH, layer=_drop_path, helper=_DROP_PATH),
+    Rule(FROZEN_GAUSSIAN, layer=_frozen, helper=_FROZEN),
+)

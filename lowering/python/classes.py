@@ -1,0 +1,106 @@
+"""Which parts are instances of one class."""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+from lowering.python.names import CLASSES, Names, attributes, class_name, identifier
+from lowering.python.numbers import Numbers
+from lowering.python.outline import Part
+from lowering.python.rules import rule
+from nasir import Node
+
+
+@dataclass
+class Class:
+    """A class of the file, and every instance of it. `attributes` names its items' layers."""
+
+    name: str
+    parts: list[Part]
+    attributes: dict[str, str]
+    numbers: Numbers
+    positions: dict[tuple[str, ...], int] = field(default_factory=dict[tuple[str, ...], int])
+
+    @property
+    def first(self) -> Part:
+        """The instance that stands for all: they differ in numbers only."""
+        return self.parts[0]
+
+    def attribute(self, item: Node | Part) -> str:
+        """The attribute that holds the layer of an item of the first instance."""
+        return self.attributes[item.name if isinstance(item, Node) else item.outputs[0]]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """All classes, inner ones first, and the class of each part (by its key)."""
+
+    classes: tuple[Class, ...]
+    by_part: dict[tuple[str, ...], Class]
+
+    def of(self, part: Part) -> Class:
+        """The class of a part."""
+        return self.by_part[part.key]
+
+
+def find_classes(network: Part, helpers: frozenset[str]) -> Classes:
+    """The classes of a network; the last one is the network's own. `helpers`: names in use."""
+    names = Names(CLASSES | helpers)
+    found: dict[Hashable, Class] = {}
+    by_part: dict[tuple[str, ...], Class] = {}
+    for part in _inner_first(network):
+        key = _signature(part, by_part)
+        if key not in found:
+            # The plan numbers the functions of a kind; blocks are numbered here.
+            wanted = class_name(part.function or part.kind)
+            name = names.fresh(wanted, "Variant") if part is not network else "Network"
+            taken = attributes()
+            found[key] = Class(name, [], _attributes(part, taken), Numbers(taken))
+        by_part[part.key] = found[key]
+        found[key].positions[part.key] = len(found[key].parts)
+        found[key].parts.append(part)
+    # Blocks come before cells, the network last: each class after those that it is made of.
+    order = sorted(
+        found.values(), key=lambda one: (one.name == "Network", bool(one.first.function))
+    )
+    return Classes(tuple(order), by_part)
+
+
+def _inner_first(part: Part) -> Iterator[Part]:
+    for _, given in part.given:
+        yield from _inner_first(given)
+    for item in part.items:
+        if isinstance(item, Part):
+            yield from _inner_first(item)
+    yield part
+
+
+def _signature(part: Part, by_part: dict[tuple[str, ...], Class]) -> Hashable:
+    """Equal for parts that differ in numbers only."""
+    places = {name: f"%{i}" for i, name in enumerate(part.inner)}
+
+    def local(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(places.get(name) or part.local(name) for name in names)
+
+    rows: list[Hashable] = [part.kind, part.function, local(part.outputs)]
+    rows += [(slot, part.local(given.name)) for slot, given in part.given]
+    for item in part.items:
+        if isinstance(item, Part):
+            inner = id(by_part[item.key])
+            rows.append((part.local(item.name), inner, local(item.inputs), local(item.outputs)))
+        else:
+            flags = tuple((k, v) for k, v in item.attrs if isinstance(v, (bool, float)))
+            rows.append((part.local(item.name), item.op, local(item.inputs), flags))
+    return tuple(rows)
+
+
+def _attributes(part: Part, names: Names) -> dict[str, str]:
+    """Names of the layers and inner parts, by value."""
+    found: dict[str, str] = {}
+    for _, given in part.given:
+        found[given.outputs[0]] = names.fresh(identifier(part.local(given.name)))
+    for item in part.items:
+        if isinstance(item, Part):
+            found[item.outputs[0]] = names.fresh(identifier(part.local(item.name)))
+        elif rule(item.op).layer is not None:
+            found[item.name] = names.fresh(identifier(part.local(item.name)))
+    return found

@@ -1,0 +1,78 @@
+"""Where each stable key goes in the modules of the file."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lowering.python.classes import Classes
+from lowering.python.names import identifier
+from lowering.python.outline import Part
+from nasir import Graph, Node
+from nasir.ops import ParamRef
+from nasir.template import meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A weight's path in the modules (`c03.pre0.bn.weight`), and its key in the file.
+
+    The key is the stable one; a derived weight stands under the name of its node.
+    """
+
+    path: str
+    key: str
+    ref: ParamRef
+
+
+def places(graph: Graph, network: Part, classes: Classes) -> tuple[Place, ...]:
+    """Every weight of every layer, in order."""
+    return tuple(_places(graph, network, classes, ""))
+
+
+def plain(name: str) -> str:
+    """What a path and its key have in common, as the file's own `_plain` computes it."""
+    return re.sub(r"\W", "_", name)
+
+
+def shared(found: tuple[Place, ...]) -> dict[str, str]:
+    """For each path whose weight an earlier path has too, that path."""
+    first: dict[str, str] = {}
+    return {p.path: first[p.key] for p in found if first.setdefault(p.key, p.path) != p.path}
+
+
+def irregular(found: tuple[Place, ...]) -> dict[str, str]:
+    """The keys of the paths from which they do not follow by `plain`."""
+    counts = Counter(plain(key) for key in {place.key for place in found})
+    return {
+        place.path: place.key
+        for place in found
+        if plain(place.path) != plain(place.key) or counts[plain(place.key)] > 1
+    }
+
+
+def _places(graph: Graph, part: Part, classes: Classes, path: str) -> Iterator[Place]:
+    one = classes.of(part)
+    first = one.first
+    for (_, given), (_, model) in zip(part.given, first.given, strict=True):
+        inner = f"{path}{one.attributes[model.outputs[0]]}."
+        yield from _places(graph, given, classes, inner)
+    for item, model in zip(part.items, first.items, strict=True):
+        if isinstance(item, Part):
+            yield from _places(graph, item, classes, f"{path}{one.attribute(model)}.")
+        elif item.params:
+            for name, ref in zip(_parameter_names(graph, item), item.params, strict=True):
+                key = f"{item.name}.{name}" if ref.parts else ref.key
+                yield Place(f"{path}{one.attribute(model)}.{name}", key, ref)
+
+
+def _parameter_names(graph: Graph, node: Node) -> list[str]:
+    inputs = tuple(graph.types[name] for name in node.inputs)
+    names = [spec.name for spec in meaning(node.op, node.attrs, inputs).params]
+    return [attribute_path(name) if node.body else name for name in names]
+
+
+def attribute_path(key: str) -> str:
+    """The path of a body's weight inside its class, where it has the formal key."""
+    module, _, name = key.rpartition(".")
+    return f"{identifier(module)}.{name}"

@@ -1,0 +1,43 @@
+"""Vectors as Python."""
+
+from lowering.python.code import Code, call, text
+from lowering.python.rule import Rule, Site, option
+from nasir.ops.linear import CHUNK, FLATTEN, LINEAR, PROJECT
+
+_PROJECT = '''\
+class Project(nn.Module):
+    """The product with a weight that is kept as (inputs, outputs)."""
+
+    def __init__(self, inputs: int, outputs: int, bound: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(inputs, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight
+'''
+
+
+def _flatten(site: Site, inputs: tuple[str, ...]) -> Code:
+    del site
+    return call("torch.flatten", inputs[0], "1")
+
+
+def _linear(site: Site) -> Code:
+    bias = option("bias", str(site.attr("bias")), "True")
+    return call("nn.Linear", site.channels(), site.width("out"), bias)
+
+
+def _project(site: Site) -> Code:
+    return call("Project", site.channels(), site.width("out"), repr(site.attr("init")))
+
+
+def _chunk(site: Site, inputs: tuple[str, ...]) -> Code:
+    return text(f"{inputs[0]}.chunk({site.attr('of')}, dim=-1)[{site.attr('part')}]")
+
+
+RULES = (
+    Rule(FLATTEN, forward=_flatten),
+    Rule(LINEAR, layer=_linear),
+    Rule(PROJECT, layer=_project, helper=_PROJECT),
+    Rule(CHUNK, forward=_chunk),
+)

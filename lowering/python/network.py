@@ -1,0 +1,90 @@
+"""The class of the whole network as text."""
+
+from collections.abc import Mapping
+
+from lowering.python.body import Body, Line
+from lowering.python.classes import Class, Classes
+from lowering.python.module import signature, tensors, write_lines, write_members
+from lowering.python.names import Names, identifier
+from nasir import Graph, ImageType
+from nasir.passes.dropping import PROBABILITY, given_inputs
+
+
+def write_network(
+    graph: Graph, one: Class, classes: Classes, shared: Mapping[str, str], summary: str
+) -> str:
+    """The class `Network`. `shared`: paths of weights that are another path's."""
+    names = Names()
+    inputs = {name: names.fresh(identifier(name)) for name, _ in graph.inputs}
+    result = tensors(len(graph.outputs))
+    if graph.auxiliary:
+        result = f"{result} | {tensors(len(graph.outputs) + len(graph.auxiliary))}"
+    members = [*_attribute(graph), *write_members(graph, one, classes)]
+    ties = [f"        self.{path} = self.{first}" for path, first in shared.items()]
+    lines = [
+        "class Network(nn.Module):",
+        f'    """{summary}"""',
+        "",
+        *signature("__init__", (), "None"),
+        "        super().__init__()",
+        *members,
+        *ties,
+        "",
+        *signature(
+            "forward", (f"{inputs[name]}: Tensor" for name, _ in given_inputs(graph)), result
+        ),
+        *_probability(graph, inputs),
+        *_forward(graph, write_lines(graph, one, classes), inputs, names),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _attribute(graph: Graph) -> list[str]:
+    """The probability to drop paths, if the graph drops any."""
+    if PROBABILITY not in graph.types:
+        return []
+    return ["        self.drop_path = 0.0  # how likely training drops a path; may be changed"]
+
+
+def _probability(graph: Graph, inputs: Mapping[str, str]) -> list[str]:
+    """The same as a tensor, under the name of its input."""
+    if PROBABILITY not in graph.types:
+        return []
+    like = next(name for name, type_ in given_inputs(graph) if isinstance(type_, ImageType))
+    return [f"        {inputs[PROBABILITY]} = {inputs[like]}.new_full((1,), self.drop_path)"]
+
+
+def _forward(graph: Graph, lines: list[Line], inputs: dict[str, str], names: Names) -> list[str]:
+    if not graph.auxiliary:
+        return _write(lines, inputs, names, graph.outputs).write(8, graph.outputs, reuse=False)
+    wanted = graph.needed(graph.outputs)
+    always = [line for line in lines if wanted.intersection(line.outputs)]
+    training = [line for line in lines if not wanted.intersection(line.outputs)]
+    shown = graph.about.get("outputs", "").split()
+    labels = dict.fromkeys(graph.outputs, "logits")
+    if len(shown) == len(graph.outputs):
+        labels = dict(zip(graph.outputs, shown, strict=True))
+    always = [_labelled(line, labels) for line in always]
+    kept = (*graph.outputs, *(x for line in training for x in line.reads))
+    main = _write(always, inputs, names, kept)
+    found = main.write(8, reuse=False)
+    extra = _write(training, main.variables, names, graph.auxiliary)
+    first = ", ".join(main.variables[name] for name in graph.outputs)
+    body = extra.write(12, graph.auxiliary, reuse=False)
+    body[-1] = body[-1].replace("return ", f"return {first}, ", 1)
+    return [*found, "        if self.training:", *body, f"        return {first}"]
+
+
+def _write(
+    lines: list[Line], variables: dict[str, str], names: Names, outputs: tuple[str, ...]
+) -> Body:
+    body = Body(lines, variables, names)
+    body.decide(outputs)
+    return body
+
+
+def _labelled(line: Line, labels: Mapping[str, str]) -> Line:
+    found = tuple(
+        labels.get(name, label) for name, label in zip(line.outputs, line.labels, strict=True)
+    )
+    return Line(line.reads, line.outputs, found, line.write, line.movable, line.activation)

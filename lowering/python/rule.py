@@ -1,0 +1,95 @@
+"""How a primitive is written in a stand-alone file: a layer made once, and its use in `forward`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lowering.python.code import Code, call
+from lowering.python.numbers import Numbers
+from nasir import Node, Type
+from nasir.ops import OpSpec
+
+
+@dataclass(frozen=True)
+class Site:
+    """The same node in every instance of a class.
+
+    `held`: whether the code stands in `forward`, where arguments of the class are attributes.
+    """
+
+    nodes: tuple[Node, ...]
+    types: Mapping[str, Type]
+    numbers: Numbers
+    held: bool = False
+
+    def attr(self, name: str) -> Any:
+        """An attribute that is the same in all instances."""
+        return getattr(self.nodes[0].attrs, name)
+
+    def width(self, name: str) -> str:
+        """An attribute that counts channels."""
+        values = tuple(int(getattr(node.attrs, name)) for node in self.nodes)
+        return self.numbers.width(values, "out_channels" if name == "out" else name, held=self.held)
+
+    def size(self, axis: int, name: str) -> str:
+        """A size of the result, in pixels."""
+        values = tuple(self.types[node.name].shape[axis] for node in self.nodes)
+        return self.numbers.geometry(values, name, held=self.held)
+
+    def channels(self) -> str:
+        """The channels (or the length) of the first input."""
+        values = tuple(self.types[node.inputs[0]].shape[0] for node in self.nodes)
+        return self.numbers.width(values, "channels", held=self.held)
+
+    def integer(self, name: str) -> str:
+        """An attribute in pixels."""
+        values = tuple(int(getattr(node.attrs, name)) for node in self.nodes)
+        return self.numbers.geometry(values, name, held=self.held)
+
+    def axes(self, name: str, label: str = "") -> tuple[str, str]:
+        """A (height, width) attribute."""
+        rows: list[tuple[int, int]] = [getattr(node.attrs, name) for node in self.nodes]
+        heights, widths = zip(*rows, strict=True)
+        label = label or name
+        return (
+            self.numbers.geometry(heights, label, held=self.held),
+            self.numbers.geometry(widths, label, held=self.held),
+        )
+
+    def pair(self, name: str, label: str = "") -> str:
+        """A (height, width) attribute; one number where both are the same."""
+        height, width = self.axes(name, label)
+        return height if height == width else f"({height}, {width})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row of the table. `forward` gets the inputs as code; without it, the layer is called.
+
+    `helper` is the source of a class that the layer needs, perhaps one for each node.
+    """
+
+    op: OpSpec
+    layer: Callable[[Site], Code] | None = None
+    forward: Callable[[Site, tuple[str, ...]], Code] | None = None
+    helper: str | Callable[[Node], str] = ""
+
+    @property
+    def name(self) -> str:
+        """The primitive's name."""
+        return self.op.name
+
+    def source(self, node: Node) -> str:
+        """The source of the class that the node's layer needs; empty if it needs none."""
+        return self.helper if isinstance(self.helper, str) else self.helper(node)
+
+    def use(self, site: Site, inputs: tuple[str, ...], attribute: str) -> Code:
+        """The expression in `forward`; `attribute` is the layer's name."""
+        if self.forward is not None:
+            return self.forward(site, inputs)
+        return call(f"self.{attribute}", *inputs)
+
+
+def option(name: str, value: str, default: str) -> str:
+    """A keyword argument, or nothing where it has its default."""
+    return "" if value == default else f"{name}={value}"

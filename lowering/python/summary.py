@@ -1,0 +1,119 @@
+"""The docstring of a stand-alone file: what it is, what it costs, how it is used."""
+
+import re
+import textwrap
+
+import nasir
+from lowering.python.code import WIDTH
+from nasir import Graph, NasirError, SequenceType, Type, cost, dump_genotype, load_genotype
+from nasir.passes.dropping import given_inputs
+from nasir.types import TokenType
+
+_UNITS = {"vocabulary": "words", "hidden": "hidden units"}
+
+
+def write_docstring(graph: Graph, stem: str) -> str:
+    """The module's docstring, with the quotes."""
+    about = graph.about
+    name = one_line(about.get("name", ""))
+    space = one_line(about.get("space", ""))
+    name = f"{name}, edited" if name and "edited" in about else name
+    title = f"{name}, a network" if name else "A network"
+    title += f" of the space {space}" if space else ""
+    text = [
+        _wrapped(f"{title}, as a file that needs only torch.", first=3),
+        _wrapped(f"{_skeleton(graph)}{_sizes(graph)}"),
+        _usage(graph, stem),
+        _genotype(graph),
+        f"Written by nasir {nasir.__version__}.",
+    ]
+    return '"""' + "\n\n".join(part for part in text if part) + '\n"""\n'
+
+
+def one_line(text: str) -> str:
+    """Foreign text as it can stand in a docstring."""
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _skeleton(graph: Graph) -> str:
+    about = graph.about
+    if "skeleton" not in about:
+        return ""
+    named = ("channels", "layers", "classes")
+    sizes = [f"{about[key]} {key}" for key in named if key in about]
+    sizes += [f"{about[key]} {unit}" for key, unit in _UNITS.items() if key in about]
+    text = f"Skeleton {about['skeleton']}: {', '.join(sizes)}. "
+    return one_line(text) + (" " if text else "")
+
+
+def _sizes(graph: Graph) -> str:
+    """Parameters and multiply-adds of what the file computes."""
+    found = cost(graph)
+    example = "token" if _reads_tokens(graph) else "picture"
+    text = f"{found.params:,} parameters, {found.macs:,} multiply-adds for one {example}"
+    if found.auxiliary is None:
+        return f"{text}."
+    more = f"{found.auxiliary.params:,} parameters and {found.auxiliary.macs:,} multiply-adds"
+    return f"{text}; the auxiliary head, in training only, has {more} more."
+
+
+def _usage(graph: Graph, stem: str) -> str:
+    shapes = [_shape(type_) for _, type_ in given_inputs(graph)]
+    results = [_shape(graph.types[x]) for x in graph.outputs]
+    names = ", ".join(_plural(name) for name, _ in given_inputs(graph))
+    found = "logits"
+    if _reads_tokens(graph):
+        names = ", ".join(name for name, _ in given_inputs(graph))
+        found = graph.about.get("outputs", "results").replace(" ", ", ")
+    lines = [f"    from {stem} import load\n"] if stem.isidentifier() else []
+    lines += [
+        "    network = load()  # in evaluation mode; network.train() to go on training",
+        f"    {found} = network({names})  # {', '.join(shapes)} -> {', '.join(results)}",
+    ]
+    where = one_line(f"The weights are in {stem}.safetensors, beside this file.")
+    return "\n".join(lines) + f"\n\n{where}"
+
+
+def _reads_tokens(graph: Graph) -> bool:
+    return any(isinstance(type_, TokenType) for _, type_ in graph.inputs)
+
+
+def _shape(type_: Type) -> str:
+    """The shape of a batch; T is the number of steps."""
+    lead = ("T", "N") if isinstance(type_, (TokenType, SequenceType)) else ("N",)
+    return f"({', '.join(map(str, (*lead, *type_.shape)))})"
+
+
+def _plural(name: str) -> str:
+    return f"{name}s" if name.isidentifier() else "images"
+
+
+def _genotype(graph: Graph) -> str:
+    text = graph.about.get("genotype", "")
+    if not text:
+        return "Edited by hand: no genotype describes it." if "edited" in graph.about else ""
+    for name in ("nasbench201", "darts"):
+        try:
+            found = one_line(dump_genotype(load_genotype(text), name))
+        except NasirError:
+            continue
+        # A pair (op, source) stays on one line.
+        whole = re.sub(r"', (?=\d)", "',\0", found)
+        return _wrapped(whole, hang="    ").replace("\0", " ")
+    return "\n".join(map(_escaped, text.strip().split("\n")))
+
+
+def _wrapped(text: str, first: int = 0, hang: str = "") -> str:
+    lines = textwrap.wrap(
+        " " * first + text,
+        WIDTH,
+        subsequent_indent=hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines).removeprefix(" " * first)

@@ -1,6 +1,0 @@
-"""From a graph to one readable Python file: the room's one door."""
-
-from lowering.to_python.export import to_python
-from lowering.to_python.rules import RULES
-
-__all__ = ["RULES", "to_python"]

@@ -1,0 +1,44 @@
+"""From a graph to torch: the room's one door."""
+
+from lowering.torch.compiled import CompileWarning, compile
+from lowering.torch.compiler import compiler_missing
+from lowering.torch.network import Network, to_inference, to_torch
+from lowering.torch.policies import Decision, Policy, policy
+from lowering.torch.program import RULES
+from lowering.torch.sampled import Mixture
+from lowering.torch.saved import SavedBytes, saved_bytes
+from lowering.torch.store import Store, generator, initial, resolve
+from lowering.torch.training import prepare_training, training_policy
+from lowering.torch.unrolled import Unrolled, first_order, second_order
+from lowering.torch.weights import load_weights, pack, save_weights
+from lowering.torch.widening import Widened, widen
+
+__all__ = [
+    "RULES",
+    "CompileWarning",
+    "Decision",
+    "Mixture",
+    "Network",
+    "Policy",
+    "SavedBytes",
+    "Store",
+    "Unrolled",
+    "Widened",
+    "compile",
+    "compiler_missing",
+    "first_order",
+    "generator",
+    "initial",
+    "load_weights",
+    "pack",
+    "policy",
+    "prepare_training",
+    "resolve",
+    "save_weights",
+    "saved_bytes",
+    "second_order",
+    "to_inference",
+    "to_torch",
+    "training_policy",
+    "widen",
+]

@@ -1,0 +1,78 @@
+"""Mixtures, zeros and noise in torch."""
+
+import operator
+from functools import reduce
+
+import torch
+from torch import fx
+
+from lowering.torch.rule import Emitter, Rule
+from nasir.ops.choice import (
+    DROP_PATH,
+    FROZEN_GAUSSIAN,
+    GAUSSIAN,
+    MIX,
+    ZERO,
+    MixAttrs,
+    StrideAttrs,
+)
+from nasir.ops.spec import NoAttrs
+
+Values = tuple[fx.Node, ...]
+
+
+def _strided(e: Emitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
+    if a.stride == (1, 1):
+        return x
+    steps = (..., slice(None, None, a.stride[0]), slice(None, None, a.stride[1]))
+    return e.call(operator.getitem, x, steps)
+
+
+def _zero(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
+    del weights
+    return e.call(torch.zeros_like, _strided(e, a, inputs[0]))
+
+
+def _gaussian(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """Drawn in the order of (N, C, H, W), so that memory formats have the same draws."""
+    del weights
+    x = _strided(e, a, inputs[0])
+    return e.call(torch.randn_like, x, memory_format=torch.contiguous_format)
+
+
+def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+    return e.call(torch.Tensor.expand_as, weights[0], _strided(e, a, inputs[0]))
+
+
+def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """From left to right, as the papers' code adds."""
+    del weights
+    entries = e.call(torch.Tensor.unbind, inputs[0])
+    terms = [
+        e.call(operator.mul, value, e.call(operator.getitem, entries, option))
+        for value, option in zip(inputs[1:], a.options, strict=True)
+    ]
+    return reduce(lambda x, y: e.call(operator.add, x, y), terms)
+
+
+def drop_path(x: torch.Tensor, probability: torch.Tensor) -> torch.Tensor:
+    """Each example of (N, …) by itself is zero with this probability, of shape (1,)."""
+    keep = 1.0 - probability
+    shape = (x.shape[0],) + (1,) * (x.dim() - 1)
+    mask = torch.bernoulli(keep.to(x.dtype).expand(x.shape[0])).view(shape)
+    return x * (mask / keep.to(x.dtype))
+
+
+def _drop_path(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    return e.call(drop_path, *inputs) if e.training else inputs[0]
+
+
+RULES = (
+    Rule(ZERO, _zero),
+    Rule(GAUSSIAN, _gaussian),
+    Rule(FROZEN_GAUSSIAN, _frozen),
+    Rule(MIX, _mix),
+    Rule(DROP_PATH, _drop_path),
+)

@@ -1,0 +1,96 @@
+"""Convolutions, cuts, margins and orders of channels in torch."""
+
+import operator
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from lowering.torch.layout import whole
+from lowering.torch.rule import Emitter, Rule
+from nasir.ops.conv import (
+    CHANNEL_SHUFFLE,
+    CONV2D,
+    CROP,
+    PAD,
+    REST,
+    TRUNCATE,
+    ChannelShuffleAttrs,
+    ConvAttrs,
+    CropAttrs,
+    PadAttrs,
+    RestAttrs,
+    TruncateAttrs,
+)
+
+Values = tuple[fx.Node, ...]
+
+
+def _conv2d(e: Emitter, a: ConvAttrs, inputs: Values, weights: Values) -> fx.Node:
+    bias = weights[1] if a.bias else None
+    return e.call(F.conv2d, inputs[0], weights[0], bias, a.stride, a.margins, a.dilation, a.groups)
+
+
+class _Crop(torch.autograd.Function):
+    """A picture without its first rows and columns; the gradient lies in memory as the picture."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, top: int, left: int) -> Tensor:
+        ctx.margin = (left, 0, top, 0)
+        return x[..., top:, left:]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's is for any number
+        return F.pad(whole(gradients[0]), ctx.margin), None, None
+
+
+# torch leaves what `apply` returns untyped.
+_apply = cast("Callable[..., Tensor]", _Crop.apply)  # pyright: ignore[reportUnknownMemberType] - as above
+
+
+def crop(x: Tensor, top: int, left: int) -> Tensor:
+    """A picture without its first rows and columns, for training."""
+    if torch.compiler.is_compiling():  # which lays out gradients itself
+        return x[..., top:, left:]
+    return _apply(x, top, left)
+
+
+def _crop(e: Emitter, a: CropAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    if e.training:
+        return e.call(crop, inputs[0], a.top, a.left)
+    cut = (..., slice(a.top, None), slice(a.left, None))
+    return e.call(operator.getitem, inputs[0], cut)
+
+
+def _pad(e: Emitter, a: PadAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(F.pad, inputs[0], (0, a.right, 0, a.bottom))
+
+
+def _truncate(e: Emitter, a: TruncateAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(operator.getitem, inputs[0], (slice(None), slice(None, a.channels)))
+
+
+def _rest(e: Emitter, a: RestAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(operator.getitem, inputs[0], (slice(None), slice(a.channels, None)))
+
+
+def _shuffle(e: Emitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """One copy, which keeps the layout in memory."""
+    del weights
+    return e.call(F.channel_shuffle, inputs[0], a.groups)
+
+
+RULES = (
+    Rule(CONV2D, _conv2d),
+    Rule(CROP, _crop),
+    Rule(PAD, _pad),
+    Rule(TRUNCATE, _truncate),
+    Rule(REST, _rest),
+    Rule(CHANNEL_SHUFFLE, _shuffle),
+)

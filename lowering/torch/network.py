@@ -1,0 +1,343 @@
+"""The network as an ordinary nn.Module."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowering.torch.policies import policy
+from lowering.torch.program import Function, Mode, Program, make_program
+from lowering.torch.sampled import Live, Mixture, Sampled, places
+from lowering.torch.store import Store
+from nasir import Graph, NasirError, run_passes
+from nasir.passes import (
+    EVALUATION,
+    INFERENCE,
+    MEMORY,
+    PASSES,
+    PLAIN,
+    TIDY,
+    MemoryLevel,
+    Pass,
+    shared,
+    summed,
+)
+from nasir.passes.dropping import PROBABILITY
+from nasir.passes.resolve import check_picks
+
+Finish = Callable[[Function], Function]
+
+
+class Network(nn.Module):
+    """A lowered graph. `state_dict` keys are the graph's stable keys.
+
+    `module(image)` with image (N, 3, H, W) gives logits (N, classes); in training mode, if the
+    graph has auxiliary outputs, the tuple (logits, auxiliary logits). A language model's
+    `module(tokens, hidden)` with tokens (T, N) and hidden (N, units) gives log-probabilities
+    (T, N, vocabulary) and the next hidden (N, units). A supernet takes a mixture last, which maps
+    the name of each choice to the weights of its options, shape (options,). Weights that the passes
+    left without a reader stay parameters, so that the state is the same whatever passes ran.
+
+    `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
+    it runs the graph that these make of `plain`. With `channels_last` pictures are brought into
+    that memory format first.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        store: Store,
+        *,
+        trainable: bool = True,
+        plain: Graph | None = None,
+        evaluation: tuple[Pass, ...] = (),
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels_last = channels_last
+        self.graph = graph
+        self._plain = plain or graph
+        self._drop_path = 0.0
+        self._evaluation = evaluation
+        self._trainable = trainable
+        self._last: tuple[Pass, ...] = ()
+        self._finish: Finish | None = None
+        self._sources: dict[bool, Program] = {}
+        self._programs: dict[bool, Callable[..., Any]] = {}
+        self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
+        self._places: dict[str, tuple[nn.Module, str]] = {}
+        self._evaluated: Graph | None = None
+        self._written(training=trainable)
+        _register(self, store)
+
+    def forward(self, *inputs: Any) -> Any:
+        """The outputs for a batch of inputs; of a supernet, the last of these is the mixture.
+
+        Of a `Mixture` that says what is live, nothing else runs; E205 and E401 tell what is wrong
+        with it. Such a call keeps all that its branches need for backward, whatever the level.
+        """
+        if _is_sampled(inputs):
+            return self._sampled(inputs)(self._weight, self.flat(inputs))
+        return self._program(training=self.training)(self, *self.flat(inputs))
+
+    @property
+    def evaluated(self) -> Graph:
+        """The graph that evaluation mode runs, before what only training does is removed."""
+        if self._evaluated is None:
+            self._evaluated, _ = run_passes(self._plain, self._evaluation)
+        return self._evaluated
+
+    @property
+    def drop_path(self) -> float:
+        """How likely training drops a path of an example, in a graph of `nasir.drop_path`; first 0.
+
+        It may change between calls: nothing is compiled again. Setting raises E107 outside [0, 1),
+        and E505 for more than 0 where the graph has no paths that are dropped.
+        """
+        return self._drop_path
+
+    @drop_path.setter
+    def drop_path(self, value: float) -> None:
+        if not 0 <= value < 1:
+            message = f"a probability to drop paths is 0 or more and less than 1, not {value}"
+            raise NasirError("E107", message)
+        if value and PROBABILITY not in self.graph.types:
+            raise NasirError(
+                "E505",
+                f"the probability to drop paths cannot be {value}: the network drops none",
+                hint="lower nasir.drop_path(graph) instead of the graph",
+            )
+        self._drop_path = value
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the weights that are learned, in the order of `parameters()`."""
+        return tuple(key for key, _ in self.named_parameters())
+
+    def call(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
+        """The outputs with these weights, in the order of `keys`, instead of its own.
+
+        Running statistics are the module's, and follow the batch's in training.
+        """
+        return self._called(weights, inputs, follow=True)
+
+    def call_apart(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
+        """The same, and the running statistics stay as they are."""
+        return self._called(weights, inputs, follow=False)
+
+    def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        """The inputs as the program takes them, the mixture's weights in the graph's order."""
+        choices = self.graph.choices
+        if choices:
+            *data, mixture = inputs
+            inputs = (*data, *(mixture[choice.name] for choice in choices))
+        if PROBABILITY in self.graph.types:
+            inputs = (*inputs, self._probability(inputs))
+        return tuple(map(_channels_last, inputs)) if self.channels_last else inputs
+
+    def _probability(self, inputs: tuple[Any, ...]) -> Tensor:
+        """The probability of dropping a path as a tensor of the inputs' kind."""
+        first: Tensor = next(x for x in inputs if x.is_floating_point())
+        return first.new_full((1,), self._drop_path)
+
+    @property
+    def programs(self) -> dict[bool, Callable[..., Any]]:
+        """The functions of (module, inputs), by whether they train; made at the first call."""
+        return {training: self._program(training=training) for training in (True, False)}
+
+    def _program(self, *, training: bool) -> Callable[..., Any]:
+        if training not in self._programs:
+            self._programs[training] = self._written(training=training).function()
+        return self._programs[training]
+
+    def with_programs(self, programs: Mapping[bool, Callable[..., Any]]) -> "Network":
+        """A module with the same weights (shared, not copied) that runs other functions."""
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        twin._programs = dict(programs)
+        return twin
+
+    def with_bodies(self, passes: tuple[Pass, ...], finish: Finish) -> "Network":
+        """A module with the same weights that runs what these passes make of its graphs.
+
+        `finish` is applied to the functions of bodies, of those that apply no other.
+        """
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        twin.__dict__.update(_programs={}, _sources={}, _functions={})
+        twin._last, twin._finish = passes, finish
+        return twin
+
+    def lie_channels_last(self) -> "Network":
+        """Itself, after its weights and what it is given have come to lie pixel by pixel."""
+        moved: Any = self
+        moved.to(memory_format=torch.channels_last)  # a form that torch's types lack
+        self.channels_last = True
+        return self
+
+    def source(self, *, training: bool = False) -> str:
+        """The Python that runs, for reading."""
+        return self._written(training=training).text
+
+    def _written(self, *, training: bool) -> Program:
+        """A program; a network for inference only runs the same one in both modes."""
+        training = training and self._trainable
+        if training not in self._sources:
+            self._sources[training] = make_program(
+                *self._lowered(training=training), self._mode(training=training)
+            )
+        return self._sources[training]
+
+    def _called(self, weights: Sequence[Tensor], inputs: tuple[Any, ...], *, follow: bool) -> Any:
+        if not _is_sampled(inputs):
+            return self._function(follow=follow)(self, *self.flat(inputs), *weights)
+        given = dict(zip(self.keys, weights, strict=True))
+
+        def weight(key: str) -> Tensor:
+            return given[key] if key in given else self._weight(key)
+
+        return self._sampled(inputs, follow=follow)(weight, self.flat(inputs))
+
+    def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> Sampled:
+        """What runs of the graph for the live options of these inputs' mixture."""
+        graph, training = self.evaluated, self.training and self._trainable
+        live: Live = inputs[-1].live
+        check_picks(graph, live)
+        outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
+        return Sampled(graph, outputs, live, training=training, follow=follow)
+
+    def _weight(self, key: str) -> Tensor:
+        """The parameter or buffer of a key."""
+        if not self._places:
+            self._places.update(places(self))
+        module, name = self._places[key]
+        return getattr(module, name)
+
+    def _function(self, *, follow: bool) -> Callable[..., Any]:
+        """The function of (module, inputs, weights in the order of `keys`), made at the first."""
+        training = self.training and self._trainable
+        if (training, follow) not in self._functions:
+            mode = self._mode(training=training, follow=follow)
+            program = make_program(*self._lowered(training=training), mode, given=self.keys)
+            self._functions[training, follow] = program.function()
+        return self._functions[training, follow]
+
+    def _lowered(self, *, training: bool) -> tuple[Graph, tuple[str, ...]]:
+        """The graph that runs, and its outputs, always the same for inference only."""
+        if training and self._trainable:
+            graph, _ = run_passes(self.graph, self._last)
+            return graph, (*graph.outputs, *graph.auxiliary)
+        evaluated, _ = run_passes(self.evaluated, (*EVALUATION, *self._last))
+        return evaluated, evaluated.outputs
+
+    def _mode(self, *, training: bool, follow: bool = True) -> Mode:
+        mode = Mode(training, follow)
+        return mode if self._finish is None else replace(mode, finish=self._finish)
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = ("_programs", "_sources", "_functions", "_places")
+        return self.__dict__ | {name: {} for name in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def extra_repr(self) -> str:
+        about = self.graph.about
+        facts = [about.get(name, "") for name in ("name", "skeleton")]
+        return ", ".join(fact for fact in facts if fact)
+
+
+def _channels_last(value: Tensor) -> Tensor:
+    return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+
+
+def _is_sampled(inputs: tuple[Any, ...]) -> bool:
+    return bool(inputs) and isinstance(inputs[-1], Mixture) and bool(inputs[-1].live)
+
+
+def to_torch(
+    graph: Graph,
+    seed: int = 0,
+    optimise: bool = True,
+    memory: MemoryLevel = "none",
+    device: str | torch.device = "cpu",
+) -> Network:
+    """The network in torch, on the device in float32, in training mode.
+
+    Each weight's initial value depends on `seed` and its key alone. `optimise=False` runs the
+    papers' sequence of operations, nothing shared; results are bitwise the same in float64.
+    `memory` says what training keeps for the backward pass (see `nasir.passes.slices`). A
+    supernet is lowered as the policy for the device says; moved to another one, it runs there too.
+    """
+    return _lowered(graph, seed, optimise, memory, torch.device(device).type).to(device)
+
+
+def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, device: str) -> Network:
+    plain, _ = run_passes(graph, PLAIN)
+    store = Store(plain.params, seed)
+    if not optimise:
+        kept, _ = run_passes(plain, MEMORY[memory])
+        return Network(kept, store, plain=plain)
+    cse = PASSES["cse"]
+    if not graph.choices:
+        tidy, _ = run_passes(plain, TIDY)
+        lowered, _ = run_passes(tidy, (*MEMORY[memory], cse))
+        return Network(lowered, store, plain=tidy, evaluation=(cse,))
+    chosen = policy(device)
+    passes = summed(memory) if chosen.mixed_sums.taken else shared(memory)
+    lowered, _ = run_passes(plain, passes)
+    return Network(
+        lowered,
+        store,
+        plain=plain,
+        evaluation=(*TIDY, cse),
+        channels_last=chosen.channels_last.taken,
+    )
+
+
+def to_inference(graph: Graph, module: nn.Module) -> Network:
+    """The network for inference only: batch norms folded into convolutions, weights `module`'s.
+
+    In evaluation mode; equal to `module` up to rounding. Its state has keys of its own.
+    """
+    lowered, _ = run_passes(graph, INFERENCE)
+    store = Store(lowered.params).adopt(module.state_dict())
+    network = Network(lowered, store, trainable=False)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return network.eval()
+
+
+def _register(root: nn.Module, store: Store) -> None:
+    """Puts every weight below plain modules, so that its path is its key."""
+    modules: dict[str, nn.Module] = {"": root}
+    for key, value in store.items():
+        path, _, name = key.rpartition(".")
+        module = _descend(modules, path, key)
+        _check_free(module, name, key)
+        if store.refs[key].buffer:
+            module.register_buffer(name, value)
+        else:
+            module.register_parameter(name, nn.Parameter(value))
+
+
+def _descend(modules: dict[str, nn.Module], path: str, key: str) -> nn.Module:
+    """The module at that path, made if it is not there yet."""
+    if path not in modules:
+        above, _, part = path.rpartition(".")
+        parent = _descend(modules, above, key)
+        _check_free(parent, part, key)
+        modules[path] = nn.Module()
+        parent.add_module(part, modules[path])
+    return modules[path]
+
+
+def _check_free(module: nn.Module, part: str, key: str) -> None:
+    if hasattr(module, part):
+        raise NasirError(
+            "E402",
+            f"the weight '{key}' cannot be stored: torch modules have an attribute '{part}'",
+            hint="give the node another name",
+        )

@@ -1,0 +1,70 @@
+"""How a supernet is run on a device: chosen by what was measured, not by flags.
+
+The figures are those of `docs/performance.md`: the DARTS supernet (16 channels, 8 cells, batch 16)
+on two cores, one training step against the papers' sequence of operations.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from lowering import kernels
+from lowering.torch.compiler import compiler_missing
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One way to run faster: whether it is taken, and why."""
+
+    name: str
+    taken: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How supernets run on a kind of device (`cpu`, `cuda`).
+
+    `channels_last`: pictures lie in memory pixel by pixel. `mixed_sums`: the graph is lowered to
+    mixed sums, which the kernels compute. `compiled`: `lowering.compile` compiles each kind of
+    cell, with `graphs` as CUDA graphs; elsewhere it returns the module as it is.
+    """
+
+    device: str
+    channels_last: Decision
+    mixed_sums: Decision
+    compiled: Decision
+    graphs: Decision
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All of them, in order."""
+        return (self.channels_last, self.mixed_sums, self.compiled, self.graphs)
+
+
+def policy(device: str = "cpu") -> Policy:
+    """The policy for a kind of device. Builds the kernels at the first call on a CPU."""
+    return _cuda() if device == "cuda" else _cpu()
+
+
+def _cpu() -> Policy:
+    missing = kernels.reason()
+    return Policy(
+        "cpu",
+        Decision("channels_last", True, "with shared values the step is 2.4 times faster"),
+        Decision("mixed sums", not missing, missing or "7 times faster, a quarter of the memory"),
+        Decision("torch.compile", False, "no gain over channels_last, half a minute of compiling"),
+        Decision("CUDA graphs", False, "no GPU"),
+    )
+
+
+def _cuda() -> Policy:
+    missing = compiler_missing("cuda")
+    graphs = not missing and torch.cuda.is_available()
+    return Policy(
+        "cuda",
+        Decision("channels_last", False, "not measured on a GPU"),
+        Decision("mixed sums", False, "the kernels are for the CPU"),
+        Decision("torch.compile", not missing, missing or "many small kernels become few"),
+        Decision("CUDA graphs", graphs, "one launch a cell" if graphs else "no GPU, or no Triton"),
+    )

@@ -1,0 +1,184 @@
+"""A graph becomes straight-line Python: no interpreter in eager mode, no break in torch.compile."""
+
+import itertools
+import linecache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from torch import fx
+
+from lowering.torch import (
+    choice,
+    conv,
+    fused,
+    linear,
+    memory,
+    merge,
+    norm,
+    pointwise,
+    pool,
+    sequence,
+)
+from lowering.torch.rule import Emitter, Rule
+from nasir import Graph, NasirError
+from nasir.ops import OpSpec
+from nasir.table import Table
+
+RULES: Table[Rule] = Table(
+    *conv.RULES,
+    *norm.RULES,
+    *pool.RULES,
+    *pointwise.RULES,
+    *merge.RULES,
+    *linear.RULES,
+    *choice.RULES,
+    *sequence.RULES,
+    *fused.RULES,
+    *memory.RULES,
+)
+
+_numbers = itertools.count()
+
+Function = Callable[..., Any]
+
+
+def _same(function: Function) -> Function:
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What a program is for: whether it trains, and whether running statistics follow the batch's.
+
+    `finish` is applied to the function of each body that applies no other.
+    """
+
+    training: bool
+    follow: bool = True
+    finish: Callable[[Function], Function] = _same
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Source of a function, and the names it uses from outside.
+
+    Its bodies are compiled already, each with names of its own; `text` is the source of all.
+    """
+
+    source: str
+    names: dict[str, Any]
+    name: str = "forward"
+    bodies: tuple["Program", ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The source of the bodies, and then its own."""
+        return "\n\n".join([*(body.text for body in self.bodies), self.source])
+
+    def function(self) -> Function:
+        """The compiled function; tracebacks show its source."""
+        file = f"<nasir program {next(_numbers)}>"
+        linecache.cache[file] = (len(self.source), None, self.source.splitlines(True), file)
+        scope = dict(self.names)
+        exec(compile(self.source, file, "exec"), scope)
+        function = scope[self.name]
+        function.__module__ = __name__  # fx asks where a function that it calls is from
+        return function
+
+
+def make_program(
+    graph: Graph, outputs: Iterable[str], mode: Mode, given: Iterable[str] = ()
+) -> Program:
+    """The program `forward(self, …)` of these outputs (one alone, or a tuple) from primitives.
+
+    The weights with the keys `given` are its last arguments, in that order; it takes the others
+    from the module.
+    """
+    writer = _Writer(graph, mode)
+    for ref in graph.params:
+        name = _identifier(ref.key)
+        writer.weights[ref.key] = lambda key=ref.key, name=name: writer.code.create_node(
+            "get_attr", key, name=name
+        )
+    for key in given:
+        value = writer.code.placeholder(_identifier(key))
+        writer.weights[key] = lambda value=value: value
+    return writer.write(tuple(outputs), "forward")
+
+
+def make_body(graph: Graph, name: str, mode: Mode) -> Program:
+    """The program `<name>(inputs …, weights …)` of a body, the weights in the order of `params`."""
+    writer = _Writer(graph, mode)
+    for ref in graph.params:
+        value = writer.code.placeholder(_identifier(ref.key))
+        writer.weights[ref.key] = lambda value=value: value
+    return writer.write(graph.outputs, name)
+
+
+class _Writer:
+    """A program while it is written; `weights` make the value of a weight at its first use."""
+
+    def __init__(self, graph: Graph, mode: Mode) -> None:
+        self.graph = graph
+        self.mode = mode
+        self.code = fx.Graph()
+        self.values = {name: self.code.placeholder(_identifier(name)) for name, _ in graph.inputs}
+        self.weights: dict[str, Callable[[], fx.Node]] = {}
+        self.bodies: list[Program] = []
+        self.functions: dict[tuple[Graph, bool], Function] = {}
+
+    def write(self, outputs: tuple[str, ...], name: str) -> Program:
+        """The program of these outputs."""
+        wanted = self.graph.needed(outputs)
+        made: dict[str, fx.Node] = {}
+        for node in self.graph.nodes:
+            if node.name not in wanted:
+                continue
+            assert isinstance(node.op, OpSpec), f"{node.name} is a macro: expand it first"
+            for ref in node.params:
+                if ref.key not in made:
+                    made[ref.key] = self.weights[ref.key]()
+            refs = tuple(made[ref.key] for ref in node.params)
+            inputs = tuple(self.values[name] for name in node.inputs)
+            emitter = Emitter(
+                self.code,
+                self.mode.training,
+                self.mode.follow,
+                _identifier(node.name),
+                partial(self._function, follow=self.mode.follow),
+                partial(self._function, follow=False),
+            )
+            self.values[node.name] = find_rule(node.op).emit(emitter, node.attrs, inputs, refs)
+        results = tuple(self.values[name] for name in outputs)
+        self.code.output(results[0] if len(results) == 1 else results)
+        python = self.code.python_code("self")
+        source = python.src
+        if name != "forward":  # fx writes methods
+            source = source.replace("def forward(self, ", f"def {name}(", 1)
+        return Program(source, dict(python.globals), name, tuple(self.bodies))
+
+    def _function(self, body: Graph, *, follow: bool) -> Function:
+        """The function of a body, the same for equal bodies."""
+        if (body, follow) not in self.functions:
+            stem = _identifier(body.about.get("cell", "")) or "body"
+            taken = [program.name for program in self.bodies]
+            name = f"{stem}_{len(taken) + 1}" if stem in taken else stem
+            program = make_body(body, name, replace(self.mode, follow=follow))
+            self.bodies.append(program)
+            function = program.function()
+            done = function if program.bodies else self.mode.finish(function)
+            self.functions[body, follow] = done
+        return self.functions[body, follow]
+
+
+def find_rule(op: OpSpec) -> Rule:
+    """How the op is written in torch. Raises E306."""
+    if op.name not in RULES:
+        raise NasirError("E306", f"torch has no rule for the op '{op.name}'")
+    return RULES[op.name]
+
+
+def _identifier(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)

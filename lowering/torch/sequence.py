@@ -1,0 +1,108 @@
+"""Tokens and sequences in torch. A body is a function that a loop over time calls."""
+
+import operator
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from lowering.torch.rule import Emitter, Rule
+from nasir.ops import NoAttrs
+from nasir.ops.sequence import (
+    DECODER,
+    DROPOUT_MASK,
+    EMBEDDING,
+    LAST,
+    LOG_SOFTMAX,
+    MASKED,
+    SCAN,
+    WORD_DROPOUT,
+    RateAttrs,
+    ScanAttrs,
+    WidthAttrs,
+    WordDropoutAttrs,
+)
+
+Values = tuple[fx.Node, ...]
+
+
+def draw_mask(like: Tensor, rate: float) -> Tensor:
+    """0 or 1 / (1 - rate) for each example and unit of `like`, (N, c) or (T, N, c)."""
+    keep = 1 - rate
+    mask = torch.empty(like.shape[-2:], dtype=like.dtype, device=like.device)
+    return mask.bernoulli_(keep) / keep
+
+
+def drop_words(words: Tensor, tokens: Tensor, vocabulary: int, rate: float) -> Tensor:
+    """The vectors (T, N, c), where those of a dropped word are 0 wherever it occurs."""
+    mask = draw_mask(torch.empty(vocabulary, 1, dtype=words.dtype, device=words.device), rate)
+    return words * F.embedding(tokens, mask)
+
+
+def _embedding(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a
+    return e.call(F.embedding, inputs[0], weights[0])
+
+
+def _word_dropout(e: Emitter, a: WordDropoutAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    if not e.training:
+        return inputs[0]
+    return e.call(drop_words, *inputs, a.vocabulary, a.rate)
+
+
+def _dropout_mask(e: Emitter, a: RateAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """In evaluation nothing reads it, unless it is an output."""
+    del weights
+    return e.call(draw_mask, inputs[0], a.rate if e.training else 0.0)
+
+
+def _masked(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    return e.call(operator.mul, *inputs) if e.training else inputs[0]
+
+
+def _scan(e: Emitter, a: ScanAttrs, inputs: Values, weights: Values) -> fx.Node:
+    return e.call(_loop(e.function(a.body), e.name), *inputs, *weights)
+
+
+def _loop(step: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The loop over time around a body, under the name of its node."""
+
+    def scan(sequence: Tensor, state: Tensor, *rest: Tensor) -> Tensor:
+        states: list[Tensor] = []
+        for x in sequence.unbind(0):
+            state = step(x, state, *rest)
+            states.append(state)
+        return torch.stack(states)
+
+    scan.__name__ = f"scan_{name}"
+    return scan
+
+
+def _last(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    return e.call(operator.getitem, inputs[0], -1)
+
+
+def _decoder(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a
+    return e.call(F.linear, inputs[0], *weights)
+
+
+def _log_softmax(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    return e.call(F.log_softmax, inputs[0], -1)
+
+
+RULES = (
+    Rule(EMBEDDING, _embedding),
+    Rule(WORD_DROPOUT, _word_dropout),
+    Rule(DROPOUT_MASK, _dropout_mask),
+    Rule(MASKED, _masked),
+    Rule(SCAN, _scan),
+    Rule(LAST, _last),
+    Rule(DECODER, _decoder),
+    Rule(LOG_SOFTMAX, _log_softmax),
+)

@@ -1,0 +1,126 @@
+"""Gradients of the logits of an architecture, after weights that took a step.
+
+DARTS, arXiv:1806.09055, equations 6 to 8, as the published code computes them: one unrolled step of
+gradient descent with momentum, and the mixed second derivative by central differences. The papers'
+code copies the model; here the network is called with other weights, and its own stay untouched.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowering.torch import foreach
+from lowering.torch.network import Network
+
+Run = Callable[..., Any]
+"""The network as a function of its inputs."""
+
+Objective = Callable[[Run], Tensor]
+"""The loss of one batch, from the network: `lambda run: loss(run(x, mixture(logits)), y)`.
+
+It makes the mixture of the logits anew each time, from random numbers that were drawn before.
+"""
+
+RADIUS = 0.01
+"""How far the weights move for the central difference, as a norm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """A step of the weights: -rate * (momentum * buffer + gradient + decay * w).
+
+    `buffers` are the optimiser's, in the order of the network's `keys`; where they are missing
+    there is no momentum. `clip` bounds the norm of both gradients of the weights, as for recurrent
+    networks: the difference is then scaled by clip / norm even where that is more than 1.
+    """
+
+    rate: float
+    momentum: float = 0.0
+    decay: float = 0.0
+    buffers: Sequence[Tensor] = ()
+    clip: float | None = None
+
+
+def first_order(module: Network, logits: Sequence[Tensor], valid: Objective) -> tuple[Tensor, ...]:
+    """The gradients of the loss by the logits alone; running statistics follow the batch's."""
+    return tuple(_gradients(valid(partial(module.call, _detached(module))), logits))
+
+
+def second_order(
+    module: Network,
+    logits: Sequence[Tensor],
+    train: Objective,
+    valid: Objective,
+    step: Unrolled,
+) -> tuple[Tensor, ...]:
+    """The gradients by the logits of the validation loss after one step of the weights.
+
+    With w' = w - rate * (...), g and v the gradients of the validation loss at w' by the logits and
+    by w', and R = RADIUS / |v|: g - rate * (G(w + Rv) - G(w - Rv)) / 2R, where G is the gradient of
+    the training loss by the logits. As in the papers' code, running statistics follow the three
+    passes over the training batch, and not the one at w', which is a copy's there.
+    """
+    weights = _detached(module)
+    descent = _gradients(train(module), tuple(module.parameters()))
+    descent, scale = _clipped(descent, step.clip)
+    ahead = [w.requires_grad_() for w in _stepped(weights, descent, step)]
+    loss = valid(partial(module.call_apart, ahead))
+    both = _gradients(loss, [*logits, *ahead])
+    direct, towards = both[: len(logits)], both[len(logits) :]
+    towards, _ = _clipped(towards, step.clip)
+    change = _difference(module, logits, train, weights, towards)
+    return tuple(foreach.add(direct, foreach.mul(change, -step.rate * scale)))
+
+
+def _detached(module: Network) -> list[Tensor]:
+    """The weights as constants, so that no gradient of theirs is computed."""
+    return [weight.detach() for weight in module.parameters()]
+
+
+def _gradients(loss: Tensor, by: Sequence[Tensor]) -> list[Tensor]:
+    """Zeros where the loss does not depend on a tensor."""
+    if not loss.requires_grad:
+        return [torch.zeros_like(value) for value in by]
+    return list(torch.autograd.grad(loss, by, materialize_grads=True))
+
+
+def _clipped(gradients: list[Tensor], bound: float | None) -> tuple[list[Tensor], Tensor | float]:
+    """The gradients with at most that norm, and the bound divided by the norm."""
+    if bound is None:
+        return gradients, 1.0
+    scale = bound / (_norm(gradients) + 1e-6)
+    return foreach.mul(gradients, scale.clamp(max=1.0)), scale
+
+
+def _norm(values: list[Tensor]) -> Tensor:
+    """The norm of all of them as one vector."""
+    return torch.stack(foreach.norm(values)).square().sum().sqrt()
+
+
+def _stepped(weights: list[Tensor], descent: list[Tensor], step: Unrolled) -> list[Tensor]:
+    """The weights after the step."""
+    change = foreach.add(descent, weights, alpha=step.decay)
+    if step.buffers:
+        change = foreach.add(change, list(step.buffers), alpha=step.momentum)
+    return foreach.add(weights, change, alpha=-step.rate)
+
+
+def _difference(
+    module: Network,
+    logits: Sequence[Tensor],
+    train: Objective,
+    weights: list[Tensor],
+    towards: list[Tensor],
+) -> list[Tensor]:
+    """How the gradients of the training loss by the logits change along `towards`."""
+    radius = RADIUS / _norm(towards)
+    shift = foreach.mul(towards, radius)
+    ends: list[list[Tensor]] = []
+    for sign in (1, -1):
+        moved = foreach.add(weights, shift, alpha=sign)
+        ends.append(_gradients(train(partial(module.call, moved)), logits))
+    return foreach.mul(foreach.add(*ends, alpha=-1), 0.5 / radius)

@@ -1,0 +1,190 @@
+"""Operations that read one value become one operation."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from nasir.graph import Graph
+from nasir.node import Node
+from nasir.ops.conv import CROP, ConvAttrs, CropAttrs, window
+from nasir.ops.fused import CONV_BANK, PART, ConvBankAttrs, PartAttrs
+from nasir.passes.bodies import in_bodies
+from nasir.template import make_attrs
+from nasir.types import ImageType
+
+
+@dataclass(slots=True)
+class _Shared:
+    """The norms of one value so far: the first node's place, and all of them."""
+
+    place: int
+    nodes: list[Node]
+
+
+@in_bodies
+def share_norms(graph: Graph) -> Graph:
+    """Batch norms that differ only in their running statistics become one with all of these.
+
+    In a supernet every edge that pools a state normalises the same values. The results are bitwise
+    the same in training, and running statistics follow the batch's as before; in evaluation, where
+    they are read, each norm has its own.
+    """
+    found: dict[tuple[object, ...], _Shared] = {}
+    alias: dict[str, str] = {}
+    kept: list[Node] = []
+    for old in graph.nodes:
+        node = old.rewired(alias)
+        if not node.has("channel_affine") or not all(ref.buffer for ref in node.params):
+            kept.append(node)
+            continue
+        shared = found.setdefault((node.op, node.inputs, node.attrs), _Shared(len(kept), []))
+        if shared.nodes:
+            alias[node.name] = shared.nodes[0].name
+        else:
+            kept.append(node)
+        shared.nodes.append(node)
+    if not alias:
+        return graph
+    for shared in found.values():
+        kept[shared.place] = _together(shared.nodes)
+    return graph.aliased(kept, alias)
+
+
+def _together(nodes: list[Node]) -> Node:
+    if len(nodes) == 1:
+        return nodes[0]
+    first = nodes[0]
+    attrs = make_attrs(first.op, dict(first.attrs) | {"copies": len(nodes)})
+    return replace(first, attrs=attrs, params=tuple(ref for node in nodes for ref in node.params))
+
+
+_Key = tuple[object, ...]
+_Offset = tuple[int, int]
+
+
+@in_bodies
+def horizontal(graph: Graph) -> Graph:
+    """Dense convolutions of one value with equal windows become one, and each a part of it.
+
+    So do 1x1 convolutions of the value and of what is left of it behind its first rows and columns,
+    as in a factorized reduce: they become points of one window. Their weights stay what they are
+    and lie side by side only while the step runs. Depthwise convolutions are left alone: mixed sums
+    have theirs, and as one grouped convolution of torch they are no faster. The result is the same
+    up to rounding.
+    """
+    made: dict[str, Node] = {}
+    parts: dict[str, Node] = {}
+    for nodes in _groups(graph):
+        bank = _bank(graph, nodes)
+        made[nodes[0].name] = bank
+        parts |= {node.name: _part(graph, node, bank, i) for i, node in enumerate(nodes)}
+    if not made:
+        return graph
+    kept: list[Node] = []
+    for node in graph.nodes:
+        if node.name in made:
+            kept.append(made[node.name])
+        kept.append(parts.get(node.name, node))
+    return graph.with_nodes(kept)
+
+
+def _groups(graph: Graph) -> list[list[Node]]:
+    """The convolutions that become one."""
+    found: dict[_Key, list[Node]] = {}
+    for node in graph.nodes:
+        if isinstance(node.attrs, ConvAttrs) and _is_dense(node, node.attrs):
+            found.setdefault(_key(graph, node, node.attrs), []).append(node)
+    groups: list[list[Node]] = []
+    for nodes in found.values():
+        groups += [nodes] if _fits(graph, nodes) else _by_input(nodes)
+    return [nodes for nodes in groups if len(nodes) > 1]
+
+
+def _is_dense(node: Node, attrs: ConvAttrs) -> bool:
+    """Whether it is a convolution of all channels, with a weight of its own alone."""
+    return attrs.groups == 1 and not attrs.bias and not any(ref.parts for ref in node.params)
+
+
+def _key(graph: Graph, node: Node, attrs: ConvAttrs) -> _Key:
+    """Equal for convolutions that can be one; those of one cell only, which is called as one."""
+    source, _ = _source(graph, node)
+    type_ = graph.types[node.name]
+    assert isinstance(type_, ImageType)
+    shape = (type_.h, type_.w)
+    return (source, attrs.kernel, attrs.stride, attrs.margins, attrs.dilation, shape, node.cell)
+
+
+def _source(graph: Graph, node: Node) -> tuple[str, _Offset]:
+    """What the convolution reads; of a point, what its input was cropped from, and by how much."""
+    (name,) = node.inputs
+    attrs = node.attrs
+    assert isinstance(attrs, ConvAttrs)
+    crop = graph.by_name.get(name)
+    if crop and crop.op is CROP and attrs.kernel == (1, 1) and attrs.margins == (0, 0):
+        assert isinstance(crop.attrs, CropAttrs)
+        offset = (crop.attrs.top, crop.attrs.left)
+        if all(o < s for o, s in zip(offset, attrs.stride, strict=True)):
+            return crop.inputs[0], offset
+    return name, (0, 0)
+
+
+def _offsets(graph: Graph, nodes: Iterable[Node]) -> tuple[_Offset, ...]:
+    return tuple(_source(graph, node)[1] for node in nodes)
+
+
+def _fits(graph: Graph, nodes: list[Node]) -> bool:
+    """Whether one window that holds all offsets makes pictures of the size of theirs."""
+    offsets = _offsets(graph, nodes)
+    if not any(any(offset) for offset in offsets):
+        return True
+    attrs, made = nodes[0].attrs, graph.types[nodes[0].name]
+    x = graph.types[_source(graph, nodes[0])[0]]
+    assert isinstance(attrs, ConvAttrs)
+    assert isinstance(made, ImageType)
+    assert isinstance(x, ImageType)
+    kernel = _window(offsets)
+    sizes = [
+        window(size, k, s, 0, 1)
+        for size, k, s in zip((x.h, x.w), kernel, attrs.stride, strict=True)
+    ]
+    return sizes == [made.h, made.w]
+
+
+def _by_input(nodes: list[Node]) -> list[list[Node]]:
+    found: dict[tuple[str, ...], list[Node]] = {}
+    for node in nodes:
+        found.setdefault(node.inputs, []).append(node)
+    return list(found.values())
+
+
+def _window(offsets: Iterable[_Offset]) -> _Offset:
+    """The least window that holds these points."""
+    rows, columns = zip(*offsets, strict=True)
+    return max(rows) + 1, max(columns) + 1
+
+
+def _bank(graph: Graph, nodes: list[Node]) -> Node:
+    first = nodes[0]
+    attrs = [node.attrs for node in nodes if isinstance(node.attrs, ConvAttrs)]
+    offsets = _offsets(graph, nodes) if len({node.inputs for node in nodes}) > 1 else ()
+    return replace(
+        first,
+        name=f"{first.name}+bank",
+        op=CONV_BANK,
+        inputs=(_source(graph, first)[0],) if offsets else first.inputs,
+        attrs=ConvBankAttrs(
+            outs=tuple(each.out for each in attrs),
+            kernel=_window(offsets) if offsets else attrs[0].kernel,
+            stride=attrs[0].stride,
+            padding=attrs[0].margins,
+            dilation=(1, 1) if offsets else attrs[0].dilation,
+            rows=tuple(row for row, _ in offsets),
+            columns=tuple(column for _, column in offsets),
+        ),
+        params=tuple(node.params[0] for node in nodes),
+    )
+
+
+def _part(graph: Graph, node: Node, bank: Node, number: int) -> Node:
+    channels = graph.types[node.name].shape[0]
+    attrs = PartAttrs(number=number, channels=channels)
+    return replace(node, op=PART, inputs=(bank.name,), attrs=attrs, params=())
