@@ -78,7 +78,7 @@ CODES: dict[str, str] = {
     "E725": "the run cannot be written",
     "E726": "the run has other settings",
     "E727": "the checkpoint is missing or damaged",
-    "E728": "the process group's variables make no sense",
+    "E728": "nasir is started as one of several processes",
     "E729": "the precision is unknown, or the device lacks it",
     # figures of runs
     "E731": "the run has nothing to draw",

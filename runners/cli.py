@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from runners.output import print_bug, print_error, print_line
 if TYPE_CHECKING:
     from nasir import NasirError
 
-DONE, FAILED, WRONG_CALL, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+DONE, FAILED, WRONG_CALL, PIPE_CLOSED = 0, 1, 2, 141
 
 FAILURES = ("E112", "E501", "E502", "E504", "E724", "E725", "E741", "E744", "E756")
 """Errors where the call was right and the work failed on this machine: exit code 1.
@@ -50,14 +51,16 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """The command's result; its errors become lines on stderr and an exit code."""
         from nasir import NasirError  # not at the top: `nasir --help` has no use for it
+        from runners.machine import check_alone
 
         try:
+            check_alone()
             return super().invoke(ctx)
         except NasirError as error:
             print_error(error, as_json=ctx.obj)
             raise typer.Exit(exit_code(error)) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt as stopped:
+            raise typer.Exit(128 + getattr(stopped, "number", SIGINT)) from None
         except BrokenPipeError:
             _drop_output()
             raise typer.Exit(PIPE_CLOSED) from None
@@ -103,7 +106,8 @@ def describe(
     Python text Genotype(...), a NAS-Bench-201 string, an ONNX model that nasir wrote), such a
     text itself, or - for standard input.
 
-    Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong.
+    Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 128 + N ended by
+    signal N.
     """
     del version  # its callback has answered
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nasir
+from nasir.errors import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,19 @@ def surroundings(device: str = "cpu") -> dict[str, object]:
         "python": found.python,
         "machine": asdict(found),
     }
+
+
+def check_alone() -> None:
+    """Raises E728 where this is one of several processes (torchrun's variables).
+
+    Nothing is exchanged between processes: each would do a part of the work, or all of it.
+    """
+    for name, single in (("WORLD_SIZE", "1"), ("RANK", "0")):
+        value = os.environ.get(name, "")
+        if value not in ("", single):
+            message = f"nasir works in one process, and the variable {name} is {quoted(value)}"
+            hint = f"unset {name} and start nasir without torchrun; --device cuda:1 picks a GPU"
+            raise nasir.NasirError("E728", message, hint=hint)
 
 
 def _processor() -> str:

@@ -1,6 +1,5 @@
-"""Where a network runs: its device, its precision, and its part in a group of processes."""
+"""Where a network runs: its device and its precision."""
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -9,6 +8,7 @@ import torch
 
 from nasir import NasirError
 from nasir.errors import nearest, quoted
+from runners.machine import check_alone
 
 Precision = Literal["float32", "bf16", "float64"]
 """`bf16`: weights in float32, products in bfloat16. `float64` is for tests."""
@@ -18,12 +18,10 @@ _HINT = "leave --device out; `nasir doctor` says what torch sees"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a loop needs to know of where it runs; `rank` counts from 0 to `ranks` - 1."""
+    """What a loop needs to know of where it runs."""
 
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
-    rank: int = 0
-    ranks: int = 1
     deterministic: bool = False
 
     @property
@@ -41,23 +39,14 @@ class Place:
 def find_place(
     device: str = "cpu", precision: str = "float32", deterministic: bool = False
 ) -> Place:
-    """The place that the options and the variables RANK, WORLD_SIZE and LOCAL_RANK name.
+    """The place that the options name.
 
-    `cuda` without a number is the GPU of LOCAL_RANK. Raises E502 for a device that is not there,
-    E728 for variables that make no sense, E729 for a precision that is unknown or not possible.
+    Raises E502 for a device that is not there, E728 in one of several processes, E729 for a
+    precision that is unknown or not possible.
     """
-    ranks = _variable("WORLD_SIZE", 1, least=1)
-    rank = _variable("RANK", 0, least=0)
-    if rank >= ranks:
-        raise NasirError(
-            "E728",
-            f"RANK is {rank}, and WORLD_SIZE is {ranks}",
-            hint="ranks count from 0; `torchrun` sets both",
-        )
-    if device == "cuda" and "LOCAL_RANK" in os.environ:
-        device = f"cuda:{_variable('LOCAL_RANK', 0, least=0)}"
+    check_alone()
     found = find_device(device)
-    return Place(found, _precision(precision, found), rank, ranks, deterministic)
+    return Place(found, _precision(precision, found), deterministic)
 
 
 def find_device(text: str) -> torch.device:
@@ -97,16 +86,3 @@ def _precision(text: str, device: torch.device) -> Precision:
 def _has_bf16(device: torch.device) -> bool:
     with torch.cuda.device(device):
         return torch.cuda.is_bf16_supported()
-
-
-def _variable(name: str, default: int, least: int) -> int:
-    text = os.environ.get(name, "")
-    if not text:
-        return default
-    if not text.isdecimal() or int(text) < least:
-        raise NasirError(
-            "E728",
-            f"the variable {name} is {quoted(text)}, not a whole number from {least} on",
-            hint=f"unset {name}, or let `torchrun` set it",
-        )
-    return int(text)

@@ -95,16 +95,6 @@ def test_seeds_names_epochs_and_steps_have_draws_of_their_own() -> None:
         assert not any(torch.equal(image, other) for other in in_order[i + 1 :])
 
 
-def test_several_processes_together_see_what_one_would() -> None:
-    dealing = Dealing("train", 3, 10, "shuffled", ALL)
-    whole = batches(dealing).at(2, 1)
-    shares = [batches(dealing, replace(CPU, rank=rank, ranks=3)).at(2, 1) for rank in range(3)]
-    assert [len(label) for _, label in shares] == [4, 3, 3]
-    for rank, (image, label) in enumerate(shares):
-        assert torch.equal(image, whole[0][rank::3])
-        assert torch.equal(label, whole[1][rank::3])
-
-
 def test_pictures_are_normalised_by_channel() -> None:
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     source = pictures()

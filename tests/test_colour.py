@@ -1,7 +1,6 @@
 """Random colours, against Pillow's and Python's own."""
 
 import colorsys
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from runners.data import Augment, Batches, Dealing, Jitter, Pictures
+from runners.data import Augment, Jitter
 from runners.data.colour import Tints, tinted
-from runners.place import Place, find_place
+from runners.place import find_place
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 CPU = find_place("cpu")
@@ -64,22 +63,6 @@ def test_factors_are_drawn_within_their_ends_for_each_picture() -> None:
 def test_orders_differ_between_batches() -> None:
     draws = [Jitter().draw(1, torch.Generator().manual_seed(seed)).order for seed in range(40)]
     assert len(set(draws)) > 10
-
-
-def test_processes_together_see_the_colours_that_one_would() -> None:
-    images = torch.randint(256, (12, 3, 8, 8), dtype=torch.uint8)
-    pictures = Pictures(images, torch.arange(12))
-    dealing = Dealing("train", 0, 6, "shuffled", Augment(crop=1, flip=True, jitter=Jitter()))
-
-    def at(place: Place) -> torch.Tensor:
-        return Batches(pictures, torch.arange(12), dealing, SAME, place).at(3, 1)[0]
-
-    whole = at(CPU)
-    for rank in range(2):
-        assert torch.equal(at(replace(CPU, rank=rank, ranks=2)), whole[rank::2])
-    plain = Dealing("train", 0, 6, "shuffled", Augment(crop=1, flip=True))
-    same = Batches(pictures, torch.arange(12), plain, SAME, CPU).at(3, 1)[0]
-    assert not torch.equal(same, whole)
 
 
 def test_colours_leave_the_other_draws_as_they_are() -> None:

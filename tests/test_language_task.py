@@ -8,7 +8,6 @@ from torch import Tensor
 
 import nasir
 from nasir import NasirError
-from runners.place import Place
 from runners.task import (
     WIKITEXT2_DROPOUT,
     Batch,
@@ -174,18 +173,6 @@ def test_held_out_text_is_read_once_and_carries_on_within_a_pass() -> None:
         assert torch.equal(torch.cat(seen), columns(made.corpus.valid, 6, 2, "valid")[1:])
     assert set(made.state()) == {"train"}
     assert made.state()["train"].eq(7.0).all()
-
-
-def test_processes_share_the_columns_of_a_batch() -> None:
-    whole = prepared().train(0, 0)
-    parts: list[Batch] = []
-    for rank in range(2):
-        made = task(counting(), Place(rank=rank, ranks=2))
-        made.prepare(GRAPH)
-        parts.append(made.train(0, 0))
-    assert parts[0].inputs[1].shape == (2, 6)
-    together = torch.stack([part.target for part in parts], -1).flatten(1)
-    assert torch.equal(together, whole.target)
 
 
 def test_a_prepared_graph_has_the_rates_and_gives_states_in_training() -> None:

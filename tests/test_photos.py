@@ -1,6 +1,5 @@
 """Pictures that stay in files: windows, what is read of them, and batches."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +78,6 @@ def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
     assert whole[0].dtype == torch.float32
     epoch = torch.cat([dealt.at(1, step)[1] for step in range(len(dealt))])
     assert torch.bincount(epoch).tolist() == [6, 6]
-    for rank in range(2):
-        place = replace(CPU, rank=rank, ranks=2)
-        share = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), place)
-        assert torch.equal(share.at(1, 1)[0], whole[0][rank::2])
     other = dealt.at(2, 1)
     assert not torch.equal(other[0], whole[0])
 

@@ -1,11 +1,19 @@
-"""Where networks run: devices, precisions, ranks, and what cannot be."""
+"""Where networks run: devices, precisions, one process, and what cannot be."""
+
+from pathlib import Path
 
 import pytest
 import torch
 
 from nasir import NasirError
+from runners.commands import COMMANDS
+from runners.loop import search
 from runners.machine import find_machine, machine, surroundings
 from runners.place import Place, find_device, find_place
+from runners.training import evaluate
+from tests.command_line import call
+from tests.searches import tiny
+from tests.trainings import small
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +30,7 @@ def code_of(device: str = "cpu") -> str:
 
 def test_a_place_is_one_process_on_the_processor_in_float32() -> None:
     place = find_place()
-    assert place == Place(torch.device("cpu"), "float32", 0, 1, deterministic=False)
+    assert place == Place(torch.device("cpu"), "float32", deterministic=False)
     assert place.dtype == torch.float32
     with place.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
@@ -39,22 +47,30 @@ def test_float64_is_a_type_of_weights() -> None:
     assert find_place("cpu", "float64").dtype == torch.float64
 
 
-def test_ranks_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK", "2")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    place = find_place()
-    assert (place.rank, place.ranks) == (2, 4)
-
-
 @pytest.mark.parametrize(
-    ("rank", "ranks"), [("4", "4"), ("-1", "2"), ("x", "2"), ("0", "0"), ("1", ""), ("0", "1.5")]
+    ("name", "value"), [("WORLD_SIZE", "2"), ("WORLD_SIZE", "x"), ("RANK", "1"), ("RANK", "-1")]
 )
-def test_ranks_that_make_no_sense_are_refused(
-    rank: str, ranks: str, monkeypatch: pytest.MonkeyPatch
+def test_one_of_several_processes_is_refused(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RANK", rank)
-    monkeypatch.setenv("WORLD_SIZE", ranks)
+    monkeypatch.setenv(name, value)
     assert code_of() == "E728"
+    for start in (
+        lambda: search(tiny(), tmp_path / "run"),
+        lambda: evaluate(small(), tmp_path / "run"),
+    ):
+        with pytest.raises(NasirError, match="E728"):
+            start()
+    assert not (tmp_path / "run").exists()
+    for command in COMMANDS:
+        done = call(command)
+        assert (done.code, "E728" in done.err) == (2, True), command
+
+
+def test_the_only_process_of_torchrun_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    assert find_place() == Place()
 
 
 @pytest.mark.parametrize("device", ["tpu", "", "cuda:x", "meta", "cuda:-1", "cuda:99", "gpu\x1b"])
@@ -63,16 +79,6 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
         find_device(device)
     assert caught.value.code == "E502"
     assert str(caught.value).isprintable() or "\n" in str(caught.value)
-
-
-def test_each_process_takes_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert find_place("cuda").device == torch.device("cuda:1")
-    assert find_place("cuda:0").device == torch.device("cuda:0")
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    assert code_of("cuda") == "E502"
 
 
 def test_a_precision_that_is_unknown_is_refused() -> None:

@@ -323,14 +323,6 @@ def test_text_is_not_accumulated(tmp_path: Path) -> None:
     assert caught.value.code == "E753"
 
 
-def test_several_processes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "0")
-    with pytest.raises(NasirError, match="one process") as caught:
-        train(small(), tmp_path / "run")
-    assert caught.value.code == "E728"
-
-
 def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_checkpoint(
     tmp_path: Path,
 ) -> None:

@@ -26,17 +26,6 @@ class Draws:
     windows: Tensor | None
     tints: Tints | None = None
 
-    def share(self, rank: int, ranks: int) -> "Draws":
-        """Those of every picture whose number is `rank` modulo `ranks`."""
-        part = slice(rank, None, ranks)
-        return Draws(
-            None if self.mirrored is None else self.mirrored[part],
-            None if self.shift is None else self.shift[:, part],
-            None if self.middle is None else (self.middle[0][part], self.middle[1][part]),
-            None if self.windows is None else self.windows[part],
-            None if self.tints is None else self.tints.share(part),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Augment:

@@ -22,7 +22,7 @@ _NOTHING = Augment()
 
 @dataclass(frozen=True, slots=True)
 class Dealing:
-    """How pictures are dealt out. `batch` counts those of all processes together.
+    """How pictures are dealt out.
 
     `name` keeps the draws of several streams apart. quark0's DARTS takes its validation batches
     `fresh`: it makes a new loader in every step. `tail` says what becomes of an epoch's last
@@ -40,9 +40,8 @@ class Dealing:
 class Batches:
     """Batches by (epoch, step): the same whenever they are asked for, so that a loop can resume.
 
-    What is random depends on the seed, the stream's name, the epoch and the step alone. It is drawn
-    on the CPU for the batch of all processes, of which each takes its share: together they see
-    what one process would. The last batch of an epoch may be smaller, as in the papers' loaders.
+    What is random depends on the seed, the stream's name, the epoch and the step alone, and is
+    drawn on the CPU. The last batch of an epoch may be smaller, as in the papers' loaders.
     """
 
     def __init__(
@@ -73,22 +72,19 @@ class Batches:
         return len(self._indices)
 
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """This process's pictures, (B, C, H, W) normalised, and labels, int64 (B,).
+        """The pictures, (B, C, H, W) normalised, and labels, int64 (B,).
 
         Raises IndexError past the epoch's end, except where every step draws anew.
         """
         chosen = self._chosen(epoch, step)
-        rank, ranks = self.place.rank, self.place.ranks
-        mine = chosen[rank::ranks]
         augment = self.dealing.augment
-        # 0: of the whole batch, whichever process this is.
         source = self._generator(f"augment {epoch} {step} 0")
-        draws = augment.draw((len(chosen), *self._pictures.size), source).share(rank, ranks)
-        images = augment.moved(self._pictures.taken(mine, draws.windows), draws)
+        draws = augment.draw((len(chosen), *self._pictures.size), source)
+        images = augment.moved(self._pictures.taken(chosen, draws.windows), draws)
         images = augment.coloured(images.to(self.place.dtype), draws)
         images = images.mul_(self._scale).sub_(self._shift)
         labels = self._pictures.labels
-        return augment.blanked(images, draws), labels.index_select(0, mine.to(labels.device))
+        return augment.blanked(images, draws), labels.index_select(0, chosen.to(labels.device))
 
     def _chosen(self, epoch: int, step: int) -> Tensor:
         size = self.dealing.batch

@@ -1,6 +1,6 @@
 """Random changes of brightness, contrast, saturation and hue, a batch at a time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,10 +21,6 @@ class Tints:
 
     factors: Tensor
     order: tuple[int, ...]
-
-    def share(self, part: slice) -> "Tints":
-        """Those of a part of the pictures."""
-        return replace(self, factors=self.factors[:, part])
 
 
 @dataclass(frozen=True, slots=True)

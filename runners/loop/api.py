@@ -14,7 +14,8 @@ from runners.loop.request import Request, request_of
 from runners.loop.run import Search
 from runners.parts.moment import Moment
 from runners.planner import largest_batch
-from runners.state import RunFolder
+from runners.signals import told
+from runners.state import RunFolder, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,10 @@ class Result:
 
 def search(request: Request, out: Path, display: Display | None = None) -> Result:
     """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
-    built = build(replace(request, data=absolute(request.data)))
-    shown = display_for_stderr() if display is None else display
-    return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+    with told(lambda: standing(out, "search")):
+        built = build(replace(request, data=absolute(request.data)))
+        shown = display_for_stderr() if display is None else display
+        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
 
 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
@@ -41,11 +43,12 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     """
     facts = facts_of(out, "search")
     parts = ("space", "data", "settings", "method")
-    built, moved = resumed(facts, asked, lambda given: build(request_of(given)), parts)
-    shown = display_for_stderr() if display is None else display
-    if moved:
-        shown.say(moved)
-    return _run(built, RunFolder.open(out, shown.say), shown)
+    with told(lambda: standing(out, "search")):
+        built, moved = resumed(facts, asked, lambda given: build(request_of(given)), parts)
+        shown = display_for_stderr() if display is None else display
+        if moved:
+            shown.say(moved)
+        return _run(built, RunFolder.open(out, shown.say), shown)
 
 
 def _run(built: Built, folder: RunFolder, shown: Display) -> Result:

@@ -2,7 +2,7 @@
 
 from runners.machine import machine, surroundings
 from runners.state.checkpoint import Checkpoint, last_checkpoint
-from runners.state.folder import RunFolder, read_facts
+from runners.state.folder import RunFolder, read_facts, standing
 from runners.state.rows import read_rows
 from runners.state.seeds import deterministic, reseed, set_generators
 from runners.state.settings import other_machine, same_settings, space_hash
@@ -24,6 +24,7 @@ __all__ = [
     "same_settings",
     "set_generators",
     "space_hash",
+    "standing",
     "surroundings",
     "under",
 ]

@@ -65,7 +65,7 @@ class Events:
             self._say(f"{self._folder}: TensorBoard's events end here, the run goes on: {error}")
 
     def _begin(self) -> int:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         # The time comes first, because TensorBoard reads files in the order of their names.
         name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)

@@ -1,7 +1,9 @@
 """A run's folder: what the run is, what it logs, and the states from which it can go on."""
 
 import json
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -49,6 +51,7 @@ class RunFolder:
         self.facts: Mapping[str, Json] = facts
         self.keep = 2
         self.pinned: set[int] = set()
+        self._epochs = 0
         self._lock = lock
         self._say = say
         self._logs = {name: RowFile(path / f"{name}.jsonl") for name in LOGS}
@@ -155,7 +158,8 @@ class RunFolder:
     def save(self, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> Path:
         """Writes the state after an epoch; then checkpoints that need not be kept go."""
         path = self._checkpoint(epoch)
-        with refusals(path, self._safe()):
+        with self._writing(path):
+            path.parent.mkdir(exist_ok=True)
             for log in self._logs.values():
                 log.sync()
             write_durably(path, pack_checkpoint(epoch, tensors, facts))
@@ -163,6 +167,7 @@ class RunFolder:
             for other in self.saved():
                 if other not in stay:
                     self._checkpoint(other).unlink(missing_ok=True)
+        self._epochs = epoch + 1
         return path
 
     def saved(self) -> list[int]:
@@ -177,7 +182,9 @@ class RunFolder:
         """
         for epoch in reversed(self.saved()):
             try:
-                return self.load(epoch)
+                found = self.load(epoch)
+                self._epochs = epoch + 1
+                return found
             except NasirError as error:
                 if error.code != "E727":
                     raise
@@ -194,7 +201,7 @@ class RunFolder:
         Metrics and architectures, genotypes and checkpoints go, the final files with them; of
         the times nothing but a torn last row. Raises E722 for damaged rows.
         """
-        with refusals(self.path, self._safe()):
+        with self._writing(self.path):
             dropped = self._logs["metrics"].rewind(epoch)
             dropped += self._logs["architecture"].rewind(epoch)
             self._logs["times"].rewind(_NEVER)
@@ -210,14 +217,36 @@ class RunFolder:
 
     def _append(self, name: str, row: Row) -> None:
         log = self._logs[name]
-        with refusals(log.path, self._safe()):
+        with self._writing(log.path):
             log.append(row)
 
     def _write(self, name: str, content: bytes) -> Path:
         path = self.path / name
-        with refusals(path, self._safe()):
+        with self._writing(path):
+            if path.parent != self.path:
+                path.parent.mkdir(exist_ok=True)
             write_durably(path, content)
         return path
+
+    @contextmanager
+    def _writing(self, path: Path) -> Generator[None]:
+        """Around what writes `path`: the system's refusal is E725, as is a folder that is gone."""
+        self._check_there()
+        try:
+            yield
+        except OSError as error:
+            self._check_there()
+            raise cannot_write(path, error, self._safe()) from error
+
+    def _check_there(self) -> None:
+        """Raises E725 where the folder was removed; nothing is written, so nothing comes back."""
+        if self._lock.is_there():
+            return
+        what = "another run took the folder" if (self.path / FACTS).exists() else "it was removed"
+        lost = f"the {self._epochs} epochs that were saved" if self._epochs else "the run"
+        message = f"the run's folder is gone ({what} or moved while the run worked), and {lost} too"
+        hint = "if it was moved, --resume goes on there; else start the run again"
+        raise NasirError("E725", message, Where(str(self.path)), hint)
 
     def _checkpoint(self, epoch: int) -> Path:
         return self.path / CHECKPOINTS / f"{epoch:04d}.safetensors"
@@ -258,6 +287,15 @@ def read_facts(path: str | Path) -> dict[str, Json]:
     if not isinstance(facts, dict):
         raise NasirError("E722", f"{FACTS} is damaged: no mapping", source.at(0), hint)
     return facts
+
+
+def standing(path: Path, command: str) -> str:
+    """How far the run in a folder is, and the call of nasir that goes on with it."""
+    if not (path / FACTS).is_file():
+        return "the run had not begun"
+    saved = saved_epochs(path / CHECKPOINTS)
+    done = f"the first {saved[-1] + 1} epochs are saved" if saved else "no epoch is saved yet"
+    return f"{done}; go on with: nasir {command} --resume {shlex.quote(str(path))}"
 
 
 def _no_run(path: Path) -> NasirError:

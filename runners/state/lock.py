@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from nasir import NasirError, Where
+from runners.state.write import is_open
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 """What file systems say that know no locks."""
@@ -22,6 +23,7 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             holder = _holder(self._file)
@@ -34,6 +36,10 @@ class Lock:
         except BaseException:
             os.close(self._file)
             raise
+
+    def is_there(self) -> bool:
+        """Whether the path is still that of the file that is held."""
+        return is_open(self._path, self._file)
 
     def release(self) -> None:
         """Lets others in. The file stays: another process may be waiting at it."""

@@ -1,5 +1,6 @@
 """Files of one JSON object a line: appended to while a run goes on, and cut back after a kill."""
 
+import errno
 import json
 import math
 import os
@@ -9,7 +10,7 @@ from typing import cast
 
 from nasir import NasirError, Where
 from nasir.plain import Json
-from runners.state.write import write_all, write_durably
+from runners.state.write import is_open, write_all, write_durably
 
 Row = Mapping[str, object]
 """A row as it is handed over: plain data with an "epoch"."""
@@ -27,6 +28,8 @@ class RowFile:
         content = row_line(row)
         if self._file < 0:
             self._file = _open_whole(self.path)
+        if not is_open(self.path, self._file):
+            raise FileNotFoundError(errno.ENOENT, "it was removed while the run wrote it")
         size = os.fstat(self._file).st_size
         try:
             write_all(self._file, content)

@@ -26,14 +26,13 @@ def deterministic(seed: int) -> int:
     return torch.get_num_threads()
 
 
-def reseed(seed: int, epoch: int, step: int, rank: int = 0) -> None:
+def reseed(seed: int, epoch: int, step: int) -> None:
     """Lets what networks draw from torch's own generators depend on these numbers alone.
 
     Called before each step: dropout and noise are then the same in a run that was killed and one
-    that was not. Ranks draw differently, as they see different pictures.
+    that was not.
     """
-    label = f"step {epoch} {step}" if rank == 0 else f"step {epoch} {step} rank {rank}"
-    set_generators(generator(seed, label).initial_seed())
+    set_generators(generator(seed, f"step {epoch} {step}").initial_seed())
 
 
 def set_generators(number: int) -> None:

@@ -12,12 +12,11 @@ PART = ".part"
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """The file as a whole or not at all, even where the machine dies; parents are made.
+    """The file as a whole or not at all, even where the machine dies.
 
     Written beside, synchronised and renamed. What stood there before stays until then, and where
     the system refuses (OSError), which leaves nothing else behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = part_of(path)
     try:
         file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o666)
@@ -43,6 +42,14 @@ def write_all(file: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
+
+
+def is_open(path: Path, file: int) -> bool:
+    """Whether what is at the path is the open file; not so where it was removed or replaced."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except OSError:
+        return False
 
 
 def sync_directory(path: Path) -> None:

@@ -25,7 +25,6 @@ class Classify(OnPictures):
 
     The first (1 - validation) of the training pictures in file order are learnt from, augmented;
     the rest is held out as `valid`, and the data's own test pictures as `test`, both as they are.
-    Of several processes each has every `ranks`-th picture of a batch.
     """
 
     def __init__(self, pictures: PictureSet, recipe: Recipe, dealt: Dealt, place: Place) -> None:

@@ -91,7 +91,7 @@ class Language:
     text where it is asked for and there is one. The training
     loss has the penalties, that of the validation stream has not; perplexity is without.
 
-    Of several processes each has every `ranks`-th column. Raises E714 for a text that is too short.
+    Raises E714 for a text that is too short.
     """
 
     name: Literal["images", "language"] = "language"
@@ -104,9 +104,8 @@ class Language:
         held = {"valid": columns(corpus.valid, options.held_out, 2, "valid")}
         if options.test and corpus.test is not None:
             held["test"] = columns(corpus.test, options.test, 2, "test")
-        share = slice(place.rank, None, place.ranks)
-        self._train = train[:, share].to(place.device)
-        self._valid = valid[:, share].to(place.device)
+        self._train = train.to(place.device)
+        self._valid = valid.to(place.device)
         self._held = {name: text.to(place.device) for name, text in held.items()}
         self._hidden: int | None = None
         self._carried: dict[Stream, Tensor] = {}

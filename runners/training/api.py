@@ -13,7 +13,8 @@ from runners.inputs import is_run, read_named
 from runners.live import Display, display_for_stderr
 from runners.planner import largest_batch
 from runners.recipe_file import SUFFIXES
-from runners.state import RunFolder
+from runners.signals import told
+from runners.state import RunFolder, standing
 from runners.trained import weights_of
 from runners.training.build import Built, build
 from runners.training.inherit import begin
@@ -34,11 +35,12 @@ def evaluate(request: Training, out: Path, display: Display | None = None) -> Ev
 
     Raises E741, E744, E75x, and what genotypes, data and folders raise.
     """
-    built = build(_placed(request))
-    if built.request.inherit or built.request.weights:  # said before there is a folder
-        begin(lowering.to_torch(built.graph), built.request)
-    shown = display_for_stderr() if display is None else display
-    return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+    with told(lambda: standing(out, "evaluate")):
+        built = build(_placed(request))
+        if built.request.inherit or built.request.weights:  # said before there is a folder
+            begin(lowering.to_torch(built.graph), built.request)
+        shown = display_for_stderr() if display is None else display
+        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
 
 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
@@ -49,11 +51,12 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     """
     facts = facts_of(out, "evaluate")
     parts = ("genotype", "data", "recipe", "size")
-    built, moved = resumed(facts, asked, lambda given: build(training_of(given)), parts)
-    shown = display_for_stderr() if display is None else display
-    if moved:
-        shown.say(moved)
-    return _run(built, RunFolder.open(out, shown.say), shown)
+    with told(lambda: standing(out, "evaluate")):
+        built, moved = resumed(facts, asked, lambda given: build(training_of(given)), parts)
+        shown = display_for_stderr() if display is None else display
+        if moved:
+            shown.say(moved)
+        return _run(built, RunFolder.open(out, shown.say), shown)
 
 
 def _placed(request: Training) -> Training:

@@ -59,9 +59,6 @@ def build(request: Training) -> Built:
     recipe = with_values(read_recipe(request.recipe), request.values)
     genotype = read_named(request.genotype, request.space)
     place = find_place(request.device, recipe.run.precision, request.deterministic)
-    if place.ranks > 1:
-        message = f"an evaluation runs in one process, and WORLD_SIZE is {place.ranks}"
-        raise NasirError("E728", message, hint="unset WORLD_SIZE; --device cuda:1 picks a GPU")
     size = _size(request, recipe, genotype)
     dealt = Dealt(_data(request, recipe), request.seed, request.limit)
     task = training_task(find_skeleton(size["skeleton"]).name, recipe, dealt, place)
