@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from runners.commands import COMMANDS, Command
+from runners.machine import check_alone, wait_briefly
 from runners.output import print_bug, print_error, print_line
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """The command's result; its errors become lines on stderr and an exit code."""
         from nasir import NasirError  # not at the top: `nasir --help` has no use for it
-        from runners.machine import check_alone
 
         try:
             check_alone()
@@ -114,6 +114,7 @@ def describe(
 
 def main() -> None:
     """Run the command line of this process."""
+    wait_briefly()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:

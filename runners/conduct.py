@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from nasir import NasirError, Where
 from runners.live import Display
+from runners.machine import spinning
 from runners.place import Place
 from runners.planner import is_out_of_memory
 from runners.state import RunFolder, deterministic, other_machine, read_facts, same_settings
@@ -70,6 +71,9 @@ def guarded(
     """
     if place.deterministic:
         deterministic(seed)
+    slow = spinning()
+    if slow:
+        shown.say(slow)
     with folder:
         try:
             return work()

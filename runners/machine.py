@@ -5,8 +5,33 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import nasir
-from nasir.errors import quoted
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+"""Environment variables of OpenMP: a waiting thread spins for microseconds, then sleeps.
+
+By default it spins until its time slice ends. On a machine whose cores are taken by other
+programs, the thread it waits for cannot run meanwhile: steps of a search took ten times as long.
+"""
+
+
+def wait_briefly() -> None:
+    """Sets `WAITING` where the user has set nothing; has no effect once torch is loaded."""
+    if not any(name in os.environ for name in WAITING):
+        os.environ.update(WAITING)
+
+
+def spinning() -> str:
+    """A sentence with the cure where threads that spin share busy cores; "" where all is well."""
+    import torch
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+    if any(name in os.environ for name in WAITING) or threads == 1 or load + threads <= cores + 1:
+        return ""
+    cure = " ".join(f"{name}={value}" for name, value in WAITING.items())
+    return (
+        f"other programs use the {cores} cores (load {load:.1f}), and {threads} threads spin while "
+        f"they wait for each other; start with {cure}, or with OMP_NUM_THREADS=1"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +69,8 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
 
 def surroundings(device: str = "cpu") -> dict[str, object]:
     """The first fields of a run's `run.json`: the versions, and the machine."""
+    import nasir  # not at the top: the command line sets `WAITING` before anything is loaded
+
     found = find_machine(device)
     return {
         "nasir": nasir.__version__,
@@ -61,9 +88,11 @@ def check_alone() -> None:
     for name, single in (("WORLD_SIZE", "1"), ("RANK", "0")):
         value = os.environ.get(name, "")
         if value not in ("", single):
+            from nasir.errors import NasirError, quoted  # `nasir --help` has no use for them
+
             message = f"nasir works in one process, and the variable {name} is {quoted(value)}"
             hint = f"unset {name} and start nasir without torchrun; --device cuda:1 picks a GPU"
-            raise nasir.NasirError("E728", message, hint=hint)
+            raise NasirError("E728", message, hint=hint)
 
 
 def _processor() -> str:

@@ -1,5 +1,6 @@
 """Where networks run: devices, precisions, one process, and what cannot be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,14 @@ import torch
 from nasir import NasirError
 from runners.commands import COMMANDS
 from runners.loop import search
-from runners.machine import find_machine, machine, surroundings
+from runners.machine import (
+    WAITING,
+    find_machine,
+    machine,
+    spinning,
+    surroundings,
+    wait_briefly,
+)
 from runners.place import Place, find_device, find_place
 from runners.training import evaluate
 from tests.command_line import call
@@ -93,3 +101,26 @@ def test_the_machine_is_plain_data_and_part_of_what_surrounds_a_run() -> None:
     assert found.processor
     assert machine()["torch"] == torch.__version__
     assert surroundings()["machine"] == machine()
+
+
+def test_threads_that_spin_on_a_busy_machine_are_named_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in WAITING:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.5, 0, 0))
+    assert spinning() == ""
+    monkeypatch.setattr("os.getloadavg", lambda: (2.0, 0, 0))
+    assert "OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=1000" in spinning()
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    wait_briefly()
+    assert spinning() == ""
+
+
+def test_the_users_own_way_of_waiting_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    wait_briefly()
+    assert "GOMP_SPINCOUNT" not in os.environ

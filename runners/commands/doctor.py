@@ -1,5 +1,6 @@
 """`nasir doctor`: what works on this machine."""
 
+import os
 import platform
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import typer
 
 import nasir
 from runners.commands.options import JsonOption
+from runners.machine import WAITING
 from runners.output import Table, print_json, print_table
 from runners.progress import progress_for_stderr
 
@@ -56,7 +58,7 @@ def examine() -> tuple[Check, ...]:
         Check("nasir", "ok", nasir.__version__, "this program"),
         _python(),
         torch,
-        *((_gpu(), _compiler(), _kernels()) if torch.state == "ok" else ()),
+        *((_threads(), _gpu(), _compiler(), _kernels()) if torch.state == "ok" else ()),
         *((_torchvision(),) if torch.state == "ok" else ()),
         _package("pillow", "decoding pictures", module="PIL"),
         _package("scikit-learn", "the data 'digits'", module="sklearn"),
@@ -101,6 +103,17 @@ def _torchvision() -> Check:
     if declared():
         return replace(check, found=f"{check.found}, a build for another torch: without its ops")
     return check
+
+
+def _threads() -> Check:
+    """`nasir` itself lets threads sleep; a variable of the user's stands."""
+    import torch
+
+    found = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
+    policy = ", ".join(f"{name}={os.environ[name]}" for name in WAITING if name in os.environ)
+    active = os.environ.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE"
+    meaning = "how many, and how they wait for each other; OMP_NUM_THREADS changes it"
+    return Check("threads", "broken" if active else "ok", f"{found}; {policy}", meaning)
 
 
 def _gpu() -> Check:

@@ -13,6 +13,7 @@ from runners.demo.cases import CASES
 from runners.demo.markdown import markdown_report
 from runners.demo.page import html_page
 from runners.demo.run import Result, run_case
+from runners.machine import wait_briefly
 from runners.output import print_error, print_line
 from runners.progress import progress_for_stderr
 
@@ -26,6 +27,7 @@ def demo(
     ] = False,
 ) -> None:
     """Compile three published architectures, run them, and leave a report."""
+    wait_briefly()
     progress = progress_for_stderr()
     try:
         results = tuple(
