@@ -46,6 +46,10 @@ class Decided:
         """The live options of a choice."""
         return self.kept.get(name, tuple(range(len(self.choices[name].options))))
 
+    def is_open(self, name: str) -> bool:
+        """Whether it is a choice of ops of which a projection has decided nothing."""
+        return name in self.ops and name not in self.fixed and name not in self.dropped
+
     def selectable(self, name: str) -> tuple[int, ...]:
         """Those that the space ever selects."""
         excluded = self.space.cell(name.rpartition("/")[0]).exclude

@@ -56,7 +56,7 @@ class Objective:
         """The loss with the architect's regulariser; the mixture is drawn anew, but equal."""
         learner = self.learner
         self._outcome = learner.outcome(run, self.batch, learner.draw(self.moment))
-        term = learner.made.regulariser.term(learner.rows())
+        term = learner.made.regulariser.term(learner.rows(), learner.logits)
         return self._outcome.loss if term is None else self._outcome.loss + term
 
     @property
@@ -197,11 +197,20 @@ class Learner:
         return Objective(self, batch, moment)
 
     def descend(self, outcome: Outcome, rate: float) -> None:
-        """A step of the weights down the outcome's loss, at `rate` times the learning rate."""
+        """A step of the weights down the outcome's loss, at `rate` times the learning rate.
+
+        Weights that the loss does not depend on, such as those of ops that were not drawn, have a
+        gradient of 0: they decay and coast. The norm that is clipped is that of all gradients that
+        there are; logits have one where the outcome's mixture has a graph.
+        """
         self.optimiser.zero_grad(set_to_none=True)
+        self.logit_optimiser.zero_grad(set_to_none=True)
         backward(outcome.loss)
+        for weight in self.weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
         if self.settings.clip:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
+            torch.nn.utils.clip_grad_norm_([*self.weights, *self.leaves], self.settings.clip)
         base = self.rate
         self.set_rate(base * rate)
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
@@ -215,6 +224,10 @@ class Learner:
             torch.nn.utils.clip_grad_norm_(self.leaves, self.settings.logit_clip)
         self.logit_optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         self.task.carry(batch, outcome)
+
+    def forget_momentum(self) -> None:
+        """The next step of the weights is the first of a new optimiser."""
+        self.optimiser.state.clear()
 
     def unrolled(self, rate: float) -> Unrolled:
         """The weights' next step, for second order; no momentum before the first."""

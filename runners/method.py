@@ -65,7 +65,8 @@ class Method:
         return replace(self, **self.variants.get(skeleton, {}))
 
 
-# Constants: each row's own code; algorithms.md lists them. NAS-Bench-201 rows train at .025.
+# Constants: each row's own code; algorithms.md lists them. NAS-Bench-201 rows train at .025, and
+# clip logits with the weights where the code has them among the model's parameters.
 _DARTS = Settings()
 _RNN = Settings(
     batch=256,
@@ -78,8 +79,8 @@ _RNN = Settings(
     betas=(0.9, 0.999),
 )
 _SHOT = Settings(batch=96)
-_TABULAR = Settings(stages=(Stage(100),))
-_AUTODL = Settings(nesterov=True, decay=5e-4, stages=(Stage(250),))
+_TABULAR = Settings(clip_covers="all", stages=(Stage(100),))
+_AUTODL = Settings(nesterov=True, decay=5e-4, clip_covers="all", stages=(Stage(250),))
 _COMMON = {"nasbench201": _TABULAR, "nasbench1shot1": _SHOT, "rnn": _RNN}
 _PC = Settings(batch=256, rate=0.1, minimum=0.0, logit_rate=6e-4, stages=(Stage(50, 15, parts=4),))
 _PC_IMAGENET = Settings(
@@ -107,8 +108,8 @@ _GROWING_IMAGENET = Settings(
     stages=(Stage(25, 10, parts=6), Stage(25, 10, 4, 3)),
     sizes=(("channels", 48), ("layers", 14)),
 )
-_GROWING_TABULAR = Settings(stages=(Stage(50, 10, parts=4), Stage(50, 10, 3, 2)))
-_PROJECTED = {"nasbench201": {"select": Projection(schedule="constant")}}
+_GROWING_TABULAR = replace(_TABULAR, stages=(Stage(50, 10, parts=4), Stage(50, 10, 3, 2)))
+_PROJECTED = {**_COMMON, "nasbench201": replace(_TABULAR, clip_covers="weights")}
 
 METHODS: Table[Method] = Table(
     Method(
@@ -134,7 +135,7 @@ METHODS: Table[Method] = Table(
         settings=_PC,
         elsewhere={
             "imagenet_search": _PC_IMAGENET,
-            "nasbench201": Settings(stages=(Stage(100, 15, parts=4),)),
+            "nasbench201": replace(_TABULAR, stages=(Stage(100, 15, parts=4),)),
         },
     ),
     Method(
@@ -175,8 +176,7 @@ METHODS: Table[Method] = Table(
         "arXiv:2108.04392",
         select=Projection(),
         settings=_DARTS,
-        elsewhere=_COMMON,
-        variants=_PROJECTED,
+        elsewhere=_PROJECTED,
     ),
     Method(
         "sdarts-rs-pt",
@@ -185,8 +185,7 @@ METHODS: Table[Method] = Table(
         perturb=UniformNoise(),
         select=Projection(),
         settings=_DARTS,
-        elsewhere=_COMMON,
-        variants=_PROJECTED,
+        elsewhere=_PROJECTED,
     ),
     Method(
         "blank-pt",
@@ -195,17 +194,16 @@ METHODS: Table[Method] = Table(
         architect=Frozen(),
         select=Projection(),
         settings=_DARTS,
-        elsewhere=_COMMON,
-        variants=_PROJECTED,
+        elsewhere=_PROJECTED,
     ),
     Method(
         "gdas",
         "One op an edge at a time, by Gumbel's maximum",
         "arXiv:1910.04465",
         mixture=HardGumbel(),
-        settings=_DARTS,
+        settings=replace(_DARTS, clip_covers="all", order="weights-first"),
         elsewhere={
-            "nasbench201": _AUTODL,
+            "nasbench201": replace(_AUTODL, order="weights-first"),
             "nasbench1shot1": replace(_SHOT, stages=(Stage(100),)),
             "rnn": _RNN,
         },

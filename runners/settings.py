@@ -1,6 +1,13 @@
 """The numbers of a search: stages, optimisers, batch."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Order = Literal["architecture-first", "weights-first"]
+"""What learns first in a step."""
+
+Covers = Literal["weights", "all"]
+"""Whose gradients have their norm clipped in the weights' step: `all` are the logits' too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +29,9 @@ class Settings:
     """What a method trains with.
 
     Weights: SGD at `rate`, falling as a cosine to `minimum` over all epochs (`rate_warm_up` epochs
-    rise linearly first), `momentum`, L2 `decay`, gradients clipped to the norm `clip` (0: not).
-    Logits: Adam at `logit_rate` with `betas`, gradients clipped to `logit_clip` (0: not); their L2
-    is the regulariser's.
+    rise linearly first), `momentum`, L2 `decay`, gradients clipped to the norm `clip` (0: not) of
+    what `clip_covers`. Logits: Adam at `logit_rate` with `betas`, gradients clipped to `logit_clip`
+    (0: not); their L2 is the regulariser's. `order` says which of the two learns first in a step.
     """
 
     batch: int = 64
@@ -35,9 +42,11 @@ class Settings:
     nesterov: bool = False
     decay: float = 3e-4
     clip: float = 5.0
+    clip_covers: Covers = "weights"
     logit_rate: float = 3e-4
     betas: tuple[float, float] = (0.5, 0.999)
     logit_clip: float = 0.0
+    order: Order = "architecture-first"
     stages: tuple[Stage, ...] = (Stage(50),)
     sizes: tuple[tuple[str, int], ...] = ()
 

@@ -110,6 +110,20 @@ def test_what_comes_from_autodl_trains_with_nesterov_and_its_decay(name: str) ->
     assert (found.nesterov, found.decay, found.rate, found.minimum) == (True, 5e-4, 0.025, 0.001)
 
 
+def test_norms_cover_logits_and_weights_go_first_where_the_rows_code_has_it() -> None:
+    """DARTS-PT's logits are no parameters of its model; random's row trains nothing."""
+    apart = {"darts-pt", "sdarts-rs-pt", "blank-pt", "random"}
+    for name, method in METHODS.items():
+        found = method.settings_for("nasbench201")
+        assert found.clip_covers == ("weights" if name in apart else "all")
+        assert found.order == ("weights-first" if name == "gdas" else "architecture-first")
+    for skeleton, covers in (("cifar", "all"), ("nasbench1shot1", "weights"), ("rnn", "weights")):
+        found = METHODS["gdas"].settings_for(skeleton)
+        order = "weights-first" if covers == "all" else "architecture-first"
+        assert (found.clip_covers, found.order) == (covers, order)
+    assert METHODS["darts"].settings.clip_covers == "weights"
+
+
 def test_temperatures_radii_and_counts_are_the_published_ones() -> None:
     assert METHODS["gdas"].mixture == HardGumbel(10.0, 0.1)
     assert METHODS["snas"].mixture == SoftGumbel(10.0, 1.0)
@@ -120,9 +134,7 @@ def test_temperatures_radii_and_counts_are_the_published_ones() -> None:
     select = METHODS["darts-pt"].select
     assert isinstance(select, Projection)
     assert (select.interval, select.criterion, select.rate_share) == (5, "accuracy", 0.1)
-    tabular = METHODS["darts-pt"].on("nasbench201").select
-    assert isinstance(tabular, Projection)
-    assert tabular.schedule == "constant"
+    assert select.schedule == "constant"
     stop = PARTS["stop"]["eigenvalue"]
     assert stop == EigenvalueStop(every=2, window=5, apart=4, factor=1.3, earliest=10)
 
@@ -225,6 +237,15 @@ def test_a_method_in_a_file_is_a_row_with_other_parts_and_numbers(tmp_path: Path
     assert found.settings_for("nasbench201") == found.settings
     assert found.settings.stages == (Stage(4, 1, None, 6), Stage(4, 0, 3, 4))
     assert (found.settings.rate, found.settings.batch) == (0.05, 32)
+
+
+def test_autodls_darts_is_a_file(tmp_path: Path) -> None:
+    text = (
+        "like: darts\n"
+        "settings: {order: weights-first, clip_covers: all, nesterov: true, decay: 5e-4}\n"
+    )
+    found = read_method(_written(tmp_path, text)).settings
+    assert (found.order, found.clip_covers) == ("weights-first", "all")
 
 
 def test_parts_in_a_file_take_numbers_of_their_own(tmp_path: Path) -> None:

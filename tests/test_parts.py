@@ -74,6 +74,9 @@ def test_temperatures_fall_from_the_first_epoch_to_the_last_and_stay_for_project
     found = [part.temperature(Moment(0, epoch, 5, epoch)) for epoch in range(5)]
     assert found == pytest.approx([10, 7.525, 5.05, 2.575, 0.1])
     assert part.temperature(Moment(0, 0, 5, 0, phase="projection")) == pytest.approx(0.1)
+    soft = [SoftGumbel(10, 1).temperature(Moment(0, epoch, 5, epoch)) for epoch in range(5)]
+    assert soft == pytest.approx([10, 8.2, 6.4, 4.6, 2.8])
+    assert SoftGumbel(10, 1).temperature(Moment(0, 0, 5, 0, phase="projection")) == 1
 
 
 def test_a_uniform_draw_is_a_genotype_of_the_space() -> None:
@@ -93,10 +96,10 @@ def test_the_kl_term_is_that_of_torch() -> None:
         )
         for row in rows.values()
     )
-    term = KullbackLeibler(0.5).term(rows)
+    term = KullbackLeibler(0.5).term(rows, rows)
     assert term is not None
     assert float(term.detach()) == pytest.approx(0.5 * expected)
-    assert (L2().decay, L2().term(rows), KullbackLeibler().decay) == (1e-3, None, 0.0)
+    assert (L2().decay, L2().term(rows, rows), KullbackLeibler().decay) == (1e-3, None, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -119,24 +122,24 @@ def test_the_radius_grows_by_the_epochs_share_and_never_reaches_its_end() -> Non
 
 def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> None:
     settings = METHODS["drnas-progressive"].settings
-    epochs = schedule(settings, None, doubled=False)
+    epochs = schedule(settings, None, restarts=False)
     assert [epoch.number for epoch in epochs] == list(range(50))
     assert epochs[0].rate == 0.1
     assert epochs[25].rate == pytest.approx(0.05)
     assert [e.number for e in epochs if e.warming] == [*range(10), *range(25, 35)]
-    doubled = schedule(settings, None, doubled=True)
+    doubled = schedule(settings, None, restarts=True)
     assert [doubled[e].rate for e in (25, 26)] == pytest.approx([0.1, 0.0937], abs=1e-4)
     assert doubled[24].rate == epochs[24].rate
 
 
 def test_projections_have_epochs_and_rates_of_their_own() -> None:
     settings = Settings(stages=(Stage(2),))
-    epochs = schedule(settings, Tuning(81, 0.0025, 0.001), doubled=False)
+    epochs = schedule(settings, Tuning(81, 0.0025, 0.001), restarts=False)
     assert len(epochs) == 83
     assert (epochs[2].phase, epochs[2].place, epochs[2].of) == ("projection", 0, 81)
     assert epochs[2].rate == 0.0025
     rising = schedule(replace(settings, rate=0.5, rate_warm_up=5, stages=(Stage(9),)), None,
-                      doubled=False)  # fmt: skip
+                      restarts=False)  # fmt: skip
     assert [epoch.rate for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 

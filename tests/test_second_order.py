@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -168,3 +169,63 @@ def test_second_order_of_each_family_is_that_of_the_plain_lowering(
         )
     check_close(found[1], found[0], tolerance=1e-7)  # the difference has lost digits
     check_close(list(modules[1].buffers()), list(modules[0].buffers()))
+
+
+def test_the_unrolled_step_of_a_recurrent_network_moves_the_tied_embedding() -> None:
+    """Two steps of Adam by the paper's formula.
+
+    The published code copies the unrolled weights into a model whose embedding is also its decoder,
+    and the old decoder's values then overwrite it: its logits end elsewhere.
+    """
+    graph = FAMILIES["darts_rnn"]
+    batches = [inputs_of(graph, seed, batch=3) for seed in range(4)]
+    module = lowering.to_torch(graph).double().eval()  # no dropout to draw
+    plain = lowering.to_torch(graph, optimise=False).double().eval()
+    weights = {name: w.detach().requires_grad_() for name, w in plain.named_parameters()}
+
+    def loss(network: Callable[..., Any], rows: Sequence[Tensor], number: int) -> Tensor:
+        return network(*batches[number], mixture_of(graph, rows))[0].square().mean()
+
+    def at(values: Mapping[str, Tensor]) -> Callable[..., Any]:
+        return lambda *inputs: torch.func.functional_call(plain, dict(values), inputs)
+
+    def ours(rows: list[Tensor], number: int) -> Sequence[Tensor]:
+        step = lowering.Unrolled(RATE, decay=DECAY, clip=0.25)
+        train, valid = (partial(loss, rows=rows, number=number + n) for n in (0, 1))
+        return lowering.second_order(module, rows, train, valid, step)
+
+    def by_hand(rows: list[Tensor], number: int, *, lost: bool) -> Sequence[Tensor]:
+        slope = torch.autograd.grad(loss(at(weights), rows, number), list(weights.values()))
+        scale = 0.25 / (float(torch.cat([g.flatten() for g in slope]).norm()) + 1e-6)
+        ahead = {
+            name: (w - RATE * (min(scale, 1.0) * g + DECAY * w)).detach().requires_grad_()
+            for (name, w), g in zip(weights.items(), slope, strict=True)
+        }
+        if lost:
+            ahead["embedding.weight"] = weights["embedding.weight"]
+        found = torch.autograd.grad(loss(at(ahead), rows, number + 1), [*rows, *ahead.values()])
+        direct, towards = found[: len(rows)], found[len(rows) :]
+        norm = float(torch.cat([v.flatten() for v in towards]).norm())
+        radius = 0.01 / (norm * min(1.0, 0.25 / (norm + 1e-6)))
+        ends: list[tuple[Tensor, ...]] = []
+        for sign in (1, -1):
+            pairs = zip(weights.items(), towards, strict=True)
+            beside = {name: w + sign * 0.01 / norm * v for (name, w), v in pairs}
+            ends.append(torch.autograd.grad(loss(at(beside), rows, number), rows))
+        return [
+            g - RATE * scale * (up - down) / (2 * radius)
+            for g, up, down in zip(direct, *ends, strict=True)
+        ]
+
+    def ended(gradients: Callable[[list[Tensor], int], Sequence[Tensor]]) -> Tensor:
+        rows = logits_of(graph)
+        adam = torch.optim.Adam(rows, 3e-3)
+        for number in (0, 2):
+            for row, gradient in zip(rows, gradients(rows, number), strict=True):
+                row.grad = gradient
+            adam.step()
+        return torch.cat(rows).detach()
+
+    found, published = ended(ours), ended(partial(by_hand, lost=True))
+    torch.testing.assert_close(found, ended(partial(by_hand, lost=False)), rtol=0, atol=1e-6)
+    assert float((found - published).abs().max()) > 1e-3

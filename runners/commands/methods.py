@@ -92,5 +92,5 @@ def _shown(name: str, value: Any) -> str:
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:g}"
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,4 +1,4 @@
-"""One epoch: for each pair of batches the architect's step, then the weights'."""
+"""One epoch: for each pair of batches the architect's step and the weights', in either order."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import torch
 
 from runners.learner import Learner
 from runners.method import Method
+from runners.parts.mixture import Drawn
 from runners.parts.moment import Moment
 from runners.tally import Tally, check_finite
 from runners.task import Batch, Outcome
@@ -36,15 +37,12 @@ def run_epoch(learner: Learner, method: Method, job: EpochJob) -> Tally:
         start = time.perf_counter()
         batch = learner.task.train(moment.number, step)
         tally.loading += time.perf_counter() - start
-        if job.architect:
-            asked = replace(moment, purpose="architect")
-            asked.reseed("network")
-            method.architect.step(learner, batch, asked)
-        outcome = _forward(learner, method, batch, replace(moment, purpose="weights"))
-        check_finite(outcome, moment.number, moment.step, "rate")
-        learner.descend(outcome, batch.rate)
-        learner.task.carry(batch, outcome)
-        tally.add(outcome)
+        last = learner.settings.order == "weights-first"
+        if job.architect and not last:
+            _learn_architecture(learner, method, batch, moment)
+        tally.add(_learn_weights(learner, method, batch, replace(moment, purpose="weights")))
+        if job.architect and last:
+            _learn_architecture(learner, method, batch, moment)
         job.watch(step, tally)
     if job.architect:
         method.architect.finish(learner, job.moment)
@@ -52,11 +50,35 @@ def run_epoch(learner: Learner, method: Method, job: EpochJob) -> Tally:
     return tally
 
 
-def _forward(learner: Learner, method: Method, batch: Batch, moment: Moment) -> Outcome:
-    """The weights' forward pass: at the mixture, or at a perturbed one; logits get no gradient."""
-    with torch.no_grad():
-        drawn = learner.whole(learner.drawn(moment))
-    if method.perturb is not None:
-        drawn = method.perturb.perturbed(drawn, learner, batch, moment)
+def _learn_architecture(learner: Learner, method: Method, batch: Batch, moment: Moment) -> None:
+    moment = replace(moment, purpose="architect")
     moment.reseed("network")
-    return learner.outcome(learner.module, batch, drawn)
+    method.architect.step(learner, batch, moment)
+
+
+def _learn_weights(learner: Learner, method: Method, batch: Batch, moment: Moment) -> Outcome:
+    """A step of the weights at the mixture, or at a perturbed one."""
+    with torch.set_grad_enabled(learner.settings.clip_covers == "all"):
+        mixture = learner.whole(_drawn(learner, method, batch, moment))
+    moment.reseed("network")
+    outcome = learner.outcome(learner.module, batch, mixture)
+    check_finite(outcome, moment.number, moment.step, "rate")
+    learner.descend(outcome, batch.rate)
+    learner.task.carry(batch, outcome)
+    return outcome
+
+
+def _drawn(learner: Learner, method: Method, batch: Batch, moment: Moment) -> Drawn:
+    """The rows, perturbed where the method does that.
+
+    The gradient by a perturbed row is its logits' gradient: SmoothDARTS' code writes the row over
+    the logits before it clips.
+    """
+    drawn = learner.drawn(moment)
+    if method.perturb is None:
+        return drawn
+    with torch.enable_grad():
+        moved = method.perturb.perturbed(drawn, learner, batch, moment)
+    logits = {n: row for n, row in learner.rows().items() if learner.decided.is_open(n)}
+    tied = {n: moved.weights[n] + (row - row.detach()) for n, row in logits.items()}
+    return replace(moved, weights={**moved.weights, **tied})

@@ -12,6 +12,7 @@ from nasir.passes import MemoryLevel
 from runners.combine import checked, with_epochs, with_fraction, with_parts
 from runners.method import Method
 from runners.method_file import read_method
+from runners.parts.regularise import KullbackLeibler
 from runners.parts.select import BestOf, Projection
 from runners.settings import Settings, Stage
 
@@ -85,6 +86,8 @@ def resolved(request: Request) -> Resolved:
         settings = replace(settings, batch=_positive("batch", request.batch))
     settings = _with_values(settings, request.values)
     method = _bounded(method, request)
+    if request.as_published:
+        method = _as_published(method)
     if request.drop_path is not None:
         method = replace(method, drop_path=_share("drop-path", request.drop_path))
     _share("split", request.split)
@@ -101,14 +104,22 @@ def _bounded(method: Method, request: Request) -> Method:
             batches=select.batches if request.batches is None else request.batches,
         )
     elif isinstance(select, Projection):
-        published = "all" if request.as_published else select.candidates
         select = replace(
             select,
             interval=request.interval or select.interval,
             batches=select.batches if request.batches is None else request.batches,
-            candidates=published,
         )
     return replace(method, select=select)
+
+
+def _as_published(method: Method) -> Method:
+    """The method with the defects of its code that its parts have fields for."""
+    select, regularise = method.select, method.regularise
+    if isinstance(select, Projection):
+        select = replace(select, candidates="all")
+    if isinstance(regularise, KullbackLeibler):
+        regularise = replace(regularise, options="all")
+    return replace(method, select=select, regularise=regularise)
 
 
 def _with_values(settings: Settings, values: Mapping[str, float]) -> Settings:

@@ -72,7 +72,7 @@ class Search:
         epochs = schedule(
             self.settings,
             self.method.select.tuning(learner),
-            doubled=self.request.as_published,
+            restarts=self.request.as_published,
         )
         self.display.start(len(epochs), self.progress.epoch + 1)
         for epoch in epochs[self.progress.epoch + 1 :]:

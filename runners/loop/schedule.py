@@ -24,18 +24,19 @@ class Epoch:
     warming: bool
 
 
-def schedule(settings: Settings, tuning: Tuning | None, *, doubled: bool) -> tuple[Epoch, ...]:
+def schedule(settings: Settings, tuning: Tuning | None, *, restarts: bool) -> tuple[Epoch, ...]:
     """All epochs.
 
-    The rate falls as a cosine over the search's epochs, over stages too: the published code of
-    DrNAS restarts its optimiser with each stage and then runs at twice the rate (`doubled`).
+    The rate falls as a cosine over the search's epochs, over stages too. The published code of
+    DrNAS restarts its optimiser at the full rate with each stage and goes on with the cosine's
+    ratios (`restarts`): after half of the epochs what is above the minimum is twice as much.
     """
     found: list[Epoch] = []
     for number, stage in enumerate(settings.stages):
+        start = len(found) if restarts else 0
         for place in range(stage.epochs):
             at = len(found)
-            rate = _rate(settings, at, settings.epochs)
-            rate *= 2.0 if doubled and number else 1.0
+            rate = _rate(settings, at, start)
             warming = place < stage.warm_up
             found.append(Epoch(at, "search", at, settings.epochs, number, rate, warming))
     last = max(len(settings.stages) - 1, 0)
@@ -46,10 +47,13 @@ def schedule(settings: Settings, tuning: Tuning | None, *, doubled: bool) -> tup
     return tuple(found)
 
 
-def _rate(settings: Settings, epoch: int, epochs: int) -> float:
+def _rate(settings: Settings, epoch: int, start: int) -> float:
+    """The rate of an epoch, where the cosine has its full height at `start`."""
     if epoch < settings.rate_warm_up:
         return settings.rate * (epoch + 1) / settings.rate_warm_up
-    return _cosine(settings.rate, settings.minimum, epoch, epochs)
+    height = _cosine(1.0, 0.0, start, settings.epochs)
+    full = settings.minimum + (settings.rate - settings.minimum) / height
+    return _cosine(full, settings.minimum, epoch, settings.epochs)
 
 
 def _cosine(start: float, end: float, epoch: int, epochs: int) -> float:

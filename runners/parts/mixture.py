@@ -97,6 +97,7 @@ class SoftGumbel:
     """A draw of the concrete distribution per choice; its temperature falls linearly.
 
     SNAS, arXiv:1812.09926, equation 5: softmax((log softmax(logits) + g) / τ), g Gumbel(0, 1).
+    As in the published code τ falls by e/E, so that `end` is reached in projections only.
     """
 
     start: float = 10.0
@@ -104,7 +105,7 @@ class SoftGumbel:
 
     def temperature(self, moment: Moment) -> float:
         """τ in this epoch."""
-        return _falling(self.start, self.end, moment)
+        return _falling(self.start, self.end, moment.share, moment)
 
     def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
         """Weights that sum to 1 over the options of a choice."""
@@ -124,7 +125,8 @@ class HardGumbel:
     GDAS, arXiv:1910.04465, equations 3 to 5: forward is one-hot, backward as if it were
     softmax((log softmax(logits) + g) / τ). Only drawn branches run. The published NAS-Bench-201
     code also adds the zero weights of the other options to the sum, which gives them the gradient
-    of an op whose value is 1; here, as in its NASNet code, they have none of their own.
+    of an op whose value is 1; here, as in its NASNet code, they have none of their own. τ falls by
+    e/(E − 1), so that the last epoch has `end`.
     """
 
     start: float = 10.0
@@ -132,7 +134,7 @@ class HardGumbel:
 
     def temperature(self, moment: Moment) -> float:
         """τ in this epoch."""
-        return _falling(self.start, self.end, moment)
+        return _falling(self.start, self.end, moment.progress, moment)
 
     def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
         """One-hot weights, of which one option is live."""
@@ -201,10 +203,9 @@ def of_genotype(genotype: nasir.Genotype, rows: Rows, decisions: Decisions) -> D
     return Drawn(weights, {name: found[name] for name in rows})
 
 
-def _falling(start: float, end: float, moment: Moment) -> float:
-    """Linearly from the first epoch to the last; `end` while decisions are made one by one."""
-    progress = 1.0 if moment.phase == "projection" else moment.progress
-    return start + (end - start) * progress
+def _falling(start: float, end: float, done: float, moment: Moment) -> float:
+    """Linearly by the part that is done; `end` while decisions are made one by one."""
+    return end if moment.phase == "projection" else start + (end - start) * done
 
 
 def _softmax(rows: Rows) -> Rows:

@@ -1,18 +1,19 @@
 """Weights are trained at perturbed mixtures, so that the loss is flat around the decisions.
 
 SmoothDARTS, arXiv:2002.05283. Perturbations live on the simplex: the mixture's weights move, not
-the logits, and only for the step of the network's weights.
+the logits, and only for the step of the network's weights. Live options of undecided choices move;
+pruned options and rows that a projection has decided are held.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from lowering import Mixture
 from runners.learner import Learner
+from runners.parts.mixture import Drawn, Rows
 from runners.parts.moment import Moment
 from runners.task import Batch
 
@@ -34,7 +35,7 @@ WIDE = Radius(0.3, 0.3)
 
 
 class Perturbation(Protocol):
-    """How far, and where to, mixtures move."""
+    """How far, and where to, rows of weights move."""
 
     @property
     def radius(self) -> Radius:
@@ -46,8 +47,8 @@ class Perturbation(Protocol):
         """ε while edges are decided one by one."""
         ...
 
-    def perturbed(self, drawn: Mixture, learner: Learner, batch: Batch, moment: Moment) -> Mixture:
-        """The mixture at which weights take their step on this batch, without gradients."""
+    def perturbed(self, drawn: Drawn, learner: Learner, batch: Batch, moment: Moment) -> Drawn:
+        """The rows at which weights take their step on this batch, without gradients."""
         ...
 
 
@@ -58,12 +59,10 @@ class UniformNoise:
     radius: Radius = Radius()
     tuning: Radius = WIDE
 
-    def perturbed(self, drawn: Mixture, learner: Learner, batch: Batch, moment: Moment) -> Mixture:
+    def perturbed(self, drawn: Drawn, learner: Learner, batch: Batch, moment: Moment) -> Drawn:
         """Equation 6 without the maximum: one random direction."""
         del batch
-        rows = _ops(drawn, learner)
-        moved = _shaken(rows, _epsilon(self, moment), moment)
-        return replace(drawn, weights={**drawn.weights, **moved})
+        return _moved(drawn, _shaken(_open(drawn, learner), _epsilon(self, moment), moment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,15 @@ class Ascent:
     radius: Radius = Radius()
     tuning: Radius = WIDE
 
-    def perturbed(self, drawn: Mixture, learner: Learner, batch: Batch, moment: Moment) -> Mixture:
-        """The mixture that is worst for the batch, as far as these steps find it."""
-        start = _ops(drawn, learner)
+    def perturbed(self, drawn: Drawn, learner: Learner, batch: Batch, moment: Moment) -> Drawn:
+        """The rows that are worst for the batch, as far as these steps find them."""
+        start = _open(drawn, learner)
+        if not start:
+            return drawn
         epsilon = _epsilon(self, moment)
 
-        def loss(rows: Mapping[str, Tensor]) -> Tensor:
-            moved = replace(drawn, weights={**drawn.weights, **rows})
+        def loss(rows: Rows) -> Tensor:
+            moved = learner.whole(_moved(drawn, rows))
             return learner.outcome(learner.frozen_run, batch, moved).loss
 
         learner.module.eval()
@@ -97,15 +98,11 @@ class Ascent:
                 worse = bool(loss(rows) >= loss(start))
         finally:
             learner.module.train()
-        return replace(drawn, weights={**drawn.weights, **(rows if worse else start)})
+        return _moved(drawn, rows if worse else start)
 
 
 def _climbed(
-    rows: Mapping[str, Tensor],
-    start: Mapping[str, Tensor],
-    epsilon: float,
-    length: float,
-    loss: Callable[[Mapping[str, Tensor]], Tensor],
+    rows: Rows, start: Rows, epsilon: float, length: float, loss: Callable[[Rows], Tensor]
 ) -> dict[str, Tensor]:
     """One step up by the gradient's sign, held in the box around the start."""
     leaves = {name: row.detach().requires_grad_() for name, row in rows.items()}
@@ -121,13 +118,17 @@ def _epsilon(part: Perturbation, moment: Moment) -> float:
     return (part.tuning if moment.phase == "projection" else part.radius).at(moment)
 
 
-def _ops(drawn: Mixture, learner: Learner) -> dict[str, Tensor]:
-    """The weights of ops; those of edges, inputs and outputs are not perturbed."""
-    names = learner.decided.ops
-    return {name: row.detach() for name, row in drawn.weights.items() if name in names}
+def _open(drawn: Drawn, learner: Learner) -> dict[str, Tensor]:
+    """The rows of undecided ops; those of edges, inputs and outputs are not perturbed."""
+    return {n: row.detach() for n, row in drawn.weights.items() if learner.decided.is_open(n)}
 
 
-def _shaken(rows: Mapping[str, Tensor], epsilon: float, moment: Moment) -> dict[str, Tensor]:
+def _moved(drawn: Drawn, rows: Rows) -> Drawn:
+    """The same with these rows."""
+    return replace(drawn, weights={**drawn.weights, **rows})
+
+
+def _shaken(rows: Rows, epsilon: float, moment: Moment) -> dict[str, Tensor]:
     generator = moment.generator("perturb")
     found: dict[str, Tensor] = {}
     for name, row in rows.items():

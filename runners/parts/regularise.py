@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,11 @@ class Regulariser(Protocol):
         """The weight decay of the architect's Adam (L2 in the gradient, not decoupled)."""
         ...
 
-    def term(self, rows: Mapping[str, Tensor]) -> Tensor | None:
-        """What is added to the architect's loss; None for nothing."""
+    def term(self, live: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Tensor | None:
+        """What is added to the architect's loss; None for nothing.
+
+        `live` are the logits of options that were not pruned, `logits` all of them.
+        """
         ...
 
 
@@ -28,9 +31,9 @@ class L2:
 
     decay: float = 1e-3
 
-    def term(self, rows: Mapping[str, Tensor]) -> Tensor | None:
+    def term(self, live: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Tensor | None:
         """Nothing."""
-        del rows
+        del live, logits
         return None
 
 
@@ -38,18 +41,22 @@ class L2:
 class KullbackLeibler:
     """scale · Σ KL(Dir(elu(logit) + 1) ‖ Dir(1)). DrNAS, arXiv:2006.10355, equation 5.
 
-    It belongs to the architect's loss alone, not to the weights'.
+    It belongs to the architect's loss alone, not to the weights'. After pruning it is that of the
+    distribution over live options, which is what is drawn; the published code counts pruned ones
+    too (`options="all"`), with their logits of 0.
     """
 
     scale: float = 1e-3
+    options: Literal["live", "all"] = "live"
 
     @property
     def decay(self) -> float:
         """None."""
         return 0.0
 
-    def term(self, rows: Mapping[str, Tensor]) -> Tensor | None:
+    def term(self, live: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Tensor | None:
         """The sum over choices."""
+        rows = live if self.options == "live" else logits
         return self.scale * torch.stack([_divergence(row) for row in rows.values()]).sum()
 
 

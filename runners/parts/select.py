@@ -102,9 +102,11 @@ class Projection:
     DARTS-PT, arXiv:2108.04392, section 4, with the rules of its code. A round comes every
     `interval` epochs: first ops (a random undecided edge of each kind; for each of its ops the
     held-out accuracy without it, not renormalised; the op whose removal hurts most stays), then,
-    for nodes that keep fewer edges than they have, edges (those whose removal hurts least go).
-    Accuracy is measured with the batch's own statistics. Weights are tuned at a tenth of the
-    learning rate.
+    for nodes that keep fewer edges than they have, edges (those whose removal hurts least go). Of
+    equals the first op stays and the last edge goes. Accuracy is measured with the batch's own
+    statistics. Weights are tuned at a tenth of the learning rate, with momentum that begins empty;
+    the rate is constant, since the published code makes a cosine that it never steps
+    (`schedule="cosine"`).
 
     Mended: ops that the space never selects are no candidates (`candidates="all"` makes them, as
     published), and an edge that was removed stays out while the next one is chosen.
@@ -115,7 +117,7 @@ class Projection:
     candidates: Literal["selectable", "all"] = "selectable"
     batches: int = 0
     rate_share: float = 0.1
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["constant", "cosine"] = "constant"
 
     def tuning(self, learner: Learner) -> Tuning:
         """interval · (rounds − 1) + 1 epochs: the last round is followed by one more."""
@@ -126,6 +128,8 @@ class Projection:
 
     def decide(self, learner: Learner, moment: Moment) -> None:
         """One round, where one is due."""
+        if moment.epoch == 0:
+            learner.forget_momentum()
         number, rest = divmod(moment.epoch, self.interval)
         if rest:
             return
@@ -158,18 +162,16 @@ class Projection:
         while not decided.is_thin(group):
             left = decided.left(group)
             scores = [self._score(learner, dict((part,)), moment) for part in left]
-            best = max(range(len(left)), key=lambda at: scores[at])
+            best = max(reversed(range(len(left))), key=lambda at: scores[at])
             decided.drop(*left[best])
         learner.say(f"{kind}: {group.name} keeps {group.keep}")
 
     def _score(
         self, learner: Learner, without: dict[str, tuple[int, ...]], moment: Moment
-    ) -> tuple[float, float]:
+    ) -> float:
         """What is compared, greater for better networks."""
         score = learner.score_without(without, moment, self.batches)
-        if self.criterion == "accuracy":
-            return (score.accuracy, -score.loss)
-        return (-score.loss, score.accuracy)
+        return score.accuracy if self.criterion == "accuracy" else score.negative_loss
 
 
 def _op_rounds(learner: Learner) -> list[list[str]]:
