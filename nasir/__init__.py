@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nasir.analysis import Cost, NodeCost, cost
 from nasir.errors import NasirError, Where
-from nasir.formats import dump_genotype, load_genotype
+from nasir.formats import dump_genotype, load_genotype, load_genotypes
 from nasir.genotype import CellGenotype, Edge, Genotype
 from nasir.graph import Builder, Choice, Graph
 from nasir.nasbench101 import nasbench101_hash
@@ -103,6 +103,7 @@ __all__ = [
     "edge_weights",
     "enumerate_genotypes",
     "load_genotype",
+    "load_genotypes",
     "load_space",
     "mutate",
     "nasbench101_hash",

@@ -66,6 +66,10 @@ class Cursor:
         """Where the value stands."""
         return self.document.place(self.path)
 
+    def place(self, *path: str | int) -> Where:
+        """Where the part at `path` of this value stands, or else the nearest part around it."""
+        return self.document.place((*self.path, *path))
+
     def fault(self, code: str, message: str, hint: str = "") -> NasirError:
         """An error at this value's place."""
         return NasirError(code, message, self.where, hint)

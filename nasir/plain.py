@@ -26,10 +26,14 @@ _KINDS: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where each value starts, and where the key of each mapping's entry starts, as offsets."""
+    """Where each value starts, and where the key of each mapping's entry starts, as offsets.
+
+    `calls` has the name of the class that a record of Python text is an instance of.
+    """
 
     values: dict[Path, int] = field(default_factory=dict[Path, int])
     keys: dict[Path, int] = field(default_factory=dict[Path, int])
+    calls: dict[Path, str] = field(default_factory=dict[Path, str])
 
 
 def kind_of(value: Json) -> str:

@@ -12,6 +12,9 @@ from nasir.errors import NasirError, Where
 TEXT_LIMIT = 4 * 2**20
 """The largest text, in bytes; the largest real file is some hundred KiB."""
 
+LOG_LIMIT = 64 * 2**20
+"""The largest text in which genotypes are looked for, in bytes: logs of long searches."""
+
 MODEL_LIMIT = 2 * 2**30
 """The largest ONNX model, in bytes: protobuf's own limit."""
 
@@ -24,6 +27,7 @@ class Source:
 
     name: str
     content: bytes
+    limit: int = TEXT_LIMIT
 
     @classmethod
     def of(cls, text: str, name: str = "<text>") -> "Source":
@@ -33,8 +37,8 @@ class Source:
     @cached_property
     def text(self) -> str:
         """The content as text, lines ending in a newline. Raises E103, E106."""
-        if len(self.content) > TEXT_LIMIT:
-            raise _too_large(self.name, TEXT_LIMIT)
+        if len(self.content) > self.limit:
+            raise _too_large(self.name, self.limit)
         try:
             text = self.content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -70,8 +74,11 @@ class Source:
         return NasirError("E103", f"the file is {what}", where, hint="save it as UTF-8 text")
 
 
-def read_source(path: str | Path) -> Source:
-    """The content of a regular file. Raises E101, E102, E106; never waits on a pipe or a device."""
+def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
+    """The content of a regular file, of at most `limit` bytes if it is a text.
+
+    Never waits on a pipe or a device. Raises E101, E102, E106.
+    """
     name = os.fspath(path)
     try:
         # Opening a pipe blocks without this flag; Windows has no such flag and no such pipes.
@@ -88,7 +95,7 @@ def read_source(path: str | Path) -> Source:
     try:
         _check_regular(file, name)
         with os.fdopen(file, "rb", closefd=False) as stream:
-            return Source(name, _content(stream, name))
+            return Source(name, _content(stream, name, limit), limit)
     except OSError as error:
         raise _unreadable(name, error) from None
     finally:
@@ -115,9 +122,9 @@ def _check_regular(file: int, name: str) -> None:
         raise _not_regular(name, "a directory" if stat.S_ISDIR(mode) else "not a regular file")
 
 
-def _content(stream: BinaryIO, name: str) -> bytes:
+def _content(stream: BinaryIO, name: str, limit: int) -> bytes:
     head = stream.read(1)
-    limit = MODEL_LIMIT if head == _ONNX_FIRST_BYTE else TEXT_LIMIT
+    limit = MODEL_LIMIT if head == _ONNX_FIRST_BYTE else limit
     content = head + stream.read(limit)
     if len(content) > limit:
         raise _too_large(name, limit)

@@ -4,28 +4,37 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from nasir import Genotype, NasirError, Where, load_genotype, load_space
-from nasir.formats import parse_genotype
-from nasir.formats.shipped import find
-from nasir.source import MODEL_LIMIT, TEXT_LIMIT, Source, is_there, looks_like_path, read_source
+from nasir import Genotype, NasirError, Where, formats
+from nasir.formats import Reading
+from nasir.formats.load import is_published, is_text, split
+from nasir.source import LOG_LIMIT, MODEL_LIMIT, Source, is_there, read_source
 from nasir.text import HEADER
 
 STDIN = "-"
 
-_SUFFIXES = (".json", ".yaml", ".yml", ".txt", ".py", ".onnx")
+
+def read(argument: str | Path, space: str | Path | None = None) -> Reading:
+    """The genotype of a name, a path, a text, or of standard input (`-`), and its format.
+
+    `FILE:NAME` is one of several in a file. `space`, a name or a path, is its space whatever it
+    says itself. The path of a run directory stands for the genotype in it; E755 where it has none
+    yet.
+    """
+    if argument == STDIN:
+        return read_opened(read_stdin(), "", space)
+    if is_run(argument):
+        argument = genotype_of(Path(argument))
+    return formats.read_genotype(argument, space)
+
+
+def read_opened(source: Source, name: str = "", space: str | Path | None = None) -> Reading:
+    """The genotype of a source, or the one of that name in it, and its format."""
+    return formats.read_source_genotype(source, name, space)
 
 
 def read_genotype(argument: str | Path, space: str | Path | None = None) -> Genotype:
-    """The genotype of a name, a path, a text, or of standard input (`-`).
-
-    `space`, a name or a path, is its space whatever it says itself. The path of a run directory
-    stands for the genotype in it; E755 where it has none yet.
-    """
-    if argument == STDIN:
-        return parse_genotype(read_stdin(), load_space(space) if space else None)
-    if is_run(argument):
-        return load_genotype(genotype_of(Path(argument)), space)
-    return load_genotype(argument, space)
+    """The genotype alone."""
+    return read(argument, space).genotype
 
 
 def read_named(argument: str | Path, space: str | Path | None = None) -> Genotype:
@@ -37,7 +46,7 @@ def named(genotype: Genotype, argument: str | Path) -> Genotype:
     """The genotype with the name of the file it came from, or of its space, if it has none."""
     if genotype.name:
         return genotype
-    file = str(argument)
+    file = str(split(argument)[0])
     name = Path(file).stem if file != STDIN and is_there(file) else genotype.space
     return replace(genotype, name=name)
 
@@ -57,15 +66,19 @@ def genotype_of(run: Path) -> Path:
     return path
 
 
-def open_source(argument: str) -> Source | None:
-    """The content of a file, a text or standard input; None for what can only be a name."""
+def open_source(argument: str) -> tuple[Source, str] | None:
+    """The content of a file, a text or standard input, and the name asked for in it, perhaps empty.
+
+    None for the name of something published.
+    """
     if argument == STDIN:
-        return read_stdin()
-    if "\n" in argument:
-        return Source.of(argument)
-    if looks_like_path(argument, _SUFFIXES) or (is_there(argument) and find(argument) is None):
-        return read_source(argument)
-    return None
+        return read_stdin(), ""
+    if is_published(argument):
+        return None
+    if is_text(argument):
+        return Source.of(argument), ""
+    path, name = split(argument)
+    return read_source(path, LOG_LIMIT), name
 
 
 def is_graph(source: Source) -> bool:
@@ -77,5 +90,5 @@ def read_stdin() -> Source:
     """What stands on standard input, up to one byte more than any file may have."""
     stream = sys.stdin.buffer
     head = stream.read(1)
-    limit = MODEL_LIMIT if Source("<stdin>", head).is_model else TEXT_LIMIT
-    return Source("<stdin>", head + stream.read(limit))
+    limit = MODEL_LIMIT if Source("<stdin>", head).is_model else LOG_LIMIT
+    return Source("<stdin>", head + stream.read(limit), LOG_LIMIT)

@@ -25,13 +25,13 @@ def _all(*steps: Callable[[], object]) -> None:
         raise refused[0]
 
 
-def genotype_file(suffix: str) -> Callable[[bytes, Path], None]:
+def genotype_file(suffix: str, name: str | None = None) -> Callable[[bytes, Path], None]:
     """Reads a genotype from a file, prices its network, names it, writes and draws it."""
 
     def read(content: bytes, folder: Path) -> None:
         path = folder / f"genotype{suffix}"
         path.write_bytes(content)
-        genotype = nasir.load_genotype(path)
+        genotype = nasir.load_genotype(path, format=name)
         _all(
             lambda: nasir.cost(nasir.network(genotype)),
             lambda: nasir.canonical_id(genotype),
@@ -170,7 +170,11 @@ _SUFFIXES = {"darts": ".py", "nasir": ".json", "nnabla": ".json"}
 
 TEXTS: tuple[Target, ...] = (
     *(
-        Target(name, _written(name), genotype_file(_SUFFIXES.get(name, ".txt")))
+        Target(
+            name,
+            _written(name),
+            genotype_file(_SUFFIXES.get(name, ".txt"), name if row.shared else None),
+        )
         for name, row in FORMATS.items()
         if row.dump is not None
     ),

@@ -10,7 +10,7 @@ from runners.commands import COMMANDS
 from runners.output import Table, plain_lines
 from tests.command_line import RESNET, TINY, call
 
-NNABLA = Path(__file__).resolve().parent.parent / "examples" / "DARTS_arch.json"
+NNABLA = Path(__file__).resolve().parent.parent / "spaces" / "examples" / "DARTS_arch.json"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -212,3 +212,15 @@ def test_a_plain_table_aligns_words_left_and_numbers_right() -> None:
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
     table = Table("", ("name",), (("\x1b[31mred\x07",),))
     assert "\x1b" not in "".join(plain_lines(table))
+
+
+def test_examples_are_copied_and_never_over_another_file(tmp_path: Path) -> None:
+    done = call("examples", "-o", tmp_path)
+    assert str(tmp_path / "mobile.yaml") in done.out.splitlines()
+    assert call("examples", "-o", tmp_path).code == 0
+    (tmp_path / "mobile.yaml").write_text("mine")
+    (tmp_path / "DARTS_arch.json").unlink()
+    done = call("examples", "-o", tmp_path)
+    assert (done.code, "E112" in done.err) == (1, True)
+    assert (tmp_path / "mobile.yaml").read_text() == "mine"
+    assert not (tmp_path / "DARTS_arch.json").exists()

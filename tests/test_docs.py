@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,6 @@ from tests.command_line import call
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SPACE = """\
-nasir: 1
-space: mine
-skeleton: cifar
-cells:
-  normal:
-    inputs: 2
-    nodes: 4
-    keep: 2
-    output: [2, 3, 4, 5]
-    exclude: [none]
-    ops:
-      - none
-      - skip_connect
-      - sep_conv_3x4
-  reduce:
-    like: normal
-"""
 
 
 def shown() -> dict[str, list[str]]:
@@ -60,9 +41,7 @@ def test_a_command_of_the_readme_prints_what_the_readme_shows(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.yaml").write_text(SPACE)
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    shutil.copytree(ROOT / "spaces" / "examples", tmp_path / "spaces" / "examples")
+    call("examples")
     program, *arguments = shlex.split(command)
     assert program == "nasir"
     result = call(*arguments)
@@ -72,15 +51,17 @@ def test_a_command_of_the_readme_prints_what_the_readme_shows(
             assert printed[number].startswith(line.removesuffix(" …")), line
 
 
-def test_the_example_of_the_readme_runs_and_exports(
+def test_each_snippet_of_the_readme_runs_as_it_stands_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lowering, "compile", lambda module: module)  # tested elsewhere, and slow
-    (example,) = re.findall(r"```python\n(import torch.*?)```", README, re.DOTALL)
-    (stated,) = re.findall(r"# (\d+)\n", example)
-    exec(compile(example, "README.md", "exec"), {})
-    assert capsys.readouterr().out.strip() == stated
+    snippets = re.findall(r"```python\n(import .*?)```", README, re.DOTALL)
+    assert len(snippets) == 2
+    for snippet in snippets:
+        exec(compile(snippet, "README.md", "exec"), {})
+        stated = re.findall(r"# (\d+)\n", snippet)
+        assert capsys.readouterr().out.split() == stated
     assert (tmp_path / "edited.onnx").exists()
 
 

@@ -144,10 +144,13 @@ def test_nasbench201_cannot_hold_another_output_or_a_missing_edge() -> None:
     assert "the output [2, 3]" in inexpressible(Genotype("nasbench201", (other,)), "nasbench201")
 
 
-def test_darts_text_cannot_hold_a_node_of_three_edges() -> None:
+def test_a_node_of_three_edges_has_a_list_of_its_own_in_darts_text() -> None:
     nodes = ((*SMALL.nodes[0], Edge("none", 0)),)
     cells = (CellGenotype("normal", 2, nodes, (2,)), CellGenotype("reduce", 2, nodes, (2,)))
-    assert "node 2 of cell 'normal': 3 inputs" in inexpressible(Genotype("mine", cells), "darts")
+    text = dump_genotype(Genotype("darts", cells), "darts")
+    assert text.startswith("Genotype(normal=[[('skip_connect', 0), ('sep_conv_3x3', 1), ('none'")
+    assert load_genotype(text) == Genotype("darts", cells)
+    assert "node 2 of cell 'normal': 3 inputs" in inexpressible(Genotype("mine", cells), "nnabla")
 
 
 def model(tmp_path: Path, metadata: dict[str, str]) -> Path:

@@ -177,7 +177,7 @@ def test_vertices_that_the_input_does_not_reach_are_left_out() -> None:
         ('[[[0]],\n["input"]]', ("E205", 1, 2)),
         ('["01x0",\n"input,output"]', ("E109", 1, 2)),
         ('["010",\n"input,output"]', ("E109", 1, 2)),
-        ('[["input", "output"]]', ("E109", 1, 1)),
+        ('[["input", "output"]]', ("E108", 1, 1)),
         ('{"module_adjacency": [[0, 1], [0, 0]]}', ("E109", 1, 1)),
         ('{"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"], "x": 1}', ("E109", 1, 58)),
         ("\n([[0, 1], [0, 0]], ['input', 'output'", ("E104", 2, 38)),

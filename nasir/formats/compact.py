@@ -1,20 +1,26 @@
-"""Cells as bare numbers: BANANAS's lists and NASLib's tuples.
+"""Cells as bare numbers, which different programs give different meanings.
 
-Both write an edge of a DARTS cell as (source, op), the reverse of a DARTS genotype, but number the
-ops differently. What tells them apart is the outermost bracket, as their own code prints it:
-BANANAS has a list of two lists, NASLib a tuple of two tuples.
+An edge of a DARTS cell is (source, op), the reverse of a DARTS genotype. BANANAS numbers eight ops;
+NASLib, and nasbench301's copy of BANANAS's code, the seven without `none`. Six numbers are the ops
+of a NAS-Bench-201 cell, in NASLib's numbering by source, or in the benchmark's by node or source.
+Brackets do not tell them apart, for tuples become lists on their way through files.
 """
 
-import re
 from collections.abc import Callable
 from itertools import combinations
 
 from nasir.document import Cursor
-from nasir.errors import NasirError, Where
-from nasir.formats.format import Format, inexpressible, normal_and_reduce, refuse_node_ops
-from nasir.formats.literal import parse_literal
+from nasir.errors import Where
+from nasir.formats.format import (
+    Format,
+    are_edges,
+    inexpressible,
+    numbers_of,
+    paired_cells,
+    refuse_node_ops,
+)
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
-from nasir.source import Source
+from nasir.plain import Json
 
 BANANAS_OPS = (
     "none",
@@ -32,36 +38,29 @@ NASLIB_OPS = BANANAS_OPS[1:]
 """NASLib has no `none`, and numbers from the next op on."""
 
 NASLIB_201_OPS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
-NASLIB_201_EDGES = tuple(combinations(range(4), 2))
-"""(source, node) in NASLib's order, by source: 0 1, 0 2, 0 3, 1 2, 1 3, 2 3."""
+NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+
+BY_SOURCE = tuple(combinations(range(4), 2))
+"""(source, node) by source: 0 1, 0 2, 0 3, 1 2, 1 3, 2 3."""
+
+BY_NODE = tuple(sorted(BY_SOURCE, key=lambda edge: edge[1]))
+"""(source, node) by node, as the benchmark's strings go: 0 1, 0 2, 1 2, 0 3, 1 3, 2 3."""
 
 _KINDS = ("normal", "reduce")
 _NODES = 4
 _OUTPUT = (2, 3, 4, 5)
-_PAIRS = re.compile(r"^\s*([\[(])\s*[\[(]\s*[\[(]\s*-?[0-9]+\s*,")
-_SIX = re.compile(r"^\s*[\[(]\s*[0-9]+\s*,[0-9\s,]*[\])]\s*$")
 
 
-def load_bananas(source: Source) -> Genotype:
-    """The genotype of `[[(source, op), … eight], [(source, op), … eight]]`.
-
-    Raises E108 where every bracket is square: then it could be NASLib's as well.
-    """
-    if "(" not in source.text:
-        raise NasirError(
-            "E108",
-            "these numbers could be BANANAS's or NASLib's, which number the ops differently",
-            source.at(0),
-            hint="write [[(0, 4), …], […]] for BANANAS and (((0, 3), …), (…)) for NASLib",
-        )
-    return _load_pairs(source, BANANAS_OPS)
+def load_bananas(cursor: Cursor) -> Genotype:
+    """The genotype of `[[(source, op), … eight], [(source, op), … eight]]`."""
+    return _load_pairs(cursor, BANANAS_OPS)
 
 
-def load_naslib(source: Source) -> Genotype:
+def load_naslib(cursor: Cursor) -> Genotype:
     """The genotype of NASLib's pairs for DARTS, or of its six numbers for NAS-Bench-201."""
-    if _SIX.search(source.text):
-        return _load_six(source)
-    return _load_pairs(source, NASLIB_OPS)
+    if _are_six(cursor.value):
+        return _load_six(cursor, NASLIB_201_OPS, BY_SOURCE)
+    return _load_pairs(cursor, NASLIB_OPS)
 
 
 def dump_bananas(genotype: Genotype) -> str:
@@ -72,23 +71,52 @@ def dump_bananas(genotype: Genotype) -> str:
 def dump_naslib(genotype: Genotype) -> str:
     """The tuples as Python prints them. Raises E208 for what they cannot hold."""
     if len(genotype.cells) == 1:
-        return repr(_six(genotype.cells[0]))
+        return repr(_six("naslib", genotype.cells[0], NASLIB_201_OPS, BY_SOURCE))
     return repr(_pairs(genotype, "naslib", NASLIB_OPS))
 
 
-def _load_pairs(source: Source, ops: tuple[str, ...]) -> Genotype:
-    document = parse_literal(source)
-    rows = document.root.items("an architecture")
+def _six_numbers(name: str, title: str, order: tuple[tuple[int, int], ...]) -> Format:
+    """Six numbers of NAS-Bench-201's own ops, the edges in that order."""
+
+    def dump(genotype: Genotype) -> str:
+        if len(genotype.cells) != 1:
+            raise inexpressible(name, f"the cells {', '.join(genotype.kinds)}: it holds one cell")
+        return repr(list(_six(name, genotype.cells[0], NASBENCH201_OPS, order)))
+
+    return Format(
+        name,
+        title,
+        lambda cursor: _are_six(cursor.value),
+        lambda cursor: _load_six(cursor, NASBENCH201_OPS, order),
+        dump,
+        shared=True,
+        numbering=lambda _: _numbering_of_six(NASBENCH201_OPS, order),
+    )
+
+
+def _numbering_of_six(ops: tuple[str, ...], order: tuple[tuple[int, int], ...]) -> str:
+    edges = ", ".join(f"{source} {node}" for source, node in order)
+    return f"{numbers_of(ops)}; edges {edges}"
+
+
+def _naslib_numbering(genotype: Genotype) -> str:
+    if len(genotype.cells) == 1:
+        return _numbering_of_six(NASLIB_201_OPS, BY_SOURCE)
+    return numbers_of(NASLIB_OPS)
+
+
+def _load_pairs(cursor: Cursor, ops: tuple[str, ...]) -> Genotype:
+    rows = cursor.items("an architecture")
     if len(rows) != len(_KINDS):
         message = f"an architecture has a normal and a reduce cell, and this has {len(rows)} parts"
-        raise document.root.fault("E210", message)
+        raise cursor.fault("E210", message)
     cells = tuple(_read_cell(kind, row, ops) for kind, row in zip(_KINDS, rows, strict=True))
 
     def place(path: Path) -> Where:
         row = _KINDS.index(str(path[0]))
         if len(path) < 3 or path[1] == "output":
-            return document.place((row,))
-        return document.place((row, 2 * (int(path[1]) - 2) + int(path[2]), 0))
+            return cursor.place(row)
+        return cursor.place(row, 2 * (int(path[1]) - 2) + int(path[2]), 0)
 
     return check_genotype(Genotype("darts", cells), place)
 
@@ -112,21 +140,17 @@ def _read_pair(pair: Cursor, ops: tuple[str, ...]) -> Edge:
 def _op(number: Cursor, ops: tuple[str, ...]) -> str:
     index = number.integer("an op's number")
     if not 0 <= index < len(ops):
-        names = ", ".join(f"{place} {name}" for place, name in enumerate(ops))
-        raise number.fault("E201", f"unknown op number {index}", hint=f"the numbers: {names}")
+        hint = f"the numbers: {numbers_of(ops)}"
+        raise number.fault("E201", f"unknown op number {index}", hint=hint)
     return ops[index]
 
 
-def _load_six(source: Source) -> Genotype:
-    root = parse_literal(source).root
-    numbers = root.items("six numbers")
-    if len(numbers) != len(NASLIB_201_EDGES):
-        message = f"a NAS-Bench-201 cell has {len(NASLIB_201_EDGES)} edges, not {len(numbers)}"
-        raise root.fault("E202", message)
-    found = {
-        edge: _op(number, NASLIB_201_OPS)
-        for edge, number in zip(NASLIB_201_EDGES, numbers, strict=True)
-    }
+def _load_six(cursor: Cursor, ops: tuple[str, ...], order: tuple[tuple[int, int], ...]) -> Genotype:
+    numbers = cursor.items("six numbers")
+    if len(numbers) != len(order):
+        message = f"a NAS-Bench-201 cell has {len(order)} edges, not {len(numbers)}"
+        raise cursor.fault("E202", message)
+    found = {edge: _op(number, ops) for edge, number in zip(order, numbers, strict=True)}
     nodes = tuple(
         tuple(Edge(found[source, node], source) for source in range(node)) for node in range(1, 4)
     )
@@ -139,7 +163,7 @@ Pairs = tuple[tuple[int, int], ...]
 def _pairs(genotype: Genotype, name: str, ops: tuple[str, ...]) -> tuple[Pairs, ...]:
     """(source, op) of both cells. Raises E208."""
     rows: list[Pairs] = []
-    for cell in normal_and_reduce(genotype, name):
+    for cell in paired_cells(genotype, name):
         if len(cell.nodes) != _NODES or cell.output != _OUTPUT:
             what = f"{len(cell.nodes)} nodes with the output {list(cell.output)}"
             message = f"cell '{cell.kind}': {what}, it has {_NODES} with {list(_OUTPUT)}"
@@ -150,9 +174,11 @@ def _pairs(genotype: Genotype, name: str, ops: tuple[str, ...]) -> tuple[Pairs, 
     return tuple(rows)
 
 
-def _six(cell: CellGenotype) -> tuple[int, ...]:
-    """The op of each edge of a NAS-Bench-201 cell, by source. Raises E208."""
-    refuse_node_ops(cell, "naslib")
+def _six(
+    name: str, cell: CellGenotype, ops: tuple[str, ...], order: tuple[tuple[int, int], ...]
+) -> tuple[int, ...]:
+    """The number of each edge's op in a NAS-Bench-201 cell, in that order. Raises E208."""
+    refuse_node_ops(cell, name)
     found = {
         (edge.source, node): edge.op
         for node, edges in enumerate(cell.nodes, start=1)
@@ -161,11 +187,11 @@ def _six(cell: CellGenotype) -> tuple[int, ...]:
     count = sum(map(len, cell.nodes))
     if cell.inputs != 1 or cell.output != (3,) or count != 6 or len(cell.nodes) != 3:
         what = f"{cell.inputs} inputs, {len(cell.nodes)} nodes, {count} edges"
-        raise inexpressible("naslib", f"cell '{cell.kind}': {what}; it has 1, 3 and 6")
-    if sorted(found) != list(NASLIB_201_EDGES):
-        raise inexpressible("naslib", f"cell '{cell.kind}': two edges from one node to another")
-    number = _numbers("naslib", cell, NASLIB_201_OPS)
-    return tuple(number(found[edge]) for edge in NASLIB_201_EDGES)
+        raise inexpressible(name, f"cell '{cell.kind}': {what}; it has 1, 3 and 6")
+    if sorted(found) != list(BY_SOURCE):
+        raise inexpressible(name, f"cell '{cell.kind}': two edges from one node to another")
+    number = _numbers(name, cell, ops)
+    return tuple(number(found[edge]) for edge in order)
 
 
 def _numbers(name: str, cell: CellGenotype, ops: tuple[str, ...]) -> Callable[[str], int]:
@@ -177,19 +203,43 @@ def _numbers(name: str, cell: CellGenotype, ops: tuple[str, ...]) -> Callable[[s
     return number
 
 
-def _recognises_bananas(source: Source) -> bool:
-    match = _PAIRS.search(source.text)
-    return match is not None and match[1] == "["
+def _are_six(value: Json) -> bool:
+    """Whether it is a list of whole numbers; another number of them than six is told later."""
+    return (
+        isinstance(value, list)
+        and 4 <= len(value) <= 8
+        and all(isinstance(number, int) for number in value)
+    )
 
 
-def _recognises_naslib(source: Source) -> bool:
-    match = _PAIRS.search(source.text)
-    return bool(_SIX.search(source.text)) or (match is not None and match[1] == "(")
+def _are_pairs(value: Json) -> bool:
+    """Whether it begins with a list of pairs of numbers."""
+    return isinstance(value, list) and bool(value) and _begins_with_pair(value[0])
+
+
+def _begins_with_pair(row: Json) -> bool:
+    return isinstance(row, list) and are_edges(row[:1], int, int)
 
 
 BANANAS = Format(
-    "bananas", "BANANAS's lists of numbers", _recognises_bananas, load_bananas, dump_bananas
+    "bananas",
+    "BANANAS's lists of numbers",
+    lambda cursor: _are_pairs(cursor.value),
+    load_bananas,
+    dump_bananas,
+    shared=True,
+    numbering=lambda _: numbers_of(BANANAS_OPS),
 )
 NASLIB = Format(
-    "naslib", "NASLib's tuples of numbers", _recognises_naslib, load_naslib, dump_naslib
+    "naslib",
+    "NASLib's and nasbench301's tuples of numbers",
+    lambda cursor: _are_pairs(cursor.value) or _are_six(cursor.value),
+    load_naslib,
+    dump_naslib,
+    shared=True,
+    numbering=_naslib_numbering,
+)
+SIX_BY_NODE = _six_numbers("nasbench201_by_node", "six numbers of NAS-Bench-201, by node", BY_NODE)
+SIX_BY_SOURCE = _six_numbers(
+    "nasbench201_by_source", "six numbers of NAS-Bench-201, by source", BY_SOURCE
 )

@@ -1,46 +1,63 @@
-"""The Python text of a DARTS genotype, `Genotype(normal=[...], ...)`: parsed, never evaluated."""
+"""DARTS genotypes: `Genotype(normal=[...], ...)`, and the same fields as JSON, YAML or a list.
 
-import ast
-import re
-import warnings
-from dataclasses import dataclass, field
-from typing import NoReturn
+Edges stand flat, as many a node as its space says (two in DARTS), or in one list a node, where any
+number is read. An edge is (op, source), or a triple that has a third part: the node that it leads
+to (FairDARTS: (op, node, source); others: (op, source, node)), or a score.
+"""
 
-from nasir.errors import NasirError, Where, nearest, quoted
-from nasir.formats.format import Format, Spots, inexpressible, known_op, normal_and_reduce
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nasir.document import Cursor
+from nasir.errors import NasirError, nearest, quoted
+from nasir.formats.format import (
+    Format,
+    Spots,
+    are_edges,
+    call_of,
+    has_keys,
+    inexpressible,
+    known_op,
+    normal_and_reduce,
+)
 from nasir.genotype import CellGenotype, Edge, Genotype, check_genotype
-from nasir.source import Source
+from nasir.plain import Json
+from nasir.space.adoption import space_in_force
+from nasir.space.space import SpaceCell
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 RECURRENT_FIELDS = ("recurrent", "concat")
 _UNUSED_FIELDS = ("connectN", "connects")
-_TEXT_LIMIT = 2**16
-_RANGE_LIMIT = 1000
-GENOTYPE_CALL = re.compile(r"\bGenotype\s*\(")
+_NODE_LIMIT = 1000
+
+_KEEPS_ZERO = frozenset({"none", "skip_connect", "max_pool_3x3", "avg_pool_3x3"})
+"""Ops that make zero of zero at stride 1."""
 
 
-def load(source: Source) -> Genotype:
-    """The genotype of a `Genotype(...)` call, optionally assigned to a name.
+def load(cursor: Cursor) -> Genotype:
+    """The genotype of the fields, by name or in their order.
 
-    Edges stand flat, two a node, or in one tuple for each node (AutoDL's variant). The call of a
-    recurrent cell has one edge a node, and the fields `recurrent` and `concat`.
+    Kinds of cell other than normal and reduce need a space in force. A node without edges is zero,
+    and does not leave the cell, as in FairDARTS. Raises E105, E109, E201 to E210.
     """
-    reader = _Reader(source)
-    name, call = reader.call()
-    if reader.is_recurrent(call):
-        arguments = reader.arguments(call, RECURRENT_FIELDS)
-        cell = reader.recurrent(arguments["recurrent"], arguments["concat"])
-        return check_genotype(Genotype("darts_rnn", (cell,), name=name), reader.spots.place)
-    arguments = reader.arguments(call)
-    cells = tuple(
-        reader.cell(kind, arguments[kind], arguments[f"{kind}_concat"])
-        for kind in ("normal", "reduce")
-    )
-    return check_genotype(Genotype("darts", cells, name=name), reader.spots.place)
+    fields = _fields(cursor)
+    spots = Spots()
+    if _is_recurrent(fields):
+        _check_fields(cursor, fields, ("recurrent",), ("concat",))
+        cell = _recurrent(fields["recurrent"], fields["concat"], spots)
+        return check_genotype(Genotype("darts_rnn", (cell,)), spots.place)
+    kinds = _kinds(cursor, fields)
+    _check_fields(cursor, fields, kinds, tuple(f"{kind}_concat" for kind in kinds))
+    cells = tuple(_cell(kind, fields[kind], fields[f"{kind}_concat"], spots) for kind in kinds)
+    home = space_in_force()
+    return check_genotype(Genotype(home.name if home else "darts", cells), spots.place)
 
 
 def dump(genotype: Genotype) -> str:
-    """The Python repr of cells normal and reduce, or of one recurrent cell. Raises E208."""
+    """The Python repr of cells normal and reduce, or of one recurrent cell. Raises E208.
+
+    Where a node has another number of edges than two, each node's edges have a list of their own.
+    """
     if genotype.kinds == ("recurrent",):
         return _dump_recurrent(genotype.cells[0])
     normal, reduce = normal_and_reduce(genotype, "darts")
@@ -57,11 +74,15 @@ def _dump_recurrent(cell: CellGenotype) -> str:
         if len(edges) != 1:
             message = f"node {state} of the recurrent cell: {len(edges)} inputs, not 1"
             raise inexpressible("darts", message)
-    return f"Genotype(recurrent={_format_edges(cell)}, concat={_format_output(cell)})"
+    flat = [(edge.op, edge.source) for edges in cell.nodes for edge in edges]
+    return f"Genotype(recurrent={flat!r}, concat={_format_output(cell)})"
 
 
 def _format_edges(cell: CellGenotype) -> str:
-    return repr([(edge.op, edge.source) for edges in cell.nodes for edge in edges])
+    nodes = [[(edge.op, edge.source) for edge in edges] for edges in cell.nodes]
+    if all(len(edges) == 2 for edges in nodes):
+        return repr([edge for edges in nodes for edge in edges])
+    return repr(nodes)
 
 
 def _format_output(cell: CellGenotype) -> str:
@@ -71,212 +92,284 @@ def _format_output(cell: CellGenotype) -> str:
     return repr(list(cell.output))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Reads Python's syntax tree, keeping where each part stood."""
+def _fields(cursor: Cursor) -> dict[str, Cursor]:
+    """The fields by name; those without one are numbered, and take the names in order."""
+    if isinstance(cursor.value, list):
+        items = cursor.items("a genotype")
+        found = {str(index): item for index, item in enumerate(items)}
+    else:
+        found = cursor.entries("a genotype")
+    unnamed = [name for name in found if name.isdigit()]
+    recurrent = len(unnamed) == 2 == len(found)
+    order = RECURRENT_FIELDS if recurrent else (*FIELDS, *_UNUSED_FIELDS)
+    fields: dict[str, Cursor] = {}
+    for name, value in found.items():
+        if name.isdigit() and int(name) >= len(order):
+            raise value.fault("E109", f"a genotype has at most {len(order)} fields")
+        label = order[int(name)] if name.isdigit() else name
+        if label in fields:
+            where = cursor.document.key_place(value.path)
+            raise NasirError("E105", f"the field '{label}' occurs twice", where)
+        fields[label] = value
+    return fields
 
-    source: Source
-    spots: Spots = field(default_factory=Spots)
 
-    def call(self) -> tuple[str, ast.Call]:
-        """The name assigned to, or none, and the call."""
-        body = self.parse().body
-        if len(body) != 1:
-            where = self.where(body[1]) if body else self.source.end
-            raise NasirError("E109", f"one genotype is wanted, not {len(body)} statements", where)
-        statement = body[0]
-        name = ""
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            name = statement.targets[0].id
-        value = statement.value if isinstance(statement, (ast.Assign, ast.Expr)) else None
-        callee = value.func if isinstance(value, ast.Call) else None
-        known = isinstance(callee, ast.Name) and callee.id == "Genotype"
-        known = known or (isinstance(callee, ast.Attribute) and callee.attr == "Genotype")
-        if not isinstance(value, ast.Call) or not known:
-            self.wrong(statement, "the text is not a call of Genotype(...)")
-        return name, value
+def _is_recurrent(fields: dict[str, Cursor]) -> bool:
+    return not {*FIELDS, *_UNUSED_FIELDS} & set(fields) and bool(
+        set(RECURRENT_FIELDS) & set(fields)
+    )
 
-    def parse(self) -> ast.Module:
-        """The syntax tree. Raises E104, E106."""
-        text = self.source.text
-        if len(text) > _TEXT_LIMIT:
-            limit = f"{_TEXT_LIMIT // 2**10} KiB"
-            raise NasirError("E106", f"the text is larger than {limit}", Where(self.source.name))
-        lead = len(text) - len(text.lstrip(" \t\n"))
-        # Leading space would be an indentation; columns stay right when it is dropped by lines.
-        padded = "\n" * text[:lead].count("\n") + text[lead:]
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return ast.parse(padded)
-        except SyntaxError as error:
-            raise self.syntax_error(error) from None
-        except (ValueError, RecursionError, MemoryError):
-            where = Where(self.source.name)
-            raise NasirError("E106", "the text nests too deeply", where) from None
 
-    def syntax_error(self, error: SyntaxError) -> NasirError:
-        """E104 where Python's parser stopped, E106 where it met too many brackets."""
-        where = self.source.end
-        if error.lineno and error.lineno <= self.source.text.count("\n") + 1:
-            pad = self.indentation(error.lineno)
-            where = self.source.line(error.lineno, pad + max(1, error.offset or 1))
-        if "too many nested" in error.msg:
-            return NasirError("E106", "the text nests too deeply", where)
-        if "integer string conversion" in error.msg:
-            return NasirError("E107", "a number is out of range", where)
-        return NasirError("E104", f"the Python text cannot be parsed: {error.msg}", where)
-
-    def is_recurrent(self, call: ast.Call) -> bool:
-        """Whether the call is that of a recurrent cell: by its fields, or by their number."""
-        names = {keyword.arg for keyword in call.keywords}
-        if names.intersection((*FIELDS, *_UNUSED_FIELDS)):
-            return False
-        return bool(names.intersection(RECURRENT_FIELDS)) or (not names and len(call.args) == 2)
-
-    def arguments(self, call: ast.Call, fields: tuple[str, ...] = FIELDS) -> dict[str, ast.expr]:
-        """The fields by name. Raises E105, E109, E210."""
-        names = (*fields, *_UNUSED_FIELDS) if fields == FIELDS else fields
-        if len(call.args) > len(names):
-            self.wrong(call.args[len(names)], f"a genotype has at most {len(names)} fields")
-        for value in call.args:
-            if isinstance(value, ast.Starred):
-                self.wrong(value, "* is not read")
-        found: dict[str, ast.expr] = dict(zip(names, call.args, strict=False))
-        for keyword in call.keywords:
-            if keyword.arg is None or keyword.arg not in names:
-                what = f"unknown field {quoted(keyword.arg)}" if keyword.arg else "** is not read"
-                self.wrong(keyword, what, hint=nearest(keyword.arg or "", names))
-            if keyword.arg in found:
-                message = f"the field '{keyword.arg}' occurs twice"
-                raise NasirError("E105", message, self.where(keyword))
-            found[keyword.arg] = keyword.value
-        for name in _UNUSED_FIELDS:
-            value = found.get(name)
-            if value is not None and not (isinstance(value, ast.Constant) and value.value is None):
-                self.wrong(value, f"the field '{name}' is not read", hint="its value must be None")
-        for name in fields:
-            if name not in found:
-                code = "E109" if name.endswith("concat") else "E210"
-                what = "field" if name.endswith("concat") else "cell kind"
-                raise NasirError(code, f"the {what} '{name}' is missing", self.where(call))
-        return found
-
-    def cell(self, kind: str, edges: ast.expr, output: ast.expr) -> CellGenotype:
-        """One cell from its edges and its concatenation."""
-        self.mark((kind,), edges)
-        self.mark((kind, "output"), output)
-        nodes = self.nodes(kind, edges)
-        return CellGenotype(kind, 2, nodes, self.output(kind, output))
-
-    def recurrent(self, edges: ast.expr, output: ast.expr) -> CellGenotype:
-        """The recurrent cell, whose node i + 1 has edge i alone."""
-        kind = "recurrent"
-        self.mark((kind,), edges)
-        self.mark((kind, "output"), output)
-        parts = self.sequence(edges, f"the edges of cell '{kind}'")
-        nodes = tuple((self.edge(kind, i, 0, part),) for i, part in enumerate(parts, start=1))
-        return CellGenotype(kind, 1, nodes, self.output(kind, output))
-
-    def nodes(self, kind: str, edges: ast.expr) -> tuple[tuple[Edge, ...], ...]:
-        """The edges of each node. Raises E202 when flat edges do not come in pairs."""
-        parts = self.sequence(edges, f"the edges of cell '{kind}'")
-        groups = [self.nested(part) for part in parts]
-        if any(groups):
-            nodes = [group or [part] for group, part in zip(groups, parts, strict=True)]
-        else:
-            nodes = [parts[start : start + 2] for start in range(0, len(parts), 2)]
-        for state, group in enumerate(nodes, start=2):
-            if len(group) != 2:
-                message = f"node {state} of cell '{kind}' has {len(group)} inputs, not 2"
-                raise NasirError("E202", message, self.where(group[-1]))
-        return tuple(
-            tuple(self.edge(kind, state, slot, part) for slot, part in enumerate(group))
-            for state, group in enumerate(nodes, start=2)
+def _kinds(cursor: Cursor, fields: dict[str, Cursor]) -> tuple[str, ...]:
+    """The kinds of cell. Raises E210 for others than normal and reduce that no space explains."""
+    kinds = tuple(name for name in fields if f"{name}_concat" in fields)
+    home = space_in_force()
+    if home:
+        return kinds or home.kinds
+    others = [kind for kind in kinds if kind not in ("normal", "reduce")]
+    if others:
+        raise cursor.fault(
+            "E210",
+            f"the cells {', '.join(map(quoted, others))} are of another space than 'darts'",
+            hint="give their space: --space FILE, or space= in Python",
         )
-
-    def nested(self, part: ast.expr) -> list[ast.expr]:
-        """The edges of `part` if it is a node's tuple of edges, else none."""
-        inner = part.elts if isinstance(part, (ast.Tuple, ast.List)) else []
-        return inner if inner and isinstance(inner[0], (ast.Tuple, ast.List)) else []
-
-    def edge(self, kind: str, state: int, slot: int, part: ast.expr) -> Edge:
-        """One edge ('op', source)."""
-        pair = self.sequence(part, "an edge ('op', source)")
-        if len(pair) != 2:
-            self.wrong(part, f"an edge is ('op', source), and this has {len(pair)} parts")
-        op, source = pair
-        if not isinstance(op, ast.Constant) or not isinstance(op.value, str):
-            self.wrong(op, "an op must be a quoted name")
-        self.mark((kind, state, slot), source)
-        return Edge(known_op(op.value, lambda: self.where(op)), self.integer(source))
-
-    def output(self, kind: str, value: ast.expr) -> tuple[int, ...]:
-        """The states of a list, a tuple, `range(...)` or `list(range(...))`."""
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and not value.keywords:
-            if value.func.id in ("list", "tuple") and len(value.args) == 1:
-                return self.output(kind, value.args[0])
-            if value.func.id == "range" and 1 <= len(value.args) <= 3:
-                return self.range(value)
-        states = self.sequence(value, f"the output of cell '{kind}'")
-        for slot, state in enumerate(states):
-            self.mark((kind, "output", slot), state)
-        return tuple(self.integer(state) for state in states)
-
-    def range(self, call: ast.Call) -> tuple[int, ...]:
-        """The states of a `range(...)`."""
-        numbers = [self.integer(argument) for argument in call.args]
-        if len(numbers) == 3 and numbers[2] == 0:
-            self.wrong(call, "the step of a range must not be zero")
-        states = range(*numbers)
-        if len(states) > _RANGE_LIMIT:
-            raise NasirError("E107", f"a range of {len(states)} states", self.where(call))
-        return tuple(states)
-
-    def sequence(self, value: ast.expr, what: str) -> list[ast.expr]:
-        """The elements of a list or tuple."""
-        if not isinstance(value, (ast.List, ast.Tuple)):
-            self.wrong(value, f"{what} must be a list or a tuple")
-        return value.elts
-
-    def integer(self, value: ast.expr) -> int:
-        """A whole number, perhaps negative. Raises E107, E109."""
-        negative = isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub)
-        operand = value.operand if isinstance(value, ast.UnaryOp) and negative else value
-        number = operand.value if isinstance(operand, ast.Constant) else None
-        if not isinstance(number, int) or isinstance(number, bool):
-            self.wrong(value, "a state must be a whole number")
-        if number > 10**15:
-            raise NasirError("E107", "the number of a state is out of range", self.where(value))
-        return -number if negative else number
-
-    def mark(self, path: tuple[str | int, ...], node: ast.expr) -> None:
-        """Keep where a part stands."""
-        self.spots.mark(path, lambda: self.where(node))
-
-    def where(self, node: ast.expr | ast.stmt | ast.keyword) -> Where:
-        """Where a node of the syntax tree starts, its column counted in characters."""
-        pad = self.indentation(node.lineno)
-        line = self.source.line(node.lineno, 1).text[pad:]
-        before = line.encode()[: node.col_offset]
-        return self.source.line(node.lineno, pad + len(before.decode("utf-8", "ignore")) + 1)
-
-    def indentation(self, line: int) -> int:
-        """The width of the first text's indentation, which the parser did not see."""
-        lines = self.source.text.split("\n")
-        if "".join(lines[: line - 1]).strip():
-            return 0
-        return len(lines[line - 1]) - len(lines[line - 1].lstrip())
-
-    def wrong(
-        self, node: ast.expr | ast.stmt | ast.keyword, message: str, hint: str = ""
-    ) -> NoReturn:
-        """Raises E109 where a node stands."""
-        raise NasirError("E109", message, self.where(node), hint)
+    return ("normal", "reduce")
 
 
-def _recognises(source: Source) -> bool:
-    return bool(GENOTYPE_CALL.search(source.text))
+def _check_fields(
+    cursor: Cursor, fields: dict[str, Cursor], kinds: Sequence[str], outputs: Sequence[str]
+) -> None:
+    """Raises E109 for an unknown or a missing field, E210 for a missing kind of cell.
+
+    Plain data may have other facts beside the cells.
+    """
+    known = (*kinds, *outputs)
+    strict = bool(call_of(cursor)) or isinstance(cursor.value, list)
+    for name, value in fields.items():
+        if name in known or (name in _UNUSED_FIELDS and value.value is None):
+            continue
+        if name in _UNUSED_FIELDS:
+            hint = "its value must be None"
+            raise value.fault("E109", f"the field '{name}' is not read", hint)
+        if strict or isinstance(value.value, (list, dict)):
+            where = cursor.document.key_place(value.path)
+            message = f"unknown field {quoted(name)}"
+            raise NasirError("E109", message, where, nearest(name, known))
+    for name in known:
+        if name not in fields:
+            code, what = ("E109", "field") if name in outputs else ("E210", "cell kind")
+            raise cursor.fault(code, f"the {what} '{name}' is missing")
 
 
-DARTS = Format("darts", "the Python text Genotype(...)", _recognises, load, dump)
+def _recurrent(edges: Cursor, output: Cursor, spots: Spots) -> CellGenotype:
+    """The recurrent cell, whose node i + 1 has edge i alone."""
+    parts = [_part(part) for part in edges.items("the edges of cell 'recurrent'")]
+    for part in parts:
+        if part.rest:
+            raise part.cursor.fault("E109", "an edge is ('op', source), and this has 3 parts")
+    _mark(spots, "recurrent", edges, output, {i: [part] for i, part in enumerate(parts, start=1)})
+    nodes = tuple((part.edge(),) for part in parts)
+    return CellGenotype("recurrent", 1, nodes, _states(output, "recurrent"))
+
+
+def _cell(kind: str, edges: Cursor, output: Cursor, spots: Spots) -> CellGenotype:
+    """One cell from its edges and its concatenation."""
+    home = space_in_force()
+    own = home.cell(kind) if home and kind in home.kinds else None
+    inputs = own.inputs if own else 2
+    rows = edges.items(f"the edges of cell '{kind}'")
+    states = _states(output, kind)
+    nodes = _nodes(kind, rows, max(states, default=0), own, inputs)
+    _mark(spots, kind, edges, output, nodes)
+    empty = {state for state, parts in nodes.items() if not parts}
+    for part in (part for parts in nodes.values() for part in parts):
+        if part.source.value in empty and part.op not in _KEEPS_ZERO:
+            message = f"an edge reads node {part.source.value}, which has no edges"
+            raise part.source.fault("E202", message)
+    return CellGenotype(
+        kind,
+        inputs,
+        tuple(tuple(p.edge() for p in parts) or (Edge("none", 0),) for parts in nodes.values()),
+        tuple(state for state in states if state not in empty),
+    )
+
+
+def _states(output: Cursor, kind: str) -> tuple[int, ...]:
+    return tuple(s.integer("a state") for s in output.items(f"the output of cell '{kind}'"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An edge as it stands: its op, the number after it, and the third part of a triple."""
+
+    cursor: Cursor
+    op: str
+    source: Cursor
+    rest: tuple[Cursor, ...] = ()
+
+    def edge(self) -> Edge:
+        return Edge(self.op, self.source.integer("a state"))
+
+
+def _part(cursor: Cursor) -> _Part:
+    """One edge. Raises E109, E201."""
+    parts = cursor.items("an edge ('op', source)")
+    if len(parts) not in (2, 3):
+        message = f"an edge is ('op', source), and this has {len(parts)} parts"
+        raise cursor.fault("E109", message)
+    op = parts[0]
+    if not isinstance(op.value, str):
+        raise op.fault("E109", "an op must be a quoted name")
+    return _Part(cursor, known_op(op.value, lambda: op.where), parts[1], parts[2:])
+
+
+Nodes = dict[int, list[_Part]]
+"""The edges of each node, by its state."""
+
+
+def _nodes(
+    kind: str, rows: Sequence[Cursor], last: int, own: SpaceCell | None, inputs: int
+) -> Nodes:
+    """The edges of each node, whichever way they stand. Raises E202, E205, E109."""
+    nested = any(_is_nested(row.value) for row in rows)
+    if nested:
+        listed = {state: row.items("a node") for state, row in enumerate(rows, start=inputs)}
+        found = {state: [_part(part) for part in parts] for state, parts in listed.items()}
+    else:
+        flat = [_part(row) for row in rows]
+        if any(part.rest for part in flat) and not _are_scores(flat):
+            return _by_node(kind, flat, last, inputs)
+        found = _grouped(kind, flat, own, inputs)
+    return {state: _without_rest(parts, state) for state, parts in found.items()}
+
+
+def _is_nested(row: Json) -> bool:
+    """Whether it is a node's list of edges, not an edge; a node may have none."""
+    return isinstance(row, list) and (not row or isinstance(row[0], list))
+
+
+def _are_scores(parts: list[_Part]) -> bool:
+    """Whether a third part is not a whole number, as a score is."""
+    return any(isinstance(part.rest[0].value, float) for part in parts if part.rest)
+
+
+def _without_rest(parts: list[_Part], state: int) -> list[_Part]:
+    """The edges of a node as pairs: without scores, or without the node that they lead to."""
+    if not any(part.rest for part in parts) or _are_scores(parts):
+        return parts
+    found: list[_Part] = []
+    for part in parts:
+        numbers = [part.source, *part.rest]
+        sources = [number for number in numbers if number.value != state]
+        if len(numbers) == 2 and len(sources) != 1:
+            message = f"one of the edge's numbers must be its node, {state}"
+            raise part.cursor.fault("E109", message)
+        found.append(_Part(part.cursor, part.op, sources[0]))
+    return found
+
+
+def _grouped(kind: str, flat: list[_Part], own: SpaceCell | None, inputs: int) -> Nodes:
+    """Flat edges, as many a node as the space has. Raises E202 when the last node lacks some."""
+    nodes: Nodes = {}
+    start, state = 0, inputs
+    while start < len(flat):
+        wanted = _edges_into(own, state)
+        parts = flat[start : start + wanted]
+        if len(parts) != wanted:
+            message = f"node {state} of cell '{kind}' has {len(parts)} inputs, not {wanted}"
+            raise parts[-1].cursor.fault("E202", message)
+        nodes[state] = parts
+        start, state = start + wanted, state + 1
+    return nodes
+
+
+def _edges_into(own: SpaceCell | None, state: int) -> int:
+    """How many edges a node has: two, or what the space says."""
+    if own is None or own.on_nodes:
+        return 2
+    possible = len(own.into(state))
+    if own.keep is None:
+        return possible or 2
+    return own.keep if own.repeats or not possible else min(own.keep, possible)
+
+
+def _by_node(kind: str, flat: list[_Part], last: int, inputs: int) -> Nodes:
+    """Triples by the node that they lead to, whose number is the larger of the two."""
+    for part in flat:
+        if not part.rest:
+            message = "an edge is ('op', source) here, and a triple elsewhere"
+            raise part.cursor.fault("E109", message)
+    pairs = [[n.integer("a state") for n in (part.source, *part.rest)] for part in flat]
+    first = all(one > other and one >= inputs for one, other in pairs)
+    second = all(other > one and other >= inputs for one, other in pairs)
+    if not first and not second:
+        raise flat[0].cursor.fault(
+            "E109",
+            f"the triples of cell '{kind}' are neither ('op', node, source) nor ('op', source, "
+            "node): a node's number is larger than its source's",
+        )
+    top = max([last, *map(max, pairs)])
+    if top - inputs >= _NODE_LIMIT:
+        message = f"a cell has at most {_NODE_LIMIT} nodes, and this names node {top}"
+        raise flat[0].cursor.fault("E205", message)
+    nodes: Nodes = {state: [] for state in range(inputs, top + 1)}
+    for part in flat:
+        node, source = (part.source, part.rest[0]) if first else (part.rest[0], part.source)
+        nodes[node.integer("a state")].append(_Part(part.cursor, part.op, source))
+    return nodes
+
+
+def _mark(spots: Spots, kind: str, edges: Cursor, output: Cursor, nodes: Nodes) -> None:
+    """Keep where each part of a cell stands."""
+    spots.mark((kind,), lambda: edges.where)
+    spots.mark((kind, "output"), lambda: output.where)
+    for slot, state in enumerate(output.items("the output")):
+        spots.mark((kind, "output", slot), lambda state=state: state.where)
+    for state, parts in nodes.items():
+        for slot, part in enumerate(parts):
+            spots.mark((kind, state, slot), lambda part=part: part.source.where)
+
+
+def _recognises(cursor: Cursor) -> bool:
+    """Whether it is a call of some Genotype, or has its fields, by name or in order."""
+    value = cursor.value
+    if call_of(cursor).endswith("Genotype"):
+        return True
+    if isinstance(value, dict):
+        return any(
+            isinstance(value[name], list) for name in ("normal", "reduce") if name in value
+        ) or (
+            has_keys(value, "recurrent")
+            or any(isinstance(value.get(f"{name}_concat"), list) for name in value)
+        )
+    if not isinstance(value, list) or len(value) not in (2, 4, 6):
+        return False
+    edges, states = value[0:4:2], value[1:4:2]
+    return all(_are_states(row) for row in states) and all(
+        are_edges(row, str, int) or (len(value) > 2 and _are_nested(row)) for row in edges
+    )
+
+
+def _are_states(row: Json) -> bool:
+    return isinstance(row, list) and bool(row) and all(isinstance(part, int) for part in row)
+
+
+def _are_nested(row: Json) -> bool:
+    """Whether it looks like edges that are nested, or triples."""
+    if not isinstance(row, list) or not row:
+        return False
+    return all(
+        isinstance(part, list) and (not part or isinstance(part[0], (str, list))) for part in row
+    )
+
+
+DARTS = Format(
+    "darts",
+    "the Python text Genotype(...), or its fields as data",
+    _recognises,
+    load,
+    dump,
+    opens=r"Genotype\s{0,4}\(|\(\s{0,40}(?=(?:normal|reduce|recurrent)\w{0,20}\s{0,4}=)"
+    r"|\{(?=\s{0,40}[\"'](?:normal|reduce|recurrent)[\"']\s{0,4}:)"
+    r"|OrderedDict\(",
+)

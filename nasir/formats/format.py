@@ -3,20 +3,78 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from nasir.document import Cursor
 from nasir.errors import NasirError, Where, unknown_op
 from nasir.genotype import CellGenotype, Genotype, Path
-from nasir.source import Source
+from nasir.plain import Json
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One way to write a genotype. `dump` is None where a format is only read."""
+    """One way to write a genotype, as plain data or as a word.
+
+    `recognises` looks at the shape of a value (a mapping, a list, or a text), is cheap and raises
+    nothing; `load` raises where a value of that shape is wrong. JSON, YAML and Python text have
+    become plain data by then: tuples are lists, a call `Genotype(normal=...)` is a mapping of its
+    fields and `call_of` its name. The first format of the table that recognises a value reads it.
+
+    `shared` formats have the same brackets with other meanings: all of them are asked, and what
+    they read differently is refused, unless the user names the format. They are asked about a
+    whole source alone, not about a part of one.
+
+    `word` and `opens` are regular expressions (bounded, so linear) that find values in logs and
+    tables: a whole value without brackets or quotes, as `|none~0|+|...|`; and the beginning of a
+    value in brackets, up to and including its first bracket, as `Genotype(`.
+
+    `dump` is None where a format is only read. `numbering` says what the numbers of a genotype
+    that was read mean.
+    """
 
     name: str
     title: str
-    recognises: Callable[[Source], bool]
-    load: Callable[[Source], Genotype]
+    recognises: Callable[[Cursor], bool]
+    load: Callable[[Cursor], Genotype]
     dump: Callable[[Genotype], str] | None
+    word: str = ""
+    opens: str = ""
+    shared: bool = False
+    numbering: Callable[[Genotype], str] | None = None
+
+
+def call_of(cursor: Cursor) -> str:
+    """The name of the class that the value is an instance of, in Python text; else empty."""
+    return cursor.document.places.calls.get(cursor.path, "") if cursor.value is not None else ""
+
+
+def has_keys(value: Json, *names: str) -> bool:
+    """Whether the value is a mapping with one of these keys."""
+    return isinstance(value, dict) and any(name in value for name in names)
+
+
+def place_in(cursor: Cursor, offset: int) -> Where:
+    """The place `offset` characters into a value that is a word of its own."""
+    document = cursor.document
+    return document.source.at(document.places.values.get(cursor.path, 0) + offset)
+
+
+def are_edges(value: Json, first: type, second: type) -> bool:
+    """Whether the value is a list of pairs, the first and second of these types."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(pair, list)
+            and len(pair) == 2
+            and isinstance(pair[0], first)
+            and isinstance(pair[1], second)
+            for pair in value
+        )
+    )
+
+
+def numbers_of(names: "tuple[str, ...]") -> str:
+    """What the numbers of a list of ops mean: `0 none, 1 skip_connect`."""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
 
 
 @dataclass(slots=True)
@@ -89,7 +147,7 @@ def check_plain(genotype: Genotype, format_name: str) -> None:
 
 
 def normal_and_reduce(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
-    """The two cells of the DARTS family. Raises E208 for other kinds, inputs or edges."""
+    """The two cells of the DARTS family. Raises E208 for other kinds or inputs."""
     if sorted(genotype.kinds) != ["normal", "reduce"]:
         have = ", ".join(genotype.kinds)
         raise inexpressible(
@@ -100,9 +158,16 @@ def normal_and_reduce(genotype: Genotype, format_name: str) -> tuple[CellGenotyp
         refuse_node_ops(cell, format_name)
         if cell.inputs != 2:
             raise inexpressible(format_name, f"cell '{cell.kind}': {cell.inputs} inputs, not 2")
+    return normal, reduce
+
+
+def paired_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
+    """The two cells of the DARTS family, two edges a node. Raises E208 for any others."""
+    cells = normal_and_reduce(genotype, format_name)
+    for cell in cells:
         for state, edges in enumerate(cell.nodes, start=2):
             if len(edges) != 2:
                 raise inexpressible(
                     format_name, f"node {state} of cell '{cell.kind}': {len(edges)} inputs, not 2"
                 )
-    return normal, reduce
+    return cells

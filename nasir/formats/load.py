@@ -1,14 +1,17 @@
-"""A genotype from what a user names: a published name, a path, or the text itself."""
+"""A genotype from what a user names: a published name, a file and a name in it, or a text."""
 
+import os
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasir.formats.darts import GENOTYPE_CALL
+from nasir.formats.find import Found, Sources, find_genotypes
+from nasir.formats.format import Format
 from nasir.formats.shipped import find, load_shipped
-from nasir.formats.table import parse_genotype
+from nasir.formats.table import in_running_text, named_format, read_value, rows_of
 from nasir.genotype import Genotype
-from nasir.source import Source, is_there, looks_like_path, read_source
+from nasir.source import LOG_LIMIT, Source, is_there, looks_like_path, read_source
 
 if TYPE_CHECKING:
     from nasir.space import Space
@@ -16,38 +19,160 @@ if TYPE_CHECKING:
 _LIST = re.compile(r"\s*[\[(]\s*[\[(\"'0-9].*[\])]\s*")
 """A list or tuple, as no file is called."""
 
-_SUFFIXES = (".json", ".yaml", ".yml", ".txt", ".py", ".onnx")
+SUFFIXES = (".json", ".yaml", ".yml", ".txt", ".py", ".onnx", ".log", ".csv", ".tsv", ".jsonl")
+"""What tells the name of a file from that of a published genotype."""
+
+_IN_FILE = re.compile(r"(.+):([^:\\\n]{1,200})", re.DOTALL)
+"""A file and a name or number in it; a Windows path after a drive's letter is no name."""
 
 
-def load_genotype(source: str | Path, space: "Space | str | Path | None" = None) -> Genotype:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A genotype and the format that it was read from; a published one has none."""
+
+    genotype: Genotype
+    format: Format | None = None
+
+    @property
+    def described(self) -> str:
+        """The format's name, and what numbers mean in it."""
+        if self.format is None:
+            return "published"
+        numbering = self.format.numbering and self.format.numbering(self.genotype)
+        return f"{self.format.name}: {numbering}" if numbering else self.format.name
+
+
+def load_genotype(
+    source: str | Path,
+    space: "Space | str | Path | None" = None,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> Genotype:
     """The genotype of a published name (in any case), a file, or a text in any format.
 
-    `space`, or what `load_space` takes, is the genotype's space whatever the source says: its own
-    ops may stand in the source. A published name wins over a file of that name; write `./name` for
-    the file. Raises E101 for a path that leads nowhere, E209 for an unknown name, and what the
-    formats raise.
+    `FILE:NAME` is one of several in a file, `FILE:30` or `FILE:-3` one by its number, from 0 or
+    from the end; of a log alone the last is read. `space`, or what `load_space` takes, is the
+    genotype's space whatever the source says: its own ops may stand in the source. `format` is
+    needed where numbers have several meanings. A published name wins over a file of that name;
+    write `./name` for the file. Raises E101 for a path that leads nowhere, E108 for what is
+    ambiguous, E109 where a file has several, E209 for an unknown name, and what the formats raise.
     """
-    if space is not None:
-        from nasir.space import Space, load_space
+    return read_genotype(source, space, format=format).genotype
 
-        space = space if isinstance(space, Space) else load_space(space)
-    if isinstance(source, str) and _is_text(source):
-        return parse_genotype(Source.of(source), space)
-    if isinstance(source, Path) or looks_like_path(source, _SUFFIXES):
-        return parse_genotype(read_source(source), space)
-    if find(source) is None and is_there(source):
-        return parse_genotype(read_source(source), space)
-    genotype = load_shipped(source)
+
+def load_genotypes(
+    source: str | Path,
+    space: "Space | str | Path | None" = None,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> dict[str, Genotype]:
+    """Every genotype of a file, or of a text, by name; those of a log by number, in order.
+
+    Raises what `load_genotype` raises.
+    """
+    row = named_format(format) if format else None
+    found = find_in(source, row)
+    return {
+        name: read_found(each, name if not found.is_series else "", space, row).genotype
+        for name, each in zip(found.names, found.found, strict=True)
+    }
+
+
+def read_genotype(
+    source: str | Path,
+    space: "Space | str | Path | None" = None,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> Reading:
+    """What `load_genotype` gives, and the format it was read from."""
+    row = named_format(format) if format else None
+    if is_published(source):
+        genotype = load_shipped(str(source))
+        if space is None:
+            return Reading(genotype)
+        from nasir.space import adopt
+
+        return Reading(adopt(genotype, space))
+    path, name = split(source)
+    return read_source_genotype(_opened(path), name, space, format=row)
+
+
+def read_source_genotype(
+    source: Source,
+    name: str = "",
+    space: "Space | str | Path | None" = None,
+    *,
+    format: Format | None = None,  # noqa: A002
+) -> Reading:
+    """The genotype of a source, or the one of that name in it. Raises what `load_genotype` does."""
+    found = find_genotypes(source, format)
+    one = found.named(name) if name else found.only()
+    return read_found(one, "" if found.is_series else one.name, space, format)
+
+
+def read_found(
+    found: Found, name: str, space: "Space | str | Path | None", row: Format | None
+) -> Reading:
+    """A genotype that was found, with that name unless it has its own; of `space`, if given."""
     if space is None:
-        return genotype
-    from nasir.space import adopt
+        row, genotype = found.read(row)
+    else:
+        from nasir.space import Space, load_space
+        from nasir.space.adoption import adopt, in_force
 
-    return adopt(genotype, space)
+        home = space if isinstance(space, Space) else load_space(space)
+        with in_force(home):
+            row, genotype = found.read(row)
+        genotype = adopt(genotype, home)
+    return Reading(genotype if genotype.name else replace(genotype, name=name), row)
 
 
-def _is_text(source: str) -> bool:
-    if "\n" in source or source.lstrip()[:1] in ("{", "|"):
+def find_in(source: str | Path, row: Format | None = None) -> Sources:
+    """All genotypes of a file or of a text. Raises E101 to E108."""
+    return find_genotypes(_opened(source), row)
+
+
+def parse_genotype(source: Source, space: "Space | None" = None) -> Genotype:
+    """The genotype of a source, whatever its format; of `space`, if that is given."""
+    return read_source_genotype(source, "", space).genotype
+
+
+def detect(source: Source) -> Format:
+    """The format that a source is written in. Raises E108 when it is none, E103, E104."""
+    cursor = find_genotypes(source).only().cursor
+    rows = rows_of(cursor)
+    return rows[0] if len(rows) == 1 else read_value(cursor, rows)[0]
+
+
+def is_published(source: str | Path) -> bool:
+    """Whether it can only be the name of a published genotype, or is one."""
+    if isinstance(source, Path) or is_text(source):
+        return False
+    if find(source) is not None:
         return True
-    if _LIST.fullmatch(source):
+    path, name = split(source)
+    return not name and not looks_like_path(str(path), SUFFIXES) and not is_there(str(path))
+
+
+def split(source: str | Path) -> tuple[str | Path, str]:
+    """A file and the name of a genotype in it, perhaps empty. A file of the whole name wins."""
+    text = os.fspath(source)
+    if is_there(text) or (isinstance(source, str) and is_text(text)):
+        return source, ""
+    parts = _IN_FILE.fullmatch(text)
+    if parts and (is_there(parts[1]) or looks_like_path(parts[1], SUFFIXES)):
+        return parts[1], parts[2]
+    return source, ""
+
+
+def is_text(source: str) -> bool:
+    """Whether it is a genotype's text itself rather than a name or a path."""
+    if "\n" in source or source.lstrip()[:1] in ("{", "|", '"', "'"):
         return True
-    return bool(GENOTYPE_CALL.search(source))
+    return bool(_LIST.fullmatch(source) or in_running_text().search(source))
+
+
+def _opened(source: str | Path) -> Source:
+    if isinstance(source, str) and is_text(source):
+        return Source.of(source)
+    return read_source(source, LOG_LIMIT)

@@ -1,11 +1,9 @@
 """NAS-Bench-101's modules: a matrix and ops as JSON, or a row of the benchmark's tfrecord file."""
 
 import json
-import re
 
 from nasir.document import Cursor
-from nasir.formats.format import Format, inexpressible, known_op
-from nasir.formats.literal import parse_literal
+from nasir.formats.format import Format, call_of, has_keys, inexpressible, known_op
 from nasir.genotype import Genotype, check_genotype
 from nasir.nasbench101 import (
     INPUT,
@@ -18,7 +16,6 @@ from nasir.nasbench101 import (
     pruned,
     started,
 )
-from nasir.source import Source
 
 SPACE = "nasbench101"
 
@@ -33,19 +30,14 @@ _RESULTS = (
 """What the benchmark's answers have beside the module; it is not read."""
 
 _MOST_VERTICES = 64
-_KEY = re.compile(
-    r"""^\s*\{(\s*["'](matrix|ops)["']|.*["']module_(adjacency|operations)["'])\s*:""", re.DOTALL
-)
-_LIST = re.compile(r"""^\s*[\[(].*["'](input["',]|conv[13]x[13]-bn-relu|maxpool3x3)""", re.DOTALL)
 
 
-def load(source: Source) -> Genotype:
+def load(root: Cursor) -> Genotype:
     """The genotype of a matrix and its ops: a mapping, a pair, or a tfrecord row.
 
     Vertices that the input does not reach are left out (they could read nothing); other loose
     ends stay. Raises E202 to E206, and E109 where a row's hash is not its module's.
     """
-    root = parse_literal(source).root
     matrix, ops = _parts(root)
     names = _read_ops(ops)
     rows = _read_matrix(matrix)
@@ -162,8 +154,30 @@ def _check_hash(row: Cursor, module: Module) -> None:
         raise stated.fault("E109", message, hint=f"the module's is {found}")
 
 
-def _recognises(source: Source) -> bool:
-    return bool(_KEY.search(source.text) or _LIST.search(source.text))
+def _recognises(cursor: Cursor) -> bool:
+    """Whether it has the fields of a module, or is a matrix and ops, or a row of the benchmark."""
+    value = cursor.value
+    if has_keys(value, "matrix", *_NAMES[0]) or call_of(cursor) == "ModelSpec":
+        return True
+    if not isinstance(value, list) or len(value) not in (2, 5):
+        return False
+    matrix, ops = value[-3:-1] if len(value) == 5 else value
+    if isinstance(ops, str):
+        return isinstance(matrix, str) and "," in ops
+    return (
+        isinstance(matrix, list)
+        and isinstance(ops, list)
+        and bool(ops)
+        and all(isinstance(op, str) for op in ops)
+    )
 
 
-NASBENCH101 = Format(SPACE, "the NAS-Bench-101 matrix and ops", _recognises, load, dump)
+NASBENCH101 = Format(
+    SPACE,
+    "the NAS-Bench-101 matrix and ops",
+    _recognises,
+    load,
+    dump,
+    opens=r"ModelSpec\s{0,4}\(|[\[(](?=(?:np\.)?array\(\[\[[01])"
+    r"|\{(?=\s{0,40}[\"'](?:matrix|module_adjacency)[\"'])",
+)

@@ -6,25 +6,21 @@ import re
 from nasir.document import Cursor
 from nasir.errors import NasirError, Where, unknown_op
 from nasir.formats.format import Format, inexpressible
-from nasir.formats.literal import parse_literal
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
 from nasir.nasbench101 import KIND
-from nasir.source import Source
 from nasir.space.load import load_space
 
 SPACES = ("nasbench1shot1_1", "nasbench1shot1_2", "nasbench1shot1_3")
 
-_KEY = re.compile(r"""^\s*\{\s*["']choice_block_[0-9]+_(op|parents)["']\s*:""")
 _FIELD = re.compile(r"choice_block_([0-9]{1,2})_(op|parents)")
 
 
-def load(source: Source) -> Genotype:
+def load(root: Cursor) -> Genotype:
     """The genotype of `{"choice_block_1_op": op, …, "choice_block_1_parents": [0], …}`.
 
     Blocks are numbered from 1, and the one after the last node is the output. The numbers of
     parents say which of the three spaces it is. Raises E201 to E206, E109.
     """
-    root = parse_literal(source).root
     count = _nodes(root)
     ops = [f"choice_block_{node}_op" for node in range(1, count + 1)]
     parents = [f"choice_block_{node}_parents" for node in range(1, count + 2)]
@@ -39,7 +35,7 @@ def load(source: Source) -> Genotype:
         if not rest:
             return root.where
         node, slot = count + 1 if rest[0] == "output" else rest[0], rest[1:]
-        return root.document.place((f"choice_block_{node}_parents", *slot))
+        return root.place(f"choice_block_{node}_parents", *slot)
 
     genotype = check_genotype(Genotype("", (cell,)), place)
     space = _space_of(cell)
@@ -113,10 +109,16 @@ def _cannot(what: str, hint: str = "") -> NasirError:
     return inexpressible("nasbench1shot1", what, hint)
 
 
-def _recognises(source: Source) -> bool:
-    return bool(_KEY.search(source.text))
+def _recognises(cursor: Cursor) -> bool:
+    value = cursor.value
+    return isinstance(value, dict) and any(_FIELD.fullmatch(key) for key in list(value)[:1])
 
 
 NASBENCH1SHOT1 = Format(
-    "nasbench1shot1", "the NAS-Bench-1Shot1 configuration", _recognises, load, dump
+    "nasbench1shot1",
+    "the NAS-Bench-1Shot1 configuration",
+    _recognises,
+    load,
+    dump,
+    opens=r"\{(?=\s{0,40}[\"']choice_block_\d{1,2}_(?:op|parents)[\"'])",
 )

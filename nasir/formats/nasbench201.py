@@ -3,10 +3,17 @@
 import re
 from collections.abc import Callable
 
+from nasir.document import Cursor
 from nasir.errors import NasirError, Where, quoted
-from nasir.formats.format import Format, Spots, inexpressible, known_op, refuse_node_ops
+from nasir.formats.format import (
+    Format,
+    Spots,
+    inexpressible,
+    known_op,
+    place_in,
+    refuse_node_ops,
+)
 from nasir.genotype import CellGenotype, Edge, Genotype, check_genotype
-from nasir.source import Source
 
 KIND = "cell"
 NODES = 3
@@ -15,22 +22,23 @@ _EDGE = re.compile(r"([^|+~]*)~([0-9]{1,3})")
 _SHAPE = "a node is written |op~source|op~source|, and nodes are joined by +"
 
 
-def load(source: Source) -> Genotype:
+def load(cursor: Cursor) -> Genotype:
     """The genotype in full form: missing edges are `none`, each node's edges go by source."""
+    text = str(cursor.value)
     spots = Spots()
-    spots.mark((KIND,), lambda: source.at(_start(source)))
+    spots.mark((KIND,), lambda: cursor.where)
     nodes: list[tuple[Edge, ...]] = []
-    offset = _start(source)
-    texts = source.text.strip().split("+")
+    offset = 0
+    texts = text.split("+", NODES + 1)
     if len(texts) > NODES:
-        raise _wrong_number(source, len(texts))
-    for state, text in enumerate(texts, start=1):
-        edges = _read_node(source, spots, state, (offset, text))
+        raise _wrong_number(cursor, text.count("+") + 1)
+    for state, part in enumerate(texts, start=1):
+        edges = _read_node(cursor, spots, state, (offset, part))
         check_genotype(genotype_of((*nodes, edges), state), spots.place)
         nodes.append(completed(edges, state))
-        offset += len(text) + 1
+        offset += len(part) + 1
     if len(nodes) < NODES:
-        raise _wrong_number(source, len(nodes))
+        raise _wrong_number(cursor, len(nodes))
     return genotype_of(tuple(nodes), NODES)
 
 
@@ -50,28 +58,28 @@ def genotype_of(nodes: tuple[tuple[Edge, ...], ...], output: int) -> Genotype:
     return Genotype("nasbench201", (CellGenotype(KIND, 1, nodes, (output,)),))
 
 
-def _wrong_number(source: Source, count: int) -> NasirError:
+def _wrong_number(cursor: Cursor, count: int) -> NasirError:
     code = "E202" if count > NODES else "E104"
     message = f"a NAS-Bench-201 cell has {NODES} nodes, and this has {count}"
-    return NasirError(code, message, source.end, hint=_SHAPE)
+    return NasirError(code, message, place_in(cursor, len(str(cursor.value))), hint=_SHAPE)
 
 
 def _read_node(
-    source: Source, spots: Spots, state: int, piece: tuple[int, str]
+    cursor: Cursor, spots: Spots, state: int, piece: tuple[int, str]
 ) -> tuple[Edge, ...]:
     start, text = piece
     stripped = text.strip()
     start += len(text) - len(text.lstrip())
-    spots.mark((KIND, state), lambda: source.at(start))
+    spots.mark((KIND, state), _placed(cursor, start))
     if len(stripped) < 2 or stripped[0] != "|" or stripped[-1] != "|":
         at = start if stripped[:1] != "|" else start + len(stripped)
         message = f"node {state} must open and close with |"
-        raise NasirError("E104", message, source.at(at), hint=_SHAPE)
+        raise NasirError("E104", message, place_in(cursor, at), hint=_SHAPE)
     edges: list[Edge] = []
     offset = start + 1
     for slot, part in enumerate(stripped[1:-1].split("|")):
-        edge = _read_edge(part, _placed(source, offset))
-        where = _placed(source, offset + len(edge.op) + 1)
+        edge = _read_edge(part, _placed(cursor, offset))
+        where = _placed(cursor, offset + len(edge.op) + 1)
         if any(edge.source == other.source for other in edges):
             raise NasirError("E202", f"node {state} reads node {edge.source} twice", where())
         spots.mark((KIND, state, slot), where)
@@ -80,8 +88,8 @@ def _read_node(
     return tuple(edges)
 
 
-def _placed(source: Source, offset: int) -> Callable[[], Where]:
-    return lambda: source.at(offset)
+def _placed(cursor: Cursor, offset: int) -> Callable[[], Where]:
+    return lambda: place_in(cursor, offset)
 
 
 def _read_edge(part: str, where: Callable[[], Where]) -> Edge:
@@ -118,12 +126,16 @@ def _describe(genotype: Genotype) -> str:
     )
 
 
-def _start(source: Source) -> int:
-    return len(source.text) - len(source.text.lstrip())
+def _recognises(cursor: Cursor) -> bool:
+    return isinstance(cursor.value, str) and cursor.value[:1] == "|"
 
 
-def _recognises(source: Source) -> bool:
-    return source.text.lstrip()[:1] == "|"
-
-
-NASBENCH201 = Format("nasbench201", "the NAS-Bench-201 string", _recognises, load, dump)
+_NODE = r"\|(?:\w{1,40}~\d\|){1,8}"
+NASBENCH201 = Format(
+    "nasbench201",
+    "the NAS-Bench-201 string",
+    _recognises,
+    load,
+    dump,
+    word=rf"{_NODE}(?:\+{_NODE}){{1,8}}",
+)

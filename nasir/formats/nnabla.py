@@ -1,12 +1,15 @@
 """The JSON that nnabla's DARTS example writes (`DARTS_arch.json`): op ids, two edges a node."""
 
-import re
-
-from nasir.document import Cursor, parse_document
+from nasir.document import Cursor
 from nasir.errors import NasirError, Where
-from nasir.formats.format import Format, inexpressible, normal_and_reduce
+from nasir.formats.format import (
+    Format,
+    has_keys,
+    inexpressible,
+    numbers_of,
+    paired_cells,
+)
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
-from nasir.source import Source
 
 OP_IDS = (
     "dil_conv_3x3",
@@ -23,19 +26,17 @@ OP_IDS = (
 _SECTIONS = {"arch_normal": "normal", "arch_reduction": "reduce"}
 _NODES = ("2", "3", "4", "5")
 _OUTPUT = (2, 3, 4, 5)
-_KEY = re.compile(r"""^[{\s]*["']?arch_(normal|reduction)["']?\s*:""", re.MULTILINE)
 
 
-def load(source: Source) -> Genotype:
+def load(cursor: Cursor) -> Genotype:
     """The genotype of `{"arch_normal": {"2": [[id, source], [id, source]], ...}, ...}`."""
-    document = parse_document(source)
-    entries = document.root.entries("an nnabla architecture")
+    entries = cursor.entries("an nnabla architecture")
     for section, kind in _SECTIONS.items():
         if section not in entries:
-            raise document.root.fault(
+            raise cursor.fault(
                 "E210", f"the cell kind '{kind}' is missing", hint=f"it stands under '{section}'"
             )
-    fields = document.root.fields("an nnabla architecture", _SECTIONS)
+    fields = cursor.fields("an nnabla architecture", _SECTIONS)
     genotype = Genotype(
         "darts", tuple(_read_cell(kind, fields[section]) for section, kind in _SECTIONS.items())
     )
@@ -44,15 +45,15 @@ def load(source: Source) -> Genotype:
         kind, *rest = path
         section = "arch_normal" if kind == "normal" else "arch_reduction"
         if len(rest) < 2:
-            return document.place((section, *map(str, rest)))
-        return document.place((section, str(rest[0]), rest[1], 1))
+            return cursor.place(section, *map(str, rest))
+        return cursor.place(section, str(rest[0]), rest[1], 1)
 
     return check_genotype(genotype, place)
 
 
 def dump(genotype: Genotype) -> str:
     """The genotype as JSON, one node on a line. Raises E208 for what nnabla has no word for."""
-    cells = normal_and_reduce(genotype, "nnabla")
+    cells = paired_cells(genotype, "nnabla")
     sections = [
         f'  "{section}": {{\n{_format_cell(cell)}\n  }}'
         for section, cell in zip(_SECTIONS, cells, strict=True)
@@ -81,8 +82,8 @@ def _read_edge(cursor: Cursor) -> Edge:
         raise cursor.fault("E109", f"an edge is [op id, source], and this has {len(pair)} parts")
     number = pair[0].integer("an op id")
     if not 0 <= number < len(OP_IDS):
-        names = ", ".join(f"{index} {name}" for index, name in enumerate(OP_IDS))
-        raise pair[0].fault("E201", f"unknown op id {number}", hint=f"the ids: {names}")
+        hint = f"the ids: {numbers_of(OP_IDS)}"
+        raise pair[0].fault("E201", f"unknown op id {number}", hint=hint)
     return Edge(OP_IDS[number], pair[1].integer("a source"))
 
 
@@ -109,8 +110,16 @@ def _cannot(cell: CellGenotype, what: str) -> NasirError:
     return inexpressible("nnabla", f"cell '{cell.kind}': {what}")
 
 
-def _recognises(source: Source) -> bool:
-    return source.text.lstrip()[:1] != "|" and bool(_KEY.search(source.text))
+def _recognises(cursor: Cursor) -> bool:
+    return has_keys(cursor.value, *_SECTIONS)
 
 
-NNABLA = Format("nnabla", "nnabla's DARTS_arch.json", _recognises, load, dump)
+NNABLA = Format(
+    "nnabla",
+    "nnabla's DARTS_arch.json",
+    _recognises,
+    load,
+    dump,
+    opens=r"\{(?=\s{0,40}[\"']arch_(?:normal|reduction)[\"'])",
+    numbering=lambda _: numbers_of(OP_IDS),
+)

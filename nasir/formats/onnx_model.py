@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from nasir.document import Cursor, parse_document
 from nasir.errors import NasirError, Where
 from nasir.formats import own
 from nasir.formats.format import Format
@@ -15,13 +16,14 @@ METADATA_KEY = "nasir.genotype"
 """The key of the model's metadata that holds the genotype, as `dump_genotype` writes it."""
 
 
-def load(source: Source) -> Genotype:
+def load(cursor: Cursor) -> Genotype:
     """The genotype in a model's metadata. Raises E103, E104, E111."""
+    source = cursor.document.source
     model = _model(source)
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             text = Source.of(entry.value, f"{source.name}({METADATA_KEY})")
-            return own.load(text)
+            return own.load(parse_document(text).root)
     producer = f", but by {model.producer_name}" if model.producer_name else ""
     raise NasirError(
         "E111",
@@ -59,8 +61,8 @@ def _model(source: Source) -> "onnx.ModelProto":
     return model
 
 
-def _recognises(source: Source) -> bool:
-    return source.is_model
+def _recognises(cursor: Cursor) -> bool:
+    return cursor.document.source.is_model
 
 
 ONNX = Format("onnx", "the metadata of nasir's ONNX models", _recognises, load, None)

@@ -4,35 +4,24 @@ import json
 import re
 from collections.abc import Sequence
 
-from nasir.document import VERSION, Cursor, check_version, parse_document
+from nasir.document import VERSION, Cursor, check_version
 from nasir.errors import NasirError, Where
-from nasir.formats.format import Format, known_op
+from nasir.formats.format import Format, has_keys, known_op
 from nasir.formats.own_space import format_space_field, read_space_field
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
-from nasir.source import Source
 from nasir.space.adoption import adopt, in_force
+
+CATALOGUE_FIELDS = ("name", "sources", "paper", "aliases")
+"""The fields that a genotype of a catalogue may have beside space and cells."""
 
 _NODE_LIMIT = 1000
 
-_KEY = re.compile(r"""^[{\s]*["']?nasir["']?\s*:""")
-_LATER_KEY = re.compile(r"""^\s*["']?nasir["']?\s*:""", re.MULTILINE)
 
-
-def load(source: Source) -> Genotype:
-    """The genotype of a file `{"nasir": 1, "genotype": {...}}`."""
-    root = parse_document(source).root
-    entries = root.entries("a nasir file")
+def load(root: Cursor) -> Genotype:
+    """The genotype of a file `{"nasir": 1, "genotype": {...}}`, or of an entry of a catalogue."""
+    if _is_entry(root):
+        return read_genotype(root, CATALOGUE_FIELDS)
     check_version(root, "a nasir file")
-    if "genotypes" in entries:
-        names = [
-            item.entries("a genotype").get("name") for item in entries["genotypes"].items("it")
-        ]
-        shown = ", ".join(str(name.value) for name in names[:5] if name)
-        raise entries["genotypes"].fault(
-            "E109",
-            f"the file is a catalogue of {len(names)} genotypes, where one is wanted",
-            hint=f"give one by its name: {shown}, …",
-        )
     fields = root.fields("a nasir file", ("nasir", "genotype"))
     return read_genotype(fields["genotype"], ("name", "source"))
 
@@ -171,11 +160,16 @@ def _document_path(cells: Path, genotype: Genotype, path: Path) -> Path:
     return (*cells, kind, "nodes", node, *((rest[1], 1) if len(rest) > 1 else ()))
 
 
-def _recognises(source: Source) -> bool:
-    if _KEY.search(source.text):
-        return True
-    opening = source.text.lstrip()[:1]
-    return opening != "|" and bool(_LATER_KEY.search(source.text))
+def _is_entry(cursor: Cursor) -> bool:
+    return len(cursor.path) == 2 and cursor.path[0] == "genotypes"
+
+
+def _recognises(cursor: Cursor) -> bool:
+    """Whether it is a file of one genotype, or an entry of a catalogue `{"genotypes": [...]}`."""
+    value = cursor.value
+    if _is_entry(cursor):
+        return isinstance(value, dict) and has_keys(cursor.document.data, "nasir")
+    return has_keys(value, "nasir") and not has_keys(value, "genotypes")
 
 
 OWN = Format("nasir", "nasir's own JSON or YAML", _recognises, load, dump)

@@ -8,14 +8,12 @@ from typing import cast
 
 from nasir.document import Document, check_version
 from nasir.errors import NasirError, nearest, quoted
-from nasir.formats.own import read_genotype
+from nasir.formats.own import CATALOGUE_FIELDS, read_genotype
 from nasir.genotype import Genotype
 from nasir.json_text import parse_json
 from nasir.plain import Json
 from nasir.source import read_source
 from nasir.space.locate import spaces_directory
-
-_EXTRA_FIELDS = ("name", "sources", "paper", "aliases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def load_entry(entry: Entry) -> Genotype:
     """The genotype of an entry; its source is the first that published it."""
     document = _document(entry.catalogue)
     item = document.root.entries("a catalogue")["genotypes"].items("the genotypes")[entry.index]
-    cells = read_genotype(item, _EXTRA_FIELDS)
+    cells = read_genotype(item, CATALOGUE_FIELDS)
     return Genotype(cells.space, cells.cells, cells.name, entry.sources[0])
 
 

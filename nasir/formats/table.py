@@ -1,11 +1,12 @@
-"""Every genotype format, in the order in which a text is offered to them."""
+"""Every genotype format, in the order in which a value is offered to them."""
 
-from typing import TYPE_CHECKING
+import re
+from functools import cache
 
-from nasir.document import parse_document
-from nasir.errors import NasirError, Where, nearest, quoted
+from nasir.document import Cursor
+from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.autodl import AUTODL
-from nasir.formats.compact import BANANAS, NASLIB
+from nasir.formats.compact import BANANAS, NASLIB, SIX_BY_NODE, SIX_BY_SOURCE
 from nasir.formats.darts import DARTS
 from nasir.formats.format import Format, check_plain, inexpressible
 from nasir.formats.nasbench1shot1 import NASBENCH1SHOT1
@@ -14,42 +15,79 @@ from nasir.formats.nasbench201 import NASBENCH201
 from nasir.formats.nnabla import NNABLA
 from nasir.formats.onnx_model import ONNX
 from nasir.formats.own import OWN
-from nasir.genotype import Genotype
-from nasir.source import Source
+from nasir.genotype import CellGenotype, Genotype
 from nasir.table import Table
 
-if TYPE_CHECKING:
-    from nasir.space import Space
-
 FORMATS: Table[Format] = Table(
-    ONNX, NASBENCH201, AUTODL, OWN, NNABLA, DARTS, NASBENCH1SHOT1, NASBENCH101, BANANAS, NASLIB
+    ONNX,
+    NASBENCH201,
+    AUTODL,
+    OWN,
+    NNABLA,
+    DARTS,
+    NASBENCH1SHOT1,
+    NASBENCH101,
+    BANANAS,
+    NASLIB,
+    SIX_BY_NODE,
+    SIX_BY_SOURCE,
 )
 
 
-def detect(source: Source) -> Format:
-    """The format that a source is written in. Raises E108 when it is none, E103, E104."""
-    for row in FORMATS.values():
-        if row.recognises(source):
-            return row
-    if source.text.lstrip()[:1] in ("{", "[", ""):
-        parse_document(source)  # what is no JSON at all is told so, and where
-    raise NasirError(
-        "E108",
-        "the format is not recognised",
-        Where(source.name, 1, 1, source.text.split("\n", maxsplit=1)[0]),
-        hint="; ".join(f"{row.name}: {row.title}" for row in FORMATS.values()),
-    )
+def named_format(name: str) -> Format:
+    """The format of that name. Raises E108 with the nearest one."""
+    row = FORMATS.get(name)
+    if row is None:
+        raise NasirError("E108", f"unknown format {quoted(name)}", hint=nearest(name, FORMATS))
+    return row
 
 
-def parse_genotype(source: Source, space: "Space | None" = None) -> Genotype:
-    """The genotype of a source, whatever its format; of `space`, if that is given."""
-    if space is None:
-        return detect(source).load(source)
-    from nasir.space.adoption import adopt, in_force
+def rows_of(cursor: Cursor) -> tuple[Format, ...]:
+    """The formats that recognise a value: one, or several that share its brackets."""
+    rows = [row for row in FORMATS.values() if row.recognises(cursor)]
+    if rows and not rows[0].shared:
+        return (rows[0],)
+    return tuple(row for row in rows if row.shared)
 
-    with in_force(space):
-        genotype = detect(source).load(source)
-    return adopt(genotype, space)
+
+def read_value(cursor: Cursor, rows: tuple[Format, ...]) -> tuple[Format, Genotype]:
+    """What the formats read, if they agree. Raises what they raise, and E108 if they do not.
+
+    A format that cannot read the value (a number that it does not have) has no say.
+    """
+    if len(rows) == 1:
+        return rows[0], rows[0].load(cursor)
+    readings: dict[str, tuple[Format, Genotype]] = {}
+    faults: list[NasirError] = []
+    for row in rows:
+        try:
+            readings[row.name] = (row, row.load(cursor))
+        except NasirError as error:
+            faults.append(error)
+    if not readings:
+        raise faults[0]
+    distinct: dict[Genotype, Format] = {}
+    for row, genotype in readings.values():
+        distinct.setdefault(genotype, row)
+    if len(distinct) > 1:
+        names = ", ".join(row.name for row in distinct.values())
+        shown = "".join(
+            f"\n  --from {row.name}: {_described(genotype)}" for genotype, row in distinct.items()
+        )
+        raise cursor.fault(
+            "E108",
+            f"the numbers alone do not say which format this is: {names}",
+            hint=f"choose one (format= in Python):{shown}",
+        )
+    return next(iter(readings.values()))
+
+
+@cache
+def in_running_text() -> re.Pattern[str]:
+    """Where a genotype may stand in a line of a log: group `word` is one, else one begins."""
+    words = "|".join(f"(?:{row.word})" for row in FORMATS.values() if row.word)
+    opens = "|".join(f"(?:{row.opens})" for row in FORMATS.values() if row.opens)
+    return re.compile(f"(?P<word>{words})|{opens}")
 
 
 def dump_genotype(genotype: Genotype, format: str = "nasir") -> str:  # noqa: A002
@@ -69,3 +107,16 @@ def dump_genotype(genotype: Genotype, format: str = "nasir") -> str:  # noqa: A0
     if row is not OWN:
         check_plain(genotype, row.name)
     return row.dump(genotype)
+
+
+def _described(genotype: Genotype) -> str:
+    """The cells on one line: a NAS-Bench-201 cell as its string, others edge by edge."""
+    try:
+        return str(NASBENCH201.dump(genotype)) if NASBENCH201.dump else ""
+    except NasirError:
+        return "; ".join(_described_cell(cell) for cell in genotype.cells)
+
+
+def _described_cell(cell: CellGenotype) -> str:
+    nodes = (" + ".join(f"{edge.op}({edge.source})" for edge in edges) for edges in cell.nodes)
+    return f"{cell.kind}: {', '.join(nodes)}"

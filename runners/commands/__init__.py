@@ -35,6 +35,7 @@ _ROWS = (
     Command("query", "Look an architecture up in a benchmark."),
     Command("bench", "Import a benchmark into a store, or say what a store holds."),
     Command("spaces", "List the search spaces, or the published genotypes."),
+    Command("examples", "Copy the example files to a directory."),
     Command("ops", "List the ops, or show what one consists of."),
     Command("doctor", "Say what works on this machine."),
 )

@@ -8,7 +8,7 @@ import typer
 import nasir
 from nasir.document import parse_document
 from nasir.errors import NasirError
-from nasir.formats import FORMATS, detect, parse_genotype
+from nasir.formats import read_source_genotype
 from nasir.formats.shipped import find
 from nasir.source import Source
 from nasir.space import catalog, home_of, parse_space, space_schema
@@ -16,7 +16,8 @@ from runners.commands.options import JsonOption, SpaceOption
 from runners.inputs import is_graph, open_source
 from runners.output import joined, print_error, print_json, print_line
 
-_SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s*:", re.MULTILINE)
+_SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s{0,8}:", re.MULTILINE)
+_OWN_KEY = re.compile(r"""^[{ \t]{0,8}["']?nasir["']?\s{0,8}:""", re.MULTILINE)
 
 
 def check(
@@ -66,15 +67,19 @@ def check_one(argument: str, home: nasir.Space | None = None) -> dict[str, Any]:
 
     Raises what reading it raises.
     """
-    source = open_source(argument)
-    if source is None:
+    opened = open_source(argument)
+    if opened is None:
         return _check_name(argument, home)
+    source, name = opened
     if is_graph(source):
         graph = nasir.parse_graph(source.text, source.name)
         return {"file": source.name, "kind": "graph", "nodes": len(graph)}
     if _is_space(source):
         return _space_facts(source.name, parse_space(source))
-    return _genotype_facts(source.name, detect(source).name, parse_genotype(source, home))
+    reading = read_source_genotype(source, name, home)
+    return _genotype_facts(
+        source.name, reading.format.name if reading.format else "", reading.genotype
+    )
 
 
 def _check_name(name: str, home: nasir.Space | None) -> dict[str, Any]:
@@ -87,10 +92,10 @@ def _is_space(source: Source) -> bool:
     """Whether the source is meant as a space rather than as a genotype."""
     if source.is_model:
         return False
-    if FORMATS["nasir"].recognises(source):
-        fields = parse_document(source).root.entries("a nasir file")
-        return not {"genotype", "genotypes"} & set(fields)
-    return bool(_SPACE_KEY.search(source.text))
+    if not _OWN_KEY.search(source.text, 0, 2**12):
+        return bool(_SPACE_KEY.search(source.text, 0, 2**16))
+    fields = parse_document(source).root.entries("a nasir file")
+    return not {"genotype", "genotypes"} & set(fields)
 
 
 def _space_facts(file: str, space: nasir.Space) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import typer
 
 import nasir
 from nasir.errors import NasirError, nearest, quoted
-from nasir.formats import parse_genotype
 from runners.commands.options import (
     AuxiliaryOption,
     ChannelsOption,
@@ -19,7 +18,7 @@ from runners.commands.options import (
     SpaceOption,
     VocabularyOption,
 )
-from runners.inputs import is_graph, named, open_source
+from runners.inputs import is_graph, named, open_source, read_named, read_opened
 from runners.output import Table, print_json, print_table, print_text
 from runners.size import NetworkSize
 
@@ -92,14 +91,12 @@ def _list_passes(*, as_json: bool) -> None:
 
 def _read(argument: str, space: str | None, size: NetworkSize) -> nasir.Graph:
     """The graph of a graph's text, or else the network of a genotype."""
-    source = open_source(argument)
-    if source is None or not is_graph(source):
-        home = nasir.load_space(space) if space else None
-        if source:
-            genotype = parse_genotype(source, home)
-        else:
-            genotype = nasir.load_genotype(argument, home)
-        return size.build(named(genotype, argument))
+    opened = open_source(argument)
+    if opened is None:
+        return size.build(read_named(argument, space))
+    source, name = opened
+    if not is_graph(source):
+        return size.build(named(read_opened(source, name, space).genotype, argument))
     if size != NetworkSize() or space:
         raise NasirError(
             "E505",

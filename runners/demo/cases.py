@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from nasir.space.locate import spaces_directory
 from runners.size import NetworkSize
 
-EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
-"""Beside the packages in a checkout; a wheel does not carry them."""
+EXAMPLES = spaces_directory() / "examples"
 
 
 @dataclass(frozen=True, slots=True)
