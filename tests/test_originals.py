@@ -2,12 +2,15 @@
 
 import argparse
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -50,6 +53,9 @@ def filled(shapes: Mapping[str, list[int] | tuple[int, ...]]) -> dict[str, Tenso
     return state
 
 
+SUPERNET = "cnn supernet, DARTS, C=4, layers=3, 10 classes"
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.split(", C=")[0])
 def test_every_documented_tensor_gets_one_place(case: str, tmp_path: Path) -> None:
     state = documented(case)
@@ -65,6 +71,95 @@ def test_every_documented_tensor_gets_one_place(case: str, tmp_path: Path) -> No
     assert sorted(float(x.sum()) for x in ours.values()) == pytest.approx(
         sorted(float(state[name].sum()) for name in kept)
     )
+
+
+def as_autodl(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state of DARTS' networks with the names that AutoDL-Projects gives the same tensors."""
+    other = {"stem.0.": "stem.conv.", "stem.1.": "stem.bn."}
+    other |= {"conv_1.": "convs.0.", "conv_2.": "convs.1."}
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        for theirs, named in other.items():
+            name = name.replace(theirs, named)
+        found[name] = value
+    return found
+
+
+def test_gdas_as_autodl_trains_it_has_the_published_parameters(tmp_path: Path) -> None:
+    """GDAS_V1, C = 16, N = 2 cells a stage: 330,330 parameters, 435,466 in the auxiliary head."""
+    genotype = nasir.load_genotype("GDAS_V1")
+    state = filled(quark0_shapes(genotype, 16, 8))
+    state |= filled(head_shapes("auxiliary_head", 256, last_norm=True))
+    file = saved(tmp_path, {"base-model": 3, "network": as_autodl(state)})
+    done = import_weights("GDAS_V1", file, tmp_path / "ours.safetensors")
+    assert (done.size["layers"], done.size["channels"], done.auxiliary) == (8, 16, True)
+    ours = load_file(tmp_path / "ours.safetensors")
+    counted = {key: value.numel() for key, value in ours.items() if "running" not in key}
+    head = sum(count for key, count in counted.items() if key.startswith("aux/"))
+    assert (sum(counted.values()) - head, head) == (330_330, 435_466)
+
+
+def head_shapes(name: str, width: int, *, last_norm: bool) -> dict[str, tuple[int, ...]]:
+    """An auxiliary head's tensors; the one for ImageNet lacks the last batch norm as published."""
+    shapes: dict[str, tuple[int, ...]] = {f"{name}.features.2.weight": (128, width, 1, 1)}
+    shapes |= _bn_shapes(f"{name}.features.3", 128)
+    shapes[f"{name}.features.5.weight"] = (768, 128, 2, 2)
+    shapes |= _bn_shapes(f"{name}.features.6", 768) if last_norm else {}
+    return shapes | {f"{name}.classifier.weight": (10, 768), f"{name}.classifier.bias": (10,)}
+
+
+def test_autodls_head_for_imagenet_is_left_out(tmp_path: Path) -> None:
+    state = documented("cnn imagenet, DARTS_V2, C=4, layers=3, 10 classes, auxiliary")
+    file = saved(tmp_path, as_autodl(state))
+    assert import_weights("darts_v2", file, tmp_path / "out").auxiliary
+    state |= filled(_bn_shapes("auxiliary_head.features.6", 768))
+    file = saved(tmp_path, as_autodl(state))
+    done = import_weights("darts_v2", file, tmp_path / "out")
+    assert not done.auxiliary
+    assert set(done.left_out) == {
+        name
+        for name in state
+        if name.startswith("auxiliary_head.") and not name.endswith("num_batches_tracked")
+    }
+
+
+def test_a_supernet_gets_every_tensor_of_the_original_supernet(tmp_path: Path) -> None:
+    state = documented(SUPERNET) | {"alphas_normal": torch.zeros(14, 8)}
+    file = saved(tmp_path, {"model": state})
+    done = import_weights("darts", file, tmp_path / "ours.safetensors")
+    assert done.left_out == ("alphas_normal",)
+    module = lowering.to_torch(nasir.supernet("darts", channels=4, layers=3))
+    module.load_state_dict(load_file(tmp_path / "ours.safetensors"))
+    ours = module.state_dict()
+    for number, option, part in ((4, "sep_conv_3x3", "op.6"), (7, "dil_conv_5x5", "op.2")):
+        key = {"op.6": "pw2", "op.2": "pw1"}[part]
+        theirs = state[f"cells.2._ops.13._ops.{number}.{part}.weight"]
+        assert torch.equal(ours[f"c02/n5.e4/{option}/{key}.weight"], theirs)
+    pooled = state["cells.1._ops.3._ops.2.1.running_mean"]  # node 3 reads 0, 1, 2: its second edge
+    assert torch.equal(ours["c01/n3.e1/avg_pool_3x3/norm.running_mean"], pooled)
+
+
+def test_a_supernet_of_partial_channels_is_recognised_by_its_shapes(tmp_path: Path) -> None:
+    """PC-DARTS's ops see a quarter of the channels; the names are those of DARTS' supernets."""
+    whole = documented(SUPERNET)
+    graph = nasir.partial_channels(nasir.supernet("darts", channels=16, layers=3), 4)
+    wide = lowering.to_torch(graph).state_dict()
+    plain = nasir.supernet("darts", channels=4, layers=3)
+    pairs = translate(
+        nasir.load_space("darts"), plain, {k: v for k, v in whole.items() if v.dim()}
+    ).weights
+    names = {id(value): name for name, value in whole.items()}
+    state = {names[id(value)]: wide[key].clone() for key, value in pairs.items()}
+    import_weights("darts", saved(tmp_path, state), tmp_path / "ours.safetensors")
+    ours = load_file(tmp_path / "ours.safetensors")
+    assert all(torch.equal(ours[key], value) for key, value in wide.items())
+
+
+def test_a_supernets_weights_are_called_that(tmp_path: Path) -> None:
+    with pytest.raises(NasirError, match="a supernet's") as caught:
+        import_weights("darts_v2", saved(tmp_path, documented(SUPERNET)), tmp_path / "out")
+    assert caught.value.code == "E762"
+    assert "darts" in caught.value.hint
 
 
 class Bn:
@@ -325,6 +420,53 @@ def test_checkpoints_replicas_and_safetensors_are_looked_into(
         found.append(load_file(tmp_path / f"{number}.safetensors"))
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "_orig_mod.", "model._orig_mod.module."])
+@pytest.mark.parametrize("under", ["state_dict", "model", "model_state_dict", "network", "ema"])
+def test_prefixes_and_wrappers_of_the_field_are_looked_through(
+    prefix: str, under: str, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    inner = {f"{prefix}{name}": value for name, value in state.items()}
+    inner |= {f"{prefix}total_ops": torch.zeros(1), f"{prefix}cells.0.total_params": torch.zeros(1)}
+    done = import_weights(
+        "darts_v2", saved(tmp_path, {"epoch": 3, under: inner}), tmp_path / "ours.safetensors"
+    )
+    assert (done.tensors, done.left_out) == (len(state), ())
+
+
+STARTS = (
+    "stem.0.weight", "stem.conv.weight", "stem0.3.weight", "lastact.0.weight", "alphas_normal",
+    "cells.0.preprocess0.op.1.weight", "cells.x.preprocess0.op.1.weight", "classifier.weight",
+    "cells.0._ops.0._ops.4.op.1.weight", "cells.99999999999.weight", "cells", "encoder.weight",
+    "rnns.0._W0", "auxiliary_head.features.6.weight", "cells." + "9" * 5000 + ".weight",
+)  # fmt: skip
+SHAPES = ((), (0,), (3,), (3, 0), (12, 3, 3, 3), (10, 256), (1, 1, 1, 1))
+
+
+@given(
+    st.dictionaries(st.sampled_from(STARTS), st.sampled_from(SHAPES), max_size=8),
+    st.sampled_from((torch.float32, torch.int64, torch.complex64)),
+    st.sampled_from(("darts_v2", "darts", NB201, "DARTS_V2@darts_rnn")),
+)
+@settings(max_examples=150)
+def test_small_states_of_any_names_and_shapes_are_an_error_of_their_own(
+    shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, name: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "original.pt"
+        torch.save({key: torch.zeros(shape, dtype=dtype) for key, shape in shapes.items()}, path)
+        with pytest.raises(NasirError) as caught:
+            import_weights(name, path, Path(folder) / "out")
+    assert caught.value.code in ("E761", "E762", "E209", "E302", "E303")
+
+
+def test_a_network_larger_than_its_file_takes_no_memory(tmp_path: Path) -> None:
+    state = filled(quark0_shapes(nasir.load_genotype("darts_v2"), 4, 3))
+    state["stem.0.weight"] = torch.zeros(3 * 60_000, 3, 1, 1)
+    with pytest.raises(NasirError, match="parameters, and the file") as caught:
+        import_weights("darts_v2", saved(tmp_path, state), tmp_path / "out")
+    assert caught.value.code == "E762"
 
 
 class Whole(nn.Module):

@@ -25,9 +25,10 @@ def import_weights(
 ) -> None:
     """Translate weights that an original implementation trained for GENOTYPE into nasir's keys.
 
-    NetworkCIFAR, NetworkImageNet and RNNModel of DARTS and of the code that copied it, and
-    NAS-Bench-201's TinyNetwork. Files are loaded without running code in them; sizes are read from
-    the tensors. `nasir compile` and `nasir test` take the result with --weights.
+    NetworkCIFAR, NetworkImageNet and RNNModel of DARTS, of the code that copied it and of
+    AutoDL-Projects, NAS-Bench-201's TinyNetwork, and supernets of DARTS, for which GENOTYPE is the
+    space. Files are loaded without running code in them; sizes are read from the tensors.
+    `nasir compile` and `nasir test` take the result with --weights.
 
     Example: nasir import-weights darts_v2 cifar10_model.pt -o darts_v2.safetensors
     """

@@ -10,6 +10,7 @@ from typing import Any
 import nasir
 from lowering.torch.weights import pack
 from nasir import NasirError, Where
+from nasir.errors import quoted
 from nasir.files import write_atomically
 from runners.inputs import read_named
 from runners.originals.family import family_of
@@ -46,7 +47,7 @@ class Imported:
 
 
 def import_weights(
-    genotype: str | Path,
+    design: str | Path,
     source: Path,
     path: Path,
     size: NetworkSize | None = None,
@@ -54,21 +55,25 @@ def import_weights(
 ) -> Imported:
     """Writes the weights of an original's file as a safetensors file under the stable keys.
 
-    What `size` leaves open is read from the tensors' shapes; an auxiliary head comes along where
-    the file has one. Raises E101, E112, E761, E762, E763, and what genotypes raise.
+    `design` is the genotype of the network (with its `space`, where it needs one), or the space of
+    a supernet. What `size` leaves open is read from the tensors' shapes; an auxiliary head comes
+    along where the file has one. Raises E101, E112, E761, E762, E763, and what genotypes and spaces
+    raise.
     """
-    read = read_named(genotype, space)
+    state = read_state(source)
     try:
-        state = read_state(source)
-        chosen = _filled(size or NetworkSize(), family_of(state).size(state))
-        graph = chosen.build(read)
+        family = family_of(state)
+        known = family.size(state)
+        read = _space(design) if family.supernet else read_named(design, space)
+        graph = _graph(read, size or NetworkSize(), known)
         found = translate(read, graph, state)
     except NasirError as error:
         raise error.at(Where(str(source))) from None
     about = {
-        "genotype": nasir.dump_genotype(read),
+        **({"genotype": nasir.dump_genotype(read)} if isinstance(read, nasir.Genotype) else {}),
+        **({"space": read.name} if isinstance(read, nasir.Space) else {}),
         "size": json.dumps(size_facts(graph)),
-        "auxiliary": json.dumps(chosen.auxiliary),
+        "auxiliary": json.dumps(bool(graph.auxiliary)),
         "source": f"{source.name} sha256 {hashlib.sha256(source.read_bytes()).hexdigest()}",
         "nasir": nasir.__version__,
     }
@@ -78,11 +83,34 @@ def import_weights(
         read.name,
         found.family,
         size_facts(graph),
-        chosen.auxiliary,
+        bool(graph.auxiliary),
         len(found.weights),
         sum(value.numel() for value in found.weights.values()),
         found.left_out,
     )
+
+
+def _graph(
+    design: nasir.Genotype | nasir.Space, size: NetworkSize, known: Mapping[str, Any]
+) -> nasir.Graph:
+    """The network, or supernet, of the size that is asked for, and else known from the weights."""
+    if isinstance(design, nasir.Genotype):
+        return _filled(size, known).build(design)
+    sizes: dict[str, Any] = {name: value for name, value in known.items() if name != "parts"}
+    if size.skeleton:
+        sizes["skeleton"] = size.skeleton
+    return nasir.partial_channels(nasir.supernet(design, **sizes), known["parts"])
+
+
+def _space(name: str | Path) -> nasir.Space:
+    """The space of a supernet's weights. Raises E762 for what names none."""
+    try:
+        return nasir.load_space(name)
+    except NasirError as error:
+        if error.code != "E209":
+            raise
+    message = f"the weights are a supernet's, and {quoted(str(name))} is no space"
+    raise NasirError("E762", message, hint="name the space that was searched: darts, s2, …")
 
 
 def _filled(size: NetworkSize, known: Mapping[str, Any]) -> NetworkSize:

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from nasir import Genotype, Graph, NasirError
+from nasir import Graph, NasirError
+from nasir.errors import quoted
 from runners.originals import autodl, quark0, recurrent
 from runners.originals.unit import Unit
 
@@ -15,56 +16,105 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Networks of one code. `mark` is a tensor that all of them have.
+    """Networks of one code. `marks` are starts of tensors' names that all of them have.
 
-    `size` says of which size a network is by its state; `tied` are tensors that are other ones;
-    `optional` are starts of names that a network may have and nasir's need not.
+    `size` reads a network's size from its state, and raises E762 where it cannot. `tied` are
+    tensors that equal other ones, by name; `optional` are starts of names of tensors that a network
+    may have and nasir's need not. A `supernet` belongs to a space, other networks to a genotype.
     """
 
     name: str
-    mark: tuple[str, ...]
+    marks: tuple[str, ...]
     size: Callable[[State], dict[str, Any]]
-    units: Callable[[Genotype, Graph], tuple[Unit, ...]]
+    units: Callable[[Any, Graph], tuple[Unit, ...]]  # of a genotype, or of a supernet's space
     tied: Mapping[str, str] = field(default_factory=dict[str, str])
     optional: tuple[str, ...] = ()
+    supernet: bool = False
 
 
 def family_of(state: State) -> Family:
     """The family of a state. Raises E761 for one that is of none."""
     for family in FAMILIES:
-        if all(any(name.startswith(mark) for name in state) for mark in family.mark):
+        if all(any(name.startswith(mark) for name in state) for mark in family.marks):
             return family
-    names = ", ".join(list(state)[:4])
-    known = ", ".join(family.name for family in FAMILIES)
-    raise NasirError("E761", f"the weights are of no network known: {names}, …", hint=known)
+    names = ", ".join(quoted(name) for name in list(state)[:4])
+    known = "; ".join(family.name for family in FAMILIES)
+    message = f"the weights are of no network known: {names}, …"
+    raise NasirError("E761", message, hint=f"known are {known}")
+
+
+def _length(state: State, *names: str) -> int:
+    """The first dimension of the first of these tensors that is there. Raises E762."""
+    for name in names:
+        if name in state:
+            if state[name].dim():
+                return len(state[name])
+            raise _unsized(f"{quoted(name)} is a single number")
+    raise _unsized(f"there is no tensor '{names[0]}'")
 
 
 def _cells(state: State) -> int:
-    return 1 + max(int(name.split(".")[1]) for name in state if name.startswith("cells."))
+    """How many cells there are. Raises E762 unless they are numbered 0, 1, 2, …"""
+    found = {name.split(".")[1] for name in state if name.startswith("cells.")}
+    if found != {str(number) for number in range(len(found))}:
+        raise _unsized(f"its cells are {', '.join(quoted(each) for each in sorted(found)[:4])}, …")
+    return len(found)
 
 
-def _quark0(state: State) -> dict[str, Any]:
-    size: dict[str, Any] = {
+def _unsized(what: str) -> NasirError:
+    message = f"the size of the network cannot be read from the weights: {what}"
+    return NasirError("E762", message, hint="the whole state dict of one network is needed")
+
+
+def _darts(state: State) -> dict[str, Any]:
+    """A head in which a batch norm follows the last convolution is not that of nasir's ImageNet
+    networks, which lack it as published (AutoDL's has one)."""
+    on_imagenet = any(name.startswith("stem0.") for name in state)
+    head = any(name.startswith("auxiliary_head.") for name in state)
+    foreign = on_imagenet and "auxiliary_head.features.6.weight" in state
+    return _stem(state) | {
         "layers": _cells(state),
-        "classes": len(state["classifier.weight"]),
-        "auxiliary": any(name.startswith("auxiliary_head.") for name in state),
+        "classes": _length(state, "classifier.weight"),
+        "auxiliary": head and not foreign,
     }
-    if "stem0.3.weight" in state:
-        return {**size, "skeleton": "imagenet", "channels": len(state["stem0.3.weight"])}
-    return {**size, "skeleton": "cifar", "channels": len(state["stem.0.weight"]) // 3}
 
 
-def _autodl(state: State) -> dict[str, Any]:
+def _stem(state: State) -> dict[str, Any]:
+    if any(name.startswith("stem0.") for name in state):
+        channels = _length(state, "stem0.3.weight", "stem0.conv2.weight")
+        return {"skeleton": "imagenet", "channels": channels}
+    return {
+        "skeleton": "cifar",
+        "channels": _length(state, "stem.0.weight", "stem.conv.weight") // 3,
+    }
+
+
+def _supernet(state: State) -> dict[str, Any]:
+    """`parts`: of how many equal parts of the channels the ops see one."""
+    below = "cells.0._ops.0._ops."
+    kernels = [name for name in state if name.startswith(below) and name.endswith(".op.1.weight")]
+    seen = _length(state, *kernels, f"{below}4.op.1.weight")
+    size = _stem(state) | {"layers": _cells(state), "classes": _length(state, "classifier.weight")}
+    if size["skeleton"] == "imagenet":
+        size["skeleton"] = "imagenet_search"
+    width = _length(state, "cells.0.preprocess1.op.1.weight")
+    return size | {"parts": max(1, width // max(1, seen))}
+
+
+def _nasbench201(state: State) -> dict[str, Any]:
     return {
         "skeleton": "nasbench201",
-        "channels": len(state["stem.0.weight"]),
+        "channels": _length(state, "stem.0.weight"),
         "layers": (_cells(state) - 2) // 3,
-        "classes": len(state["classifier.weight"]),
+        "classes": _length(state, "classifier.weight"),
     }
 
 
 def _recurrent(state: State) -> dict[str, Any]:
-    vocabulary, hidden = state["encoder.weight"].shape
+    encoder = state.get("encoder.weight")
+    if encoder is None or encoder.dim() != 2:
+        raise _unsized("'encoder.weight' is no matrix")
+    vocabulary, hidden = encoder.shape
     return {"skeleton": "rnn", "vocabulary": vocabulary, "hidden": hidden}
 
 
@@ -78,14 +128,22 @@ FAMILIES = (
     ),
     Family(
         "NAS-Bench-201's TinyNetwork",
-        ("stem.0.weight", "lastact.", "classifier.weight"),
-        _autodl,
+        ("stem.0.weight", "lastact.", "cells.", "classifier.weight"),
+        _nasbench201,
         autodl.units,
     ),
     Family(
-        "NetworkCIFAR and NetworkImageNet of DARTS",
+        "supernets of DARTS",
+        ("stem", "cells.0.preprocess0.", "cells.0._ops.0._ops.", "classifier.weight"),
+        _supernet,
+        quark0.supernet_units,
+        optional=quark0.LOGITS,
+        supernet=True,
+    ),
+    Family(
+        "NetworkCIFAR and NetworkImageNet of DARTS and AutoDL",
         ("stem", "cells.0.preprocess0.", "classifier.weight"),
-        _quark0,
+        _darts,
         quark0.units,
         optional=("auxiliary_head.",),
     ),

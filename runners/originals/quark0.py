@@ -1,6 +1,9 @@
-"""The networks of quark0's DARTS and those that copied them: `NetworkCIFAR`, `NetworkImageNet`."""
+"""The networks of DARTS and of code that copied them: `NetworkCIFAR`, `NetworkImageNet`, supernets.
 
-from nasir import Genotype, Graph
+Those of AutoDL-Projects name the stem's and the reductions' tensors otherwise, in the same order.
+"""
+
+from nasir import Genotype, Graph, Space
 from runners.originals.unit import Unit
 
 
@@ -12,14 +15,39 @@ def units(genotype: Genotype, graph: Graph) -> tuple[Unit, ...]:
     found = list(_STEMS[graph.about["skeleton"]])
     for number, kind in enumerate(cell_kinds(graph)):
         below, cell = f"cells.{number}.", f"c{number:02d}/"
-        found += [Unit(f"{below}preprocess{i}.", (f"{cell}pre{i}/",)) for i in range(2)]
+        found += _preprocessing(below, cell)
         found += [
             Unit(f"{below}_ops.{place}.", (f"{cell}{label}/",))
             for place, label in enumerate(edge_labels(genotype, kind))
         ]
-    found.append(Unit("auxiliary_head.", ("aux/",)))
-    found.append(Unit("classifier.", ("head/",)))
-    return tuple(found)
+    return (*found, Unit("auxiliary_head.", ("aux/",)), Unit("classifier.", ("head/",)))
+
+
+def supernet_units(space: Space, graph: Graph) -> tuple[Unit, ...]:
+    """The same of a supernet: `_ops.E._ops.K` is option K of edge E.
+
+    Edges are numbered by target node, then source, which is the order of a cell's choices; options
+    are numbered in the space's order.
+    """
+    del space  # the graph has its decisions
+    found = list(_STEMS[graph.about["skeleton"]])
+    for number, kind in enumerate(cell_kinds(graph)):
+        below, cell = f"cells.{number}.", f"c{number:02d}/"
+        found += _preprocessing(below, cell)
+        edges = [choice for choice in graph.choices if choice.name.startswith(f"{kind}/")]
+        found += [
+            Unit(
+                f"{below}_ops.{edge}._ops.{place}.",
+                (f"{cell}{choice.name.removeprefix(f'{kind}/')}/{option}/",),
+            )
+            for edge, choice in enumerate(edges)
+            for place, option in enumerate(choice.options)
+        ]
+    return (*found, Unit("classifier.", ("head/",)))
+
+
+def _preprocessing(below: str, cell: str) -> list[Unit]:
+    return [Unit(f"{below}preprocess{i}.", (f"{cell}pre{i}/",)) for i in range(2)]
 
 
 def cell_kinds(graph: Graph) -> tuple[str, ...]:
@@ -41,10 +69,15 @@ def edge_labels(genotype: Genotype, kind: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+LOGITS = ("alphas_", "betas_", "_arch_parameters", "arch_parameters")
+"""Starts of the names of a supernet's architecture parameters, which are no weights."""
+
 _CIFAR = (Unit("stem.", ("stem/",)),)
+_IMAGENET = (Unit("stem0.", ("stem0a/", "stem0b/")), Unit("stem1.", ("stem1/",)))
 
 _STEMS = {
     "cifar": _CIFAR,
     "nnabla": _CIFAR,
-    "imagenet": (Unit("stem0.", ("stem0a/", "stem0b/")), Unit("stem1.", ("stem1/",))),
+    "imagenet": _IMAGENET,
+    "imagenet_search": _IMAGENET,
 }

@@ -12,13 +12,16 @@ from torch import Tensor
 from lowering.torch.weights import read_weights
 from nasir import NasirError, Where
 
-_INNER = ("state_dict", "model_state_dict", "state-dict", "model", "net", "network", "weights")
+_INNER = (
+    "state_dict", "model_state_dict", "state-dict", "model", "net", "network", "ema", "weights"
+)  # fmt: skip
 """Under what checkpoints keep the state of a network, besides an optimiser's."""
 
-_REPLICA = "module."
-"""What DataParallel puts before every name."""
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+"""What DataParallel, torch.compile and Lightning put before every name, one before another."""
 
-_COUNTER = "num_batches_tracked"
+_COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
+"""Ends of the names of numbers that are no weights: batch norms', and those that thop adds."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -31,9 +34,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state: Mapping[str, Any] = read_weights(path)
     else:
         state = _inner(_loaded(path), Where(str(path)))
-    if all(name.startswith(_REPLICA) for name in state):
-        state = {name.removeprefix(_REPLICA): value for name, value in state.items()}
-    return {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
+    state = {name: value for name, value in state.items() if not name.endswith(_COUNTERS)}
+    while state:
+        prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
 
 
 def _loaded(path: Path) -> Any:

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 import lowering
-from nasir import Genotype, Graph, NasirError
+import nasir
+from nasir import Graph, NasirError
 from nasir.errors import quoted
+from nasir.space.stack import Design
 from runners.originals.family import Family, family_of
-from runners.originals.unit import Unit, in_order, is_below
+from runners.originals.unit import Below, Unit, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +27,20 @@ class Translated:
     family: str
 
 
-def translate(genotype: Genotype, graph: Graph, state: Mapping[str, Tensor]) -> Translated:
-    """The state of an original as that of the genotype's network.
+def translate(design: Design, graph: Graph, state: Mapping[str, Tensor]) -> Translated:
+    """The state of an original as that of the genotype's network, or of the space's supernet.
 
     Raises E761 for a state of no known network, E762 for one of another genotype or size.
     """
     family = family_of(state)
+    _check_amount(graph, state)
     known = dict(lowering.to_torch(graph).state_dict())
     found: dict[str, Tensor] = {}
     used = _tied(family, state)
-    for unit in family.units(genotype, graph):
-        below = (name for name in state if is_below(name, unit.theirs) and name not in used)
-        theirs = in_order(below)
-        ours = [key for start in unit.ours for key in known if is_below(key, start)]
+    names, keys = Below(state), Below(known)
+    for unit in family.units(design, graph):
+        theirs = in_order(name for name in names(unit.theirs) if name not in used)
+        ours = [key for start in unit.ours for key in keys(start)]
         if not ours and unit.theirs in family.optional:
             continue
         _check(unit, theirs, ours, state, known)
@@ -51,6 +54,13 @@ def translate(genotype: Genotype, graph: Graph, state: Mapping[str, Tensor]) -> 
         raise _misfit(f"{what} ({len(strange)} tensors are left, {len(missing)} are missing)")
     weights = {key: found[key].to(known[key].dtype) for key in known}
     return Translated(weights, tuple(left), family.name)
+
+
+def _check_amount(graph: Graph, state: Mapping[str, Tensor]) -> None:
+    """Raises E762 where the network is larger than the file, before it takes any memory."""
+    wanted, there = nasir.cost(graph).params, sum(value.numel() for value in state.values())
+    if wanted > there:
+        raise _misfit(f"it has {wanted:,} parameters, and the file {there:,} numbers")
 
 
 def _tied(family: Family, state: Mapping[str, Tensor]) -> set[str]:
@@ -75,6 +85,8 @@ def _check(
             f"{len(ours)}"
         )
     for name, key in zip(theirs, ours, strict=True):
+        if not state[name].is_floating_point():
+            raise _misfit(f"{quoted(name)} is of {state[name].dtype}, which are no weights")
         if state[name].shape != known[key].shape:
             raise _misfit(
                 f"{quoted(name)} has shape {list(state[name].shape)}, and '{key}' takes "
