@@ -20,6 +20,7 @@ def network(
     layers: int | None = None,
     classes: int | None = None,
     resolution: int | None = None,
+    in_channels: int | None = None,
     vocabulary: int | None = None,
     hidden: int | None = None,
     auxiliary: bool = False,
@@ -29,10 +30,12 @@ def network(
 
     What is None is the skeleton's own: `cifar` 36 channels, 20 layers (cells), 10 classes, 32
     pixels; `imagenet` 48, 14, 1000, 224; `nasbench201` 16, 5 (cells in each of three stages), 10,
-    32; `rnn` a vocabulary of 10,000 words and 850 hidden units. The skeleton's own name is the
-    space's. `auxiliary` adds the auxiliary head, whose logits are `graph.auxiliary` (of `rnn`, the
-    states of all steps). `space` (or what `load_space` takes) is the genotype's space whatever it
-    says itself; its own ops, layout and sizes hold. Raises E201, E210, E301 to E305 and E505.
+    32; `transnasbench101` 64, 2 (cells in each of five modules), 75, 256; `rnn` a vocabulary of
+    10,000 words and 850 hidden units. `in_channels` are those of a picture, 3 if None. The
+    skeleton's own name is the space's. `auxiliary` adds the auxiliary head, whose logits are
+    `graph.auxiliary` (of `rnn`, the states of all steps). `space` (or what `load_space` takes) is
+    the genotype's space whatever it says itself; its own ops, layout and sizes hold. Raises E201,
+    E210, E301 to E305 and E505.
     """
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
@@ -42,6 +45,7 @@ def network(
         "layers": layers,
         "classes": classes,
         "resolution": resolution,
+        "in_channels": in_channels,
         "vocabulary": vocabulary,
         "hidden": hidden,
     }
@@ -58,6 +62,7 @@ def supernet(
     layers: int | None = None,
     classes: int | None = None,
     resolution: int | None = None,
+    in_channels: int | None = None,
     vocabulary: int | None = None,
     hidden: int | None = None,
     auxiliary: bool = False,
@@ -81,6 +86,7 @@ def supernet(
         "layers": layers,
         "classes": classes,
         "resolution": resolution,
+        "in_channels": in_channels,
         "vocabulary": vocabulary,
         "hidden": hidden,
     }

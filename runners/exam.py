@@ -15,7 +15,7 @@ from runners.inputs import read_named
 from runners.place import Place, find_place
 from runners.recipe import Recipe, Train
 from runners.recipe_file import read_recipe
-from runners.size import NetworkSize, size_facts
+from runners.size import DATA, NetworkSize, size_facts
 from runners.task.classify import Classify
 from runners.task.dealt import Dealt
 from runners.task.trained import training_task
@@ -109,7 +109,7 @@ def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[
         for name, value in data.items()
         if name in about and int(about[name]) != value and getattr(size, name) is None
     }
-    for name in ("classes", "vocabulary"):
+    for name in DATA:
         known = getattr(size, name)
         if known is not None and name in data and known != data[name]:
             message = f"the network has {known} {name}, and the data {data[name]}"

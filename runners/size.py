@@ -10,10 +10,14 @@ _TEXTS = {
     "layers": "{} layers",
     "classes": "{} classes",
     "resolution": "{0}x{0} pictures",
+    "in_channels": "{} channels each",
     "vocabulary": "{} words",
     "hidden": "{} hidden units",
 }
 """The numbers of a size, each as a title says it."""
+
+DATA = ("classes", "in_channels", "vocabulary")
+"""The numbers that the data decides: a network of others cannot learn from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class NetworkSize:
     auxiliary: bool = False
     vocabulary: int | None = None
     hidden: int | None = None
+    in_channels: int | None = None
 
     def build(self, genotype: nasir.Genotype) -> nasir.Graph:
         """The genotype's network of this size."""
@@ -38,6 +43,7 @@ class NetworkSize:
             layers=self.layers,
             classes=self.classes,
             resolution=self.resolution,
+            in_channels=self.in_channels,
             vocabulary=self.vocabulary,
             hidden=self.hidden,
             auxiliary=self.auxiliary,
@@ -47,12 +53,15 @@ class NetworkSize:
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:
     """The skeleton and size of a network, as `--json` has them."""
     about = graph.about
-    return {"skeleton": about["skeleton"]} | {
-        name: int(about[name]) for name in _TEXTS if name in about
-    }
+    names = [name for name in about if name in _TEXTS or name.startswith("stage")]
+    return {"skeleton": about["skeleton"]} | {name: int(about[name]) for name in names}
 
 
 def describe_size(size: Mapping[str, str | int]) -> str:
     """What `size_facts` has, as a title says it."""
-    parts = [text.format(size[name]) for name, text in _TEXTS.items() if name in size]
+    stages = [str(size[name]) for name in size if name.startswith("stage")]
+    parts = [f"stages of {':'.join(stages)} channels"] if stages else []
+    for name, text in _TEXTS.items():
+        if name in size and (name, size[name]) != ("in_channels", 3):
+            parts.append(text.format(size[name]))
     return ", ".join([f"{size['skeleton']} skeleton", *parts])

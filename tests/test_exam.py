@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -15,8 +17,10 @@ from runners.accuracy import Answers, compared, require
 from runners.exam import Exam, examine
 from runners.outputs import Outputs
 from runners.report import Accuracy, Options
+from runners.state import read_facts
 from runners.training import Evaluation
 from tests.command_line import call
+from tests.searches import run, tiny
 from tests.trainings import small, small_text, train
 
 
@@ -190,3 +194,29 @@ def test_an_onnx_network_takes_and_gives_tensors(trained: Evaluation, tmp_path: 
         lowering.OnnxNetwork(tmp_path / "bad.onnx")
     assert caught.value.code == "E104"
     assert trained.folder.is_dir()
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_the_data_says_how_many_channels_a_picture_has(channels: int, tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    images = [source.integers(0, 256, (n, 8, 8, channels), np.uint8) for n in (24, 6)]
+    labels = [np.arange(len(part)) % 3 for part in images]
+    data = str(tmp_path / "a.npz")
+    np.savez(data, x_train=images[0], y_train=labels[0], x_test=images[1], y_test=labels[1])
+    found = run(tiny(data=data, limit=None), tmp_path / "search")
+    done = train(small(data=data), tmp_path / "run")
+    facts: dict[str, Any] = read_facts(done.folder)
+    assert facts["size"]["in_channels"] == channels
+    inherited = small(found.folder.as_posix(), data=data, sizes={}, inherit=str(found.folder))
+    assert train(inherited, tmp_path / "next").summary["params"] > 0
+    options = Options(
+        compile=False, outputs=Outputs(tmp_path / "net.onnx", tmp_path / "net.py"), check=6
+    )
+    report = compile_genotype(str(done.folder), options)
+    assert [each.count for each in report.accuracies] == [6, 6, 6, 6]
+    shape = onnx.load_model(tmp_path / "net.onnx").graph.input[0].type.tensor_type.shape
+    assert shape.dim[1].dim_value == channels
+    np.savez(tmp_path / "rgb.npz", x_train=images[0][..., [0] * 3], y_train=labels[0])
+    refused = call("test", done.folder, "--data", tmp_path / "rgb.npz")
+    assert "E753" in refused.err
+    assert f"the network has {channels} in_channels, and the data 3" in refused.err

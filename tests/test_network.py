@@ -5,8 +5,22 @@ from typing import Any
 
 import pytest
 
-from nasir import CellGenotype, Edge, Genotype, Graph, ImageType, NasirError, VectorType, network
+from nasir import (
+    CellGenotype,
+    Edge,
+    Genotype,
+    Graph,
+    ImageType,
+    NasirError,
+    VectorType,
+    cost,
+    load_space,
+    network,
+    sample,
+    supernet,
+)
 from nasir.passes import expand
+from nasir.space import catalog
 from nasir.space.skeletons import SKELETONS
 
 ALL_SKIP = "|{0}~0|+|{0}~0|{0}~1|+|{0}~0|{0}~1|{0}~2|".format("skip_connect")
@@ -344,3 +358,30 @@ def _error(call: Callable[[], object]) -> NasirError:
     with pytest.raises(NasirError) as caught:
         call()
     return caught.value
+
+
+@pytest.mark.parametrize(
+    "skeleton", [s for s, row in SKELETONS.items() if "in_channels" in row.sizes]
+)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_network_reads_pictures_of_any_number_of_channels(skeleton: str, channels: int) -> None:
+    space = {row.skeleton: row for row in catalog().values()}.get(skeleton, load_space("darts"))
+    genotype = sample(space, 0)
+    graph = network(genotype, skeleton, in_channels=channels)
+    assert graph.types["image"].shape == (
+        channels,
+        *network(genotype, skeleton).types["image"].shape[1:],
+    )
+    assert graph.about["in_channels"] == str(channels)
+    lost = cost(network(genotype, skeleton)).params - cost(graph).params
+    stem = graph[next(node.name for node in graph if "image" in node.inputs)]
+    assert lost == (3 - channels) * 9 * graph.types[stem.name].shape[0]
+    if skeleton == space.skeleton != "nasbench101":
+        assert supernet(space, in_channels=channels).types["image"].shape[0] == channels
+
+
+@pytest.mark.parametrize("channels", [0, -1, 1025])
+def test_a_picture_without_channels_is_refused(channels: int) -> None:
+    with pytest.raises(NasirError) as caught:
+        network("darts_v2", in_channels=channels)
+    assert (caught.value.code, str(channels) in caught.value.message) == ("E303", True)

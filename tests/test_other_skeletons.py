@@ -1,11 +1,26 @@
-"""nnabla's network, DrNAS's pools, the ImageNet search network, and five-node cells."""
+"""Networks of nnabla, DrNAS, pt.darts, TransNAS-Bench-101 and NATS-Bench, and five-node cells."""
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 import lowering
 import nasir
-from nasir import Builder, ImageType, NasirError, cost, load_genotype, load_space, network
+from nasir import (
+    Builder,
+    CellGenotype,
+    Edge,
+    Genotype,
+    ImageType,
+    NasirError,
+    cost,
+    load_genotype,
+    load_space,
+    network,
+)
 from nasir.passes import expand
 from tests.command_line import ROOT
 
@@ -136,3 +151,162 @@ def test_a_network_of_a_shipped_space_runs_in_torch(space: str) -> None:
     assert nasir.parse_graph(nasir.print_graph(graph)) == graph
     module = lowering.to_torch(graph).eval()
     assert module(torch.randn(2, 3, 16, 16)).shape == (2, 10)
+
+
+PTDARTS = """Genotype(
+    normal=[[('sep_conv_3x3', 0), ('dil_conv_5x5', 1)], [('skip_connect', 0), ('dil_conv_3x3', 2)],
+            [('sep_conv_3x3', 1), ('skip_connect', 0)], [('sep_conv_3x3', 1), ('skip_connect', 0)]],
+    normal_concat=range(2, 6),
+    reduce=[[('max_pool_3x3', 0), ('max_pool_3x3', 1)], [('max_pool_3x3', 0), ('skip_connect', 2)],
+            [('skip_connect', 3), ('max_pool_3x3', 0)], [('skip_connect', 2), ('max_pool_3x3', 0)]],
+    reduce_concat=range(2, 6))"""
+"""The cells that pt.darts found on CIFAR-10."""
+
+
+def test_the_pools_of_ptdarts_are_normalised_with_weights() -> None:
+    size: dict[str, Any] = {"channels": 16, "layers": 8}
+    assert cost(network(PTDARTS, space="darts", **size)).params == 210_042
+    # 2C for each of the five pools of the two reducing cells, of 32 and 64 channels.
+    assert cost(network(PTDARTS, space="ptdarts", **size)).params == 210_042 + 5 * 2 * (32 + 64)
+    module = lowering.to_torch(network(PTDARTS, space="ptdarts", **size))
+    assert sum(parameter.numel() for parameter in module.parameters()) == 211_002
+    assert cost(nasir.supernet("ptdarts")).params == cost(nasir.supernet("darts")).params
+
+
+class _TransCell(nn.Module):
+    """TransNAS-Bench-101's cell, by hand: one digit an edge, by node and source."""
+
+    def __init__(self, digits: str, read: int, width: int) -> None:
+        super().__init__()
+        self.halves = read != width
+        self.digits = dict(zip([(n, s) for n in (1, 2, 3) for s in range(n)], digits, strict=True))
+        self.ops = nn.ModuleDict()
+        for (node, source), digit in self.digits.items():
+            entry = self.halves and source == 0
+            size, stride = (read, 2) if entry else (width, 1)
+            if digit in "23":
+                kernel = 1 if digit == "2" else 3
+                conv = nn.Conv2d(size, width, kernel, stride, kernel // 2, bias=False)
+                self.ops[f"{node}{source}"] = nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(width))
+            if digit == "1" and entry:
+                self.ops[f"{node}{source}"] = nn.ModuleList(
+                    [nn.Conv2d(size, width // 2, 1, 2, bias=False) for _ in range(2)]
+                    + [nn.BatchNorm2d(width)]
+                )
+
+    def edge(self, node: int, source: int, x: Tensor) -> Tensor:
+        digit = self.digits[node, source]
+        entry = self.halves and source == 0
+        if digit == "0":
+            return torch.cat([x, x], 1)[..., ::2, ::2] * 0 if entry else x * 0
+        if digit == "1" and not entry:
+            return x
+        op: Any = self.ops[f"{node}{source}"]
+        if digit == "1":
+            x = torch.relu(x)
+            shifted = nn.functional.pad(x, (0, 1, 0, 1))[..., 1:, 1:]
+            return op[2](torch.cat([op[0](x), op[1](shifted)], 1))
+        return op(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = [x]
+        for node in (1, 2, 3):
+            edges = [self.edge(node, source, states[source]) for source in range(node)]
+            states.append(sum(edges[1:], edges[0]))
+        return states[3]
+
+
+def _trans_network(digits: str, width: int, classes: int) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(width // 2), nn.ReLU(),
+        nn.Conv2d(width // 2, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width),
+    ]  # fmt: skip
+    for module in "41414":
+        wide = 2 * width if module == "4" else width
+        layers += [_TransCell(digits, width, wide), _TransCell(digits, wide, wide)]
+        width = wide
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+
+@pytest.mark.parametrize("digits", ["102333", "012312", "333333", "111011"])
+def test_a_transnas_network_computes_what_its_description_says(digits: str) -> None:
+    names = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
+    ops = iter(names[int(digit)] for digit in digits)
+    nodes = tuple(tuple(Edge(next(ops), s) for s in range(n)) for n in (1, 2, 3))
+    genotype = Genotype("transnasbench101", (CellGenotype("cell", 1, nodes, (3,)),))
+    module = lowering.to_torch(network(genotype, channels=8, classes=5, resolution=64)).double()
+    wanted = _trans_network(digits, 8, 5).double()
+    found = [t for t in module.state_dict().values() if t.dim()]
+    own = [t for t in wanted.state_dict().values() if t.dim()]
+    assert [t.shape for t in found] == [t.shape for t in own]
+    with torch.no_grad():
+        for here, there in zip(own, found, strict=True):
+            here.copy_(there)
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    torch.testing.assert_close(module(x), wanted(x), rtol=1e-9, atol=1e-9)
+
+
+def test_the_own_size_of_a_transnas_network_is_the_published_one() -> None:
+    graph = network(nasir.sample(load_space("transnasbench101"), 0))
+    assert graph.types["stem1"] == ImageType(64, 64, 64)
+    assert [graph.types[f"c0{i}/n3"].shape[0] for i in (1, 3, 5, 7, 9)] == [128, 128, 256, 256, 512]
+    assert graph.types["c09/n3"] == ImageType(512, 8, 8)
+    assert graph.types["head"].shape == (75,)
+    assert nasir.size(load_space("transnasbench101")) == 4096
+    with pytest.raises(NasirError, match="E303"):
+        network(nasir.sample(load_space("transnasbench101"), 0), channels=5)
+
+
+SHARED = (
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
+    "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+)
+"""The cell of NATS-Bench's size space."""
+
+
+def _sized(*widths: int) -> nasir.Graph:
+    sizes = tuple((f"stage{number}", width) for number, width in enumerate(widths, start=1))
+    return network(SHARED, space=replace(load_space("natsbench_size"), size=sizes))
+
+
+def test_stages_of_doubled_widths_are_the_nasbench201_network_of_one_cell_a_stage() -> None:
+    usual = network(SHARED, layers=1)
+    sized = _sized(16, 32, 32, 64, 64)
+    assert cost(sized).params == cost(usual).params
+    assert [(n.name, n.op.name, n.inputs) for n in sized] == [
+        (n.name, n.op.name, n.inputs) for n in usual
+    ]
+
+
+def test_a_cell_that_changes_its_width_has_the_blocks_of_the_original() -> None:
+    graph = _sized(64, 32, 48, 16, 8)
+    assert [graph.types[f"c0{i}/n3"].shape[0] for i in range(3)] == [64, 48, 8]
+    # Into 48 from 32 channels: 3x3 convolutions, and a bare 1x1 for the identity.
+    assert graph["c01/n1.e0/nor_conv_3x3"].op.name == "relu_conv_bn"
+    assert graph["c01/n3.e0/skip_connect"].op.name == "conv_bn"
+    assert cost(graph).params == _by_hand(64, 32, 48, 16, 8)
+
+
+def _by_hand(*widths: int) -> int:
+    """Convolutions without bias, 2C a batch norm, and a linear map to ten classes."""
+
+    def conv(kernel: int, read: int, out: int) -> int:
+        return kernel**2 * read * out + 2 * out
+
+    total, read = conv(3, 3, widths[0]), widths[0]
+    for stage, out in enumerate(widths):
+        if stage % 2:
+            total += conv(3, read, out) + conv(3, out, out) + read * out
+        else:
+            total += 2 * conv(3, read, out) + 3 * conv(3, out, out)
+            total += conv(1, read, out) if read != out else 0
+        read = out
+    return total + 2 * read + 10 * read + 10
+
+
+def test_an_op_that_keeps_its_channels_is_refused_where_stages_change_them() -> None:
+    cell = SHARED.replace("nor_conv_3x3~0|nor_conv", "avg_pool_3x3~0|nor_conv")
+    with pytest.raises(NasirError) as caught:
+        network(cell, space=replace(load_space("natsbench_size"), size=(("stage3", 8),)))
+    assert caught.value.code == "E303"
+    assert "'avg_pool_3x3' cannot turn 64 channels into 8" in caught.value.message

@@ -1,14 +1,17 @@
 """Data sets by name: digits, folders, archives, arrays, and what is kept of them."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from runners.data import DataName, PictureSet, halves, load_pictures, parse_data, statistics
 from runners.data.cache import cache_folder
+from runners.data.colour import Jitter, tinted
 from runners.data.split import mixed
 from tests.command_line import ROOT
 from tests.picture_files import (
@@ -216,8 +219,7 @@ def test_arrays_may_be_grey_or_have_channels_first_and_other_names(tmp_path: Pat
     first = load_pictures(str(tmp_path / "a.npz")).train
     grey = load_pictures(str(tmp_path / "b.npz")).train
     assert torch.equal(first.images, torch.as_tensor(colour).movedim(3, 1))
-    for channel in range(3):
-        assert torch.equal(grey.images[:, channel], first.images[:, 0])
+    assert torch.equal(grey.images, first.images[:, :1])
     assert torch.equal(grey.labels, first.labels)
 
 
@@ -310,3 +312,58 @@ def test_cifar10_as_pictures_has_its_classes_statistics_and_equal_halves() -> No
     assert found.classes[:3] == ("airplane", "automobile", "bird")
     assert torch.bincount(found.train.labels[halves(50_000)[0]]).tolist() == [2500] * 10
     assert found.mean == pytest.approx(statistics(found.train.images)[0], abs=1e-3)
+
+
+def grey(value: int, mode: str = "L") -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (8, 8), value).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_pictures_have_one_channel_where_all_of_them_are_grey(tmp_path: Path) -> None:
+    files = {f"train/{label}/{i}.png": grey(10 * i) for label in "ab" for i in range(2)}
+    files |= {"train/a/white.png": grey(1, "1"), "test/a/0.png": grey(7)}
+    alike = load_pictures(f"imagefolder:{write_tree(tmp_path / 'grey', files)}")
+    assert (alike.channels, alike.train.images.shape[1:]) == (1, (1, 8, 8))
+    assert sorted(alike.train.images[:, 0, 0, 0].tolist()) == [0, 0, 10, 10, 255]
+    assert alike.test is not None
+    assert alike.test.images.shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("coloured", ["train/b/1.png", "test/a/0.png"])
+def test_grey_pictures_among_coloured_ones_have_three_equal_channels(
+    tmp_path: Path, coloured: str
+) -> None:
+    files = {f"train/{label}/{i}.png": grey(10 * i) for label in "ab" for i in range(2)}
+    files["test/a/0.png"] = grey(7)
+    found = load_pictures(f"imagefolder:{write_tree(tmp_path, files | {coloured: picture(200)})}")
+    assert found.channels == 3
+    assert found.test is not None
+    images = torch.cat([found.train.images, found.test.images])
+    equal = (images == images[:, :1]).flatten(1).all(1)
+    assert sorted(images[equal][:, 0, 0, 0].tolist()) == sorted(
+        {"train/b/1.png": [0, 0, 7, 10], "test/a/0.png": [0, 0, 10, 10]}[coloured]
+    )
+    assert images[~equal][0, :, 0, 0].tolist() == [200, 0, 55]
+
+
+def test_arrays_may_have_one_to_four_channels_on_either_side(tmp_path: Path) -> None:
+    labels = np.array([0, 1, 0, 1])
+    for channels in (1, 2, 3, 4):
+        images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, channels), np.uint8)
+        np.savez(tmp_path / "last.npz", x_train=images, y_train=labels)
+        np.savez(tmp_path / "first.npz", x_train=np.moveaxis(images, 3, 1), y_train=labels)
+        last = load_pictures(str(tmp_path / "last.npz"))
+        assert last.channels == channels
+        first = load_pictures(str(tmp_path / "first.npz"))
+        assert torch.equal(last.train.images, first.train.images)
+
+
+def test_colours_change_where_there_are_any_and_brightness_everywhere() -> None:
+    jitter = Jitter(saturation=0.9, hue=0.5)
+    tints = jitter.draw(5, torch.Generator().manual_seed(0))
+    one = torch.rand(5, 1, 6, 6) * 255
+    changed = tinted(one, tints)
+    assert changed.shape == one.shape
+    assert not torch.equal(changed, one)
+    torch.testing.assert_close(tinted(one.repeat(1, 3, 1, 1), tints)[:, :1], changed)

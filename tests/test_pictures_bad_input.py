@@ -205,7 +205,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "a number for labels": (npz_arrays(4) | {"y_train": 3}, "()"),
     "fewer labels": (npz_arrays(4) | {"y_train": [0, 1]}, "4 pictures, y_train 2 labels"),
     "flat": (npz_arrays(4) | {"x_train": np.zeros((4, 192), np.uint8)}, "(4, 192)"),
-    "four channels": (npz_arrays(4) | {"x_train": np.zeros((4, 8, 8, 4), np.uint8)}, "3 channels"),
+    "five channels": (npz_arrays(4) | {"x_train": np.zeros((4, 8, 8, 5), np.uint8)}, "4 channels"),
     "objects": (npz_arrays(4) | {"y_train": np.array([0, None, 1, 2])}, "cannot be read"),
 }
 

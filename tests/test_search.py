@@ -257,6 +257,7 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
         ({"values": {"rte": 1.0}}, "E743", "no setting 'rte'"),
         ({"values": {"rate": -1.0}}, "E743", "cannot be -1"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
+        ({"sizes": {"in_channels": 1}}, "E743", "the data has 3 in_channels, not 1"),
         ({"space": "nasbench101"}, "E505", "no supernet"),
         ({"space": "nasbench1shot1_1", "drop_path": 0.2}, "E505", "no path"),
         ({"data": "cifar11:x"}, "E701", "unknown data"),

@@ -290,6 +290,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"recipe": "cifar10"}, "E753", "does not say where data lies"),
         ({"sizes": {"classes": 3}}, "E753", "has 10 classes"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
+        ({"sizes": {"in_channels": 1}}, "E753", "the data has 3 in_channels, not 1"),
         ({"values": {"run.precision": "int4"}}, "E729", "precision"),
         ({"values": {"train.tail": "dropped", "train.batch": "65"}}, "E702", "no batch"),
         ({"device": "cuda:7"}, "E502", "GPU"),

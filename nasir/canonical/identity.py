@@ -131,7 +131,7 @@ def _as_it_stands(cell: CellGenotype, space: Space | None) -> Labelling:
 def _strides_in(space: Space, kind: str) -> Strides:
     """The stride of edges from the inputs of a kind of cell, as its space places it."""
     if not SKELETONS[space.skeleton].laid_out:
-        return _strides(kind)
+        return SKELETONS[space.skeleton].strides
     return (2 if kind in space.layout.halves else 1,)
 
 

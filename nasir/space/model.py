@@ -173,6 +173,12 @@ class SizeModel(_Model):
     layers: Count | None = Field(default=None, description="Cells; with nasbench201 in a stage.")
     classes: Count | None = Field(default=None, description="Length of the logits.")
     resolution: Count | None = Field(default=None, description="Height and width of a picture.")
+    in_channels: Count | None = Field(default=None, description="Channels of a picture.")
+    stage1: Count | None = Field(default=None, description="Channels of a stage; natsbench_size.")
+    stage2: Count | None = Field(default=None, description="Channels of the second stage.")
+    stage3: Count | None = Field(default=None, description="Channels of the third stage.")
+    stage4: Count | None = Field(default=None, description="Channels of the fourth stage.")
+    stage5: Count | None = Field(default=None, description="Channels of the fifth stage.")
 
 
 class SpaceModel(_Model):

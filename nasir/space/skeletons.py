@@ -19,17 +19,41 @@ from nasir.types import ImageType, Type
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of a network: `layers` is the number of cells, or of cells a stage (both benchmarks')."""
+    """Of a network: `layers` is the number of cells, or of cells a stage (the benchmarks').
+
+    `in_channels` are those of a picture: 3 of a coloured one, 1 of a grey one.
+    """
 
     channels: int
     layers: int
     classes: int
     resolution: int
     auxiliary: bool = False
+    in_channels: int = 3
 
 
-def _picture(size: Size) -> dict[str, Type]:
-    return {"image": ImageType(3, size.resolution, size.resolution)}
+@dataclass(frozen=True, slots=True)
+class StageSize:
+    """Of NATS-Bench's networks: the channels of each of its five stages."""
+
+    stage1: int
+    stage2: int
+    stage3: int
+    stage4: int
+    stage5: int
+    classes: int
+    resolution: int
+    auxiliary: bool = False
+    in_channels: int = 3
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels of the stages in order."""
+        return (self.stage1, self.stage2, self.stage3, self.stage4, self.stage5)
+
+
+def _picture(size: Size | StageSize) -> dict[str, Type]:
+    return {"image": ImageType(size.in_channels, size.resolution, size.resolution)}
 
 
 @dataclass(frozen=True)
@@ -39,8 +63,8 @@ class Skeleton:
     `default` is the size of a discrete network, `search` that of a supernet.
 
     Where it is `laid_out`, cells stand where the space's layout says (`kinds` are the published
-    ones) and have at most so many inputs. `on_nodes`: whether the ops of its cells stand on nodes,
-    not on edges.
+    ones) and have at most so many inputs; elsewhere the edges from a cell's input have one of
+    `strides`. `on_nodes`: whether the ops of its cells stand on nodes, not on edges.
 
     It may return several outputs. `begin` says what the network reads, `ops` which ops its cells
     may have, `outputs` what its outputs are called in files.
@@ -59,6 +83,7 @@ class Skeleton:
     outputs: tuple[str, ...] = ("logits",)
     laid_out: bool = False
     on_nodes: bool = False
+    strides: tuple[int, ...] = (1,)
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -96,6 +121,8 @@ _LIMITS = {
     "resolution": ("E302", 1 << 14),
     "vocabulary": ("E302", 1 << 20),
     "hidden": ("E303", 1 << 16),
+    "in_channels": ("E303", 1 << 10),
+    **{f"stage{number}": ("E303", 1 << 16) for number in range(1, 6)},
 }
 """Of each number of a size: what is wrong beyond it, and the most it may be."""
 
@@ -204,13 +231,15 @@ def _imagenet_search(b: Builder, design: Design, size: Size) -> tuple[str, str |
     return b("classifier", last, name="head", classes=size.classes), None
 
 
-def _imagenet_stem(b: Builder, channels: int, factor: int) -> Stem:
+def _check_even(channels: int, skeleton: str) -> None:
+    """Raises E303 where a stem that halves the channels cannot."""
     if channels % 2:
-        raise NasirError(
-            "E303",
-            f"the imagenet stem halves the channels: {channels} is odd",
-            hint=f"try {channels + 1}",
-        )
+        message = f"the {skeleton} stem halves the channels: {channels} is odd"
+        raise NasirError("E303", message, hint=f"try {channels + 1}")
+
+
+def _imagenet_stem(b: Builder, channels: int, factor: int) -> Stem:
+    _check_even(channels, "imagenet")
     width = factor * channels
     x = b("conv_bn", "image", name="stem0a", out=width // 2, kernel=3, stride=2)
     stem0 = b("relu_conv_bn", x, name="stem0b", out=width, kernel=3, stride=2)
@@ -245,6 +274,33 @@ def _nasbench201(b: Builder, design: Design, size: Size) -> tuple[str, str | Non
             x = add_cell(b, f"c{number:02d}", design.cell("cell"), [x], 1)
             number += 1
     return b("norm_classifier", x, name="head", classes=size.classes), None
+
+
+def _natsbench_size(b: Builder, design: Design, size: StageSize) -> tuple[str, str | None]:
+    """Of NATS-Bench's five stages the second and fourth are residual reductions, others a cell."""
+    x = b("conv_bn", "image", name="stem", out=size.stage1, kernel=3)
+    for number, width in enumerate(size.widths):
+        if number % 2:
+            x = b("residual_reduce", x, name=f"reduce{number // 2 + 1}", out=width, stride=2)
+        else:
+            x = add_cell(b, f"c{number // 2:02d}", design.cell("cell"), [x], 1, width)
+    return b("norm_classifier", x, name="head", classes=size.classes), None
+
+
+_HALVING = (True, False, True, False, True)
+"""Which of TransNAS-Bench-101's five modules halve the picture and double the channels: 41414."""
+
+
+def _transnasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
+    """Five modules of equal cells, the first cell of three of them at stride 2."""
+    _check_even(size.channels, "transnasbench101")
+    x = b("conv_bn", "image", name="stem0", out=size.channels // 2, kernel=3, stride=2)
+    x = b("relu_conv_bn", x, name="stem1", out=size.channels, kernel=3, stride=2)
+    for module, halves in enumerate(_HALVING):
+        for place in range(size.layers):
+            name = f"c{module * size.layers + place:02d}"
+            x = add_cell(b, name, design.cell("cell"), [x], 2 if halves and not place else 1)
+    return b("classifier", x, name="head", classes=size.classes), None
 
 
 SKELETONS: Table[Skeleton] = Table(
@@ -301,6 +357,27 @@ SKELETONS: Table[Skeleton] = Table(
         Size(16, 5, 10, 32),
         Size(16, 5, 10, 32),
         _nasbench201,
+    ),
+    Skeleton(
+        "natsbench_size",
+        "three equal cells with residual reductions between them, each stage of its own width",
+        ("cell",),
+        1,
+        False,
+        StageSize(64, 64, 64, 64, 64, 10, 32),
+        StageSize(64, 64, 64, 64, 64, 10, 32),
+        _natsbench_size,
+    ),
+    Skeleton(
+        "transnasbench101",
+        "two strided stem convolutions, five modules of N equal cells, three of which halve",
+        ("cell",),
+        1,
+        False,
+        Size(64, 2, 75, 256),
+        Size(64, 2, 75, 256),
+        _transnasbench101,
+        strides=(1, 2),
     ),
     Skeleton(
         "nasbench101",

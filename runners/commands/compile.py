@@ -11,6 +11,7 @@ from runners.commands.options import (
     ClassesOption,
     GenotypeArgument,
     HiddenOption,
+    InChannelsOption,
     JsonOption,
     LayersOption,
     ResolutionOption,
@@ -84,6 +85,7 @@ def compile(
     layers: LayersOption = None,
     classes: ClassesOption = None,
     resolution: ResolutionOption = None,
+    in_channels: InChannelsOption = None,
     vocabulary: VocabularyOption = None,
     hidden: HiddenOption = None,
     auxiliary: AuxiliaryOption = False,
@@ -116,7 +118,15 @@ def compile(
     """
     options = Options(
         size=NetworkSize(
-            skeleton, channels, layers, classes, resolution, auxiliary, vocabulary, hidden
+            skeleton,
+            channels,
+            layers,
+            classes,
+            resolution,
+            auxiliary,
+            vocabulary,
+            hidden,
+            in_channels,
         ),
         weights=weights,
         seed=seed,

@@ -12,6 +12,7 @@ from runners.commands.options import (
     ClassesOption,
     GenotypeArgument,
     HiddenOption,
+    InChannelsOption,
     JsonOption,
     LayersOption,
     ResolutionOption,
@@ -33,6 +34,7 @@ def cost(
     layers: LayersOption = None,
     classes: ClassesOption = None,
     resolution: ResolutionOption = None,
+    in_channels: InChannelsOption = None,
     vocabulary: VocabularyOption = None,
     hidden: HiddenOption = None,
     auxiliary: AuxiliaryOption = False,
@@ -46,7 +48,7 @@ def cost(
     Example: nasir cost darts_v2 --skeleton imagenet --auxiliary
     """
     size = NetworkSize(
-        skeleton, channels, layers, classes, resolution, auxiliary, vocabulary, hidden
+        skeleton, channels, layers, classes, resolution, auxiliary, vocabulary, hidden, in_channels
     )
     read = read_named(genotype, space)
     graph = size.build(read)

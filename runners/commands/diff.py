@@ -12,6 +12,7 @@ from runners.commands.options import (
     ChannelsOption,
     ClassesOption,
     HiddenOption,
+    InChannelsOption,
     JsonOption,
     LayersOption,
     ResolutionOption,
@@ -46,6 +47,7 @@ def diff(
     layers: LayersOption = None,
     classes: ClassesOption = None,
     resolution: ResolutionOption = None,
+    in_channels: InChannelsOption = None,
     vocabulary: VocabularyOption = None,
     hidden: HiddenOption = None,
     as_json: JsonOption = False,
@@ -59,7 +61,14 @@ def diff(
     """
     one, two = read_named(first, space), read_named(second, space)
     size = NetworkSize(
-        skeleton, channels, layers, classes, resolution, vocabulary=vocabulary, hidden=hidden
+        skeleton,
+        channels,
+        layers,
+        classes,
+        resolution,
+        vocabulary=vocabulary,
+        hidden=hidden,
+        in_channels=in_channels,
     )
     found = tuple(differences(one, two))
     graphs = (size.build(one), size.build(two))

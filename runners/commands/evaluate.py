@@ -9,7 +9,7 @@ from runners.commands import run_options as options
 from runners.commands.options import JsonOption, SkeletonOption, SpaceOption
 from runners.output import print_json, print_line, print_table
 
-SIZES = ("channels", "layers", "classes", "resolution", "hidden", "vocabulary")
+SIZES = ("channels", "layers", "classes", "resolution", "in_channels", "hidden", "vocabulary")
 PLAIN = ("recipe", "data", "seed", "skeleton", "space", "limit", "steps", "device")
 VALUES = {
     "epochs": "train.epochs",
@@ -62,6 +62,7 @@ def evaluate(
     layers: _Layers = None,
     classes: _Classes = None,
     resolution: _Resolution = None,
+    in_channels: options.InChannels = None,
     hidden: options.Hidden = None,
     vocabulary: options.Vocabulary = None,
     space: SpaceOption = None,

@@ -27,6 +27,9 @@ LayersOption = Annotated[
 ]
 ClassesOption = Annotated[int | None, typer.Option(help="Classes.")]
 ResolutionOption = Annotated[int | None, typer.Option(help="Height and width of the picture.")]
+InChannelsOption = Annotated[
+    int | None, typer.Option(help="Channels of the image: 3, or 1 where it is grey.")
+]
 VocabularyOption = Annotated[int | None, typer.Option(help="Words; of rnn.")]
 HiddenOption = Annotated[int | None, typer.Option(help="Width of embedding and state; of rnn.")]
 AuxiliaryOption = Annotated[bool, typer.Option("--auxiliary", help="Add the auxiliary head.")]

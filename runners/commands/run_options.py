@@ -29,6 +29,7 @@ Batch = Annotated[int | None, typer.Option(help="Pictures, or columns of text, a
 Steps = Annotated[int | None, typer.Option(help="End each epoch after so many steps.")]
 Channels = Annotated[int | None, typer.Option(help="Initial channels.")]
 Layers = Annotated[int | None, typer.Option(help="Cells; for nasbench201, in a stage.")]
+InChannels = Annotated[int | None, typer.Option(help="Channels of the image; what the data has.")]
 Hidden = Annotated[int | None, typer.Option(help="Units of the recurrent network.")]
 Vocabulary = Annotated[int | None, typer.Option(help="Words; what the data has.")]
 ChannelsFraction = Annotated[

@@ -10,7 +10,7 @@ from runners.commands import run_options as options
 from runners.commands.options import JsonOption
 from runners.output import print_json, print_line
 
-SIZES = ("channels", "layers", "hidden", "vocabulary")
+SIZES = ("channels", "layers", "in_channels", "hidden", "vocabulary")
 PARTS = {
     "mixture": "mixture",
     "edges": "edges",
@@ -55,6 +55,7 @@ def search(
     steps: options.Steps = None,
     channels: options.Channels = None,
     layers: options.Layers = None,
+    in_channels: options.InChannels = None,
     hidden: options.Hidden = None,
     vocabulary: options.Vocabulary = None,
     channels_fraction: options.ChannelsFraction = None,

@@ -11,6 +11,7 @@ from runners.commands.options import (
     ChannelsOption,
     ClassesOption,
     HiddenOption,
+    InChannelsOption,
     JsonOption,
     LayersOption,
     ResolutionOption,
@@ -37,6 +38,7 @@ def show(
     layers: LayersOption = None,
     classes: ClassesOption = None,
     resolution: ResolutionOption = None,
+    in_channels: InChannelsOption = None,
     vocabulary: VocabularyOption = None,
     hidden: HiddenOption = None,
     auxiliary: AuxiliaryOption = False,
@@ -59,7 +61,7 @@ def show(
     if source is None:
         raise typer.BadParameter("give a GENOTYPE, or --list")
     size = NetworkSize(
-        skeleton, channels, layers, classes, resolution, auxiliary, vocabulary, hidden
+        skeleton, channels, layers, classes, resolution, auxiliary, vocabulary, hidden, in_channels
     )
     graph = _read(source, space, size)
     if after is not None:

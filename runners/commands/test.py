@@ -10,6 +10,7 @@ from runners.commands.options import (
     ChannelsOption,
     ClassesOption,
     HiddenOption,
+    InChannelsOption,
     JsonOption,
     LayersOption,
     ResolutionOption,
@@ -54,6 +55,7 @@ def test(
     layers: LayersOption = None,
     classes: ClassesOption = None,
     resolution: ResolutionOption = None,
+    in_channels: InChannelsOption = None,
     vocabulary: VocabularyOption = None,
     hidden: HiddenOption = None,
     auxiliary: AuxiliaryOption = False,
@@ -73,7 +75,15 @@ def test(
         from runners.exam import Exam, examine
 
         size = NetworkSize(
-            skeleton, channels, layers, classes, resolution, auxiliary, vocabulary, hidden
+            skeleton,
+            channels,
+            layers,
+            classes,
+            resolution,
+            auxiliary,
+            vocabulary,
+            hidden,
+            in_channels,
         )
         found = examine(
             Exam(genotype, weights, data, recipe, size, space, batch, limit, device, precision)

@@ -19,6 +19,8 @@ from runners.data.split import mixed
 
 Array = NDArray[np.generic]
 
+_CHANNELS = range(1, 5)
+
 DIGITS_TEST = 297
 """Of the 1,797 digits, the last ones are held back for testing."""
 
@@ -47,8 +49,8 @@ def read_npz(path: Path) -> Raw:
 
     Its arrays are `x_train` and `y_train` (or `train_images` and `train_labels`, or `images` and
     `labels`), and perhaps `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
-    their names. Images are bytes, (N, H, W), (N, H, W, C) or (N, C, H, W); grey becomes three equal
-    channels. Training pictures sorted by class are mixed, so that halves hold all classes.
+    their names. Images are bytes, (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels.
+    Training pictures sorted by class are mixed, so that halves hold all classes.
     """
     arrays = _read(path)
     train = _part(path, arrays, _TRAIN)
@@ -98,12 +100,13 @@ def _images(path: Path, name: str, array: Array) -> Tensor:
         array = array[:, None]
     if array.ndim != 4:
         raise _bad(path, f"{name} has the shape {array.shape}")
-    if array.shape[3] in (1, 3) and array.shape[1] not in (1, 3):
+    if array.shape[3] in _CHANNELS and (
+        array.shape[1] not in _CHANNELS or array.shape[1] == array.shape[2]
+    ):
         array = np.moveaxis(array, 3, 1)
-    if array.shape[1] not in (1, 3):
-        raise _bad(path, f"{name} has the shape {array.shape}, so neither 1 nor 3 channels")
-    images = torch.as_tensor(np.ascontiguousarray(array))
-    return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
+    if array.shape[1] not in _CHANNELS:
+        raise _bad(path, f"{name} has the shape {array.shape}, so not 1 to 4 channels")
+    return torch.as_tensor(np.ascontiguousarray(array))
 
 
 def _labels(path: Path, name: str, array: Array) -> Tensor:

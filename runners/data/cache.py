@@ -16,7 +16,7 @@ from nasir import NasirError
 from nasir.files import write_atomically
 from runners.data.pictures import Pictures, Raw
 
-_VERSION = "2"
+_VERSION = "3"
 """Of what is stored; another one is decoded again."""
 
 

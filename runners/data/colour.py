@@ -47,10 +47,15 @@ class Jitter:
 
 
 def tinted(images: Tensor, tints: Tints) -> Tensor:
-    """The pictures, (N, 3, H, W) of numbers from 0 to 255, with other colours."""
+    """The pictures, (N, C, H, W) of numbers from 0 to 255, with other colours.
+
+    Without three channels there is neither saturation nor hue to change.
+    """
     steps = (_brighter, _contrasted, _saturated, _turned)
     factors = tints.factors.to(images.device, images.dtype)[:, :, None, None, None]
     for place in tints.order:
+        if images.shape[1] != 3 and steps[place] in (_saturated, _turned):
+            continue
         images = steps[place](images, factors[place])
     return images
 
@@ -90,5 +95,7 @@ def _turned(images: Tensor, turn: Tensor) -> Tensor:
 
 def _grey(images: Tensor) -> Tensor:
     """(N, 1, H, W)."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
     red, green, blue = (part * share for part, share in zip(images.unbind(1), _GREY, strict=True))
     return (red + green + blue)[:, None]

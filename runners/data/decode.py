@@ -10,11 +10,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from nasir import NasirError, Where
 
 Pixels = NDArray[np.uint8]
-"""(H, W, 3)."""
+"""(H, W, 3), or (H, W, 1) of a grey picture."""
+
+_GREY = ("1", "L", "LA", "La")
+"""Pillow's modes of grey pictures; transparency is left out."""
 
 
 def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
-    """The pixels of a picture file in colour. Raises E704, which names `place`.
+    """The pixels of a picture file, grey or in colour. Raises E704, which names `place`.
 
     With a resolution, those of its largest middle square, resized.
     """
@@ -22,16 +25,17 @@ def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
     if resolution is not None and picture.size != (resolution, resolution):
         size = (resolution, resolution)
         picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    pixels = np.asarray(picture)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def open_picture(content: bytes, place: str) -> Image.Image:
-    """The decoded picture in colour. Raises E704, which names `place`."""
+    """The decoded picture, grey or in colour. Raises E704, which names `place`."""
     try:
         with Image.open(io.BytesIO(content)) as stored:
             if stored.mode[0] in "IF":  # Pillow cuts off what is above 255
                 raise ValueError(f"it has more than 8 bits a channel (mode {stored.mode})")
-            return stored.convert("RGB")
+            return stored.convert("L" if stored.mode in _GREY else "RGB")
     except (
         UnidentifiedImageError,
         Image.DecompressionBombError,

@@ -13,7 +13,7 @@ from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.data.cache import cached
 from runners.data.files import Files, picture_files, state_of
-from runners.data.pictures import Pictures, Raw
+from runners.data.pictures import Pictures, Raw, evened
 from runners.data.split import mixed
 
 Report = Callable[[int, int], None]
@@ -111,7 +111,7 @@ def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
             images = decoder.pictures([names[int(i)] for i in order])
             parts.append(Pictures(images, labels[order]))
     test = parts[1] if layout.test else None
-    return Raw(path.name, layout.classes, parts[0], test)
+    return evened(Raw(path.name, layout.classes, parts[0], test))
 
 
 def memory() -> int:
@@ -134,7 +134,7 @@ class _Decoder:
         self._first: tuple[PurePosixPath, tuple[int, ...]] | None = None
 
     def pictures(self, names: list[PurePosixPath]) -> torch.Tensor:
-        """uint8 (N, 3, H, W). Raises E704, E705."""
+        """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E704, E705."""
         from runners.data.decode import decode
 
         images: np.ndarray | None = None
@@ -149,6 +149,9 @@ class _Decoder:
             self._check_size(name, pixels.shape)
             if images is None:
                 images = self._space(len(names), pixels.shape)
+            elif images.shape[1] < pixels.shape[2]:
+                seen, images = images[:number], self._space(len(names), pixels.shape)
+                images[:number] = seen
             images[number] = pixels.transpose(2, 0, 1)
             self._done += 1
             told = self._done % _EVERY == 0 or self._done == self.total
@@ -158,7 +161,7 @@ class _Decoder:
         return torch.as_tensor(images)
 
     def _space(self, count: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Room for the pictures of a split, (N, 3, H, W). Raises E106 where all need too much.
+        """Room for the pictures of a split, (N, C, H, W). Raises E106 where all need too much.
 
         What is written to the cache is copied once.
         """

@@ -71,7 +71,7 @@ class PictureFiles:
         except OSError as error:
             message = f"the picture cannot be read: {error.strerror}"
             raise NasirError("E704", message, Where(str(path))) from error
-        picture = open_picture(content, str(path))
+        picture = open_picture(content, str(path)).convert("RGB")
         box = middle(picture.size) if drawn is None else window(picture.size, drawn)
         size = (self.side, self.side)
         return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box))

@@ -72,7 +72,7 @@ class PictureSet:
 
     @property
     def channels(self) -> int:
-        """3, for colours."""
+        """3 of coloured pictures, 1 of grey ones."""
         return len(self.mean)
 
 
@@ -115,6 +115,18 @@ def resized(raw: Raw, side: int) -> Raw:
     return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
 
 
+def evened(raw: Raw) -> Raw:
+    """The same pictures; grey ones get three equal channels where those of another split have 3."""
+    most = max(part.images.shape[1] for part in raw.parts.values())
+
+    def part(pictures: Pictures) -> Pictures:
+        if pictures.images.shape[1] == most:
+            return pictures
+        return Pictures(pictures.images.repeat(1, most, 1, 1), pictures.labels)
+
+    return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
+
+
 def statistics(images: Tensor) -> Statistics:
     """Mean and standard deviation by channel of (N, C, H, W) bytes, as values from 0 to 1.
 
@@ -153,6 +165,11 @@ def _check(raw: Raw, where: Where) -> None:
     if sizes.get("test", (height, width)) != (height, width):
         h, w = sizes["test"]
         message = f"training pictures are {width}x{height} pixels, test pictures {w}x{h}"
+        raise NasirError("E705", message, where)
+    channels = {part.images.shape[1] for part in raw.parts.values()}
+    if len(channels) > 1:
+        few, many = sorted(channels)
+        message = f"pictures of one part have {few} channels, those of the other {many}"
         raise NasirError("E705", message, where)
 
 

@@ -13,6 +13,7 @@ from runners.loop.supernets import stage_graph
 from runners.method import PARTS, Method, part_name
 from runners.place import Place, find_place
 from runners.settings import Settings
+from runners.size import DATA
 from runners.state import space_hash, surroundings
 from runners.task import Task
 from runners.task.find import find_task
@@ -77,10 +78,10 @@ def _supernet(space: Space, settings: Settings, request: Request, data: Mapping[
     """The supernet in the sizes that the method, the data and the request say, the last wins."""
     skeleton = find_skeleton(space.skeleton)
     sizes = {**dict(settings.sizes), **data, **request.sizes}
-    for name in ("classes", "vocabulary"):
+    for name in DATA:
         if name in request.sizes and name in data and request.sizes[name] != data[name]:
             message = f"the data has {data[name]} {name}, not {request.sizes[name]}"
-            raise NasirError("E743", message, hint=f"leave --{name} out")
+            raise NasirError("E743", message, hint=f"leave --{name.replace('_', '-')} out")
     known = {name: value for name, value in sizes.items() if name in skeleton.sizes}
     for name in request.sizes:
         if name not in known:
@@ -92,6 +93,7 @@ def _supernet(space: Space, settings: Settings, request: Request, data: Mapping[
         layers=known.get("layers"),
         classes=known.get("classes"),
         resolution=known.get("resolution"),
+        in_channels=known.get("in_channels"),
         vocabulary=known.get("vocabulary"),
         hidden=known.get("hidden"),
         auxiliary=skeleton.name == "rnn",

@@ -82,11 +82,19 @@ def _darts(state: State) -> dict[str, Any]:
 def _stem(state: State) -> dict[str, Any]:
     if any(name.startswith("stem0.") for name in state):
         channels = _length(state, "stem0.3.weight", "stem0.conv2.weight")
-        return {"skeleton": "imagenet", "channels": channels}
+        read = _read_channels(state, "stem0.0.weight", "stem0.conv1.weight")
+        return {"skeleton": "imagenet", "channels": channels, **read}
     return {
         "skeleton": "cifar",
         "channels": _length(state, "stem.0.weight", "stem.conv.weight") // 3,
+        **_read_channels(state, "stem.0.weight", "stem.conv.weight"),
     }
+
+
+def _read_channels(state: State, *names: str) -> dict[str, int]:
+    """The channels of an image, which the first convolution reads; nothing where it is not one."""
+    shapes = [tuple(state[name].shape) for name in names if name in state]
+    return {"in_channels": shapes[0][1]} if shapes and len(shapes[0]) == 4 else {}
 
 
 def _supernet(state: State) -> dict[str, Any]:
@@ -107,6 +115,7 @@ def _nasbench201(state: State) -> dict[str, Any]:
         "channels": _length(state, "stem.0.weight"),
         "layers": (_cells(state) - 2) // 3,
         "classes": _length(state, "classifier.weight"),
+        **_read_channels(state, "stem.0.weight"),
     }
 
 

@@ -26,8 +26,12 @@ class OnPictures:
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """Classes, and pixels of a side."""
-        return {"classes": len(self.pictures.classes), "resolution": self.pictures.resolution}
+        """Classes, pixels of a side, and channels."""
+        return {
+            "classes": len(self.pictures.classes),
+            "resolution": self.pictures.resolution,
+            "in_channels": self.pictures.channels,
+        }
 
     def prepare(self, graph: Graph) -> Graph:
         """Unchanged."""

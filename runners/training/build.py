@@ -12,7 +12,7 @@ from runners.inputs import read_named
 from runners.place import Place, find_place
 from runners.recipe import Recipe, with_values
 from runners.recipe_file import read_recipe
-from runners.size import NetworkSize, size_facts
+from runners.size import DATA, NetworkSize, size_facts
 from runners.state import surroundings
 from runners.task.dealt import Dealt
 from runners.task.task import Training as TrainingTask
@@ -93,9 +93,9 @@ def _size(request: Training, recipe: Recipe, genotype: Genotype) -> dict[str, An
 def _given(request: Training, data: Mapping[str, int]) -> dict[str, int]:
     """The sizes that were asked for. Raises E753 where the data has others."""
     for name, value in request.sizes.items():
-        if name in ("classes", "vocabulary") and data.get(name, value) != value:
+        if name in DATA and data.get(name, value) != value:
             message = f"the data has {data[name]} {name}, not {value}"
-            raise NasirError("E753", message, hint=f"leave --{name} out")
+            raise NasirError("E753", message, hint=f"leave --{name.replace('_', '-')} out")
     return dict(request.sizes)
 
 
