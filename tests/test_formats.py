@@ -111,7 +111,7 @@ def test_an_unknown_format_is_told_with_those_there_are() -> None:
 
 def test_an_unknown_target_format_is_told_with_the_nearest() -> None:
     with pytest.raises(NasirError) as caught:
-        dump_genotype(load_genotype(STRING), "nasbench")
+        dump_genotype(load_genotype(STRING), "nasbench21")
     assert caught.value.code == "E108"
     assert "nasbench201" in caught.value.hint
 

@@ -81,5 +81,6 @@ AUTODL = Format(
     _recognises,
     load,
     dump,
-    opens=r"[\[(](?=[\[(][\[(]['\"]\w{1,40}['\"], ?0[\])])",
+    # The first node has one edge: two are a cell of DARTS, which a Genotype(...) is around.
+    opens=r"[\[(](?=[\[(][\[(]['\"]\w{1,40}['\"], ?0[\])],?[\])])",
 )

@@ -14,9 +14,9 @@ from nasir.errors import Where
 from nasir.formats.format import (
     Format,
     are_edges,
+    darts_cells,
     inexpressible,
     numbers_of,
-    paired_cells,
     refuse_node_ops,
 )
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
@@ -163,11 +163,7 @@ Pairs = tuple[tuple[int, int], ...]
 def _pairs(genotype: Genotype, name: str, ops: tuple[str, ...]) -> tuple[Pairs, ...]:
     """(source, op) of both cells. Raises E208."""
     rows: list[Pairs] = []
-    for cell in paired_cells(genotype, name):
-        if len(cell.nodes) != _NODES or cell.output != _OUTPUT:
-            what = f"{len(cell.nodes)} nodes with the output {list(cell.output)}"
-            message = f"cell '{cell.kind}': {what}, it has {_NODES} with {list(_OUTPUT)}"
-            raise inexpressible(name, message)
+    for cell in darts_cells(genotype, name):
         edges = [edge for edges in cell.nodes for edge in edges]
         number = _numbers(name, cell, ops)
         rows.append(tuple((edge.source, number(edge.op)) for edge in edges))

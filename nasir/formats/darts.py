@@ -62,8 +62,8 @@ def dump(genotype: Genotype) -> str:
         return _dump_recurrent(genotype.cells[0])
     normal, reduce = normal_and_reduce(genotype, "darts")
     return (
-        f"Genotype(normal={_format_edges(normal)}, normal_concat={_format_output(normal)}, "
-        f"reduce={_format_edges(reduce)}, reduce_concat={_format_output(reduce)})"
+        f"Genotype(normal={_format_edges(normal)}, normal_concat={format_output(normal)}, "
+        f"reduce={_format_edges(reduce)}, reduce_concat={format_output(reduce)})"
     )
 
 
@@ -75,7 +75,7 @@ def _dump_recurrent(cell: CellGenotype) -> str:
             message = f"node {state} of the recurrent cell: {len(edges)} inputs, not 1"
             raise inexpressible("darts", message)
     flat = [(edge.op, edge.source) for edges in cell.nodes for edge in edges]
-    return f"Genotype(recurrent={flat!r}, concat={_format_output(cell)})"
+    return f"Genotype(recurrent={flat!r}, concat={format_output(cell)})"
 
 
 def _format_edges(cell: CellGenotype) -> str:
@@ -85,7 +85,8 @@ def _format_edges(cell: CellGenotype) -> str:
     return repr(nodes)
 
 
-def _format_output(cell: CellGenotype) -> str:
+def format_output(cell: CellGenotype) -> str:
+    """The states that leave a cell as Python prints them, a range where they are one."""
     first, last = cell.output[0], cell.output[-1]
     if len(cell.output) > 1 and cell.output == tuple(range(first, last + 1)):
         return repr(range(first, last + 1))

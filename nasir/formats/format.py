@@ -161,6 +161,17 @@ def normal_and_reduce(genotype: Genotype, format_name: str) -> tuple[CellGenotyp
     return normal, reduce
 
 
+def darts_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
+    """The two cells of DARTS itself: four nodes, which leave it. Raises E208 for any others."""
+    cells = paired_cells(genotype, format_name)
+    for cell in cells:
+        if len(cell.nodes) != 4 or cell.output != (2, 3, 4, 5):
+            what = f"{len(cell.nodes)} nodes with the output {list(cell.output)}"
+            message = f"cell '{cell.kind}': {what}, it has 4 with [2, 3, 4, 5]"
+            raise inexpressible(format_name, message)
+    return cells
+
+
 def paired_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
     """The two cells of the DARTS family, two edges a node. Raises E208 for any others."""
     cells = normal_and_reduce(genotype, format_name)

@@ -6,15 +6,22 @@ from functools import cache
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.autodl import AUTODL
+from nasir.formats.aw_nas import AW_NAS
 from nasir.formats.compact import BANANAS, NASLIB, SIX_BY_NODE, SIX_BY_SOURCE
 from nasir.formats.darts import DARTS
+from nasir.formats.enas import ENAS
 from nasir.formats.format import Format, check_plain, inexpressible
 from nasir.formats.nasbench1shot1 import NASBENCH1SHOT1
 from nasir.formats.nasbench101 import NASBENCH101
 from nasir.formats.nasbench201 import NASBENCH201
+from nasir.formats.nasbench301 import NASBENCH301
+from nasir.formats.natsbench_size import NATSBENCH_SIZE
 from nasir.formats.nnabla import NNABLA
+from nasir.formats.nni import NNI_DARTS, NNI_NASBENCH201
 from nasir.formats.onnx_model import ONNX
 from nasir.formats.own import OWN
+from nasir.formats.ptdarts import PTDARTS
+from nasir.formats.transnasbench101 import TRANSNASBENCH101
 from nasir.genotype import CellGenotype, Genotype
 from nasir.table import Table
 
@@ -24,6 +31,14 @@ FORMATS: Table[Format] = Table(
     AUTODL,
     OWN,
     NNABLA,
+    NASBENCH301,
+    NNI_DARTS,
+    NNI_NASBENCH201,
+    AW_NAS,
+    ENAS,
+    TRANSNASBENCH101,
+    NATSBENCH_SIZE,
+    PTDARTS,
     DARTS,
     NASBENCH1SHOT1,
     NASBENCH101,

@@ -24,11 +24,15 @@ functions, for the few whose space has ops of its own, was the alternative.
 def adopt(genotype: Genotype, space: Space | str | Path) -> Genotype:
     """The genotype as one of that space (or of what `load_space` takes).
 
-    The space need not contain it: `Space.contains` tells. Raises E201 for an op that neither nasir
+    A genotype that comes with sizes of its own (NATS-Bench's) keeps them in the same space. The
+    space need not contain it: `Space.contains` tells. Raises E201 for an op that neither nasir
     nor the space defines, and what reading the space raises.
     """
     if not isinstance(space, Space):
         space = load_space(space)
+    own = genotype.definition
+    if own is not None and replace(own, size=space.size) == space:
+        space = own
     known = ops_of(space)
     for cell in genotype.cells:
         for op in cell.named_ops:

@@ -29,11 +29,7 @@ def _string(genotype: Genotype) -> str:
 
 
 def _widths(genotype: Genotype) -> str:
-    raise NasirError(
-        "E208",
-        f"a genotype of the space '{genotype.space}' has no widths",
-        hint="give the widths of the size space, as 64:64:64:64:64",
-    )
+    return dump_genotype(genotype, "natsbench_size")
 
 
 _OP = "(?:none|skip_connect|nor_conv_1x1|nor_conv_3x3|avg_pool_3x3)"

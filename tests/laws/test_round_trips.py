@@ -8,8 +8,19 @@ from nasir.formats import FORMATS
 from nasir.space import catalog
 
 WRITTEN = tuple(row.name for row in FORMATS.values() if row.dump is not None)
+_DARTS = {
+    "nasir",
+    "darts",
+    "ptdarts",
+    "aw_nas",
+    "nnabla",
+    "naslib",
+    "bananas",
+    "nni_darts",
+    "nasbench301",
+}
 HELD = {
-    "darts": {"nasir", "darts", "nnabla", "naslib", "bananas"},
+    "darts": _DARTS,
     "darts_rnn": {"nasir", "darts"},
     "nasbench201": {
         "nasir",
@@ -18,13 +29,15 @@ HELD = {
         "naslib",
         "nasbench201_by_node",
         "nasbench201_by_source",
+        "nni_nasbench201",
     },
     "nasbench101": {"nasir", "nasbench101"},
     "nasbench1shot1_1": {"nasir", "nasbench101", "nasbench1shot1"},
     "nasbench1shot1_2": {"nasir", "nasbench101", "nasbench1shot1"},
     "nasbench1shot1_3": {"nasir", "nasbench101", "nasbench1shot1"},
-    "nnabla": {"nasir", "darts", "nnabla", "naslib", "bananas"},
-    "s1": {"nasir", "darts", "nnabla", "naslib", "bananas"},
+    "nnabla": _DARTS,
+    "ptdarts": _DARTS,
+    "s1": _DARTS,
 }
 """The formats that hold every genotype of a space; others may hold some."""
 

@@ -1,0 +1,78 @@
+"""NATS-Bench's sizes: `64:32:48:16:8`, the widths of five stages of one cell that all share."""
+
+import json
+import re
+from dataclasses import replace
+from typing import cast
+
+from nasir.document import Cursor
+from nasir.errors import NasirError
+from nasir.formats.format import Format, inexpressible, place_in
+from nasir.genotype import CellGenotype, Edge, Genotype
+from nasir.plain import Json
+from nasir.space.adoption import home_of
+from nasir.space.load import load_space
+from nasir.space.space import Space
+
+_NAME = "natsbench_size"
+_TEXT = re.compile(r"[0-9]{1,4}(?::[0-9]{1,4}){4}")
+_WIDTHS = range(8, 65, 8)
+
+
+def load(cursor: Cursor) -> Genotype:
+    """The shared cell, in a space whose size has these widths. Raises E107 for other widths."""
+    text = str(cursor.value)
+    widths: list[int] = []
+    for match in re.finditer("[0-9]+", text):
+        width = int(match[0])
+        if width not in _WIDTHS:
+            where = place_in(cursor, match.start())
+            hint = f"widths are {_WIDTHS[0]}, {_WIDTHS[1]}, … {_WIDTHS[-1]}"
+            raise NasirError("E107", f"a stage of NATS-Bench has no {width} channels", where, hint)
+        widths.append(width)
+    return Genotype(_NAME, (_shared_cell(),), name=text, definition=_sized(widths))
+
+
+def dump(genotype: Genotype) -> str:
+    """The widths of the genotype's space. Raises E208 for a genotype of another space."""
+    home = home_of(genotype)
+    if home is None or home.skeleton != _NAME:
+        what = f"a genotype of the space '{genotype.space}', which has no widths"
+        raise inexpressible(
+            _NAME, what, hint="give the widths of the size space, as 64:64:64:64:64"
+        )
+    if genotype.cells != (_shared_cell(),):
+        raise inexpressible(_NAME, "another cell than the one that all its networks share")
+    known = dict(home.size)
+    widths = [known.get(f"stage{number}", _WIDTHS[-1]) for number in range(1, 6)]
+    for width in widths:
+        if width not in _WIDTHS:
+            raise inexpressible(_NAME, f"a stage of {width} channels")
+    return ":".join(map(str, widths))
+
+
+def _shared_cell() -> CellGenotype:
+    """The one cell of the space, whose every edge has one op."""
+    cell = load_space(_NAME).cells[0]
+    nodes = (
+        tuple(Edge(edge.ops[0], edge.source) for edge in cell.into(node))
+        for node in range(cell.inputs, cell.inputs + cell.nodes)
+    )
+    return CellGenotype(cell.kind, cell.inputs, tuple(nodes), cell.output)
+
+
+def _sized(widths: list[int]) -> Space:
+    space = load_space(_NAME)
+    size = {f"stage{number}": width for number, width in enumerate(widths, start=1)}
+    data = cast("dict[str, Json]", json.loads(space.text))
+    return replace(space, size=tuple(size.items()), text=json.dumps({**data, "size": size}))
+
+
+NATSBENCH_SIZE = Format(
+    _NAME,
+    "NATS-Bench's widths of five stages",
+    lambda cursor: isinstance(cursor.value, str) and bool(_TEXT.fullmatch(cursor.value)),
+    load,
+    dump,
+    word=r"(?<![\w:.])[0-9]{1,4}(?::[0-9]{1,4}){4}(?![\w:.])",
+)
