@@ -86,8 +86,7 @@ def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
             name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        where = Where(name.replace("\0", "\\0"))
-        raise NasirError("E101", "the file does not exist", where, hint=_neighbours(name)) from None
+        raise not_there(name) from None
     except IsADirectoryError:
         raise _not_regular(name, "a directory") from None
     except OSError as error:
@@ -114,6 +113,12 @@ def is_there(name: str) -> bool:
         return bool(name) and Path(name).exists()
     except (OSError, ValueError):
         return False
+
+
+def not_there(name: str) -> NasirError:
+    """E101 with the names of files nearby."""
+    where = Where(name.replace("\0", "\\0"))
+    return NasirError("E101", "the file does not exist", where, hint=_neighbours(name))
 
 
 def _check_regular(file: int, name: str) -> None:

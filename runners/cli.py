@@ -72,6 +72,17 @@ class Commands(TyperGroup):
             raise typer.Exit(FAILED) from None
 
 
+class Reading(TyperCommand):
+    """A command that fails at once where a file that it reads is not there."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """The command's result."""
+        from runners.inputs import check_there  # not at the top: `--help` has no use for it
+
+        check_there(ctx.params)
+        return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="nasir",
     cls=Commands,
@@ -138,7 +149,7 @@ def _load(row: Command) -> Any:
     if hasattr(module, "group"):
         return get_command(module.group)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(row.name)(getattr(module, name))
+    single.command(row.name, cls=Reading)(getattr(module, name))
     return get_command(single)
 
 

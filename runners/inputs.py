@@ -1,16 +1,50 @@
 """What a user names on the command line, read."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from nasir import Genotype, NasirError, Where, formats
 from nasir.formats import Reading
 from nasir.formats.load import is_published, is_text, split
-from nasir.source import LOG_LIMIT, MODEL_LIMIT, Source, is_there, read_source
+from nasir.source import LOG_LIMIT, MODEL_LIMIT, Source, is_there, not_there, read_source
 from nasir.text import HEADER
 
 STDIN = "-"
+
+
+_READ = ("genotype", "genotypes", "space", "method", "recipe", "name", "weights", "file")
+_RUNS = ("run", "resume", "inherit")
+"""Parameters of commands that name what is read: files (or names, or texts), and run folders."""
+
+
+def check_there(parameters: Mapping[str, object]) -> None:
+    """Raises E101 or E721 where a command names a file or run that is not there.
+
+    It costs nothing; a command that loads torch first lets its user wait for seconds.
+    """
+    for parameter, value in parameters.items():
+        values = cast("tuple[object, ...]", value if isinstance(value, tuple) else (value,))
+        for each in values:
+            if not isinstance(each, str | Path) or each == STDIN:
+                continue
+            if parameter in _RUNS and not is_there(str(each)):
+                raise NasirError("E721", "there is no such run", Where(str(each)))
+            if parameter in _READ and not is_published(each) and not is_text(str(each)):
+                path = str(split(each)[0])
+                if not is_there(path):
+                    raise not_there(path)
+            if parameter == "data" and isinstance(each, str):
+                _check_data(each)
+
+
+def _check_data(name: str) -> None:
+    """Raises E701 for `KIND:PATH` or `KIND:PATH@SIDE` whose path is not there."""
+    path = name.partition(":")[2]
+    if path and not is_there(path) and not is_there(path.rpartition("@")[0]):
+        raise NasirError("E701", "the data is not there; nothing is downloaded", Where(path))
 
 
 def read(argument: str | Path, space: str | Path | None = None) -> Reading:

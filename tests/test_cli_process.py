@@ -150,3 +150,33 @@ def test_doctor_says_what_works(tmp_path: Path) -> None:
     assert done.code == 0
     assert states["torch"] == states["onnx"] == states["safetensors"] == "ok"
     assert {"gpu", "c++ compiler", "torchvision", "dot", "onnxruntime", "onnx opset"} <= set(states)
+
+
+READS = (
+    ("compile", "no.json"), ("evaluate", "no.json"), ("search", "no.yaml"), ("test", "no.onnx"),
+    ("test", "darts_v2", "--weights", "no.safetensors"), ("plot", "no"), ("replay", "no"),
+    ("search", "--resume", "no"), ("evaluate", "--resume", "no"), ("methods", "no.yaml"),
+    ("search", "darts", "--method", "no.yaml"), ("evaluate", "darts_v2", "--recipe", "no.yaml"),
+    ("evaluate", "darts_v2", "--inherit", "no"), ("search", "darts", "--data", "npz:no.npz"),
+    ("import-weights", "darts_v2", "no.pt", "-o", "out.safetensors"),
+    ("compile", "genotypes.py:PDARTS"),
+)  # fmt: skip
+
+
+def test_a_missing_file_is_noticed_before_torch_is_loaded(tmp_path: Path) -> None:
+    """All in one process without torch: each ends with an error of its own."""
+    program = (
+        "import json, sys; sys.modules['torch'] = None\n"
+        "from typer.testing import CliRunner\n"
+        "from runners.cli import app\n"
+        "for call in json.loads(sys.argv[1]):\n"
+        "    done = CliRunner().invoke(app, call)\n"
+        "    print(done.exit_code, done.output.splitlines()[0])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(READS)],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for call, line in zip(READS, done.stdout.splitlines(), strict=True):
+        assert line.startswith("2 "), (call, line)
+        assert any(code in line for code in ("E101", "E701", "E721")), (call, line)
