@@ -193,6 +193,11 @@ class Graph:
                 wanted.update(node.inputs)
         return frozenset(wanted)
 
+    def moved(self, outputs: Iterable[str]) -> tuple[str, ...]:
+        """`outputs`, and behind them the nodes whose running statistics training moves."""
+        stateful = (node.name for node in self.nodes if node.has("stateful"))
+        return tuple(dict.fromkeys((*outputs, *stateful)))
+
     def with_nodes(
         self,
         nodes: Iterable[Node],

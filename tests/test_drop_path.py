@@ -11,7 +11,7 @@ import lowering
 import nasir
 from lowering.onnx.check import compare
 from nasir import Builder, Graph, ImageType, NasirError
-from nasir.passes import DISCRETE, MemoryLevel
+from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel
 from tests.small_networks import NETWORKS, VARIANTS, example, mixture, supernet
 
 
@@ -49,7 +49,7 @@ def test_each_example_is_dropped_by_itself_and_the_mean_stays() -> None:
 
     torch.default_generator.manual_seed(0)
     x = torch.ones(20_000, 2, 1, 1)
-    found = drop_path(x, torch.tensor([0.25]))[:, :, 0, 0]
+    found = drop_path(x, torch.tensor([0.25]), torch.rand(20_000, 1))[:, :, 0, 0]
     assert torch.equal(found[:, 0], found[:, 1])
     assert {round(float(value), 4) for value in found[:, 0]} == {0.0, 1.3333}
     assert abs(float(found.mean()) - 1) < 0.02
@@ -145,6 +145,61 @@ def test_primitives_are_dropped_as_their_macros_are() -> None:
     assert torch.equal(*found)
 
 
+LOOSE = nasir.Genotype(
+    "darts",
+    tuple(
+        nasir.CellGenotype(
+            kind,
+            2,
+            (
+                (nasir.Edge("sep_conv_3x3", 0), nasir.Edge("dil_conv_3x3", 1)),
+                (nasir.Edge("sep_conv_3x3", 1), nasir.Edge("none", 2)),
+                (nasir.Edge("avg_pool_3x3", 3), nasir.Edge("sep_conv_5x5", 0)),
+            ),
+            (4,),
+        )
+        for kind in ("normal", "reduce")
+    ),
+)
+"""Node 2 is read through a zero alone, and node 3 by a later node alone."""
+
+
+@pytest.mark.parametrize("of", ["nasnet", "AmoebaNet", "darts_v2", LOOSE], ids=str)
+def test_every_way_to_train_drops_the_same_paths_and_moves_the_same_statistics(of: Any) -> None:
+    graph = nasir.drop_path(nasir.network(of, channels=4, layers=3, resolution=8, auxiliary=False))
+    found: list[list[Tensor]] = []
+    for optimise in (False, True):
+        for memory in MEMORY_LEVELS:
+            module = lowering.to_torch(graph, optimise=optimise, memory=memory).double()
+            module.drop_path = 0.4
+            torch.default_generator.manual_seed(3)
+            loss = module(*example(graph)).square().sum()
+            learned = list(module.parameters())
+            gradients = torch.autograd.grad(loss, learned, materialize_grads=True)
+            found.append([loss, *gradients, *module.buffers(), torch.rand(1)])
+    for other in found[1:]:
+        for one, each in zip(found[0], other, strict=True):
+            torch.testing.assert_close(each, one, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("of", ["nasnet", LOOSE], ids=str)
+def test_the_python_file_drops_the_paths_that_the_network_drops(of: Any, tmp_path: Path) -> None:
+    graph = nasir.drop_path(nasir.network(of, channels=4, layers=3, resolution=32, auxiliary=True))
+    module = lowering.to_torch(graph)
+    written, _ = lowering.to_python(graph, module, tmp_path / "net.py")
+    scope: dict[str, Any] = {"__name__": "net", "__file__": str(written)}
+    exec(compile(written.read_text(), str(written), "exec"), scope)
+    exported = scope["load"]().train()
+    image = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    results: list[tuple[Tensor, Tensor]] = []
+    for each in (module, exported):
+        each.drop_path = 0.4
+        torch.default_generator.manual_seed(3)
+        results.append(each(image))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("memory", ["cells", "states"])
 @pytest.mark.parametrize("optimise", [True, False])
 def test_what_is_computed_again_drops_the_same_paths(memory: MemoryLevel, optimise: bool) -> None:
@@ -175,15 +230,19 @@ def test_the_probability_changes_between_calls_of_one_program() -> None:
 
 
 @pytest.mark.parametrize("live", [(), (1,), (3, 4)])
-def test_an_edge_of_which_nothing_is_live_draws_nothing(live: tuple[int, ...]) -> None:
+def test_what_is_live_changes_no_draw(live: tuple[int, ...]) -> None:
     graph = supernet()
     module = lowering.to_torch(nasir.drop_path(graph)).double()
     plain = lowering.to_torch(graph).double()
     sampled = lowering.Mixture(mixture(graph), {c.name: live for c in graph.choices})
     assert torch.equal(module(*example(graph), sampled), plain(*example(graph), sampled))
-    before = torch.get_rng_state()
-    module(*example(graph), lowering.Mixture(mixture(graph), {c.name: () for c in graph.choices}))
-    assert torch.equal(torch.get_rng_state(), before)
+    after: list[Tensor] = []
+    for options in ((), live):
+        torch.default_generator.manual_seed(3)
+        chosen = {c.name: options for c in graph.choices}
+        module(*example(graph), lowering.Mixture(mixture(graph), chosen))
+        after.append(torch.rand(3))
+    assert torch.equal(*after)
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.0, float("nan")])

@@ -199,12 +199,49 @@ EVALUATION = (
     """,
 )
 
+IDLE_CODE = (
+    """
+    input x: image[2,4,4]
+    a = relu(x): image[2,4,4]
+    b = batch_norm(a) {affine=false}: image[2,4,4]
+    c = tanh(b): image[2,4,4]
+    output x
+    """,
+    """
+    input x: image[2,4,4]
+    a = relu(x): image[2,4,4]
+    b = batch_norm(a) {affine=false}: image[2,4,4]
+    output x
+    """,
+)
+
+DRAWS_GIVEN = (
+    """
+    input x: image[2,4,4]
+    input drop_path: weights[1]
+    a = gaussian(x): image[2,4,4]
+    b = drop_path(a, drop_path): image[2,4,4]
+    output b
+    """,
+    """
+    input x: image[2,4,4]
+    input drop_path: weights[1]
+    input a.draw: weights[1]
+    input b.draw: vector[1]
+    a = gaussian_drawn(x, a.draw): image[2,4,4]
+    b = drop_path_drawn(a, drop_path, b.draw): image[2,4,4]
+    output b
+    """,
+)
+
 GOLDEN = {
     "validate": (EXPAND[0], EXPAND[0]),
     "infer-types": (EXPAND[0], EXPAND[0]),
     "expand": EXPAND,
     "canonicalise": CANONICALISE,
     "dead-code": DEAD_CODE,
+    "idle-code": IDLE_CODE,
+    "draws-given": DRAWS_GIVEN,
     "cse": CSE,
     "mixed-sums": MIXED_SUMS,
     "highway-sums": HIGHWAY_SUMS,

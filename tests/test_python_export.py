@@ -85,7 +85,19 @@ def images(graph: Graph) -> Tensor:
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(2))
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+def test_noise_in_the_file_is_drawn_anew_and_repeats_with_the_generator(tmp_path: Path) -> None:
+    graph = GRAPHS["noise"]()
+    path, _ = to_python(graph, lowered(graph), tmp_path / "net.py")
+    network = imported(path).load()
+    found: list[Tensor] = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        found.append(network(images(graph)))
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
+
+
+@pytest.mark.parametrize("name", [name for name in GRAPHS if name != "noise"])
 def test_the_file_computes_bitwise_what_the_lowered_network_computes(
     name: str, tmp_path: Path
 ) -> None:

@@ -21,14 +21,21 @@ class FrozenNoise(nn.Module):
 
 _DROP_PATH = '''\
 class DropPath(nn.Module):
-    """In training, some examples are zero, and others are divided by the share that is kept."""
+    """In training, some examples are zero, and others are divided by the share that is kept.
 
-    def forward(self, x: Tensor, probability: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        keep = 1 - probability
-        mask = torch.bernoulli(keep.expand(x.shape[0])).view(-1, 1, 1, 1)
-        return x * (mask / keep)
+    The network draws the masks of all paths at once; `row` is the number of this one.
+    """
+
+    row = 0
+
+    def forward(self, x: Tensor, masks: Tensor) -> Tensor:
+        return x * masks[self.row].to(x.dtype).view(-1, 1, 1, 1) if self.training else x
+
+
+def path_masks(count: int, x: Tensor, probability: float) -> Tensor:
+    """For each path and example 0, or 1 / (1 - probability)."""
+    kept = torch.rand(count, len(x), device=x.device) < 1 - probability
+    return kept.to(x.dtype) / (1 - probability)
 '''
 
 

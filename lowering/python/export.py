@@ -14,7 +14,8 @@ from lowering.torch.store import resolve
 from lowering.torch.weights import pack
 from nasir import Graph, NasirError, Where, run_passes
 from nasir.files import write_atomically
-from nasir.passes import PLAIN
+from nasir.ops.choice import DROP_PATH
+from nasir.passes import PASSES, PLAIN
 
 
 def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, Path]:
@@ -32,7 +33,9 @@ def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, 
     weights = module.state_dict()
     prepared = prepare(graph)
     dtype = next((v.dtype for v in weights.values() if v.is_floating_point()), torch.float32)
-    text, places = write_file(prepared, kinds_of(graph), path.stem, dtype)
+    plain, _ = run_passes(graph, (*PLAIN, PASSES["dead-code"]))
+    dropped = [node.name for node in plain if node.op is DROP_PATH]
+    text, places = write_file(prepared, kinds_of(graph), path.stem, dtype, dropped)
     content = pack(_weights(graph, places, weights), _about(graph))
     # The weights first: a network without them is of no use.
     written = write_atomically(path.with_suffix(".safetensors"), content)

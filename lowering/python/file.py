@@ -1,6 +1,6 @@
 """The text of a stand-alone file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -18,9 +18,12 @@ from nasir.types import TokenType
 
 
 def write_file(
-    graph: Graph, kinds: Mapping[str, Macro], stem: str, dtype: torch.dtype
+    graph: Graph, kinds: Mapping[str, Macro], stem: str, dtype: torch.dtype, dropped: Sequence[str]
 ) -> tuple[str, tuple[Place, ...]]:
-    """The text for a prepared graph, and where its weights go. `stem`: the file's name."""
+    """The text for a prepared graph, and where its weights go. `stem`: the file's name.
+
+    `dropped` are the nodes of the plain graph that drop paths.
+    """
     network = outline(graph, kinds)
     extra = helpers(graph)
     classes = find_classes(network, frozenset(extra))
@@ -31,7 +34,7 @@ def write_file(
         IMPORTS,
         *([_renamed(renamed)] if renamed else []),
         *(f"\n{source}" for source in extra.values()),
-        *(f"\n{text}" for text in _class_texts(graph, classes, found)),
+        *(f"\n{text}" for text in _class_texts(graph, classes, found, dropped)),
         f"\n{READ}",
         f"\n{_load(renamed, dtype)}",
         f"\n{_main(graph)}",
@@ -39,11 +42,14 @@ def write_file(
     return "\n".join(parts), found
 
 
-def _class_texts(graph: Graph, classes: Classes, found: tuple[Place, ...]) -> Iterable[str]:
+def _class_texts(
+    graph: Graph, classes: Classes, found: tuple[Place, ...], dropped: Sequence[str]
+) -> Iterable[str]:
     *inner, network = classes.classes
     for one in inner:
         yield write_class(graph, one, classes)
-    yield write_network(graph, network, classes, shared(found), _network_summary(graph, network))
+    summary = _network_summary(graph, network)
+    yield write_network(graph, network, classes, shared(found), summary, dropped)
 
 
 def _network_summary(graph: Graph, network: Class) -> str:

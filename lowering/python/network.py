@@ -1,19 +1,30 @@
 """The class of the whole network as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lowering.python.body import Body, Line
 from lowering.python.classes import Class, Classes
+from lowering.python.code import Code, statement, text
 from lowering.python.module import signature, tensors, write_lines, write_members
 from lowering.python.names import Names, identifier
 from nasir import Graph, ImageType
+from nasir.ops.choice import DROP_PATH
 from nasir.passes.dropping import PROBABILITY, given_inputs
 
 
 def write_network(
-    graph: Graph, one: Class, classes: Classes, shared: Mapping[str, str], summary: str
+    graph: Graph,
+    one: Class,
+    classes: Classes,
+    shared: Mapping[str, str],
+    summary: str,
+    dropped: Sequence[str],
 ) -> str:
-    """The class `Network`. `shared`: paths of weights that are another path's."""
+    """The class `Network`. `shared`: paths of weights that are another path's.
+
+    `dropped` are the nodes that drop paths in the network as it is trained, in order; their draws
+    have these numbers.
+    """
     names = Names()
     inputs = {name: names.fresh(identifier(name)) for name, _ in graph.inputs}
     result = tensors(len(graph.outputs))
@@ -29,11 +40,12 @@ def write_network(
         "        super().__init__()",
         *members,
         *ties,
+        *_rows(one, dropped),
         "",
         *signature(
             "forward", (f"{inputs[name]}: Tensor" for name, _ in given_inputs(graph)), result
         ),
-        *_probability(graph, inputs),
+        *_masks(graph, inputs, len(dropped)),
         *_forward(graph, write_lines(graph, one, classes), inputs, names),
     ]
     return "\n".join(lines) + "\n"
@@ -46,12 +58,28 @@ def _attribute(graph: Graph) -> list[str]:
     return ["        self.drop_path = 0.0  # how likely training drops a path; may be changed"]
 
 
-def _probability(graph: Graph, inputs: Mapping[str, str]) -> list[str]:
-    """The same as a tensor, under the name of its input."""
+def _rows(one: Class, dropped: Sequence[str]) -> list[str]:
+    """The numbers of the layers that drop paths, in the order in which they were made."""
+    rows = [dropped.index(node.name) for node in one.first.nodes if node.op is DROP_PATH]
+    if not rows:
+        return []
+    found = "(layer for layer in self.modules() if isinstance(layer, DropPath))"
+    lines = [f"        paths = {found}"]
+    if rows == list(range(len(rows))):
+        return [*lines, "        for row, path in enumerate(paths):", "            path.row = row"]
+    numbers = Code("(", tuple(map(str, rows))) if len(rows) > 1 else text(f"({rows[0]},)")
+    lines += statement("rows = ", numbers, 8)  # of the paths that reach the output
+    zipped = "zip(rows, paths, strict=True)"
+    return [*lines, f"        for row, path in {zipped}:", "            path.row = row"]
+
+
+def _masks(graph: Graph, inputs: Mapping[str, str], count: int) -> list[str]:
+    """The masks of all paths, under the name of the probability's input."""
     if PROBABILITY not in graph.types:
         return []
     like = next(name for name, type_ in given_inputs(graph) if isinstance(type_, ImageType))
-    return [f"        {inputs[PROBABILITY]} = {inputs[like]}.new_full((1,), self.drop_path)"]
+    probability = "self.drop_path if self.training else 0.0"
+    return [f"        {inputs[PROBABILITY]} = path_masks({count}, {inputs[like]}, {probability})"]
 
 
 def _forward(graph: Graph, lines: list[Line], inputs: dict[str, str], names: Names) -> list[str]:

@@ -26,8 +26,10 @@ class DropoutMask(nn.Module):
         self.keep = 1 - rate
 
     def forward(self, like: Tensor) -> Tensor:
-        mask = torch.ones(like.shape[-2:], dtype=like.dtype, device=like.device)
-        return mask.bernoulli_(self.keep) / self.keep if self.training else mask
+        if not self.training:
+            return torch.ones(like.shape[-2:], dtype=like.dtype, device=like.device)
+        draw = torch.rand(like.shape[-2:], device=like.device)
+        return (draw < self.keep).to(like.dtype) / self.keep
 '''
 
 _WORDS = '''\
@@ -41,8 +43,8 @@ class WordDropout(nn.Module):
     def forward(self, words: Tensor, tokens: Tensor) -> Tensor:
         if not self.training:
             return words
-        mask = torch.empty(self.vocabulary, 1, dtype=words.dtype, device=words.device)
-        return words * F.embedding(tokens, mask.bernoulli_(self.keep) / self.keep)
+        draw = torch.rand(self.vocabulary, 1, device=words.device)
+        return words * F.embedding(tokens, (draw < self.keep).to(words.dtype) / self.keep)
 '''
 
 _LOOP = """\

@@ -4,13 +4,15 @@ import operator
 from functools import reduce
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from lowering.torch.rule import Emitter, Rule
 from nasir.ops.choice import (
     DROP_PATH,
+    DROP_PATH_DRAWN,
     FROZEN_GAUSSIAN,
     GAUSSIAN,
+    GAUSSIAN_DRAWN,
     MIX,
     ZERO,
     MixAttrs,
@@ -41,6 +43,32 @@ def _gaussian(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx
     return e.call(torch.randn_like, x, memory_format=torch.contiguous_format)
 
 
+@torch.library.custom_op("nasir::gaussian", mutates_args=())
+def _from_seed(like: Tensor, seed: Tensor) -> Tensor:
+    """N(0, 1) of the shape of `like`, in the order of (N, C, H, W), from a seed on the host.
+
+    An op of its own, because what torch.compile traces cannot make a generator.
+    """
+    generator = torch.Generator(like.device).manual_seed(int(seed))
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+@_from_seed.register_fake  # pyright: ignore[reportUnknownMemberType]  # torch leaves it partly untyped
+def _(like: Tensor, seed: Tensor) -> Tensor:
+    del seed
+    return torch.empty_like(like, memory_format=torch.contiguous_format)
+
+
+def gaussian(like: Tensor, seed: Tensor) -> Tensor:
+    """N(0, 1) of the shape of `like`, which no gradient reaches."""
+    return _from_seed(like.detach(), seed)
+
+
+def _gaussian_drawn(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(gaussian, _strided(e, a, inputs[0]), inputs[1])
+
+
 def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(torch.Tensor.expand_as, weights[0], _strided(e, a, inputs[0]))
 
@@ -56,15 +84,26 @@ def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> fx.Node:
     return reduce(lambda x, y: e.call(operator.add, x, y), terms)
 
 
-def drop_path(x: torch.Tensor, probability: torch.Tensor) -> torch.Tensor:
-    """Each example of (N, …) by itself is zero with this probability, of shape (1,)."""
+def drop_path(x: Tensor, probability: Tensor, draw: Tensor) -> Tensor:
+    """Each example of (N, …) by itself is zero with this probability, of shape (1,).
+
+    `draw` are numbers in [0, 1), of shape (N, 1).
+    """
     keep = 1.0 - probability
-    shape = (x.shape[0],) + (1,) * (x.dim() - 1)
-    mask = torch.bernoulli(keep.to(x.dtype).expand(x.shape[0])).view(shape)
-    return x * (mask / keep.to(x.dtype))
+    mask = (draw < keep) / keep
+    return x * mask.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
 
 
 def _drop_path(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    return e.call(_drop_path_anew, *inputs) if e.training else inputs[0]
+
+
+def _drop_path_anew(x: Tensor, probability: Tensor) -> Tensor:
+    return drop_path(x, probability, torch.rand(x.shape[0], 1, device=x.device))
+
+
+def _drop_path_drawn(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(drop_path, *inputs) if e.training else inputs[0]
 
@@ -72,7 +111,9 @@ def _drop_path(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.No
 RULES = (
     Rule(ZERO, _zero),
     Rule(GAUSSIAN, _gaussian),
+    Rule(GAUSSIAN_DRAWN, _gaussian_drawn),
     Rule(FROZEN_GAUSSIAN, _frozen),
     Rule(MIX, _mix),
     Rule(DROP_PATH, _drop_path),
+    Rule(DROP_PATH_DRAWN, _drop_path_drawn),
 )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lowering.torch.entrance import Entrance, without_unread
 from lowering.torch.policies import policy
 from lowering.torch.program import Function, Mode, Program, make_program
 from lowering.torch.sampled import Live, Mixture, Sampled, places
@@ -18,7 +19,9 @@ from nasir.passes import (
     MEMORY,
     PASSES,
     PLAIN,
+    SHARED,
     TIDY,
+    TRAINED,
     MemoryLevel,
     Pass,
     shared,
@@ -41,8 +44,11 @@ class Network(nn.Module):
     left without a reader stay parameters, so that the state is the same whatever passes ran.
 
     `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
-    it runs the graph that these make of `plain`. With `channels_last` pictures are brought into
-    that memory format first.
+    it runs the graph that these make of `plain`; `sampling` are those for the training of a mixture
+    with few live options. With `channels_last` pictures are brought into that memory format first.
+
+    What it is called with is checked: E404 and E305 say what is taken and what was given, E401 and
+    E212 what a mixture lacks, and E304 that a batch of one leaves a batch norm a single value.
     """
 
     def __init__(
@@ -53,14 +59,17 @@ class Network(nn.Module):
         trainable: bool = True,
         plain: Graph | None = None,
         evaluation: tuple[Pass, ...] = (),
+        sampling: tuple[Pass, ...] = (),
         channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.channels_last = channels_last
         self.graph = graph
         self._plain = plain or graph
+        self._entrance = Entrance(self._plain)
         self._drop_path = 0.0
         self._evaluation = evaluation
+        self._sampling = sampling
         self._trainable = trainable
         self._last: tuple[Pass, ...] = ()
         self._finish: Finish | None = None
@@ -68,7 +77,7 @@ class Network(nn.Module):
         self._programs: dict[bool, Callable[..., Any]] = {}
         self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
         self._places: dict[str, tuple[nn.Module, str]] = {}
-        self._evaluated: Graph | None = None
+        self._graphs: dict[str, Graph] = {}
         self._written(training=trainable)
         _register(self, store)
 
@@ -79,15 +88,15 @@ class Network(nn.Module):
         with it. Such a call keeps all that its branches need for backward, whatever the level.
         """
         if _is_sampled(inputs):
-            return self._sampled(inputs)(self._weight, self.flat(inputs))
-        return self._program(training=self.training)(self, *self.flat(inputs))
+            sampled = self._sampled(inputs)
+            return sampled(self._weight, self._arguments(sampled.graph, inputs))
+        program = self._program(training=self.training)
+        return program(self, *self._arguments(self._running, inputs))
 
     @property
-    def evaluated(self) -> Graph:
-        """The graph that evaluation mode runs, before what only training does is removed."""
-        if self._evaluated is None:
-            self._evaluated, _ = run_passes(self._plain, self._evaluation)
-        return self._evaluated
+    def _running(self) -> Graph:
+        """The graph that the present mode runs."""
+        return self._lowered(training=self.training)[0]
 
     @property
     def drop_path(self) -> float:
@@ -127,20 +136,11 @@ class Network(nn.Module):
         """The same, and the running statistics stay as they are."""
         return self._called(weights, inputs, follow=False)
 
-    def flat(self, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        """The inputs as the program takes them, the mixture's weights in the graph's order."""
-        choices = self.graph.choices
-        if choices:
-            *data, mixture = inputs
-            inputs = (*data, *(mixture[choice.name] for choice in choices))
-        if PROBABILITY in self.graph.types:
-            inputs = (*inputs, self._probability(inputs))
-        return tuple(map(_channels_last, inputs)) if self.channels_last else inputs
-
-    def _probability(self, inputs: tuple[Any, ...]) -> Tensor:
-        """The probability of dropping a path as a tensor of the inputs' kind."""
-        first: Tensor = next(x for x in inputs if x.is_floating_point())
-        return first.new_full((1,), self._drop_path)
+    def _arguments(self, graph: Graph, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        """The inputs of a lowered graph, in its order, from those of the network."""
+        training = self.training and self._trainable
+        given = self._entrance(inputs, graph, training=training, drop_path=self._drop_path)
+        return tuple(map(_channels_last, given)) if self.channels_last else given
 
     @property
     def programs(self) -> dict[bool, Callable[..., Any]]:
@@ -166,7 +166,7 @@ class Network(nn.Module):
         """
         twin = self.__class__.__new__(self.__class__)
         twin.__dict__.update(self.__dict__)
-        twin.__dict__.update(_programs={}, _sources={}, _functions={})
+        twin.__dict__.update(_programs={}, _sources={}, _functions={}, _graphs={})
         twin._last, twin._finish = passes, finish
         return twin
 
@@ -192,19 +192,22 @@ class Network(nn.Module):
 
     def _called(self, weights: Sequence[Tensor], inputs: tuple[Any, ...], *, follow: bool) -> Any:
         if not _is_sampled(inputs):
-            return self._function(follow=follow)(self, *self.flat(inputs), *weights)
+            function = self._function(follow=follow)
+            return function(self, *self._arguments(self._running, inputs), *weights)
         given = dict(zip(self.keys, weights, strict=True))
 
         def weight(key: str) -> Tensor:
             return given[key] if key in given else self._weight(key)
 
-        return self._sampled(inputs, follow=follow)(weight, self.flat(inputs))
+        sampled = self._sampled(inputs, follow=follow)
+        return sampled(weight, self._arguments(sampled.graph, inputs))
 
     def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> Sampled:
         """What runs of the graph for the live options of these inputs' mixture."""
-        graph, training = self.evaluated, self.training and self._trainable
+        training = self.training and self._trainable
         live: Live = inputs[-1].live
-        check_picks(graph, live)
+        check_picks(self._plain, live)
+        graph = self._graph("sampled" if training else "evaluated")
         outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
         return Sampled(graph, outputs, live, training=training, follow=follow)
 
@@ -227,17 +230,30 @@ class Network(nn.Module):
     def _lowered(self, *, training: bool) -> tuple[Graph, tuple[str, ...]]:
         """The graph that runs, and its outputs, always the same for inference only."""
         if training and self._trainable:
-            graph, _ = run_passes(self.graph, self._last)
+            graph = self._graph("trained")
             return graph, (*graph.outputs, *graph.auxiliary)
-        evaluated, _ = run_passes(self.evaluated, (*EVALUATION, *self._last))
-        return evaluated, evaluated.outputs
+        graph = self._graph("ran")
+        return graph, graph.outputs
+
+    def _graph(self, use: str) -> Graph:
+        """The graph for a use: it is `trained`, `sampled` in training, or `evaluated`, or `ran`."""
+        if use not in self._graphs:
+            made: dict[str, Callable[[], tuple[Graph, tuple[Pass, ...]]]] = {
+                "trained": lambda: (self.graph, self._last),
+                "sampled": lambda: (self._plain, self._sampling),
+                "evaluated": lambda: (self._plain, (*self._evaluation, *EVALUATION)),
+                "ran": lambda: (self._graph("evaluated"), self._last),
+            }
+            graph, passes = made[use]()
+            self._graphs[use] = without_unread(run_passes(graph, passes)[0])
+        return self._graphs[use]
 
     def _mode(self, *, training: bool, follow: bool = True) -> Mode:
         mode = Mode(training, follow)
         return mode if self._finish is None else replace(mode, finish=self._finish)
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("_programs", "_sources", "_functions", "_places")
+        made = ("_programs", "_sources", "_functions", "_places", "_graphs")
         return self.__dict__ | {name: {} for name in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -277,14 +293,14 @@ def to_torch(
 def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, device: str) -> Network:
     plain, _ = run_passes(graph, PLAIN)
     store = Store(plain.params, seed)
+    plain, _ = run_passes(plain, TRAINED)
     if not optimise:
         kept, _ = run_passes(plain, MEMORY[memory])
         return Network(kept, store, plain=plain)
     cse = PASSES["cse"]
     if not graph.choices:
-        tidy, _ = run_passes(plain, TIDY)
-        lowered, _ = run_passes(tidy, (*MEMORY[memory], cse))
-        return Network(lowered, store, plain=tidy, evaluation=(cse,))
+        lowered, _ = run_passes(plain, (*SHARED, *MEMORY[memory], cse))
+        return Network(lowered, store, plain=plain, evaluation=(*TIDY, cse))
     chosen = policy(device)
     passes = summed(memory) if chosen.mixed_sums.taken else shared(memory)
     lowered, _ = run_passes(plain, passes)
@@ -293,6 +309,7 @@ def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, devic
         store,
         plain=plain,
         evaluation=(*TIDY, cse),
+        sampling=(cse,),
         channels_last=chosen.channels_last.taken,
     )
 
@@ -302,7 +319,8 @@ def to_inference(graph: Graph, module: nn.Module) -> Network:
 
     In evaluation mode; equal to `module` up to rounding. Its state has keys of its own.
     """
-    lowered, _ = run_passes(graph, INFERENCE)
+    drawn, _ = run_passes(graph, (*PLAIN, *TRAINED))
+    lowered = without_unread(run_passes(drawn, INFERENCE)[0])
     store = Store(lowered.params).adopt(module.state_dict())
     network = Network(lowered, store, trainable=False)
     for parameter in network.parameters():

@@ -131,7 +131,8 @@ class _Writer:
 
     def write(self, outputs: tuple[str, ...], name: str) -> Program:
         """The program of these outputs."""
-        wanted = self.graph.needed(outputs)
+        follow = self.mode.training and self.mode.follow
+        wanted = self.graph.needed(self.graph.moved(outputs) if follow else outputs)
         made: dict[str, fx.Node] = {}
         for node in self.graph.nodes:
             if node.name not in wanted:

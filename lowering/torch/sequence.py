@@ -12,12 +12,14 @@ from nasir.ops import NoAttrs
 from nasir.ops.sequence import (
     DECODER,
     DROPOUT_MASK,
+    DROPOUT_MASK_DRAWN,
     EMBEDDING,
     LAST,
     LOG_SOFTMAX,
     MASKED,
     SCAN,
     WORD_DROPOUT,
+    WORD_DROPOUT_DRAWN,
     RateAttrs,
     ScanAttrs,
     WidthAttrs,
@@ -27,17 +29,30 @@ from nasir.ops.sequence import (
 Values = tuple[fx.Node, ...]
 
 
-def draw_mask(like: Tensor, rate: float) -> Tensor:
-    """0 or 1 / (1 - rate) for each example and unit of `like`, (N, c) or (T, N, c)."""
-    keep = 1 - rate
-    mask = torch.empty(like.shape[-2:], dtype=like.dtype, device=like.device)
-    return mask.bernoulli_(keep) / keep
+def draw_mask(like: Tensor, rate: float, draw: Tensor | None = None) -> Tensor:
+    """0 or 1 / (1 - rate) for each example and unit of `like`, (N, c) or (T, N, c).
+
+    `draw` are numbers in [0, 1), one for each of these; drawn anew where they are not given.
+    """
+    if draw is None:
+        draw = torch.rand(like.shape[-2:], device=like.device)
+    return (draw < 1 - rate).to(like.dtype) / (1 - rate)
 
 
-def drop_words(words: Tensor, tokens: Tensor, vocabulary: int, rate: float) -> Tensor:
-    """The vectors (T, N, c), where those of a dropped word are 0 wherever it occurs."""
-    mask = draw_mask(torch.empty(vocabulary, 1, dtype=words.dtype, device=words.device), rate)
-    return words * F.embedding(tokens, mask)
+def _all_kept(like: Tensor) -> Tensor:
+    return torch.ones(like.shape[-2:], dtype=like.dtype, device=like.device)
+
+
+def drop_words(
+    words: Tensor, tokens: Tensor, vocabulary: int, rate: float, draw: Tensor | None = None
+) -> Tensor:
+    """The vectors (T, N, c), where those of a dropped word are 0 wherever it occurs.
+
+    `draw` are numbers in [0, 1), one for each word; drawn anew where they are not given.
+    """
+    if draw is None:
+        draw = torch.rand(vocabulary, device=words.device)
+    return words * F.embedding(tokens, draw_mask(words, rate, draw).unsqueeze(1))
 
 
 def _embedding(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
@@ -49,13 +64,15 @@ def _word_dropout(e: Emitter, a: WordDropoutAttrs, inputs: Values, weights: Valu
     del weights
     if not e.training:
         return inputs[0]
-    return e.call(drop_words, *inputs, a.vocabulary, a.rate)
+    words, tokens, *draw = inputs
+    return e.call(drop_words, words, tokens, a.vocabulary, a.rate, *draw)
 
 
 def _dropout_mask(e: Emitter, a: RateAttrs, inputs: Values, weights: Values) -> fx.Node:
     """In evaluation nothing reads it, unless it is an output."""
     del weights
-    return e.call(draw_mask, inputs[0], a.rate if e.training else 0.0)
+    like, *draw = inputs
+    return e.call(draw_mask, like, a.rate, *draw) if e.training else e.call(_all_kept, like)
 
 
 def _masked(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
@@ -99,7 +116,9 @@ def _log_softmax(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.
 RULES = (
     Rule(EMBEDDING, _embedding),
     Rule(WORD_DROPOUT, _word_dropout),
+    Rule(WORD_DROPOUT_DRAWN, _word_dropout),
     Rule(DROPOUT_MASK, _dropout_mask),
+    Rule(DROPOUT_MASK_DRAWN, _dropout_mask),
     Rule(MASKED, _masked),
     Rule(SCAN, _scan),
     Rule(LAST, _last),

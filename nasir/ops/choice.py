@@ -3,7 +3,17 @@
 from dataclasses import replace
 
 from nasir.errors import NasirError
-from nasir.ops.spec import Attrs, Init, Margin, NoAttrs, OpSpec, Pair, ParamSpec, expect_image
+from nasir.ops.spec import (
+    Attrs,
+    Init,
+    Margin,
+    NoAttrs,
+    OpSpec,
+    Pair,
+    ParamSpec,
+    expect_image,
+    given_draw,
+)
 from nasir.types import ImageType, SequenceType, Type, VectorType, WeightsType
 
 
@@ -50,7 +60,7 @@ FROZEN_GAUSSIAN = OpSpec(
     traits=frozenset({"blind"}),
 )
 
-GAUSSIAN = OpSpec(
+_GAUSSIAN = OpSpec(
     name="gaussian",
     summary="a fresh draw from N(0, 1) of the (strided) input's shape, in training and inference",
     attrs=StrideAttrs,
@@ -59,6 +69,16 @@ GAUSSIAN = OpSpec(
     traits=frozenset({"random", "blind"}),
     frozen=FROZEN_GAUSSIAN,
 )
+
+GAUSSIAN_DRAWN = given_draw(_GAUSSIAN)
+
+
+def _seed(_: StrideAttrs, _inputs: tuple[Type, ...]) -> Type:
+    """A whole number that the draw is made from: a picture of noise would have to be kept."""
+    return WeightsType(1)
+
+
+GAUSSIAN = replace(_GAUSSIAN, drawn=GAUSSIAN_DRAWN, draw=_seed)
 
 
 class MixAttrs(Attrs):
@@ -99,7 +119,7 @@ def _drop_path(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
     return inputs[0]
 
 
-DROP_PATH = OpSpec(
+_DROP_PATH = OpSpec(
     name="drop_path",
     summary="in training, zeros for some examples; others are divided by the share that is kept",
     attrs=NoAttrs,
@@ -108,4 +128,14 @@ DROP_PATH = OpSpec(
     traits=frozenset({"random", "training", "keeps_zero"}),
 )
 
-OPS = (ZERO, GAUSSIAN, FROZEN_GAUSSIAN, MIX, DROP_PATH)
+DROP_PATH_DRAWN = given_draw(_DROP_PATH)
+
+
+def _path_draw(_: NoAttrs, _inputs: tuple[Type, ...]) -> Type:
+    """A number for each example."""
+    return VectorType(1)
+
+
+DROP_PATH = replace(_DROP_PATH, drawn=DROP_PATH_DRAWN, draw=_path_draw)
+
+OPS = (ZERO, GAUSSIAN, GAUSSIAN_DRAWN, FROZEN_GAUSSIAN, MIX, DROP_PATH, DROP_PATH_DRAWN)

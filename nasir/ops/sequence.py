@@ -1,5 +1,6 @@
 """Tokens and sequences: look-up, dropout of recurrent networks, and a graph applied over time."""
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -16,8 +17,9 @@ from nasir.ops.spec import (
     Size,
     body_params,
     expect_sequence,
+    given_draw,
 )
-from nasir.types import SequenceType, TokenType, Type, VectorType
+from nasir.types import SequenceType, TokenType, Type, VectorType, WeightsType
 
 Bound = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -76,7 +78,7 @@ def _word_dropout(a: WordDropoutAttrs, inputs: tuple[Type, Type]) -> Type:
     return expect_sequence(inputs[0], "word_dropout")
 
 
-WORD_DROPOUT = OpSpec(
+_WORD_DROPOUT = OpSpec(
     name="word_dropout",
     summary="in training, drops some words wherever they occur: (sequence, tokens)",
     attrs=WordDropoutAttrs,
@@ -85,6 +87,16 @@ WORD_DROPOUT = OpSpec(
     traits=frozenset({"random", "training"}),
 )
 
+WORD_DROPOUT_DRAWN = given_draw(_WORD_DROPOUT)
+
+
+def _word_draw(a: WordDropoutAttrs, _inputs: tuple[Type, ...]) -> Type:
+    """A number for each word."""
+    return WeightsType(a.vocabulary)
+
+
+WORD_DROPOUT = replace(_WORD_DROPOUT, drawn=WORD_DROPOUT_DRAWN, draw=_word_draw)
+
 
 def _mask(_: RateAttrs, inputs: tuple[Type]) -> VectorType:
     if not isinstance(inputs[0], (VectorType, SequenceType)):
@@ -92,7 +104,7 @@ def _mask(_: RateAttrs, inputs: tuple[Type]) -> VectorType:
     return VectorType(inputs[0].c)
 
 
-DROPOUT_MASK = OpSpec(
+_DROPOUT_MASK = OpSpec(
     name="dropout_mask",
     summary="one draw of 0 or 1 / (1 - rate) for each unit of an example, of its input's width",
     attrs=RateAttrs,
@@ -100,6 +112,9 @@ DROPOUT_MASK = OpSpec(
     infer=_mask,
     traits=frozenset({"random"}),
 )
+
+DROPOUT_MASK_DRAWN = given_draw(_DROPOUT_MASK)
+DROPOUT_MASK = replace(_DROPOUT_MASK, drawn=DROPOUT_MASK_DRAWN, draw=_mask)
 
 
 def _masked(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
@@ -210,4 +225,15 @@ LOG_SOFTMAX = OpSpec(
     infer=_log_softmax,
 )
 
-OPS = (EMBEDDING, WORD_DROPOUT, DROPOUT_MASK, MASKED, SCAN, LAST, DECODER, LOG_SOFTMAX)
+OPS = (
+    EMBEDDING,
+    WORD_DROPOUT,
+    WORD_DROPOUT_DRAWN,
+    DROPOUT_MASK,
+    DROPOUT_MASK_DRAWN,
+    MASKED,
+    SCAN,
+    LAST,
+    DECODER,
+    LOG_SOFTMAX,
+)

@@ -1,7 +1,7 @@
 """What every op declares: attributes, inputs, result type, parameters, cost and traits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -194,8 +194,9 @@ class OpSpec:
     not fit), `params` declares parameters in order, `macs` counts multiply-adds of one example.
     `arity` is (least, most) inputs, most None for any number. `widths` names the attributes that
     grow with a network's width: instances of one kind of cell may differ in them and in no others.
-    `frozen` is the op that repeats one draw of a random op. `unit` says what it is as a step of a
-    chain, of attributes and input types; None where it is none.
+    `frozen` is the op that repeats one draw of a random op, `drawn` the one that is given what is
+    drawn as its last input, and `draw` the type of that, of attributes and input types. `unit` says
+    what it is as a step of a chain, of attributes and input types; None where it is none.
     """
 
     name: str
@@ -208,6 +209,8 @@ class OpSpec:
     traits: frozenset[Trait] = frozenset()
     widths: tuple[str, ...] = ()
     frozen: "OpSpec | None" = None
+    drawn: "OpSpec | None" = None
+    draw: Callable[..., Type] | None = None
     unit: Callable[..., Unit | None] = _no_unit
 
     def __repr__(self) -> str:
@@ -215,6 +218,24 @@ class OpSpec:
 
     def __reduce__(self) -> tuple[Callable[[str], "Op"], tuple[str]]:
         return (_op_named, (self.name,))
+
+
+def given_draw(op: OpSpec) -> OpSpec:
+    """The op `<name>_drawn`, which draws nothing and takes what the random op draws last."""
+    least, most = op.arity
+
+    def infer(attrs: Any, inputs: tuple[Type, ...]) -> Type:
+        return op.infer(attrs, inputs[:-1])
+
+    return replace(
+        op,
+        name=f"{op.name}_drawn",
+        summary=f"`{op.name}` of a draw that is given last",
+        arity=(least + 1, None if most is None else most + 1),
+        infer=infer,
+        traits=(op.traits - {"random"}) | {"fused"},
+        frozen=None,
+    )
 
 
 def expect_image(value: Type, op: str) -> ImageType:

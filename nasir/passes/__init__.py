@@ -1,5 +1,6 @@
 """Passes over graphs: the room's one door."""
 
+from nasir.passes.draws import draws_given
 from nasir.passes.dropping import drop_path
 from nasir.passes.fusion import horizontal, share_norms
 from nasir.passes.highways import highway_sums
@@ -12,14 +13,16 @@ from nasir.passes.pipelines import (
     MEMORY,
     PASSES,
     PLAIN,
+    SHARED,
     TIDY,
+    TRAINED,
     shared,
     summed,
 )
 from nasir.passes.primitives import expand, infer_types, validate
 from nasir.passes.record import GraphPass, Pass, Record, run_passes
 from nasir.passes.resolve import restrict
-from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation
+from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation, idle_code
 from nasir.passes.slices import MEMORY_LEVELS, MemoryLevel, call_cells, recompute
 from nasir.passes.sums import lean_sums, mixed_sums
 from nasir.passes.weighing import edge_weights
@@ -32,7 +35,9 @@ __all__ = [
     "MEMORY_LEVELS",
     "PASSES",
     "PLAIN",
+    "SHARED",
     "TIDY",
+    "TRAINED",
     "GraphPass",
     "MemoryLevel",
     "Pass",
@@ -41,6 +46,7 @@ __all__ = [
     "canonicalise",
     "cse",
     "dead_code",
+    "draws_given",
     "drop_path",
     "edge_weights",
     "evaluation",
@@ -49,6 +55,7 @@ __all__ = [
     "freeze_noise",
     "highway_sums",
     "horizontal",
+    "idle_code",
     "infer_types",
     "lean_sums",
     "mixed_sums",

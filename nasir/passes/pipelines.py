@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from functools import partial
 
+from nasir.passes.draws import draws_given
 from nasir.passes.fusion import horizontal, share_norms
 from nasir.passes.highways import highway_sums
 from nasir.passes.inference import fold_batch_norm, freeze_noise
 from nasir.passes.primitives import expand, infer_types, validate
 from nasir.passes.record import Pass
-from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation
+from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation, idle_code
 from nasir.passes.slices import MemoryLevel, call_cells, recompute
 from nasir.passes.sums import lean_sums, mixed_sums
 from nasir.table import Table
@@ -19,6 +20,8 @@ PASSES: Table[Pass] = Table(
     Pass("expand", "macros become primitives", expand),
     Pass("canonicalise", "drops zeros, single sums and joins, repeated ReLUs", canonicalise),
     Pass("dead-code", "removes what no output needs", dead_code),
+    Pass("idle-code", "removes what neither outputs nor statistics need", idle_code),
+    Pass("draws-given", "what random ops draw becomes inputs", draws_given, False),
     Pass("cse", "computes equal values once", cse),
     Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
     Pass("highway-sums", "sums of gated activations become single nodes", highway_sums, False),
@@ -39,6 +42,12 @@ PLAIN: tuple[Pass, ...] = (PASSES["validate"], PASSES["expand"])
 TIDY: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["dead-code"])
 """Without what adds nothing, after `PLAIN`."""
 
+TRAINED: tuple[Pass, ...] = (PASSES["dead-code"], PASSES["draws-given"])
+"""After `PLAIN`, what every way to train runs first: draws and dead nodes are the same in all."""
+
+SHARED: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["idle-code"])
+"""After `TRAINED`, without what adds nothing; all running statistics follow the batch."""
+
 DISCRETE: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["cse"])
 """For training and exporting a discrete network: bitwise the plain network's results."""
 
@@ -57,14 +66,14 @@ INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"]
 
 
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
-    """After `PLAIN`, for training a supernet by a library's operations alone."""
-    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["dead-code"])
-    return (*TIDY, PASSES["highway-sums"], *MEMORY[memory], *rest)
+    """After `PLAIN` and `TRAINED`, for training a supernet by a library's operations alone."""
+    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["idle-code"])
+    return (*SHARED, PASSES["highway-sums"], *MEMORY[memory], *rest)
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
-    """After `PLAIN`, for training a supernet where the target computes mixed sums itself."""
+    """The same where the target computes mixed sums itself."""
     lean = (PASSES["lean-sums"],) if memory == "states" else ()
-    rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["dead-code"])
+    rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["idle-code"])
     sums = (PASSES["mixed-sums"], PASSES["highway-sums"])
-    return (*TIDY, *sums, *MEMORY[memory], *rest)
+    return (*SHARED, *sums, *MEMORY[memory], *rest)

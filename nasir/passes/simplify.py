@@ -89,6 +89,19 @@ def dead_code(graph: Graph) -> Graph:
     return graph if len(kept) == len(graph) else graph.with_nodes(kept)
 
 
+@in_bodies
+def idle_code(graph: Graph) -> Graph:
+    """The graph without the nodes that neither an output nor a running statistic depends on.
+
+    For training: the papers' code computes what is read through zeros alone, and its statistics
+    follow the batch. Run it where `dead_code` has removed what leads to no output.
+    """
+    graph = without_unread(graph)
+    needed = graph.needed(graph.moved((*graph.outputs, *graph.auxiliary)))
+    kept = [node for node in graph.nodes if node.name in needed]
+    return graph if len(kept) == len(graph) else graph.with_nodes(kept)
+
+
 def cse(graph: Graph, alone: Collection[str] = ()) -> Graph:
     """Merge nodes that compute the same value from the same inputs.
 

@@ -10,6 +10,7 @@ from nasir.node import Cell, Node
 from nasir.ops import Macro, OpSpec, ParamRef
 from nasir.ops.memory import CALL, RECOMPUTE
 from nasir.passes.bodies import with_bodies
+from nasir.passes.draws import DRAW
 from nasir.template import make_attrs
 from nasir.types import WeightsType
 
@@ -199,7 +200,7 @@ def _body(
 def _names(graph: Graph, nodes: list[Node], read: tuple[str, ...], prefix: str) -> dict[str, str]:
     """The names in a body: relative, numbers for others, and those of choices as they are."""
     every = (*read, *(node.name for node in nodes))
-    choices = {name for name in read if isinstance(graph.types[name], WeightsType)}
+    choices = {x for x in read if isinstance(graph.types[x], WeightsType) and DRAW not in x}
     near = [name for name in every if name in choices or name.startswith(prefix)]
     names = _relative(near, prefix)
     taken = {*names.values()}

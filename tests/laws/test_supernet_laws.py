@@ -12,6 +12,7 @@ import nasir
 from nasir import Space
 from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel, dead_code, recompute, run_passes
 from tests.supernets import (
+    Outcome,
     check_close,
     check_same,
     graph_of,
@@ -31,10 +32,12 @@ each_level = pytest.mark.parametrize("memory", MEMORY_LEVELS)
 def test_every_level_gives_what_the_plain_lowering_gives(
     space: Space, seed: int, optimise: bool, memory: MemoryLevel
 ) -> None:
-    graph = graph_of(space)
-    inputs, mixture = inputs_of(graph, seed), mixture_of(graph, seed)
+    bare = graph_of(space)
+    inputs, mixture = inputs_of(bare, seed), mixture_of(bare, seed)
+    graph = nasir.drop_path(bare)
     plain = lowering.to_torch(graph, optimise=False).double()
     module = lowering.to_torch(graph, optimise=optimise, memory=memory).double()
+    plain.drop_path = module.drop_path = 0.4
     check_same(outcome(module, inputs, mixture), outcome(plain, inputs, mixture))
     assert list(module.state_dict()) == list(plain.state_dict())
     module.load_state_dict(plain.state_dict())
@@ -91,6 +94,24 @@ def test_one_option_of_each_choice_is_the_network_it_becomes(
     expected = part(*inputs)
     check_close([whole(*inputs, one_hot)], [expected])
     check_close([whole(*inputs, lowering.Mixture(one_hot, picks))], [expected])
+
+
+@settings(max_examples=8)
+@given(space=small_spaces(), seed=SEEDS)
+def test_what_is_drawn_is_computed_and_moves_its_statistics_whatever_passes_ran(
+    space: Space, seed: int
+) -> None:
+    bare = graph_of(space)
+    graph = nasir.drop_path(bare)
+    random = Random(seed)
+    live = {choice.name: (random.randrange(len(choice.options)),) for choice in graph.choices}
+    mixture = mixture_of(graph)
+    ways = [lowering.to_torch(graph, optimise=optimise).double() for optimise in (False, True)]
+    found: list[Outcome] = []
+    for way in ways:
+        way.drop_path = 0.4
+        found.append(outcome(way, inputs_of(bare, seed), lowering.Mixture(mixture, live)))
+    check_same(found[1], found[0])
 
 
 @settings(max_examples=10)
