@@ -55,13 +55,13 @@ def cost(graph: Graph) -> Cost:
     rows: list[NodeCost] = []
     for outer in graph.nodes:
         auxiliary = outer.name in head
-        # A weight that the network uses as well counts there.
-        known = counted | shared if auxiliary else counted
         for name, node, inside, refs in _primitives(graph, outer):
             assert isinstance(node.op, OpSpec)
-            own = {ref.key: ref for ref in refs if not ref.buffer and ref.key not in known}
-            known |= own.keys()
-            counted |= own.keys()
+            # A weight that the network uses as well counts there.
+            elsewhere = shared if auxiliary else ()
+            new = [ref for ref in refs if ref.key not in counted and ref.key not in elsewhere]
+            own = {ref.key: ref for ref in new if not ref.buffer}
+            counted.update(own)
             inputs = tuple(inside.types[x] for x in node.inputs)
             output = inside.types[node.name]
             macs = node.op.macs(node.attrs, inputs, output)

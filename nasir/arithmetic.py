@@ -4,7 +4,7 @@ import ast
 import operator
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import lru_cache
 
 from nasir.errors import NasirError, nearest, quoted
 
@@ -42,7 +42,7 @@ def evaluate(text: str, values: Mapping[str, Number]) -> Number:
         raise NasirError("E306", f"the expression {quoted(text)} divides by zero") from None
 
 
-@cache
+@lru_cache(1 << 12)
 def parse(text: str) -> ast.expr:
     """The expression's tree. Raises E306 when it is none, or longer than LENGTH_LIMIT."""
     if len(text) > LENGTH_LIMIT:

@@ -6,30 +6,26 @@ step before it unless `from` names other steps (`input` is what the op itself re
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
 from nasir.arithmetic import Number, evaluate
-from nasir.errors import NasirError, Where, nearest, quoted, unknown_op
+from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
 from nasir.genotype import Path
+from nasir.json_text import read_json
+from nasir.limits import OWN_OP_LEVELS, OWN_OP_LIMIT, OWN_OPS_LIMIT, Budget
 from nasir.macros import ALL_OPS, EdgeAttrs
 from nasir.node import Node
 from nasir.op_model import Definition, OpModel, StepModel
 from nasir.ops import Macro, Op
-from nasir.template import Scope, make_attrs, meaning, meaning_at, template
+from nasir.template import Scope, make_attrs, meaning, meaning_at, primitives, template
 
 INPUT = "input"
 """The name under which a step reads what the op itself reads."""
-
-DEPTH_LIMIT = 3
-"""How deep own ops may use one another; the limits bound the work of a hostile file."""
-
-NODE_LIMIT = 1 << 11
-"""The most primitives of one own op."""
 
 TRIAL: Mapping[str, Number] = {"C": 96, "stride": 1, "affine": True}
 """What expressions may use: the channels of the op's input and the edge's attributes, as tried."""
@@ -37,11 +33,17 @@ TRIAL: Mapping[str, Number] = {"C": 96, "stride": 1, "affine": True}
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """The body of an own op. `names` are the steps' names, `ops` what their ops mean."""
+    """The body of an own op. `names` are the steps' names, `ops` what their ops mean.
+
+    `primitives` are at most so many, whatever is left out by `when`; `levels` are those of own ops
+    within own ops.
+    """
 
     steps: tuple[StepModel, ...]
     names: tuple[str, ...]
     ops: Mapping[str, Op]
+    primitives: int
+    levels: int
 
     def __call__(self, b: Scope, inputs: tuple[str, ...], a: EdgeAttrs) -> str:
         """Adds the steps to the scope and returns the last one's value."""
@@ -68,46 +70,64 @@ class Composition:
         if "affine" in op.attrs.model_fields:
             attrs.setdefault("affine", a.affine)
         values[name] = _place(b, op, sources, name, attrs)
-        if len(b.nodes) > NODE_LIMIT:
-            raise NasirError("E106", f"an own op has at most {NODE_LIMIT} primitives")
 
 
-def own_ops(models: Mapping[str, OpModel]) -> dict[str, Macro]:
-    """The own ops of a space as macros, by name.
+_known: WeakValueDictionary[tuple[str, str], Macro] = WeakValueDictionary()
+"""The macros in use by name and definition: of equal definitions there is one macro."""
+
+
+def own_ops(
+    models: Mapping[str, OpModel], place: Callable[[str], Where] = lambda _: NOWHERE
+) -> dict[str, Macro]:
+    """The own ops of a space as macros, by name; `place` is where one of them is defined.
 
     Where an op has the name of a shipped one, that name means the shipped one within it. Raises
-    E106, E109, E201, E205 and E306 without a place (see `check_definition`).
+    E106 (too many levels, or primitives), E109 (a circle), E201, E205 and E306.
     """
-    return {name: own_op(name, _text(name, models, ())) for name in models}
+    made: dict[str, Macro] = {}
+    budget = Budget(OWN_OPS_LIMIT, "what the space's own ops are made of", "primitives")
+    for name in models:
+        try:
+            budget.spend(primitives(_made(name, models, made, ())))
+        except NasirError as error:
+            raise error.at(place(name)) from None
+    return {name: made[name] for name in models}
 
 
-@cache
 def own_op(name: str, definition: str) -> Macro:
     """The macro of a canonical definition; equal definitions give the same macro."""
+    macro = _known.get((name, definition))
+    if macro is not None:
+        return macro
     model = Definition.model_validate(json.loads(definition))
     inner = {other: own_op(other, _dump(_data(used))) for other, used in model.ops.items()}
-    body = check_definition(model, {**ALL_OPS, **inner})
-    summary = model.title or "an op of its own space"
-    return Macro(name, summary, EdgeAttrs, body, on_edge=True, definition=definition)
+    return _macro(name, model, inner, definition)
 
 
 def read_definition(name: str, text: str) -> Macro:
     """The macro of a definition in any spelling. Raises E106, E405 and a fault of a step."""
     try:
-        model = Definition.model_validate(json.loads(text))
-    except (ValueError, ValidationError, RecursionError):
+        model = Definition.model_validate(read_json(text, "<definition>"))
+    except (NasirError, ValidationError):
         message = f"the definition of the op {quoted(name)} cannot be read"
         raise NasirError("E405", message) from None
-    if _levels(model) > DEPTH_LIMIT:
+    if _levels(model) > OWN_OP_LEVELS:
         raise _too_deep()
     return own_op(name, _dump(_data(model)))
 
 
 def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
-    """The op's body. Raises the first of its `faults`, without a place."""
+    """The op's body. Raises the first of its `faults`, and E106 (primitives, levels)."""
     for _, error in faults(model, ops):
         raise error
-    return Composition(model.steps, step_names(model), ops)
+    budget = Budget(OWN_OP_LIMIT, "an own op", "primitives")
+    for step in model.steps:
+        budget.spend(primitives(ops[step.op]))
+    bodies = [getattr(ops[step.op], "body", None) for step in model.steps]
+    levels = 1 + max((body.levels for body in bodies if isinstance(body, Composition)), default=0)
+    if levels > OWN_OP_LEVELS:
+        raise _too_deep()
+    return Composition(model.steps, step_names(model), ops, budget.spent, levels)
 
 
 def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirError]]:
@@ -155,23 +175,32 @@ def parts_of(value: Any) -> tuple[Any, ...]:
     return cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
 
 
-def _text(name: str, models: Mapping[str, OpModel], outer: tuple[str, ...]) -> str:
-    return _dump(_closure(name, models, outer))
-
-
-def _closure(name: str, models: Mapping[str, OpModel], outer: tuple[str, ...]) -> dict[str, Any]:
-    """The definition as data, with those of the own ops that it uses."""
+def _made(
+    name: str, models: Mapping[str, OpModel], made: dict[str, Macro], outer: tuple[str, ...]
+) -> Macro:
+    """The macro of one of the models, once those that it uses are made; each is made once."""
     if name in outer:
         circle = " to ".join((*outer[outer.index(name) :], name))
         raise NasirError("E109", f"the ops are defined in a circle: {circle}")
-    if len(outer) == DEPTH_LIMIT:
+    if len(outer) == OWN_OP_LEVELS:
         raise _too_deep()
-    data = _data(models[name])
-    used = dict.fromkeys(step.op for step in models[name].steps)
-    inner = [op for op in used if op in models and op != name]
-    if inner:
-        data["ops"] = {op: _closure(op, models, (*outer, name)) for op in inner}
-    return data
+    if name not in made:
+        model = models[name]
+        used = dict.fromkeys(step.op for step in model.steps if step.op != name)
+        inner = {op: _made(op, models, made, (*outer, name)) for op in used if op in models}
+        made[name] = _macro(name, model, inner)
+    return made[name]
+
+
+def _macro(name: str, model: OpModel, inner: Mapping[str, Macro], definition: str = "") -> Macro:
+    """The macro of a definition whose own ops are `inner`; the known one if there is one."""
+    body = check_definition(model, {**ALL_OPS, **inner})
+    if not definition:
+        within = {op: json.loads(macro.definition) for op, macro in inner.items()}
+        definition = _dump(_data(model) | ({"ops": within} if within else {}))
+    summary = model.title or "an op of its own space"
+    macro = Macro(name, summary, EdgeAttrs, body, on_edge=True, definition=definition)
+    return _known.setdefault((name, definition), macro)
 
 
 def _levels(model: Definition) -> int:
@@ -179,7 +208,7 @@ def _levels(model: Definition) -> int:
 
 
 def _too_deep() -> NasirError:
-    message = f"the own ops use one another more than {DEPTH_LIMIT} levels deep"
+    message = f"the own ops use one another more than {OWN_OP_LEVELS} levels deep"
     return NasirError("E106", message)
 
 

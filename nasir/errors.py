@@ -11,7 +11,7 @@ CODES: dict[str, str] = {
     "E103": "the file is binary or not UTF-8 text",
     "E104": "the text cannot be parsed (truncated, or a syntax error)",
     "E105": "a key occurs twice",
-    "E106": "the file is too large, nests too deeply, or uses aliases",
+    "E106": "the input is too large, nests too deeply, takes too many steps, or uses aliases",
     "E107": "a number is NaN, infinite, or out of range",
     "E108": "the format cannot be recognised, or is unknown",
     "E109": "a field is missing, unknown, or of the wrong type",

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from nasir.errors import NOWHERE, NasirError, Where
+from nasir.limits import EDGE_LIMIT, Budget
 
 if TYPE_CHECKING:
     from nasir.space.space import Space
@@ -103,16 +105,18 @@ class Genotype:
 def check_genotype(genotype: Genotype, place: Place = lambda _: NOWHERE) -> Genotype:
     """The genotype unchanged, if every cell is a well-formed graph.
 
-    `place` maps a path to where it stands in the file. Raises E202 (no inputs), E203 (reads
-    itself or a later node), E205 (index out of range), E206, E207, E210.
+    `place` maps a path to where it stands in the file. Raises E106 (too many edges), E202 (no
+    inputs), E203 (reads itself or a later node), E205 (index out of range), E206, E207, E210.
     """
     if not genotype.cells:
         raise NasirError("E207", "the genotype has no cells", place(()))
+    edges = Budget(EDGE_LIMIT, "the genotype", "edges")
     seen: set[str] = set()
     for cell in genotype.cells:
         if cell.kind in seen:
             raise NasirError("E210", f"cell kind '{cell.kind}' occurs twice", place((cell.kind,)))
         seen.add(cell.kind)
+        edges.spend(sum(map(len, cell.nodes)), partial(place, (cell.kind,)))
         _check_cell(cell, place)
     return genotype
 
@@ -130,7 +134,8 @@ def _check_cell(cell: CellGenotype, place: Place) -> None:
                 hint="write an edge with the op 'none' if it should be zero",
             )
         for slot, edge in enumerate(edges):
-            _check_source(cell, state, edge, place((cell.kind, state, slot)))
+            if not 0 <= edge.source < state:
+                raise _wrong_source(cell, state, edge, place((cell.kind, state, slot)))
     if cell.ops:
         _check_ops(cell, place)
     if not cell.output:
@@ -160,29 +165,26 @@ def _check_ops(cell: CellGenotype, place: Place) -> None:
         message = f"{what} has {len(cell.nodes)} nodes and {len(cell.ops)} ops"
         raise NasirError("E202", message, place((cell.kind,)), hint="give each node one op")
     for state, edges in enumerate(cell.nodes, start=cell.inputs):
+        sources: set[int] = set()
         for slot, edge in enumerate(edges):
             if edge.op:
                 message = f"the ops of {what} stand on its nodes; edge {slot} of node {state} has"
                 where = place((cell.kind, state, slot))
                 raise NasirError("E202", f"{message} '{edge.op}' as well", where)
-            if edge.source in [other.source for other in edges[:slot]]:
+            if edge.source in sources:
                 message = f"node {state} of {what} reads node {edge.source} twice"
                 raise NasirError("E202", message, place((cell.kind, state, slot)))
+            sources.add(edge.source)
 
 
-def _check_source(cell: CellGenotype, state: int, edge: Edge, where: Where) -> None:
+def _wrong_source(cell: CellGenotype, state: int, edge: Edge, where: Where) -> NasirError:
+    what, code = f"node {state} of cell '{cell.kind}' reads", "E203"
     if edge.source < 0 or edge.source >= cell.inputs + len(cell.nodes):
-        raise NasirError(
-            "E205",
-            f"node {state} of cell '{cell.kind}' reads node {edge.source}, which is not there",
-            where,
-            hint=f"node {state} can read 0 to {state - 1}",
-        )
-    if edge.source >= state:
-        what = "itself" if edge.source == state else f"node {edge.source}, which comes later"
-        raise NasirError(
-            "E203",
-            f"node {state} of cell '{cell.kind}' reads {what}",
-            where,
-            hint=f"node {state} can read 0 to {state - 1}",
-        )
+        code, which = "E205", f"node {edge.source}, which is not there"
+    elif edge.source == state:
+        which = "itself"
+    else:
+        which = f"node {edge.source}, which comes later"
+    return NasirError(
+        code, f"{what} {which}", where, hint=f"node {state} can read 0 to {state - 1}"
+    )

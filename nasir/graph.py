@@ -104,6 +104,14 @@ class Graph:
         object.__setattr__(self, "types", MappingProxyType(_infer(self)))
         _check_outputs(self)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Bodies are parts of attributes, which are looked up for every node."""
+        return hash(self.__reduce__()[1])
+
     def __reduce__(self) -> tuple[type["Graph"], tuple[object, ...]]:
         fields = (self.nodes, self.inputs, self.outputs, self.auxiliary, self.choices, self.meta)
         return (Graph, fields)
@@ -159,6 +167,11 @@ class Graph:
     def bodies(self) -> "tuple[Graph, ...]":
         """The different graphs that nodes apply, in order of first use."""
         return tuple(dict.fromkeys(node.body for node in self.nodes if node.body))
+
+    @cached_property
+    def body_numbers(self) -> "Mapping[Graph, int]":
+        """The place of each of the `bodies`, from 1."""
+        return {body: number for number, body in enumerate(self.bodies, start=1)}
 
     @property
     def about(self) -> Mapping[str, str]:

@@ -4,14 +4,26 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
-from nasir.errors import NasirError
+from nasir.errors import NasirError, Where
 from nasir.genotype import Path
-from nasir.plain import DEPTH_LIMIT, Json, Places, bad_number, double_key, number, too_deep
+from nasir.limits import DEPTH_LIMIT, NUMBER_LIMIT, VALUE_LIMIT, Budget
+from nasir.plain import (
+    Json,
+    Places,
+    bad_number,
+    check_unicode,
+    double_key,
+    number,
+    too_deep,
+)
 from nasir.source import Source
 
 _TOKEN = re.compile(r'[ \t\n]*("(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+)', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _WORDS = {"true", "false", "null"}
 
 
@@ -38,8 +50,13 @@ class _Frame:
     wants_key: bool
 
 
-def parse_json(source: Source) -> Json:
-    """The data of a JSON text. Raises E104, E105, E106 (too deep), E107, with their places."""
+def parse_json(source: Source, largest: float = NUMBER_LIMIT) -> Json:
+    """The data of a JSON text, whose numbers are finite and at most `largest` in magnitude.
+
+    Raises E103, E104, E105, E106 (too large or too deep) and E107, with their places.
+    """
+    _check_size(source)
+    spell = partial(_number, largest=largest)
     try:
         data = cast(
             "Json",
@@ -47,17 +64,29 @@ def parse_json(source: Source) -> Json:
                 source.text,
                 object_pairs_hook=_mapping,
                 parse_constant=_refuse,
-                parse_int=_number,
-                parse_float=_number,
+                parse_int=spell,
+                parse_float=spell,
             ),
         )
         if _is_deep(source.text, data):
             raise _RefusedError
+        if half := _SURROGATE.search(source.text):
+            offset = half.start()
+            check_unicode(json.dumps(data, ensure_ascii=False), lambda: source.at(offset))
     except json.JSONDecodeError as error:
         raise _syntax_error(source, error) from None
     except (_RefusedError, RecursionError):
-        raise _fault(source) from None
+        raise _fault(source, largest) from None
     return data
+
+
+def read_json(content: bytes | str, name: str, largest: float = 2.0**64) -> Json:
+    """The data of JSON that a program wrote: a run's facts, a header. Raises as `parse_json`.
+
+    `name` is the file that errors name. Numbers may be as large as a random seed.
+    """
+    source = Source.of(content, name) if isinstance(content, str) else Source(name, content)
+    return parse_json(source, largest)
 
 
 def json_places(source: Source) -> Places:
@@ -79,9 +108,22 @@ def _refuse(_: str) -> Json:
     raise _RefusedError
 
 
-def _number(text: str) -> int | float:
+def _check_size(source: Source) -> None:
+    """Raises E106 for more values than VALUE_LIMIT, before any memory is spent on them."""
+    text = source.text
+    if _separators(text) > VALUE_LIMIT:
+        hint = "leave out what is not needed, or split the file"
+        budget = Budget(VALUE_LIMIT, "the JSON", "values and keys", hint)
+        budget.spend(_separators(_STRING.sub("", text)), lambda: Where(source.name))
+
+
+def _separators(text: str) -> int:
+    return sum(map(text.count, ",:[{"))
+
+
+def _number(text: str, largest: float) -> int | float:
     try:
-        return number(text)
+        return number(text, largest)
     except ValueError:
         raise _RefusedError from None
 
@@ -113,7 +155,7 @@ def _syntax_error(source: Source, error: json.JSONDecodeError) -> NasirError:
     )
 
 
-def _fault(source: Source) -> NasirError:
+def _fault(source: Source, largest: float) -> NasirError:
     """The first duplicate key, bad number or too deep value; there is one."""
     seen: set[Path] = set()
     for step in _steps(source.text):
@@ -126,9 +168,9 @@ def _fault(source: Source) -> NasirError:
                 return too_deep(source.at(step.offset))
         elif step.token[0] != '"' and step.token not in _WORDS:
             try:
-                number(step.token)
+                number(step.token, largest)
             except ValueError:
-                return bad_number(step.token, source.at(step.offset))
+                return bad_number(step.token, source.at(step.offset), largest)
     return NasirError("E104", "the JSON cannot be parsed", source.end)
 
 

@@ -2,21 +2,15 @@
 
 import os
 import stat
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
 from nasir.errors import NasirError, Where
-
-TEXT_LIMIT = 4 * 2**20
-"""The largest text, in bytes; the largest real file is some hundred KiB."""
-
-LOG_LIMIT = 64 * 2**20
-"""The largest text in which genotypes are looked for, in bytes: logs of long searches."""
-
-MODEL_LIMIT = 2 * 2**30
-"""The largest ONNX model, in bytes: protobuf's own limit."""
+from nasir.limits import MODEL_LIMIT, TEXT_LIMIT
 
 _ONNX_FIRST_BYTE = b"\x08"  # the tag of ir_version, which every ONNX file starts with
 
@@ -52,15 +46,25 @@ class Source:
         """Whether this looks like an ONNX model rather than a text."""
         return self.name.lower().endswith(".onnx") or self.content[:1] == _ONNX_FIRST_BYTE
 
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The text's lines, without their ends."""
+        return tuple(self.text.split("\n"))
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each line starts."""
+        return [0, *accumulate(len(line) + 1 for line in self.lines)]
+
     def at(self, offset: int) -> Where:
         """The place `offset` characters into the text."""
-        before = self.text[:offset]
-        line = before.count("\n") + 1
-        return self.line(line, len(before) - (before.rfind("\n") + 1) + 1)
+        offset = min(offset, len(self.text))
+        line = min(bisect_right(self._starts, offset), len(self.lines))
+        return self.line(line, offset - self._starts[line - 1] + 1)
 
     def line(self, line: int, column: int) -> Where:
         """The place at a line and a column, both from 1."""
-        lines = self.text.split("\n")
+        lines = self.lines
         return Where(self.name, line, column, lines[line - 1] if line <= len(lines) else "")
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +10,10 @@ from pydantic import ValidationError
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
 from nasir.node import Cell, Node, default_params
 from nasir.ops import PRIMITIVES, Attrs, Macro, Op, ParamSpec
-from nasir.types import Type
+from nasir.types import ImageType, Type
+
+_KEPT = 1 << 14
+"""How many meanings are remembered: those of a few large networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ def meaning_at(op: Op, attrs: Attrs, inputs: tuple[Type, ...], where: Where) -> 
         raise error.at(where) from None
 
 
-@cache
+@lru_cache(_KEPT)
 def meaning(op: Op, attrs: Attrs, inputs: tuple[Type, ...]) -> Meaning:
     """The type and the parameters of an op. Raises E404 for a wrong number of inputs."""
     least, most = op.arity
@@ -190,7 +193,7 @@ def meaning(op: Op, attrs: Attrs, inputs: tuple[Type, ...]) -> Meaning:
     return Meaning(op.infer(attrs, inputs), op.params(attrs, inputs))
 
 
-@cache
+@lru_cache(_KEPT)
 def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
     """The macro's primitives for these attributes and input types.
 
@@ -206,3 +209,21 @@ def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
         message = f"{error.message} (at '{inner}' inside {op.name})"
         raise NasirError(error.code, message, hint=error.hint) from None
     return Template(tuple(scope.nodes), output, scope.types[output])
+
+
+def primitives(op: Op) -> int:
+    """The most primitives that an op becomes, of whatever types; at least 1."""
+    if not isinstance(op, Macro):
+        return 1
+    known: int | None = getattr(op.body, "primitives", None)  # an own op's, see `Composition`
+    return _shipped_primitives(op) if known is None else known
+
+
+@cache
+def _shipped_primitives(op: Macro) -> int:
+    """Those of a shipped macro, tried on a picture."""
+    wide = {"out": 8} if "out" in op.attrs.model_fields else {}
+    try:
+        return max(1, len(template(op, make_attrs(op, wide), (ImageType(8, 32, 32),)).nodes))
+    except NasirError:
+        return 16  # a head, which takes other attributes or sizes, and is there once

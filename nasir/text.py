@@ -67,7 +67,7 @@ def print_node(graph: Graph, node: Node) -> str:
             if v is not node.body
         }
         if node.body:
-            values["body"] = f"body{graph.bodies.index(node.body) + 1}"
+            values["body"] = f"body{graph.body_numbers[node.body]}"
         parts.append(" {" + ", ".join(f"{k}={v}" for k, v in values.items()) + "}")
     parts.append(f": {graph.types[node.name]}")
     if node.cell:

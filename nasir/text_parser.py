@@ -7,16 +7,17 @@ from typing import Any, get_args
 
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.graph import Choice, ChoiceKind, Graph
+from nasir.limits import BODY_LEVELS, GRAPH_TEXT_LIMIT, PRIMITIVE_LIMIT, Budget
 from nasir.macros import ALL_OPS
 from nasir.node import Cell, Node, default_params
 from nasir.ops import BodyAttrs, Init, InitKind, Op, ParamRef
-from nasir.template import find_op, make_attrs, meaning_at
+from nasir.template import find_op, make_attrs, meaning_at, primitives
 from nasir.text import HEADER
 from nasir.text_line import Line
 from nasir.types import Type, parse_type
 
 _COUNT = re.compile(r"[0-9]{1,18}(?![0-9])")
-_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|inf|nan)")
+_NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf|nan)")
 _TYPE = re.compile(r"[a-z]+\[[\d,]+\]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _VALUE = re.compile(
@@ -25,7 +26,6 @@ _VALUE = re.compile(
 )
 _KIND = re.compile("|".join(get_args(ChoiceKind)))
 _WORD = re.compile(r"[a-z_]+")
-_DEPTH_LIMIT = 16
 
 
 class _Parser:
@@ -43,6 +43,8 @@ class _Parser:
         self.outputs: list[str] = []
         self.auxiliary: list[str] = []
         self.ops: dict[str, Op] = dict(ALL_OPS)
+        self.budget = Budget(PRIMITIVE_LIMIT, "the graph", "primitives")
+        self.sizes: dict[int, int] = {}  # the primitives of each body, by its identity
 
     def read(self, line: Line) -> "_Parser":
         """Reads a line; the next one is for the parser that is returned."""
@@ -91,8 +93,8 @@ class _Parser:
         depth, outer = 1, self.outer
         while outer is not None:
             depth, outer = depth + 1, outer.outer
-        if depth > _DEPTH_LIMIT:
-            raise NasirError("E106", f"bodies nest more than {_DEPTH_LIMIT} levels deep", where)
+        if depth > BODY_LEVELS:
+            raise NasirError("E106", f"bodies nest more than {BODY_LEVELS} levels deep", where)
         return _Parser(self, name)
 
     def _end(self, line: Line) -> "_Parser":
@@ -101,7 +103,8 @@ class _Parser:
         line.end()
         if self.outer is None:
             raise NasirError("E405", "there is no body that could end here", where)
-        self.outer.bodies[self.name] = self.graph(where)
+        body = self.outer.bodies[self.name] = self.graph(where)
+        self.outer.sizes[id(body)] = self.budget.spent
         return self.outer
 
     def _meta(self, line: Line) -> None:
@@ -164,6 +167,8 @@ class _Parser:
         line.skip()
         at = line.where()
         attrs = make_attrs(op, self._attributes(line, op), at)
+        size = self.sizes[id(attrs.body)] if isinstance(attrs, BodyAttrs) else primitives(op)
+        self.budget.spend(size, lambda: where)
         found = meaning_at(op, attrs, tuple(self.types[x] for x in inputs), where)
         line.expect(":")
         line.skip()
@@ -243,7 +248,13 @@ class _Parser:
 
 
 def parse_graph(text: str, file: str = "<graph>") -> Graph:
-    """The graph that `print_graph` printed. Raises E405 and what a graph's construction raises."""
+    """The graph that `print_graph` printed.
+
+    Raises E106 (too large), E405 and what a graph's construction raises.
+    """
+    if len(text) > GRAPH_TEXT_LIMIT:
+        message = f"the text of a graph has at most {GRAPH_TEXT_LIMIT:,} characters"
+        raise NasirError("E106", message, Where(file))
     parser = _Parser()
     lines = re.split(r"\r\n|\n|\r", text.rstrip())  # meta may hold other line breaks
     if lines[0].strip() != HEADER:

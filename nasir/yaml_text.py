@@ -7,11 +7,17 @@ from typing import Any, cast
 
 from nasir.errors import NasirError, Where
 from nasir.genotype import Path
-from nasir.plain import DEPTH_LIMIT, Json, Places, bad_number, double_key, number, too_deep
+from nasir.limits import DEPTH_LIMIT, YAML_LIMIT, YAML_VALUE_LIMIT, Budget
+from nasir.plain import (
+    Json,
+    Places,
+    bad_number,
+    check_unicode,
+    double_key,
+    number,
+    too_deep,
+)
 from nasir.source import Source
-
-YAML_LIMIT = 2**18
-"""The largest YAML text, in characters: its parser is slow, and people write it by hand."""
 
 _NUMBER = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)(e[-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE
@@ -59,7 +65,10 @@ class _Builder:
     def build(self) -> tuple[Json, Places]:
         """The document, once its events have been taken."""
         documents = 0
+        unit, hint = "values and keys", "write large data as JSON"
+        budget = Budget(YAML_VALUE_LIMIT, "the YAML", unit, hint)
         for event in _events(self.source):
+            budget.spend(1, lambda: Where(self.source.name))
             kind = type(event).__name__
             if kind == "DocumentStartEvent":
                 documents += 1
@@ -88,6 +97,7 @@ class _Builder:
     def scalar(self, event: Any) -> None:
         """A scalar as a key or as a value."""
         text = cast("str", event.value)
+        check_unicode(text, lambda: self.source.at(event.start_mark.index))
         frame = self.stack[-1] if self.stack else None
         if frame is not None and isinstance(frame.value, dict) and frame.key is None:
             path = (*frame.path, text)

@@ -9,7 +9,8 @@ from typing import cast
 from nasir import Genotype, NasirError, Where, formats
 from nasir.formats import Reading
 from nasir.formats.load import is_published, is_text, split
-from nasir.source import LOG_LIMIT, MODEL_LIMIT, Source, is_there, not_there, read_source
+from nasir.limits import LOG_LIMIT, MODEL_LIMIT
+from nasir.source import Source, is_there, not_there, read_source
 from nasir.text import HEADER
 
 STDIN = "-"

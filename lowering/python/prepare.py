@@ -49,4 +49,5 @@ def kind_of(name: str, kinds: Mapping[str, Macro]) -> str:
     if name in kinds:
         return kinds[name].name
     last = name.rpartition("/")[2].partition("#")[0]
-    return last if last in ALL_OPS else re.sub(r"\W|\d+$", "", last, flags=re.ASCII) or "block"
+    stem = re.sub(r"\W", "", last.rstrip("0123456789"), flags=re.ASCII)
+    return last if last in ALL_OPS else stem or "block"

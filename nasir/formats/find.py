@@ -35,7 +35,6 @@ _BRACKET = re.compile(r"[()\[\]{}]")
 _YAML_OPENING = re.compile(
     r"^(?:- |[\"']?[A-Za-z_][\w.\-/ ]{0,80}[\"']?\s{0,4}:(?:\s|$))", re.MULTILINE
 )
-_JOINED = re.compile(r"\s*\+\s*")
 _YAML_SUFFIXES = (".yaml", ".yml")
 _TABLE_SUFFIXES = (".csv", ".tsv")
 _HEAD = 2**12
@@ -175,7 +174,7 @@ def _readers(source: Source) -> list[tuple[Reader, bool]]:
 def _as_word(source: Source, row: Format | None) -> Sources | None:
     """The whole text as one word, such as a NAS-Bench-201 string."""
     word = source.text.strip()
-    if "\n" in _JOINED.sub("+", word):
+    if any("\n" in part.strip() for part in word.split("+")):
         return None
     lead = len(source.text) - len(source.text.lstrip())
     root = Document(source, word, Places({(): lead})).root

@@ -11,12 +11,13 @@ from nasir.formats.format import Format
 from nasir.formats.shipped import find, load_shipped
 from nasir.formats.table import in_running_text, named_format, read_value, rows_of
 from nasir.genotype import Genotype
-from nasir.source import LOG_LIMIT, Source, is_there, looks_like_path, read_source
+from nasir.limits import LOG_LIMIT
+from nasir.source import Source, is_there, looks_like_path, read_source
 
 if TYPE_CHECKING:
     from nasir.space import Space
 
-_LIST = re.compile(r"\s*[\[(]\s*[\[(\"'0-9].*[\])]\s*")
+_LIST = re.compile(r"\s*[\[(]\s*[\[(\"'0-9].*[\])]")
 """A list or tuple, as no file is called."""
 
 SUFFIXES = (".json", ".yaml", ".yml", ".txt", ".py", ".onnx", ".log", ".csv", ".tsv", ".jsonl")
@@ -169,7 +170,7 @@ def is_text(source: str) -> bool:
     """Whether it is a genotype's text itself rather than a name or a path."""
     if "\n" in source or source.lstrip()[:1] in ("{", "|", '"', "'"):
         return True
-    return bool(_LIST.fullmatch(source) or in_running_text().search(source))
+    return bool(_LIST.fullmatch(source.rstrip()) or in_running_text().search(source))
 
 
 def _opened(source: str | Path) -> Source:

@@ -9,12 +9,11 @@ from nasir.errors import NasirError, Where
 from nasir.formats.format import Format, has_keys, known_op
 from nasir.formats.own_space import format_space_field, read_space_field
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
+from nasir.limits import CELL_NODE_LIMIT
 from nasir.space.adoption import adopt, in_force
 
 CATALOGUE_FIELDS = ("name", "sources", "paper", "aliases")
 """The fields that a genotype of a catalogue may have beside space and cells."""
-
-_NODE_LIMIT = 1000
 
 
 def load(root: Cursor) -> Genotype:
@@ -107,8 +106,8 @@ def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
     if not 1 <= inputs <= 16:
         raise fields["inputs"].fault("E205", f"a cell has 1 to 16 inputs, not {inputs}")
     nodes = fields["nodes"].items("the nodes of a cell")
-    if len(nodes) > _NODE_LIMIT:
-        message = f"a cell has at most {_NODE_LIMIT} nodes, not {len(nodes)}"
+    if len(nodes) > CELL_NODE_LIMIT:
+        message = f"a cell has at most {CELL_NODE_LIMIT} nodes, not {len(nodes)}"
         raise fields["nodes"].fault("E205", message)
     on_nodes = bool(nodes) and isinstance(nodes[0].value, dict)
     read = [_read_op_node(node) if on_nodes else _read_node(node) for node in nodes]

@@ -1,5 +1,6 @@
 """A cell written into a network: one of a genotype, or one of a space with its decisions open."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,10 +82,11 @@ def _decided(
 ) -> list[str]:
     """The edges into a node; twins of one source and op have numbers."""
     results: list[str] = []
+    twins: Counter[str] = Counter()
     for edge in cell.nodes[state - cell.inputs]:
         label = f"{name}/n{state}.e{edge.source}/{edge.op}"
-        twins = sum(result.split("#")[0] == label for result in results)
-        label = f"{label}#{twins + 1}" if twins else label
+        twins[label] += 1
+        label = f"{label}#{twins[label]}" if twins[label] > 1 else label
         results.append(entry.add(b, edge.op, edge.source, states[edge.source], name=label))
     return results
 

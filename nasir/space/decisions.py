@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations, combinations_with_replacement, pairwise
+from itertools import combinations_with_replacement, pairwise
 from math import comb, prod
 from operator import attrgetter
 from random import Random
 from typing import Protocol
 
 from nasir.genotype import CellGenotype, Edge
-from nasir.space.node_decisions import ModuleDecisions, ParentDecisions
+from nasir.space.node_decisions import ModuleDecisions, ParentDecisions, Subsets
 from nasir.space.space import SpaceCell, SpaceEdge
 
 _LISTED = 4096
@@ -79,8 +79,10 @@ class EdgeCellDecisions:
             )
             for i in range(cell.nodes)
         )
-        self.outputs = _outputs(cell)
-        self.size = prod(node.size for node in self.nodes) * len(self.outputs)
+        counts = tuple(range(1, len(cell.output) + 1))
+        self.outputs = Subsets(cell.output, counts) if cell.any_output else None
+        outputs = self.outputs.size if self.outputs else 1
+        self.size = prod(node.size for node in self.nodes) * outputs
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
         """The cell with the edges of each node in order, and its output as the space has it."""
@@ -97,11 +99,12 @@ class EdgeCellDecisions:
             index, digit = divmod(index, node.size)
             parts.append(node.listed[digit] if node.listed else node.unrank(digit))
         parts.reverse()
-        return self._cell(tuple(parts), self.outputs[index])
+        output = self.outputs.unrank(index) if self.outputs else self.cell.output
+        return self._cell(tuple(parts), output)
 
     def rank(self, cell: CellGenotype) -> int:
         """The number of a cell."""
-        index = self.outputs.index(cell.output) if len(self.outputs) > 1 else 0
+        index = self.outputs.rank(cell.output) if self.outputs else 0
         for node, edges in zip(self.nodes, cell.nodes, strict=True):
             index = index * node.size + node.rank(edges)
         return index
@@ -112,9 +115,8 @@ class EdgeCellDecisions:
             for other in node.neighbours(edges):
                 nodes = (*cell.nodes[:place], other, *cell.nodes[place + 1 :])
                 yield self._cell(nodes, cell.output)
-        for output in self.outputs:
-            if len(set(output) ^ set(cell.output)) == 1:
-                yield self._cell(cell.nodes, output)
+        for output in self.outputs.near(cell.output) if self.outputs else ():
+            yield self._cell(cell.nodes, output)
 
     def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
         """Each node from either cell; where both keep the same sources, each edge from either."""
@@ -138,14 +140,6 @@ def _node_decisions(edges: tuple[SpaceEdge, ...], cell: SpaceCell) -> "AnyNodeDe
     if cell.repeats and cell.keep is not None:
         return RepeatedDecisions(edges, cell.keep)
     return NodeDecisions(edges, cell.keep)
-
-
-def _outputs(cell: SpaceCell) -> tuple[tuple[int, ...], ...]:
-    """What may leave the cell: the space's output, or any of its states, fewer first."""
-    if not cell.any_output:
-        return (cell.output,)
-    counts = range(1, len(cell.output) + 1)
-    return tuple(chosen for count in counts for chosen in combinations(cell.output, count))
 
 
 class NodeDecisions:

@@ -4,6 +4,7 @@ DARTS, arXiv:1806.09055: one recurrent layer whose input, state and embedding ha
 decoder tied to the embedding, and dropout masks that stay the same for a whole window of steps.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 from nasir.genotype import CellGenotype, Edge
@@ -125,10 +126,11 @@ def _halves(b: Builder, name: str, gates: str) -> tuple[str, str]:
 def _node(b: Builder, node: int, edges: tuple[Edge, ...], states: list[str], width: int) -> str:
     """The sum of a node's edges; twins of one source and op have numbers."""
     results: list[str] = []
+    twins: Counter[str] = Counter()
     for edge in edges:
         label = f"n{node}.e{edge.source}/{edge.op}"
-        twins = sum(result.split("#")[0] == label for result in results)
-        label = f"{label}#{twins + 1}" if twins else label
+        twins[label] += 1
+        label = f"{label}#{twins[label]}" if twins[label] > 1 else label
         gates = _gates(b, label, node, edge.source, states[edge.source], width)
         halves = ("", "") if edge.op == "none" else _halves(b, label, gates)
         results.append(highway(b, label, edge.op, states[edge.source], halves))

@@ -3,8 +3,8 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import accumulate, combinations
-from math import prod
+from itertools import accumulate
+from math import comb, prod
 from random import Random
 
 from nasir.genotype import CellGenotype, Edge
@@ -13,6 +13,61 @@ from nasir.space.node_cells import matrix_count, matrix_number, matrix_unrank, m
 from nasir.space.space import SpaceCell
 
 Row = tuple[int, ...]
+
+
+class Subsets:
+    """The subsets of some states with these numbers of members, numbered without being listed.
+
+    They go by the numbers in the order given, and those of one number in lexicographic order.
+    """
+
+    def __init__(self, states: Row, counts: Row) -> None:
+        self.states = states
+        self.place = {state: place for place, state in enumerate(states)}
+        self.counts = counts
+        self.size = sum(comb(len(states), count) for count in counts)
+
+    def unrank(self, index: int) -> Row:
+        """The subset of that number, in the order of the states."""
+        for count in self.counts:
+            ways = comb(len(self.states), count)
+            if index < ways:
+                return self._of(count, index)
+            index -= ways
+        raise AssertionError("the index is past the last subset")
+
+    def rank(self, row: Row) -> int:
+        """The number of a subset in the order of the states: `unrank` inverts it."""
+        size = len(self.states)
+        before = self.counts[: self.counts.index(len(row))]
+        index = sum(comb(size, count) for count in before)
+        start = 0
+        for left, state in zip(range(len(row) - 1, -1, -1), row, strict=True):
+            place = self.place[state]
+            index += sum(comb(size - other - 1, left) for other in range(start, place))
+            start = place + 1
+        return index
+
+    def near(self, row: Row) -> list[Row]:
+        """The subsets with one member other, more or less, where their number allows; by number."""
+        others = [state for state in self.states if state not in row]
+        less = [tuple(state for state in row if state != gone) for gone in row]
+        found = [*less, *((*row, new) for new in others)] if len(self.counts) > 1 else []
+        if len(self.counts) == 1:
+            found = [(*rest, new) for rest in less for new in others]
+        ordered = (tuple(sorted(each, key=self.place.__getitem__)) for each in found)
+        return sorted((each for each in ordered if len(each) in self.counts), key=self.rank)
+
+    def _of(self, count: int, index: int) -> Row:
+        found: list[int] = []
+        place = 0
+        for left in range(count - 1, -1, -1):
+            while index >= (block := comb(len(self.states) - place - 1, left)):
+                index -= block
+                place += 1
+            found.append(self.states[place])
+            place += 1
+        return tuple(found)
 
 
 class ParentDecisions:
@@ -25,10 +80,9 @@ class ParentDecisions:
     def __init__(self, cell: SpaceCell) -> None:
         self.cell = cell
         self.rows = tuple(
-            tuple(combinations(range(node), keep))
-            for node, keep in enumerate(cell.parents, start=1)
+            Subsets(tuple(range(node)), (keep,)) for node, keep in enumerate(cell.parents, start=1)
         )
-        self.size = prod(map(len, self.rows)) * len(cell.node_ops) ** cell.nodes
+        self.size = prod(choices.size for choices in self.rows) * len(cell.node_ops) ** cell.nodes
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
         """The cell with the sources of each node and of the output in order."""
@@ -40,15 +94,15 @@ class ParentDecisions:
         index, ops = _ops(index, self.cell.node_ops, self.cell.nodes)
         rows: list[Row] = []
         for choices in reversed(self.rows):
-            index, digit = divmod(index, len(choices))
-            rows.append(choices[digit])
+            index, digit = divmod(index, choices.size)
+            rows.append(choices.unrank(digit))
         return self._cell(rows[::-1], ops)
 
     def rank(self, cell: CellGenotype) -> int:
         """The number of a cell."""
         index = 0
         for choices, row in zip(self.rows, (*cell.sources, cell.output), strict=True):
-            index = index * len(choices) + choices.index(row)
+            index = index * choices.size + choices.rank(row)
         return _with_ops(index, self.cell.node_ops, cell.ops)
 
     def neighbours(self, cell: CellGenotype) -> Iterator[CellGenotype]:
@@ -56,9 +110,8 @@ class ParentDecisions:
         yield from _other_ops(cell, self.cell.node_ops)
         rows = [*cell.sources, cell.output]
         for place, row in enumerate(rows):
-            for other in self.rows[place]:
-                if len(set(row) & set(other)) == len(row) - 1:
-                    yield self._cell([*rows[:place], other, *rows[place + 1 :]], cell.ops)
+            for other in self.rows[place].near(row):
+                yield self._cell([*rows[:place], other, *rows[place + 1 :]], cell.ops)
 
     def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
         """What each node reads, and its op, from either cell."""

@@ -36,10 +36,7 @@ def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
         known = {*ALL_OPS, *(other for other in model.ops if other != name)}
         for path, error in faults(op, known):
             raise error.at(document.place(("ops", name, *path)))
-    try:
-        macros = own_ops(model.ops)
-    except NasirError as error:
-        raise error.at(document.key_place(("ops", next(iter(model.ops))))) from None
+    macros = own_ops(model.ops, lambda name: document.key_place(("ops", name)))
     for macro in macros.values():
         _try(document, macro)
     return tuple(macros.values())

@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from nasir.document import Document, check_version, parse_document
 from nasir.errors import NasirError, nearest, quoted, unknown_op
 from nasir.genotype import Path
+from nasir.limits import EDGE_LIMIT, Budget
 from nasir.macros import MACROS
 from nasir.op_model import OpModel
 from nasir.ops import Op
@@ -53,8 +54,9 @@ def read_document(document: Document) -> Space:
         raise NasirError("E301", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
     ops = read_ops(document, model)
     known = {**MACROS, **{op.name: op for op in ops}}
+    edges = Budget(EDGE_LIMIT, "the space", "edges")
     cells = tuple(
-        _Cell(document, ("cells", kind), kind, known).read(_alike(document, model, kind))
+        _Cell(document, ("cells", kind), kind, known, edges).read(_alike(document, model, kind))
         for kind in model.cells
     )
     check_inputs(document, model, cells)
@@ -74,7 +76,10 @@ def read_document(document: Document) -> Space:
 class _Cell:
     """Reads one cell's description, checking what a schema cannot say."""
 
-    def __init__(self, document: Document, path: Path, kind: str, known: Mapping[str, Op]) -> None:
+    def __init__(
+        self, document: Document, path: Path, kind: str, known: Mapping[str, Op], budget: Budget
+    ) -> None:
+        self.budget = budget
         self.document = document
         self.known = known
         self.path = path
@@ -89,6 +94,7 @@ class _Cell:
         self.ops(model.normalise, "normalise")
         edges = tuple(sorted(self.edges(model), key=lambda edge: (edge.node, edge.source)))
         keep = None if model.keep == "all" else model.keep
+        self.budget.spend(len(edges), lambda: self.document.key_place(self.path))
         nodes = tuple(range(model.inputs, model.inputs + model.nodes))
         cell = SpaceCell(
             self.kind,
@@ -124,6 +130,7 @@ class _Cell:
         most = model.most_edges if isinstance(model, ModuleModel) else 0
         pairs = [(source, node) for node in range(1, nodes + 1) for source in range(node)]
         edges = tuple(SpaceEdge(source, node, ()) for source, node in pairs)
+        self.budget.spend(len(edges), lambda: self.document.key_place(self.path))
         output = tuple(range(nodes + 1))
         return SpaceCell(
             self.kind,

@@ -1,19 +1,23 @@
 """Skeletons: how cells become a network. Each is a row of a table."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nasir.errors import NasirError, nearest, unknown_op
+from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
+from nasir.limits import PRIMITIVE_LIMIT
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Macro, Op
 from nasir.space.cell import add_cell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
-from nasir.space.space import Space
+from nasir.space.space import Space, SpaceCell
 from nasir.space.stack import Design, Stem, add_stack, layout_of, space_of
 from nasir.table import Table
+from nasir.template import primitives
 from nasir.types import ImageType, Type
 
 
@@ -64,7 +68,8 @@ class Skeleton:
 
     Where it is `laid_out`, cells stand where the space's layout says (`kinds` are the published
     ones) and have at most so many inputs; elsewhere the edges from a cell's input have one of
-    `strides`. `on_nodes`: whether the ops of its cells stand on nodes, not on edges.
+    `strides`, and each of its `stages` has `layers` cells of one kind. `on_nodes`: whether the ops
+    of its cells stand on nodes, not on edges.
 
     It may return several outputs. `begin` says what the network reads, `ops` which ops its cells
     may have, `outputs` what its outputs are called in files.
@@ -84,6 +89,7 @@ class Skeleton:
     laid_out: bool = False
     on_nodes: bool = False
     strides: tuple[int, ...] = (1,)
+    stages: int = 1
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -98,6 +104,7 @@ def build_network(design: Design, skeleton: Skeleton, size: Any) -> Graph:
     """
     _check_size(skeleton, size)
     _check_cells(design, skeleton)
+    _check_work(design, skeleton, size)
     builder = Builder(**skeleton.begin(size)).know(_own(design))
     outputs, auxiliary = skeleton.build(builder, design, size)
     return builder.graph(
@@ -173,6 +180,41 @@ def _check_cells(design: Design, skeleton: Skeleton) -> None:
         for op in cell.named_ops:
             if op not in known:
                 raise unknown_op(op, known)
+
+
+def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
+    """Raises E302 for a network of more than PRIMITIVE_LIMIT primitives, before it is built.
+
+    Edges, ops and layers have limits of their own; this one is on their product.
+    """
+    known = {**skeleton.ops, **{op.name: op for op in _own(design)}}
+    layers: int = getattr(size, "layers", 1)
+    kinds = layout_of(design).of(layers) if skeleton.laid_out else ()
+    counts = Counter(kinds) or {skeleton.kinds[0]: skeleton.stages * layers}
+    each = {kind: _primitives(design.cell(kind), known) for kind in counts}
+    total = sum(counts[kind] * each[kind] for kind in counts)
+    if total > PRIMITIVE_LIMIT:
+        shown = "; ".join(f"{n:,} cells '{kind}' of {each[kind]:,}" for kind, n in counts.items())
+        raise NasirError(
+            "E302",
+            f"the network would have {total:,} primitives, more than {PRIMITIVE_LIMIT:,}",
+            hint=f"give fewer layers, or smaller cells: there are {shown}",
+        )
+
+
+def _primitives(cell: CellGenotype | SpaceCell, known: Mapping[str, Op]) -> int:
+    """How many primitives a cell has, or a few more."""
+    sizes = {name: primitives(op) for name, op in known.items()}
+    if isinstance(cell, CellGenotype):
+        edges = sum(map(len, cell.nodes))
+        ops, mixed = cell.named_ops, 0
+    else:
+        edges = len(cell.edges)
+        ops = cell.node_ops * cell.nodes or tuple(op for edge in cell.edges for op in edge.ops)
+        mixed = edges + sum(op in cell.normalise for op in ops)
+    projections = 4 * edges if cell.on_nodes else 0
+    nodes = cell.nodes if isinstance(cell.nodes, int) else len(cell.nodes)
+    return sum(sizes[op] for op in ops) + mixed + projections + nodes + 1
 
 
 def _inputs(design: Design, skeleton: Skeleton, kind: str) -> int:
@@ -357,6 +399,7 @@ SKELETONS: Table[Skeleton] = Table(
         Size(16, 5, 10, 32),
         Size(16, 5, 10, 32),
         _nasbench201,
+        stages=3,
     ),
     Skeleton(
         "natsbench_size",
@@ -389,6 +432,7 @@ SKELETONS: Table[Skeleton] = Table(
         Size(128, 3, 10, 32),
         nasbench101,
         on_nodes=True,
+        stages=3,
     ),
     Skeleton(
         "nasbench1shot1",

@@ -1,0 +1,169 @@
+"""Small files that would take much: each is refused, or read in steps that grow with its size."""
+
+import json
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+import nasir
+from nasir import NasirError
+from nasir.document import parse_document
+from nasir.formats import parse_genotype
+from nasir.json_text import read_json
+from nasir.source import Source
+
+CELL = {"inputs": 2, "nodes": 1, "ops": ["skip_connect"], "output": [2]}
+
+
+def space(ops: dict[str, Any] | None = None, cell: Any = CELL, **fields: Any) -> str:
+    cells = {"normal": cell, "reduce": {"like": "normal"}}
+    return json.dumps(
+        {"nasir": 1, "space": "x", "skeleton": "cifar", "cells": cells}
+        | fields
+        | ({"ops": ops} if ops else {})
+    )
+
+
+def genotype(cell: Any, of: Any = "darts") -> str:
+    cells = {"normal": cell, "reduce": cell}
+    return json.dumps({"nasir": 1, "genotype": {"space": of, "cells": cells}})
+
+
+def steps(op: str, count: int) -> dict[str, Any]:
+    return {"steps": [{"op": op}] * count}
+
+
+def levels(width: int) -> dict[str, Any]:
+    """Own ops of three levels, each of which uses all those of the level below."""
+    return {
+        **{f"c{i}": steps("relu", 32) for i in range(width)},
+        **{f"b{i}": {"steps": [{"op": f"c{j}"} for j in range(32)]} for i in range(width)},
+        **{f"a{i}": {"steps": [{"op": f"b{j}"} for j in range(32)]} for i in range(width)},
+    }
+
+
+def wide(edges: int, op: str = "skip_connect") -> str:
+    return genotype({"inputs": 2, "nodes": [[[op, 0]] * edges], "output": [2]})
+
+
+DEEP = "[" * 100 + "]" * 100
+REFUSED: dict[str, tuple[str, Callable[[], object]]] = {
+    "own ops whose primitives multiply": ("E106", lambda: nasir.load_space(space(levels(32)))),
+    "many own ops": (
+        "E106",
+        lambda: nasir.load_space(space({f"a{i}": steps("relu", 32) for i in range(300)})),
+    ),
+    "own ops in a chain": (
+        "E106",
+        lambda: nasir.load_space(
+            space({f"a{i}": steps(f"a{i + 1}" if i < 2000 else "relu", 1) for i in range(2001)})
+        ),
+    ),
+    "more edges than a genotype has": ("E106", lambda: nasir.load_genotype(wide(20_000))),
+    "kinds of cell that are like a large one": (
+        "E106",
+        lambda: nasir.load_space(
+            space(
+                cell={**CELL, "nodes": 32},
+                cells={
+                    "normal": {**CELL, "nodes": 32},
+                    **{f"k{i}": {"like": "normal"} for i in range(100)},
+                },
+            )
+        ),
+    ),
+    "layers times edges times primitives": (
+        "E302",
+        lambda: nasir.network(nasir.load_genotype(wide(64, "sep_conv_3x3")), layers=1000),
+    ),
+    "a supernet of many layers": ("E302", lambda: nasir.supernet("darts", layers=1000)),
+    "cells in each of three stages": ("E302", lambda: nasir.supernet("nasbench201", layers=1000)),
+    "values in JSON": ("E106", lambda: read_json("[" + "0," * 300_000 + "0]", "x")),
+    "mappings in JSON": ("E106", lambda: read_json("[" + "{}," * 300_000 + "0]", "x")),
+    "values in YAML": ("E106", lambda: parse_document(Source.of("- 1\n" * 40_000, "x.yaml"))),
+    "a deep JSON": ("E106", lambda: read_json(DEEP, "x")),
+    "a deep YAML": ("E106", lambda: parse_document(Source.of(DEEP, "x.yaml"))),
+    "a number of 5,000 digits": ("E107", lambda: read_json("[" + "9" * 5000 + "]", "x")),
+    "such a number in YAML": (
+        "E107",
+        lambda: parse_document(Source.of("a: " + "9" * 5000, "x.yaml")),
+    ),
+    "half of a surrogate pair": ("E103", lambda: read_json('["\\ud800"]', "x")),
+    "half of one in YAML": (
+        "E103",
+        lambda: parse_document(Source.of('a: "\\ud800"', "x.yaml")),
+    ),
+    "bodies in bodies": ("E106", lambda: nasir.parse_graph(bodies(8, 5))),
+}
+
+
+def bodies(width: int, depth: int) -> str:
+    """Bodies in bodies, each of which applies the one within it: width ** depth nodes."""
+    return "\n".join(["nasir graph 1", "input x: image[4,8,8]", *_applied(width, depth)])
+
+
+def _applied(width: int, depth: int) -> list[str]:
+    if not depth:
+        return _chain(width, "relu(@)")
+    inner = ["body b", "input x: image[4,8,8]", *_applied(width, depth - 1), "end"]
+    return [*inner, *_chain(width, "call(@) {body=b}")]
+
+
+def _chain(count: int, op: str) -> list[str]:
+    names = ["x", *(f"y{i}" for i in range(count))]
+    lines = [f"{y} = {op.replace('@', x)}: image[4,8,8]" for x, y in pairwise(names)]
+    return [*lines, f"output {names[-1]}"]
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_would_take_too_much_is_refused(what: str) -> None:
+    code, work = REFUSED[what]
+    with pytest.raises(NasirError) as caught:
+        work()
+    assert caught.value.code == code
+
+
+LINEAR: dict[str, Callable[[int], object]] = {
+    "a text of newlines": lambda n: _refused(Source.of("\n" * n + "x", "x.txt")),
+    "spaces": lambda n: _refused(Source.of("[" + " " * n, "x.txt")),
+    "edges into a node": lambda n: nasir.cost(
+        nasir.network(nasir.load_genotype(wide(n // 50)), layers=3)
+    ),
+    "a sum in a graph's text": lambda n: nasir.cost(nasir.parse_graph(_sum(n // 20))),
+    "nodes with weights": lambda n: nasir.cost(nasir.parse_graph(_convolutions(n // 40))),
+}
+
+
+def _refused(source: Source) -> None:
+    with pytest.raises(NasirError):
+        parse_genotype(source)
+
+
+def _sum(count: int) -> str:
+    return (
+        f"nasir graph 1\ninput x: image[4,8,8]\ny = add({', '.join(['x'] * count)}): image[4,8,8]\n"
+        "output y\n"
+    )
+
+
+def _convolutions(count: int) -> str:
+    lines = _chain(count, "conv2d(@) {out=4, kernel=1}")
+    return "\n".join(["nasir graph 1", "input x: image[4,8,8]", *lines])
+
+
+@pytest.mark.parametrize("what", LINEAR)
+def test_twice_the_size_takes_no_more_than_thrice_the_time(what: str) -> None:
+    """With a quadratic step in it, eight times the size took 64 times the time."""
+    work = LINEAR[what]
+    work(2_000)
+
+    def seconds(size: int) -> float:
+        begun = time.process_time()
+        work(size)
+        return time.process_time() - begun
+
+    small = min(seconds(5_000) for _ in range(3))
+    assert seconds(40_000) < 27 * small + 0.05
