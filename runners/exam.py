@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lowering
 import nasir
@@ -11,6 +11,7 @@ from nasir import Genotype, Graph, NasirError, Where
 from runners import measure
 from runners.accuracy import Answers, Run, answers
 from runners.arrays import listed
+from runners.fields import BatchSize, Limit, Ranged
 from runners.inputs import read_named
 from runners.place import Place, find_place
 from runners.recipe import Recipe, Train
@@ -23,12 +24,14 @@ from runners.trained import Trained, find_trained
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
+class Exam(Ranged):
     """A network to measure. What is None is the run's, the weights file's, or the data's own.
 
     `genotype` is what `nasir.load_genotype` takes, a training's run directory, or an ONNX file,
     which runs in ONNX Runtime where no `weights` are named. `recipe` says how data is normalised.
     """
+
+    code: ClassVar[str] = "E753"
 
     genotype: str
     weights: Path | None = None
@@ -36,8 +39,8 @@ class Exam:
     recipe: str | None = None
     size: NetworkSize = field(default_factory=NetworkSize)
     space: str | None = None
-    batch: int = 100
-    limit: int | None = None
+    batch: BatchSize = 100
+    limit: Limit | None = None
     device: str = "cpu"
     precision: str = "float32"
 

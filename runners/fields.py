@@ -1,16 +1,133 @@
-"""Dataclasses of numbers and words, filled from files and from `NAME=VALUE` texts."""
+"""Dataclasses of numbers and words: the range of each field, and values from files and texts."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from fractions import Fraction
-from typing import Any, TypeVar
+from functools import lru_cache
+from types import EllipsisType, NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from nasir import NasirError
 from nasir.document import Cursor
 from nasir.errors import nearest, quoted
+from nasir.plain import NUMBER_LIMIT
+
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+AnyEpochs = Annotated[int, Field(ge=0, le=100_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+AnyCount = Annotated[int, Field(ge=0, le=1_000_000)]
+Repeats = Annotated[int, Field(ge=1, le=1_000)]
+"""Of what is done again and again within one step of a training."""
+BatchSize = Annotated[int, Field(ge=1, le=1 << 16)]
+Limit = Annotated[int, Field(ge=1, le=10**12)]
+Window = Annotated[int, Field(ge=2, le=10_000)]
+Pixels = Annotated[int, Field(ge=0, le=1 << 14)]
+Seed = Annotated[int, Field(ge=0, le=NUMBER_LIMIT)]
+Number = Annotated[float, Field(ge=0, le=NUMBER_LIMIT)]
+Positive = Annotated[float, Field(ge=1e-9, le=NUMBER_LIMIT)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""Ranges of fields, by what they count or measure."""
 
 Filled = TypeVar("Filled")
 
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+}
+
+
+class Ranged:
+    """A dataclass whose fields are checked when it is made: ValueError says what a field takes.
+
+    A field's annotation is its type and its range; fields of nasir's own classes are not checked.
+    A class with a `code` raises NasirError instead: a user makes it.
+    """
+
+    __slots__ = ()
+
+    code: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        values, known = values_of(self), field_types(type(self))
+        try:
+            _checks(type(self)).model_validate({f"{name}_": values[name] for name in known})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name, *rest = map(str, first["loc"])
+            name = name.removesuffix("_")
+            shown = first["input"] if rest else values[name]
+            wanted = "" if rest else takes(known[name])
+            what = f"`{'.'.join((name, *rest))}` is {_shown(shown)}"
+            message = f"and has to be {wanted}" if wanted else str(first["msg"]).lower()
+            if self.code:
+                raise NasirError(self.code, f"{what}, {message}") from None
+            raise ValueError(f"{what}, {message}") from None
+
+
+@lru_cache(maxsize=128)
+def field_types(kind: type) -> Mapping[str, Any]:
+    """The annotations of a dataclass's fields that are numbers, words, and rows of these."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {f.name: hints[f.name] for f in fields(kind) if _is_plain(hints[f.name])}
+
+
+class Interval(NamedTuple):
+    """A range: what is `below` is not in it itself."""
+
+    least: int | float
+    most: int | float
+    below: bool
+
+
+def interval(hint: Any) -> Interval | None:
+    """The range in an annotation, if it has one."""
+    if get_origin(hint) in (Union, UnionType):
+        return next(filter(None, map(interval, get_args(hint))), None)
+    for each in getattr(hint, "__metadata__", ()):
+        if isinstance(each, FieldInfo):
+            ends: dict[str, Any] = {
+                name: getattr(end, name)
+                for end in each.metadata
+                for name in ("ge", "le", "lt")
+                if hasattr(end, name)
+            }
+            return Interval(ends["ge"], ends["lt" if "lt" in ends else "le"], "lt" in ends)
+    return None
+
+
+def takes(hint: Any) -> str:
+    """What a field with that annotation takes, in words; "" for what has no short ones."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return takes(next(each for each in parts if each is not NoneType))
+    if origin is Literal:
+        return f"one of: {', '.join(map(str, parts))}"
+    if origin is not Annotated:
+        return _WORDS.get(hint, "")
+    words, found = _WORDS[parts[0]], interval(hint)
+    if found is None:
+        return words
+    style = ",d" if parts[0] is int else "g"
+    most = f"{'below ' if found.below else ''}{found.most:{style}}"
+    return f"{words} from {found.least:{style}} to {most}"
 
 
 def values_of(value: Any) -> dict[str, Any]:
@@ -18,23 +135,22 @@ def values_of(value: Any) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
 
 
-def filled(value: Filled, given: Mapping[str, Cursor], cursor: Cursor) -> Filled:
+def filled(value: Filled, given: Mapping[str, Cursor]) -> Filled:
     """The dataclass with other values of its number, word and switch fields. Raises E109.
 
     What a field takes is what it has: a default of None takes a whole number. ValueError of the
-    dataclass itself becomes E109 at the cursor's place.
+    dataclass itself becomes E109 at the field's place.
     """
     known = values_of(value)
-    changed: dict[str, Any] = {}
+    made: Any = value
     for name, entry in given.items():
         if name not in known:
             raise entry.fault("E109", f"unknown field {quoted(name)}", nearest(name, known))
-        changed[name] = _value(known[name], entry, name)
-    made: Any = value
-    try:
-        return replace(made, **changed)
-    except (TypeError, ValueError) as error:
-        raise cursor.fault("E109", str(error)) from None
+        try:
+            made = replace(made, **{name: _value(known[name], entry, name)})
+        except (TypeError, ValueError) as error:
+            raise entry.fault("E109", str(error)) from None
+    return made
 
 
 def parsed(old: object, text: str) -> Any:
@@ -47,13 +163,39 @@ def parsed(old: object, text: str) -> Any:
         return text
     try:
         number = Fraction(text) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError):
+        if isinstance(old, float):
+            return float(number)
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise ValueError("a number") from None
-    if isinstance(old, float):
-        return float(number)
     if number != number // 1:
         raise ValueError("a whole number")
     return int(number)
+
+
+@lru_cache(maxsize=128)
+def _checks(kind: type) -> type[BaseModel]:
+    """The model of a dataclass's plain fields, whose names end in _: some are those of methods."""
+    given: dict[str, Any] = {f"{name}_": (hint, ...) for name, hint in field_types(kind).items()}
+    config = ConfigDict(strict=True, allow_inf_nan=False)
+    return create_model(kind.__name__, __config__=config, **given)
+
+
+def _is_plain(hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is None:
+        return hint in (int, float, str, bool, NoneType, EllipsisType, ...)
+    parts = get_args(hint)
+    return origin is Literal or all(map(_is_plain, parts[:1] if origin is Annotated else parts))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}" if abs(value) <= NUMBER_LIMIT else "beyond all numbers of a file"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return quoted(value, 32) if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _value(old: object, entry: Cursor, name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from nasir import NasirError
 from nasir.errors import nearest, quoted
 from nasir.table import Table
+from runners.fields import Ranged, Share
 from runners.parts.architect import Architect, FirstOrder, Frozen, Reinforce, SecondOrder
 from runners.parts.mixture import (
     Dirichlet,
@@ -27,7 +28,7 @@ NO_STAGES = Settings(stages=())
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class Method(Ranged):
     """A row: parts, and what it trains with on each skeleton.
 
     `settings` are those of the `cifar` skeleton, `elsewhere` those of others; a skeleton that is
@@ -46,7 +47,7 @@ class Method:
     regularise: Regulariser = L2()
     select: Selection = Argmax()
     stop: EigenvalueStop | None = None
-    drop_path: float = 0.0
+    drop_path: Share = 0.0
     settings: Settings = Settings()
     elsewhere: Mapping[str, Settings] = field(default_factory=dict[str, Settings])
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])

@@ -38,13 +38,15 @@ def read_method(text: str) -> Method:
     drop_path = entries.get("drop_path")
     own = base.settings
     if stages is not None:
-        own = replace(own, stages=tuple(_stage(row) for row in stages.items("`stages`")))
+        rows = tuple(_stage(row) for row in stages.items("`stages`"))
+        own = _at(stages, partial(replace, own, stages=rows))
     if settings is not None:
-        own = filled(own, settings.entries("`settings`"), settings)
+        own = filled(own, settings.entries("`settings`"))
     changed: dict[str, Any] = {"settings": own, "elsewhere": {}} if stages or settings else {}
     if drop_path is not None:
         changed["drop_path"] = drop_path.real("`drop_path`")
-    method = replace(base, name=name.text("`method`") if name else Path(text).stem, **changed)
+    own_name = name.text("`method`") if name else Path(text).stem
+    method = _at(drop_path or root, partial(replace, base, name=own_name, **changed))
     return _with_part_fields(_at(root, partial(with_parts, method, parts)), chosen)
 
 
@@ -63,12 +65,12 @@ def _with_part_fields(method: Method, chosen: Mapping[str, Cursor]) -> Method:
         if isinstance(cursor.value, Mapping):
             part = find_part(kind, _part_name(cursor))
             given = {k: v for k, v in cursor.entries("a part").items() if k != "part"}
-            method = replace(method, **{kind: filled(part, given, cursor)})
+            method = replace(method, **{kind: filled(part, given)})
     return method
 
 
 def _stage(cursor: Cursor) -> Stage:
-    return filled(Stage(1), cursor.entries("a stage"), cursor)
+    return filled(Stage(1), cursor.entries("a stage"))
 
 
 def _at(cursor: Cursor, make: Any) -> Any:
@@ -77,3 +79,5 @@ def _at(cursor: Cursor, make: Any) -> Any:
         return make()
     except NasirError as error:
         raise error.at(cursor.where) from None
+    except ValueError as error:
+        raise cursor.fault("E109", str(error)) from None

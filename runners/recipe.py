@@ -6,21 +6,33 @@ from typing import Any, Literal
 
 from nasir import NasirError
 from nasir.errors import nearest, quoted
-from runners.fields import parsed, values_of
+from runners.fields import (
+    AnyCount,
+    AnyEpochs,
+    BatchSize,
+    Epochs,
+    Number,
+    Pixels,
+    Ranged,
+    Share,
+    Window,
+    parsed,
+    values_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class Size(Ranged):
     """The network's: what is 0 or empty is the skeleton's own, and classes are the data's."""
 
     skeleton: str = ""
-    channels: int = 0
-    layers: int = 0
-    hidden: int = 0
+    channels: AnyCount = 0
+    layers: AnyCount = 0
+    hidden: AnyCount = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
+class Train(Ranged):
     """How long, on what, and what is added to the loss.
 
     `batch` are pictures (columns of text) a step, which `accumulate` parts make one after the
@@ -35,51 +47,40 @@ class Train:
     kept (0: none). `activation` and `slowness` weigh a language model's penalties.
     """
 
-    epochs: int = 600
-    batch: int = 96
-    accumulate: int = 1
+    epochs: Epochs = 600
+    batch: BatchSize = 96
+    accumulate: BatchSize = 1
     tail: Literal["kept", "dropped"] = "kept"
-    validation: float = 0.0
-    measure: int = 1
+    validation: Share = 0.0
+    measure: Epochs = 1
     keep: Literal["last", "best"] = "last"
-    drop_path: float = 0.0
-    auxiliary: float = 0.0
-    smoothing: float = 0.0
-    ema: float = 0.0
-    slowness: float = 0.0
-    activation: float = 0.0
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs", "batch", "accumulate", "measure")
-        _share(self, "validation", "drop_path", "smoothing", "ema")
-        _at_least(self, 0, "auxiliary", "slowness", "activation")
-        _one_of(self, "tail", "kept", "dropped")
-        _one_of(self, "keep", "last", "best")
+    drop_path: Share = 0.0
+    auxiliary: Number = 0.0
+    smoothing: Share = 0.0
+    ema: Share = 0.0
+    slowness: Number = 0.0
+    activation: Number = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Optimizer:
+class Optimizer(Ranged):
     """SGD: `clip` is the largest norm of `clipped` (all gradients together, or each tensor's).
 
     `average_after`: where held-out loss has not improved for so many epochs, weights are averaged
     from there on (averaged SGD; 0: never).
     """
 
-    lr: float = 0.025
-    momentum: float = 0.9
+    lr: Number = 0.025
+    momentum: Number = 0.9
     nesterov: bool = False
-    weight_decay: float = 3e-4
-    clip: float = 5.0
+    weight_decay: Number = 3e-4
+    clip: Number = 5.0
     clipped: Literal["all", "tensor"] = "all"
-    average_after: int = 0
-
-    def __post_init__(self) -> None:
-        _at_least(self, 0, "lr", "momentum", "weight_decay", "clip", "average_after")
-        _one_of(self, "clipped", "all", "tensor")
+    average_after: AnyEpochs = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Ranged):
     """How the learning rate goes, in steps `by` epochs or batches, e of E.
 
     `cosine` falls to `minimum`, `linear` to 0: lr · (E − tail − e) / (E − tail), and in the last
@@ -88,63 +89,46 @@ class Schedule:
     """
 
     name: Literal["cosine", "linear", "exponential", "constant"] = "cosine"
-    minimum: float = 0.0
-    gamma: float = 0.97
-    tail: int = 5
-    warm_up: int = 0
+    minimum: Number = 0.0
+    gamma: Number = 0.97
+    tail: Epochs = 5
+    warm_up: AnyEpochs = 0
     by: Literal["epoch", "batch"] = "epoch"
-
-    def __post_init__(self) -> None:
-        _one_of(self, "name", "cosine", "linear", "exponential", "constant")
-        _one_of(self, "by", "epoch", "batch")
-        _at_least(self, 0, "minimum", "gamma", "warm_up")
-        _at_least(self, 1, "tail")
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class Pictures(Ranged):
     """What training does to pictures: see `runners.data.Augment`.
 
     `cutouts`: whether each picture is cut elsewhere, or a whole batch alike before the crop.
     `normalise`: by the data's own mean and deviation, or by those of AutoDL-Projects.
     """
 
-    crop: int = 0
+    crop: Pixels = 0
     flip: bool = False
-    cutout: int = 0
+    cutout: Pixels = 0
     cutouts: Literal["picture", "batch"] = "picture"
-    area: float = 0.0
+    area: Share = 0.0
     jitter: bool = False
     normalise: Literal["data", "autodl"] = "data"
 
-    def __post_init__(self) -> None:
-        _at_least(self, 0, "crop", "cutout")
-        _share(self, "area")
-        _one_of(self, "cutouts", "picture", "batch")
-        _one_of(self, "normalise", "data", "autodl")
-
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Text(Ranged):
     """How text is dealt out, and the rates of dropout: see `runners.task`."""
 
-    bptt: int = 35
-    columns: int = 10
-    test_columns: int = 1
-    output: float = 0.75
-    state: float = 0.25
-    input: float = 0.75
-    embedded: float = 0.2
-    words: float = 0.1
-
-    def __post_init__(self) -> None:
-        _at_least(self, 2, "bptt")
-        _at_least(self, 1, "columns", "test_columns")
-        _share(self, "output", "state", "input", "embedded", "words")
+    bptt: Window = 35
+    columns: BatchSize = 10
+    test_columns: BatchSize = 1
+    output: Share = 0.75
+    state: Share = 0.25
+    input: Share = 0.75
+    embedded: Share = 0.2
+    words: Share = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Ranged):
     """How it runs: nothing here changes what is computed but for rounding.
 
     `compile` and `layout`: `auto` does what pays on the device.
@@ -153,10 +137,6 @@ class Run:
     precision: str = "float32"
     compile: Literal["auto", "on", "off"] = "auto"
     layout: Literal["auto", "channels_last", "channels_first"] = "auto"
-
-    def __post_init__(self) -> None:
-        _one_of(self, "compile", "auto", "on", "off")
-        _one_of(self, "layout", "auto", "channels_last", "channels_first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,23 +194,3 @@ def with_values(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
             raise NasirError("E752", f"in '{section}': {error}") from None
         recipe = replace(recipe, **{section: changed})
     return recipe
-
-
-def _at_least(part: Any, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        if not value >= least or value == float("inf"):
-            raise ValueError(f"`{name}` is {value}, and has to be {least} or more")
-
-
-def _share(part: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        if not 0 <= value < 1:
-            raise ValueError(f"`{name}` is {value}, and has to be from 0 to below 1")
-
-
-def _one_of(part: Any, name: str, *known: str) -> None:
-    value = getattr(part, name)
-    if value not in known:
-        raise ValueError(f"`{name}` is {quoted(value)}, and has to be one of: {', '.join(known)}")

@@ -52,7 +52,7 @@ def _read(path: Path) -> Recipe:
     for name in SECTIONS:
         if name in entries:
             given = entries[name].entries(f"`{name}`")
-            found[name] = filled(found[name], given, entries[name])
+            found[name] = filled(found[name], given)
     own = entries["recipe"].text("`recipe`") if "recipe" in entries else path.stem
     known: dict[str, Any] = {"name": own, **found, **words}
     return Recipe(**known)

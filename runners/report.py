@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nasir import Cost, Record
 from runners.costs import cost_facts
+from runners.fields import AnyCount, BatchSize, Limit, Ranged, Seed
 from runners.machine import Machine
 from runners.outputs import Outputs
 from runners.recipe import Recipe
@@ -14,7 +15,7 @@ from runners.size import NetworkSize
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(Ranged):
     """How to compile. `compile`: whether to run torch.compile; `directory`: see Outputs.below.
 
     `space`: the genotype's, a name or a path, whatever the genotype says itself. With `data`, at
@@ -24,19 +25,21 @@ class Options:
     `auto` for the fastest of all; `ship` is a folder for it.
     """
 
+    code: ClassVar[str] = "E505"
+
     size: NetworkSize = field(default_factory=NetworkSize)
     weights: Path | None = None
-    seed: int = 0
+    seed: Seed = 0
     compile: bool = True
-    batch: int = 1
+    batch: BatchSize = 1
     device: str = "cpu"
     outputs: Outputs = field(default_factory=Outputs)
     directory: Path | None = None
     space: str | Path | None = None
     data: str | None = None
-    check: int = 1000
+    check: AnyCount = 1000
     recipe: Recipe | None = None
-    limit: int | None = None
+    limit: Limit | None = None
     quantise: str | None = None
     target: str | None = None
     ship: Path | None = None

@@ -281,8 +281,8 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"values": {"lr": "1"}}, "E752", "nothing of a recipe"),
         ({"values": {"optimizer.lrr": "1"}}, "E752", "no field 'lrr'"),
         ({"values": {"optimizer.lr": "fast"}}, "E752", "cannot be 'fast'"),
-        ({"values": {"optimizer.lr": "-1"}}, "E752", "0 or more"),
-        ({"values": {"optimizer.lr": "nan"}}, "E752", "0 or more"),
+        ({"values": {"optimizer.lr": "-1"}}, "E752", "from 0 to"),
+        ({"values": {"optimizer.lr": "nan"}}, "E752", "from 0 to"),
         ({"values": {"train.epochs": "1.5"}}, "E752", "cannot be '1.5'"),
         ({"values": {"train.drop_path": "1"}}, "E752", "below 1"),
         ({"values": {"schedule.name": "cosinus"}}, "E752", "one of"),
@@ -327,7 +327,7 @@ def test_text_is_not_accumulated(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_checkpoint(
     tmp_path: Path,
 ) -> None:
-    values = {"optimizer.lr": "1e30", "optimizer.clip": "0", "train.epochs": "3"}
+    values = {"optimizer.lr": "1e15", "optimizer.clip": "0", "train.epochs": "3"}
     with pytest.raises(NasirError, match="loss") as caught:
         train(small(values=values), tmp_path / "run")
     assert caught.value.code == "E741"

@@ -45,7 +45,7 @@ _Data = Annotated[
     str | None, typer.Option(help="Compare accuracies on it: cifar10:PATH, …; a run's own.")
 ]
 _Check = Annotated[
-    int, typer.Option(min=0, help="On at most so many held-out pictures (tokens); 0: on none.")
+    int, typer.Option(help="On at most so many held-out pictures (tokens); 0: on none.")
 ]
 _Quantise = Annotated[
     str | None, typer.Option(help="dynamic or static: write ONNX of 8-bit numbers as well.")

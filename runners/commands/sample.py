@@ -20,7 +20,7 @@ def sample(
     count: Annotated[
         int, typer.Option("-n", "--count", min=1, max=1_000_000, help="How many genotypes.")
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=10**15, help="Decides every draw.")] = 0,
     to: Annotated[
         str | None,
         typer.Option("--format", metavar="FORMAT", help="Of the output; else the shortest one."),

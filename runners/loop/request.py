@@ -3,13 +3,25 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import nasir
 from nasir import NasirError, Space
 from nasir.errors import nearest, quoted
 from nasir.passes import MemoryLevel
 from runners.combine import checked, with_epochs, with_fraction, with_parts
+from runners.fields import (
+    AnyCount,
+    BatchSize,
+    Count,
+    Epochs,
+    Limit,
+    Pixels,
+    Ranged,
+    Repeats,
+    Seed,
+    Share,
+)
 from runners.method import Method
 from runners.method_file import read_method
 from runners.parts.regularise import KullbackLeibler
@@ -18,7 +30,7 @@ from runners.settings import Settings, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(Ranged):
     """A search. What is None, or not in a mapping, is the method's or the data's own.
 
     `parts` are parts of a method by kind (`perturb: pgd`), `sizes` the supernet's (channels,
@@ -27,25 +39,27 @@ class Request:
     `candidates` and `batches` bound what selection measures. `steps` ends an epoch early.
     """
 
+    code: ClassVar[str] = "E743"
+
     space: str
     method: str = "darts"
     data: str = "digits"
-    seed: int = 0
+    seed: Seed = 0
     parts: Mapping[str, str] = field(default_factory=dict[str, str])
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     values: Mapping[str, float] = field(default_factory=dict[str, float])
-    epochs: int | None = None
-    batch: int | None = None
+    epochs: Epochs | None = None
+    batch: BatchSize | None = None
     fraction: str | None = None
-    drop_path: float | None = None
-    interval: int | None = None
-    candidates: int | None = None
-    batches: int | None = None
-    steps: int | None = None
-    split: float = 0.5
+    drop_path: Share | None = None
+    interval: Repeats | None = None
+    candidates: Count | None = None
+    batches: AnyCount | None = None
+    steps: Limit | None = None
+    split: Share = 0.5
     shuffled: bool = False
-    limit: int | None = None
-    cutout: int = 0
+    limit: Limit | None = None
+    cutout: Pixels = 0
     validate: Literal["each", "last"] = "each"
     memory: MemoryLevel = "none"
     device: str = "cpu"
@@ -77,21 +91,27 @@ def resolved(request: Request) -> Resolved:
     """The space, method and settings of a request. Raises what reading them raises, and E743."""
     space = nasir.load_space(request.space)
     method = with_parts(read_method(request.method).on(space.skeleton), request.parts)
-    settings = method.settings_for(space.skeleton)
-    if request.fraction is not None:
-        settings = with_fraction(settings, _fraction(request.fraction))
-    if request.epochs is not None:
-        settings = with_epochs(settings, _positive("epochs", request.epochs))
-    if request.batch is not None:
-        settings = replace(settings, batch=_positive("batch", request.batch))
-    settings = _with_values(settings, request.values)
+    try:
+        settings = _asked(method.settings_for(space.skeleton), request)
+    except ValueError as error:
+        raise NasirError("E743", str(error)) from None
     method = _bounded(method, request)
     if request.as_published:
         method = _as_published(method)
     if request.drop_path is not None:
-        method = replace(method, drop_path=_share("drop-path", request.drop_path))
-    _share("split", request.split)
+        method = replace(method, drop_path=request.drop_path)
     return Resolved(request, space, checked(replace(method, settings=settings)), settings)
+
+
+def _asked(settings: Settings, request: Request) -> Settings:
+    """The settings with the request's numbers. ValueError for one out of its range."""
+    if request.fraction is not None:
+        settings = with_fraction(settings, _fraction(request.fraction))
+    if request.epochs is not None:
+        settings = with_epochs(settings, request.epochs)
+    if request.batch is not None:
+        settings = replace(settings, batch=request.batch)
+    return _with_values(settings, request.values)
 
 
 def _bounded(method: Method, request: Request) -> Method:
@@ -134,9 +154,10 @@ def _with_values(settings: Settings, values: Mapping[str, float]) -> Settings:
         if name not in numbers:
             message = f"there is no setting {quoted(name)}"
             raise NasirError("E743", message, hint=nearest(name, numbers))
-        if not value >= 0:
-            raise NasirError("E743", f"the setting '{name}' cannot be {value:g}", hint="0 or more")
-        changed[name] = numbers[name](value)
+        kind = numbers[name]
+        if kind is int and not float(value).is_integer():
+            raise ValueError(f"`{name}` is {value:g}, and has to be a whole number")
+        changed[name] = kind(value)
     return replace(settings, **changed)
 
 
@@ -146,18 +167,6 @@ def _fraction(text: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         message = f"{quoted(text)} is no fraction of channels"
         raise NasirError("E743", message, hint="for example 1/4") from None
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise NasirError("E743", f"--{name} is {value}", hint="give it 1 or more")
-    return value
-
-
-def _share(name: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise NasirError("E743", f"--{name} is {value:g}", hint="a share from 0 to below 1")
-    return value
 
 
 def stage_rows(settings: Settings) -> list[dict[str, int | None]]:

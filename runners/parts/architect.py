@@ -7,6 +7,7 @@ import torch
 
 import lowering
 from runners.arrays import backward
+from runners.fields import Number, Ranged, Repeats, Share
 from runners.learner import Learner
 from runners.parts.moment import Moment
 from runners.task import Batch, Outcome
@@ -81,7 +82,7 @@ class Frozen:
 
 
 @dataclass(frozen=True, slots=True)
-class Reinforce:
+class Reinforce(Ranged):
     """A controller is rewarded for the validation accuracy of what it draws, after each epoch.
 
     ENAS, arXiv:1802.03268, with the constants of its NAS-Bench-201 code: `steps` of the mean over
@@ -91,11 +92,11 @@ class Reinforce:
     validation batch with its own batch statistics.
     """
 
-    steps: int = 50
-    together: int = 20
-    entropy_weight: float = 1e-4
-    baseline_decay: float = 0.99
-    clip: float = 5.0
+    steps: Repeats = 50
+    together: Repeats = 20
+    entropy_weight: Number = 1e-4
+    baseline_decay: Share = 0.99
+    clip: Number = 5.0
 
     def step(self, learner: Learner, train: Batch, moment: Moment) -> None:
         """Nothing: weights learn on what the controller draws."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import nasir
 from nasir import Choice, Graph, Space
+from runners.fields import Positive, Ranged
 from runners.parts.controller import Controller
 from runners.parts.moment import Moment
 
@@ -93,15 +94,15 @@ class Dirichlet:
 
 
 @dataclass(frozen=True, slots=True)
-class SoftGumbel:
+class SoftGumbel(Ranged):
     """A draw of the concrete distribution per choice; its temperature falls linearly.
 
     SNAS, arXiv:1812.09926, equation 5: softmax((log softmax(logits) + g) / τ), g Gumbel(0, 1).
     As in the published code τ falls by e/E, so that `end` is reached in projections only.
     """
 
-    start: float = 10.0
-    end: float = 1.0
+    start: Positive = 10.0
+    end: Positive = 1.0
 
     def temperature(self, moment: Moment) -> float:
         """τ in this epoch."""
@@ -119,7 +120,7 @@ class SoftGumbel:
 
 
 @dataclass(frozen=True, slots=True)
-class HardGumbel:
+class HardGumbel(Ranged):
     """One option per choice by Gumbel's maximum; the gradient is the concrete distribution's.
 
     GDAS, arXiv:1910.04465, equations 3 to 5: forward is one-hot, backward as if it were
@@ -129,8 +130,8 @@ class HardGumbel:
     e/(E − 1), so that the last epoch has `end`.
     """
 
-    start: float = 10.0
-    end: float = 0.1
+    start: Positive = 10.0
+    end: Positive = 0.1
 
     def temperature(self, moment: Moment) -> float:
         """τ in this epoch."""

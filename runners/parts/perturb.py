@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from runners.fields import Number, Ranged, Repeats
 from runners.learner import Learner
 from runners.parts.mixture import Drawn, Rows
 from runners.parts.moment import Moment
@@ -19,11 +20,11 @@ from runners.task import Batch
 
 
 @dataclass(frozen=True, slots=True)
-class Radius:
+class Radius(Ranged):
     """ε grows linearly over the epochs, by e/E as published, so that `end` is never reached."""
 
-    start: float = 0.03
-    end: float = 0.3
+    start: Number = 0.03
+    end: Number = 0.3
 
     def at(self, moment: Moment) -> float:
         """ε in this epoch."""
@@ -66,7 +67,7 @@ class UniformNoise:
 
 
 @dataclass(frozen=True, slots=True)
-class Ascent:
+class Ascent(Ranged):
     """Projected gradient ascent of the training loss in the box of side 2ε (SDARTS-ADV, eq. 7).
 
     `steps` of 2ε/steps by the gradient's sign from a random start; the network is in evaluation
@@ -74,7 +75,7 @@ class Ascent:
     simplex, but dividing them can lead out of the box, as in the published code.
     """
 
-    steps: int = 7
+    steps: Repeats = 7
     radius: Radius = Radius()
     tuning: Radius = WIDE
 

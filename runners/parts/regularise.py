@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from runners.fields import Number, Ranged
+
 
 class Regulariser(Protocol):
     """A pull on logits, as decay in Adam or as a term of the loss."""
@@ -26,10 +28,10 @@ class Regulariser(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class L2:
+class L2(Ranged):
     """Decay inside Adam, 1e-3 in all published code. For DrNAS it pulls concentrations to 1."""
 
-    decay: float = 1e-3
+    decay: Number = 1e-3
 
     def term(self, live: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Tensor | None:
         """Nothing."""
@@ -38,7 +40,7 @@ class L2:
 
 
 @dataclass(frozen=True, slots=True)
-class KullbackLeibler:
+class KullbackLeibler(Ranged):
     """scale · Σ KL(Dir(elu(logit) + 1) ‖ Dir(1)). DrNAS, arXiv:2006.10355, equation 5.
 
     It belongs to the architect's loss alone, not to the weights'. After pruning it is that of the
@@ -46,7 +48,7 @@ class KullbackLeibler:
     too (`options="all"`), with their logits of 0.
     """
 
-    scale: float = 1e-3
+    scale: Number = 1e-3
     options: Literal["live", "all"] = "live"
 
     @property

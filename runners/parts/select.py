@@ -7,6 +7,7 @@ import torch
 
 import nasir
 from nasir import Genotype
+from runners.fields import AnyCount, Count, Number, Ranged, Repeats
 from runners.learner import Learner
 from runners.parts.moment import Moment
 from runners.score import Score
@@ -69,7 +70,7 @@ class Draw(_AtOnce):
 
 
 @dataclass(frozen=True)
-class BestOf(_AtOnce):
+class BestOf(_AtOnce, Ranged):
     """The best of `count` genotypes that the method draws, with the supernet's weights.
 
     Each is measured on `batches` held-out batches (0: all), then the best `finalists` on all of
@@ -77,9 +78,9 @@ class BestOf(_AtOnce):
     statistics mix those of all architectures.
     """
 
-    count: int = 1000
-    batches: int = 10
-    finalists: int = 10
+    count: Count = 1000
+    batches: AnyCount = 10
+    finalists: Count = 10
 
     def genotype(self, learner: Learner, moment: Moment) -> Genotype:
         """The best by accuracy, then by loss."""
@@ -96,7 +97,7 @@ class BestOf(_AtOnce):
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projection(Ranged):
     """Decides one edge of each kind of cell at a time by what its removal costs, then tunes.
 
     DARTS-PT, arXiv:2108.04392, section 4, with the rules of its code. A round comes every
@@ -112,11 +113,11 @@ class Projection:
     published), and an edge that was removed stays out while the next one is chosen.
     """
 
-    interval: int = 5
+    interval: Repeats = 5
     criterion: Literal["accuracy", "loss"] = "accuracy"
     candidates: Literal["selectable", "all"] = "selectable"
-    batches: int = 0
-    rate_share: float = 0.1
+    batches: AnyCount = 0
+    rate_share: Number = 0.1
     schedule: Literal["constant", "cosine"] = "constant"
 
     def tuning(self, learner: Learner) -> Tuning:

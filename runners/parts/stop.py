@@ -8,6 +8,7 @@ from torch import Tensor
 
 import lowering
 from runners.arrays import eigenvalues, length
+from runners.fields import AnyEpochs, Epochs, Number, Ranged, Repeats
 from runners.learner import Learner
 from runners.parts.moment import Moment
 
@@ -16,7 +17,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class EigenvalueStop:
+class EigenvalueStop(Ranged):
     """RobustDARTS, arXiv:1909.09656, section 4.3, with the constants of its code.
 
     Every `every` epochs the greatest eigenvalue of the Hessian of the validation loss (and its L2
@@ -27,12 +28,12 @@ class EigenvalueStop:
     the published code builds the whole matrix.
     """
 
-    every: int = 2
-    window: int = 5
-    apart: int = 4
-    factor: float = 1.3
-    earliest: int = 10
-    products: int = 24
+    every: Epochs = 2
+    window: Epochs = 5
+    apart: Epochs = 4
+    factor: Number = 1.3
+    earliest: AnyEpochs = 10
+    products: Repeats = 24
 
     def due(self, epoch: int) -> bool:
         """Whether this epoch (from 0) is measured."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
+
+from runners.fields import Limit, Ranged, Seed
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class Training(Ranged):
     """A training from scratch. What is None, or not in a mapping, is the recipe's or the data's.
 
     `genotype` is what `nasir.load_genotype` takes, or a run directory. `sizes` are the network's
@@ -15,16 +17,18 @@ class Training:
     `inherit` is a search's run directory, `weights` a safetensors file, to begin with.
     """
 
+    code: ClassVar[str] = "E753"
+
     genotype: str
     recipe: str = "cifar10"
     data: str | None = None
-    seed: int = 0
+    seed: Seed = 0
     skeleton: str | None = None
     space: str | None = None
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     values: Mapping[str, str] = field(default_factory=dict[str, str])
-    limit: int | None = None
-    steps: int | None = None
+    limit: Limit | None = None
+    steps: Limit | None = None
     inherit: str | None = None
     weights: str | None = None
     device: str = "cpu"

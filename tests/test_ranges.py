@@ -1,0 +1,145 @@
+"""Every number that a user can give has a range, which is checked where the number is declared."""
+
+import inspect
+import json
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pytest
+
+from nasir import NasirError
+from runners import exam, method, recipe, report, settings
+from runners.commands import COMMANDS
+from runners.fields import Ranged, field_types, interval, takes
+from runners.loop import request
+from runners.method import PARTS
+from runners.method_file import read_method
+from runners.parts import perturb
+from runners.recipe_file import read_recipe
+from runners.training import request as training
+from tests.command_line import call
+from tests.searches import write_text
+
+RANGES = ("has to be a", "E302", "E303", "E304", "Input should be", "the data has")
+"""What an error of a range says, or its code."""
+
+OF_OTHERS = {"sizes": "the skeletons check them", "values": "of Settings and Recipe"}
+
+MADE: dict[type, dict[str, Any]] = {
+    request.Request: {"space": "darts"},
+    training.Training: {"genotype": "darts_v2"},
+    exam.Exam: {"genotype": "darts_v2"},
+    settings.Stage: {"epochs": 1},
+    recipe.Recipe: {"name": ""},
+    method.Method: {"name": "", "title": "", "paper": ""},
+}
+"""What has to be given to make one."""
+
+PART_CLASSES = {type(part) for kind in PARTS.values() for part in kind.values() if part is not None}
+CLASSES = [
+    *MADE, settings.Settings, report.Options, perturb.Radius, *sorted(PART_CLASSES, key=str),
+    *(type(getattr(recipe.Recipe(""), name)) for name in recipe.SECTIONS),
+]  # fmt: skip
+
+
+def leaves(hint: Any) -> list[Any]:
+    """The types that an annotation consists of."""
+    parts = get_args(hint)[:1] if get_origin(hint) is Annotated else get_args(hint)
+    return [each for part in parts for each in leaves(part)] if parts else [hint]
+
+
+def numbers() -> list[tuple[type, str]]:
+    """Every field of a number, in every class that a user fills."""
+    return [
+        (each, field.name)
+        for each in CLASSES
+        for field in fields(each)
+        if field.name not in OF_OTHERS
+        and {int, float} & set(leaves(get_type_hints(each, include_extras=True)[field.name]))
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name"), numbers(), ids=lambda x: getattr(x, "__name__", x))
+def test_a_number_out_of_its_range_is_an_error_that_names_the_range(kind: type, name: str) -> None:
+    assert issubclass(kind, Ranged)
+    hint = field_types(kind)[name]
+    if get_origin(hint) is tuple:
+        with pytest.raises(ValueError, match=f"`{name}"):
+            kind(**MADE.get(kind, {}), **{name: (2.0, -1.0)})
+        return
+    found = interval(hint)
+    assert found is not None, "it has a range"
+    wrongs = (found.least - 1, found.most * 2 + 1, -(10**18), 10**18, 10**5000, float("nan"), "1")
+    for wrong in (*wrongs, True):
+        with pytest.raises((ValueError, NasirError)) as caught:
+            kind(**{**MADE.get(kind, {}), name: wrong})
+        assert f"`{name}` is " in str(caught.value)
+        assert takes(hint) in str(caught.value)
+    for right in (found.least, found.most - (0.5 if found.below else 0)):
+        kind(**{**MADE.get(kind, {}), name: right})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("settings:\n  batch: 0", 3),
+        ("settings: {rate: -1}", 2),
+        ("stages:\n  - {epochs: 5}\n  - {epochs: 0}", 4),
+        ("stages:\n  - {epochs: 1000000000000}", 3),
+        ("select: {part: projection, interval: 0}", 2),
+        ("perturb: {part: pgd, steps: 1000000000}", 2),
+        ("drop_path: 1.5", 2),
+        (f"stages: [{', '.join(['{epochs: 1}'] * 101)}]", 2),
+    ],
+)
+def test_a_method_file_names_the_line_of_a_number_out_of_its_range(
+    text: str, line: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"method: mine\n{text}\n")
+    with pytest.raises(NasirError, match="to be ") as caught:
+        read_method(str(path))
+    assert (caught.value.code, caught.value.where.line) == ("E109", line)
+
+
+def test_a_recipe_names_the_place_of_a_number_out_of_its_range(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"nasir": 1, "train": {"epochs": 3, "batch": 0}}, indent=1))
+    with pytest.raises(NasirError, match="from 1 to 65,536") as caught:
+        read_recipe(str(path))
+    assert (caught.value.code, caught.value.where.line) == ("E109", 5)
+
+
+def options() -> list[tuple[str, str]]:
+    """Every option of a command that is a number, as it is typed."""
+    found: list[tuple[str, str]] = []
+    for name in ("search", "evaluate", "test", "compile", "cost", "show", "sample"):
+        assert name in COMMANDS
+        function = getattr(import_module(f"runners.commands.{name}"), name)
+        hints = get_type_hints(function, include_extras=True)
+        found += [
+            (name, f"--{each.replace('_', '-')}" if each != "count" else "-n")
+            for each in inspect.signature(function).parameters
+            if {int, float} & set(leaves(hints[each]))
+        ]
+    return found
+
+
+@pytest.mark.parametrize(("command", "option"), options())
+def test_a_command_refuses_numbers_out_of_range(command: str, option: str, tmp_path: Path) -> None:
+    given = {"search": "darts", "sample": "darts"}.get(command, "darts_v2")
+    if option in ("--hidden", "--vocabulary"):
+        given = "darts_rnn" if given == "darts" else "DARTS_V2@darts_rnn"
+    named = "digits"
+    if option in ("--hidden", "--vocabulary"):
+        named = write_text(tmp_path / "text", 4000)
+    recipe = ("--recipe", "ptb") if named != "digits" and command == "evaluate" else ()
+    data = ("--data", named, *recipe) if command in ("search", "evaluate", "test") else ()
+    out = ("-o", str(tmp_path / "run")) if command in ("search", "evaluate", "compile") else ()
+    for value in ("-3", "1000000000000000000"):
+        done = call(command, given, option, value, *data, *out)
+        assert done.code == 2, (value, done)
+        assert any(words in done.err for words in RANGES), (value, done)
+        assert not (tmp_path / "run").exists()
