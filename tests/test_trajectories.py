@@ -179,14 +179,20 @@ def gdas(request: Request, *, weights_first: bool, covers: bool, rest: bool) -> 
 GDAS = {"weights_first": True, "covers": True, "rest": False}
 
 
-@pytest.mark.parametrize("rule", GDAS)
-def test_gdas_takes_autodls_steps(rule: str, tmp_path: Path) -> None:
-    """Weights before logits, the clipped norm over both, decay and momentum of what rests."""
+@pytest.fixture(scope="module", name="autodl")
+def _autodl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, State]:
+    folder = tmp_path_factory.mktemp("gdas")
     request = small(
-        method_file(tmp_path, "like: gdas\nmixture: {part: hard-gumbel, start: 1, end: 1}\n"),
+        method_file(folder, "like: gdas\nmixture: {part: hard-gumbel, start: 1, end: 1}\n"),
         values={"clip": 0.5, "rate": 0.25, "decay": 0.1, "logit_rate": 0.05},
     )
-    found = searched(request, tmp_path / "run")
+    return request, searched(request, folder / "run")
+
+
+@pytest.mark.parametrize("rule", GDAS)
+def test_gdas_takes_autodls_steps(rule: str, autodl: tuple[Request, State]) -> None:
+    """Weights before logits, the clipped norm over both, decay and momentum of what rests."""
+    request, found = autodl
     assert distance(found, gdas(request, **GDAS)) < 1e-10
     assert distance(found, gdas(request, **(GDAS | {rule: not GDAS[rule]}))) > 1e-6
 
