@@ -230,3 +230,10 @@ def _error(call: object) -> NasirError:
     with pytest.raises(NasirError) as caught:
         call()
     return caught.value
+
+
+def test_comparing_an_op_with_a_text_is_an_error() -> None:
+    for op in (network("darts_v2").nodes[0].op, PRIMITIVES["relu"]):
+        assert op == op and op != PRIMITIVES["tanh"]  # noqa: PT018
+        with pytest.raises(TypeError, match=r"\.op\.name"):
+            _ = op == "relu"

@@ -159,3 +159,20 @@ def test_recipes_are_listed_and_shown() -> None:
     assert all(name in listed for name in recipe_names())
     assert "optimizer.weight_decay" in call("recipes", "ptb").out
     assert '"epochs": 200' in call("recipes", "nasbench201", "--json").out
+
+
+def test_recipes_in_a_circle_are_called_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, like in (("a", "b"), ("b", "a"), ("c", "c")):
+        Path(f"{name}.yaml").write_text(f"nasir: 1\nlike: {like}.yaml\n")
+    for name, circle in (("a", "a.yaml to b.yaml to a.yaml"), ("c", "c.yaml to c.yaml")):
+        with pytest.raises(NasirError, match=circle) as caught:
+            read_recipe(f"{name}.yaml")
+        assert (caught.value.code, caught.value.where.line) == ("E109", 2)
+    for number in range(20):
+        Path(f"r{number}.yaml").write_text(f"nasir: 1\nlike: r{number + 1}.yaml\n")
+    with pytest.raises(NasirError) as caught:
+        read_recipe("r0.yaml")
+    assert caught.value.code == "E106"

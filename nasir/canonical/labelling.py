@@ -1,5 +1,6 @@
 """One numbering for all cells that are the same up to the names of their terms."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -7,7 +8,7 @@ from typing import Any
 
 from nasir.canonical.terms import Place, Sum, Terms
 
-Colours = list[int]
+Colours = dict[int, int]
 """One colour for each vertex; vertices of one colour have not been told apart."""
 
 Code = tuple[tuple[tuple[int, int], ...], ...]
@@ -23,7 +24,7 @@ class Labelling:
 
 
 def label(terms: Terms) -> Labelling:
-    """The canonical numbering of what the outputs need.
+    """The canonical numbering of what the outputs need. Raises E106 where that takes too long.
 
     Every term gets a form, the digest of all that it computes. Where each term with weights has
     a form of its own, the forms say everything. Else two terms that compute the like (two
@@ -43,10 +44,10 @@ def label(terms: Terms) -> Labelling:
         order = sorted(range(len(outputs)), key=outputs.__getitem__)
     else:
         graph = _Graph(terms, live, forms, outputs)
-        code, colours = graph.canonical()
+        code, numbers = graph.canonical()
         text += repr(code).encode()
-        own.sort(key=lambda term: colours[graph.number[term]])
-        order = sorted(range(len(outputs)), key=lambda i: colours[len(live) + i])
+        own.sort(key=lambda term: numbers[graph.number[term]])
+        order = sorted(range(len(outputs)), key=lambda i: numbers[len(live) + i])
     places = [terms.places[term] for term in own]
     return Labelling(sha256(text).digest(), tuple([p for p in places if p]), tuple(order))
 
@@ -70,13 +71,8 @@ def _form(head: bytes, value: Sum, forms: dict[int, bytes]) -> bytes:
     return sha256(head + b"".join(parts)).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A numbering, its code, and symmetries: for each vertex the one it goes to."""
-
-    code: Code
-    numbers: Colours
-    symmetries: list[Colours]
+Part = Sequence[int]
+"""Some vertices of the graph."""
 
 
 class _Graph:
@@ -86,6 +82,7 @@ class _Graph:
         self, terms: Terms, live: list[int], forms: dict[int, bytes], outputs: list[bytes]
     ) -> None:
         self.number = {term: vertex for vertex, term in enumerate(live)}
+        self.budget = terms.budget
         sums = [*(terms.reads[term] for term in live), *terms.outputs]
         self.reads = [[(self.number[term], count) for term, count in value] for value in sums]
         self.readers: list[list[tuple[int, int]]] = [[] for _ in sums]
@@ -94,77 +91,129 @@ class _Graph:
                 self.readers[vertex].append((reader, count))
         self.forms = [*(b"0" + forms[term] for term in live), *(b"1" + form for form in outputs)]
 
-    def canonical(self) -> tuple[Code, Colours]:
-        """The least code of all numberings, and the numbering."""
-        found = self.search(self.refine(_ranks(self.forms)))
-        return found.code, found.numbers
+    def canonical(self) -> tuple[Code, list[int]]:
+        """The code of a canonical numbering, and the number of each vertex."""
+        part = range(len(self.forms))
+        order = self.order(part, dict(zip(part, _ranks(self.forms), strict=True)))
+        numbers = [0] * len(order)
+        for number, vertex in enumerate(order):
+            numbers[vertex] = number
+        return self.code(order), numbers
 
-    def refine(self, colours: Colours) -> Colours:
-        """Vertices of one colour told apart by the colours they read and are read by."""
-        count = len(set(colours))
-        while count < len(colours):
-            colours = _ranks(
-                [
-                    (
-                        colour,
-                        sorted([(colours[other], times) for other, times in self.reads[vertex]]),
-                        sorted([(colours[other], times) for other, times in self.readers[vertex]]),
-                    )
-                    for vertex, colour in enumerate(colours)
-                ]
-            )
-            before, count = count, len(set(colours))
-            if before == count:
-                break
-        return colours
+    def order(self, part: Part, colours: Colours) -> list[int]:
+        """The vertices in an order that isomorphic parts have in common.
 
-    def search(self, colours: Colours) -> "_Found":
-        """The least code among the numberings that refine a colouring.
-
-        One vertex after another of the first open colour is told apart. Two that end in the same
-        code, by always telling apart the first vertex, are images of each other under a symmetry
-        that keeps all that was told apart before; so one of them is enough.
+        Where refining leaves several of a colour, what is left falls apart into pieces: edges
+        between two colours that are all there say nothing. Each piece is ordered by itself, and
+        pieces of one form can change places, so that twins need no search.
         """
-        open_ = _open(colours)
-        best = None if open_ else _Found(self.code(colours), colours, [])
+        colours = self.refine(part, colours)
+        pieces = self.pieces(part, colours)
+        if not pieces:
+            return sorted(part, key=colours.__getitem__)
+        ordered = [self.order_piece(piece, colours) for piece in pieces]
+        forms = [(tuple(colours[v] for v in order), self.code(order)) for order in ordered]
+        ranks = _ranks(forms)
+        place = {
+            vertex: (colours[vertex], rank, index, number)
+            for index, (rank, order) in enumerate(zip(ranks, ordered, strict=True))
+            for number, vertex in enumerate(order)
+        }
+        return sorted(part, key=lambda v: place.get(v, (colours[v], 0, 0, 0)))
+
+    def order_piece(self, piece: Part, colours: Colours) -> list[int]:
+        """The least order of a connected piece among those that tell one vertex apart first.
+
+        Two vertices that lead to one code, by always telling apart the first vertex, are images of
+        each other under a symmetry; so one of them is enough.
+        """
+        open_ = _open(piece, colours)
+        if not open_:
+            return sorted(piece, key=colours.__getitem__)
+        best: tuple[Code, list[int]] | None = None
+        symmetries: list[dict[int, int]] = []
+        glances: dict[Code, list[int]] = {}
         tried: list[int] = []
-        symmetries: list[Colours] = []
-        glances: dict[Code, Colours] = {}
         for vertex in open_:
             if vertex in _orbit(tried, symmetries):
                 continue
-            told = self.refine(_told_apart(colours, vertex))
-            numbers = self.descend(told)
-            like = glances.setdefault(self.code(numbers), numbers)
-            if like is not numbers:
-                symmetries.append([numbers.index(number) for number in like])
+            told = self.refine(piece, _told_apart(piece, colours, vertex))
+            glance = self.descend(piece, told)
+            like = glances.setdefault(self.code(glance), glance)
+            if like is not glance:
+                symmetries.append(dict(zip(like, glance, strict=True)))
                 continue
             tried.append(vertex)
-            found = self.search(told)
-            symmetries += found.symmetries
-            if best is None or found.code < best.code:
-                best = found
+            order = self.order(piece, told)
+            code = self.code(order)
+            if best is None or code < best[0]:
+                best = code, order
         assert best is not None
-        return _Found(best.code, best.numbers, symmetries)
+        return best[1]
 
-    def descend(self, colours: Colours) -> Colours:
-        """A numbering that refines a colouring, always by the first vertex."""
-        while open_ := _open(colours):
-            colours = self.refine(_told_apart(colours, open_[0]))
-        return colours
+    def refine(self, part: Part, colours: Colours) -> Colours:
+        """Vertices of one colour told apart by the colours around them in the part."""
+        count = len({colours[vertex] for vertex in part})
+        while count < len(part):
+            keys: list[Any] = []
+            for vertex in part:
+                reads = [(colours[v], n) for v, n in self.reads[vertex] if v in colours]
+                readers = [(colours[v], n) for v, n in self.readers[vertex] if v in colours]
+                self.budget.spend(1 + len(self.reads[vertex]) + len(self.readers[vertex]))
+                keys.append((colours[vertex], sorted(reads), sorted(readers)))
+            colours = dict(zip(part, _ranks(keys), strict=True))
+            before, count = count, len(set(colours.values()))
+            if before == count:
+                break
+        return {vertex: colours[vertex] for vertex in part}
 
-    def code(self, numbers: Colours) -> Code:
-        """What each vertex reads, in the order of the numbers."""
-        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    def pieces(self, part: Part, colours: Colours) -> list[list[int]]:
+        """What of a refined part is connected by edges that tell vertices of one colour apart."""
+        sizes = Counter(colours[vertex] for vertex in part)
+        near: dict[int, list[int]] = {v: [] for v in part if sizes[colours[v]] > 1}
+        for vertex, around in near.items():
+            groups: dict[int, list[tuple[int, int]]] = {}
+            for other, times in self.reads[vertex]:
+                if other in near:
+                    groups.setdefault(colours[other], []).append((other, times))
+            for colour, group in groups.items():
+                if len(group) < sizes[colour] or len({times for _, times in group}) > 1:
+                    for other, _ in group:
+                        around.append(other)
+                        near[other].append(vertex)
+        found: list[list[int]] = []
+        seen: set[int] = set()
+        for start in near:
+            if start in seen:
+                continue
+            seen.add(start)
+            piece = [start]
+            for vertex in piece:
+                fresh = [other for other in dict.fromkeys(near[vertex]) if other not in seen]
+                seen.update(fresh)
+                piece += fresh
+            found.append(piece)
+        return found
+
+    def descend(self, part: Part, colours: Colours) -> list[int]:
+        """An order that refines a colouring, always by the first vertex."""
+        while open_ := _open(part, colours):
+            colours = self.refine(part, _told_apart(part, colours, open_[0]))
+        return sorted(part, key=colours.__getitem__)
+
+    def code(self, order: Sequence[int]) -> Code:
+        """What each vertex reads of the others, in their order."""
+        numbers = {vertex: number for number, vertex in enumerate(order)}
+        self.budget.spend(sum(len(self.reads[vertex]) + 1 for vertex in order))
         return tuple(
             [
-                tuple(sorted([(numbers[v], times) for v, times in self.reads[vertex]]))
+                tuple(sorted([(numbers[v], n) for v, n in self.reads[vertex] if v in numbers]))
                 for vertex in order
             ]
         )
 
 
-def _ranks(keys: Sequence[Any]) -> Colours:
+def _ranks(keys: Sequence[Any]) -> list[int]:
     """Of each key, how many are less; equal keys have one rank."""
     ordered = sorted(range(len(keys)), key=keys.__getitem__)
     ranks = [0] * len(keys)
@@ -174,15 +223,14 @@ def _ranks(keys: Sequence[Any]) -> Colours:
     return ranks
 
 
-def _open(colours: Colours) -> list[int]:
+def _open(part: Part, colours: Colours) -> list[int]:
     """The vertices of the least colour that several have; none where all have their own."""
-    if len(set(colours)) == len(colours):
-        return []
-    least = min(colour for colour in set(colours) if colours.count(colour) > 1)
-    return [vertex for vertex, colour in enumerate(colours) if colour == least]
+    sizes = Counter(colours[vertex] for vertex in part)
+    least = min((colour for colour, size in sizes.items() if size > 1), default=None)
+    return [vertex for vertex in part if colours[vertex] == least]
 
 
-def _orbit(vertices: list[int], symmetries: list[Colours]) -> set[int]:
+def _orbit(vertices: list[int], symmetries: list[dict[int, int]]) -> set[int]:
     """The vertices, and what the symmetries make of them."""
     orbit, stack = set(vertices), list(vertices)
     while stack:
@@ -194,9 +242,7 @@ def _orbit(vertices: list[int], symmetries: list[Colours]) -> set[int]:
     return orbit
 
 
-def _told_apart(colours: Colours, vertex: int) -> Colours:
+def _told_apart(part: Part, colours: Colours, vertex: int) -> Colours:
     """The colouring in which the vertex comes before the others of its colour."""
-    return [
-        colour + (colour == colours[vertex] and other != vertex)
-        for other, colour in enumerate(colours)
-    ]
+    mine = colours[vertex]
+    return {v: 2 * colours[v] + (colours[v] == mine and v != vertex) for v in part}

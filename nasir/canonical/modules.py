@@ -7,6 +7,7 @@ from math import factorial, prod
 
 from nasir.canonical.labelling import Labelling
 from nasir.genotype import CellGenotype
+from nasir.limits import LABEL_STEPS, Budget
 from nasir.nasbench101 import Module, module_of, pruned
 
 _MOST_ORDERS = 5040
@@ -23,10 +24,11 @@ def label_module(cell: CellGenotype) -> Labelling:
     isomorphic modules, which share the benchmark's hash, can compute different functions. All
     that a vertex reads and its op count, poolings too: no two vertices are one. Of a module with
     very many vertices that look alike only some orders are tried, which tells equal ones apart
-    but never makes different ones equal.
+    but never makes different ones equal. Raises E106 for more than 128 vertices.
 
     `edges` has the live nodes, each as (its state, 0).
     """
+    Budget(LABEL_STEPS, "the id", "steps").spend((len(cell.nodes) + 2) ** 3)  # of the colours
     module = module_of(cell)
     live = pruned(module)
     if live is None:
@@ -69,7 +71,8 @@ def _orders(module: Module) -> Iterator[Order]:
     ranked = sorted(range(1, len(module.ops) - 1), key=lambda v: colours[v])
     classes = [tuple(same) for _, same in groupby(ranked, key=lambda v: colours[v])]
     last = len(module.ops) - 1
-    if prod(factorial(len(same)) for same in classes) > _MOST_ORDERS:
+    orders = prod(factorial(len(same)) for same in classes)
+    if orders > _MOST_ORDERS or orders * last**2 > LABEL_STEPS:
         yield (0, *ranked, last)
         return
     for parts in product(*(permutations(same) for same in classes)):

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from nasir.canonical.behaviour import Behaviour, Strides, behaviour
 from nasir.genotype import CellGenotype, Combine
+from nasir.limits import LABEL_STEPS, Budget
 from nasir.ops import Op
 from nasir.template import find_op
 
@@ -16,6 +17,9 @@ Does = Callable[[Op, Strides], Behaviour]
 
 Place = tuple[int, int]
 """An edge of a cell: the state of its node, and its slot there."""
+
+
+_HINT = "a cell with fewer edges, or with fewer interchangeable ones, has an id"
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class Terms:
     places: list[Place | None] = field(default_factory=list["Place | None"])
     outputs: tuple[Sum, ...] = ()
     shared: dict[tuple[bytes, Sum], int] = field(default_factory=dict[tuple[bytes, Sum], int])
+    budget: Budget = field(default_factory=lambda: Budget(LABEL_STEPS, "the id", "steps", _HINT))
 
     def add(self, label: bytes, reads: Sum, place: Place | None) -> int:
         """A new term."""
@@ -68,6 +73,7 @@ def cell_terms(
         total: dict[int, int] = {}
         for slot, edge in enumerate(edges):
             op = ops[edge.op, edge.source < inputs]
+            terms.budget.spend(1 + len(values[edge.source]))
             for term, count in _apply(terms, op, values[edge.source], (state, slot)):
                 total[term] = total.get(term, 0) + count
         value = tuple(sorted(total.items()))

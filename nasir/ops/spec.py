@@ -186,8 +186,22 @@ def _no_unit(_attrs: Any, _inputs: tuple[Type, ...]) -> Unit | None:
     return None
 
 
+class _Itself:
+    """Equal to itself alone; comparing it with a text is an error, not False without a word."""
+
+    name: str
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            raise TypeError(f"an op is no text: compare `.op.name` with {other!r}")
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
 @dataclass(frozen=True, eq=False)
-class OpSpec:
+class OpSpec(_Itself):
     """A primitive: everything about it that does not depend on a target.
 
     `infer` maps attributes and input types to the result's type (raises NasirError when they do
@@ -260,7 +274,7 @@ def expect_sequence(value: Type, op: str) -> SequenceType:
 
 
 @dataclass(frozen=True, eq=False)
-class Macro:
+class Macro(_Itself):
     """An op as papers mean it: a name for a composition of primitives.
 
     `body(scope, inputs, attrs)` adds primitives to the scope and returns the result's name. Type,

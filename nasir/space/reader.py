@@ -218,9 +218,12 @@ def _alike(
     if other is not None and not isinstance(other, LikeModel):
         return other
     kinds = [name for name, known in model.cells.items() if not isinstance(known, LikeModel)]
+    which = "itself" if cell.like == kind else f"'{cell.like}', which is "
+    if cell.like != kind:
+        which += "not described" if other is None else "like another one itself"
     raise NasirError(
         "E210",
-        f"cell '{kind}' is like '{cell.like}', which is not described",
+        f"cell '{kind}' is like {which}",
         document.place(("cells", kind, "like")),
         hint=nearest(cell.like, kinds),
     )
