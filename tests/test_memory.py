@@ -23,7 +23,9 @@ def tiny(space: str) -> nasir.Graph:
     skeleton = nasir.load_space(space).skeleton
     if skeleton == "rnn":
         return nasir.supernet(space, vocabulary=7, hidden=3)
-    layers = 1 if skeleton == "nasbench201" else 3
+    if skeleton == "natsbench_size":
+        return nasir.supernet(space, classes=3, resolution=8)
+    layers = 3 if skeleton not in ("nasbench201", "transnasbench101") else 1
     return nasir.supernet(space, channels=2, layers=layers, classes=3, resolution=8)
 
 

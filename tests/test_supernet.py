@@ -27,6 +27,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "nnabla": {"channels": 4, "layers": 3, "resolution": 8},
     "nasbench201": {"channels": 4, "layers": 1, "resolution": 8},
     "nasbench1shot1": {"channels": 4, "layers": 3, "resolution": 8},
+    "transnasbench101": {"channels": 4, "layers": 1, "resolution": 8},
+    "natsbench_size": {"resolution": 8},
     "rnn": {"vocabulary": 11, "hidden": 6},
 }
 SPACES = tuple(name for name in catalog() if name != "nasbench101")
