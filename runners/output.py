@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,11 +54,20 @@ def print_json(facts: object) -> None:
 
 
 def print_table(table: Table) -> None:
-    """The table: drawn on a terminal, aligned lines elsewhere."""
-    if sys.stdout.isatty():
-        _draw_table(table)
+    """The table: drawn on a terminal, aligned lines elsewhere.
+
+    On a terminal that is too narrow for the longest word of each column, every row is a paragraph:
+    a name that is to be typed is never cut or broken.
+    """
+    if not is_terminal():
+        for line in plain_lines(table):
+            typer.echo(line)
         return
-    for line in plain_lines(table):
+    width = shutil.get_terminal_size().columns
+    if _least_width(table) <= width:
+        _draw_table(table, width)
+        return
+    for line in paragraphs(table, width):
         typer.echo(line)
 
 
@@ -96,6 +107,20 @@ def plain_lines(table: Table) -> list[str]:
     return lines
 
 
+def paragraphs(table: Table, width: int) -> list[str]:
+    """The rows one after the other: the first cell, and below it the others with their columns."""
+    lines = [table.title] if table.title else []
+    for first, *others in table.texts():
+        parts = [
+            f"{c}: {text}" if c else text for c, text in zip(table.columns[1:], others, strict=True)
+        ]
+        wrapped = textwrap.wrap(
+            "; ".join(parts), width - 2, break_long_words=False, break_on_hyphens=False
+        )
+        lines += [first, *(f"  {line}" for line in wrapped)]
+    return lines
+
+
 def joined(values: Iterable[object], between: str = " ") -> str:
     """The values in one cell; a dash when there are none."""
     return between.join(str(value) for value in values) or "-"
@@ -110,23 +135,56 @@ def _shown(cell: Cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else printable(cell)
 
 
-def _draw_table(table: Table) -> None:
+def is_terminal() -> bool:
+    """Whether tables are drawn: a person looks at the output."""
+    return sys.stdout.isatty()
+
+
+def _columns(table: Table) -> list[list[str]]:
+    """Each column's texts, its name first."""
+    return [list(texts) for texts in zip(table.columns, *table.texts(), strict=True)]
+
+
+def _least_width(table: Table) -> int:
+    """The width of the drawn table when every line break stands between words."""
+    return sum(map(_longest_word, _columns(table))) + _around(table)
+
+
+def _longest_word(texts: list[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=0)
+
+
+def _around(table: Table) -> int:
+    """The characters of a line that are lines and margins."""
+    return 3 * len(table.columns) + 1
+
+
+def _widths(table: Table, width: int) -> list[int]:
+    """The width of each column: its longest word, and a share of what is left by what it lacks."""
+    columns = _columns(table)
+    least = list(map(_longest_word, columns))
+    lacking = [max(map(len, texts)) - low for texts, low in zip(columns, least, strict=True)]
+    left = min(sum(lacking), width - _around(table) - sum(least))
+    return [
+        low + left * more // max(1, sum(lacking)) for low, more in zip(least, lacking, strict=True)
+    ]
+
+
+def _draw_table(table: Table, width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(
-        title=Text(table.title) if table.title else None,
-        title_justify="left",
-        show_header=any(table.columns),
-        box=box.ROUNDED,
-    )
-    for index, name in enumerate(table.columns):
-        drawn.add_column(Text(name), justify="right" if table.is_number(index) else "left")
+    if table.title:
+        typer.echo(table.title)
+    drawn = Drawn(show_header=any(table.columns), box=box.ROUNDED)
+    for index, (name, fixed) in enumerate(zip(table.columns, _widths(table, width), strict=True)):
+        justify = "right" if table.is_number(index) else "left"
+        drawn.add_column(Text(name), justify=justify, width=fixed)
     for row in table.texts():
         drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+    Console(width=width).print(drawn)
 
 
 def measure_text(name: str, value: float) -> str:

@@ -1,13 +1,14 @@
 """The commands that need no torch, on input that is right."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 import nasir
 from runners.commands import COMMANDS
-from runners.output import Table, plain_lines
+from runners.output import Table, paragraphs, plain_lines
 from tests.command_line import RESNET, TINY, call
 
 NNABLA = Path(__file__).resolve().parent.parent / "spaces" / "examples" / "DARTS_arch.json"
@@ -224,3 +225,42 @@ def test_examples_are_copied_and_never_over_another_file(tmp_path: Path) -> None
     assert (done.code, "E112" in done.err) == (1, True)
     assert (tmp_path / "mobile.yaml").read_text() == "mine"
     assert not (tmp_path / "DARTS_arch.json").exists()
+
+
+TABLES = {
+    "methods": ("methods",),
+    "one method": ("methods", "drnas-progressive"),
+    "spaces": ("spaces",),
+    "genotypes": ("spaces", "--genotypes"),
+    "results": ("spaces", "--results"),
+    "recipes": ("recipes",),
+    "ops": ("ops",),
+    "passes": ("show", "--list"),
+    "cost": ("cost", "darts_v2", *TINY, "--nodes"),
+    "diff": ("diff", "darts_v1", "darts_v2", *TINY),
+}
+
+
+def words(text: str) -> set[str]:
+    return {word.rstrip(";:") for word in re.split(r"[\s│]+", text)}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("arguments", TABLES.values(), ids=TABLES)
+def test_no_name_in_a_table_is_cut_or_broken_on_a_terminal(
+    arguments: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = call(*arguments).out
+    monkeypatch.setattr("runners.output.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    drawn = call(*arguments).out
+    assert drawn != plain
+    heads = {"method", "space", "genotype", "system", "recipe", "op", "pass", "node", "setting"}
+    assert words(plain) - words(drawn) <= heads
+
+
+def test_a_row_is_a_paragraph_where_the_longest_words_do_not_fit() -> None:
+    table = Table("about", ("name", "size", ""), (("a-very-long-name", 1, "x y"), ("b", 2, "z")))
+    assert paragraphs(table, 12) == [
+        "about", "a-very-long-name", "  size: 1; x", "  y", "b", "  size: 2; z"
+    ]  # fmt: skip

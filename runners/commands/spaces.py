@@ -56,10 +56,16 @@ def spaces(
         print_json([_summary(space) for space in found])
         return
     rows = tuple(
-        (s.name, s.title, s.skeleton, joined(s.kinds), nasir.size(s), s.paper) for s in found
+        (s.name, s.title, s.skeleton, joined(s.kinds), _count(nasir.size(s)), s.paper)
+        for s in found
     )
     columns = ("space", "title", "skeleton", "cells", "genotypes", "paper")
     print_table(Table("", columns, rows))
+
+
+def _count(number: int) -> str:
+    """The number, to three digits where it has more than twelve: --json has all of them."""
+    return f"{number:,}" if number < 10**12 else f"{number:.2e}"
 
 
 def _list_genotypes(*, as_json: bool) -> None:
