@@ -60,6 +60,9 @@ OWN_OP_LEVELS = 3
 BODY_LEVELS = 16
 """The levels to which the bodies of a graph nest."""
 
+DRAWN_LIMIT = 256
+"""The most arrows of a picture, whose layout takes time in proportion to their square."""
+
 LIKE_LEVELS = 16
 """The most files of which each is `like` the next."""
 

@@ -11,6 +11,7 @@ import pytest
 import nasir
 from nasir import NasirError
 from nasir.document import parse_document
+from nasir.draw import svg_text
 from nasir.formats import parse_genotype
 from nasir.json_text import read_json
 from nasir.source import Source
@@ -50,6 +51,7 @@ def wide(edges: int, op: str = "skip_connect") -> str:
 
 
 DEEP = "[" * 100 + "]" * 100
+WIDE = nasir.CellGenotype("normal", 2, ((nasir.Edge("skip_connect", 0),) * 300,), (2,))
 REFUSED: dict[str, tuple[str, Callable[[], object]]] = {
     "own ops whose primitives multiply": ("E106", lambda: nasir.load_space(space(levels(32)))),
     "many own ops": (
@@ -84,6 +86,7 @@ REFUSED: dict[str, tuple[str, Callable[[], object]]] = {
     "values in JSON": ("E106", lambda: read_json("[" + "0," * 300_000 + "0]", "x")),
     "mappings in JSON": ("E106", lambda: read_json("[" + "{}," * 300_000 + "0]", "x")),
     "values in YAML": ("E106", lambda: parse_document(Source.of("- 1\n" * 40_000, "x.yaml"))),
+    "arrows in a picture": ("E106", lambda: svg_text(WIDE)),
     "a deep JSON": ("E106", lambda: read_json(DEEP, "x")),
     "a deep YAML": ("E106", lambda: parse_document(Source.of(DEEP, "x.yaml"))),
     "a number of 5,000 digits": ("E107", lambda: read_json("[" + "9" * 5000 + "]", "x")),
