@@ -1,7 +1,9 @@
 """What a user names on the command line, read."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -14,6 +16,21 @@ from nasir.source import Source, is_there, not_there, read_source
 from nasir.text import HEADER
 
 STDIN = "-"
+
+_format: ContextVar[str | None] = ContextVar("format asked for", default=None)
+"""The format that the command line says genotypes are in (`--from`)."""
+
+
+@contextmanager
+def reading_as(format_name: str | None) -> Generator[None]:
+    """While this lasts, genotypes are read in that format, if it is one. Raises E108."""
+    if format_name is not None:
+        formats.named_format(format_name)
+    token = _format.set(format_name)
+    try:
+        yield
+    finally:
+        _format.reset(token)
 
 
 _READ = ("genotype", "genotypes", "space", "method", "recipe", "name", "weights", "file")
@@ -59,12 +76,23 @@ def read(argument: str | Path, space: str | Path | None = None) -> Reading:
         return read_opened(read_stdin(), "", space)
     if is_run(argument):
         argument = genotype_of(Path(argument))
-    return formats.read_genotype(argument, space)
+    return formats.read_genotype(argument, space, format=_format.get())
 
 
 def read_opened(source: Source, name: str = "", space: str | Path | None = None) -> Reading:
     """The genotype of a source, or the one of that name in it, and its format."""
-    return formats.read_source_genotype(source, name, space)
+    return formats.read_source_genotype(source, name, space, format=_format.get())
+
+
+def read_each(
+    source: Source, space: str | Path | None = None
+) -> Iterator[tuple[str, Reading | NasirError]]:
+    """Every genotype of a source by name, or why it cannot be read. Raises E103 to E108."""
+    for name, read in formats.each_genotype(source, space, format=_format.get()):
+        try:
+            yield name, read()
+        except NasirError as error:
+            yield name, error
 
 
 def read_genotype(argument: str | Path, space: str | Path | None = None) -> Genotype:

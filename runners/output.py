@@ -88,6 +88,11 @@ def print_bug(error: BaseException) -> None:
     )
 
 
+def print_note(text: str) -> None:
+    """A line on stderr that says what was done."""
+    typer.echo(printable(text), err=True)
+
+
 def print_warning(text: str) -> None:
     """A line on stderr that is no error."""
     typer.echo(printable(f"warning: {text}"), err=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nasir.formats import dump_genotype, load_genotype
 from nasir.genotype import CellGenotype, Edge, Genotype
-from nasir.macros import MACROS
+from nasir.macros import EDGE_MACROS
 
 NNABLA_OPS = [
     "dil_conv_3x3",
@@ -37,8 +37,8 @@ def cells(
 
 @st.composite
 def darts_genotypes(draw: st.DrawFn) -> Genotype:
-    normal = draw(cells("normal", draw(st.integers(1, 5)), list(MACROS), None))
-    reduce = draw(cells("reduce", draw(st.integers(1, 5)), list(MACROS), None))
+    normal = draw(cells("normal", draw(st.integers(1, 5)), list(EDGE_MACROS), None))
+    reduce = draw(cells("reduce", draw(st.integers(1, 5)), list(EDGE_MACROS), None))
     return Genotype("darts", (normal, reduce))
 
 
@@ -60,7 +60,7 @@ def any_genotypes(draw: st.DrawFn) -> Genotype:
         inputs, count = draw(st.integers(1, 4)), draw(st.integers(1, 6))
         edges = [
             st.lists(
-                st.builds(Edge, st.sampled_from(list(MACROS)), st.integers(0, state - 1)),
+                st.builds(Edge, st.sampled_from(list(EDGE_MACROS)), st.integers(0, state - 1)),
                 min_size=1,
                 max_size=4,
             )

@@ -107,7 +107,7 @@ def _labelling(cell: CellGenotype, space: Space | None) -> Labelling:
         return label(cell_terms(cell, (1,), ACTIVATIONS, highway))
     if space is None or (not space.ops and space.layout is PUBLISHED):
         return label(cell_terms(cell, _strides(cell.kind), MACROS))
-    return label(cell_terms(cell, _strides_in(space, cell.kind), ops_of(space)))
+    return label(cell_terms(cell, _strides_in(space, cell.kind), ops_of(space, cell.kind)))
 
 
 _HIGHWAYS = frozenset(

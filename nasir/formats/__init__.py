@@ -4,6 +4,7 @@ from nasir.formats.format import Format
 from nasir.formats.load import (
     Reading,
     detect,
+    each_genotype,
     load_genotype,
     load_genotypes,
     parse_genotype,
@@ -12,7 +13,7 @@ from nasir.formats.load import (
 )
 from nasir.formats.onnx_model import METADATA_KEY
 from nasir.formats.shipped import Entry, entries, load_entry
-from nasir.formats.table import FORMATS, dump_genotype
+from nasir.formats.table import FORMATS, dump_genotype, named_format
 
 __all__ = [
     "FORMATS",
@@ -22,10 +23,12 @@ __all__ = [
     "Reading",
     "detect",
     "dump_genotype",
+    "each_genotype",
     "entries",
     "load_entry",
     "load_genotype",
     "load_genotypes",
+    "named_format",
     "parse_genotype",
     "read_genotype",
     "read_source_genotype",

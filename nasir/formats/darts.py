@@ -164,7 +164,7 @@ def _check_fields(
 
 def _recurrent(edges: Cursor, output: Cursor, spots: Spots) -> CellGenotype:
     """The recurrent cell, whose node i + 1 has edge i alone."""
-    parts = [_part(part) for part in edges.items("the edges of cell 'recurrent'")]
+    parts = [_part(part, "recurrent") for part in edges.items("the edges of cell 'recurrent'")]
     for part in parts:
         if part.rest:
             raise part.cursor.fault("E109", "an edge is ('op', source), and this has 3 parts")
@@ -212,8 +212,8 @@ class _Part:
         return Edge(self.op, self.source.integer("a state"))
 
 
-def _part(cursor: Cursor) -> _Part:
-    """One edge. Raises E109, E201."""
+def _part(cursor: Cursor, kind: str) -> _Part:
+    """One edge of such a cell. Raises E109, E201."""
     parts = cursor.items("an edge ('op', source)")
     if len(parts) not in (2, 3):
         message = f"an edge is ('op', source), and this has {len(parts)} parts"
@@ -221,7 +221,7 @@ def _part(cursor: Cursor) -> _Part:
     op = parts[0]
     if not isinstance(op.value, str):
         raise op.fault("E109", "an op must be a quoted name")
-    return _Part(cursor, known_op(op.value, lambda: op.where), parts[1], parts[2:])
+    return _Part(cursor, known_op(op.value, lambda: op.where, kind), parts[1], parts[2:])
 
 
 Nodes = dict[int, list[_Part]]
@@ -235,9 +235,9 @@ def _nodes(
     nested = any(_is_nested(row.value) for row in rows)
     if nested:
         listed = {state: row.items("a node") for state, row in enumerate(rows, start=inputs)}
-        found = {state: [_part(part) for part in parts] for state, parts in listed.items()}
+        found = {state: [_part(part, kind) for part in parts] for state, parts in listed.items()}
     else:
-        flat = [_part(row) for row in rows]
+        flat = [_part(row, kind) for row in rows]
         if any(part.rest for part in flat) and not _are_scores(flat):
             return _by_node(kind, flat, last, inputs)
         found = _grouped(kind, flat, own, inputs)

@@ -26,10 +26,11 @@ _STEP_LIMIT = 200_000
 _VALUE_LIMIT = 2**18
 """The longest genotype in running text, in characters."""
 
-_FOUND_LIMIT = 20_000
-"""How many genotypes of one source are read."""
+_FOUND_LIMIT = 500_000
+"""How many genotypes of one source are found."""
 
-_NAME = re.compile(r"(\w{1,80})\s{0,4}(?::\s{0,4}[\w.]{1,80}\s{0,4})?=\s{0,4}[\"']?$")
+_NAME = re.compile(r"[\"']?\s{0,4}=\s{0,4}(?:[\w.]{1,80}\s{0,4}:\s{0,4})?(\w{1,80})")
+"""A name, perhaps its annotation, and `=`, read backwards: so that a match starts at one place."""
 _IDENTIFIER = re.compile(r"[\w.]{0,80}$")
 _BRACKET = re.compile(r"[()\[\]{}]")
 _YAML_OPENING = re.compile(
@@ -46,13 +47,14 @@ _STRICT = re.compile(r"^[\"']?(?:nasir|arch_normal|arch_reduction)[\"']?\s{0,4}:
 class Found:
     """A genotype in a source: its name there, perhaps empty, and where it stands.
 
-    A genotype in running text has no `value`, and is parsed when it is read.
+    A genotype in running text has no `value`: it is a word, or is parsed when it is read.
     """
 
     source: Source
     name: str
     start: int
     end: int = 0
+    is_word: bool = False
     value: Cursor | NasirError | None = None
 
     @cached_property
@@ -62,6 +64,9 @@ class Found:
             raise self.value
         if self.value is not None:
             return self.value
+        if self.is_word:
+            word = self.source.text[self.start : self.end]
+            return Document(self.source, word, Places({(): self.start})).root
         return parse_value(self.source, self.start, self.end).document(self.source).root
 
     def read(self, row: Format | None = None) -> tuple[Format, Genotype]:
@@ -222,13 +227,13 @@ def _in_lines(source: Source, row: Format | None) -> Sources | None:
     del row  # a genotype is parsed when it is read
     found: list[Found] = []
     broken: Found | None = None
-    for span in _spans(source.text, 0, len(source.text)):
+    for number, span in enumerate(_spans(source.text, 0, len(source.text))):
         each = _found_at(source, span)
         if span.closes:
             found.append(each)
         else:
             broken = each
-        if len(found) > _FOUND_LIMIT:
+        if number >= _FOUND_LIMIT:
             message = f"the text holds more than {_FOUND_LIMIT:,} genotypes"
             raise NasirError("E106", message, Where(source.name))
     if not found:
@@ -347,11 +352,7 @@ class _Span:
 
 
 def _found_at(source: Source, span: _Span) -> Found:
-    if not span.is_word:
-        return Found(source, span.name, span.start, span.end)
-    word = source.text[span.start : span.end]
-    root = Document(source, word, Places({(): span.start})).root
-    return Found(source, span.name, span.start, span.end, value=root)
+    return Found(source, span.name, span.start, span.end, span.is_word)
 
 
 def _spans(text: str, start: int, end: int) -> Iterator[_Span]:
@@ -391,5 +392,5 @@ def _span(text: str, match: re.Match[str], limit: int) -> _Span:
 def _name_before(text: str, start: int) -> str:
     """The name that the value is assigned to on its line, or none."""
     line = text[max(text.rfind("\n", 0, start) + 1, start - 200) : start]
-    found = _NAME.search(line)
-    return found[1] if found else ""
+    found = _NAME.match(line[::-1])
+    return found[1][::-1] if found else ""

@@ -95,19 +95,16 @@ class Spots:
         return where() if where else Where()
 
 
-def known_op(name: str, where: Callable[[], Where]) -> str:
-    """The name unchanged. Raises E201 with the nearest name when no op has it.
+def known_op(name: str, where: Callable[[], Where], kind: str = "") -> str:
+    """The name unchanged. Raises E201 with the nearest name when no op of such a cell has it.
 
     Own ops of the space in force count (see `nasir.space.adoption`).
     """
-    from nasir.macros import MACROS
+    from nasir.space.adoption import ops_in_force
 
-    if name not in MACROS:
-        from nasir.space.adoption import ops_in_force
-
-        known = ops_in_force()
-        if name not in known:
-            raise unknown_op(name, known, where())
+    known = ops_in_force(kind)
+    if name not in known:
+        raise unknown_op(name, known, where())
     return name
 
 

@@ -2,11 +2,13 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasir.formats.find import Found, Sources, find_genotypes
+from nasir.formats.find import Found, find_genotypes
 from nasir.formats.format import Format
 from nasir.formats.shipped import find, load_shipped
 from nasir.formats.table import in_running_text, named_format, read_value, rows_of
@@ -38,9 +40,9 @@ class Reading:
     def described(self) -> str:
         """The format's name, and what numbers mean in it."""
         if self.format is None:
-            return "published"
+            return "published format"
         numbering = self.format.numbering and self.format.numbering(self.genotype)
-        return f"{self.format.name}: {numbering}" if numbering else self.format.name
+        return f"{self.format.name} format" + (f", ops {numbering}" if numbering else "")
 
 
 def load_genotype(
@@ -71,12 +73,8 @@ def load_genotypes(
 
     Raises what `load_genotype` raises.
     """
-    row = named_format(format) if format else None
-    found = find_in(source, row)
-    return {
-        name: read_found(each, name if not found.is_series else "", space, row).genotype
-        for name, each in zip(found.names, found.found, strict=True)
-    }
+    each = each_genotype(_opened(source), space, format=format)
+    return {name: read().genotype for name, read in each}
 
 
 def read_genotype(
@@ -86,7 +84,6 @@ def read_genotype(
     format: str | None = None,  # noqa: A002
 ) -> Reading:
     """What `load_genotype` gives, and the format it was read from."""
-    row = named_format(format) if format else None
     if is_published(source):
         genotype = load_shipped(str(source))
         if space is None:
@@ -95,7 +92,7 @@ def read_genotype(
 
         return Reading(adopt(genotype, space))
     path, name = split(source)
-    return read_source_genotype(_opened(path), name, space, format=row)
+    return read_source_genotype(_opened(path), name, space, format=format)
 
 
 def read_source_genotype(
@@ -103,12 +100,31 @@ def read_source_genotype(
     name: str = "",
     space: "Space | str | Path | None" = None,
     *,
-    format: Format | None = None,  # noqa: A002
+    format: str | None = None,  # noqa: A002
 ) -> Reading:
     """The genotype of a source, or the one of that name in it. Raises what `load_genotype` does."""
-    found = find_genotypes(source, format)
+    row = named_format(format) if format else None
+    found = find_genotypes(source, row)
     one = found.named(name) if name else found.only()
-    return read_found(one, "" if found.is_series else one.name, space, format)
+    return read_found(one, "" if found.is_series else one.name, space, row)
+
+
+def each_genotype(
+    source: Source,
+    space: "Space | str | Path | None" = None,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> list[tuple[str, Callable[[], Reading]]]:
+    """Every genotype of a source by name, in order, as a function that reads it.
+
+    Raises E103 to E108; the functions raise what the formats do.
+    """
+    row = named_format(format) if format else None
+    found = find_genotypes(source, row)
+    return [
+        (name, partial(read_found, each, "" if found.is_series else each.name, space, row))
+        for name, each in zip(found.names, found.found, strict=True)
+    ]
 
 
 def read_found(
@@ -126,11 +142,6 @@ def read_found(
             row, genotype = found.read(row)
         genotype = adopt(genotype, home)
     return Reading(genotype if genotype.name else replace(genotype, name=name), row)
-
-
-def find_in(source: str | Path, row: Format | None = None) -> Sources:
-    """All genotypes of a file or of a text. Raises E101 to E108."""
-    return find_genotypes(_opened(source), row)
 
 
 def parse_genotype(source: Source, space: "Space | None" = None) -> Genotype:

@@ -121,5 +121,4 @@ NNABLA = Format(
     load,
     dump,
     opens=r"\{(?=\s{0,40}[\"']arch_(?:normal|reduction)[\"'])",
-    numbering=lambda _: numbers_of(OP_IDS),
 )

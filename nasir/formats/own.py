@@ -110,7 +110,7 @@ def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
         message = f"a cell has at most {CELL_NODE_LIMIT} nodes, not {len(nodes)}"
         raise fields["nodes"].fault("E205", message)
     on_nodes = bool(nodes) and isinstance(nodes[0].value, dict)
-    read = [_read_op_node(node) if on_nodes else _read_node(node) for node in nodes]
+    read = [_read_op_node(node) if on_nodes else _read_node(node, kind) for node in nodes]
     return CellGenotype(
         kind=kind,
         inputs=inputs,
@@ -120,9 +120,9 @@ def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
     )
 
 
-def _read_node(cursor: Cursor) -> tuple[str, tuple[Edge, ...]]:
+def _read_node(cursor: Cursor, kind: str) -> tuple[str, tuple[Edge, ...]]:
     """A node whose ops stand on its edges: [[op, source], ...]."""
-    return "", tuple(_read_edge(edge) for edge in cursor.items("a node"))
+    return "", tuple(_read_edge(edge, kind) for edge in cursor.items("a node"))
 
 
 def _read_op_node(cursor: Cursor) -> tuple[str, tuple[Edge, ...]]:
@@ -134,12 +134,13 @@ def _read_op_node(cursor: Cursor) -> tuple[str, tuple[Edge, ...]]:
     return name, tuple(Edge("", source.integer("a source")) for source in sources)
 
 
-def _read_edge(cursor: Cursor) -> Edge:
+def _read_edge(cursor: Cursor, kind: str) -> Edge:
     pair = cursor.items("an edge [op, source]")
     if len(pair) != 2:
         raise cursor.fault("E109", f"an edge is [op, source], and this has {len(pair)} parts")
     op, source = pair
-    return Edge(known_op(op.text("an op"), lambda: op.where), source.integer("a source"))
+    name = known_op(op.text("an op"), lambda: op.where, kind)
+    return Edge(name, source.integer("a source"))
 
 
 def _document_path(cells: Path, genotype: Genotype, path: Path) -> Path:

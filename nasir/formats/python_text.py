@@ -144,12 +144,10 @@ class _Reader:
         lead = len(text) - len(text.lstrip())
         self.start += lead
         text = _PRINTED.sub(lambda match: "=0" + " " * (len(match[0]) - 2), text[lead:].rstrip())
-        where = self.source.at(self.start)
         if len(text) > PYTHON_LIMIT:
-            message = f"the Python text is longer than {PYTHON_LIMIT // 2**10} KiB"
-            raise NasirError("E106", message, where)
+            raise self.too_large(f"the Python text is longer than {PYTHON_LIMIT // 2**10} KiB")
         if _nesting(text) > _BRACKET_LIMIT:
-            raise NasirError("E106", "the text nests too deeply", where)
+            raise self.too_large("the text nests too deeply")
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
         try:
             with warnings.catch_warnings():
@@ -158,7 +156,10 @@ class _Reader:
         except SyntaxError as error:
             raise self.syntax_error(error, text) from None
         except (ValueError, RecursionError, MemoryError):
-            raise NasirError("E106", "the text nests too deeply", where) from None
+            raise self.too_large("the text nests too deeply") from None
+
+    def too_large(self, message: str) -> NasirError:
+        return NasirError("E106", message, self.source.at(self.start))
 
     def syntax_error(self, error: SyntaxError, text: str) -> NasirError:
         """E104 where Python's parser stopped, E106 where it met too many brackets."""

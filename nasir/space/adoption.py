@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nasir.errors import unknown_op
 from nasir.genotype import CellGenotype, Genotype
-from nasir.macros import MACROS
+from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Op
 from nasir.space.load import is_shipped, load_space
 from nasir.space.space import Space
@@ -33,8 +33,8 @@ def adopt(genotype: Genotype, space: Space | str | Path) -> Genotype:
     own = genotype.definition
     if own is not None and replace(own, size=space.size) == space:
         space = own
-    known = ops_of(space)
     for cell in genotype.cells:
+        known = ops_of(space, cell.kind)
         for op in cell.named_ops:
             if op not in known:
                 raise unknown_op(op, known)
@@ -49,9 +49,13 @@ def home_of(genotype: Genotype) -> Space | None:
     return load_space(genotype.space) if is_shipped(genotype.space) else None
 
 
-def ops_of(space: Space) -> Mapping[str, Op]:
-    """The ops that a genotype of the space may name; its own come before shipped ones."""
-    return {**MACROS, **{op.name: op for op in space.ops}}
+def ops_of(space: Space | None, kind: str) -> Mapping[str, Op]:
+    """The ops that a cell of that kind may name; the space's own come before shipped ones.
+
+    Activations stand in cells of the kind `recurrent` alone, other ops in all others.
+    """
+    shipped = ACTIVATIONS if kind == "recurrent" else EDGE_MACROS
+    return {**shipped, **{op.name: op for op in space.ops}} if space and space.ops else shipped
 
 
 @contextmanager
@@ -70,12 +74,12 @@ def space_in_force() -> Space | None:
     return space if isinstance(space, Space) else None
 
 
-def ops_in_force() -> Mapping[str, Op]:
-    """The ops that a genotype that is being read may name."""
+def ops_in_force(kind: str) -> Mapping[str, Op]:
+    """The ops that a cell of that kind may name in a genotype that is being read."""
     space = _in_force.get()
     if isinstance(space, str):
         space = load_space(space) if is_shipped(space) else None
-    return MACROS if space is None else ops_of(space)
+    return ops_of(space, kind)
 
 
 def _adopted(cell: CellGenotype, space: Space) -> CellGenotype:

@@ -7,13 +7,13 @@ import typer
 
 import nasir
 from nasir.document import parse_document
-from nasir.errors import NasirError
-from nasir.formats import read_source_genotype
+from nasir.errors import NasirError, Where
+from nasir.formats import Reading
 from nasir.formats.shipped import find
 from nasir.source import Source
 from nasir.space import catalog, home_of, parse_space, space_schema
-from runners.commands.options import JsonOption, SpaceOption
-from runners.inputs import is_graph, open_source
+from runners.commands.options import FromOption, JsonOption, SpaceOption
+from runners.inputs import is_graph, open_source, read, read_each, read_opened
 from runners.output import joined, print_error, print_json, print_line
 
 _SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s{0,8}:", re.MULTILINE)
@@ -29,12 +29,14 @@ def check(
         bool, typer.Option("--schema", help="Print the JSON Schema of space files, for editors.")
     ] = False,
     space: SpaceOption = None,
+    from_: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check genotype, space and graph files.
 
-    Prints what each file holds; of a genotype also what lies outside the space it names, which is
-    no fault. Every file is read; the first fault in each is reported, and the exit code is then 2.
+    Prints what each file holds. Of a genotype these are its format, what lies outside the space it
+    names (which is no fault), and its network's cost; of a file with several, those of each. All
+    that a network needs is built. The first fault in each is reported, and the exit code is then 2.
 
     Example: nasir check DARTS_arch.json my_space.yaml
     """
@@ -43,15 +45,18 @@ def check(
         return
     if not files:
         raise typer.BadParameter("give at least one FILE, or --schema")
-    home = nasir.load_space(space) if space else None
     found: list[dict[str, Any]] = []
     faults = 0
     for file in files:
         try:
-            found.append(check_one(file, home))
+            found += check_one(file, space)
         except NasirError as error:
             faults += 1
             print_error(error, as_json=as_json)
+    for error in (facts["error"] for facts in found if "error" in facts):
+        faults += 1
+        print_error(error, as_json=as_json)
+    found = [facts for facts in found if "error" not in facts]
     if as_json:
         if found:
             print_json(found)
@@ -62,30 +67,49 @@ def check(
         raise typer.Exit(2)
 
 
-def check_one(argument: str, home: nasir.Space | None = None) -> dict[str, Any]:
-    """What a file or name holds, as plain data; `home` is the space of genotypes, if given.
+def check_one(argument: str, space: str | None = None) -> list[dict[str, Any]]:
+    """What a file or name holds, as plain data, an entry for each genotype of several.
 
-    Raises what reading it raises.
+    `space` is that of genotypes, if given. Everything that a network needs is built. A genotype
+    that cannot be is the entry `error` where it is one of several; else it is raised.
     """
     opened = open_source(argument)
     if opened is None:
-        return _check_name(argument, home)
+        if find(argument) is None and argument.lower() in catalog():
+            return [_space_facts(argument, nasir.load_space(argument))]
+        return [_genotype_facts(argument, read(argument, space))]
     source, name = opened
     if is_graph(source):
         graph = nasir.parse_graph(source.text, source.name)
-        return {"file": source.name, "kind": "graph", "nodes": len(graph)}
-    if _is_space(source):
-        return _space_facts(source.name, parse_space(source))
-    reading = read_source_genotype(source, name, home)
-    return _genotype_facts(
-        source.name, reading.format.name if reading.format else "", reading.genotype
-    )
+        return [{"file": source.name, "kind": "graph", "nodes": len(graph)}]
+    if not name and _is_space(source):
+        return [_space_facts(source.name, parse_space(source))]
+    if name:
+        return [_genotype_facts(argument, read_opened(source, name, space))]
+    return _each(source, space)
 
 
-def _check_name(name: str, home: nasir.Space | None) -> dict[str, Any]:
-    if find(name) is None and name.lower() in catalog():
-        return _space_facts(name, nasir.load_space(name))
-    return _genotype_facts(name, "", nasir.load_genotype(name, home))
+def _each(source: Source, space: str | None) -> list[dict[str, Any]]:
+    """The facts of every genotype of a source; cells that repeat are built once."""
+    readings = list(read_each(source, space))
+    if len(readings) == 1:
+        reading = readings[0][1]
+        if isinstance(reading, NasirError):
+            raise reading
+        return [_genotype_facts(source.name, reading)]
+    known: dict[nasir.Genotype, dict[str, Any]] = {}
+    found: list[dict[str, Any]] = []
+    for name, reading in readings:
+        file = f"{source.name}:{name}"
+        try:
+            if isinstance(reading, NasirError):
+                raise reading
+            if reading.genotype not in known:
+                known[reading.genotype] = _genotype_facts(file, reading)
+            found.append(known[reading.genotype] | {"file": file})
+        except NasirError as error:
+            found.append({"file": file, "error": error.at(Where(file))})
+    return found
 
 
 def _is_space(source: Source) -> bool:
@@ -99,21 +123,34 @@ def _is_space(source: Source) -> bool:
 
 
 def _space_facts(file: str, space: nasir.Space) -> dict[str, Any]:
+    """Raises what building a network, and a supernet with every op, of the space raises."""
+    nasir.cost(nasir.network(nasir.sample(space, 0)))
+    try:
+        nasir.supernet(space)
+    except NasirError as error:
+        if error.code not in ("E302", "E505"):  # it needs more layers than searches have; has none
+            raise
     return {"file": file, "kind": "space", "space": space.name, "cells": list(space.kinds)}
 
 
-def _genotype_facts(file: str, format_name: str, genotype: nasir.Genotype) -> dict[str, Any]:
+def _genotype_facts(file: str, reading: Reading) -> dict[str, Any]:
+    """Raises what building the network raises, where the space is known."""
+    genotype = reading.genotype
     home = home_of(genotype)
     outside = home.contains(genotype) if home else ()
+    cost = nasir.cost(nasir.network(genotype)) if home else None
     return {
         "file": file,
         "kind": "genotype",
-        "format": format_name or "published",
+        "format": reading.format.name if reading.format else "published",
+        "read_as": reading.described,
         "space": genotype.space,
         "space_known": home is not None,
         "cells": list(genotype.kinds),
         "outside": list(outside),
         "nasbench101": _nasbench101_name(genotype),
+        "params": cost.params if cost else None,
+        "macs": cost.macs if cost else None,
     }
 
 
@@ -135,7 +172,9 @@ def _sentence(facts: dict[str, Any]) -> str:
     cells = joined(facts["cells"], ", ")
     if kind == "space":
         return f"{file}: the space {facts['space']}, cells {cells}"
-    line = f"{file}: a genotype ({facts['format']} format), cells {cells}"
+    line = f"{file}: a genotype ({facts['read_as']}), cells {cells}"
+    if facts["params"] is not None:
+        line += f"; {facts['params']:,} parameters, {facts['macs']:,} multiply-adds"
     if facts["nasbench101"]:
         line = f"{line}; NAS-Bench-101's {facts['nasbench101']}"
     if not facts["space_known"]:

@@ -9,6 +9,7 @@ from runners.commands.options import (
     AuxiliaryOption,
     ChannelsOption,
     ClassesOption,
+    FromOption,
     GenotypeArgument,
     HiddenOption,
     InChannelsOption,
@@ -80,6 +81,7 @@ _Output = Annotated[
 def compile(
     genotype: GenotypeArgument,
     space: SpaceOption = None,
+    from_: FromOption = None,
     skeleton: SkeletonOption = None,
     channels: ChannelsOption = None,
     layers: LayersOption = None,

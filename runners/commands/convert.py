@@ -7,9 +7,9 @@ import typer
 
 import nasir
 from nasir.files import write_atomically
-from runners.commands.options import SpaceOption
-from runners.inputs import read_genotype
-from runners.output import print_line, print_text
+from runners.commands.options import FromOption, SpaceOption
+from runners.inputs import read
+from runners.output import print_line, print_note, print_text
 from runners.outputs import check_file
 
 
@@ -25,20 +25,24 @@ def convert(
         typer.Option(metavar="FORMAT", help="nasir, darts, nnabla, nasbench101, nasbench201, …"),
     ] = "nasir",
     space: SpaceOption = None,
+    from_: FromOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Instead of stdout.")
     ] = None,
 ) -> None:
     """Convert a genotype from one file format to another.
 
-    The format of IN is detected. A format that cannot hold the genotype says what it cannot hold.
+    The format of IN is detected, and named on stderr. A format that cannot hold the genotype says
+    what it cannot hold.
 
     Example: nasir convert DARTS_arch.json --to darts
     """
     if output is not None:
         check_file(output)
-    text = nasir.dump_genotype(read_genotype(source, space), to)
+    reading = read(source, space)
+    text = nasir.dump_genotype(reading.genotype, to)
     text += "" if text.endswith("\n") else "\n"
+    print_note(f"read as {reading.described}")
     if output is None:
         print_text(text)
     else:

@@ -10,6 +10,7 @@ from runners.commands.options import (
     AuxiliaryOption,
     ChannelsOption,
     ClassesOption,
+    FromOption,
     GenotypeArgument,
     HiddenOption,
     InChannelsOption,
@@ -29,6 +30,7 @@ from runners.size import NetworkSize, describe_size, size_facts
 def cost(
     genotype: GenotypeArgument,
     space: SpaceOption = None,
+    from_: FromOption = None,
     skeleton: SkeletonOption = None,
     channels: ChannelsOption = None,
     layers: LayersOption = None,

@@ -11,6 +11,7 @@ import nasir
 from runners.commands.options import (
     ChannelsOption,
     ClassesOption,
+    FromOption,
     HiddenOption,
     InChannelsOption,
     JsonOption,
@@ -42,6 +43,7 @@ def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="A genotype: name, file or text.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     space: SpaceOption = None,
+    from_: FromOption = None,
     skeleton: SkeletonOption = None,
     channels: ChannelsOption = None,
     layers: LayersOption = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from runners.commands.options import GenotypeArgument, JsonOption, SpaceOption
+from runners.commands.options import FromOption, GenotypeArgument, JsonOption, SpaceOption
 from runners.inputs import read_named
 from runners.output import print_json, print_line
 
@@ -22,6 +22,7 @@ def draw(
         ),
     ] = None,
     space: SpaceOption = None,
+    from_: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw a genotype's cells, one picture for each kind.

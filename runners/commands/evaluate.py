@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from runners.commands import run_options as options
-from runners.commands.options import JsonOption, SkeletonOption, SpaceOption
+from runners.commands.options import FromOption, JsonOption, SkeletonOption, SpaceOption
 from runners.output import print_json, print_line, print_table
 
 SIZES = ("channels", "layers", "classes", "resolution", "in_channels", "hidden", "vocabulary")
@@ -66,6 +66,7 @@ def evaluate(
     hidden: options.Hidden = None,
     vocabulary: options.Vocabulary = None,
     space: SpaceOption = None,
+    from_: FromOption = None,
     validation: _Validation = None,
     limit: options.Limit = None,
     inherit: _Inherit = None,

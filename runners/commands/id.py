@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import nasir
-from runners.commands.options import JsonOption
+from runners.commands.options import FromOption, JsonOption
 from runners.inputs import read_named
 from runners.output import print_json, print_line
 
@@ -17,6 +17,7 @@ def id(
             metavar="GENOTYPE...", help="Published names, files, texts, or - for standard input."
         ),
     ],
+    from_: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the canonical id of genotypes: equal for equal architectures.

@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from runners.commands.options import GenotypeArgument, JsonOption, SkeletonOption, SpaceOption
+from runners.commands.options import (
+    FromOption,
+    GenotypeArgument,
+    JsonOption,
+    SkeletonOption,
+    SpaceOption,
+)
 from runners.output import Cell, Table, print_json, print_line, print_table
 from runners.size import NetworkSize, describe_size
 
@@ -20,6 +26,7 @@ def import_weights(
         typer.Option("-o", "--output", metavar="OUT", help="The safetensors file to write."),
     ],
     space: SpaceOption = None,
+    from_: FromOption = None,
     skeleton: SkeletonOption = None,
     as_json: JsonOption = False,
 ) -> None:

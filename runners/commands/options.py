@@ -7,7 +7,8 @@ import typer
 GenotypeArgument = Annotated[
     str,
     typer.Argument(
-        metavar="GENOTYPE", help="A published name, a file, a text, or - for standard input."
+        metavar="GENOTYPE",
+        help="A published name, a file, FILE:NAME, a text, or - for stdin.",
     ),
 ]
 SpaceOption = Annotated[
@@ -15,6 +16,25 @@ SpaceOption = Annotated[
     typer.Option(
         metavar="SPACE",
         help="The genotype's space: a name or a YAML file; the one it names by default.",
+    ),
+]
+
+
+def _read_as(ctx: typer.Context, name: str | None) -> str | None:
+    """Genotypes are in that format until the command ends."""
+    from runners.inputs import reading_as
+
+    ctx.with_resource(reading_as(name))
+    return name
+
+
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="FORMAT",
+        callback=_read_as,
+        help="The genotype's format, where numbers alone do not say it; found by itself otherwise.",
     ),
 ]
 SkeletonOption = Annotated[

@@ -11,11 +11,13 @@ from runners.progress import progress_for_stderr
 
 
 def plot(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run directory, or a log with genotypes.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="Where figures go; RUN/plots if unsaid."
+            "-o", "--output", metavar="DIR", help="Where figures go; RUN/plots, or LOG-plots."
         ),
     ] = None,
     benchmark: Annotated[
@@ -33,6 +35,7 @@ def plot(
 ) -> None:
     """Draw a run's figures, each as PNG and SVG, and its cells over epochs as a GIF.
 
+    Of another program's log its cells are drawn, and how they changed.
     A run that is not finished is drawn as far as it went. Figures that a run has nothing for are
     left out; --json says why. Prints the files written.
 

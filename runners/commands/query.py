@@ -12,7 +12,7 @@ from runners.benchmarks import Answer, Question, Record, answers, find_record, k
 from runners.benchmarks import open_benchmark as open_one
 from runners.benchmarks.kinds import Kind
 from runners.benchmarks.record import Reading
-from runners.commands.options import JsonOption, TrustOption
+from runners.commands.options import FromOption, JsonOption, TrustOption
 from runners.output import Cell, Table, print_json, print_table
 from runners.trust import trusting
 
@@ -39,6 +39,7 @@ def query(
     after: Annotated[
         int | None, typer.Option(help="After so many epochs of the training, not at its end.")
     ] = None,
+    from_: FromOption = None,
     trust_pickle: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -48,6 +48,8 @@ def cells(run: Run) -> Figure:
             raise NothingToDrawError("the run has no genotypes")
         last = max(run.genotypes)
         genotype, heading = run.genotypes[last], f"Genotype of epoch {last}"
+        if run.logged:
+            heading = f"Genotype {last} of {run.path.name}"
     scene = _Scene(tuple(_laid(genotype, None)), heading, run.description)
     size = _Size.of([scene])
     figure = Figure(figsize=(size.width * SCALE, size.height * SCALE))
@@ -111,7 +113,8 @@ def _scenes(run: Run) -> Iterator[_Scene]:
         count = sum(len(change) for _, _, change in laid)
         phase = ", projection" if phases.get(epoch) == "projection" else ""
         note = "" if before is None else f"{count} new edge{'' if count == 1 else 's'}"
-        yield _Scene(laid, f"Epoch {epoch}{phase}", note)
+        heading = f"Genotype {epoch}" if run.logged else f"Epoch {epoch}{phase}"
+        yield _Scene(laid, heading, note)
         before = genotype
 
 

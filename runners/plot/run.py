@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nasir import Genotype, NasirError, Where, load_genotype
+from nasir import Genotype, NasirError, Where, load_genotype, load_genotypes
 from nasir.errors import quoted
 
 Number = float | None
@@ -83,16 +83,22 @@ Row = TypeVar("Row", Metrics, Architecture)
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory. Rows are in the order of epochs, and each epoch has one: its last."""
+    """A run directory. Rows are in the order of epochs, and each epoch has one: its last.
+
+    `logged` are the genotypes of another program's log, by number, in place of a run's files.
+    """
 
     path: Path
     facts: Facts
-    metrics: tuple[Metrics, ...]
-    architecture: tuple[Architecture, ...]
+    metrics: tuple[Metrics, ...] = ()
+    architecture: tuple[Architecture, ...] = ()
+    logged: Mapping[int, Genotype] | None = None
 
     @cached_property
     def genotypes(self) -> Mapping[int, Genotype]:
         """The genotype of each epoch that has one. Raises what reading them raises."""
+        if self.logged is not None:
+            return self.logged
         files = sorted((self.path / "genotypes").glob("*.json"))
         numbered = [(int(file.stem), file) for file in files if file.stem.isdecimal()]
         return {epoch: load_genotype(file) for epoch, file in sorted(numbered)}
@@ -101,6 +107,8 @@ class Run:
     def final(self) -> Genotype | None:
         """The genotype that the run ended with; None while it has not. Raises as above."""
         file = self.path / "genotype.json"
+        if self.logged is not None:
+            return None
         return load_genotype(file) if file.exists() else None
 
     @property
@@ -123,11 +131,13 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """The run in a directory.
+    """The run in a directory, or the genotypes of a log where they change.
 
     A last line that was cut off while it was written is left out. Raises E721 (not a run
     directory), E722 (one of its files is damaged).
     """
+    if path.is_file():
+        return Run(path, Facts(), logged=_changes(load_genotypes(path)))
     facts_file = path / "run.json"
     if not facts_file.is_file():
         reason = "it has no run.json" if path.is_dir() else "it is no directory"
@@ -147,6 +157,16 @@ def read_run(path: Path) -> Run:
     )
     _check_weights(run)
     return run
+
+
+def _changes(genotypes: Mapping[str, Genotype]) -> dict[int, Genotype]:
+    """The genotypes that differ from the one before, by number."""
+    found: dict[int, Genotype] = {}
+    before: Genotype | None = None
+    for number, genotype in enumerate(genotypes.values()):
+        if genotype != before:
+            found[number] = before = genotype
+    return found
 
 
 def plain(value: Number) -> float:

@@ -69,7 +69,8 @@ def plot_run(
 ) -> Plots:
     """Write the figures of the run at `path` as PNG and SVG; `cells` also as a GIF over epochs.
 
-    They go into `directory`, by default `plots` in the run directory. Figures that the run has
+    They go into `directory`, by default `plots` in the run directory. A log of another program in
+    place of a run has cells: those of its last genotype, and each change. Figures that the run has
     nothing for are left out. Raises E505 (a figure of `only` is unknown), E731 (no figure can be
     drawn), E721, E722, E112, and what opening the benchmark raises.
     """
@@ -83,6 +84,9 @@ def plot_run(
     for row in PLOTS.values():
         if only and row.name not in only:
             continue
+        if run.logged is not None and row.name != "cells":
+            left_out.append(LeftOut(row.name, "a log has cells alone"))
+            continue
         try:
             pictures |= _pictures(run, row, benchmark)
         except NothingToDrawError as error:
@@ -90,7 +94,8 @@ def plot_run(
     if not pictures:
         reasons = "; ".join(f"{each.figure}: {each.reason}" for each in left_out)
         raise NasirError("E731", "the run has nothing to draw", Where(str(path)), reasons)
-    into = path / "plots" if directory is None else directory
+    beside = path.with_name(f"{path.stem}-plots") if path.is_file() else path / "plots"
+    into = beside if directory is None else directory
     files = tuple(write_atomically(into / name, content) for name, content in pictures.items())
     return Plots(files, tuple(left_out))
 
