@@ -168,7 +168,7 @@ class NasirError(Exception):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not among `known`: the nearest one, or all of them."""
-    names = sorted(known)
+    names = sorted(set(known))
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1)
     if close:

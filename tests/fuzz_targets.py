@@ -11,6 +11,7 @@ from nasir.passes import DISCRETE, PLAIN, summed
 from nasir.space.load import catalog
 from nasir.space.locate import spaces_directory
 from tests.fuzz import Target
+from tests.test_formats_field import ROWS
 
 
 def _all(*steps: Callable[[], object]) -> None:
@@ -170,7 +171,14 @@ _RECIPES = Path(__file__).parent.parent / "runners" / "recipes"
 
 _SUFFIXES = {"darts": ".py", "nasir": ".json", "nnabla": ".json"}
 
+
+def _field(suffix: str) -> Callable[[], Sequence[bytes]]:
+    """Genotypes as they stand in other people's files."""
+    return lambda: tuple(row.text.encode() for row in ROWS if row.file.endswith(suffix))
+
+
 TEXTS: tuple[Target, ...] = (
+    *(Target(f"field {end}", _field(end), genotype_file(end)) for end in (".py", ".txt", ".json")),
     *(
         Target(
             name,

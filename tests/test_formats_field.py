@@ -14,6 +14,7 @@ import pytest
 import nasir
 from nasir import NasirError, dump_genotype, load_genotype, load_genotypes
 from nasir.space.locate import spaces_directory
+from tests.command_line import call
 
 N = "[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 2), ('max_pool_3x3', 0)]"
 R = "[('avg_pool_3x3', 0), ('max_pool_3x3', 1), ('none', 2), ('skip_connect', 1)]"
@@ -291,6 +292,61 @@ def test_activations_stand_in_recurrent_cells_alone(op: str) -> None:
     assert refused(FIRST.replace("skip_connect", op)).code == "E201"
     assert load_genotype(f"Genotype(recurrent=[({op!r}, 0)], concat=[1])")
     assert refused("Genotype(recurrent=[('skip_connect', 0)], concat=[1])").code == "E201"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("pdart", "PDARTS"),
+        ("DARTS_V7", "DARTS"),
+        ("drats_v2", "DARTS"),
+        ("QDARTS", ""),
+        ("drns", ""),
+    ],
+)
+def test_a_hint_for_a_name_is_of_the_same_paper(name: str, hint: str) -> None:
+    found = refused(name).hint
+    assert found.startswith(f"did you mean '{hint}" if hint else "'nasir spaces --genotypes'")
+
+
+def test_commands_take_one_of_several_and_say_how_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "genotypes.py"
+    path.write_text(DECLARED)
+    listed = json.loads(call("check", str(path), "--json").out)
+    assert [facts["file"] for facts in listed] == [f"{path}:{name}" for name in THREE]
+    cost = json.loads(call("cost", f"{path}:BEST", "--json").out)
+    assert (cost["genotype"], cost["params"]) == ("BEST", listed[2]["params"])
+    read = call("convert", "(2, 3, 0, 1, 4, 1)", "--from", "naslib", "--to", "nasbench201")
+    assert read.err.startswith("read as naslib format, ops 0 skip_connect, ")
+    assert "edges 0 1, 0 2, 0 3, 1 2, 1 3, 2 3" in read.err
+    assert call("cost", "(2, 3, 0, 1, 4, 1)").code == 2
+    assert call("id", "(2, 3, 0, 1, 4, 1)", "--from", "nasbench").code == 2
+
+
+def test_a_log_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "search.log"
+    path.write_text(LOG)
+    done = call("plot", str(path))
+    names = [Path(line).name for line in done.out.splitlines()]
+    assert names == ["cells.png", "cells.svg", "cells.gif"]
+    assert (tmp_path / "search-plots" / "cells.gif").stat().st_size > 1000
+
+
+def test_a_check_builds_what_a_cost_builds(tmp_path: Path) -> None:
+    text = (spaces_directory() / "examples" / "three_kinds.yaml").read_text()
+    space = nasir.load_space(text)
+    claimed = (
+        "layout: {pattern: ["
+        + space.kinds[0]
+        + "], places: {"
+        + ", ".join(f"{kind}: [1]" for kind in space.kinds[1:])
+        + "}}"
+    )
+    kept = [part for part in text.split("\n\n") if not part.startswith("layout")]
+    path = tmp_path / "space.yaml"
+    path.write_text("\n\n".join([*kept, claimed]))
+    checked = call("check", str(path))
+    assert (checked.code, "E302" in checked.err) == (2, True)
 
 
 def bomb(depth: int) -> str:

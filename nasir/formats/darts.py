@@ -182,7 +182,7 @@ def _cell(kind: str, edges: Cursor, output: Cursor, spots: Spots) -> CellGenotyp
     states = _states(output, kind)
     nodes = _nodes(kind, rows, max(states, default=0), own, inputs)
     _mark(spots, kind, edges, output, nodes)
-    empty = {state for state, parts in nodes.items() if not parts}
+    empty = [state for state, parts in nodes.items() if not parts]
     for part in (part for parts in nodes.values() for part in parts):
         if part.source.value in empty and part.op not in _KEEPS_ZERO:
             message = f"an edge reads node {part.source.value}, which has no edges"

@@ -1,5 +1,6 @@
 """The genotypes that nasir carries, by name: `darts_v2`, or `darts_v2@darts` for a catalogue's."""
 
+import difflib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from nasir.document import Document, check_version
-from nasir.errors import NasirError, nearest, quoted
+from nasir.errors import NasirError, quoted
 from nasir.formats.own import CATALOGUE_FIELDS, read_genotype
 from nasir.genotype import Genotype
 from nasir.json_text import parse_json
@@ -48,14 +49,30 @@ def find(name: str) -> Entry | None:
 
 
 def load_shipped(name: str) -> Genotype:
-    """The published genotype of that name. Raises E209 with the nearest one."""
+    """The published genotype of that name. Raises E209, with one of the same paper if there is."""
     entry = find(name)
     if entry is None:
-        known = [known for entry in entries() for known in (entry.name, *entry.aliases)]
-        raise NasirError(
-            "E209", f"unknown genotype {quoted(name)}", hint=nearest(name.partition("@")[0], known)
-        )
+        raise NasirError("E209", f"unknown genotype {quoted(name)}", hint=_same_paper(name))
     return load_entry(entry)
+
+
+def _same_paper(name: str) -> str:
+    """A hint of a name that begins so, or has other digits or the same letters in another order.
+
+    Names of different papers differ by a letter (P-DARTS, PC-DARTS), so nearness is no reason.
+    """
+    wanted = _letters(name.partition("@")[0])
+    known = {known.lower(): known for each in entries() for known in (each.name, *each.aliases)}
+    same = [one for one in known if _letters(one).startswith(wanted) and len(wanted) >= 4]
+    same = same or [one for one in known if sorted(_letters(one)) == sorted(wanted)]
+    close = difflib.get_close_matches(name.lower(), same, n=1, cutoff=0)
+    if close:
+        return f"did you mean '{known[close[0]]}'?"
+    return "'nasir spaces --genotypes' lists the published names; write './NAME' for a file"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))
 
 
 def load_entry(entry: Entry) -> Genotype:
