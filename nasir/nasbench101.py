@@ -48,7 +48,7 @@ def module_of(cell: CellGenotype) -> Module:
         what = "its ops stand on edges" if cell.inputs == 1 else f"{cell.inputs} inputs, not 1"
         raise NasirError(
             "E208",
-            f"NAS-Bench-101 cannot express cell '{cell.kind}': {what}",
+            f"nasbench101 cannot express cell '{cell.kind}': {what}",
             hint="the format 'nasir' holds every genotype",
         )
     readers = (*cell.sources, cell.output)
@@ -165,7 +165,7 @@ def nasbench101_hash(genotype: Genotype) -> str:
     """
     if len(genotype.cells) != 1:
         have = ", ".join(genotype.kinds)
-        raise NasirError("E208", f"NAS-Bench-101 cannot express the cells '{have}': it has one")
+        raise NasirError("E208", f"nasbench101 cannot express the cells '{have}': it has one")
     module = module_of(live_cell(genotype.cells[0]))
     for reason in limits_broken(module):
         raise NasirError("E208", f"the genotype is not in NAS-Bench-101: {reason}")

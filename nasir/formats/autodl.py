@@ -35,14 +35,8 @@ def load(cursor: Cursor) -> Genotype:
 
 def dump(genotype: Genotype) -> str:
     """The list as Python prints it, all six edges. Raises E208 for any other cell."""
-    nasbench201.dump(genotype)  # what the string cannot hold, the list cannot either
-    [cell] = genotype.cells
-    return repr(
-        [
-            tuple((edge.op, edge.source) for edge in sorted(edges, key=lambda edge: edge.source))
-            for edges in cell.nodes
-        ]
-    )
+    rows = nasbench201.rows_of_edges(genotype, "autodl")
+    return repr([tuple((edge.op, edge.source) for edge in edges) for edges in rows])
 
 
 def _read_node(row: Cursor, state: int) -> tuple[Edge, ...]:

@@ -44,13 +44,29 @@ def load(cursor: Cursor) -> Genotype:
 
 def dump(genotype: Genotype) -> str:
     """The string, all six edges in order. Raises E208 for any other cell."""
+    rows = rows_of_edges(genotype, "nasbench201")
+    return "+".join("|" + "|".join(f"{e.op}~{e.source}" for e in edges) + "|" for edges in rows)
+
+
+def rows_of_edges(genotype: Genotype, format_name: str) -> list[list[Edge]]:
+    """All six edges of the cell, by node and source. Raises E208, as that format's, for others."""
+
+    def cannot(what: str) -> NasirError:
+        message = f"{what}: it holds one cell of {NODES} nodes with one edge from each earlier node"
+        return inexpressible(format_name, message)
+
     cell = genotype.cells[0]
     if len(genotype.cells) > 1 or cell.inputs != 1 or len(cell.nodes) != NODES:
-        raise _cannot(f"the cells {_describe(genotype)}")
-    refuse_node_ops(cell, "nasbench201")
+        raise cannot(f"the cells {_describe(genotype)}")
+    refuse_node_ops(cell, format_name)
     if cell.output != (NODES,):
-        raise _cannot(f"the output {list(cell.output)}")
-    return "+".join(_format_node(state, edges) for state, edges in enumerate(cell.nodes, start=1))
+        raise cannot(f"the output {list(cell.output)}")
+    rows = [sorted(edges, key=lambda edge: edge.source) for edges in cell.nodes]
+    for state, edges in enumerate(rows, start=1):
+        sources = [edge.source for edge in edges]
+        if sources != list(range(state)):
+            raise cannot(f"node {state}, which reads {sources}")
+    return rows
 
 
 def genotype_of(nodes: tuple[tuple[Edge, ...], ...], output: int) -> Genotype:
@@ -104,20 +120,6 @@ def completed(edges: tuple[Edge, ...], state: int) -> tuple[Edge, ...]:
     """A node's edges by source, with `none` for those that are missing."""
     by_source = {edge.source: edge for edge in edges}
     return tuple(by_source.get(source, Edge("none", source)) for source in range(state))
-
-
-def _format_node(state: int, edges: tuple[Edge, ...]) -> str:
-    if sorted(edge.source for edge in edges) != list(range(state)):
-        raise _cannot(f"node {state}, which reads {[edge.source for edge in edges]}")
-    ordered = sorted(edges, key=lambda edge: edge.source)
-    return "|" + "|".join(f"{edge.op}~{edge.source}" for edge in ordered) + "|"
-
-
-def _cannot(what: str) -> NasirError:
-    return inexpressible(
-        "nasbench201",
-        f"{what}: it holds one cell of {NODES} nodes with one edge from each earlier node",
-    )
 
 
 def _describe(genotype: Genotype) -> str:

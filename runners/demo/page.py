@@ -77,7 +77,7 @@ def _section(result: Result, directory: Path) -> str:
 <div class="tiles">{tiles}</div>
 <div class="cells">{cells}</div>
 <div class="columns">{columns}</div>
-<div class="wide logits">{_table(logits_table(result))}</div>
+<div class="logits">{_table(logits_table(result))}</div>
 <p>The ONNX file <span class="{came[0]}">{came[1]}</span> when it was read.</p>
 {_texts(result)}
 <h3>Files</h3>
@@ -105,7 +105,8 @@ def _table(table: Table) -> str:
     kinds = ['class="number"' if table.is_number(i) else "" for i in range(len(table.columns))]
     head = _row("th", table.columns, kinds)
     body = "".join(_row("td", row, kinds) for row in table.texts())
-    return f"<h3>{escape(table.title)}</h3><table>{head}{body}</table>"
+    title = f"<h3>{escape(table.title)}</h3>"
+    return f'{title}<div class="wide"><table>{head}{body}</table></div>'
 
 
 def _row(tag: str, cells: Iterable[str], kinds: list[str]) -> str:
