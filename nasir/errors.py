@@ -1,6 +1,7 @@
 """Errors that a user can cause: a code, a place, what is wrong there, and a hint."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -183,10 +184,31 @@ def unknown_op(name: str, known: Iterable[str], where: Where = NOWHERE) -> Nasir
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """A value as an error shows it: quoted, on one line, cut to `limit` characters."""
-    text = value if isinstance(value, str) else repr(value)
+    """A value as an error shows it: quoted, on one line, cut to `limit` characters.
+
+    Of what is nested or long only the beginning is looked at, however often a part stands in it.
+    """
+    text = value[: limit + 1] if isinstance(value, str) else _shown(value)
     text = text.encode("unicode_escape").decode() if not text.isprintable() else text
     return f"'{text[: limit - 1]}…'" if len(text) > limit else f"'{text}'"
+
+
+class _Shown(reprlib.Repr):
+    """Texts of values, bounded in depth and length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = self.maxlong = 400
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 12
+
+    def repr_int(self, x: int, level: int) -> str:
+        """The number; of one that Python does not write, how many bits it has."""
+        del level
+        return repr(x) if x.bit_length() < 1024 else f"<int of {x.bit_length()} bits>"
+
+
+_shown = _Shown().repr
 
 
 def _window(text: str, column: int, width: int = 96) -> tuple[str, int]:

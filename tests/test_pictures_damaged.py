@@ -73,7 +73,7 @@ def test_a_pickle_changes_nothing_about_the_functions_it_names() -> None:
     with pytest.raises(NasirError) as caught:
         read_batch(sets, Path("batch"))
     assert caught.value.code == "E709"
-    assert "sets 'name' of a function" in caught.value.message
+    assert "attributes of a Stub are set" in caught.value.message
 
 
 @pytest.mark.parametrize("kind", ["u1", "i8", ">i4", "f4", "?"])
@@ -106,8 +106,8 @@ def test_a_matlab_file_with_changed_bytes_is_read_or_refused(compressed: bool) -
     refused = 0
     for seed in range(400):
         try:
-            matlab_arrays(changed(stream.getvalue(), Random(seed)))
-        except (ValueError, struct.error, zlib.error):
+            matlab_arrays(changed(stream.getvalue(), Random(seed)), Path("a.mat"))
+        except (NasirError, ValueError, EOFError, struct.error, zlib.error):
             refused += 1
     assert refused > 50
 
@@ -123,21 +123,6 @@ def test_a_batch_with_changed_bytes_is_read_or_refused() -> None:
     assert codes == {"E603", "E709"}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"\x80\x04}r\xff\xff\xff\x7f.", b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"ab."],
-    ids=["a number for a value", "a length"],
-)
-def test_a_batch_gets_no_more_room_than_it_has_bytes(
-    content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first would make room for four thousand million values."""
-    monkeypatch.setattr("runners.data.pickled._Unpickler", lambda *_, **__: pytest.fail("read"))
-    with pytest.raises(NasirError) as caught:
-        read_batch(content, Path("batch"))
-    assert caught.value.code == "E709"
-
-
 @pytest.mark.parametrize("compressed", [False, True])
 def test_matlab_arrays_are_those_that_scipy_reads(compressed: bool) -> None:
     source = np.random.default_rng(0)
@@ -150,7 +135,7 @@ def test_matlab_arrays_are_those_that_scipy_reads(compressed: bool) -> None:
     }
     stream = io.BytesIO()
     scipy.io.savemat(stream, content, do_compression=compressed)
-    found = matlab_arrays(stream.getvalue())
+    found = matlab_arrays(stream.getvalue(), Path("a.mat"))
     assert set(found) == {"X", "y", "double", "i64"}
     for name, array in found.items():
         assert np.array_equal(array, content[name])

@@ -1,5 +1,6 @@
 """Faults of a benchmark's file, as errors that name it."""
 
+import csv
 import struct
 import zlib
 from collections.abc import Generator
@@ -26,6 +27,7 @@ _FAULTS = (
     TypeError,
     UnpicklingError,
     ValueError,
+    csv.Error,
     struct.error,
     zlib.error,
 )

@@ -6,16 +6,19 @@ Rows stand in the benchmark's own index order.
 
 import csv
 import gzip
+import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.damage import percent, read_whole
 from runners.benchmarks.kinds import KINDS
 from runners.benchmarks.record import MEAN, UNSTATED, Column, Contents, Reading, Record, Wanted
+from runners.budget import Budget
 
 GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"(cifar10|cifar100|imagenet16)_(train|valid|test)_([0-9]{1,4})")
@@ -31,7 +34,8 @@ def read_csv(path: Path, reading: Reading) -> Contents:
 
 
 def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
-    with read_whole(path), _open(path) as stream:
+    with read_whole(path), path.open("rb") as file:
+        stream = _text(file, Budget.of(path))
         rows = csv.reader(stream)
         columns = _columns(next(rows, list[str]()), Where(str(path), 1))
         for index, row in enumerate(rows):
@@ -47,12 +51,11 @@ def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
                 yield Record(key, index, _values(columns, row[2:], where))
 
 
-def _open(path: Path) -> IO[str]:
-    with path.open("rb") as stream:
-        packed = stream.read(2) == GZIP
-    if packed:
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+def _text(file: BinaryIO, budget: Budget) -> IO[str]:
+    packed = file.read(2) == GZIP
+    file.seek(0)
+    stream = budget.stream(gzip.GzipFile(fileobj=file) if packed else file)
+    return io.TextIOWrapper(stream, encoding="utf-8", newline="")
 
 
 def _columns(names: list[str], where: Where) -> list[Column]:
@@ -66,8 +69,8 @@ def _columns(names: list[str], where: Where) -> list[Column]:
             hint = "columns are named as cifar100_test_200"
             raise NasirError("E109", f"unknown column {quoted(name)}", where, hint)
         columns.append(_column(match[1], match[2], int(match[3])))
-    for column in columns:
-        if columns.count(column) > 1:
+    for column, count in Counter(columns).items():
+        if count > 1:
             raise NasirError("E105", f"two columns hold {column}", where)
     return columns
 

@@ -22,7 +22,7 @@ def read_nats_folder(path: Path, reading: Reading) -> Contents:
     An architecture without a file keeps its index and has no results.
     """
     meta = path / META
-    data = load_pickle(meta, reading.trusted)
+    data, _ = load_pickle(meta, reading.trusted)
     with read_whole(meta):
         kind, names = results.architectures(data, meta)
 
@@ -39,13 +39,13 @@ def read_archive(path: Path, reading: Reading) -> Contents:
 
     def records(wanted: Wanted) -> Iterator[Record]:
         for index, file in enumerate(archived(path)):
-            data = load_torch(file, reading.trusted)
+            data, budget = load_torch(file, reading.trusted)
             with read_whole(file):
                 states = results.states_of(data, file)
                 name = results.name_of(states[0] if states else {}, file)
                 _check(file, index, name)
                 if wanted(name, index):
-                    values = results.values_of(states, file, curves=reading.curves)
+                    values = results.values_of(states, file, budget, curves=reading.curves)
                     yield Record(name, index, values)
 
     return Contents("nasbench201", records)
@@ -59,10 +59,11 @@ def archived(path: Path) -> list[Path]:
 def _nats_record(folder: Path, index: int, name: str, reading: Reading) -> Record:
     for file in (folder / f"{index:06d}.pickle.pbz2", folder / f"{index}.pickle.pbz2"):
         if file.exists():
-            data = load_pickle(file, reading.trusted)
+            data, budget = load_pickle(file, reading.trusted)
             with read_whole(file):
                 states = results.states_of(data, file)
-                return Record(name, index, results.values_of(states, file, curves=reading.curves))
+                values = results.values_of(states, file, budget, curves=reading.curves)
+                return Record(name, index, values)
     return Record(name, index, {})
 
 

@@ -25,6 +25,9 @@ _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
 _LENGTH_LIMIT = 2**16
 _BATCH = 4096
+_RUN_LIMIT = 1000
+"""Trainings of one module and length; the benchmark has three."""
+
 _SPLITS = {3: "train", 4: "valid", 5: "test"}
 
 
@@ -55,6 +58,9 @@ def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
             if wanted(key, None):
                 lengths = runs.setdefault(key, bytearray())
                 seed = lengths.count(epochs)
+                if seed == _RUN_LIMIT:
+                    message = f"there are more than {_RUN_LIMIT} trainings of one module"
+                    raise NasirError("E109", message, where)
                 lengths.append(epochs)
                 yield Record(key, None, _values(epochs, str(seed), metrics, where))
 

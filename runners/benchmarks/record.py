@@ -31,7 +31,7 @@ class Column(NamedTuple):
     def order(self) -> tuple[str, int, int, int, str, int]:
         """Its place among columns: by dataset, epochs, split, seed."""
         split = SPLITS.index(self.split) if self.split in SPLITS else len(SPLITS)
-        number = int(self.seed) if self.seed.isdecimal() else -1
+        number = int(self.seed) if self.seed.isdecimal() and len(self.seed) < 20 else -1
         return (self.dataset, self.epochs, self.after, split, self.split, number)
 
 

@@ -14,21 +14,31 @@ from nasir.errors import quoted
 from runners.benchmarks.damage import percent
 from runners.benchmarks.kinds import Kind, kind_of_key
 from runners.benchmarks.record import Column
+from runners.budget import Budget
 
 _EPOCH_LIMIT = 10_000
+_VALUE = 16
+"""Steps that an accuracy costs, in its file 12 bytes or more."""
+
 _HALVES = {"x-valid": "valid", "x-test": "test"}
 _WHOLE_TEST = {"cifar10": "test", "cifar10-valid": "test"}
 """Data sets whose test pictures were not halved into a validation and a test part."""
 
 
-def values_of(states: Iterable[object], path: Path, *, curves: bool) -> dict[Column, float]:
-    """The accuracies of all lengths of training. Raises E109, E107."""
+def values_of(
+    states: Iterable[object], path: Path, budget: Budget, *, curves: bool
+) -> dict[Column, float]:
+    """The accuracies of all lengths of training. Raises E109, E107.
+
+    Raises E106 where one table that stands for many takes more than the file's budget has left.
+    """
     values: dict[Column, float] = {}
     for state in states:
         trials = _mapping(_field(state, "all_results", path), "all_results", path)
         for key, trial in trials.items():
             dataset, seed = _named(key, path)
             for column, value in _trial(dataset, seed, trial, path):
+                budget.spend(_VALUE)
                 if curves or column.after == column.epochs:
                     values[column] = percent(value, Where(str(path)), f"an accuracy of {column}")
     return values
@@ -41,8 +51,9 @@ def _trial(dataset: str, seed: str, trial: object, path: Path) -> Iterator[tuple
     for epoch, value in _by_epoch(_field(trial, "train_acc1es", path), path):
         yield Column(dataset, "train", epochs, _after(epoch, epochs, path), seed), value
     for name, value in _mapping(_field(trial, "eval_acc1es", path), "eval_acc1es", path).items():
-        part, _, epoch = str(name).partition("@")
-        after = _after(int(epoch) if epoch.isdecimal() else -1, epochs, path)
+        part, _, epoch = (name if isinstance(name, str) else "").partition("@")
+        known = len(epoch) < 6 and epoch.isdecimal()
+        after = _after(int(epoch) if known else -1, epochs, path)
         yield Column(dataset, _split(dataset, part), epochs, after, seed), value
 
 
@@ -82,7 +93,9 @@ def architectures(data: object, path: Path) -> tuple[Kind, tuple[str, ...]]:
     names = _field(data, "meta_archs", path)
     if not isinstance(names, (list, tuple)) or not names:
         raise _wrong(path, "'meta_archs' is no list of architectures")
-    texts = tuple(str(name) for name in cast("list[object]", names))
+    texts = tuple(name for name in cast("list[object]", names) if isinstance(name, str))
+    if len(texts) < len(cast("list[object]", names)):
+        raise _wrong(path, "'meta_archs' holds what is no text")
     kind = kind_of_key(texts[0])
     if kind is None:
         raise _wrong(path, f"{quoted(texts[0])} is no architecture of a known benchmark")
@@ -104,13 +117,14 @@ def states_of(entry: object, path: Path) -> list[object]:
 
 def name_of(state: object, path: Path) -> str:
     """The architecture that a state is of."""
-    return str(_field(state, "arch_str", path))
+    name = _field(state, "arch_str", path)
+    return name if isinstance(name, str) else quoted(name)
 
 
 def _field(data: object, name: str, path: Path) -> object:
     entries = _mapping(data, "the data", path)
     if name not in entries:
-        have = ", ".join(sorted(str(key) for key in entries)[:8])
+        have = ", ".join(sorted(quoted(key) for key in list(entries)[:8]))
         raise _wrong(path, f"the data has no field '{name}'", f"it has: {have}" if have else "")
     return entries[name]
 

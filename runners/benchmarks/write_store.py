@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROWS_AT_ONCE = 4096
+_LEAST, _SCATTERED = 2**22, 50
+"""Places that a table may have, and more of them for each accuracy that stands in one."""
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class Packed:
     rows: dict[str, int] = field(default_factory=dict[str, int])
     places: dict[Column, int] = field(default_factory=dict[Column, int])
     matrix: "NDArray[np.float64] | None" = None
+    count: int = 0
 
     def add(self, record: Record) -> None:
         """Keep a record's values; a key may come again with other columns."""
@@ -36,6 +39,10 @@ class Packed:
             raise NasirError("E105", message)
         for column in record.values:
             self.places.setdefault(column, len(self.places))
+        self.count += len(record.values)
+        if len(self.rows) * len(self.places) > _LEAST + _SCATTERED * self.count:
+            message = f"{len(self.rows):,} architectures have {self.count:,} accuracies under "
+            raise NasirError("E106", f"{message}{len(self.places):,} names: a table of gaps")
         matrix = self._with_room()
         for column, value in record.values.items():
             matrix[row, self.places[column]] = value
@@ -56,7 +63,10 @@ class Packed:
 
 
 def pack(records: Iterable[Record], source: Path) -> Packed:
-    """The records as one matrix. Raises E105 when an architecture comes with two indices."""
+    """The records as one matrix.
+
+    Raises E105 when an architecture comes with two indices, E106 where nearly all would be gaps.
+    """
     packed = Packed()
     for record in records:
         try:

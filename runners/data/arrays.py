@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from runners.arrays import distinct
+from runners.budget import Budget
 from runners.data.pictures import Pictures, Raw
 from runners.data.split import mixed
 
@@ -69,6 +70,11 @@ def _read(path: Path) -> Mapping[str, Array]:
         raise NasirError("E701", "the data is not there", Where(str(path)))
     try:
         with path.open("rb") as stream:  # which NumPy leaves open where it fails
+            if zipfile.is_zipfile(stream):
+                budget = Budget.of(path)
+                for member in zipfile.ZipFile(stream).infolist():
+                    budget.spend(member.file_size)
+            stream.seek(0)
             stored: Any = np.load(stream, allow_pickle=False)
             if isinstance(stored, np.ndarray):
                 raise _bad(path, "the file is a single array, not an archive of them")

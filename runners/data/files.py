@@ -10,15 +10,19 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from nasir import NasirError, Where
+from runners.budget import Budget
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 _CHUNK = 1 << 20
+
+_MEMBER = 4096
+"""Steps that a file of an archive costs beside its bytes."""
 
 Files = dict[PurePosixPath, Callable[[], bytes]]
 """What reads each file, by its path in the folder or archive."""
@@ -53,16 +57,33 @@ def tar_files(
 
     Reads to the end where nobody stops, so that checksums are compared.
     """
-    with _whole(path), _unpacked(path) as stream:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with _whole(path), _unpacked(path) as packed:
+        budget = Budget.of(path)
+        stream = budget.stream(packed)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_member(budget)) as archive:
             for member in archive:
                 name = PurePosixPath(member.name)
                 if member.isfile() and wanted(name):
+                    budget.spend(member.size)  # of a sparse file more than the archive has
                     content = archive.extractfile(member)
                     assert content is not None, "a regular file has content"
                     yield name, content.read()
         while stream.read(_CHUNK):
             pass
+
+
+def _member(budget: Budget) -> type[tarfile.TarInfo]:
+    """Members of an archive, which cost steps; their attributes the square of their length."""
+
+    class Member(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+            found = super().frombuf(buf, encoding, errors)
+            attributes = found.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+            budget.spend(_MEMBER + (found.size**2 // 16 if attributes else 0))
+            return found
+
+    return Member
 
 
 def state_of(path: Path) -> str:
@@ -126,9 +147,11 @@ def _in_tar(path: Path) -> Files:
 def _in_zip(path: Path) -> Files:
     files: Files = {}
     with _whole(path), zipfile.ZipFile(path) as archive:
+        budget = Budget.of(path)
         for member in archive.infolist():
             name = PurePosixPath(member.filename)
             if is_picture(name):
+                budget.spend(member.file_size + _MEMBER)
                 files[name] = _kept(archive.read(member))
     return files
 

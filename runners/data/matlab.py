@@ -4,13 +4,15 @@ Read here: on a file whose bytes have changed, SciPy's reader may end the proces
 """
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runners.budget import Budget
 
 Array = NDArray[Any]
 
@@ -60,19 +62,21 @@ class _Bytes:
         return first, second, begin + 8
 
 
-def matlab_arrays(content: bytes) -> dict[str, Array]:
+def matlab_arrays(content: bytes, place: Path) -> dict[str, Array]:
     """The arrays of numbers in a file, by name, in the types they are stored in.
 
-    Raises ValueError, struct.error or zlib.error where the file is damaged.
+    Raises ValueError, EOFError, struct.error or zlib.error where the file is damaged, and E106 at
+    its place.
     """
     mark = content[126:_HEADER]
     if mark not in (b"IM", b"MI"):
         raise ValueError("it is no MATLAB file of version 5")
     order = "<" if mark == b"IM" else ">"
     found: dict[str, Array] = {}
+    budget = Budget(place, len(content))
     for kind, part in _Bytes(content, order).elements(_HEADER):
         if kind == _COMPRESSED:
-            kind, part = next(_Bytes(zlib.decompress(part), order).elements(), (0, b""))
+            kind, part = next(_Bytes(budget.inflated(part), order).elements(), (0, b""))
         if kind == _MATRIX:
             found |= _matrix(_Bytes(part, order))
     return found

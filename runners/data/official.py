@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from nasir import NasirError, Where
+from nasir.errors import quoted
 from runners.data.files import ARCHIVES, is_picture, tar_files
 from runners.data.folders import Report, read_folder
 from runners.data.matlab import matlab_arrays
@@ -98,8 +99,8 @@ def _svhn(name: DataName, report: Report | None) -> Raw:
     for split in ("train", "test"):
         path = _file(name, f"{split}_32x32.mat")
         try:
-            found = matlab_arrays(path.read_bytes())
-        except (ValueError, struct.error, zlib.error, MemoryError, OSError) as error:
+            found = matlab_arrays(path.read_bytes(), path)
+        except (ValueError, EOFError, struct.error, zlib.error, MemoryError, OSError) as error:
             raise damaged(path, str(error)) from error
         images = entry(found, "X", path)
         if images.dtype != np.uint8 or images.shape[:3] != (32, 32, 3) or images.ndim != 4:
@@ -134,10 +135,15 @@ def _pictures(batch: Batch, labels: str, place: Path, form: _Form) -> Pictures:
     return _paired(images, _labels(entry(batch, labels, place), form.labels, place), place)
 
 
-def _labels(values: Any, ends: tuple[int, int], place: Path) -> torch.Tensor:
+def _labels(values: Iterable[Any], ends: tuple[int, int], place: Path) -> torch.Tensor:
     """int64 (N,) of whole numbers in any form. Raises E706 for one beyond the ends, E709."""
     try:
-        numbers = np.asarray(values).reshape(-1)
+        # A list in a list may stand in it many times.
+        if not isinstance(values, np.ndarray) and any(
+            hasattr(value, "__len__") for value in values
+        ):
+            raise ValueError("labels are no list of numbers")
+        numbers: NDArray[Any] = np.asarray(values).reshape(-1)
         labels = numbers.astype(np.int64)
         if not np.array_equal(labels, numbers):
             raise ValueError("labels are not whole numbers")
@@ -215,4 +221,4 @@ def _path(name: DataName) -> Path:
 
 
 def _text(label: object) -> str:
-    return label.decode("latin1") if isinstance(label, bytes) else str(label)
+    return label.decode("latin1") if isinstance(label, bytes) else quoted(label).strip("'")

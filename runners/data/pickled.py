@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import pickletools
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -11,7 +10,17 @@ from numpy.typing import NDArray
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from runners.benchmarks.pickles import DATA, DataUnpickler, NumpyType, RefusedError, Stub
+from runners.benchmarks.pickles import (
+    DATA,
+    PICKLE,
+    UNPACKED,
+    DataUnpickler,
+    NumpyType,
+    RefusedError,
+    Stub,
+    no_collection,
+)
+from runners.budget import Budget
 
 Array = NDArray[Any]
 
@@ -25,12 +34,16 @@ def read_batch(content: bytes, place: Path) -> Batch:
     Raises E603 before anything runs where it asks for more than data, and E709.
     """
     found: Any
+    budget = Budget(place, len(content), PICKLE, UNPACKED)
     try:
-        _check(content)
-        found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        with no_collection():
+            stream = budget.stream(io.BytesIO(content))
+            found = _Unpickler(stream, budget, encoding="latin1").load()
         if isinstance(found, dict):
             batch = cast("dict[object, object]", found)
             return {_text(name): _plain(value) for name, value in batch.items()}
+    except NasirError:
+        raise
     except RefusedError as error:
         message = f"the file asks for {quoted(str(error))}, which may run code; none of it was run"
         raise NasirError("E603", message, Where(str(place)), "a batch is plain data") from error
@@ -53,18 +66,6 @@ def damaged(place: Path, message: str) -> NasirError:
     """E709 at a file."""
     return NasirError("E709", f"the file is damaged: {message}", Where(str(place)), "copy it again")
 
-
-def _check(content: bytes) -> None:
-    """Raises ValueError or UnpicklingError where lengths go beyond the content.
-
-    Python's own reader makes room first, as much as a changed byte says, and then looks.
-    """
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in _NUMBERING and argument is not None and argument > len(content):
-            raise pickle.UnpicklingError(f"it numbers a value {argument}")
-
-
-_NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
 
 _NUMBERS = ("b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 """NumPy's codes of what an array may hold: no pickle makes a type out of bytes."""
@@ -89,7 +90,9 @@ def _array(content: Any, kind: NumpyType, shape: Any, order: Literal["C", "F"]) 
     """
     if kind.code not in _NUMBERS:
         raise pickle.UnpicklingError(f"an array is of the type {quoted(kind.code)}")
-    content = content.encode("latin1") if isinstance(content, str) else bytes(content)
+    if not isinstance(content, (str, bytes, bytearray)):
+        raise pickle.UnpicklingError(f"the numbers of an array are {quoted(content)}")
+    content = content.encode("latin1") if isinstance(content, str) else content
     return np.frombuffer(content, f"{kind.order}{kind.code}").reshape(tuple(shape), order=order)
 
 

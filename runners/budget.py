@@ -1,0 +1,78 @@
+"""What reading one file may take, in bytes and steps, counted while it is read."""
+
+import io
+import zlib
+from pathlib import Path
+from typing import IO
+
+from nasir import NasirError, Where
+
+Source = IO[bytes] | io.BufferedIOBase
+
+LEAST = 64 * 2**20
+"""Bytes that any file may unpack to."""
+
+RATIO = 100
+"""Bytes that each packed byte may unpack to beyond `LEAST`.
+
+Published archives and pickles unpack to less than 20 times their size; a file of zeros to 1,000
+(deflate) or 40,000 (bzip2).
+"""
+
+
+class Budget:
+    """Bytes and steps that are left for a file of `packed` bytes: `least` + ratio * packed.
+
+    Mutable: every reader spends it on what it unpacks, before it keeps it.
+    """
+
+    def __init__(
+        self, place: str | Path, packed: int, least: int = LEAST, ratio: int = RATIO
+    ) -> None:
+        self.left = least + ratio * packed
+        self._limit, self._packed, self._where = self.left, packed, Where(str(place))
+
+    @classmethod
+    def of(cls, path: Path, least: int = LEAST, ratio: int = RATIO) -> "Budget":
+        """That of a file. Raises OSError where there is none."""
+        return cls(path, path.stat().st_size, least, ratio)
+
+    def spend(self, amount: int) -> None:
+        """Counts bytes or steps. Raises E106 when more are spent than there were."""
+        self.left -= amount
+        if self.left < 0:  # and stays so: nothing reads on
+            message = f"{self._packed:,} bytes unpack to more than {self._limit:,}"
+            hint = "no published file does: is it what its name says?"
+            raise NasirError("E106", message, self._where, hint)
+
+    def stream(self, source: Source) -> io.BufferedReader:
+        """What the source unpacks to; reading it spends the budget."""
+        return io.BufferedReader(_Spending(source, self), 1 << 16)
+
+    def inflated(self, content: bytes) -> bytes:
+        """A zlib stream, unpacked. Raises E106, zlib.error, and EOFError where it is cut off."""
+        unpacker = zlib.decompressobj()
+        result = unpacker.decompress(content, max(self.left, 0) + 1)
+        self.spend(len(result))
+        if not unpacker.eof:
+            raise EOFError("the compressed data is cut off")
+        return result
+
+
+class _Spending(io.RawIOBase):
+    """A readable stream that spends a budget."""
+
+    def __init__(self, source: Source, budget: Budget) -> None:
+        super().__init__()
+        self._source, self._budget = source, budget
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray", /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - typeshed has a private name
+        """Fills the buffer as far as the source has bytes."""
+        content = self._source.read(len(buffer))
+        self._budget.spend(len(content))
+        buffer[: len(content)] = content
+        return len(content)

@@ -1,0 +1,246 @@
+"""Files that would take far more memory or time than their size are refused while they are read."""
+
+import bz2
+import gzip
+import io
+import itertools
+import resource
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io  # pyright: ignore[reportMissingTypeStubs]
+from PIL import Image
+
+from nasir import NasirError
+from nasir.errors import quoted
+from runners.benchmarks import import_benchmark
+from runners.budget import Budget
+from runners.data import load_pictures
+from runners.data.pickled import read_batch
+from tests.benchmark_files import metrics, natsbench, record, row, write_csv, write_pbz2
+from tests.picture_files import npz_arrays, picture, tree, write_npz, write_tar, write_zip
+
+MIB = 2**20
+
+
+@contextmanager
+def bounds(seconds: float = 4.0, mib: int = 500) -> Generator[None]:
+    """Fails where the block takes more processor time, or the process's peak of memory grows."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    yield
+    assert time.process_time() - start < seconds
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < mib * 1024
+
+
+def refused(run: Callable[[], object], *codes: str) -> None:
+    with bounds(), pytest.raises(NasirError) as caught:
+        run()
+    assert caught.value.code in codes
+    assert caught.value.where.file
+    assert len(str(caught.value)) < 1000
+
+
+def twice(times: int, step: bytes) -> bytes:
+    """A tuple of two of a tuple of two ..., each a value that stands twice."""
+    return b")" + step * times
+
+
+PICKLES: dict[str, bytes] = {
+    "a hash": b"\x80\x02}" + twice(45, b"2\x86") + b"K\x01s.",
+    "a hash, by memo": b"\x80\x02})"
+    + b"".join(b"q%ch%ch%c\x86" % (i, i, i) for i in range(1, 46))
+    + b"K\x01s.",
+    "a hash in a set": b"\x80\x04\x8f(" + twice(45, b"2\x86") + b"\x90.",
+    "a hash in a frozenset": b"\x80\x04(" + twice(45, b"2\x86") + b"\x91.",
+    "a hash in an ordered mapping": b"\x80\x02ccollections\nOrderedDict\n]("
+    + twice(45, b"2\x86")
+    + b"K\x01\x86e\x85R.",
+    "a deep hash": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.",
+    "numbers of one hash": b"\x80\x02}("
+    + b"".join(b"\x8a\x0c" + (n * (2**61 - 1)).to_bytes(12, "little") + b"N" for n in range(20_000))
+    + b"u.",
+    "a text of it": b"\x80\x02cnumpy\ndtype\n" + twice(45, b"2\x86") + b"\x85R.",
+    "a number for a value": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "room for bytes": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"ab.",
+    "a frame": b"\x80\x04\x95" + (2**60).to_bytes(8, "little") + b"ab.",
+    "copies": b"\x80\x02]q\x01("
+    + b"N" * 100_000
+    + b"e"
+    + b"c__builtin__\nlist\nq\x02h\x01\x85R0" * 1
+    + b"h\x02h\x01\x85R" * 26_000
+    + b".",
+    "sets": b"\x80\x04" + b"\x8f" * 5_000_000 + b".",
+    "nothing": b"\x80\x04" + b"N" * 20_000_000 + b".",
+}
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_a_pickle_takes_no_more_than_its_size_allows(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.pbz2"
+    path.write_bytes(bz2.compress(PICKLES[name]))
+    codes = ("E106", "E109", "E604")
+    refused(lambda: import_benchmark(path, tmp_path / "store"), *codes)
+
+
+@pytest.mark.parametrize("name", ["a hash", "copies", "room for bytes"])
+def test_a_batch_of_pictures_is_held_to_the_same(name: str) -> None:
+    refused(lambda: read_batch(PICKLES[name], Path("batch")), "E106", "E709")
+
+
+def test_a_table_that_stands_for_many_is_counted_each_time(tmp_path: Path) -> None:
+    ops = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    choices = itertools.islice(itertools.product(ops, repeat=6), 2000)
+    names = ["|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*chosen) for chosen in choices]
+    data = natsbench()
+    shared = data["arch2infos"][0]
+    for trial in shared["200"]["all_results"].values():
+        trial["epochs"] = 5000
+        trial["train_acc1es"] = dict.fromkeys(range(5000), 1.0)
+    path = write_pbz2(
+        tmp_path / "a.pbz2", {"meta_archs": names, "arch2infos": dict.fromkeys(range(2000), shared)}
+    )
+    refused(lambda: import_benchmark(path, tmp_path / "store"), "E106")
+
+
+def test_results_scattered_over_a_table_are_refused(tmp_path: Path) -> None:
+    rows = [row(f"{i:032x}", 2 + i % 200, metrics([(0, 0, 0)] * 3)) for i in range(900)]
+    same = [row("0" * 32, 4, metrics([(0, 0, 0)] * 3)) for _ in range(900)]
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(b"".join(map(record, rows + same)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runners.benchmarks.write_store._LEAST", 2**10)
+        with pytest.raises(NasirError, match="table of gaps") as caught:
+            import_benchmark(path, tmp_path / "store")
+    assert caught.value.code == "E106"
+
+
+def zeros(count: int) -> bytes:
+    """Twice compressed, for tests should be short: `count` MiB of zeros as bzip2 has them."""
+    return bz2.compress(bytes(MIB)) * count
+
+
+def test_what_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+    """4.5 GB in 200 KB."""
+    path = tmp_path / "a.pbz2"
+    path.write_bytes(zeros(4500))
+    refused(lambda: import_benchmark(path, tmp_path / "store"), "E106", "E604")
+    csv = tmp_path / "a.csv.gz"
+    head = write_csv(tmp_path / "a.csv").read_bytes()
+    csv.write_bytes(gzip.compress(head) + gzip.compress(b"\n" * 16 * MIB) * 20)
+    refused(lambda: import_benchmark(csv, tmp_path / "store"), "E106", "E109")
+
+
+def _tar(folder: Path) -> str:
+    (folder / "a.tar.bz2").write_bytes(zeros(300))
+    return f"imagefolder:{folder}/a.tar.bz2"
+
+
+def _sparse(folder: Path) -> str:
+    """A file of 2 TB without content, as GNU's tar writes it."""
+    member = tarfile.TarInfo("train/ant/a.png")
+    member.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[386:398] = header[398:410] = b"00000000000\0"
+    header[483:495] = b"20000000000\0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (folder / "a.tar").write_bytes(bytes(header) + bytes(1024))
+    return f"imagefolder:{folder}/a.tar"
+
+
+def _members(folder: Path) -> str:
+    header = tarfile.TarInfo("train/ant/a.png").tobuf()
+    (folder / "a.tar.bz2").write_bytes(bz2.compress(header * 2000) * 10)
+    return f"imagefolder:{folder}/a.tar.bz2"
+
+
+def _attributes(folder: Path) -> str:
+    """Digits in a member's attributes, which tarfile looks through anew from each."""
+    member = tarfile.TarInfo("././@PaxHeader")
+    member.type, member.size = tarfile.XHDTYPE, 300_000
+    content = member.tobuf() + b"1" * 300_000
+    (folder / "a.tar").write_bytes(content + bytes(-len(content) % 512 + 1024))
+    return f"imagefolder:{folder}/a.tar"
+
+
+def _zip(folder: Path) -> str:
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(9):
+            archive.writestr(f"train/ant/{number}.png", bytes(8 * MIB))
+    return f"imagefolder:{folder}/a.zip"
+
+
+def _npz(folder: Path) -> str:
+    np.savez_compressed(folder / "a.npz", x_train=np.zeros((80, MIB), np.uint8))
+    return f"{folder}/a.npz"
+
+
+def _svhn(folder: Path) -> str:
+    content = {"X": np.zeros((32, 32, 3, 26_000), np.uint8), "y": np.ones((26_000, 1))}
+    scipy.io.savemat(folder / "train_32x32.mat", content, do_compression=True)
+    return f"svhn:{folder}"
+
+
+def _wide(folder: Path) -> str:
+    image = Image.new("1", (13_000, 13_000))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    write_zip(folder / "a.zip", tree() | {"train/ant/w.png": stream.getvalue()})
+    return f"imagefolder:{folder}/a.zip"
+
+
+DATA = {"E106": (_tar, _sparse, _members, _attributes, _zip, _npz, _svhn), "E704": (_wide,)}
+
+
+@pytest.mark.parametrize(
+    ("write", "code"), [(write, code) for code, kinds in DATA.items() for write in kinds]
+)
+def test_data_unpacks_to_no_more_than_its_size_allows(
+    write: Callable[[Path], str], code: str, tmp_path: Path, own_cache: Path
+) -> None:
+    text = write(tmp_path)
+    refused(lambda: load_pictures(text), code)
+
+
+def test_valid_files_stay_within_their_budgets(tmp_path: Path, own_cache: Path) -> None:
+    source = write_npz(tmp_path / "a.npz", npz_arrays())
+    assert len(load_pictures(str(source)).train) == 12
+    archive = write_tar(tmp_path / "a.tar.gz", tree((40, 40, 40)))
+    assert len(load_pictures(f"imagefolder:{archive}").train) == 120
+    budget = Budget(Path("a"), 10, least=0)
+    assert budget.stream(io.BytesIO(bytes(1000))).read() == bytes(1000)
+    with pytest.raises(NasirError, match="10 bytes unpack to more than 1,000"):
+        budget.spend(1)
+
+
+def test_a_picture_is_what_its_content_says_not_its_name(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow starts Ghostscript for an EPS file, whatever it is called."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "EPS")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("started"))
+    path = write_zip(tmp_path / "a.zip", tree() | {"train/ant/a.png": stream.getvalue()})
+    refused(lambda: load_pictures(f"imagefolder:{path}"), "E704")
+    for name in ("BMP", "JPEG", "PPM", "TIFF", "WEBP"):
+        stream = io.BytesIO()
+        Image.open(io.BytesIO(picture(9))).save(stream, name)
+        path = write_zip(tmp_path / "a.zip", tree() | {"train/ant/a.png": stream.getvalue()})
+        assert len(load_pictures(f"imagefolder:{path}").train) == 13
+
+
+def test_a_value_is_quoted_in_bounded_time() -> None:
+    value: Any = ()
+    for _ in range(60):
+        value = (value, value, 10**5000)
+    with bounds():
+        assert len(quoted(value)) <= 63
+        assert "16610 bits" in quoted(10**5000)
+        assert quoted({"a": [1.5, None, ("b",)]}) == "'{'a': [1.5, None, ('b',)]}'"
