@@ -1,8 +1,11 @@
 """Benchmark files that are cut off, changed or hostile: nothing runs, nothing goes unnoticed."""
 
 import bz2
+import json
 import os
 import random
+import struct
+import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +16,10 @@ import torch
 
 import nasir
 from runners.benchmarks import import_benchmark, open_benchmark, open_store
-from runners.benchmarks.layout import PREAMBLE_SIZE
+from runners.benchmarks.layout import MAGIC, PREAMBLE_SIZE, VERSION
+from runners.benchmarks.record import Reading
+from runners.benchmarks.sources import Original, open_source
+from runners.benchmarks.write_store import pack, write_store
 from tests.benchmark_files import (
     CELLS,
     code_of,
@@ -158,6 +164,78 @@ def test_no_change_of_a_byte_of_a_store_goes_unnoticed(tmp_path: Path) -> None:
         changed[place] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
         assert code_of(lambda: open_store(path).check()) in ("E604", "E108", "E110")
+
+
+def test_no_look_up_answers_with_what_was_changed(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    import_benchmark(write_csv(tmp_path / "a.csv"), path).close()
+    content, parts = path.read_bytes(), open_store(path).parts
+    expected = [open_store(path).at(index) for index in range(3)]
+    sections = (parts.keys, parts.rows, parts.places, parts.key_sums, parts.row_sums, parts.values)
+    chance = random.Random(0)
+    codes: list[str] = []
+    for number in range(240):
+        changed = bytearray(content)
+        changed[sections[number % 6] + chance.randrange(12)] ^= 1 << chance.randrange(8)
+        path.write_bytes(changed)
+        for index, cell in enumerate(CELLS):
+            for named in (index, cell):
+                try:
+                    store = open_store(path)
+                    found = store.at(named) if isinstance(named, int) else store.lookup(named)
+                    assert found == expected[index]
+                except nasir.NasirError as error:
+                    codes.append(error.code)
+    assert set(codes) == {"E604"}
+    assert len(codes) > 240
+
+
+@pytest.mark.parametrize("value", [12345.6, -1.0, float("inf")])
+def test_a_store_made_with_what_is_no_percentage_is_damaged(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    packed = pack(
+        Original(open_source(write_csv(tmp_path / "a.csv"), Reading())).contents.records(
+            lambda *_: True
+        ),
+        tmp_path,
+    )
+    assert packed.matrix is not None
+    packed.matrix[1, 0] = value
+    write_store(path, packed, "nasbench201", tmp_path)
+    store = open_store(path)
+    store.check()
+    assert store.at(0) is not None
+    assert code_of(lambda: store.at(1)) == "E604"
+    assert code_of(lambda: store.lookup(CELLS[1])) == "E604"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": [["a\x1b[2J", "test", 5, 5, "mean"]]},
+        {"columns": [["a", "test", 5, 5, "mean"]] * 2},
+        {"columns": [["a", "test", 5, 6, "mean"]]},
+        {"columns": [["a", "test", 10**9, 1, "mean"]]},
+        {"source": "a\n"},
+        {"keys": "1" * 5000},
+    ],
+)
+def test_a_header_that_no_import_writes_is_damaged(change: dict[str, Any], tmp_path: Path) -> None:
+    facts: dict[str, Any] = {
+        "benchmark": "nasbench201",
+        "source": "a",
+        "nasir": "1",
+        "checksum": "0" * 8,
+        "keys": 1,
+        "key_width": 9,
+        "columns": [["a", "test", 5, 5, "mean"]],
+    }
+    text = json.dumps(facts | change).replace('"' + "1" * 5000 + '"', "1" * 5000).encode()
+    path = tmp_path / "store"
+    path.write_bytes(struct.pack("<16sIII", MAGIC, VERSION, len(text), zlib.crc32(text)) + text)
+    assert code_of(lambda: open_store(path)) == "E604"
+    path.write_bytes(struct.pack("<16sIII", MAGIC, VERSION, 99_999, 0) + b"[" * 99_999)
+    assert code_of(lambda: open_store(path)) == "E604"
 
 
 def test_a_store_that_is_cut_off_is_damaged(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from runners.data.pickled import read_batch
 from tests.benchmark_files import metrics, natsbench, record, row, write_csv, write_pbz2
 from tests.picture_files import npz_arrays, picture, tree, write_npz, write_tar, write_zip
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 MIB = 2**20
 
 
@@ -203,13 +205,13 @@ DATA = {"E106": (_tar, _sparse, _members, _attributes, _zip, _npz, _svhn), "E704
     ("write", "code"), [(write, code) for code, kinds in DATA.items() for write in kinds]
 )
 def test_data_unpacks_to_no_more_than_its_size_allows(
-    write: Callable[[Path], str], code: str, tmp_path: Path, own_cache: Path
+    write: Callable[[Path], str], code: str, tmp_path: Path
 ) -> None:
     text = write(tmp_path)
     refused(lambda: load_pictures(text), code)
 
 
-def test_valid_files_stay_within_their_budgets(tmp_path: Path, own_cache: Path) -> None:
+def test_valid_files_stay_within_their_budgets(tmp_path: Path) -> None:
     source = write_npz(tmp_path / "a.npz", npz_arrays())
     assert len(load_pictures(str(source)).train) == 12
     archive = write_tar(tmp_path / "a.tar.gz", tree((40, 40, 40)))
@@ -221,7 +223,7 @@ def test_valid_files_stay_within_their_budgets(tmp_path: Path, own_cache: Path) 
 
 
 def test_a_picture_is_what_its_content_says_not_its_name(
-    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pillow starts Ghostscript for an EPS file, whatever it is called."""
     stream = io.BytesIO()

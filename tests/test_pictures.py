@@ -1,6 +1,7 @@
 """Data sets by name: digits, folders, archives, arrays, and what is kept of them."""
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,6 +181,34 @@ def test_a_damaged_cache_is_written_again(tmp_path: Path, content: bytes) -> Non
     file.write_bytes(content or whole[: len(whole) // 2])
     assert load_pictures(f"imagefolder:{folder}").fingerprint == before.fingerprint
     assert file.stat().st_size == len(whole)
+
+
+def test_a_changed_byte_of_the_cache_is_noticed(tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "a", tree())
+    expected = load_pictures(f"imagefolder:{folder}")
+    (file,) = cache_folder().iterdir()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert load_pictures(f"imagefolder:{folder}").fingerprint == expected.fingerprint
+    assert file.read_bytes() != bytes(content)
+
+
+def test_what_was_read_longest_ago_makes_room_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[Path] = []
+    monkeypatch.setattr("runners.data.cache.LARGEST", 9000)  # two sets of 15 pictures
+    for number, name in enumerate("abc"):
+        load_pictures(f"imagefolder:{write_tree(tmp_path / name, tree())}")
+        (new,) = {*cache_folder().glob("pictures-*")} - {*files}
+        files.append(new)
+        os.utime(new, (number, number))
+        if name == "b":
+            load_pictures(f"imagefolder:{tmp_path / 'a'}")
+            (cache_folder() / ".pictures-x").write_bytes(b"left by a writer")
+            os.utime(cache_folder() / ".pictures-x", (0, 0))
+    assert {*cache_folder().iterdir()} == {files[0], files[2]}
 
 
 def test_pictures_load_where_no_cache_can_be_written(

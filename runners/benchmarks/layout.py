@@ -3,8 +3,9 @@
     preamble   16 bytes of magic, version, length of the header, CRC-32 of the header (3 x uint32)
     header     JSON: benchmark, source, counts, columns, CRC-32 of the body
     body       keys, sorted, each of one width; for each key its row; for each row its key;
-               the accuracies, float64, a row of all columns for each architecture, NaN where
-               there is none
+               for each key the CRC-32 of itself and its row's number; for each row the CRC-32 of
+               its key's number and its accuracies; the accuracies, float64, a row of all columns
+               for each architecture, NaN where there is none
 
 Each part of the body starts at a multiple of 64 bytes.
 """
@@ -18,7 +19,7 @@ from typing import cast
 from runners.benchmarks.record import Column
 
 MAGIC = b"nasir benchmark\n"
-VERSION = 1
+VERSION = 2
 NUMBER = struct.Struct("<I")
 VALUE_SIZE = 8
 
@@ -26,6 +27,8 @@ _PREAMBLE = struct.Struct("<16sIII")
 PREAMBLE_SIZE = _PREAMBLE.size
 _HEADER_LIMIT = 64 * 2**20
 _COUNT_LIMIT = 2**32 - 1
+_NAME_LIMIT = 500
+_EPOCHS_LIMIT = 10**6
 _COLUMN_TYPES = [str, str, int, int, str]
 
 
@@ -49,6 +52,8 @@ class Layout:
     keys: int
     rows: int
     places: int
+    key_sums: int
+    row_sums: int
     values: int
     end: int
 
@@ -58,9 +63,16 @@ def layout(header: Header, header_size: int) -> Layout:
     keys = _aligned(PREAMBLE_SIZE + header_size)
     rows = _aligned(keys + header.keys * header.key_width)
     places = _aligned(rows + header.keys * NUMBER.size)
-    values = _aligned(places + header.keys * NUMBER.size)
+    key_sums = _aligned(places + header.keys * NUMBER.size)
+    row_sums = _aligned(key_sums + header.keys * NUMBER.size)
+    values = _aligned(row_sums + header.keys * NUMBER.size)
     end = values + header.keys * len(header.columns) * VALUE_SIZE
-    return Layout(keys, rows, places, values, end)
+    return Layout(keys, rows, places, key_sums, row_sums, values, end)
+
+
+def checksum(number: int, content: bytes) -> int:
+    """The CRC-32 of a number and of what stands with it."""
+    return zlib.crc32(content, zlib.crc32(NUMBER.pack(number)))
 
 
 def pack_header(header: Header) -> bytes:
@@ -88,6 +100,11 @@ def unpack_header(text: bytes, checksum: int) -> Header:
     counts = [facts[name] for name in ("keys", "key_width")]
     keys, width = (n for n in counts if isinstance(n, int) and 0 < n <= _COUNT_LIMIT)
     columns = tuple(_column(row) for row in cast("list[list[object]]", facts["columns"]))
+    shown = {str(texts["source"])}.union(*((row[0], row[1], row[4]) for row in columns))
+    if any(len(text) > _NAME_LIMIT or not text.isprintable() for text in shown):
+        raise ValueError("a name is not as it was written")
+    if len(set(columns)) < len(columns):
+        raise ValueError("two columns are the same")
     return Header(**cast("dict[str, str]", texts), keys=keys, key_width=width, columns=columns)
 
 
@@ -95,7 +112,10 @@ def _column(row: list[object]) -> Column:
     # A structural match here takes most of the time of opening a store of curves.
     if [*map(type, row)] != _COLUMN_TYPES:
         raise ValueError("a column is not as it was written")
-    return Column(*cast("tuple[str, str, int, int, str]", row))
+    column = Column(*cast("tuple[str, str, int, int, str]", row))
+    if not 0 < column[3] <= column[2] < _EPOCHS_LIMIT:
+        raise ValueError("the epochs of a column are out of range")
+    return column
 
 
 def _aligned(offset: int) -> int:

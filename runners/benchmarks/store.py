@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from nasir import NasirError, Where
+from nasir.errors import quoted
 from runners.benchmarks.damage import damaged, read_whole
 from runners.benchmarks.kinds import KINDS, Kind
 from runners.benchmarks.layout import (
@@ -20,6 +21,7 @@ from runners.benchmarks.layout import (
     VERSION,
     Header,
     Layout,
+    checksum,
     layout,
     unpack_header,
     unpack_preamble,
@@ -35,7 +37,11 @@ _CHUNK = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open store. Opening reads its header alone; looking up needs no NumPy."""
+    """An open store. Opening reads its header alone; looking up needs no NumPy.
+
+    A look-up compares the checksums of the keys and of the row that it reads, and raises E604 where
+    one is wrong, or a value is no percentage; `values` compares none.
+    """
 
     path: Path
     header: Header
@@ -80,8 +86,11 @@ class Store:
         return self._record(index, self.key_at(index))
 
     def key_at(self, row: int) -> str:
-        """The key of a row of `values`."""
-        return self._key(self._number(self.parts.places, row)).rstrip(b"\0").decode()
+        """The key of a row of `values`. Raises E604."""
+        text = self._key(self._number(self.parts.places, row)).rstrip(b"\0").decode("latin1")
+        if not self.kind.keys.fullmatch(text):
+            raise damaged(self.path, f"a key is {quoted(text)}")
+        return text
 
     def values(self) -> "NDArray[np.float64]":
         """All accuracies, (architectures, columns), mapped and read-only; NaN for none."""
@@ -92,11 +101,11 @@ class Store:
 
     def check(self) -> None:
         """Raises E604 unless every byte of the body is as it was written."""
-        checksum = 0
+        whole = 0
         for start in range(self.parts.keys, self.parts.end, _CHUNK):
             end = min(start + _CHUNK, self.parts.end)
-            checksum = zlib.crc32(self.content[start:end], checksum)
-        if f"{checksum:08x}" != self.header.checksum:
+            whole = zlib.crc32(self.content[start:end], whole)
+        if f"{whole:08x}" != self.header.checksum:
             raise damaged(self.path, "the body's checksum is wrong")
 
     def close(self) -> None:
@@ -105,7 +114,9 @@ class Store:
 
     def _key(self, place: int) -> bytes:
         start = self.parts.keys + place * self.header.key_width
-        return self.content[start : start + self.header.key_width]
+        key = self.content[start : start + self.header.key_width]
+        self._compare(self.parts.key_sums, place, self._number(self.parts.rows, place), key)
+        return key
 
     def _number(self, part: int, place: int) -> int:
         number = NUMBER.unpack_from(self.content, part + place * NUMBER.size)[0]
@@ -116,12 +127,22 @@ class Store:
     def _record(self, row: int, key: str) -> Record:
         size = len(self.columns) * VALUE_SIZE
         start = self.parts.values + row * size
-        numbers = array("d", self.content[start : start + size])
+        content = self.content[start : start + size]
+        self._compare(self.parts.row_sums, row, self._number(self.parts.places, row), content)
+        numbers = array("d", content)
         if sys.byteorder == "big":
             numbers.byteswap()
         pairs = zip(self.columns, numbers, strict=True)
         values = {column: number for column, number in pairs if not isnan(number)}
+        if values and not (min(values.values()) >= 0 and max(values.values()) <= 100):
+            raise damaged(self.path, f"an accuracy of {key} is no percentage")
         return Record(key, row if self.kind.indexed else None, values)
+
+    def _compare(self, part: int, place: int, number: int, content: bytes) -> None:
+        if NUMBER.unpack_from(self.content, part + place * NUMBER.size)[0] != checksum(
+            number, content
+        ):
+            raise damaged(self.path, "a checksum is wrong")
 
 
 def open_store(path: Path) -> Store:
@@ -144,10 +165,10 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[Header, int]:
     if not preamble.startswith(MAGIC):
         hint = "nasir bench import makes one of a benchmark's own files"
         raise NasirError("E108", "the file is no store", Where(str(path)), hint)
-    version, length, checksum = unpack_preamble(preamble)
+    version, length, expected = unpack_preamble(preamble)
     if version != VERSION:
         message = f"the store is written in version {version}; this nasir reads version {VERSION}"
         raise NasirError(
             "E110", message, Where(str(path)), hint="import the benchmark again with this nasir"
         )
-    return unpack_header(stream.read(length), checksum), length
+    return unpack_header(stream.read(length), expected), length

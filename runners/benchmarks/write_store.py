@@ -10,7 +10,14 @@ import nasir
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from nasir.files import replacing
-from runners.benchmarks.layout import PREAMBLE_SIZE, Header, layout, pack_header
+from runners.benchmarks.layout import (
+    PREAMBLE_SIZE,
+    VALUE_SIZE,
+    Header,
+    checksum,
+    layout,
+    pack_header,
+)
 from runners.benchmarks.record import Column, Record
 
 if TYPE_CHECKING:
@@ -102,21 +109,27 @@ def _write(stream: BinaryIO, header: Header, keys: list[bytes], packed: Packed) 
     head = pack_header(header)
     parts = layout(header, len(head) - PREAMBLE_SIZE)
     stream.write(head.ljust(parts.keys, b"\0"))
-    checksum, offset = 0, parts.keys
+    whole, offset = 0, parts.keys
+    rows = [packed.rows[key.decode()] for key in keys]
+    places = [0] * len(rows)
+    for place, row in enumerate(rows):
+        places[row] = place
     sections = (
         (parts.rows, _key_section(header, keys)),
-        (parts.places, _row_section(keys, packed)),
-        (parts.values, _place_section(keys, packed)),
+        (parts.places, _numbers(rows)),
+        (parts.key_sums, _numbers(places)),
+        (parts.row_sums, _key_sums(header, keys, rows)),
+        (parts.values, _row_sums(header, packed, places)),
         (parts.end, _value_section(header, packed)),
     )
     for end, chunks in sections:
         for chunk in chunks:
             stream.write(chunk)
-            checksum, offset = zlib.crc32(chunk, checksum), offset + len(chunk)
+            whole, offset = zlib.crc32(chunk, whole), offset + len(chunk)
         padding = bytes(end - offset)
         stream.write(padding)
-        checksum, offset = zlib.crc32(padding, checksum), end
-    header = replace(header, checksum=f"{checksum:08x}")
+        whole, offset = zlib.crc32(padding, whole), end
+    header = replace(header, checksum=f"{whole:08x}")
     stream.seek(0)
     stream.write(pack_header(header))
     return header
@@ -128,18 +141,24 @@ def _key_section(header: Header, keys: list[bytes]) -> Iterator[bytes]:
         yield b"".join(key.ljust(header.key_width, b"\0") for key in part)
 
 
-def _row_section(keys: list[bytes], packed: Packed) -> Iterator[bytes]:
+def _numbers(numbers: Iterable[int]) -> Iterator[bytes]:
     import numpy as np
 
-    yield np.array([packed.rows[key.decode()] for key in keys], "<u4").tobytes()
+    yield np.fromiter(numbers, "<u4").tobytes()
 
 
-def _place_section(keys: list[bytes], packed: Packed) -> Iterator[bytes]:
-    import numpy as np
+def _key_sums(header: Header, keys: list[bytes], rows: list[int]) -> Iterator[bytes]:
+    padded = (key.ljust(header.key_width, b"\0") for key in keys)
+    yield from _numbers(checksum(row, key) for row, key in zip(rows, padded, strict=True))
 
-    places = np.empty(len(keys), "<u4")
-    places[[packed.rows[key.decode()] for key in keys]] = np.arange(len(keys))
-    yield places.tobytes()
+
+def _row_sums(header: Header, packed: Packed, places: list[int]) -> Iterator[bytes]:
+    size, row = len(header.columns) * VALUE_SIZE, 0
+    for chunk in _value_section(header, packed):
+        parts = [chunk[start : start + size] for start in range(0, len(chunk), size)]
+        numbered = zip(places[row : row + len(parts)], parts, strict=True)
+        yield from _numbers(checksum(place, part) for place, part in numbered)
+        row += len(parts)
 
 
 def _value_section(header: Header, packed: Packed) -> Iterator[bytes]:
