@@ -22,6 +22,9 @@ from runners.task.dealt import Dealt
 from runners.task.trained import training_task
 from runners.trained import Trained, find_trained
 
+LEAST, SLOWEST = 60.0, 1e8
+"""Seconds that an ONNX file may take for a batch, and multiply-adds that it does in one beyond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exam(Ranged):
@@ -131,13 +134,37 @@ def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Run:
         lowering.load_weights(module, found.weights)
         return module.to(place.device, place.dtype)
     if request.genotype.endswith(".onnx"):
-        return lowering.OnnxNetwork(request.genotype)
+        return _file(request, graph)
     raise NasirError(
         "E753",
         "no weights are named: the network would answer at random",
         Where(request.genotype) if "\n" not in request.genotype else Where(""),
         hint="--weights FILE.safetensors, a run directory of `nasir evaluate`, or an ONNX file",
     )
+
+
+def _file(request: Exam, graph: Graph) -> Run:
+    """An ONNX file, held to the outputs of its genotype's network and to a bound on its time."""
+    seconds = LEAST + request.batch * nasir.cost(graph).macs / SLOWEST
+    network = lowering.OnnxNetwork(request.genotype, seconds=seconds)
+    shapes = [graph.types[name].shape for name in graph.outputs]
+
+    def answer(*inputs: Any) -> Any:
+        found: Any = network(*inputs)
+        values: list[Any] = list(found) if isinstance(found, tuple) else [found]
+        first = inputs[0].shape
+        leads = ((first[0],),) if len(first) > 2 else (tuple(first), (first[1],))
+        right = len(values) == len(shapes) and all(
+            value.is_floating_point() and tuple(value.shape) in [(*lead, *shape) for lead in leads]
+            for value, shape in zip(values, shapes, strict=True)
+        )
+        if not right:
+            given = ", ".join(f"{value.dtype} {list(value.shape)}" for value in values[:8])
+            message = f"the file's outputs are {given}, its network's {shapes} for each input"
+            raise NasirError("E504", message, Where(request.genotype))
+        return found
+
+    return answer
 
 
 def _tested(

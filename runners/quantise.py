@@ -12,6 +12,7 @@ import onnx
 import lowering
 from nasir import Graph, NasirError
 from nasir.files import write_atomically
+from nasir.formats.onnx_model import seal
 from runners.task.classify import Classify
 from runners.task.task import Training
 
@@ -47,6 +48,7 @@ def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: Training) 
     for entry in before.metadata_props:
         if entry.key not in {other.key for other in after.metadata_props}:
             after.metadata_props.append(entry)
+    seal(after)
     return write_atomically(path, after.SerializeToString())
 
 

@@ -1,6 +1,7 @@
 """Trained networks on the disk: what they are, where their weights lie, what they learnt from."""
 
 import json
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from nasir.source import read_source
 from runners.inputs import is_run
 from runners.recipe import Recipe, recipe_of
 from runners.size import NetworkSize
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def weights_about(path: Path) -> dict[str, str]:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(length, 1 << 26)))
         return dict(json.loads(header["__metadata__"]["nasir"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 
@@ -81,7 +84,7 @@ def _model_size(path: Path) -> dict[str, Any]:
     from nasir.formats.onnx_model import facts_of
 
     facts = facts_of(read_source(path))
-    numbers = {name: int(value) for name, value in facts.items() if value.isdecimal()}
+    numbers = {name: int(value) for name, value in facts.items() if _NUMBER.fullmatch(value)}
     return {**numbers, "skeleton": facts.get("skeleton", "")}
 
 

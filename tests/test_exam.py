@@ -12,6 +12,7 @@ import torch
 import lowering
 import nasir
 from nasir import NasirError
+from nasir.formats.onnx_model import seal
 from runners import compile_genotype
 from runners.accuracy import Answers, compared, require
 from runners.exam import Exam, examine
@@ -225,3 +226,43 @@ def test_the_data_says_how_many_channels_a_picture_has(channels: int, tmp_path: 
     refused = call("test", done.folder, "--data", tmp_path / "rgb.npz")
     assert "E753" in refused.err
     assert f"the network has {channels} in_channels, and the data 3" in refused.err
+
+
+NODES = {
+    "too few classes": "p = GlobalAveragePool (image)\n logits = Flatten (p)",
+    "whole numbers": "p = GlobalAveragePool (image)\n f = Flatten (p)\n logits = ArgMax (f)",
+    "two outputs": "logits = Identity (image)\n other = Relu (image)",
+    "a loop": """
+        forever = Constant <value = int64 {9223372036854775807}> ()
+        true = Constant <value = bool {1}> ()
+        logits = Loop (forever, true, image) <body = again
+            (int64 i, bool on, float[n, 3, 8, 8] x) => (bool go, float[n, 3, 8, 8] y)
+            { go = Identity (on) y = Sin (x) }>
+    """,
+    "another input": "logits = MatMul (image, image)",
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_file_that_answers_as_no_network_of_its_genotype_does_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest is right, as somebody makes it who wants to be believed."""
+    monkeypatch.setattr("runners.exam.LEAST", 0.5)
+    graph = nasir.network("darts_v2", channels=4, layers=3, classes=10, resolution=8)
+    path = lowering.to_onnx(graph, lowering.to_torch(graph), tmp_path / "net.onnx")
+    kind = "int64" if name == "whole numbers" else "float"
+    outputs = f"{kind}[n, m] logits" + (", float[n, 3, 8, 8] other" if "two" in name else "")
+    head = '<ir_version: 10, opset_import: ["" : 21]>'
+    text = f"{head} net (float[n, 3, 8, 8] image) => ({outputs}) {{ {NODES[name]} }}"
+    crafted = onnx.parser.parse_model(text)
+    del crafted.graph.output[0].type.tensor_type.shape.dim[:]
+    crafted.metadata_props.extend(onnx.load(path).metadata_props)
+    path.write_bytes(crafted.SerializeToString())
+    done = call("test", path, "--data", "digits", "--limit", "64")
+    assert (done.code, "E111" in done.err) == (2, True)
+    seal(crafted)
+    path.write_bytes(crafted.SerializeToString())
+    done = call("test", path, "--data", "digits", "--limit", "64")
+    assert (done.code, "E504" in done.err) == (1, True), done.err
+    assert ("takes more than" in done.err) == (name == "a loop")

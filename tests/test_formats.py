@@ -7,6 +7,7 @@ import pytest
 
 from nasir.errors import NasirError
 from nasir.formats import FORMATS, detect, dump_genotype, load_genotype
+from nasir.formats.onnx_model import seal
 from nasir.genotype import CellGenotype, Edge, Genotype
 from nasir.source import Source
 
@@ -157,6 +158,7 @@ def model(tmp_path: Path, metadata: dict[str, str]) -> Path:
     graph = onnx.helper.make_graph([], "empty", [], [])
     proto = onnx.helper.make_model(graph, producer_name="someone")
     onnx.helper.set_model_props(proto, metadata)
+    seal(proto)
     path = tmp_path / "net.onnx"
     path.write_bytes(proto.SerializeToString())
     return path
@@ -175,6 +177,44 @@ def test_a_foreign_onnx_model_is_refused(tmp_path: Path) -> None:
         load_genotype(model(tmp_path, {}))
     assert caught.value.code == "E111"
     assert "someone" in caught.value.message
+
+
+@pytest.mark.parametrize("change", ["node", "output", "domain", "genotype", "size", "nothing"])
+def test_metadata_over_a_graph_that_it_was_not_written_with_is_refused(
+    change: str, tmp_path: Path
+) -> None:
+    metadata = {"nasir.genotype": dump_genotype(load_genotype("darts_v2")), "nasir.layers": "8"}
+    path = model(tmp_path, metadata)
+    proto = onnx.load(path)
+    if change == "node":
+        proto.graph.node.add(op_type="Relu", input=["a"], output=["b"])
+    if change == "output":
+        proto.graph.output.add(name="logits")
+    if change == "domain":
+        proto.opset_import.add(domain="com.example", version=1)
+    if change == "genotype":
+        proto.metadata_props[0].value = dump_genotype(load_genotype("darts_v1"))
+    if change == "size":
+        proto.metadata_props[1].value = "20"
+    proto.metadata_props.add(key="a tool", value="was here")
+    path.write_bytes(proto.SerializeToString())
+    if change == "nothing":
+        assert load_genotype(path) == load_genotype("darts_v2")
+        return
+    with pytest.raises(NasirError, match="not the one that nasir wrote") as caught:
+        load_genotype(path)
+    assert caught.value.code == "E111"
+
+
+def test_metadata_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    content = model(tmp_path, {"nasir.genotype": "{darts}", "darts": "x"}).read_bytes()
+    for place in (content.index(b"{dar"), content.index(b"\x05darts") + 1):
+        changed = bytearray(content)
+        changed[place] = 0xFF
+        (tmp_path / "net.onnx").write_bytes(changed)
+        with pytest.raises(NasirError) as caught:
+            load_genotype(tmp_path / "net.onnx")
+        assert caught.value.code == "E103"
 
 
 def test_a_truncated_onnx_model_is_refused_wherever_it_ends(tmp_path: Path) -> None:

@@ -1,5 +1,12 @@
-"""The library of kernels: built by torch's loader on first use, cached for each machine."""
+"""The library of kernels: built by torch's loader on first use, cached for each machine.
 
+What is loaded runs, so that only a file that nobody else could have written is: the file and every
+folder above it belong to the user or to the system, and are closed to others. The file's name has
+the digest of its content, since one that is cut off ends the process that loads it. Where the
+cache is not to be trusted, or not to be written, a process builds in a temporary folder of its own.
+"""
+
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -9,10 +16,12 @@ import os
 import platform
 import re
 import shutil
+import stat
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import torch
@@ -20,6 +29,9 @@ import torch
 SWITCH = "NASIR_KERNELS"
 _SOURCE = Path(__file__).parent / "source"
 _BASE = ("-O2", "-fno-math-errno", "-ffp-contract=fast")
+_WAIT = 600.0
+"""Seconds that another process may build; after them this one builds for itself."""
+
 # The first that builds is used: not every compiler knows its processor or has OpenMP.
 _FLAGS = (("-march=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ())
 
@@ -58,12 +70,16 @@ def cache_folder() -> Path:
 
 
 def library_path() -> Path:
-    """The library's file: its name says which source, flags, processor and torch it is for."""
+    """The loaded library's file. Raises BuildFailedError where there is none."""
+    return Path(library()._name)  # pyright: ignore[reportPrivateUsage] - as ctypes documents it
+
+
+def _key() -> str:
+    """What a library is for: source, flags, processor and torch."""
     text = [torch.__version__, platform.machine(), _processor(), str(_BASE), str(_FLAGS)]
     text += [os.environ.get("CXX", "")]
     text += [file.read_text(encoding="utf-8") for file in sorted(_SOURCE.iterdir())]
-    name = hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
-    return cache_folder() / f"kernels-{name}.so"
+    return hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
 
 
 @functools.cache
@@ -72,27 +88,108 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if sys.platform not in {"linux", "darwin"}:
         return None, f"the kernels are not written for {sys.platform}"
     try:
-        path = library_path()
-        if not path.exists():
-            _build(path)
-        return ctypes.CDLL(str(path)), ""
+        return ctypes.CDLL(str(_cached(_key()) or _private(_key()))), ""
     except (BuildFailedError, OSError) as error:
         return None, _first_line(str(error))
 
 
-def _build(path: Path) -> None:
-    """Builds into a folder of its own, then moves: another process sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _cached(key: str) -> Path | None:
+    """The library in the cache, built if it is not there; None where the cache is of no use."""
+    folder = cache_folder()
+    try:
+        for each in reversed((folder, *folder.parents)):
+            if not each.exists():
+                each.mkdir(mode=0o700, exist_ok=True)
+        folder = folder.resolve()
+        if not _closed(folder):
+            return None
+        if found := _sound(folder, key):
+            return found
+        with _locked(folder / "kernels.lock"):
+            return _sound(folder, key) or _build(folder, key)
+    except OSError:
+        return None
+
+
+def _private(key: str) -> Path:
+    """A library that this process builds for itself, in a folder that it removes at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="nasir-kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _build(folder, key)
+
+
+def _sound(folder: Path, key: str) -> Path | None:
+    """The library of a key whose content its name tells; others under that key are removed."""
+    for path in sorted(folder.glob(f"kernels-{key}-*.so")):
+        if _own(path.lstat(), stat.S_ISREG) and path.name == _name(key, path):
+            return path
+        path.unlink()
+    return None
+
+
+def _name(key: str, path: Path) -> str:
+    return f"kernels-{key}-{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.so"
+
+
+def _closed(folder: Path) -> bool:
+    """Whether nobody else can put a file into a folder, or another folder in its place."""
+    return _own(folder.lstat(), stat.S_ISDIR) and all(
+        _own(parent.lstat(), stat.S_ISDIR) or _sticky(parent.lstat()) for parent in folder.parents
+    )
+
+
+def _own(status: os.stat_result, kind: Callable[[int], bool]) -> bool:
+    mine = status.st_uid in (0, os.geteuid())
+    return mine and kind(status.st_mode) and not status.st_mode & 0o022
+
+
+def _sticky(status: os.stat_result) -> bool:
+    """Whether it is a folder like /tmp, where everyone removes their own files alone."""
+    return status.st_uid in (0, os.geteuid()) and bool(status.st_mode & stat.S_ISVTX)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """While no other process builds. The system opens the lock of a process that ends.
+
+    Raises OSError where the folder cannot be written, or another one builds for too long.
+    """
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        start = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() - start > _WAIT:
+                    raise
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _build(folder: Path, key: str) -> Path:
+    """Builds into a folder of its own, then moves: another process sees all of it or nothing.
+
+    Nobody else builds in `folder`: what a build has left there was of a process that was killed.
+    """
+    for left in folder.glob("build-*"):
+        shutil.rmtree(left, ignore_errors=True)
     failure = ""
     for flags in _FLAGS:
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as place:
             try:
-                _compile(Path(folder), [*_BASE, *flags])
+                _compile(Path(place), [*_BASE, *flags])
             except (RuntimeError, OSError, ImportError) as error:
                 failure = failure or _first_line(str(error))
                 continue
-            shutil.move(Path(folder) / "nasir_kernels.so", path)
-            return
+            made = Path(place) / "nasir_kernels.so"
+            made.chmod(0o700)
+            return made.replace(folder / _name(key, made))
     raise BuildFailedError(failure)
 
 

@@ -12,6 +12,7 @@ from lowering.onnx.model import make_model
 from lowering.plan import Plan, make_plan
 from nasir import Graph, NasirError, run_passes
 from nasir.files import write_atomically
+from nasir.formats.onnx_model import seal
 from nasir.passes import DISCRETE, EVALUATION
 from nasir.passes.dropping import given_inputs
 
@@ -38,6 +39,7 @@ def encode(graph: Graph, weights: Mapping[str, Tensor], *, inline: bool = False)
     lowered = replace(lowered, inputs=given_inputs(lowered))  # nothing reads the other any more
     plan = Plan(lowered, (), lowered.nodes) if inline else make_plan(lowered)
     proto = check_model(ir.to_proto(make_model(plan, weights)))
+    seal(proto)
     return proto.SerializeToString(deterministic=True)
 
 

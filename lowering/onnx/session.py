@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasir import NasirError, Where
+from nasir.errors import quoted
 
 PART = 4
 """Pictures that a worker works on at a time: what it makes of them stays in its cache."""
@@ -20,7 +22,9 @@ PART = 4
 class Session(Protocol):
     """What is used of onnxruntime's session, which is only partly typed."""
 
-    def run(self, names: None, inputs: Mapping[str, Any], /) -> list[NDArray[np.float32]]: ...
+    def run(
+        self, names: None, inputs: Mapping[str, Any], options: Any = None, /
+    ) -> list[NDArray[np.float32]]: ...
 
     def get_inputs(self) -> list[Any]: ...
 
@@ -48,13 +52,17 @@ class OnnxNetwork:
     """A model's file in ONNX Runtime, on the CPU: tensors in, tensors out, in the file's order.
 
     With several `workers` each works on pictures of its own, PART at a time, which stay in its
-    cache; otherwise `threads` work on each op (0: as many as the runtime likes). Raises E101 where
-    the file is not there, E501 without the runtime, E104 for what is no model.
+    cache; otherwise `threads` work on each op (0: as many as the runtime likes). A call that takes
+    more than `seconds` is stopped, for a file may have a loop without end. Raises E101 where
+    the file is not there, E501 without the runtime, E104 for what is no model; calls raise E504.
     """
 
-    def __init__(self, path: str | Path, workers: int = 1, threads: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, workers: int = 1, threads: int = 0, seconds: float | None = None
+    ) -> None:
         path = Path(path)
-        where = Where(str(path))
+        self._where = where = Where(str(path))
+        self._seconds = seconds
         if not path.is_file():
             raise NasirError("E101", f"there is no file '{path}'", where)
         try:
@@ -62,22 +70,48 @@ class OnnxNetwork:
         except NasirError:
             raise
         except Exception as error:  # the runtime's own exceptions share no class
-            raise NasirError("E104", f"ONNX Runtime refuses the file: {error}", where) from None
+            raise NasirError(
+                "E104", f"ONNX Runtime refuses the file: {quoted(str(error), 200)}", where
+            ) from None
         self._names = [str(each.name) for each in self._session.get_inputs()]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """One tensor, or a tuple of all."""
+        """One tensor, or a tuple of all. Raises E504 where the file takes or gives none."""
         arrays = [value.detach().cpu().numpy() for value in inputs]
-        if self._pool is None:
-            found = self._run(arrays)
-        else:
-            places = range(0, len(arrays[0]), PART)
-            parts = [[array[place : place + PART] for array in arrays] for place in places]
-            rows = list(self._pool.map(self._run, parts))
-            found = [np.concatenate(column) for column in zip(*rows, strict=True)]
-        results = tuple(torch.as_tensor(cast("Any", each)) for each in found)
+        try:
+            if self._pool is None:
+                found = self._run(arrays)
+            else:
+                places = range(0, len(arrays[0]), PART)
+                parts = [[array[place : place + PART] for array in arrays] for place in places]
+                rows = list(self._pool.map(self._run, parts))
+                found = [np.concatenate(column) for column in zip(*rows, strict=True)]
+            results = tuple(torch.as_tensor(cast("Any", each)) for each in found)
+        except NasirError:
+            raise
+        except Exception as error:  # the runtime's own exceptions share no class
+            message = f"ONNX Runtime cannot run the file: {quoted(str(error), 200)}"
+            raise NasirError("E504", message, self._where) from None
         return results[0] if len(results) == 1 else results
 
     def _run(self, arrays: list[Any]) -> list[Any]:
-        return self._session.run(None, dict(zip(self._names, arrays, strict=True)))
+        inputs = dict(zip(self._names, arrays, strict=True))
+        if self._seconds is None:
+            return self._session.run(None, inputs)
+        runtime: Any = import_module("onnxruntime")
+        options, stopped = runtime.RunOptions(), Event()
+        ended = Timer(self._seconds, lambda: (stopped.set(), setattr(options, "terminate", True)))
+        ended.daemon = True
+        ended.start()
+        try:
+            return self._session.run(None, inputs, options)
+        except Exception as error:
+            if not stopped.is_set():
+                raise
+            message = f"the file's answer to {len(arrays[0])} inputs takes more than "
+            message += f"{self._seconds:.3g} s"
+            hint = "the network that its genotype builds has no loop: is the file nasir's?"
+            raise NasirError("E504", message, self._where, hint) from error
+        finally:
+            ended.cancel()

@@ -1,9 +1,10 @@
 """The genotype in the metadata of an ONNX model that nasir exported."""
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, cast
 
 from nasir.document import Cursor, parse_document
-from nasir.errors import NasirError, Where
+from nasir.errors import NasirError, Where, quoted
 from nasir.formats import own
 from nasir.formats.format import Format
 from nasir.genotype import Genotype
@@ -16,31 +17,83 @@ METADATA_KEY = "nasir.genotype"
 """The key of the model's metadata that holds the genotype, as `dump_genotype` writes it."""
 
 
+_START = METADATA_KEY.removesuffix("genotype")
+_GRAPH_KEY = f"{_START}graph"
+
+
 def load(cursor: Cursor) -> Genotype:
-    """The genotype in a model's metadata. Raises E103, E104, E111."""
+    """The genotype in a model's metadata. Raises E103, E104, E111.
+
+    A model whose graph is no longer the one that was written with the genotype is refused (E111).
+    """
     source = cursor.document.source
     model = _model(source)
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            text = Source.of(entry.value, f"{source.name}({METADATA_KEY})")
-            return own.load(parse_document(text).root)
-    producer = f", but by {model.producer_name}" if model.producer_name else ""
-    raise NasirError(
-        "E111",
-        f"the ONNX model was not written by nasir{producer}",
-        Where(source.name),
-        hint=f"its metadata has no '{METADATA_KEY}'; a genotype cannot be read from a graph",
-    )
+    facts = _metadata(model, source)
+    if METADATA_KEY not in facts:
+        producer = f", but by {quoted(model.producer_name)}" if model.producer_name else ""
+        raise NasirError(
+            "E111",
+            f"the ONNX model was not written by nasir{producer}",
+            Where(source.name),
+            hint=f"its metadata has no '{METADATA_KEY}'; a genotype cannot be read from a graph",
+        )
+    if facts.get(_GRAPH_KEY) != _digest(model):
+        raise NasirError(
+            "E111",
+            "the ONNX model's graph is not the one that nasir wrote with its genotype",
+            Where(source.name),
+            hint="read the genotype from the file that nasir wrote; what changed it keeps metadata",
+        )
+    text = Source.of(facts[METADATA_KEY], f"{source.name}({METADATA_KEY})")
+    return own.load(parse_document(text).root)
 
 
 def facts_of(source: Source) -> dict[str, str]:
     """What a model of nasir's says of its network: skeleton and size by name. Raises as `load`."""
-    start = METADATA_KEY.removesuffix("genotype")
     return {
-        entry.key.removeprefix(start): entry.value
-        for entry in _model(source).metadata_props
-        if entry.key.startswith(start)
+        key.removeprefix(_START): value
+        for key, value in _metadata(_model(source), source).items()
+        if key.startswith(_START)
     }
+
+
+def seal(model: "onnx.ModelProto") -> None:
+    """Notes in a model's metadata that its graph and its other metadata belong together.
+
+    A digest over nodes, functions, inputs, outputs, and the names and shapes of weights; their
+    values may change.
+    """
+    for number in reversed(range(len(model.metadata_props))):
+        if model.metadata_props[number].key == _GRAPH_KEY:
+            del model.metadata_props[number]
+    model.metadata_props.add(key=_GRAPH_KEY, value=_digest(model))
+
+
+def _digest(model: "onnx.ModelProto") -> str:
+    graph = model.graph
+    digest = hashlib.sha256()
+    parts = (graph.node, model.functions, model.opset_import, graph.input, graph.output)
+    for part in parts:
+        for message in part:
+            digest.update(message.SerializeToString(deterministic=True) + b"\0")
+    for weight in graph.initializer:
+        digest.update(f"{weight.name} {weight.data_type} {list(weight.dims)}\0".encode())
+    for entry in sorted(model.metadata_props, key=lambda entry: entry.key):
+        if entry.key != _GRAPH_KEY and entry.key.startswith(_START):
+            digest.update(f"{entry.key} {entry.value}\0".encode())
+    return digest.hexdigest()
+
+
+def _metadata(model: "onnx.ModelProto", source: Source) -> dict[str, str]:
+    """The metadata of a model; of equal keys the first. Raises E103 where it is not UTF-8."""
+    found: dict[str, str] = {}
+    for entry in model.metadata_props:
+        key, value = cast("tuple[object, object]", (entry.key, entry.value))
+        if not isinstance(key, str) or not isinstance(value, str):  # protobuf gives bytes then
+            message = f"the ONNX model's metadata is not UTF-8: {quoted(key)}, {quoted(value)}"
+            raise NasirError("E103", message, Where(source.name))
+        found.setdefault(key, value)
+    return found
 
 
 def _model(source: Source) -> "onnx.ModelProto":
