@@ -11,6 +11,7 @@ from nasir.passes import DISCRETE, PLAIN, summed
 from nasir.space.load import catalog
 from nasir.space.locate import spaces_directory
 from tests.fuzz import Target
+from tests.fuzz_binaries import BINARIES
 from tests.test_formats_field import ROWS
 
 
@@ -200,7 +201,6 @@ TEXTS: tuple[Target, ...] = (
 )
 """Texts, which need nothing but nasir (methods and recipes: runners)."""
 
-BINARIES: tuple[Target, ...] = ()
-"""Files of bytes: `Target(…, texts=False)`."""
+__all__ = ["BINARIES", "TARGETS", "TEXTS"]
 
 TARGETS = (*TEXTS, *BINARIES)

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import io
 import itertools
+import json
+import pickle
 import resource
 import tarfile
 import time
@@ -16,14 +18,19 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io  # pyright: ignore[reportMissingTypeStubs]
+import torch
 from PIL import Image
 
+from lowering.torch.weights import read_weights
 from nasir import NasirError
 from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
 from runners.budget import Budget
 from runners.data import load_pictures
 from runners.data.pickled import read_batch
+from runners.originals.read import read_state
+from runners.state import last_checkpoint
+from runners.trained import weights_about
 from tests.benchmark_files import metrics, natsbench, record, row, write_csv, write_pbz2
 from tests.picture_files import npz_arrays, picture, tree, write_npz, write_tar, write_zip
 
@@ -33,7 +40,7 @@ MIB = 2**20
 
 
 @contextmanager
-def bounds(seconds: float = 4.0, mib: int = 500) -> Generator[None]:
+def bounds(seconds: float = 8.0, mib: int = 500) -> Generator[None]:
     """Fails where the block takes more processor time, or the process's peak of memory grows."""
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     yield
@@ -209,6 +216,63 @@ def test_data_unpacks_to_no_more_than_its_size_allows(
 ) -> None:
     text = write(tmp_path)
     refused(lambda: load_pictures(text), code)
+
+
+def _pt(folder: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
+    """A state dict as torch writes it, with another pickle, or with more behind it."""
+    torch.save({"a": torch.zeros(2)}, stream := io.BytesIO())
+    path = folder / "a.pt"
+    with zipfile.ZipFile(stream) as old, zipfile.ZipFile(path, "w", compression) as new:
+        for name in old.namelist():
+            new.writestr(name, pickled if name.endswith("data.pkl") else old.read(name))
+        if compression == zipfile.ZIP_DEFLATED:
+            new.writestr("archive/data/1", bytes(80 * MIB))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a hash", "a hash in an ordered mapping", "a deep hash"])
+def test_a_state_dict_is_looked_at_before_torch_reads_it(name: str, tmp_path: Path) -> None:
+    refused(lambda: read_state(_pt(tmp_path, PICKLES[name])), "E761", "E106")
+
+
+def test_a_state_dict_does_not_unpack_without_end(tmp_path: Path) -> None:
+    path = _pt(tmp_path, pickle.dumps({}), zipfile.ZIP_DEFLATED)
+    path.write_bytes(path.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runners.originals.read.UNPACKED", 1)
+        refused(lambda: read_state(path), "E106")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(1).expand(10**6, 10**6),
+        torch.zeros(3, 3).to_sparse(),
+        torch.zeros(3, device="meta"),
+    ],
+    ids=["a view", "sparse", "meta"],
+)
+def test_tensors_without_numbers_of_their_own_are_no_weights(
+    value: torch.Tensor, tmp_path: Path
+) -> None:
+    torch.save({"a": value}, tmp_path / "a.pt")
+    refused(lambda: read_state(tmp_path / "a.pt"), "E761", "E763")
+
+
+HEADERS = {"nested": b"[" * 100_000, "a number": b'{"a":' + b"1" * 5000 + b"}"}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_headers_of_safetensors_are_read_within_bounds(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "0001.safetensors"
+    path.parent.mkdir()
+    inner = json.dumps({"__metadata__": {"nasir": header.decode()}}).encode()
+    for content in (header, inner):
+        path.write_bytes(len(content).to_bytes(8, "little") + content)
+        refused(lambda: last_checkpoint(tmp_path), "E727")
+        assert weights_about(path) == {}
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    refused(lambda: read_weights(path), "E104")
 
 
 def test_valid_files_stay_within_their_budgets(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from nasir import NasirError, Where
+from nasir.errors import quoted
 from nasir.files import write_atomically
 
 
@@ -40,10 +41,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise NasirError("E102", "the weights path is not a regular file", where)
     try:
         return load(path.read_bytes())
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise NasirError(
             "E104",
-            f"the weights file cannot be read: {error}",
+            f"the weights file cannot be read: {quoted(str(error), 200)}",
             where,
             hint="nasir reads safetensors files whose keys are its stable keys",
         ) from None

@@ -30,7 +30,7 @@ _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = 4 * 2**20
 """Bytes and steps that the smallest pickle may take: as many as are read in two seconds."""
 
-UNPACKED = 20
+UNPACKED = 8
 """Steps for each byte of a pickle that is not compressed; most cost one, containers 17."""
 
 _OBJECT = 16
@@ -278,25 +278,22 @@ _KEYS: dict[int, Callable[[Any], Iterable[object]]] = {
 DataUnpickler.dispatch = _dispatch()
 
 
-def torch_data(path: Path, budget: Budget) -> object:
-    """What `torch.save` wrote, with None for every tensor. Raises RefusedError, E106, E604."""
+def torch_data(path: Path, budget: Budget, reader: type[DataUnpickler] = DataUnpickler) -> object:
+    """What `torch.save` wrote, without tensors. Raises RefusedError, E106, E108, E604."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("data.pkl")]
             if len(names) != 1:
                 raise damaged(path, f"the zip file holds {len(names)} files 'data.pkl', not one")
             with archive.open(names[0]) as stream:
-                return DataUnpickler(budget.stream(stream), budget).load()
-    with path.open("rb") as stream:
-        return _old_torch_data(path, budget.stream(stream), budget)
-
-
-def _old_torch_data(path: Path, stream: IO[bytes], budget: Budget) -> object:
-    if DataUnpickler(stream, budget).load() != _TORCH_MAGIC:
-        raise NasirError("E108", "the file was not written by torch.save", Where(str(path)))
-    for _ in ("protocol version", "machine"):
-        DataUnpickler(stream, budget).load()
-    return DataUnpickler(stream, budget).load()
+                return reader(budget.stream(stream), budget).load()
+    with path.open("rb") as file:
+        stream = budget.stream(file)
+        if reader(stream, budget).load() != _TORCH_MAGIC:
+            raise NasirError("E108", "the file was not written by torch.save", Where(str(path)))
+        # Protocol, machine, data, and the names of the storages, which follow.
+        _, _, data, _ = [reader(stream, budget).load() for _ in range(4)]
+        return data
 
 
 def _ask(path: Path, name: str, trusted: Trusted) -> None:

@@ -1,7 +1,6 @@
 """Pictures in arrays: `.npz` files, and scikit-learn's digits."""
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasir import NasirError, Where
+from nasir.errors import quoted
 from runners.arrays import distinct
 from runners.budget import Budget
 from runners.data.pictures import Pictures, Raw
@@ -78,9 +78,16 @@ def _read(path: Path) -> Mapping[str, Array]:
             stored: Any = np.load(stream, allow_pickle=False)
             if isinstance(stored, np.ndarray):
                 raise _bad(path, "the file is a single array, not an archive of them")
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise _bad(path, f"the arrays cannot be read: {error}") from error
+            arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
+    except NasirError:
+        raise
+    # NumPy parses a header as Python: what that raises on changed bytes has no class in common.
+    except Exception as error:
+        raise _bad(path, f"the arrays cannot be read: {quoted(str(error), 200)}") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise _bad(path, f"{quoted(name)} is no array")
+    return arrays
 
 
 def _part(

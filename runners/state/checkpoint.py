@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from nasir import NasirError, Where
+from nasir.errors import quoted
 from nasir.plain import Json
 
 VERSION = 1
@@ -80,16 +80,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
         about = _about(content)
         if about.pop("checksum") != _checksum(_text(about), stored):
             raise ValueError("its checksum is wrong")
-        version = about["checkpoint"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _unusable(path, str(error)) from None
-    if version != VERSION:
-        message = f"the checkpoint is of version {version}, this nasir reads {VERSION}"
-        raise NasirError("E110", message, Where(str(path)), hint="go on with the nasir it is of")
-    shapes = cast("dict[str, tuple[str, list[int]]]", about["shapes"])
-    # Cloned: products may depend in their last bits on how memory is aligned.
-    tensors = {key: _restored(value.clone(), shapes.get(key)) for key, value in stored.items()}
-    return Checkpoint(int(about["epoch"]), tensors, about["facts"])
+        if about["checkpoint"] == VERSION:
+            shapes = cast("dict[str, tuple[str, list[int]]]", about["shapes"])
+            # Cloned: products may depend in their last bits on how memory is aligned.
+            tensors = {
+                key: _restored(each.clone(), shapes.get(key)) for key, each in stored.items()
+            }
+            return Checkpoint(int(about["epoch"]), tensors, dict(about["facts"]))
+        version = quoted(about["checkpoint"]).strip("'")
+    # What changed metadata makes of all this has no class in common.
+    except Exception as error:
+        raise _unusable(path, quoted(str(error) or type(error).__name__, 200)) from None
+    message = f"the checkpoint is of version {version}, this nasir reads {VERSION}"
+    raise NasirError("E110", message, Where(str(path)), hint="go on with the nasir it is of")
 
 
 def saved_epochs(folder: Path) -> list[int]:
