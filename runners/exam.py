@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
+
+from torch import Tensor
 
 import lowering
 import nasir
@@ -147,11 +149,11 @@ def _file(request: Exam, graph: Graph) -> Run:
     """An ONNX file, held to the outputs of its genotype's network and to a bound on its time."""
     seconds = LEAST + request.batch * nasir.cost(graph).macs / SLOWEST
     network = lowering.OnnxNetwork(request.genotype, seconds=seconds)
-    shapes = [graph.types[name].shape for name in graph.outputs]
+    shapes: list[tuple[int, ...]] = [graph.types[name].shape for name in graph.outputs]
 
-    def answer(*inputs: Any) -> Any:
-        found: Any = network(*inputs)
-        values: list[Any] = list(found) if isinstance(found, tuple) else [found]
+    def answer(*inputs: Tensor) -> Any:
+        found = cast("Tensor | tuple[Tensor, ...]", network(*inputs))
+        values = [found] if isinstance(found, Tensor) else list(found)
         first = inputs[0].shape
         leads = ((first[0],),) if len(first) > 2 else (tuple(first), (first[1],))
         right = len(values) == len(shapes) and all(
