@@ -2,10 +2,12 @@
 
 import io
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from nasir import NasirError, Where
+from nasir import Where
+from nasir.limits import Budget
 
 Source = IO[bytes] | io.BufferedIOBase
 
@@ -20,30 +22,29 @@ Published archives and pickles unpack to less than 20 times their size; a file o
 """
 
 
-class Budget:
+class FileBudget(Budget):
     """Bytes and steps that are left for a file of `packed` bytes: `least` + ratio * packed.
 
-    Mutable: every reader spends it on what it unpacks, before it keeps it.
+    Every reader spends it on what it unpacks, before it keeps it.
     """
 
     def __init__(
         self, place: str | Path, packed: int, least: int = LEAST, ratio: int = RATIO
     ) -> None:
-        self.left = least + ratio * packed
-        self._limit, self._packed, self._where = self.left, packed, Where(str(place))
+        hint = "no published file does: is it what its name says?"
+        super().__init__(
+            least + ratio * packed, f"a file of {packed:,} bytes", "bytes and steps to unpack", hint
+        )
+        self._where = Where(str(place))
 
     @classmethod
-    def of(cls, path: Path, least: int = LEAST, ratio: int = RATIO) -> "Budget":
+    def of(cls, path: Path, least: int = LEAST, ratio: int = RATIO) -> "FileBudget":
         """That of a file. Raises OSError where there is none."""
         return cls(path, path.stat().st_size, least, ratio)
 
-    def spend(self, amount: int) -> None:
+    def spend(self, count: int, where: Callable[[], Where] | None = None) -> None:
         """Counts bytes or steps. Raises E106 when more are spent than there were."""
-        self.left -= amount
-        if self.left < 0:  # and stays so: nothing reads on
-            message = f"{self._packed:,} bytes unpack to more than {self._limit:,}"
-            hint = "no published file does: is it what its name says?"
-            raise NasirError("E106", message, self._where, hint)
+        super().spend(count, where or (lambda: self._where))
 
     def stream(self, source: Source) -> io.BufferedReader:
         """What the source unpacks to; reading it spends the budget."""
@@ -52,7 +53,7 @@ class Budget:
     def inflated(self, content: bytes) -> bytes:
         """A zlib stream, unpacked. Raises E106, zlib.error, and EOFError where it is cut off."""
         unpacker = zlib.decompressobj()
-        result = unpacker.decompress(content, max(self.left, 0) + 1)
+        result = unpacker.decompress(content, max(self.limit - self.spent, 0) + 1)
         self.spend(len(result))
         if not unpacker.eof:
             raise EOFError("the compressed data is cut off")
@@ -62,7 +63,7 @@ class Budget:
 class _Spending(io.RawIOBase):
     """A readable stream that spends a budget."""
 
-    def __init__(self, source: Source, budget: Budget) -> None:
+    def __init__(self, source: Source, budget: FileBudget) -> None:
         super().__init__()
         self._source, self._budget = source, budget
 

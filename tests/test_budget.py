@@ -25,7 +25,7 @@ from lowering.torch.weights import read_weights
 from nasir import NasirError
 from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
-from runners.budget import Budget
+from runners.budget import FileBudget
 from runners.data import load_pictures
 from runners.data.pickled import read_batch
 from runners.originals.read import read_state
@@ -280,9 +280,9 @@ def test_valid_files_stay_within_their_budgets(tmp_path: Path) -> None:
     assert len(load_pictures(str(source)).train) == 12
     archive = write_tar(tmp_path / "a.tar.gz", tree((40, 40, 40)))
     assert len(load_pictures(f"imagefolder:{archive}").train) == 120
-    budget = Budget(Path("a"), 10, least=0)
+    budget = FileBudget(Path("a"), 10, least=0)
     assert budget.stream(io.BytesIO(bytes(1000))).read() == bytes(1000)
-    with pytest.raises(NasirError, match="10 bytes unpack to more than 1,000"):
+    with pytest.raises(NasirError, match="a file of 10 bytes takes more than 1,000 bytes"):
         budget.spend(1)
 
 

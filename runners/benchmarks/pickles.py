@@ -21,7 +21,7 @@ from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.damage import damaged, read_whole
 from runners.benchmarks.record import Trusted
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 """What a torch file from before version 1.6 begins with, as a pickle of its own."""
@@ -40,14 +40,14 @@ _LARGEST_KEY = 2**53
 _LONGEST_KEY = 4
 
 
-def load_pickle(path: Path, trusted: Trusted) -> tuple[object, Budget]:
+def load_pickle(path: Path, trusted: Trusted) -> tuple[object, FileBudget]:
     """The data of a bz2-compressed pickle, and what is left to work on it.
 
     Raises E603 before anything runs when it asks for more than data and is not trusted, E604, and
-    E106 where it takes more than `Budget` allows.
+    E106 where it takes more than `FileBudget` allows.
     """
     with read_whole(path):
-        budget = Budget.of(path, PICKLE)
+        budget = FileBudget.of(path, PICKLE)
         try:
             with bz2.open(path, "rb") as stream, no_collection():
                 return DataUnpickler(budget.stream(stream), budget).load(), budget
@@ -57,13 +57,13 @@ def load_pickle(path: Path, trusted: Trusted) -> tuple[object, Budget]:
             return pickle.load(stream), budget
 
 
-def load_torch(path: Path, trusted: Trusted) -> tuple[object, Budget]:
+def load_torch(path: Path, trusted: Trusted) -> tuple[object, FileBudget]:
     """The data of a file that `torch.save` wrote, with None in place of every tensor.
 
     Reads both its zip files and the older stream of pickles. Raises like `load_pickle`.
     """
     with read_whole(path):
-        budget = Budget.of(path, PICKLE, UNPACKED)
+        budget = FileBudget.of(path, PICKLE, UNPACKED)
         try:
             with no_collection():
                 return torch_data(path, budget), budget
@@ -196,7 +196,7 @@ class DataUnpickler(Unpickler):
 
     names: Mapping[str, object] = DATA
 
-    def __init__(self, stream: IO[bytes], budget: Budget, *, encoding: str = "ASCII") -> None:
+    def __init__(self, stream: IO[bytes], budget: FileBudget, *, encoding: str = "ASCII") -> None:
         super().__init__(stream, encoding=encoding)
         self.budget = budget
 
@@ -278,7 +278,9 @@ _KEYS: dict[int, Callable[[Any], Iterable[object]]] = {
 DataUnpickler.dispatch = _dispatch()
 
 
-def torch_data(path: Path, budget: Budget, reader: type[DataUnpickler] = DataUnpickler) -> object:
+def torch_data(
+    path: Path, budget: FileBudget, reader: type[DataUnpickler] = DataUnpickler
+) -> object:
     """What `torch.save` wrote, without tensors. Raises RefusedError, E106, E108, E604."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:

@@ -18,7 +18,7 @@ from nasir.errors import quoted
 from runners.benchmarks.damage import percent, read_whole
 from runners.benchmarks.kinds import KINDS
 from runners.benchmarks.record import MEAN, UNSTATED, Column, Contents, Reading, Record, Wanted
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"(cifar10|cifar100|imagenet16)_(train|valid|test)_([0-9]{1,4})")
@@ -35,7 +35,7 @@ def read_csv(path: Path, reading: Reading) -> Contents:
 
 def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
     with read_whole(path), path.open("rb") as file:
-        stream = _text(file, Budget.of(path))
+        stream = _text(file, FileBudget.of(path))
         rows = csv.reader(stream)
         columns = _columns(next(rows, list[str]()), Where(str(path), 1))
         for index, row in enumerate(rows):
@@ -51,7 +51,7 @@ def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
                 yield Record(key, index, _values(columns, row[2:], where))
 
 
-def _text(file: BinaryIO, budget: Budget) -> IO[str]:
+def _text(file: BinaryIO, budget: FileBudget) -> IO[str]:
     packed = file.read(2) == GZIP
     file.seek(0)
     stream = budget.stream(gzip.GzipFile(fileobj=file) if packed else file)

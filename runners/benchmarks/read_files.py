@@ -11,7 +11,7 @@ from runners.benchmarks import results
 from runners.benchmarks.damage import read_whole
 from runners.benchmarks.pickles import load_pickle, load_torch
 from runners.benchmarks.record import Contents, Reading, Record, Wanted
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 
 def read_pth(path: Path, reading: Reading) -> Contents:
@@ -24,7 +24,7 @@ def read_pbz2(path: Path, reading: Reading) -> Contents:
     return _contents(*load_pickle(path, reading.trusted), path, reading)
 
 
-def _contents(data: object, budget: Budget, path: Path, reading: Reading) -> Contents:
+def _contents(data: object, budget: FileBudget, path: Path, reading: Reading) -> Contents:
     with read_whole(path):
         kind, names = results.architectures(data, path)
         entries = results.states_by_index(data, path)

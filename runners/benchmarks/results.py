@@ -14,7 +14,7 @@ from nasir.errors import quoted
 from runners.benchmarks.damage import percent
 from runners.benchmarks.kinds import Kind, kind_of_key
 from runners.benchmarks.record import Column
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 _EPOCH_LIMIT = 10_000
 _VALUE = 16
@@ -26,7 +26,7 @@ _WHOLE_TEST = {"cifar10": "test", "cifar10-valid": "test"}
 
 
 def values_of(
-    states: Iterable[object], path: Path, budget: Budget, *, curves: bool
+    states: Iterable[object], path: Path, budget: FileBudget, *, curves: bool
 ) -> dict[Column, float]:
     """The accuracies of all lengths of training. Raises E109, E107.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.arrays import distinct
-from runners.budget import Budget
+from runners.budget import FileBudget
 from runners.data.pictures import Pictures, Raw
 from runners.data.split import mixed
 
@@ -71,7 +71,7 @@ def _read(path: Path) -> Mapping[str, Array]:
     try:
         with path.open("rb") as stream:  # which NumPy leaves open where it fails
             if zipfile.is_zipfile(stream):
-                budget = Budget.of(path)
+                budget = FileBudget.of(path)
                 for member in zipfile.ZipFile(stream).infolist():
                     budget.spend(member.file_size)
             stream.seek(0)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from nasir import NasirError, Where
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -58,7 +58,7 @@ def tar_files(
     Reads to the end where nobody stops, so that checksums are compared.
     """
     with _whole(path), _unpacked(path) as packed:
-        budget = Budget.of(path)
+        budget = FileBudget.of(path)
         stream = budget.stream(packed)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_member(budget)) as archive:
             for member in archive:
@@ -72,7 +72,7 @@ def tar_files(
             pass
 
 
-def _member(budget: Budget) -> type[tarfile.TarInfo]:
+def _member(budget: FileBudget) -> type[tarfile.TarInfo]:
     """Members of an archive, which cost steps; their attributes the square of their length."""
 
     class Member(tarfile.TarInfo):
@@ -147,7 +147,7 @@ def _in_tar(path: Path) -> Files:
 def _in_zip(path: Path) -> Files:
     files: Files = {}
     with _whole(path), zipfile.ZipFile(path) as archive:
-        budget = Budget.of(path)
+        budget = FileBudget.of(path)
         for member in archive.infolist():
             name = PurePosixPath(member.filename)
             if is_picture(name):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 Array = NDArray[Any]
 
@@ -73,7 +73,7 @@ def matlab_arrays(content: bytes, place: Path) -> dict[str, Array]:
         raise ValueError("it is no MATLAB file of version 5")
     order = "<" if mark == b"IM" else ">"
     found: dict[str, Array] = {}
-    budget = Budget(place, len(content))
+    budget = FileBudget(place, len(content))
     for kind, part in _Bytes(content, order).elements(_HEADER):
         if kind == _COMPRESSED:
             kind, part = next(_Bytes(budget.inflated(part), order).elements(), (0, b""))

@@ -20,7 +20,7 @@ from runners.benchmarks.pickles import (
     Stub,
     no_collection,
 )
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 Array = NDArray[Any]
 
@@ -34,7 +34,7 @@ def read_batch(content: bytes, place: Path) -> Batch:
     Raises E603 before anything runs where it asks for more than data, and E709.
     """
     found: Any
-    budget = Budget(place, len(content), PICKLE, UNPACKED)
+    budget = FileBudget(place, len(content), PICKLE, UNPACKED)
     try:
         with no_collection():
             stream = budget.stream(io.BytesIO(content))

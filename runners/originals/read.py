@@ -14,7 +14,7 @@ from lowering.torch.weights import read_weights
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.pickles import PICKLE, UNPACKED, DataUnpickler, Stub, torch_data
-from runners.budget import Budget
+from runners.budget import FileBudget
 
 _INNER = (
     "state_dict", "model_state_dict", "state-dict", "model", "net", "network", "ema", "weights"
@@ -53,7 +53,7 @@ def _loaded(path: Path) -> Any:
         raise NasirError("E101", "the weights file does not exist", where)
     loader: Any = torch
     try:
-        budget = Budget.of(path, PICKLE, UNPACKED)
+        budget = FileBudget.of(path, PICKLE, UNPACKED)
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 for member in archive.infolist():
