@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from nasir.graph import Graph
+from nasir.graph import Graph, expect_graph
 from nasir.node import Node
 from nasir.ops import OpSpec, ParamRef
 from nasir.passes import expand
@@ -48,7 +48,7 @@ def cost(graph: Graph) -> Cost:
     What only auxiliary outputs need is counted in `auxiliary`; what no output needs, as the
     papers' code counts it, in the network. The convention is in the result.
     """
-    graph = expand(graph)
+    graph = expand(expect_graph(graph))
     head = graph.needed(graph.auxiliary) - graph.needed(graph.outputs)
     shared = {ref.key for node in graph.nodes if node.name not in head for ref in node.params}
     counted: set[str] = set()

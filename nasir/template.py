@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
 from nasir.node import Cell, Node, default_params
-from nasir.ops import PRIMITIVES, Attrs, Macro, Op, ParamSpec
+from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
 from nasir.types import ImageType, Type
 
 _KEPT = 1 << 14
@@ -66,8 +66,11 @@ class Scope:
         self.nodes: list[Node] = []
         self.cell = cell
 
-    def __call__(self, op: str, *inputs: str, name: str = "", **attrs: Any) -> str:
-        """Adds a node. Raises E201, E305, E306, E401, E402, E404 and what the op's types raise."""
+    def __call__(self, op: str | Op, *inputs: str, name: str = "", **attrs: Any) -> str:
+        """Adds a node of an op, which is given itself or by name.
+
+        Raises E201, E305, E306, E401, E402, E404 and what the op's types raise.
+        """
         spec = find_op(op, self.ops)
         name = name or self._fresh(spec.name)
         if name in self.types:
@@ -127,8 +130,10 @@ class Scope:
         return Where(file=f"node {name}")
 
 
-def find_op(name: str, ops: Mapping[str, Op], where: Where = NOWHERE) -> Op:
-    """The op of that name. Raises E201."""
+def find_op(name: str | Op, ops: Mapping[str, Op], where: Where = NOWHERE) -> Op:
+    """The op of that name, or the op itself. Raises E201."""
+    if isinstance(name, (OpSpec, Macro)):
+        return name
     op = ops.get(name)
     if op is None:
         raise unknown_op(name, ops, where)

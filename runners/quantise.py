@@ -22,6 +22,9 @@ Kind = Literal["dynamic", "static"]
 CALIBRATION = 8
 """Batches of training pictures that a static file's ranges come from."""
 
+AT_ONCE = 4
+"""Pictures in one run of the tools, which keep all values of a network at a time."""
+
 
 def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: Training) -> Path:
     """Writes the network with 8-bit weights, and products of 8-bit numbers, to an ONNX file.
@@ -89,7 +92,7 @@ def _model(path: Path) -> onnx.ModelProto:
 
 
 class _Pictures:
-    """Batches of training pictures, one at a time, as the tools read them."""
+    """Training pictures, few at a time, as the tools read them."""
 
     def __init__(self, name: str, task: Classify) -> None:
         self._batches = self._some(name, task)
@@ -103,4 +106,6 @@ class _Pictures:
         for number, batch in enumerate(task.plain()):
             if number == CALIBRATION:
                 return
-            yield {name: batch.inputs[0].cpu().numpy()}
+            pictures = batch.inputs[0].cpu().numpy()
+            for start in range(0, len(pictures), AT_ONCE):
+                yield {name: pictures[start : start + AT_ONCE]}

@@ -5,7 +5,7 @@ gradient descent with momentum, and the mixed second derivative by central diffe
 code copies the model; here the network is called with other weights, and its own stay untouched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,9 @@ It makes the mixture of the logits anew each time, from random numbers that were
 RADIUS = 0.01
 """How far the weights move for the central difference, as a norm."""
 
+Logits = Sequence[Tensor] | Mapping[str, Tensor]
+"""Those of each choice, in any order or by name; gradients come in the same order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unrolled:
@@ -45,14 +48,14 @@ class Unrolled:
     clip: float | None = None
 
 
-def first_order(module: Network, logits: Sequence[Tensor], valid: Objective) -> tuple[Tensor, ...]:
+def first_order(module: Network, logits: Logits, valid: Objective) -> tuple[Tensor, ...]:
     """The gradients of the loss by the logits alone; running statistics follow the batch's."""
-    return tuple(_gradients(valid(partial(module.call, _detached(module))), logits))
+    return tuple(_gradients(valid(partial(module.call, _detached(module))), _rows(logits)))
 
 
 def second_order(
     module: Network,
-    logits: Sequence[Tensor],
+    logits: Logits,
     train: Objective,
     valid: Objective,
     step: Unrolled,
@@ -64,6 +67,7 @@ def second_order(
     the training loss by the logits. As in the papers' code, running statistics follow the three
     passes over the training batch, and not the one at w', which is a copy's there.
     """
+    logits = _rows(logits)
     weights = _detached(module)
     descent = _gradients(train(module), tuple(module.parameters()))
     descent, scale = _clipped(descent, step.clip)
@@ -74,6 +78,10 @@ def second_order(
     towards, _ = _clipped(towards, step.clip)
     change = _difference(module, logits, train, weights, towards)
     return tuple(foreach.add(direct, foreach.mul(change, -step.rate * scale)))
+
+
+def _rows(logits: Logits) -> tuple[Tensor, ...]:
+    return tuple(logits.values() if isinstance(logits, Mapping) else logits)
 
 
 def _detached(module: Network) -> list[Tensor]:

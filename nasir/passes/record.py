@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from nasir.graph import Graph
+from nasir.errors import NasirError, nearest, quoted
+from nasir.graph import Graph, expect_graph
 
 GraphPass = Callable[[Graph], Graph]
 
@@ -33,10 +34,15 @@ class Record:
     seconds: float
 
 
-def run_passes(graph: Graph, passes: Iterable[Pass]) -> tuple[Graph, tuple[Record, ...]]:
-    """The graph after all passes, and a record of each."""
+def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[Record, ...]]:
+    """The graph after all passes, and a record of each.
+
+    Passes are given themselves or by name. Raises E406, and TypeError for what is no graph.
+    """
+    expect_graph(graph)
     records: list[Record] = []
-    for row in passes:
+    for given in (passes,) if isinstance(passes, (str, Pass)) else passes:
+        row = given if isinstance(given, Pass) else _named(given)
         start = time.perf_counter()
         after = row.run(graph)
         seconds = time.perf_counter() - start
@@ -44,3 +50,13 @@ def run_passes(graph: Graph, passes: Iterable[Pass]) -> tuple[Graph, tuple[Recor
         records.append(Record(row.name, len(graph), len(after), changed, seconds))
         graph = after
     return graph, tuple(records)
+
+
+def _named(name: object) -> Pass:
+    from nasir.passes.pipelines import PASSES  # which has the rows of this file's class
+
+    if not isinstance(name, str):
+        raise TypeError(f"a pass or its name is wanted, not {type(name).__name__}")
+    if name not in PASSES:
+        raise NasirError("E406", f"unknown pass {quoted(name)}", hint=nearest(name, PASSES))
+    return PASSES[name]
