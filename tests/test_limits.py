@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from math import comb, factorial
 from typing import Any
 
 import pytest
@@ -170,3 +171,18 @@ def test_twice_the_size_takes_no_more_than_thrice_the_time(what: str) -> None:
 
     small = min(seconds(5_000) for _ in range(3))
     assert seconds(40_000) < 27 * small + 0.05
+
+
+def test_subsets_are_numbered_without_being_listed() -> None:
+    """`output: any` of 32 nodes has 2**32 - 1 outputs; a node may read 16 of 32 states."""
+    chain = [{"source": 0, "node": node} for node in range(1, 33)]
+    any_output = {"inputs": 1, "nodes": 32, "edges": chain, "ops": ["relu"], "output": "any"}
+    parents = {"node_ops": ["maxpool3x3"], "parents": [1] * 31 + [16], "output_parents": 16}
+    for skeleton, kind, cell, size in (
+        ("rnn", "recurrent", any_output, 2**32 - 1),
+        ("nasbench1shot1", "cell", parents, factorial(31) * comb(32, 16) * comb(33, 16)),
+    ):
+        known = nasir.load_space(space(cells={kind: cell}, skeleton=skeleton))
+        assert nasir.size(known) == size
+        for index in (0, 1, size // 3, size - 1):
+            assert nasir.rank(known, nasir.unrank(known, index)) == index
