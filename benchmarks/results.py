@@ -22,6 +22,7 @@ from nasir.space.results import results
 from runners.benchmarks import Answer, Question, answers, find_record, open_benchmark
 from runners.benchmarks.record import Reading
 from runners.method import METHODS
+from runners.parts.select import Projection
 
 SEEDS = (0, 1, 2)
 COMMON = ("--channels", "8", "--layers", "1", "--limit", "1024", "--epochs", "10")
@@ -52,6 +53,8 @@ class Row:
 def arguments(method: str, seed: int, data: str, run: Path) -> list[str]:
     """The command of one search."""
     size = () if method == "random" else (*COMMON, *MORE)
+    if isinstance(METHODS[method].select, Projection):
+        size = (*size, "--epochs", "16")  # ten, and six of tuning between projections
     call = ("search", "nasbench201", "--method", method, "--data", data, "--seed", str(seed))
     return [*call, *size, "-o", str(run)]
 

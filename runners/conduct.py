@@ -1,6 +1,7 @@
 """Runs in folders, of whatever kind: going on with one, guarding its work, comparing two."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -9,7 +10,7 @@ from runners.live import Display
 from runners.machine import spinning
 from runners.place import Place
 from runners.planner import is_out_of_memory
-from runners.state import RunFolder, deterministic, other_machine, read_facts, same_settings
+from runners.state import RunFolder, deterministic, other_machine, same_settings
 
 
 class Built(Protocol):
@@ -29,19 +30,10 @@ Made = TypeVar("Made", bound=Built)
 Found = TypeVar("Found")
 
 
-def facts_of(out: Path, kind: str) -> Mapping[str, Any]:
-    """What a run of that kind was asked for. Raises E721 for a run of something else."""
-    facts: dict[str, Any] = read_facts(out)
-    if facts.get("kind") != kind:
-        message = f"the folder is the run of: {facts.get('kind')}, not of: {kind}"
-        raise NasirError("E721", message, Where(str(out)))
-    return facts
-
-
 def resumed(
     facts: Mapping[str, Any],
     asked: Mapping[str, Any],
-    make: Callable[[Mapping[str, Any]], Made],
+    make: Callable[[], Made],
     parts: Sequence[str],
 ) -> tuple[Made, str]:
     """What goes on in a run's folder, and a line to say where the machine is another one.
@@ -50,7 +42,7 @@ def resumed(
     are other `parts` of the facts: data, settings, or a space under the same name.
     """
     same_settings(facts["request"], {**facts["request"], **asked})
-    built = make(facts["request"])
+    built = make()
     now = built.facts()
     for part in parts:
         same_settings({part: facts[part]}, {part: now[part]})
@@ -83,6 +75,19 @@ def guarded(
             raise too_large() from None
         finally:
             shown.close()
+
+
+@contextmanager
+def restoring(path: Path) -> Generator[None]:
+    """Around what puts a checkpoint back: E727 where it is that of another network or optimiser."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        message = "the checkpoint is not of what run.json says"
+        hint = "put run.json back as it was, or start the run again in another folder"
+        raise NasirError("E727", message, Where(str(path)), hint) from error
 
 
 def memory_error(

@@ -125,7 +125,7 @@ def genotype_of(run: Path) -> Path:
     path = run / "genotype.json"
     if not path.is_file():
         message = "the run has no genotype yet"
-        raise NasirError("E755", message, Where(str(run)), hint="go on with it: --resume")
+        raise NasirError("E755", message, Where(str(run)), hint=f"nasir search --resume {run}")
     return path
 
 

@@ -77,9 +77,10 @@ class LineDisplay:
         self._pace = Pace(clock)
 
     def start(self, total_epochs: int, done: int) -> None:
-        """Says how many epochs there are."""
+        """Says how many epochs are done, if any are."""
         self._pace.start(total_epochs, done)
-        self.say(f"{total_epochs} epochs" + (f", {done} are done" if done else ""))
+        if done:
+            self.say(f"{done} of {total_epochs} epochs are done")
 
     def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
         """Says something when nothing was said for long."""

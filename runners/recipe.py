@@ -140,7 +140,7 @@ class Run(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Ranged):
     """An evaluation. `data` is the data set where the user names none; empty: he has to."""
 
     name: str

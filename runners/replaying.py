@@ -1,14 +1,15 @@
 """Whether a finished run repeats: it is run again beside it and compared."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasir import NasirError, Where
 from runners import conduct
+from runners.facts import facts_of, read_facts, request_in
 from runners.live import Display
-from runners.state import read_facts
+from runners.state import read_rows
 
 FILES = {
     "search": ("metrics.jsonl", "architecture.jsonl", "genotype.json"),
@@ -30,25 +31,23 @@ def replay(out: Path, display: Display | None = None) -> Replay:
 
     Raises E721 and E722 for what is no run, and what the run itself raises.
     """
-    facts: dict[str, Any] = read_facts(out)
-    kind = str(facts.get("kind"))
-    if kind not in FILES:
-        raise NasirError("E721", f"the folder is the run of: {kind}", Where(str(out)))
+    kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
+    facts = facts_of(out, kind)
     with tempfile.TemporaryDirectory() as parent:
         again = Path(parent) / "run"
-        _run(kind, facts["request"], again, display)
-        epochs = len((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+        _run(out, facts, again, display)
+        epochs = len(read_rows(out / "metrics.jsonl"))
         return Replay(epochs, conduct.difference(out, again, FILES[kind]))
 
 
-def _run(kind: str, request: Any, folder: Path, display: Display | None) -> None:
-    if kind == "search":
+def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | None) -> None:
+    if facts["kind"] == "search":
         from runners.loop import search
         from runners.loop.request import request_of
 
-        search(request_of(request), folder, display)
+        search(request_in(out, request_of, facts), folder, display)
         return
     from runners.training import evaluate
     from runners.training.request import training_of
 
-    evaluate(training_of(request), folder, display)
+    evaluate(request_in(out, training_of, facts), folder, display)

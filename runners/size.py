@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nasir
+from runners.fields import Ranged
 
 _TEXTS = {
     "channels": "{} channels",
@@ -21,7 +22,7 @@ DATA = ("classes", "in_channels", "vocabulary")
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkSize:
+class NetworkSize(Ranged):
     """A skeleton and its size; what is None is the skeleton's own."""
 
     skeleton: str | None = None

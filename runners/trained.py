@@ -8,6 +8,7 @@ from typing import Any
 
 from nasir import NasirError, Where
 from nasir.source import read_source
+from runners.facts import damaged, facts_of, read_facts, request_in
 from runners.inputs import is_run
 from runners.recipe import Recipe, recipe_of
 from runners.size import NetworkSize
@@ -61,29 +62,29 @@ def weights_about(path: Path) -> dict[str, str]:
 
 def _of_run(run: Path, asked: Trained) -> Trained:
     """With what a training's run says; a search's says nothing. Raises E722 for a damaged one."""
-    from runners.state import read_facts  # needs torch, which other calls of a command may not
+    from runners.training.request import training_of  # torch, which not all calls need
 
-    facts: dict[str, Any] = read_facts(run)
-    if facts.get("kind") != "evaluate":
+    if read_facts(run).get("kind") != "evaluate":
         return asked
+    facts = facts_of(run, "evaluate")
+    request = request_in(run, training_of, facts)
     try:
         return Trained(
             _filled(asked.size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
             asked.weights or weights_of(run),
             recipe_of(facts["recipe"]),
             facts["data"]["text"],
-            facts["request"]["limit"],
+            request.limit,
         )
     except (KeyError, TypeError, ValueError) as error:
-        message = f"run.json is damaged: {error}"
-        raise NasirError("E722", message, Where(str(run / "run.json"))) from None
+        raise damaged(run, str(error)) from None
 
 
 def _model_size(path: Path) -> dict[str, Any]:
     """The size of the network in an ONNX file of nasir's, which was read before."""
-    from nasir.formats.onnx_model import facts_of
+    from nasir.formats import onnx_model
 
-    facts = facts_of(read_source(path))
+    facts = onnx_model.facts_of(read_source(path))
     numbers = {name: int(value) for name, value in facts.items() if _NUMBER.fullmatch(value)}
     return {**numbers, "skeleton": facts.get("skeleton", "")}
 

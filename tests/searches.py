@@ -22,7 +22,6 @@ def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> R
         "steps": 2,
         "candidates": 2,
         "batches": 1,
-        "interval": 1 if "pt" in method else None,
     }
     return replace(Request(space, method), **(given | changes))
 

@@ -67,7 +67,7 @@ def test_a_signal_ends_a_run_and_says_how_to_go_on(
     saved = max(int(file.stem) for file in out.glob("checkpoints/*.safetensors")) + 1
     last = Path(f"{out}.err").read_text().splitlines()[-1]
     assert last == (
-        f"nasir: ended by {number.name}: the first {saved} epochs are saved; "
+        f"nasir: ended by {number.name}: {saved} of 500 epochs are saved; "
         f"go on with: nasir {command[0]} --resume '{out}'"
     )
     assert len(read_rows(out / "metrics.jsonl")) >= saved

@@ -63,7 +63,7 @@ def test_a_pipe_gets_one_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> No
     display.epoch({**ROW, "epoch": 1}, "a genotype")
     display.close()
     assert capsys.readouterr().err == (
-        "3 epochs, 1 are done\n"
+        "1 of 3 epochs are done\n"
         "epoch 2/3  search  rate 0.025; train loss 1.5, accuracy 0.25; valid loss 2  30s left\n"
     )
 

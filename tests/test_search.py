@@ -72,7 +72,9 @@ def test_drawing_needs_no_supernet(tmp_path: Path) -> None:
 
 def test_parts_of_different_methods_make_a_method(tmp_path: Path) -> None:
     parts = {"perturb": "pgd", "select": "projection", "edges": "softmax", "stop": "eigenvalue"}
-    request = tiny(parts=parts, fraction="1/2", drop_path=0.3, interval=1, memory="states")
+    request = tiny(
+        parts=parts, fraction="1/2", drop_path=0.3, epochs=8, interval=1, memory="states"
+    )
     result = run(request, tmp_path / "run")
     assert nasir.load_space("nasbench201").contains(result.genotype) == ()
     found = rows(tmp_path / "run")
@@ -149,11 +151,25 @@ def test_stages_prune_and_widen(tmp_path: Path) -> None:
 
 
 def test_projection_decides_every_edge(tmp_path: Path) -> None:
-    run(tiny(method="darts-pt"), tmp_path / "run")
+    run(tiny(method="darts-pt", epochs=8, interval=1), tmp_path / "run")
     found = rows(tmp_path / "run", "architecture.jsonl")
     decided = [sum(max(row) == 1.0 for row in at["weights"].values()) for at in found]
     assert decided == [0, 0, 1, 2, 3, 4, 5, 6]
     assert rows(tmp_path / "run")[-1]["rate"] == pytest.approx(0.0025)
+
+
+def test_the_epochs_that_are_asked_for_are_all_epochs(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Noting(SilentDisplay):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    result = loop.search(tiny(method="darts-pt", epochs=5), tmp_path / "run", Noting())
+    assert said[0] == "5 epochs (4 of search; 1 of tuning between 6 projections)"
+    assert result.plan.epochs == len(rows(tmp_path / "run")) == 5
+    last = rows(tmp_path / "run", "architecture.jsonl")[-1]["weights"]
+    assert all(max(row) == 1.0 for row in last.values()), "every edge is decided"
 
 
 def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
@@ -254,6 +270,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
         ({"batch": 0}, "E743", "`batch` is 0"),
         ({"split": 1.5}, "E743", "`split` is 1.5"),
         ({"drop_path": -0.1}, "E743", "`drop_path` is -0.1"),
+        ({"method": "darts-pt", "epochs": 1}, "E743", "1 epochs are too few for the search and 6"),
+        ({"method": "darts-pt", "epochs": 6, "interval": 1}, "E743", "6 epochs are too few"),
         ({"values": {"rte": 1.0}}, "E743", "no setting 'rte'"),
         ({"values": {"rate": -1.0}}, "E743", "`rate` is -1"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),

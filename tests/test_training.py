@@ -17,7 +17,9 @@ from runners import training
 from runners.live import SilentDisplay
 from runners.replaying import replay
 from runners.state import last_checkpoint
-from tests.command_line import call
+from runners.training import Training
+from runners.training.build import build
+from tests.command_line import ROOT, call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
 from tests.searches import run as search
@@ -315,6 +317,19 @@ def test_cells_without_edges_that_could_be_dropped_say_how_they_train(tmp_path: 
     assert (caught.value.code, caught.value.hint) == ("E753", "--set train.drop_path=0")
     values = {**request.values, "train.drop_path": "0"}
     assert train(replace(request, values=values), tmp_path / "run").summary["params"] > 0
+
+
+def test_the_space_s_own_size_comes_before_the_recipe_s_and_after_what_is_asked_for() -> None:
+    space = str(ROOT / "spaces" / "examples" / "three_kinds.yaml")
+    genotype = nasir.dump_genotype(nasir.sample(nasir.load_space(space), 0))
+    request = Training(genotype, "digits", space=space)
+    asked = [
+        request,
+        replace(request, values={"network.layers": "12"}),
+        replace(request, sizes={"layers": 15}),
+        Training("darts_v2", "digits"),
+    ]
+    assert [build(each).graph.about["layers"] for each in asked] == ["9", "12", "15", "5"]
 
 
 def test_text_is_not_accumulated(tmp_path: Path) -> None:

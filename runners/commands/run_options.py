@@ -23,7 +23,7 @@ Resume = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="0.")]
 Epochs = Annotated[
-    int | None, typer.Option(help="Epochs of all stages; the method's own. Warm-ups scale.")
+    int | None, typer.Option(help="Epochs in all, tuning too; the method's own. Stages scale.")
 ]
 Batch = Annotated[int | None, typer.Option(help="Pictures, or columns of text, a step.")]
 Steps = Annotated[int | None, typer.Option(help="End each epoch after so many steps.")]

@@ -165,6 +165,7 @@ def _show(result: Any, as_json: bool) -> None:
         import json
 
         facts = {"run": str(result.folder), "genotype": json.loads(text), "measures": result.row}
+        facts["plan"] = result.plan.facts()
         print_json(facts)
         return
     print_line(f"genotype: {result.folder / 'genotype.json'}")

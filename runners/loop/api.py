@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from nasir import Genotype, NasirError
-from runners.conduct import facts_of, guarded, memory_error, resumed
+from runners.conduct import guarded, memory_error, resumed
 from runners.data import absolute
+from runners.facts import facts_of, request_in
 from runners.live import Display, display_for_stderr
 from runners.loop.build import Built, build
 from runners.loop.request import Request, request_of
 from runners.loop.run import Search
+from runners.loop.schedule import Plan
 from runners.parts.moment import Moment
 from runners.planner import largest_batch
 from runners.signals import told
@@ -20,11 +22,12 @@ from runners.state import RunFolder, standing
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a search found, the last epoch's measures, and where everything lies."""
+    """What a search found, the last epoch's measures, where everything lies, and what was done."""
 
     genotype: Genotype
     row: Mapping[str, Any]
     folder: Path
+    plan: Plan
 
 
 def search(request: Request, out: Path, display: Display | None = None) -> Result:
@@ -42,9 +45,10 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     so are other data or another space under the same name.
     """
     facts = facts_of(out, "search")
-    parts = ("space", "data", "settings", "method")
+    parts = ("space", "data", "seed", "settings", "method")
+    request = request_in(out, request_of, facts)
     with told(lambda: standing(out, "search")):
-        built, moved = resumed(facts, asked, lambda given: build(request_of(given)), parts)
+        built, moved = resumed(facts, asked, lambda: build(request), parts)
         shown = display_for_stderr() if display is None else display
         if moved:
             shown.say(moved)
@@ -56,7 +60,7 @@ def _run(built: Built, folder: RunFolder, shown: Display) -> Result:
     found = guarded(
         folder, shown, built.request.seed, built.place, run.run, lambda: _too_large(run)
     )
-    return Result(found.genotype, found.row, folder.path)
+    return Result(found.genotype, found.row, folder.path, built.plan)
 
 
 def _too_large(run: Search) -> NasirError:

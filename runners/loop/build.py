@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import nasir
-from nasir import Graph, NasirError, Space
+from nasir import Choice, Graph, NasirError, Space
 from nasir.space.skeletons import find_skeleton
-from runners.loop.request import Request, resolved, stage_rows
+from runners.combine import with_epochs
+from runners.decided import Decided
+from runners.loop.request import Request, Resolved, resolved, stage_rows
+from runners.loop.schedule import Plan, planned
 from runners.loop.supernets import stage_graph
 from runners.method import PARTS, Method, part_name
+from runners.parts.select import Projection
 from runners.place import Place, find_place
 from runners.settings import Settings
 from runners.size import DATA
@@ -29,12 +33,17 @@ class Built:
     method: Method
     settings: Settings
     supernet: Graph | None
+    choices: tuple[Choice, ...]
     task: Task
     place: Place
 
+    @property
+    def plan(self) -> Plan:
+        """What it will do."""
+        return planned(self.settings, self.method.select, Decided(self.space, self.choices))
+
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the search."""
-        choices = self.supernet.choices if self.supernet else ()
         return {
             **surroundings(str(self.place.device)),
             "kind": "search",
@@ -46,7 +55,8 @@ class Built:
             "request": self.request.facts(),
             "task": self.task.name,
             "metric": self.task.metric,
-            "choices": {choice.name: list(choice.options) for choice in choices},
+            "plan": self.plan.facts(),
+            "choices": {choice.name: list(choice.options) for choice in self.choices},
             "genotype_space": self.space.name,
         }
 
@@ -54,7 +64,7 @@ class Built:
 def build(request: Request) -> Built:
     """Looks names up, reads the data, builds the supernet. Raises what each of these raises."""
     found = resolved(request)
-    settings, space = found.settings, found.space
+    settings, space, method = found.settings, found.space, found.method
     place = find_place(request.device, request.precision, request.deterministic)
     options = TaskOptions(
         request.data,
@@ -66,12 +76,37 @@ def build(request: Request) -> Built:
         request.cutout,
     )
     task = find_task(space.skeleton, options, place)
-    graph = None
+    graph, choices = None, ()
     if settings.stages:
         graph = task.prepare(_supernet(space, settings, request, task.sizes))
-        for stage in settings.stages:
-            stage_graph(graph, found.method, stage, {}, space)  # what cannot be is said at once
-    return Built(request, space, found.method, settings, graph, task, place)
+        # All stages, because what cannot be is said at once; their choices are the same.
+        graphs = [stage_graph(graph, method, each, {}, space) for each in settings.stages]
+        choices = graphs[0].choices
+        if isinstance(method.select, Projection) and request.epochs is not None:
+            method = _shared(found, method.select, request.epochs, Decided(space, choices))
+            settings = method.settings
+    return Built(request, space, method, settings, graph, choices, task, place)
+
+
+def _shared(found: Resolved, select: Projection, epochs: int, decided: Decided) -> Method:
+    """The method where the search and the tuning between projections have so many epochs together.
+
+    They share them as the method's own do, or an interval that is asked for leaves the search the
+    rest. Raises E743 where too few are left.
+    """
+    rounds, stages = select.rounds(decided), len(found.settings.stages)
+    tuning = select.length(rounds)
+    if found.request.interval is None:
+        share = round(epochs * tuning / (found.own_epochs + tuning))
+        tuning = max(1, min(share, epochs - stages))
+    if epochs < stages + tuning:
+        message = f"{epochs} epochs are too few for the search and {rounds} projections"
+        raise NasirError("E743", message, hint=f"--epochs {stages + tuning} or more")
+    return replace(
+        found.method,
+        settings=with_epochs(found.settings, epochs - tuning),
+        select=replace(select, epochs=tuning),
+    )
 
 
 def _supernet(space: Space, settings: Settings, request: Request, data: Mapping[str, int]) -> Graph:

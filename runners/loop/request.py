@@ -79,20 +79,22 @@ def request_of(facts: Mapping[str, Any]) -> Request:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A request with its names looked up: what runs."""
+    """A request with its names looked up, and the epochs of the method's own stages."""
 
     request: Request
     space: Space
     method: Method
     settings: Settings
+    own_epochs: int
 
 
 def resolved(request: Request) -> Resolved:
     """The space, method and settings of a request. Raises what reading them raises, and E743."""
     space = nasir.load_space(request.space)
     method = with_parts(read_method(request.method).on(space.skeleton), request.parts)
+    own = method.settings_for(space.skeleton)
     try:
-        settings = _asked(method.settings_for(space.skeleton), request)
+        settings = _asked(own, request)
     except ValueError as error:
         raise NasirError("E743", str(error)) from None
     method = _bounded(method, request)
@@ -100,7 +102,8 @@ def resolved(request: Request) -> Resolved:
         method = _as_published(method)
     if request.drop_path is not None:
         method = replace(method, drop_path=request.drop_path)
-    return Resolved(request, space, checked(replace(method, settings=settings)), settings)
+    method = checked(replace(method, settings=settings))
+    return Resolved(request, space, method, settings, own.epochs)
 
 
 def _asked(settings: Settings, request: Request) -> Settings:

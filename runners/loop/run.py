@@ -7,6 +7,7 @@ from typing import Any
 
 import nasir
 from nasir import Genotype
+from runners.conduct import restoring
 from runners.learner import Ingredients, Learner
 from runners.live import Display, genotype_lines
 from runners.loop.build import Built
@@ -68,6 +69,7 @@ class Search:
         """Searches, or goes on, to the end; writes `genotype.json` last."""
         if not self.settings.stages:
             return self._ended(nasir.sample(self.built.space, self.request.seed))
+        self.display.say(self.built.plan.words)
         learner = self._learner()
         epochs = schedule(
             self.settings,
@@ -90,15 +92,15 @@ class Search:
             self.learner = learner
             return learner
         facts: Mapping[str, Any] = checkpoint.facts
-        kept = kept_of(facts)
         learner = Learner(self._made, self._graph(0, {}))
-        if facts["stage"]:
-            learner.lower(self._graph(int(facts["stage"]), kept))
-        restore(learner, Saved(dict(checkpoint.tensors), dict(facts)))
-        self.progress = Progress(
-            checkpoint.epoch, facts["genotypes"], facts["eigenvalues"], facts["stopped"]
-        )
-        self._row = facts["row"]
+        with restoring(self.folder.path):
+            if facts["stage"]:
+                learner.lower(self._graph(int(facts["stage"]), kept_of(facts)))
+            restore(learner, Saved(dict(checkpoint.tensors), dict(facts)))
+            self.progress = Progress(
+                checkpoint.epoch, facts["genotypes"], facts["eigenvalues"], facts["stopped"]
+            )
+            self._row = facts["row"]
         self.folder.rewind(checkpoint.epoch)
         self.learner = learner
         return learner

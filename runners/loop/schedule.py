@@ -1,10 +1,12 @@
 """The epochs of a search in order: stages, then the epochs between decisions."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from runners.decided import Decided
 from runners.parts.moment import Phase
-from runners.parts.select import Tuning
+from runners.parts.select import BestOf, Projection, Selection, Tuning
 from runners.settings import Settings
 
 
@@ -22,6 +24,48 @@ class Epoch:
     stage: int
     rate: float
     warming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a search will do: epochs of its stages, of tuning between `rounds` of projection, and
+    how many candidates it measures at its end."""
+
+    stages: tuple[int, ...]
+    tuning: int = 0
+    rounds: int = 0
+    candidates: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """In all."""
+        return sum(self.stages) + self.tuning
+
+    @property
+    def words(self) -> str:
+        """The plan in a line."""
+        parts: list[str] = []
+        if len(self.stages) > 1:
+            parts.append(f"stages of {', '.join(map(str, self.stages))}")
+        if self.rounds:
+            parts.append(f"{sum(self.stages)} of search")
+            parts.append(f"{self.tuning} of tuning between {self.rounds} projections")
+        total = f"{self.epochs} epochs" + (f" ({'; '.join(parts)})" if parts else "")
+        last = f", then the best of {self.candidates:,} candidates" if self.candidates else ""
+        return f"{total}{last}"
+
+    def facts(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"epochs": self.epochs, **asdict(self)}
+
+
+def planned(settings: Settings, select: Selection, decided: Decided) -> Plan:
+    """The plan of a search with these settings."""
+    stages = tuple(stage.epochs for stage in settings.stages)
+    if isinstance(select, Projection):
+        rounds = select.rounds(decided)
+        return Plan(stages, select.length(rounds), rounds)
+    return Plan(stages, candidates=select.count if isinstance(select, BestOf) else 0)
 
 
 def schedule(settings: Settings, tuning: Tuning | None, *, restarts: bool) -> tuple[Epoch, ...]:

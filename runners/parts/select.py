@@ -7,7 +7,8 @@ import torch
 
 import nasir
 from nasir import Genotype
-from runners.fields import AnyCount, Count, Number, Ranged, Repeats
+from runners.decided import Decided
+from runners.fields import AnyCount, AnyEpochs, Count, Number, Ranged, Repeats
 from runners.learner import Learner
 from runners.parts.moment import Moment
 from runners.score import Score
@@ -109,38 +110,49 @@ class Projection(Ranged):
     the rate is constant, since the published code makes a cosine that it never steps
     (`schedule="cosine"`).
 
+    `epochs` of tuning in all, where it is not 0, are spread over the rounds, of which several may
+    come before one epoch.
+
     Mended: ops that the space never selects are no candidates (`candidates="all"` makes them, as
     published), and an edge that was removed stays out while the next one is chosen.
     """
 
     interval: Repeats = 5
+    epochs: AnyEpochs = 0
     criterion: Literal["accuracy", "loss"] = "accuracy"
     candidates: Literal["selectable", "all"] = "selectable"
     batches: AnyCount = 0
     rate_share: Number = 0.1
     schedule: Literal["constant", "cosine"] = "constant"
 
+    def rounds(self, decided: Decided) -> int:
+        """As many as the kind of cell with the most choices has, of ops and then of edges."""
+        return len(_op_rounds(decided)) + len(_edge_rounds(decided))
+
+    def length(self, rounds: int) -> int:
+        """The epochs of tuning: the last round is followed by one more."""
+        return self.epochs or self.interval * (rounds - 1) + 1
+
     def tuning(self, learner: Learner) -> Tuning:
-        """interval · (rounds − 1) + 1 epochs: the last round is followed by one more."""
-        rounds = len(_op_rounds(learner)) + len(_edge_rounds(learner))
+        """`length` epochs."""
+        epochs = self.length(self.rounds(learner.decided))
         rate = learner.settings.rate * self.rate_share
         minimum = learner.settings.minimum if self.schedule == "cosine" else rate
-        return Tuning(self.interval * (rounds - 1) + 1, rate, min(minimum, rate))
+        return Tuning(epochs, rate, min(minimum, rate))
 
     def decide(self, learner: Learner, moment: Moment) -> None:
-        """One round, where one is due."""
+        """The rounds that are due: one every `interval` epochs, or all spread evenly."""
         if moment.epoch == 0:
             learner.forget_momentum()
-        number, rest = divmod(moment.epoch, self.interval)
-        if rest:
-            return
-        ops = _op_rounds(learner)
-        if number < len(ops):
-            for kind in ops[number]:
+        ops, edges = _op_rounds(learner.decided), _edge_rounds(learner.decided)
+        rounds = len(ops) + len(edges)
+        for number in range(rounds):
+            if number * (moment.epochs - 1) // max(rounds - 1, 1) != moment.epoch:
+                continue
+            for kind in ops[number] if number < len(ops) else ():
                 self._project(learner, kind, moment)
-            return
-        for kind in _edge_rounds(learner)[number - len(ops)]:
-            self._thin(learner, kind, moment)
+            for kind in edges[number - len(ops)] if number >= len(ops) else ():
+                self._thin(learner, kind, moment)
 
     def genotype(self, learner: Learner, moment: Moment) -> Genotype:
         """By what was decided; what is open goes by the mixture's weights."""
@@ -175,14 +187,14 @@ class Projection(Ranged):
         return score.accuracy if self.criterion == "accuracy" else score.negative_loss
 
 
-def _op_rounds(learner: Learner) -> list[list[str]]:
+def _op_rounds(decided: Decided) -> list[list[str]]:
     """For each round of op projections, the kinds of cell that still have an edge to decide."""
-    counts = {kind: len(learner.decided.ops_of(kind)) for kind in learner.space.kinds}
+    counts = {kind: len(decided.ops_of(kind)) for kind in decided.space.kinds}
     return _rounds(counts)
 
 
-def _edge_rounds(learner: Learner) -> list[list[str]]:
-    counts = {kind: len(learner.decided.groups(kind)) for kind in learner.space.kinds}
+def _edge_rounds(decided: Decided) -> list[list[str]]:
+    counts = {kind: len(decided.groups(kind)) for kind in decided.space.kinds}
     return _rounds(counts)
 
 

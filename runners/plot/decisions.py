@@ -44,15 +44,13 @@ def entropy(run: Run) -> Figure:
     width = 1.4 + 3.9 * max(len(groups), 1.3)
     figure = sheet(run, "Entropy of the decisions", width, 4.2)
     panels: list[Axes] = list(figure.subplots(1, len(groups), sharey=True, squeeze=False).flat)
-    top = max((len(run.facts.choices.get(choice, ())) for choice in by_choice), default=0)
     for axes, (kind, choices) in zip(panels, groups.items(), strict=True):
         for choice in choices:
             row = by_choice[choice]
             axes.plot(epochs, row, color="#8FB6D3", linewidth=0.9, marker=marker(epochs))
         means = [_mean(row) for row in zip(*(by_choice[each] for each in choices), strict=True)]
         axes.plot(epochs, means, color=BLUE, linewidth=2.8, marker=marker(epochs))
-        if top > 1:
-            axes.axhline(math.log(top), color=FAINT, linewidth=1.0, dashes=(2, 2))
+        _equal_weights(axes, {len(run.facts.choices.get(choice, ())) for choice in choices})
         axes.set_title(cell_title(kind), loc="left", pad=16)
         axes.set_ylim(bottom=0)
         _finish(axes, run, epochs)
@@ -62,9 +60,8 @@ def entropy(run: Run) -> Figure:
         Line2D([], [], color="#8FB6D3", linewidth=0.9, label="one decision"),
         Line2D([], [], color=BLUE, linewidth=2.8, label="mean"),
     ]
-    if top > 1:
-        label = f"{top} options, equally likely"
-        handles.append(Line2D([], [], color=FAINT, linewidth=1.0, dashes=(2, 2), label=label))
+    label = "options equally likely"
+    handles.append(Line2D([], [], color=FAINT, linewidth=1.0, dashes=(2, 2), label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
@@ -144,6 +141,21 @@ def skips(run: Run) -> Figure:
     if len(found) > 1:
         figure.legend(loc="outside lower center", ncols=len(found))
     return figure
+
+
+def _equal_weights(axes: Axes, counts: Iterable[int]) -> None:
+    """The greatest entropy of each number of options that a decision of the panel has."""
+    for count in sorted(count for count in counts if count > 1):
+        axes.axhline(math.log(count), color=FAINT, linewidth=1.0, dashes=(2, 2))
+        axes.annotate(
+            str(count),
+            (1.0, math.log(count)),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, -3),
+            textcoords="offset points",
+            size=7.5,
+            color=FAINT,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nasir import Genotype, NasirError, Where, load_genotype, load_genotypes
 from nasir.errors import quoted
+from runners.facts import checked, read_facts
 
 Number = float | None
 """A number as rows have it; null stands for one that is not finite."""
@@ -138,17 +139,7 @@ def read_run(path: Path) -> Run:
     """
     if path.is_file():
         return Run(path, Facts(), logged=_changes(load_genotypes(path)))
-    facts_file = path / "run.json"
-    if not facts_file.is_file():
-        reason = "it has no run.json" if path.is_dir() else "it is no directory"
-        message = f"{quoted(str(path))} is not a run directory: {reason}"
-        raise NasirError(
-            "E721",
-            message,
-            Where(str(path)),
-            "nasir search and nasir evaluate write run directories",
-        )
-    facts = _parsed(Facts, _text(facts_file), Where(str(facts_file)))
+    facts = checked(path, Facts, read_facts(path))
     run = Run(
         path,
         facts,
@@ -214,10 +205,8 @@ def _check_weights(run: Run) -> None:
     for row in run.architecture:
         for choice, weights in row.weights.items():
             options: Sequence[str] | None = run.facts.choices.get(choice)
-            if options is None:
-                message = f"epoch {row.epoch} has weights of {quoted(choice)}, not in run.json"
-                raise _damaged(message, Where(file))
-            if len(weights) != len(options):
+            # Older runs do not name the choices of edges.
+            if options is not None and len(weights) != len(options):
                 count = f"{len(weights)} weights for {len(options)} options"
                 message = f"epoch {row.epoch} has {count} of {quoted(choice)}"
                 raise _damaged(message, Where(file))
@@ -232,5 +221,5 @@ def _text(file: Path) -> str:
 
 
 def _damaged(message: str, where: Where) -> NasirError:
-    hint = "remove the line, or resume the run from its last checkpoint"
+    hint = "put a copy of the file back, or start the run again in another folder"
     return NasirError("E722", f"the run's file is damaged: {message}", where, hint)

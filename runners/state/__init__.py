@@ -1,8 +1,9 @@
 """The state of a run on the disk: the room's one door."""
 
+from runners.facts import read_facts
 from runners.machine import machine, surroundings
 from runners.state.checkpoint import Checkpoint, last_checkpoint
-from runners.state.folder import RunFolder, read_facts, standing
+from runners.state.folder import RunFolder, standing
 from runners.state.rows import read_rows
 from runners.state.seeds import deterministic, reseed, set_generators
 from runners.state.settings import other_machine, same_settings, space_hash

@@ -6,13 +6,13 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.plain import Json
-from nasir.source import Source
+from runners.facts import FACTS, read_facts
 from runners.output import print_warning
 from runners.state.checkpoint import (
     CHECKPOINTS,
@@ -23,11 +23,11 @@ from runners.state.checkpoint import (
 )
 from runners.state.events import Events
 from runners.state.lock import Lock
-from runners.state.rows import Row, RowFile
+from runners.state.rows import NEVER, Row, RowFile, read_rows
 from runners.state.write import cannot_write, refusals, remove_parts, write_durably
 
 LOGS = ("metrics", "architecture", "times")
-FACTS, LOCK = "run.json", "lock"
+LOCK = "lock"
 FINALS = ("genotype.json", "weights.safetensors", "summary.json", "confusion.json")
 """What a run leaves when it ends; one that goes back behind its end loses them."""
 
@@ -177,8 +177,9 @@ class RunFolder:
     def latest(self) -> Checkpoint | None:
         """The latest checkpoint that is whole; a line is said for each damaged one after it.
 
-        Raises E722 and E110 for one that cannot be read now and may yet be whole: `rewind` to the
-        one before would remove it.
+        None where no epoch was saved yet. Raises E727 where some were and none is whole, and E722
+        and E110 for one that cannot be read now and may yet be whole: `rewind` to the one before
+        would remove it.
         """
         for epoch in reversed(self.saved()):
             try:
@@ -189,6 +190,7 @@ class RunFolder:
                 if error.code != "E727":
                     raise
                 self._say(f"{error.where}: {error.message}; the one before it is taken")
+        self._check_unsaved()
         return None
 
     def load(self, epoch: int) -> Checkpoint:
@@ -202,9 +204,10 @@ class RunFolder:
         the times nothing but a torn last row. Raises E722 for damaged rows.
         """
         with self._writing(self.path):
-            dropped = self._logs["metrics"].rewind(epoch)
-            dropped += self._logs["architecture"].rewind(epoch)
-            self._logs["times"].rewind(_NEVER)
+            dropped = 0
+            for name in LOGS[:2] if self.facts.get("kind") == "search" else LOGS[:1]:
+                dropped += self._logs[name].rewind(epoch)
+            self._logs["times"].rewind(NEVER)
             for path in (self.path / GENOTYPES).glob("*.json"):
                 if path.stem.isdecimal() and int(path.stem) > epoch:
                     path.unlink()
@@ -227,6 +230,18 @@ class RunFolder:
                 path.parent.mkdir(exist_ok=True)
             write_durably(path, content)
         return path
+
+    def _check_unsaved(self) -> None:
+        """Raises E727 unless the run was stopped before its first checkpoint."""
+        rows = [row["epoch"] for row in read_rows(self._logs["metrics"].path)]
+        times = [row["epoch"] for row in read_rows(self._logs["times"].path)]
+        # An epoch is logged, then saved, then its time is logged.
+        lost = [epoch for epoch in rows if epoch != 0 or 0 in times]
+        if self.saved() or lost:
+            count = f"{len(rows)} epochs were done, and " if rows else ""
+            message = f"{count}no checkpoint is there that is whole: the run cannot go on"
+            hint = "put a checkpoint back, or start the run again in another folder"
+            raise NasirError("E727", message, Where(str(self.path / CHECKPOINTS)), hint)
 
     @contextmanager
     def _writing(self, path: Path) -> Generator[None]:
@@ -259,51 +274,15 @@ class RunFolder:
         return f"the checkpoint of epoch {saved[-1]} is safe: make room, then go on with --resume"
 
 
-_NEVER = 2**62
-"""An epoch behind all."""
-
-
-def read_facts(path: str | Path) -> dict[str, Json]:
-    """What a run is (run.json), for readers, who need no lock. Raises E721, E722."""
-    file = Path(path) / FACTS
-    try:
-        content = file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise _no_run(Path(path)) from None
-    except OSError as error:
-        raise NasirError("E722", f"{FACTS} cannot be read: {error}", Where(str(file))) from None
-    source = Source(str(file), content)
-    hint = "it is written when a run begins; start the run again in another folder"
-    try:
-        facts = cast("Json", json.loads(source.text))
-    except json.JSONDecodeError as error:
-        where = source.at(min(error.pos, len(source.text)))
-        message = f"{FACTS} is damaged: {error.msg[0].lower()}{error.msg[1:]}"
-        raise NasirError("E722", message, where, hint) from None
-    except NasirError as error:
-        raise NasirError(
-            "E722", f"{FACTS} is damaged: {error.message}", error.where, hint
-        ) from None
-    if not isinstance(facts, dict):
-        raise NasirError("E722", f"{FACTS} is damaged: no mapping", source.at(0), hint)
-    return facts
-
-
 def standing(path: Path, command: str) -> str:
     """How far the run in a folder is, and the call of nasir that goes on with it."""
     if not (path / FACTS).is_file():
         return "the run had not begun"
     saved = saved_epochs(path / CHECKPOINTS)
-    done = f"the first {saved[-1] + 1} epochs are saved" if saved else "no epoch is saved yet"
+    plan = read_facts(path).get("plan")
+    total = f" of {plan.get('epochs')}" if isinstance(plan, dict) else ""
+    done = f"{saved[-1] + 1}{total} epochs are saved" if saved else "no epoch is saved yet"
     return f"{done}; go on with: nasir {command} --resume {shlex.quote(str(path))}"
-
-
-def _no_run(path: Path) -> NasirError:
-    what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
-    message = f"the folder is not a run: {what}" if what else "there is no such run"
-    return NasirError(
-        "E721", message, Where(str(path)), hint="`nasir search` and `nasir evaluate` make runs"
-    )
 
 
 def _lock_new(path: Path) -> Lock:
@@ -323,7 +302,7 @@ def _occupants(path: Path) -> list[str]:
 def _not_empty(path: Path, name: str) -> NasirError:
     if (path / FACTS).exists():
         message = "the folder holds a run already"
-        hint = "go on with it (--resume), write over it (--force), or give another folder"
+        hint = "go on with it (--resume), or give another folder"
     else:
         message, hint = f"the folder is not empty: it has '{name}'", "give another folder"
     return NasirError("E723", message, Where(str(path)), hint)

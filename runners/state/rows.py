@@ -16,6 +16,10 @@ Row = Mapping[str, object]
 """A row as it is handed over: plain data with an "epoch"."""
 
 
+NEVER = 2**62
+"""An epoch behind all."""
+
+
 class RowFile:
     """A file of rows. A row that returned from `append` outlives the process. Mutable."""
 
@@ -43,12 +47,18 @@ class RowFile:
             os.fsync(self._file)
 
     def rewind(self, epoch: int) -> int:
-        """Drops the rows behind an epoch and a torn last one; how many rows went. Raises E722."""
+        """Drops the rows behind an epoch and a torn last one; how many rows went.
+
+        Raises E722 for damaged rows, and where one of an epoch up to this one is missing.
+        """
         self.close()
-        if not self.path.exists():
-            return 0
-        lines = self.path.read_bytes().splitlines(keepends=True)
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
         rows = _parse(self.path, lines)
+        missing = set(range(epoch + 1)) - set(map(_epoch, rows)) if epoch < NEVER else set[int]()
+        if missing:
+            message = f"the file has no row of epoch {min(missing)}, which a checkpoint follows"
+            hint = "put back a copy of the file, or start the run again in another folder"
+            raise NasirError("E722", message, Where(str(self.path)), hint)
         kept = [line for line, row in zip(lines, rows, strict=False) if _epoch(row) <= epoch]
         if len(kept) < len(lines):
             write_durably(self.path, b"".join(kept))
@@ -107,7 +117,7 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
                 "E722",
                 "the row is damaged",
                 Where(str(path), number, 1, line.decode(errors="replace").rstrip()),
-                hint="delete the line, or start the run again in another folder",
+                hint="put back a copy of the file, or start the run again in another folder",
             )
     return rows
 
@@ -115,9 +125,9 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
 def _row(line: bytes) -> dict[str, Json] | None:
     try:
         data = cast("Json", json.loads(line))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) and isinstance(data.get("epoch"), int) else None
+    return data if isinstance(data, dict) and type(data.get("epoch")) is int else None
 
 
 def _epoch(row: Mapping[str, Json]) -> int:

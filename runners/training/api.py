@@ -7,8 +7,9 @@ from typing import Any
 
 import lowering
 from nasir import NasirError, dump_genotype
-from runners.conduct import facts_of, guarded, memory_error, resumed
+from runners.conduct import guarded, memory_error, resumed
 from runners.data import absolute
+from runners.facts import facts_of, request_in
 from runners.inputs import is_run, read_named
 from runners.live import Display, display_for_stderr
 from runners.planner import largest_batch
@@ -50,9 +51,10 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     are other data, or another recipe under the same name.
     """
     facts = facts_of(out, "evaluate")
-    parts = ("genotype", "data", "recipe", "size")
+    parts = ("genotype", "data", "seed", "recipe", "size")
+    request = request_in(out, training_of, facts)
     with told(lambda: standing(out, "evaluate")):
-        built, moved = resumed(facts, asked, lambda given: build(training_of(given)), parts)
+        built, moved = resumed(facts, asked, lambda: build(request), parts)
         shown = display_for_stderr() if display is None else display
         if moved:
             shown.say(moved)

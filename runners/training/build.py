@@ -8,6 +8,7 @@ import nasir
 from nasir import Genotype, Graph, NasirError
 from nasir.space import home_of
 from nasir.space.skeletons import find_skeleton
+from runners.fields import values_of
 from runners.inputs import read_named
 from runners.place import Place, find_place
 from runners.recipe import Recipe, with_values
@@ -17,7 +18,7 @@ from runners.state import surroundings
 from runners.task.dealt import Dealt
 from runners.task.task import Training as TrainingTask
 from runners.task.trained import training_task
-from runners.training.inherit import searched_sizes
+from runners.training.inherit import SIZES, searched_sizes
 from runners.training.request import Training
 
 
@@ -47,6 +48,7 @@ class Built:
             "size": size_facts(self.graph),
             "auxiliary": bool(self.recipe.train.auxiliary),
             "cost": {"params": cost.params, "macs": cost.macs},
+            "plan": {"epochs": self.recipe.train.epochs},
             "request": self.request.facts(),
             "task": self.task.name,
             "metric": self.task.metric,
@@ -68,26 +70,23 @@ def build(request: Training) -> Built:
 
 
 def _size(request: Training, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
-    """Skeleton, channels, layers and hidden units: what was asked for, else the recipe's.
-
-    Weights that are inherited have the sizes of their search.
+    """Skeleton, channels, layers and hidden units: what was asked for (an option, or `--set
+    network.layers=8`), else that of the search whose weights are inherited, else the space's own on
+    its skeleton, else the recipe's.
     """
-    network = recipe.network
-    own = (home_of(genotype) or nasir.load_space(genotype.space)).skeleton
-    found: dict[str, Any] = {"skeleton": request.skeleton or network.skeleton or own}
-    found |= {
-        name: value
-        for name, value in (
-            ("channels", network.channels),
-            ("layers", network.layers),
-            ("hidden", network.hidden),
-        )
-        if value
-    }
+    space = home_of(genotype) or nasir.load_space(genotype.space)
+    said = values_of(recipe.network)
+    found: dict[str, Any] = {"skeleton": request.skeleton or said.pop("skeleton") or space.skeleton}
+    found |= {name: said[name] for name in SIZES if said[name]}
+    if found["skeleton"] == space.skeleton:
+        found |= {name: value for name, value in space.size if name in SIZES}
     if request.inherit:
         found |= searched_sizes(request.inherit)
-        found["skeleton"] = request.skeleton or own
-    return {**found, **request.sizes}
+        found["skeleton"] = request.skeleton or space.skeleton
+    asked = {
+        name: said[name] for name in SIZES if said[name] and f"network.{name}" in request.values
+    }
+    return {**found, **asked, **request.sizes}
 
 
 def _given(request: Training, data: Mapping[str, int]) -> dict[str, int]:

@@ -10,7 +10,9 @@ from torch import Tensor
 from lowering import Network, load_weights
 from nasir import NasirError, Where, load_space
 from nasir.space.skeletons import find_skeleton
-from runners.state import below, last_checkpoint, read_facts
+from runners.facts import facts_of, read_facts, request_in
+from runners.loop.request import request_of
+from runners.state import below, last_checkpoint
 from runners.training.request import Training
 
 SIZES = ("channels", "layers", "hidden")
@@ -33,10 +35,10 @@ def begin(module: Network, request: Training) -> str:
 def searched_sizes(run: str) -> dict[str, int]:
     """The sizes of a search's supernet. Raises E721, E722, and E754 for a run of another kind."""
     facts = _search_facts(run)
-    skeleton = find_skeleton(load_space(facts["request"]["space"]).skeleton)
-    asked = dict(cast("list[tuple[str, int]]", facts["settings"]["sizes"]))
-    asked |= facts["request"]["sizes"]
-    found = {name: getattr(skeleton.search, name, None) for name in SIZES}
+    request = request_in(Path(run), request_of, facts)
+    skeleton = find_skeleton(load_space(request.space).skeleton)
+    asked = dict(cast("list[tuple[str, int]]", facts["settings"]["sizes"])) | dict(request.sizes)
+    found: dict[str, int] = {name: getattr(skeleton.search, name, 0) for name in SIZES}
     return {name: asked.get(name, value) for name, value in found.items() if value}
 
 
@@ -77,7 +79,6 @@ def _copy(state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
 
 
 def _search_facts(run: str) -> dict[str, Any]:
-    facts: dict[str, Any] = read_facts(run)
-    if facts.get("kind") != "search":
+    if read_facts(run).get("kind") == "evaluate":
         raise NasirError("E754", "the run is no search", Where(run), hint="--weights takes others")
-    return facts
+    return facts_of(Path(run), "search")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import nasir
+from runners.conduct import restoring
 from runners.live import Display
 from runners.state import Checkpoint, RunFolder
 from runners.tally import Tally
@@ -40,8 +41,9 @@ class Run:
 
     def run(self) -> Mapping[str, Any]:
         """Trains, or goes on, to the end; the summary, which is written last."""
-        trainer = self._trainer()
         epochs = self.recipe.train.epochs
+        self.display.say(f"{epochs} epochs")
+        trainer = self._trainer()
         self.folder.write_final("genotype.json", nasir.dump_genotype(self.built.genotype).encode())
         self.display.start(epochs, self.progress.epoch + 1)
         for epoch in range(self.progress.epoch + 1, epochs):
@@ -64,13 +66,15 @@ class Run:
             return trainer
         self._restore(trainer, checkpoint)
         facts: Mapping[str, Any] = checkpoint.facts
-        self.progress = Progress(checkpoint.epoch, facts["losses"], facts["best"])
+        with restoring(self.folder.path):
+            self.progress = Progress(checkpoint.epoch, facts["losses"], facts["best"])
         self._pin()
         self.folder.rewind(checkpoint.epoch)
         return trainer
 
     def _restore(self, trainer: Trainer, checkpoint: Checkpoint) -> None:
-        trainer.restore(checkpoint.tensors, checkpoint.facts)
+        with restoring(self.folder.path):
+            trainer.restore(checkpoint.tensors, checkpoint.facts)
 
     def _epoch(self, trainer: Trainer, epoch: int) -> None:
         started = time.perf_counter()

@@ -1,0 +1,144 @@
+"""What a run is (`run.json`), read and checked: any of its fields may have been edited."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictStr, ValidationError
+
+from nasir import NasirError, Where
+from nasir.errors import quoted
+from nasir.json_text import parse_json
+from nasir.plain import Json
+from nasir.source import Source
+
+FACTS = "run.json"
+
+Kind = Literal["search", "evaluate"]
+
+Made = TypeVar("Made")
+
+_HINT = "it is written when a run begins; start the run again in another folder"
+
+
+class Named(BaseModel):
+    """A part that has a name."""
+
+    name: StrictStr
+
+
+class Data(BaseModel):
+    """What the run learns from, as it was asked for, and a hash of it."""
+
+    text: StrictStr
+    fingerprint: StrictStr
+
+
+class Run(BaseModel):
+    """What every run says of itself."""
+
+    kind: StrictStr
+    machine: dict[str, JsonValue]
+    data: Data
+    seed: Annotated[StrictInt, Field(ge=0)]
+    request: dict[str, JsonValue]
+
+
+class Settings(BaseModel):
+    """Of a search's settings, the sizes that its method gives the supernet."""
+
+    sizes: list[tuple[StrictStr, StrictInt]]
+
+
+class Search(Run):
+    """What a search says of itself."""
+
+    space: Named
+    method: Named
+    settings: Settings
+    choices: dict[str, list[StrictStr]]
+
+
+class Training(Run):
+    """What a training says of itself."""
+
+    genotype: Named
+    recipe: dict[str, JsonValue]
+    size: dict[str, StrictInt | StrictStr]
+    auxiliary: StrictBool
+
+
+_MODELS: Mapping[str, type[Run]] = {"search": Search, "evaluate": Training}
+
+
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
+    """What a run says of itself, for readers, who need no lock. Raises E721, E722."""
+    file = Path(path) / FACTS
+    try:
+        content = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_run(Path(path)) from None
+    except OSError as error:
+        raise NasirError("E722", f"{FACTS} cannot be read: {error}", Where(str(file))) from None
+    try:
+        source = Source(str(file), content)
+        facts = parse_json(source)
+    except NasirError as error:
+        raise damaged(path, error.message, error.where) from None
+    if not isinstance(facts, dict):
+        raise damaged(path, "no mapping", source.at(0))
+    return facts
+
+
+def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
+    """What a run of that kind says of itself, with every field that is needed.
+
+    Raises E721 for a run of something else, and E722 where a field is missing or wrong.
+    """
+    facts = read_facts(path)
+    found = facts.get("kind")
+    if isinstance(found, str) and found in _MODELS and found != kind:
+        message = f"the folder is the run of: {found}, not of: {kind}"
+        raise NasirError("E721", message, Where(str(path)))
+    checked(path, _MODELS[kind], facts)
+    return cast("dict[str, Any]", facts)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(path: Path, model: type[Model], facts: Mapping[str, Json]) -> Model:
+    """The facts as a model. Raises E722 with the field that is wrong."""
+    try:
+        return model.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = quoted(".".join(map(str, first["loc"])))
+        raise damaged(path, f"{place}: {first['msg']}") from None
+
+
+def request_in(
+    path: Path, make: Callable[[Mapping[str, Any]], Made], facts: Mapping[str, Any]
+) -> Made:
+    """The request of a run, made of its facts. Raises E722 where a field of it is wrong."""
+    try:
+        return make(facts["request"])
+    except NasirError as error:
+        raise damaged(path, error.message) from None
+    except TypeError as error:
+        raise damaged(path, f"'request': {error}") from None
+
+
+def damaged(path: str | os.PathLike[str], reason: str, where: Where | None = None) -> NasirError:
+    """E722 for a run's facts."""
+    place = where or Where(str(Path(path) / FACTS))
+    reason = reason[:1].lower() + reason[1:]
+    return NasirError("E722", f"{FACTS} is damaged: {reason}", place, _HINT)
+
+
+def _no_run(path: Path) -> NasirError:
+    what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
+    message = f"the folder is not a run: {what}" if what else "there is no such run"
+    hint = "`nasir search` and `nasir evaluate` make runs"
+    return NasirError("E721", message, Where(str(path)), hint)

@@ -1,0 +1,118 @@
+"""Every method and every part goes from its search through plot, replay, resume and compile."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nasir
+from runners.combine import with_parts
+from runners.live import SilentDisplay
+from runners.loop import resume
+from runners.method import METHODS, PARTS, part_name
+from runners.plot import plot_run, read_run, write
+from runners.replaying import replay
+from runners.state import read_facts, read_rows
+from tests.command_line import call
+from tests.searches import run, tiny
+
+SPACE = """\
+nasir: 1
+space: small
+skeleton: cifar
+cells:
+  normal: {inputs: 2, nodes: 2, edges: all, ops: [none, skip_connect, nor_conv_1x1], keep: 2,
+           output: [2, 3]}
+  reduce: {inputs: 2, nodes: 2, edges: all, keep: 2, output: [2, 3],
+           ops: [none, skip_connect, avg_pool_3x3, nor_conv_1x1]}
+"""
+"""Three options in one kind of cell, four in the other; a node with more edges than it keeps."""
+
+ENAS = """\
+method: enas
+like: enas
+architect: {part: reinforce, steps: 2, together: 2}
+"""
+"""The method as it is would draw 1,000 genotypes in each epoch."""
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    **{name: {"method": name} for name in METHODS},
+    "edges": {"method": "drnas", "parts": {"edges": "softmax", "regularise": "kl"}},
+    "pgd, projected edges": {
+        "parts": {"edges": "softmax", "perturb": "pgd", "select": "projection"},
+        "epochs": 3,
+    },
+    "stopped": {"parts": {"stop": "eigenvalue"}, "drop_path": 0.2, "fraction": "1/2"},
+    "gumbel, projected": {"parts": {"mixture": "gumbel", "select": "projection"}},
+}
+FAST = ("drnas-progressive", "enas", "random", "edges", "pgd, projected edges",
+        "stopped")  # fmt: skip
+"""Those in which every part occurs that leaves something of its own."""
+
+
+def test_every_part_occurs_in_a_search() -> None:
+    used = {(kind, name) for each in SEARCHES.values() for kind, name in _parts(each)}
+    assert used >= {(kind, name) for kind, parts in PARTS.items() for name in parts}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SEARCHES],
+)
+def test_a_search_is_drawn_repeated_gone_on_with_and_compiled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "DENSITY", 30)
+    space = tmp_path / "small.yaml"
+    space.write_text(SPACE)
+    (tmp_path / "enas.yaml").write_text(ENAS)
+    given: dict[str, Any] = {
+        "validate": "last",
+        "sizes": {"channels": 12, "layers": 3},
+        **SEARCHES[name],
+    }
+    if given.get("method") == "enas":
+        given["method"] = str(tmp_path / "enas.yaml")
+    found = run(tiny(str(space), **given), tmp_path / "run")
+    assert nasir.load_space(space).contains(found.genotype) == ()
+    epochs = len(read_rows(tmp_path / "run" / "metrics.jsonl"))
+    facts: Any = read_facts(tmp_path / "run")
+    assert epochs == found.plan.epochs == facts["plan"]["epochs"]
+    if name != "random":
+        assert epochs == SEARCHES[name].get("epochs", 2)
+        _check_figures(tmp_path / "run")
+    assert replay(tmp_path / "run").difference == ""
+    _check_resumed(tmp_path / "run")
+    size = ("--channels", "4", "--layers", "3", "--no-compile", "-o", tmp_path / "out")
+    done = call("compile", tmp_path / "run", *size)
+    assert done.code == 0, done.err
+
+
+def _check_figures(folder: Path) -> None:
+    """Everything is drawn but what the method has not."""
+    done = plot_run(folder, only=("curves", "entropy", "trajectory", "skips"))
+    reasons = {each.figure: each.reason for each in done.left_out}
+    assert set(reasons) <= {"skips"}, reasons
+    shown = read_run(folder)
+    for row in shown.architecture:
+        assert row.weights.keys() == shown.facts.choices.keys()
+
+
+def _check_resumed(folder: Path) -> None:
+    """The run as a kill after its first epoch leaves it ends as it did."""
+    whole = {name: (folder / name).read_bytes() for name in ("genotype.json",)}
+    rows = read_rows(folder / "metrics.jsonl")
+    for path in sorted((folder / "checkpoints").glob("*"))[1:]:
+        path.unlink()
+    resume(folder, {}, SilentDisplay())
+    assert {name: (folder / name).read_bytes() for name in whole} == whole
+    assert read_rows(folder / "metrics.jsonl") == rows
+
+
+def _parts(given: dict[str, Any]) -> list[tuple[str, str]]:
+    """The parts of a search by kind and name."""
+    method = with_parts(METHODS[given.get("method", "darts")], given.get("parts", {}))
+    parts = {kind: getattr(method, kind) for kind in PARTS}
+    return [
+        (kind, "none" if part is None else part_name(kind, part)) for kind, part in parts.items()
+    ]
