@@ -1,7 +1,7 @@
 """From nasir's graph to torch, ONNX and plain Python: the package's one door."""
 
 from lowering.onnx import IR_VERSION, OPSET, Comparison, OnnxNetwork, compare, to_onnx
-from lowering.python import to_python
+from lowering.python import load_python, to_python
 from lowering.torch import (
     CompileWarning,
     Decision,
@@ -47,6 +47,7 @@ __all__ = [
     "compiler_missing",
     "first_order",
     "generator",
+    "load_python",
     "load_weights",
     "policy",
     "prepare_training",

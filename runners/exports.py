@@ -1,9 +1,7 @@
 """Files of a network on the CPU, each read back and compared with the network in eager torch."""
 
-import importlib.util
 import io
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -60,13 +58,7 @@ def compare_program(graph: Graph, module: nn.Module, path: Path) -> Difference:
 
 def compare_python(graph: Graph, module: nn.Module, path: Path) -> Difference:
     """The stand-alone file with the weights beside it. Raises E504 when it differs."""
-    return _compare("Python file", graph, module, load_python(path))
-
-
-def load_python(path: Path) -> nn.Module:
-    """The network of a stand-alone file, with the weights beside it, in evaluation mode."""
-    network: nn.Module = _import_file(path).load()
-    return network.eval()
+    return _compare("Python file", graph, module, lowering.load_python(path))
 
 
 def _compare(name: str, graph: Graph, module: nn.Module, other: nn.Module) -> Difference:
@@ -88,13 +80,3 @@ def require(found: Difference) -> Difference:
         f"where the largest output is {found.magnitude:.3g}",
         hint="that is no rounding: please report it",
     )
-
-
-def _import_file(path: Path) -> Any:
-    """The module of a Python file; it is not kept among the imported ones."""
-    spec = importlib.util.spec_from_file_location(f"nasir_check_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -110,28 +111,39 @@ def _lower(job: Job, clock: Clock) -> lowering.Network:
 def _export(
     job: Job, module: lowering.Network, clock: Clock
 ) -> tuple[tuple[Path, ...], tuple[Difference, ...]]:
-    """The files written, and how far each is from the network."""
+    """The files written, and how far each is from the network.
+
+    A file gets its place once it was compared: one that differs is left nowhere.
+    """
     outputs, graph = job.options.outputs, job.graph
     files: list[Path] = []
     found: list[Difference] = []
     if outputs.draw is not None:
         with clock.stage("draw the cells"):
             files += draw(job.genotype, outputs.draw)
-    if outputs.onnx is not None:
-        with clock.stage("write ONNX"):
-            files.append(lowering.to_onnx(graph, module, outputs.onnx, inline=outputs.inline))
-        with clock.stage("compare ONNX Runtime"):
-            found.append(exports.compare_onnx(graph, module, outputs.onnx))
-    if outputs.python is not None:
-        with clock.stage("write Python"):
-            files += lowering.to_python(graph, module, outputs.python)
-        with clock.stage("compare the Python file"):
-            found.append(exports.compare_python(graph, module, outputs.python))
-    if outputs.export is not None:
-        with clock.stage("write the exported program"):
-            files.append(exports.export_program(graph, module, outputs.export))
-        with clock.stage("compare the exported program"):
-            found.append(exports.compare_program(graph, module, outputs.export))
+    to_onnx = partial(lowering.to_onnx, inline=outputs.inline)
+    rows = (
+        ("ONNX", "ONNX Runtime", outputs.onnx, to_onnx, exports.compare_onnx),
+        ("Python", "the Python file", outputs.python, lowering.to_python, exports.compare_python),
+        (
+            "the exported program",
+            "the exported program",
+            outputs.export,
+            exports.export_program,
+            exports.compare_program,
+        ),
+    )
+    for name, run, path, write, compare in rows:
+        if path is None:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            tried = Path(folder) / path.name
+            with clock.stage(f"write {name}"):
+                made = write(graph, module, tried)
+            with clock.stage(f"compare {run}"):
+                found.append(compare(graph, module, tried))
+            for each in made if isinstance(made, tuple) else (made,):
+                files.append(write_atomically(path.parent / each.name, each.read_bytes()))
     return tuple(files), tuple(found)
 
 
@@ -213,7 +225,7 @@ def _accuracies(
     if outputs.onnx is not None and find_spec("onnxruntime"):
         runs["ONNX Runtime"] = lowering.OnnxNetwork(outputs.onnx)
     if outputs.python is not None:
-        runs["Python file"] = exports.load_python(outputs.python)
+        runs["Python file"] = lowering.load_python(outputs.python)
     with clock.stage("compare accuracies"):
         most = job.options.check
         first = answers(task, split, "torch", runs.pop("eager"), most)

@@ -15,7 +15,7 @@ import runners
 from nasir.errors import NasirError
 from runners import exports
 from runners.outputs import Outputs
-from runners.report import Options, Report
+from runners.report import Difference, Options, Report
 from runners.size import NetworkSize
 from tests.command_line import RESNET, TINY, call
 
@@ -230,3 +230,17 @@ def test_a_genotype_may_be_given_as_an_object_or_a_path(tmp_path: Path) -> None:
     genotype = nasir.load_genotype(RESNET)
     size = NetworkSize(layers=1)
     assert runners.compile_genotype(genotype, Options(size, compile=False)).name == "nasbench201"
+
+
+@pytest.mark.parametrize(("option", "name"), [("--python", "net.py"), ("--export", "net.pt2")])
+def test_an_export_that_differs_is_left_nowhere(
+    option: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Difference("file", 1.0, 1.0)
+    monkeypatch.setattr(exports, "find_difference", lambda *_: wrong)
+    (tmp_path / name).write_text("an older one")
+    done = call("compile", RESNET, "--layers", "1", "--no-compile", option, tmp_path / name)
+    assert done.code == 1
+    assert "E504 the file differs" in done.err
+    assert (tmp_path / name).read_text() == "an older one"
+    assert len(list(tmp_path.iterdir())) == 1

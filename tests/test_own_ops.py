@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lowering
+import nasir
 from nasir import Builder, Graph, ImageType, NasirError, parse_graph, print_graph
 from nasir.arithmetic import evaluate
 from nasir.composition import own_op, own_ops, read_definition
@@ -196,3 +197,53 @@ def test_an_unknown_value_is_told_with_the_nearest() -> None:
     with pytest.raises(NasirError) as caught:
         evaluate("strid + 1", VALUES)
     assert caught.value.hint == "did you mean 'stride'?"
+
+
+BY_WIDTH = {
+    "shuffle": [
+        {"op": "conv2d", "name": "c", "out": "C", "kernel": 1, "stride": "stride"},
+        {"op": "channel_shuffle", "groups": "C // 2"},
+        {"op": "conv2d", "name": "d", "out": "C", "kernel": 3, "groups": "C // 2"},
+    ],
+    "kernel": [
+        {"op": "conv2d", "name": "c", "out": "C", "kernel": "3 if C < 6 else 5"},
+        {"op": "conv2d", "name": "d", "out": "C", "kernel": 1, "groups": "2 if C < 6 else 1"},
+    ],
+    "dilation": [
+        {"op": "conv2d", "name": "c", "out": "C", "kernel": 3, "dilation": "1 if C < 6 else 2"},
+        {"op": "batch_norm", "affine": "C > 6"},
+    ],
+    "pool": [
+        {"op": "max_pool", "kernel": "3 if C < 6 else 5", "padding": "1 if C < 6 else 2"},
+        {"op": "avg_pool", "kernel": "5 if C < 9 else 3", "padding": "2 if C < 9 else 1"},
+    ],
+    "part": [
+        {"op": "truncate", "name": "front", "from": "input", "channels": "C // 4"},
+        {"op": "rest", "name": "back", "from": "input", "channels": "C // 4"},
+        {"op": "concat", "from": ["back", "front"]},
+    ],
+    "crop": [
+        {"op": "crop", "top": "1 if C < 6 else 2", "left": 1},
+        {"op": "pad", "bottom": "1 if C < 6 else 2", "right": 1},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BY_WIDTH)
+def test_a_number_that_depends_on_the_width_is_an_argument_in_a_file(
+    name: str, tmp_path: Path
+) -> None:
+    space = {
+        "nasir": 1,
+        "space": "widths",
+        "skeleton": "nasbench201",
+        "ops": {"by_width": {"steps": BY_WIDTH[name]}},
+        "cells": {"cell": {"inputs": 1, "nodes": 1, "ops": ["by_width"], "output": [1]}},
+    }
+    cells = {"cell": {"inputs": 1, "nodes": [[["by_width", 0]]], "output": [1]}}
+    text = json.dumps({"nasir": 1, "genotype": {"space": space, "cells": cells}})
+    graph = nasir.network(text, channels=4, layers=1)
+    module = lowering.to_torch(graph).eval()
+    path, _ = lowering.to_python(graph, module, tmp_path / "net.py")
+    image = torch.randn(2, 3, 32, 32)
+    assert torch.equal(lowering.load_python(path)(image), module(image))

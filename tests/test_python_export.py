@@ -1,9 +1,11 @@
 """Stand-alone Python files compute what the lowered network computes."""
 
 import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 import nasir
 from lowering.python import to_python
 from lowering.torch import load_weights, to_torch
-from nasir import Builder, Graph, ImageType
+from nasir import Builder, Graph, ImageType, NasirError
 from nasir.passes import INFERENCE, run_passes
 
 DENSE = (
@@ -239,3 +241,29 @@ class _Weights(nn.Module):
 
     def state_dict(self, *_args: object, **_options: object) -> dict[str, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._state
+
+
+def test_a_file_that_computes_something_else_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = nasir.network(DENSE, channels=4, layers=1)
+    module = lowered(graph)
+    before = torch.get_rng_state()
+    export = sys.modules["lowering.python.export"]
+    write = export.write_file
+    for old, new in (
+        ("F.relu(", "F.silu("),
+        ("return ", "return torch.nothing or "),
+        (":\n", "\n"),
+    ):
+
+        def wrong(*arguments: Any, old: str = old, new: str = new) -> Any:
+            text, places = write(*arguments)
+            return text.replace(old, new), places
+
+        monkeypatch.setattr(export, "write_file", wrong)
+        with pytest.raises(NasirError, match="the Python file") as caught:
+            to_python(graph, module, tmp_path / "net.py")
+        assert caught.value.code == "E504"
+        assert not list(tmp_path.iterdir())
+    assert torch.equal(torch.get_rng_state(), before)

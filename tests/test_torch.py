@@ -1,6 +1,8 @@
 """The lowering to torch: an ordinary module with stable keys, seeded by key."""
 
 import copy
+import gc
+import linecache
 import pickle
 import sys
 import warnings
@@ -266,3 +268,15 @@ def test_the_source_reads_as_straight_line_python() -> None:
     source = lowering.to_torch(graph).source()
     assert "edge_conv = torch.conv2d(edge_relu, edge_conv_weight" in source
     assert "for " not in source
+
+
+def test_the_source_of_a_module_goes_with_it() -> None:
+    gc.collect()
+    before = {name for name in linecache.cache if "nasir" in name}
+    module = lowering.to_torch(small())
+    module.eval()(torch.randn(1, 3, 32, 32))
+    made = {name for name in linecache.cache if "nasir" in name} - before
+    assert made, "tracebacks show it"
+    del module
+    gc.collect()
+    assert not made & set(linecache.cache)

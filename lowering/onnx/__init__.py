@@ -1,6 +1,7 @@
 """From a graph to ONNX: the room's one door."""
 
-from lowering.onnx.check import TOLERANCE, Comparison, compare
+from lowering.agreement import TOLERANCE, Comparison
+from lowering.onnx.check import compare
 from lowering.onnx.export import encode, to_onnx
 from lowering.onnx.model import IR_VERSION, OPSET
 from lowering.onnx.rules import RULES

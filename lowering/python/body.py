@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from lowering.python.code import Code, statement
-from lowering.python.names import Names
+from lowering.python_text import Names
 
 _DEEPEST = 4
 _LONGEST = 88

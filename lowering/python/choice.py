@@ -59,8 +59,7 @@ def _frozen(site: Site) -> Code:
 
 
 def _mix(site: Site, inputs: tuple[str, ...]) -> Code:
-    options: tuple[int, ...] = dict(site.nodes[0].attrs)["options"]
-    values = zip(inputs[1:], options, strict=True)
+    values = zip(inputs[1:], site.attr("options"), strict=True)
     return operation("+", tuple(f"{inputs[0]}[{option}] * {value}" for value, option in values))
 
 

@@ -1,13 +1,14 @@
 """Which parts are instances of one class."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from lowering.python.names import CLASSES, Names, attributes, class_name, identifier
 from lowering.python.numbers import Numbers
 from lowering.python.outline import Part
+from lowering.python.rule import attributes, fixed
 from lowering.python.rules import rule
-from nasir import Node
+from lowering.python_text import CLASSES, Names, class_name, identifier
+from nasir import Node, Type
 
 
 @dataclass
@@ -42,18 +43,18 @@ class Classes:
         return self.by_part[part.key]
 
 
-def find_classes(network: Part, helpers: frozenset[str]) -> Classes:
+def find_classes(network: Part, types: Mapping[str, Type], helpers: frozenset[str]) -> Classes:
     """The classes of a network; the last one is the network's own. `helpers`: names in use."""
     names = Names(CLASSES | helpers)
     found: dict[Hashable, Class] = {}
     by_part: dict[tuple[str, ...], Class] = {}
     for part in _inner_first(network):
-        key = _signature(part, by_part)
+        key = _signature(part, types, by_part)
         if key not in found:
             # The plan numbers the functions of a kind; blocks are numbered here.
             wanted = class_name(part.function or part.kind)
             name = names.fresh(wanted, "Variant") if part is not network else "Network"
-            taken = attributes()
+            taken = attributes("drop_path" if part is network else "")
             found[key] = Class(name, [], _attributes(part, taken), Numbers(taken))
         by_part[part.key] = found[key]
         found[key].positions[part.key] = len(found[key].parts)
@@ -74,8 +75,10 @@ def _inner_first(part: Part) -> Iterator[Part]:
     yield part
 
 
-def _signature(part: Part, by_part: dict[tuple[str, ...], Class]) -> Hashable:
-    """Equal for parts that differ in numbers only."""
+def _signature(
+    part: Part, types: Mapping[str, Type], by_part: Mapping[tuple[str, ...], Class]
+) -> Hashable:
+    """Equal for parts that differ only in numbers, which become arguments where they differ."""
     places = {name: f"%{i}" for i, name in enumerate(part.inner)}
 
     def local(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,8 +91,8 @@ def _signature(part: Part, by_part: dict[tuple[str, ...], Class]) -> Hashable:
             inner = id(by_part[item.key])
             rows.append((part.local(item.name), inner, local(item.inputs), local(item.outputs)))
         else:
-            flags = tuple((k, v) for k, v in item.attrs if isinstance(v, (bool, float)))
-            rows.append((part.local(item.name), item.op, local(item.inputs), flags))
+            kinds = tuple(type(types[name]) for name in item.inputs)
+            rows.append((part.local(item.name), item.op, local(item.inputs), kinds, fixed(item)))
     return tuple(rows)
 
 

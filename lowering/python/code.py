@@ -61,3 +61,12 @@ def statement(lead: str, code: Code, indent: int) -> list[str]:
     arguments = f"{deeper}{', '.join(code.parts)}"
     body = [arguments] if len(arguments) <= WIDTH else [f"{deeper}{part}," for part in code.parts]
     return [f"{pad}{lead}{code.head}", *body, f"{pad})"]
+
+
+def signature(name: str, arguments: Iterable[str], result: str) -> list[str]:
+    """The lines of a method's `def`."""
+    arguments = ["self", *arguments]
+    line = f"    def {name}({', '.join(arguments)}) -> {result}:"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"    def {name}(", *(f"        {a}," for a in arguments), f"    ) -> {result}:"]

@@ -42,7 +42,7 @@ def _bound(site: Site, form: str) -> str:
 
 
 def _shuffle(site: Site, inputs: tuple[str, ...]) -> Code:
-    return call("F.channel_shuffle", inputs[0], str(site.attr("groups")))
+    return call("F.channel_shuffle", inputs[0], site.width("groups"))
 
 
 RULES = (

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
 
 import nasir
+from lowering.python.check import check
 from lowering.python.file import write_file
 from lowering.python.keys import Place
 from lowering.python.prepare import kinds_of, prepare
@@ -23,8 +25,9 @@ def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, 
 
     The network is an ordinary module, with one class for each kind of cell, and can be trained.
     The weights stand under their stable keys, so that other tools read them; those that no output
-    needs are kept. The same network gives the same bytes. Returns both paths. Raises E112 and,
-    when the module lacks a weight or the path does not end in .py, E503 and E505.
+    needs are kept. The same network gives the same bytes. Nothing is written unless the file, run
+    here, computes what the module does. Returns both paths. Raises E112, E504 and, when the module
+    lacks a weight or the path does not end in .py, E503 and E505.
     """
     path = Path(path)
     if path.suffix != ".py":
@@ -37,6 +40,11 @@ def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, 
     dropped = [node.name for node in plain if node.op is DROP_PATH]
     text, places = write_file(prepared, kinds_of(graph), path.stem, dtype, dropped)
     content = pack(_weights(graph, places, weights), _about(graph))
+    with TemporaryDirectory() as folder:
+        tried = Path(folder) / "network.py"
+        tried.write_text(text, encoding="utf-8")
+        tried.with_suffix(".safetensors").write_bytes(content)
+        check(graph, weights, tried)
     # The weights first: a network without them is of no use.
     written = write_atomically(path.with_suffix(".safetensors"), content)
     return write_atomically(path, text.encode()), written

@@ -9,8 +9,9 @@ from lowering.python.keys import Place, irregular, places, shared
 from lowering.python.module import helpers, write_class
 from lowering.python.network import write_network
 from lowering.python.outline import outline
-from lowering.python.summary import one_line, write_docstring
+from lowering.python.summary import write_docstring
 from lowering.python.template import IMPORTS, LOAD, MAIN, READ
+from lowering.python_text import literal
 from nasir import Graph, SequenceType, Type
 from nasir.ops import Macro
 from nasir.passes.dropping import given_inputs
@@ -26,7 +27,7 @@ def write_file(
     """
     network = outline(graph, kinds)
     extra = helpers(graph)
-    classes = find_classes(network, frozenset(extra))
+    classes = find_classes(network, graph.types, frozenset(extra))
     found = places(graph, network, classes)
     renamed = irregular(found)
     parts = [
@@ -58,24 +59,14 @@ def _network_summary(graph: Graph, network: Class) -> str:
         if graph.about.get("outputs"):
             return "The network; in training mode it returns its auxiliary outputs too."
         return "The network; in training mode it returns (logits, auxiliary logits)."
-    return f"The network {one_line(graph.about['name'])}." if _named(graph) else "The network."
-
-
-def _named(graph: Graph) -> bool:
-    return bool(graph.about.get("name", "").isidentifier())
+    name = graph.about.get("name", "")
+    return f"The network {name}." if name.isidentifier() else "The network."
 
 
 def _renamed(renamed: Mapping[str, str]) -> str:
-    rows = "".join(f"    {_quoted(path)}: {_quoted(key)},\n" for path, key in renamed.items())
+    rows = "".join(f"    {literal(path)}: {literal(key)},\n" for path, key in renamed.items())
     lead = "# The weights whose key in the file does not follow from their path here."
     return f"{lead}\nKEYS = {{\n{rows}}}\n"
-
-
-def _quoted(text: str) -> str:
-    """A string literal with double quotes where that needs no escapes."""
-    literal = repr(text)
-    plain = not set("\"'\\\\") & set(text) and literal[1:-1] == text
-    return f'"{text}"' if plain else literal
 
 
 def _load(renamed: Mapping[str, str], dtype: torch.dtype) -> str:

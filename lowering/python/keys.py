@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lowering.python.classes import Classes
-from lowering.python.names import identifier
 from lowering.python.outline import Part
+from lowering.python.sequence import layer_names
 from nasir import Graph, Node
 from nasir.ops import ParamRef
 from nasir.template import meaning
@@ -67,12 +67,18 @@ def _places(graph: Graph, part: Part, classes: Classes, path: str) -> Iterator[P
 
 
 def _parameter_names(graph: Graph, node: Node) -> list[str]:
+    """The paths of a node's weights below its layer, in order."""
+    if node.body is not None:
+        return _body_paths(node.body)
     inputs = tuple(graph.types[name] for name in node.inputs)
-    names = [spec.name for spec in meaning(node.op, node.attrs, inputs).params]
-    return [attribute_path(name) if node.body else name for name in names]
+    return [spec.name for spec in meaning(node.op, node.attrs, inputs).params]
 
 
-def attribute_path(key: str) -> str:
-    """The path of a body's weight inside its class, where it has the formal key."""
-    module, _, name = key.rpartition(".")
-    return f"{identifier(module)}.{name}"
+def _body_paths(body: Graph) -> list[str]:
+    """The same of a node that applies a graph: where its class has the weights of that graph."""
+    layers = layer_names(body)
+    found: dict[str, str] = {}
+    for node in body:
+        for name, ref in zip(_parameter_names(body, node), node.params, strict=True):
+            found.setdefault(ref.key, f"{layers[node.name]}.{name}")
+    return [found[ref.key] for ref in body.params]

@@ -32,7 +32,7 @@ def _project(site: Site) -> Code:
 
 
 def _chunk(site: Site, inputs: tuple[str, ...]) -> Code:
-    return text(f"{inputs[0]}.chunk({site.attr('of')}, dim=-1)[{site.attr('part')}]")
+    return text(f"{inputs[0]}.chunk({site.integer('of')}, dim=-1)[{site.integer('part')}]")
 
 
 RULES = (

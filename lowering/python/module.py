@@ -1,18 +1,18 @@
 """One class of the file as text."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from lowering.python.body import Body, Line
 from lowering.python.classes import Class, Classes
-from lowering.python.code import WIDTH, Code, call, statement
-from lowering.python.names import Names, identifier
+from lowering.python.code import Code, call, signature, statement
 from lowering.python.numbers import Numbers, Values, has_default
 from lowering.python.outline import Part
-from lowering.python.rule import Site
+from lowering.python.rule import Site, class_of
 from lowering.python.rules import rule
-from lowering.python.summary import one_line
+from lowering.python_text import Names, docstring, identifier
 from nasir import Graph, Node
 from nasir.macros import ALL_OPS
+from nasir.quoting import visible
 
 
 def write_class(graph: Graph, one: Class, classes: Classes) -> str:
@@ -29,7 +29,7 @@ def write_class(graph: Graph, one: Class, classes: Classes) -> str:
     init = [*signature("__init__", plain, "None"), *made, ""] if len(made) > 1 else []
     lines = [
         f"class {one.name}(nn.Module):",
-        f'    """{_summary(one)}"""',
+        f"    {docstring(_summary(one))}",
         "",
         *init,
         *body,
@@ -65,15 +65,6 @@ def write_lines(graph: Graph, one: Class, classes: Classes) -> list[Line]:
             same = tuple(part.items[number] for part in one.parts)
             lines.append(_node_line(graph, one, _nodes(same)))
     return lines
-
-
-def signature(name: str, arguments: Iterable[str], result: str) -> list[str]:
-    """The lines of a method's `def`."""
-    arguments = ["self", *arguments]
-    line = f"    def {name}({', '.join(arguments)}) -> {result}:"
-    if len(line) <= WIDTH:
-        return [line]
-    return [f"    def {name}(", *(f"        {a}," for a in arguments), f"    ) -> {result}:"]
 
 
 def tensors(count: int) -> str:
@@ -134,7 +125,7 @@ def _construct(graph: Graph, numbers: Numbers, parts: tuple[Part, ...], classes:
     last: list[str] = []
     for name, row in one.numbers.arguments.items():
         values: Values = tuple(row[i] for i in positions)
-        if one.numbers.is_width(name):
+        if one.numbers.is_width(name):  # these come first
             first.append(numbers.width(values, name))
         elif not has_default(name):
             first.append(f"{name}={numbers.geometry(values, name)}")
@@ -210,8 +201,8 @@ def _summary(one: Class) -> str:
         kind = "" if part.kind == "cell" else f"{identifier(part.kind)} "
         return f"The {kind}cell{more}."
     summary = part.summary or (ALL_OPS[part.kind].summary if part.kind in ALL_OPS else "")
+    summary = visible(" ".join(summary.split()))
     if summary:
-        summary = one_line(summary)
         return f"{summary[0].upper()}{summary[1:]}."
     return f"The block {identifier(part.kind)}."
 
@@ -220,4 +211,4 @@ def helpers(graph: Graph) -> Mapping[str, str]:
     """The sources of the classes that layers of this graph need, by name."""
     nodes = [*graph.nodes, *(node for body in graph.bodies for node in body)]
     sources = {rule(node.op).source(node) for node in nodes} - {""}
-    return {source.split("(")[0].removeprefix("class "): source for source in sorted(sources)}
+    return {class_of(source): source for source in sorted(sources)}

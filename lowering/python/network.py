@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from lowering.python.body import Body, Line
 from lowering.python.classes import Class, Classes
-from lowering.python.code import Code, statement, text
-from lowering.python.module import signature, tensors, write_lines, write_members
-from lowering.python.names import Names, identifier
+from lowering.python.code import Code, signature, statement, text
+from lowering.python.module import tensors, write_lines, write_members
+from lowering.python_text import Names, docstring, identifier
 from nasir import Graph, ImageType
 from nasir.ops.choice import DROP_PATH
 from nasir.passes.dropping import PROBABILITY, given_inputs
@@ -34,7 +34,7 @@ def write_network(
     ties = [f"        self.{path} = self.{first}" for path, first in shared.items()]
     lines = [
         "class Network(nn.Module):",
-        f'    """{summary}"""',
+        f"    {docstring(summary)}",
         "",
         *signature("__init__", (), "None"),
         "        super().__init__()",
@@ -88,7 +88,7 @@ def _forward(graph: Graph, lines: list[Line], inputs: dict[str, str], names: Nam
     wanted = graph.needed(graph.outputs)
     always = [line for line in lines if wanted.intersection(line.outputs)]
     training = [line for line in lines if not wanted.intersection(line.outputs)]
-    shown = graph.about.get("outputs", "").split()
+    shown = [identifier(name) for name in graph.about.get("outputs", "").split()]
     labels = dict.fromkeys(graph.outputs, "logits")
     if len(shown) == len(graph.outputs):
         labels = dict(zip(graph.outputs, shown, strict=True))

@@ -1,6 +1,6 @@
 """Integers of a class, over all its instances, as literals or in terms of its arguments."""
 
-from lowering.python.names import Names
+from lowering.python_text import Names
 
 Values = tuple[int, ...]
 """A number in each instance of a class."""
@@ -24,9 +24,13 @@ class Numbers:
 
     @property
     def arguments(self) -> dict[str, Values]:
-        """The arguments in use, with their values; a stride comes last, for it has a default."""
+        """The arguments in use, with their values.
+
+        Widths come first, which are given by place; a stride comes last, for it has a default.
+        """
         used = {name: values for name, values in self._values.items() if name in self._used}
-        return dict(sorted(used.items(), key=lambda item: has_default(item[0])))
+        places = {name: (has_default(name), not self.is_width(name)) for name in used}
+        return dict(sorted(used.items(), key=lambda item: places[item[0]]))
 
     def is_width(self, argument: str) -> bool:
         """Whether an argument counts channels."""

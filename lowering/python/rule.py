@@ -4,10 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from lowering.python.code import Code, call
 from lowering.python.numbers import Numbers
+from lowering.python_text import Names
 from nasir import Node, Type
 from nasir.ops import OpSpec
+from nasir.text import is_list
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,10 @@ class Site:
     held: bool = False
 
     def attr(self, name: str) -> Any:
-        """An attribute that is the same in all instances."""
-        return getattr(self.nodes[0].attrs, name)
+        """An attribute that is no number (`fixed`): the same in all instances of a class."""
+        found = dict(fixed(self.nodes[0]))
+        assert name in found, f"'{name}' may differ between the instances of a class"
+        return found[name]
 
     def width(self, name: str) -> str:
         """An attribute that counts channels."""
@@ -33,8 +39,7 @@ class Site:
 
     def size(self, axis: int, name: str) -> str:
         """A size of the result, in pixels."""
-        values = tuple(self.types[node.name].shape[axis] for node in self.nodes)
-        return self.numbers.geometry(values, name, held=self.held)
+        return self.number(tuple(self.types[node.name].shape[axis] for node in self.nodes), name)
 
     def channels(self) -> str:
         """The channels (or the length) of the first input."""
@@ -42,8 +47,11 @@ class Site:
         return self.numbers.width(values, "channels", held=self.held)
 
     def integer(self, name: str) -> str:
-        """An attribute in pixels."""
-        values = tuple(int(getattr(node.attrs, name)) for node in self.nodes)
+        """An attribute that counts something other than channels."""
+        return self.number(tuple(int(getattr(node.attrs, name)) for node in self.nodes), name)
+
+    def number(self, values: tuple[int, ...], name: str) -> str:
+        """A number that is no width, of each instance."""
         return self.numbers.geometry(values, name, held=self.held)
 
     def axes(self, name: str, label: str = "") -> tuple[str, str]:
@@ -51,10 +59,7 @@ class Site:
         rows: list[tuple[int, int]] = [getattr(node.attrs, name) for node in self.nodes]
         heights, widths = zip(*rows, strict=True)
         label = label or name
-        return (
-            self.numbers.geometry(heights, label, held=self.held),
-            self.numbers.geometry(widths, label, held=self.held),
-        )
+        return self.number(heights, label), self.number(widths, label)
 
     def pair(self, name: str, label: str = "") -> str:
         """A (height, width) attribute; one number where both are the same."""
@@ -93,3 +98,26 @@ class Rule:
 def option(name: str, value: str, default: str) -> str:
     """A keyword argument, or nothing where it has its default."""
     return "" if value == default else f"{name}={value}"
+
+
+def class_of(source: str) -> str:
+    """The name of the class whose source it is; empty for no source."""
+    return source.partition("(")[0].removeprefix("class ")
+
+
+def fixed(node: Node) -> tuple[tuple[str, Any], ...]:
+    """The attributes that are no numbers; nodes that differ in them are of different classes.
+
+    Numbers, which are written by instance, are integers and pairs (height, width).
+    """
+    fields = type(node.attrs).model_fields
+    return tuple(
+        (name, value)
+        for name, value in node.attrs
+        if isinstance(value, bool) or is_list(fields[name]) or not isinstance(value, (int, tuple))
+    )
+
+
+def attributes(*more: str) -> Names:
+    """For the attributes of a module: none that `nn.Module` has itself, and none of `more`."""
+    return Names({*dir(nn.Module()), *more})

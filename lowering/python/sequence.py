@@ -1,11 +1,14 @@
 """Tokens and sequences as Python. A body is a class that loops over time."""
 
+import re
+import zlib
+
 from lowering.python.body import Body, Line
-from lowering.python.code import Code, call, statement, text
-from lowering.python.names import Names, class_name, identifier
+from lowering.python.code import Code, call, signature, statement, text
 from lowering.python.numbers import Numbers
-from lowering.python.rule import Rule, Site
-from nasir import Graph, NasirError, Node
+from lowering.python.rule import Rule, Site, attributes, class_of
+from lowering.python_text import CLASSES, Names, class_name, docstring, identifier
+from nasir import Graph, NasirError, Node, Type
 from nasir.ops.sequence import (
     DECODER,
     DROPOUT_MASK,
@@ -16,6 +19,7 @@ from nasir.ops.sequence import (
     SCAN,
     WORD_DROPOUT,
 )
+from nasir.types import TokenType
 
 _MASK = '''\
 class DropoutMask(nn.Module):
@@ -58,12 +62,17 @@ _LOOP = """\
 
 
 def _embedding(site: Site) -> Code:
-    vocabulary = getattr(site.types[site.nodes[0].inputs[0]], "vocabulary")  # noqa: B009
-    return call("nn.Embedding", str(vocabulary), site.width("out"))
+    words = tuple(_vocabulary(site.types[node.inputs[0]]) for node in site.nodes)
+    return call("nn.Embedding", site.number(words, "vocabulary"), site.width("out"))
+
+
+def _vocabulary(type_: Type) -> int:
+    assert isinstance(type_, TokenType)
+    return type_.vocabulary
 
 
 def _word_dropout(site: Site) -> Code:
-    return call("WordDropout", str(site.attr("vocabulary")), repr(site.attr("rate")))
+    return call("WordDropout", site.integer("vocabulary"), repr(site.attr("rate")))
 
 
 def _mask(site: Site) -> Code:
@@ -94,10 +103,34 @@ def _log_softmax(site: Site, inputs: tuple[str, ...]) -> Code:
 
 
 def _class_of(node: Node) -> str:
-    """The class of a node's body: the node has it alone."""
+    """The class of a node's body: the node has it alone.
+
+    A number of the name follows where `class_name` does not keep different names apart.
+    """
+    from lowering.python.rules import RULES
+
     body = node.body
     assert body is not None
-    return class_name(f"{body.about.get('cell', 'body')}_{node.name}")
+    helpers = {class_of(row.helper) for row in RULES.values() if isinstance(row.helper, str)}
+    name = f"{body.about.get('cell', 'body')}_{node.name}"
+    found = class_name(name)
+    apart = re.fullmatch(r"[a-z]+(_[a-z]+)*", name) and found not in CLASSES | helpers
+    return found if apart else f"{found}_{zlib.crc32(name.encode()):08x}"
+
+
+def layer_names(body: Graph) -> dict[str, str]:
+    """The attribute of each node's layer, by the node's name; equal weights share one."""
+    names = attributes("step")
+    layers: dict[object, str] = {}
+    found: dict[str, str] = {}
+    for node in body:
+        keys = tuple(ref.key for ref in node.params)
+        stem = keys[0].rpartition(".")[0] if keys else node.name
+        same = (node.op, keys) if keys else node.name
+        if same not in layers:
+            layers[same] = names.fresh(identifier(stem))
+        found[node.name] = layers[same]
+    return found
 
 
 def write_body(node: Node) -> str:
@@ -111,19 +144,18 @@ def write_body(node: Node) -> str:
     numbers = Numbers(Names())
     made: dict[str, Code] = {}
     lines: list[Line] = []
+    layers = layer_names(body)
     for inner in body:
-        found = rule(inner.op)
-        attribute = identifier(
-            inner.params[0].key.rpartition(".")[0] if inner.params else inner.name
-        )
+        found, attribute = rule(inner.op), layers[inner.name]
         site = Site((inner,), body.types, numbers, held=True)
         if found.layer is not None:
             made[attribute] = found.layer(site)
         lines.append(_line(inner, site, attribute))
     members = [row for name, code in made.items() for row in statement(f"self.{name} = ", code, 8)]
+    summary = f"The {body.about.get('cell', 'body')} cell, and its loop over time."
     head = [
         f"class {_class_of(node)}(nn.Module):",
-        f'    """The {identifier(body.about.get("cell", "body"))} cell, and its loop over time."""',
+        f"    {docstring(summary)}",
         "",
         "    def __init__(self) -> None:",
         "        super().__init__()",
@@ -151,12 +183,13 @@ def _line(node: Node, site: Site, attribute: str) -> Line:
 
 def _step(body: Graph, lines: list[Line]) -> list[str]:
     """The method that computes the next state."""
-    variables = {name: identifier(name) for name, _ in body.inputs}
-    arguments = ", ".join(f"{name}: Tensor" for name in variables.values())
-    written = Body(lines, variables, Names(set(variables.values())))
+    names = Names()
+    variables = {name: names.fresh(identifier(name)) for name, _ in body.inputs}
+    arguments = [f"{name}: Tensor" for name in variables.values()]
+    written = Body(lines, variables, names)
     written.decide(body.outputs)
     return [
-        f"    def step(self, {arguments}) -> Tensor:",
+        *signature("step", arguments, "Tensor"),
         *written.write(8, body.outputs, reuse=False),
     ]
 

@@ -5,8 +5,10 @@ import textwrap
 
 import nasir
 from lowering.python.code import WIDTH
+from lowering.python_text import docstring, identifier
 from nasir import Graph, NasirError, SequenceType, Type, cost, dump_genotype, load_genotype
 from nasir.passes.dropping import given_inputs
+from nasir.quoting import visible
 from nasir.types import TokenType
 
 _UNITS = {"vocabulary": "words", "hidden": "hidden units"}
@@ -15,8 +17,7 @@ _UNITS = {"vocabulary": "words", "hidden": "hidden units"}
 def write_docstring(graph: Graph, stem: str) -> str:
     """The module's docstring, with the quotes."""
     about = graph.about
-    name = one_line(about.get("name", ""))
-    space = one_line(about.get("space", ""))
+    name, space = _one_line(about.get("name", "")), _one_line(about.get("space", ""))
     name = f"{name}, edited" if name and "edited" in about else name
     title = f"{name}, a network" if name else "A network"
     title += f" of the space {space}" if space else ""
@@ -27,17 +28,11 @@ def write_docstring(graph: Graph, stem: str) -> str:
         _genotype(graph),
         f"Written by nasir {nasir.__version__}.",
     ]
-    return '"""' + "\n\n".join(part for part in text if part) + '\n"""\n'
+    return docstring("\n\n".join(part for part in text if part) + "\n") + "\n"
 
 
-def one_line(text: str) -> str:
-    """Foreign text as it can stand in a docstring."""
-    return _escaped(" ".join(text.split()))
-
-
-def _escaped(text: str) -> str:
-    text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _one_line(text: str) -> str:
+    return visible(" ".join(text.split()))
 
 
 def _skeleton(graph: Graph) -> str:
@@ -48,7 +43,7 @@ def _skeleton(graph: Graph) -> str:
     sizes = [f"{about[key]} {key}" for key in named if key in about]
     sizes += [f"{about[key]} {unit}" for key, unit in _UNITS.items() if key in about]
     text = f"Skeleton {about['skeleton']}: {', '.join(sizes)}. "
-    return one_line(text) + (" " if text else "")
+    return _one_line(text) + " "
 
 
 def _sizes(graph: Graph) -> str:
@@ -65,17 +60,17 @@ def _sizes(graph: Graph) -> str:
 def _usage(graph: Graph, stem: str) -> str:
     shapes = [_shape(type_) for _, type_ in given_inputs(graph)]
     results = [_shape(graph.types[x]) for x in graph.outputs]
-    names = ", ".join(_plural(name) for name, _ in given_inputs(graph))
-    found = "logits"
+    names, found = (identifier(name) for name, _ in given_inputs(graph)), "logits"
     if _reads_tokens(graph):
-        names = ", ".join(name for name, _ in given_inputs(graph))
-        found = graph.about.get("outputs", "results").replace(" ", ", ")
-    lines = [f"    from {stem} import load\n"] if stem.isidentifier() else []
+        found = ", ".join(map(identifier, graph.about.get("outputs", "results").split()))
+    else:
+        names = (f"{name}s" for name in names)
+    lines = [f"    from {stem} import load\n"] if stem == identifier(stem) else []
     lines += [
         "    network = load()  # in evaluation mode; network.train() to go on training",
-        f"    {found} = network({names})  # {', '.join(shapes)} -> {', '.join(results)}",
+        f"    {found} = network({', '.join(names)})  # {', '.join(shapes)} -> {', '.join(results)}",
     ]
-    where = one_line(f"The weights are in {stem}.safetensors, beside this file.")
+    where = _one_line(f"The weights are in {stem}.safetensors, beside this file.")
     return "\n".join(lines) + f"\n\n{where}"
 
 
@@ -89,23 +84,19 @@ def _shape(type_: Type) -> str:
     return f"({', '.join(map(str, (*lead, *type_.shape)))})"
 
 
-def _plural(name: str) -> str:
-    return f"{name}s" if name.isidentifier() else "images"
-
-
 def _genotype(graph: Graph) -> str:
     text = graph.about.get("genotype", "")
     if not text:
         return "Edited by hand: no genotype describes it." if "edited" in graph.about else ""
     for name in ("nasbench201", "darts"):
         try:
-            found = one_line(dump_genotype(load_genotype(text), name))
+            found = _one_line(dump_genotype(load_genotype(text), name))
         except NasirError:
             continue
         # A pair (op, source) stays on one line.
         whole = re.sub(r"', (?=\d)", "',\0", found)
         return _wrapped(whole, hang="    ").replace("\0", " ")
-    return "\n".join(map(_escaped, text.strip().split("\n")))
+    return text.strip()
 
 
 def _wrapped(text: str, first: int = 0, hang: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import linecache
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 from torch import fx
 
+from lowering.python_text import Names, identifier, target
 from lowering.torch import (
     choice,
     conv,
@@ -78,13 +80,14 @@ class Program:
         return "\n\n".join([*(body.text for body in self.bodies), self.source])
 
     def function(self) -> Function:
-        """The compiled function; tracebacks show its source."""
+        """The compiled function; tracebacks show its source as long as it lives."""
         file = f"<nasir program {next(_numbers)}>"
         linecache.cache[file] = (len(self.source), None, self.source.splitlines(True), file)
         scope = dict(self.names)
         exec(compile(self.source, file, "exec"), scope)
         function = scope[self.name]
         function.__module__ = __name__  # fx asks where a function that it calls is from
+        weakref.finalize(function, linecache.cache.pop, file, None)
         return function
 
 
@@ -98,12 +101,11 @@ def make_program(
     """
     writer = _Writer(graph, mode)
     for ref in graph.params:
-        name = _identifier(ref.key)
-        writer.weights[ref.key] = lambda key=ref.key, name=name: writer.code.create_node(
-            "get_attr", key, name=name
+        writer.weights[ref.key] = lambda key=ref.key: writer.code.create_node(
+            "get_attr", target(key), name=identifier(key)
         )
     for key in given:
-        value = writer.code.placeholder(_identifier(key))
+        value = writer.argument(key)
         writer.weights[key] = lambda value=value: value
     return writer.write(tuple(outputs), "forward")
 
@@ -112,7 +114,7 @@ def make_body(graph: Graph, name: str, mode: Mode) -> Program:
     """The program `<name>(inputs …, weights …)` of a body, the weights in the order of `params`."""
     writer = _Writer(graph, mode)
     for ref in graph.params:
-        value = writer.code.placeholder(_identifier(ref.key))
+        value = writer.argument(ref.key)
         writer.weights[ref.key] = lambda value=value: value
     return writer.write(graph.outputs, name)
 
@@ -124,10 +126,16 @@ class _Writer:
         self.graph = graph
         self.mode = mode
         self.code = fx.Graph()
-        self.values = {name: self.code.placeholder(_identifier(name)) for name, _ in graph.inputs}
+        self.names = Names()
+        self.titles = Names({"forward"})
+        self.values = {name: self.argument(name) for name, _ in graph.inputs}
         self.weights: dict[str, Callable[[], fx.Node]] = {}
         self.bodies: list[Program] = []
         self.functions: dict[tuple[Graph, bool], Function] = {}
+
+    def argument(self, name: str) -> fx.Node:
+        """One more argument of the program, for what the graph calls so."""
+        return self.code.placeholder(self.names.fresh(identifier(name)))
 
     def write(self, outputs: tuple[str, ...], name: str) -> Program:
         """The program of these outputs."""
@@ -147,7 +155,7 @@ class _Writer:
                 self.code,
                 self.mode.training,
                 self.mode.follow,
-                _identifier(node.name),
+                identifier(node.name),
                 partial(self._function, follow=self.mode.follow),
                 partial(self._function, follow=False),
             )
@@ -157,15 +165,15 @@ class _Writer:
         python = self.code.python_code("self")
         source = python.src
         if name != "forward":  # fx writes methods
+            while name in python.globals:
+                name = f"{name}_"
             source = source.replace("def forward(self, ", f"def {name}(", 1)
         return Program(source, dict(python.globals), name, tuple(self.bodies))
 
     def _function(self, body: Graph, *, follow: bool) -> Function:
         """The function of a body, the same for equal bodies."""
         if (body, follow) not in self.functions:
-            stem = _identifier(body.about.get("cell", "")) or "body"
-            taken = [program.name for program in self.bodies]
-            name = f"{stem}_{len(taken) + 1}" if stem in taken else stem
+            name = self.titles.fresh(identifier(body.about.get("cell") or "body"))
             program = make_body(body, name, replace(self.mode, follow=follow))
             self.bodies.append(program)
             function = program.function()
@@ -179,7 +187,3 @@ def find_rule(op: OpSpec) -> Rule:
     if op.name not in RULES:
         raise NasirError("E306", f"torch has no rule for the op '{op.name}'")
     return RULES[op.name]
-
-
-def _identifier(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name)

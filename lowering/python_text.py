@@ -1,0 +1,91 @@
+"""Names and texts of a graph as they stand in generated Python: files, torch.fx's source."""
+
+import builtins
+import keyword
+import re
+from collections import Counter
+
+from nasir.quoting import visible
+
+_LONGEST = 80
+
+_FILE = ("self", "torch", "nn", "re", "json", "math")
+_FX = ("device", "fx_pytree", "inf", "nan", "pytree")
+_WORDS = frozenset({*keyword.kwlist, *dir(builtins), *_FILE, *_FX})
+
+CLASSES = _WORDS | {"Network", "Path", "Tensor", "F", "DTYPES", "KEYS"}
+"""What no class of a file may be called: the file's own names that begin with a capital, too."""
+
+
+def identifier(name: str) -> str:
+    """The name as that of a variable or an attribute, with `_` where it has other characters.
+
+    It is of ASCII, at most about 80 characters long, never begins with a capital, as all classes
+    do, or with two underscores, and is no keyword and no builtin. Names may become equal.
+    """
+    text = re.sub(r"\W", "_", name, flags=re.ASCII)[:_LONGEST]
+    text = re.sub(r"^__+", "_", text)
+    if not text or text[0].isdigit():
+        text = f"_{text}"
+    text = text[0].lower() + text[1:]
+    return f"{text}_" if text in _WORDS else text
+
+
+def class_name(kind: str) -> str:
+    """`sep_conv_3x3` as `SepConv3x3`; digits stay apart (`Conv7x1_1x7`). Names may become equal."""
+    text = ""
+    for part in re.split(r"[^A-Za-z0-9]+", kind[:_LONGEST]):
+        apart = text[-1:].isdigit() and part[:1].isdigit()
+        text += f"{'_' if apart else ''}{part[:1].upper()}{part[1:]}"
+    text = text or "Block"
+    return f"Block{text}" if text[0].isdigit() else text
+
+
+def literal(text: str) -> str:
+    """A string literal, with double quotes where that needs no escapes."""
+    literal = repr(text)
+    plain = not set("\"'\\") & set(text) and literal[1:-1] == text
+    return f'"{text}"' if plain else literal
+
+
+def docstring(text: str) -> str:
+    """The text between triple quotes; its line breaks stay."""
+    body = text.rstrip('"')
+    last = '\\"' * (len(text) - len(body))
+    shown = "\n".join(map(visible, body.split("\n")))
+    return '"""' + shown.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + last + '"""'
+
+
+def target(path: str) -> str:
+    """The dotted path of an attribute as the target of a node of torch.fx.
+
+    torch.fx writes `self.a` for a part that str.isidentifier takes, and else `getattr(self, "a")`
+    with the part between the quotes as it is. Keywords pass that test, and so do letters that
+    Python reads as others; such parts, too, get escapes here.
+    """
+    return ".".join(map(_part, path.split(".")))
+
+
+def _part(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) and not keyword.iskeyword(text):
+        return text
+    escaped = ascii(text)[1:-1].replace('"', '\\"')
+    return escaped if not escaped.isidentifier() else f"\\x{ord(text[0]):02x}{escaped[1:]}"
+
+
+class Names:
+    """Identifiers given out so far; it changes with every call."""
+
+    def __init__(self, taken: frozenset[str] | set[str] = frozenset()) -> None:
+        self._taken = set(taken)
+        self._last: Counter[str] = Counter()
+
+    def fresh(self, wanted: str, mark: str = "_") -> str:
+        """`wanted`, or the first of `wanted_2`, `wanted_3`, … that is free; `mark` joins them."""
+        number, name = max(1, self._last[wanted]), wanted
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}{mark}{number}"
+        self._last[wanted] = number
+        self._taken.add(name)
+        return name

@@ -1,0 +1,66 @@
+"""Foreign text in generated text: one function for each target.
+
+Names, titles, values of meta and paths come from files. Each passes the function of its target
+where the text is made; Python's are in `lowering.python_text`.
+"""
+
+import json
+import re
+from html import escape
+
+LONGEST = 80
+"""The most characters of a name in a picture, or in a file's name."""
+
+
+def visible(text: str) -> str:
+    """The text on one line, with escapes for what does not print: controls, directions, halves.
+
+    `\\n`, `\\x1b`, `\\u202e`; a terminal and an editor show it as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def lines(text: str) -> str:
+    """The same for text of several lines; its tabs become spaces."""
+    return "\n".join(map(visible, text.expandtabs(4).split("\n")))
+
+
+def shortened(text: str, limit: int = LONGEST) -> str:
+    """The visible text, cut to `limit` characters."""
+    text = visible(text[: limit + 1])
+    return f"{text[: limit - 1]}…" if len(text) > limit else text
+
+
+def dot(text: str) -> str:
+    """A string of DOT that Graphviz shows unchanged: it reads backslashes and entities in it."""
+    shown = visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+    return f'"{shown}"'
+
+
+def xml(text: str) -> str:
+    """The text as content, or as the value of an attribute in quotes, of SVG and HTML."""
+    return escape(lines(text))
+
+
+def markdown(text: str) -> str:
+    """The text on one line of Markdown, in a table too, without any of its marks."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~&$.:@])", r"\\\1", visible(text))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """The value as JSON in which everything prints; the text of another's is the same value."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text if text.isprintable() else "\n".join(map(_json_line, text.split("\n")))
+
+
+def file_stem(text: str) -> str:
+    """The text as a part of a file's name: other characters than letters become underscores."""
+    return re.sub(r"[^\w+-]+", "_", text)[:LONGEST]
+
+
+def _json_line(text: str) -> str:
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
