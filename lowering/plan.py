@@ -5,7 +5,7 @@ width attributes (`OpSpec.widths`). Where instances of a kind differ in more (an
 kind has several functions: `normal`, `normal_2`, …
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -87,24 +87,20 @@ class _Instance:
     params: tuple[ParamRef, ...]
     kind: str
     cell: str
-
-    def local(self, name: str) -> str:
-        """The name without the cell's own prefix; an input is called `x0`, `x1`, …"""
-        if name in self.inputs:
-            return f"x{self.inputs.index(name)}"
-        return name.removeprefix(f"{self.cell}/")
+    locals: Mapping[str, str]
+    """The nodes' and the keys' names without the cell's own prefix; inputs are `x0`, `x1`, …"""
 
     @property
     def signature(self) -> Hashable:
         """Equal for instances that one function can stand for."""
         positions = {ref.key: i for i, ref in enumerate(self.params)}
-        rows: list[Hashable] = [self.kind, tuple(self.local(name) for name in self.outputs)]
+        rows: list[Hashable] = [self.kind, tuple(self.locals[name] for name in self.outputs)]
         for node in self.nodes:
             widths = _widths(node)
             attrs = tuple((k, v) for k, v in node.attrs if k not in widths)
             refs = tuple(positions[ref.key] for ref in node.params)
-            inputs = tuple(self.local(name) for name in node.inputs)
-            rows.append((self.local(node.name), node.op, inputs, attrs, refs))
+            inputs = tuple(self.locals[name] for name in node.inputs)
+            rows.append((self.locals[node.name], node.op, inputs, attrs, refs))
         return tuple(rows)
 
 
@@ -161,14 +157,31 @@ def _instance(graph: Graph, nodes: tuple[Node, ...], shown: set[str]) -> _Instan
         if name in shown or any(reader not in names for reader in graph.readers[name])
     ]
     order = {node.name: i for i, node in enumerate(nodes)}
+    params = {ref.key: ref for node in nodes for ref in node.params}
+    inputs = _stable(inputs, graph)
     return _Instance(
         nodes,
-        _stable(inputs, graph),
+        inputs,
         tuple(sorted(outputs, key=order.__getitem__)),
-        tuple({ref.key: ref for node in nodes for ref in node.params}.values()),
+        tuple(params.values()),
         cell.kind,
         cell.name,
+        _locals(cell.name, nodes, inputs, params),
     )
+
+
+def _locals(
+    cell: str, nodes: tuple[Node, ...], inputs: tuple[str, ...], keys: Iterable[str]
+) -> Mapping[str, str]:
+    """Different names for different things, equal for equal instances."""
+    wanted = {node.name: node.name.removeprefix(f"{cell}/") for node in nodes}
+    wanted |= {name: f"x{number}" for number, name in enumerate(inputs)}
+    wanted |= {key: key.removeprefix(f"{cell}/") for key in keys if key not in wanted}
+    taken: set[str] = set()
+    for name, local in wanted.items():
+        wanted[name] = _fresh(local, taken)
+        taken.add(wanted[name])
+    return wanted
 
 
 def _stable(inputs: Iterable[str], graph: Graph) -> tuple[str, ...]:
@@ -182,7 +195,7 @@ def _widths(node: Node) -> tuple[str, ...]:
     return node.op.widths
 
 
-def _fresh(kind: str, taken: list[str]) -> str:
+def _fresh(kind: str, taken: Container[str]) -> str:
     number, name = 1, kind
     while name in taken:
         number += 1
@@ -205,9 +218,9 @@ def _function(name: str, instances: list[_Instance]) -> tuple[Function, list[tup
                 widths.append((attribute, formal))
         steps.append(
             Step(
-                first.local(node.name),
+                first.locals[node.name],
                 node,
-                tuple(first.local(x) for x in node.inputs),
+                tuple(first.locals[x] for x in node.inputs),
                 tuple(positions[ref.key] for ref in node.params),
                 tuple(widths),
             )
@@ -215,11 +228,11 @@ def _function(name: str, instances: list[_Instance]) -> tuple[Function, list[tup
     function = Function(
         name,
         first.kind,
-        tuple(f"x{i}" for i in range(len(first.inputs))),
-        tuple(first.local(ref.key) for ref in first.params),
+        tuple(first.locals[name] for name in first.inputs),
+        tuple(first.locals[ref.key] for ref in first.params),
         tuple(formals.values()),
         tuple(steps),
-        tuple(first.local(output) for output in first.outputs),
+        tuple(first.locals[output] for output in first.outputs),
     )
     return function, [tuple(row[i] for row in formals) for i in range(len(instances))]
 

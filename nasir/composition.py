@@ -22,6 +22,7 @@ from nasir.macros import ALL_OPS, EdgeAttrs
 from nasir.node import Node
 from nasir.op_model import Definition, OpModel, StepModel
 from nasir.ops import Macro, Op
+from nasir.quoting import json_text
 from nasir.template import Scope, make_attrs, meaning, meaning_at, primitives, template
 
 INPUT = "input"
@@ -217,7 +218,7 @@ def _data(model: OpModel) -> dict[str, Any]:
 
 
 def _dump(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False)
+    return json_text(data)
 
 
 def _number(value: Any, known: Mapping[str, Number]) -> Number:

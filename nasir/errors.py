@@ -5,6 +5,8 @@ import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nasir.quoting import shortened, visible
+
 CODES: dict[str, str] = {
     # files
     "E101": "the file does not exist",
@@ -115,7 +117,7 @@ class Where:
     text: str = ""
 
     def __str__(self) -> str:
-        parts = [self.file or "nasir"]
+        parts = [visible(self.file) or "nasir"]
         if self.line:
             parts.append(str(self.line))
             if self.column:
@@ -124,6 +126,9 @@ class Where:
 
 
 NOWHERE = Where()
+
+_LONGEST = 2000
+"""The most characters of an error's message."""
 
 
 class NasirError(Exception):
@@ -144,7 +149,7 @@ class NasirError(Exception):
         return NasirError(self.code, self.message, where, self.hint)
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.code} {self.message}"]
+        lines = [f"{self.where}: {self.code} {shortened(self.message, _LONGEST)}"]
         if self.where.text:
             gutter = f"  {self.where.line} | "
             source, column = _window(self.where.text, self.where.column)
@@ -152,7 +157,7 @@ class NasirError(Exception):
             if column:
                 lines.append(" " * (len(gutter) + column - 1) + "^")
         if self.hint:
-            lines.append(f"  hint: {self.hint}")
+            lines.append(f"  hint: {shortened(self.hint, _LONGEST)}")
         return "\n".join(lines)
 
     def facts(self) -> dict[str, str | int]:
@@ -188,9 +193,8 @@ def quoted(value: object, limit: int = 60) -> str:
 
     Of what is nested or long only the beginning is looked at, however often a part stands in it.
     """
-    text = value[: limit + 1] if isinstance(value, str) else _shown(value)
-    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
-    return f"'{text[: limit - 1]}…'" if len(text) > limit else f"'{text}'"
+    text = value if isinstance(value, str) else _shown(value)
+    return f"'{shortened(text, limit)}'"
 
 
 class _Shown(reprlib.Repr):

@@ -24,7 +24,7 @@ def visible(text: str) -> str:
     )
 
 
-def lines(text: str) -> str:
+def visible_lines(text: str) -> str:
     """The same for text of several lines; its tabs become spaces."""
     return "\n".join(map(visible, text.expandtabs(4).split("\n")))
 
@@ -43,12 +43,13 @@ def dot(text: str) -> str:
 
 def xml(text: str) -> str:
     """The text as content, or as the value of an attribute in quotes, of SVG and HTML."""
-    return escape(lines(text))
+    return escape(visible_lines(text))
 
 
 def markdown(text: str) -> str:
     """The text on one line of Markdown, in a table too, without any of its marks."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~&$.:@])", r"\\\1", visible(text))
+    marks = re.sub(r"([\\`*_\[\]<>|~&$@]|:(?=//)|(?<=www)\.)", r"\\\1", visible(text))
+    return re.sub(r"^(\s*\d*)([#+\-=.)])", r"\1\\\2", marks)
 
 
 def json_text(value: object, indent: int | None = None) -> str:

@@ -31,11 +31,12 @@ from pydantic.fields import FieldInfo
 from nasir.graph import Choice, Graph
 from nasir.node import Node, default_params
 from nasir.ops import Attrs, ParamRef
+from nasir.quoting import json_text
 from nasir.template import meaning
 
 VERSION = 1
 HEADER = f"nasir graph {VERSION}"
-NAME = re.compile(r"[A-Za-z_%][^\s(){}\[\]=,:\"]*")
+NAME = re.compile(r"[A-Za-z_%][^\s(){}\[\]=,:\"\ud800-\udfff]*")
 
 
 def print_graph(graph: Graph) -> str:
@@ -44,7 +45,7 @@ def print_graph(graph: Graph) -> str:
 
 
 def _lines(graph: Graph) -> list[str]:
-    lines = [f"meta {key} {json.dumps(value, ensure_ascii=False)}" for key, value in graph.meta]
+    lines = [f"meta {key} {json_text(value)}" for key, value in graph.meta]
     lines += [f"op {op.name} {op.definition}" for op in graph.own_ops]
     lines += [f"input {name}: {type_}" for name, type_ in graph.inputs]
     for number, body in enumerate(graph.bodies, start=1):

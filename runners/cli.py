@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from nasir.quoting import visible
 from runners.commands import COMMANDS, Command
 from runners.machine import check_alone, wait_briefly
 from runners.output import print_bug, print_error, print_line
@@ -66,7 +67,12 @@ class Commands(TyperGroup):
             raise typer.Exit(PIPE_CLOSED) from None
         except Exception as error:
             # The parser's own errors know their exit code; everything else is a fault of nasir's.
-            if hasattr(error, "exit_code") or "NASIR_DEBUG" in os.environ:
+            if hasattr(error, "exit_code"):
+                message: object = getattr(error, "message", None)
+                if isinstance(message, str):
+                    vars(error)["message"] = visible(message)  # it repeats what was given
+                raise
+            if "NASIR_DEBUG" in os.environ:
                 raise
             print_bug(error)
             raise typer.Exit(FAILED) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import typer
 
 from nasir import Genotype
-from runners.output import printable
+from nasir.quoting import visible, visible_lines
 from runners.pace import Pace
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class LineDisplay:
     def say(self, text: str) -> None:
         """A line."""
         self._said = self._clock()
-        typer.echo(printable(text), err=True)
+        typer.echo(visible(text), err=True)
 
     def close(self) -> None:
         """Nothing: every line is out."""
@@ -139,14 +139,14 @@ class LiveDisplay:
 
     def epoch(self, row: Facts, genotype_text: str) -> None:
         """Leaves a line above the picture, and shows the genotype."""
-        self._genotype = printable(genotype_text)
+        self._genotype = visible_lines(genotype_text)
         self.say(_epoch_line(row, self._pace))
 
     def say(self, text: str) -> None:
         """Leaves a line above the picture."""
         from rich.text import Text
 
-        self._console.print(Text(printable(text), overflow="fold"))
+        self._console.print(Text(visible(text), overflow="fold"))
 
     def close(self) -> None:
         """Takes the picture away; the lines stay."""
@@ -232,7 +232,7 @@ def _node_lines(genotype: Genotype) -> Iterator[str]:
 def _line(text: str) -> "RenderableType":
     from rich.text import Text
 
-    return Text(printable(text), no_wrap=True, overflow="ellipsis")
+    return Text(visible(text), no_wrap=True, overflow="ellipsis")
 
 
 def _bar(name: str, done: float, total: float, words: str) -> "RenderableType":

@@ -1,15 +1,16 @@
 """What commands print: tables on a terminal, plain lines elsewhere, facts as JSON, errors."""
 
-import json
 import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import typer
+
+from nasir.quoting import json_text, visible, visible_lines
 
 if TYPE_CHECKING:
     from nasir import NasirError
@@ -40,17 +41,17 @@ class Table:
 
 def print_line(text: str = "") -> None:
     """One line on stdout."""
-    typer.echo(text)
+    typer.echo(visible(text))
 
 
 def print_text(text: str) -> None:
-    """Text as it is on stdout."""
-    typer.echo(text, nl=False)
+    """Text on stdout: as it is in a file, with what does not print escaped on a terminal."""
+    typer.echo(visible_lines(text) if is_terminal() else text, nl=False)
 
 
 def print_json(facts: object) -> None:
     """Facts on stdout."""
-    typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    typer.echo(json_text(facts, indent=2))
 
 
 def print_table(table: Table) -> None:
@@ -59,6 +60,8 @@ def print_table(table: Table) -> None:
     On a terminal that is too narrow for the longest word of each column, every row is a paragraph:
     a name that is to be typed is never cut or broken.
     """
+    columns = tuple(map(visible, table.columns))
+    table = replace(table, title=visible(table.title), columns=columns)
     if not is_terminal():
         for line in plain_lines(table):
             typer.echo(line)
@@ -74,15 +77,15 @@ def print_table(table: Table) -> None:
 def print_error(error: "NasirError", *, as_json: bool) -> None:
     """The error on stderr."""
     if as_json:
-        typer.echo(json.dumps({"error": error.facts()}, ensure_ascii=False), err=True)
+        typer.echo(json_text({"error": error.facts()}), err=True)
     else:
-        typer.echo(printable(str(error)), err=True)
+        typer.echo(str(error), err=True)
 
 
 def print_bug(error: BaseException) -> None:
     """A fault of nasir's own on stderr, in two lines."""
     typer.echo(
-        printable(f"nasir: internal error: {type(error).__name__}: {error}".rstrip(": "))
+        visible(f"nasir: internal error: {type(error).__name__}: {error}".rstrip(": "))
         + "\n  hint: this is a bug in nasir; NASIR_DEBUG=1 shows where",
         err=True,
     )
@@ -95,21 +98,21 @@ def print_note(text: str) -> None:
 
 def print_warning(text: str) -> None:
     """A line on stderr that is no error."""
-    typer.echo(printable(f"warning: {text}"), err=True)
+    typer.echo(visible(f"warning: {text}"), err=True)
 
 
 def plain_lines(table: Table) -> list[str]:
     """The table as lines of aligned columns."""
     rows = [list(table.columns), *table.texts()] if any(table.columns) else table.texts()
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))] if rows else []
-    lines = [table.title] if table.title else []
+    found = [table.title] if table.title else []
     for row in rows:
         cells = [
             cell.rjust(width) if table.is_number(i) else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+        found.append("  ".join(cells).rstrip())
+    return found
 
 
 def paragraphs(table: Table, width: int) -> list[str]:
@@ -131,13 +134,8 @@ def joined(values: Iterable[object], between: str = " ") -> str:
     return between.join(str(value) for value in values) or "-"
 
 
-def printable(text: str) -> str:
-    """The text without what a terminal would obey; no character moves."""
-    return "".join(c if c.isprintable() or c == "\n" else " " if c == "\t" else "�" for c in text)
-
-
 def _shown(cell: Cell) -> str:
-    return f"{cell:,}" if isinstance(cell, int) else printable(cell)
+    return f"{cell:,}" if isinstance(cell, int) else visible(cell)
 
 
 def is_terminal() -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import typer
 
+from nasir.quoting import visible
 from runners.report import Stage
 
 
@@ -33,7 +34,7 @@ class Lines:
 
     def stage(self, name: str) -> AbstractContextManager[object]:
         """Around the stage of that name."""
-        typer.echo(f"{name} ...", err=True)
+        typer.echo(f"{visible(name)} ...", err=True)
         return nullcontext()
 
 
@@ -48,9 +49,13 @@ class Spinner:
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
         console = Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+        )
         with Bar(*columns, console=console, transient=True) as bar:
-            bar.add_task(name, total=None)
+            bar.add_task(visible(name), total=None)
             yield bar
 
 

@@ -1,6 +1,5 @@
 """A folder with the network in the form that was picked, and a program that runs it."""
 
-import json
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import lowering
 from lowering.onnx.session import PART
 from nasir import NasirError
 from nasir.files import write_atomically
+from nasir.quoting import json_text
 from runners import exports, measure
 from runners.targets import Source, Target
 
@@ -132,7 +132,7 @@ def ship(source: Source, shipped: Shipped, folder: Path) -> tuple[Path, ...]:
     name, text, content = _network(source, shipped.target.name)
     shape = ", ".join(str(size) for size in measure.example(source.graph, 1)[0].shape[1:])
     head = HEAD.format(shape=shape)
-    facts = json.dumps(shipped.facts, indent=2, ensure_ascii=False)
+    facts = json_text(shipped.facts, indent=2)
     return (
         write_atomically(folder / name, content),
         write_atomically(folder / "run.py", f"{head}{text}{TAIL}".encode()),

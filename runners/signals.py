@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from runners.output import printable
+from nasir.quoting import visible
 
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -51,7 +51,7 @@ def told(standing: Callable[[], str]) -> Generator[None]:
             signal.signal(number, stop)
         yield
     except Stopped as stopped:
-        typer.echo(printable(f"nasir: {stopped}: {standing()}"), err=True)
+        typer.echo(visible(f"nasir: {stopped}: {standing()}"), err=True)
         raise
     finally:
         restore()

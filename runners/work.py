@@ -1,6 +1,5 @@
 """The part of a compilation that needs torch: the network, its files, its speed."""
 
-import json
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import nasir
 from nasir.draw import draw
 from nasir.errors import NasirError
 from nasir.files import write_atomically
+from nasir.quoting import json_text
 from runners import exports, measure, targets
 from runners.accuracy import Run, answers, compared, require
 from runners.machine import find_machine
@@ -284,6 +284,6 @@ def _written(report: Report, path: Path | None) -> Report:
     if path is None:
         return report
     report = replace(report, files=(*report.files, path))
-    text = json.dumps(report.facts(), indent=2, ensure_ascii=False) + "\n"
+    text = json_text(report.facts(), indent=2) + "\n"
     write_atomically(path, text.encode())
     return report

@@ -55,5 +55,7 @@ def _twins(graph: Graph, module: nn.Module, content: bytes) -> tuple[nn.Module, 
 
 
 def _run(content: bytes, inputs: Mapping[str, Tensor]) -> Arrays:
-    feed = {name: value.numpy() for name, value in inputs.items()}
-    return tuple(open_session(content).run(None, feed))
+    session = open_session(content)
+    names = [each.name for each in session.get_inputs()]
+    feed = {name: x.numpy() for name, x in zip(names, inputs.values(), strict=True)}
+    return tuple(session.run(None, feed))

@@ -17,6 +17,7 @@ from lowering.torch.store import resolve
 from nasir import Graph, ImageType, NasirError, SequenceType, Type, VectorType, __version__
 from nasir.node import Node
 from nasir.ops import ParamRef
+from nasir.quoting import visible
 from nasir.types import TokenType, WeightsType
 
 OPSET = 21
@@ -34,9 +35,14 @@ def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:
 
     `weights` are found by the keys of the graph's parameters. Raises E503.
     """
-    names = [function.name for function in plan.bodies]
-    apply = _application(dict(zip(plan.graph.bodies, names, strict=bool(names))))
-    functions = {function.name: _function(function, apply) for function in plan.functions}
+    names = Body()
+    titles = {function.name: names.fresh(function.name) for function in plan.functions}
+    bodies = [titles[function.name] for function in plan.bodies]
+    apply = _application(dict(zip(plan.graph.bodies, bodies, strict=bool(bodies))))
+    functions = {
+        function.name: _function(function, titles[function.name], apply)
+        for function in plan.functions
+    }
     graph = _Main(plan, weights, functions, apply).graph()
     return ir.Model(
         graph,
@@ -53,7 +59,12 @@ def _metadata(graph: Graph) -> dict[str, str]:
     """Where the graph comes from. One that was edited has no genotype and says `edited`."""
     facts = {"version": __version__, "opset": str(OPSET), "ir_version": str(IR_VERSION)}
     facts |= {name: value for name, value in graph.meta if value}
-    return {f"{DOMAIN}.{name}": value for name, value in facts.items()}
+    return {f"{DOMAIN}.{visible(name)}": _encodable(text) for name, text in facts.items()}
+
+
+def _encodable(text: str) -> str:
+    """The text with escapes for halves of characters, which UTF-8 has not."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _application(functions: Mapping[Graph, str]) -> Apply:
@@ -77,10 +88,10 @@ def _application(functions: Mapping[Graph, str]) -> Apply:
     return apply
 
 
-def _function(function: Function, apply: Apply) -> ir.Function:
+def _function(function: Function, title: str, apply: Apply) -> ir.Function:
     names = (*function.inputs, *function.params)
-    values = {name: ir.Value(name=name) for name in names}
-    body = Body(names)
+    body = Body()
+    values = {name: ir.Value(name=body.fresh(name)) for name in names}
     weights = [values[name] for name in function.params]
     for step in function.steps:
         inputs = tuple(values[name] for name in step.inputs)
@@ -93,10 +104,10 @@ def _function(function: Function, apply: Apply) -> ir.Function:
         [values[name] for name in function.outputs],
         nodes=body.nodes,
         opset_imports={"": OPSET},
-        name=function.name,
+        name=title,
     )
     formals = [ir.Attr(name, ir.AttributeType.INT, None) for name in body.formals]
-    return ir.Function(DOMAIN, function.name, graph=graph, attributes=formals)
+    return ir.Function(DOMAIN, title, graph=graph, attributes=formals)
 
 
 def _emit(
@@ -118,12 +129,14 @@ class _Main:
         self.plan = plan
         self.apply = apply
         self.functions = functions
-        self.inputs = [_value(name, type_) for name, type_ in plan.graph.inputs]
-        self.weights = {ref.key: _initializer(ref, weights) for ref in plan.graph.params}
-        self.outputs = output_names(plan.graph)
+        self.body = Body()
+        self.inputs = [_value(self.body.fresh(name), type_) for name, type_ in plan.graph.inputs]
+        self.outputs = tuple(map(self.body.fresh, output_names(plan.graph)))
+        self.weights = {
+            ref.key: _initializer(self.body.fresh(ref.key), ref, weights)
+            for ref in plan.graph.params
+        }
         self.values = {name: self.inputs[i] for i, (name, _) in enumerate(plan.graph.inputs)}
-        taken = [name for name, _ in plan.graph.inputs]
-        self.body = Body([*taken, *self.weights, *self.outputs])
 
     def graph(self) -> ir.Graph:
         """The finished graph."""
@@ -142,7 +155,7 @@ class _Main:
             nodes=self.body.nodes,
             initializers=list(self.weights.values()),
             opset_imports={"": OPSET, DOMAIN: 1} if self.functions else {"": OPSET},
-            name=self.plan.graph.about.get("name") or "network",
+            name=visible(self.plan.graph.about.get("name", "")) or "network",
         )
 
     def _node(self, node: Node) -> None:
@@ -157,7 +170,7 @@ class _Main:
         widths = dict(zip(formals, call.widths, strict=True))
         node = ir.Node(
             DOMAIN,
-            call.function,
+            function.name,
             [
                 *(self.values[name] for name in call.inputs),
                 *(self.weights[ref.key] for ref in call.params),
@@ -214,7 +227,7 @@ def _shape(type_: Type) -> ir.Shape:
             return ir.Shape([options])
 
 
-def _initializer(ref: ParamRef, weights: Mapping[str, Tensor]) -> ir.Value:
+def _initializer(name: str, ref: ParamRef, weights: Mapping[str, Tensor]) -> ir.Value:
     tensor = resolve(ref, weights).detach()
     if tuple(tensor.shape) != ref.shape:
         raise NasirError(
@@ -222,4 +235,4 @@ def _initializer(ref: ParamRef, weights: Mapping[str, Tensor]) -> ir.Value:
             f"'{ref.key}' has shape {list(tensor.shape)}, the network's is {list(ref.shape)}",
         )
     array = tensor.to("cpu", torch.float32).contiguous().numpy()
-    return ir.Value(name=ref.key, const_value=ir.tensor(array, name=ref.key))
+    return ir.Value(name=name, const_value=ir.tensor(array, name=name))

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from nasir import Graph
 from nasir.ops import OpSpec
+from nasir.quoting import visible
 
 Values = tuple[ir.Value, ...]
 
@@ -46,7 +47,8 @@ class Body:
         return inside
 
     def fresh(self, name: str) -> str:
-        """The name, with a number behind it if it is taken."""
+        """The name as it prints, with a number behind it if it is taken."""
+        name = visible(name)
         number, free = 1, name
         while free in self._taken:
             number += 1

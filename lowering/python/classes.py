@@ -79,10 +79,13 @@ def _signature(
     part: Part, types: Mapping[str, Type], by_part: Mapping[tuple[str, ...], Class]
 ) -> Hashable:
     """Equal for parts that differ only in numbers, which become arguments where they differ."""
-    places = {name: f"%{i}" for i, name in enumerate(part.inner)}
+    places: dict[str, Hashable] = {name: place for place, name in enumerate(part.inner)}
+    for place, item in enumerate(part.items):
+        made = item.outputs if isinstance(item, Part) else (item.name,)
+        places |= {name: (place, number) for number, name in enumerate(made)}
 
-    def local(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(places.get(name) or part.local(name) for name in names)
+    def local(names: tuple[str, ...]) -> tuple[Hashable, ...]:
+        return tuple(places.get(name, name) for name in names)
 
     rows: list[Hashable] = [part.kind, part.function, local(part.outputs)]
     rows += [(slot, part.local(given.name)) for slot, given in part.given]

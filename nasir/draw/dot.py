@@ -2,6 +2,7 @@
 
 from nasir.draw.picture import FILL, picture
 from nasir.genotype import CellGenotype
+from nasir.quoting import dot
 
 HEADER = """\
 digraph cell {
@@ -15,16 +16,10 @@ def dot_text(cell: CellGenotype, title: str = "", density: int | None = None) ->
     """The cell as DOT, laid out from left to right, for `density` dots an inch if that matters."""
     shown = picture(cell, title)
     lines = [f"  dpi={density};"] if density else []
-    lines += [f"  label={_quoted(title)}; labelloc=t;"] if title else []
+    lines += [f"  label={dot(shown.title)}; labelloc=t;"] if shown.title else []
     for index, box in enumerate(shown.boxes):
-        lines.append(f'  s{index} [label={_quoted(box.label)}, fillcolor="{FILL[box.role]}"];')
+        lines.append(f'  s{index} [label={dot(box.label)}, fillcolor="{FILL[box.role]}"];')
     for arrow in shown.arrows:
-        label = f" [label={_quoted(arrow.label)}]" if arrow.label else ""
+        label = f" [label={dot(arrow.label)}]" if arrow.label else ""
         lines.append(f"  s{arrow.tail} -> s{arrow.head}{label};")
     return HEADER + "\n".join([*lines, "}", ""])
-
-
-def _quoted(text: str) -> str:
-    """The text as a DOT string that Graphviz shows unchanged; control characters are replaced."""
-    shown = "".join(character if character.isprintable() else "�" for character in text)
-    return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'

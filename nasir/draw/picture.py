@@ -5,6 +5,7 @@ from typing import Literal
 
 from nasir.genotype import CellGenotype
 from nasir.limits import DRAWN_LIMIT, Budget
+from nasir.quoting import shortened
 
 Role = Literal["input", "node", "output"]
 
@@ -61,13 +62,13 @@ def picture(cell: CellGenotype, title: str = "") -> Picture:
     boxes, arrows = list(lead.boxes), list(lead.arrows)
     for state, edges in enumerate(cell.nodes, start=cell.inputs):
         number = state - cell.inputs + (1 if recurrent else 0)
-        label = cell.ops[state - cell.inputs] if cell.ops else str(number)
+        label = shortened(cell.ops[state - cell.inputs]) if cell.ops else str(number)
         boxes.append(Box(out, "output") if state == last else Box(label, "node"))
-        arrows += [Arrow(edge.source + shift, state + shift, edge.op) for edge in edges]
+        arrows += [Arrow(e.source + shift, state + shift, shortened(e.op)) for e in edges]
     if last < cell.inputs:
         boxes.append(Box(out, "output"))
         arrows += [Arrow(state + shift, len(boxes) - 1) for state in cell.output]
-    return Picture(tuple(boxes), tuple(arrows), title)
+    return Picture(tuple(boxes), tuple(arrows), shortened(title))
 
 
 def _inputs(count: int) -> tuple[Box, ...]:

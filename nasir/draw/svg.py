@@ -1,11 +1,11 @@
 """A picture of a cell as SVG, laid out here: needs no other program, the same on every machine."""
 
 from itertools import pairwise
-from xml.sax.saxutils import escape, quoteattr
 
 from nasir.draw.layout import FONT_SIZE, MARGIN, Layout, Point, Rectangle, layout
 from nasir.draw.picture import Arrow, Box, Role, picture
 from nasir.genotype import CellGenotype
+from nasir.quoting import xml
 
 FILL: dict[Role, str] = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}
 """`picture.FILL` as numbers; SVG does not know every colour that Graphviz knows."""
@@ -39,7 +39,7 @@ def layout_svg(laid: Layout) -> str:
     """The laid-out picture as SVG."""
     shown = laid.picture
     width, height = _number(laid.width), _number(laid.height)
-    name = _text(shown.title or "cell")
+    name = xml(shown.title or "cell")
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
@@ -63,7 +63,7 @@ def layout_svg(laid: Layout) -> str:
 
 def _edge(arrow: Arrow, path: tuple[Point, ...]) -> str:
     kind = "edge none" if arrow.label == "none" else "edge"
-    return f'<path class={quoteattr(kind)} d="{_curve(path)}" marker-end="url(#head)"/>'
+    return f'<path class="{kind}" d="{_curve(path)}" marker-end="url(#head)"/>'
 
 
 def _curve(path: tuple[Point, ...]) -> str:
@@ -105,12 +105,7 @@ def _halo(place: Rectangle) -> str:
 
 def _label(label: str, place: Rectangle, kind: str) -> str:
     at = f'x="{_number(place.x)}" y="{_number(place.y + BASELINE)}"'
-    return f'<text class="{kind}" {at}>{_text(label)}</text>'
-
-
-def _text(text: str) -> str:
-    """The text as XML; characters that XML cannot carry become a replacement character."""
-    return escape("".join(character if character.isprintable() else "�" for character in text))
+    return f'<text class="{kind}" {at}>{xml(label)}</text>'
 
 
 def _pair(point: Point) -> str:

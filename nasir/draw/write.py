@@ -1,6 +1,5 @@
 """Pictures of a genotype's cells as files."""
 
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from nasir.draw.svg import svg_text
 from nasir.errors import NasirError, nearest, quoted
 from nasir.files import write_atomically
 from nasir.genotype import CellGenotype, Genotype
+from nasir.quoting import file_stem
 
 FORMATS = ("svg", "png", "pdf", "dot")
 
@@ -38,7 +38,7 @@ def draw(
     pictures: dict[Path, bytes] = {}
     for cell in genotype.cells:
         title = f"{genotype.name}, {cell.kind}" if genotype.name else cell.kind
-        stem = _file_stem(f"{genotype.name or 'genotype'}-{cell.kind}")
+        stem = f"{file_stem(genotype.name) or 'genotype'}-{file_stem(cell.kind)}"
         for format_name in formats:
             path = directory / f"{stem}.{format_name}"
             pictures[path] = _render(cell, title, format_name)
@@ -77,8 +77,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError) and error.stderr:
         return error.stderr.decode(errors="replace").strip()
     return str(error)
-
-
-def _file_stem(name: str) -> str:
-    """The name as a file may be called everywhere: other characters become underscores."""
-    return re.sub(r"[^\w+-]+", "_", name)

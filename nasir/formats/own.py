@@ -1,6 +1,5 @@
 """nasir's own format: JSON (or the same as YAML), versioned, naming its space and its ops."""
 
-import json
 import re
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ from nasir.formats.format import Format, has_keys, known_op
 from nasir.formats.own_space import format_space_field, read_space_field
 from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
 from nasir.limits import CELL_NODE_LIMIT
+from nasir.quoting import json_text
 from nasir.space.adoption import adopt, in_force
 
 CATALOGUE_FIELDS = ("name", "sources", "paper", "aliases")
@@ -94,7 +94,7 @@ def _joined(blocks: list[list[str]]) -> list[str]:
 
 
 def _json(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json_text(value)
 
 
 def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:

@@ -6,6 +6,7 @@ from pathlib import Path
 from nasir.document import Cursor
 from nasir.genotype import Genotype
 from nasir.plain import Json
+from nasir.quoting import json_text
 from nasir.source import is_there, looks_like_path
 from nasir.space.adoption import space_in_force
 from nasir.space.load import is_shipped, load_space
@@ -41,7 +42,7 @@ def format_space_field(genotype: Genotype) -> str:
     """The space as JSON: its name where it is shipped or not known, else the whole of it."""
     space = genotype.definition
     if space is None or not space.text or _is_shipped(space):
-        return json.dumps(genotype.space, ensure_ascii=False)
+        return json_text(genotype.space)
     return "\n".join(_lines(json.loads(space.text), 2))
 
 
@@ -51,12 +52,12 @@ def _is_shipped(space: Space) -> bool:
 
 def _lines(value: Json, indent: int) -> list[str]:
     """The value as JSON, short lists and mappings on one line."""
-    whole = json.dumps(value, ensure_ascii=False)
+    whole = json_text(value)
     if not isinstance(value, (dict, list)) or len(whole) + indent <= _WIDTH:
         return [whole]
     pad = " " * (indent + 2)
     if isinstance(value, dict):
-        parts = [(f"{json.dumps(k, ensure_ascii=False)}: ", v) for k, v in value.items()]
+        parts = [(f"{json_text(k)}: ", v) for k, v in value.items()]
     else:
         parts = [("", v) for v in value]
     lines = ["{" if isinstance(value, dict) else "["]

@@ -1,6 +1,5 @@
 """The text of a space file into a space, with the place of every fault."""
 
-import json
 from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from nasir.macros import MACROS
 from nasir.op_model import OpModel
 from nasir.ops import Op
 from nasir.plain import Json
+from nasir.quoting import json_text
 from nasir.source import Source
 from nasir.space.model import (
     CellModel,
@@ -69,7 +69,7 @@ def read_document(document: Document) -> Space:
         ops=ops,
         layout=read_layout(document, model),
         size=tuple(model.size.model_dump(exclude_none=True).items()),
-        text=json.dumps(document.data, ensure_ascii=False),
+        text=json_text(document.data),
     )
 
 

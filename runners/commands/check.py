@@ -10,6 +10,7 @@ from nasir.document import parse_document
 from nasir.errors import NasirError, Where
 from nasir.formats import Reading
 from nasir.formats.shipped import find
+from nasir.quoting import visible
 from nasir.source import Source
 from nasir.space import catalog, home_of, parse_space, space_schema
 from runners.commands.options import FromOption, JsonOption, SpaceOption
@@ -62,7 +63,8 @@ def check(
             print_json(found)
     else:
         for facts in found:
-            print_line(_sentence(facts))
+            for line in _sentence(facts).split("\n"):
+                print_line(line)
     if faults:
         raise typer.Exit(2)
 
@@ -166,7 +168,7 @@ def _nasbench101_name(genotype: nasir.Genotype) -> str | None:
 
 def _sentence(facts: dict[str, Any]) -> str:
     """A line, and one for each thing outside the space."""
-    file, kind = facts["file"], facts["kind"]
+    file, kind = visible(facts["file"]), facts["kind"]
     if kind == "graph":
         return f"{file}: a graph of {facts['nodes']} nodes"
     cells = joined(facts["cells"], ", ")

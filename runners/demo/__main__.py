@@ -1,6 +1,5 @@
 """`python -m runners.demo -o DIR`: run the demonstration and leave its report in DIR."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from nasir.errors import NasirError
 from nasir.files import write_atomically
+from nasir.quoting import json_text
 from runners.cli import exit_code
 from runners.demo.cases import CASES
 from runners.demo.markdown import markdown_report
@@ -49,7 +49,7 @@ def write_reports(results: tuple[Result, ...], directory: Path) -> tuple[Path, .
     texts = {
         "report.html": html_page(results, directory),
         "report.md": markdown_report(results, directory),
-        "report.json": json.dumps(facts, indent=2, ensure_ascii=False) + "\n",
+        "report.json": json_text(facts, indent=2) + "\n",
     }
     return tuple(write_atomically(directory / n, text.encode()) for n, text in texts.items())
 

@@ -2,9 +2,10 @@
 
 import base64
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
+from nasir.quoting import xml
 from runners.demo.pictures import pictures, png
 from runners.demo.run import Result
 from runners.demo.tables import figures, logits_table, tables
@@ -23,23 +24,23 @@ INTRODUCTION = (
 def html_page(results: tuple[Result, ...], directory: Path) -> str:
     """The page; files are linked as they lie below `directory`."""
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    links = "".join(f'<a href="#{r.case.directory}">{escape(r.case.title)}</a>' for r in results)
+    links = "".join(f'<a href="#{xml(r.case.directory)}">{xml(r.case.title)}</a>' for r in results)
     sections = "\n".join(_section(result, directory) for result in results)
-    last = "".join(f"<p>{escape(note)}</p>" for note in notes(results[-1].report)[2:])
+    last = "".join(f"<p>{xml(note)}</p>" for note in notes(results[-1].report)[2:])
     return f"""\
 <!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(TITLE)}</title>
+<title>{xml(TITLE)}</title>
 <style>
 {style}</style>
 </head>
 <body>
 <header><div>
-<h1>{escape(TITLE)}</h1>
-<p>{escape(INTRODUCTION)}</p>
+<h1>{xml(TITLE)}</h1>
+<p>{xml(INTRODUCTION)}</p>
 <nav>{links}</nav>
 </div></header>
 <main>
@@ -66,14 +67,14 @@ def _section(result: Result, directory: Path) -> str:
         if path.suffix == ".svg"
     )
     tiles = "".join(
-        f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
+        f'<div class="tile"><b>{xml(value)}</b><span>{xml(name)}</span></div>'
         for name, value in figures(result)
     )
     columns = "".join(f"<div>{_table(table)}</div>" for table in tables(result))
     return f"""\
-<section id="{result.case.directory}">
-<h2>{escape(result.case.title)}</h2>
-<p class="origin">{escape(result.case.origin)}. {escape(title(report))}.</p>
+<section id="{xml(result.case.directory)}">
+<h2>{xml(result.case.title)}</h2>
+<p class="origin">{xml(result.case.origin)}. {xml(title(report))}.</p>
 <div class="tiles">{tiles}</div>
 <div class="cells">{cells}</div>
 <div class="columns">{columns}</div>
@@ -96,8 +97,8 @@ def _pictures() -> str:
 def _figure(path: Path, caption: str) -> str:
     data = _base64(path.read_bytes())
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<figure><img alt="{xml(caption)}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{xml(caption)}</figcaption></figure>"
     )
 
 
@@ -105,29 +106,26 @@ def _table(table: Table) -> str:
     kinds = ['class="number"' if table.is_number(i) else "" for i in range(len(table.columns))]
     head = _row("th", table.columns, kinds)
     body = "".join(_row("td", row, kinds) for row in table.texts())
-    title = f"<h3>{escape(table.title)}</h3>"
+    title = f"<h3>{xml(table.title)}</h3>"
     return f'{title}<div class="wide"><table>{head}{body}</table></div>'
 
 
 def _row(tag: str, cells: Iterable[str], kinds: list[str]) -> str:
-    inner = (
-        f"<{tag} {kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)
-    )
+    inner = (f"<{tag} {kind}>{xml(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
     return f"<tr>{''.join(inner)}</tr>"
 
 
 def _texts(result: Result) -> str:
     """The genotype in every format, folded away."""
     return "".join(
-        f"<details><summary>the genotype as {escape(name)}</summary>"
-        f"<pre>{escape(text)}</pre></details>"
+        f"<details><summary>the genotype as {xml(name)}</summary><pre>{xml(text)}</pre></details>"
         for name, text in result.texts.items()
     )
 
 
 def _links(files: Iterable[Path], directory: Path) -> str:
     names = [path.relative_to(directory).as_posix() for path in files]
-    return ", ".join(f'<a href="{escape(name)}">{escape(name)}</a>' for name in names)
+    return ", ".join(f'<a href="{quote(name)}">{xml(name)}</a>' for name in names)
 
 
 def _base64(data: bytes) -> str:

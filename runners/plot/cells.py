@@ -15,7 +15,7 @@ from nasir.draw.layout import Layout, Point, layout
 from nasir.draw.picture import Picture, picture
 from runners.plot.paint import FILL, LINE, NONE, Change, paint_cell
 from runners.plot.run import Run
-from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title
+from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title, quote
 
 SCALE = 1 / 72
 """Inches to a unit of a layout, so that its letters have their size in points."""
@@ -164,6 +164,7 @@ def _frame(scene: _Scene, size: _Size) -> Image.Image:
     figure = Figure(figsize=(size.width * SCALE, size.height * SCALE), dpi=DENSITY)
     canvas = FigureCanvasAgg(figure)
     _paint(figure, scene, size)
+    quote(figure)
     canvas.draw()
     wide, high = canvas.get_width_height()
     return Image.frombytes("RGBA", (wide, high), bytes(canvas.buffer_rgba())).convert("RGB")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nasir import NasirError, Where
 from runners.plot.run import Run
-from runners.plot.style import TEXT, NothingToDrawError, sheet
+from runners.plot.style import TEXT, NothingToDrawError, named, sheet
 
 WRITTEN = 20
 """Up to so many classes each share is written into its square, and each class named in full."""
@@ -81,7 +81,7 @@ def read_confusion(run: Path) -> Confusion:
 def _name(axes: Axes, classes: tuple[str, ...]) -> None:
     if len(classes) > LABELLED:
         return
-    places = range(len(classes))
+    classes, places = tuple(map(named, classes)), range(len(classes))
     axes.set_xticks(places, classes, rotation=90 if len(max(classes, key=len)) > 3 else 0)
     axes.set_yticks(places, classes)
     axes.tick_params(length=0, labelsize=9 if len(classes) <= WRITTEN else 5)

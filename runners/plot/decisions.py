@@ -24,6 +24,7 @@ from runners.plot.style import (
     mark_stages,
     marker,
     name_stages,
+    named,
     over_epochs,
     pens,
     sheet,
@@ -130,7 +131,7 @@ def skips(run: Run) -> Figure:
             linestyle=pen.dash,
             marker="o",
             markersize=3.5,
-            label=cell_title(kind),
+            label=named(cell_title(kind)),
         )
     most = max(count for row in rows for count in row.skips.values())
     axes.set_ylim(-0.15, max(most, 1) + 0.5)
@@ -259,7 +260,8 @@ class _Legend:
 
 def _legend(ink: Mapping[bool, Mapping[str, Pen]], width: float) -> _Legend:
     """One legend for all panels, as wide as the figure at most: ops, then states to read."""
-    names = [*ink[False].items(), *((f"reads {state}", pen) for state, pen in ink[True].items())]
+    ops = ((named(op), pen) for op, pen in ink[False].items())
+    names = [*ops, *((f"reads {state}", pen) for state, pen in ink[True].items())]
     handles = [
         Line2D([], [], color=pen.colour, linestyle=pen.dash, linewidth=2, label=label)
         for label, pen in names
@@ -275,8 +277,8 @@ def _entropies(run: Run) -> tuple[list[int], dict[str, list[float]]]:
         names = dict.fromkeys(name for row in rows for name in row.entropy)
         by_choice = {name: [plain(row.entropy.get(name)) for row in rows] for name in names}
         return [row.epoch for row in rows], by_choice
-    named = [name for name in run.facts.choices if _has_weights(run, name)]
-    found = {name: [_entropy(weights) for weights in run.weights(name)] for name in named}
+    names = [name for name in run.facts.choices if _has_weights(run, name)]
+    found = {name: [_entropy(weights) for weights in run.weights(name)] for name in names}
     return [row.epoch for row in run.architecture], found
 
 

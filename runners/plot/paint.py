@@ -8,7 +8,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Recta
 from matplotlib.path import Path as Outline
 
 from nasir.draw.layout import FONT_SIZE, LABEL_HEIGHT, Layout, Point
-from nasir.draw.picture import Box, Role
+from nasir.draw.picture import Role
 from runners.plot.style import FAINT, TEXT, VERMILION
 
 FILL: dict[Role, str] = {"input": "#CDE9D6", "node": "#CFE3F2", "output": "#F3E3B3"}
@@ -44,7 +44,11 @@ def paint_cell(axes: Axes, laid: Layout, change: Change, at: Point) -> None:
                 linewidth=1.0,
             )
         )
-        _write(axes, _state(box), Point(place.x + at.x, place.y + at.y), TEXT)
+        centre = Point(place.x + at.x, place.y + at.y)
+        if box.role != "node" and "_{" in box.label:  # c_{k-1}: the picture's own
+            _set(axes, box.label, centre)
+        else:
+            _write(axes, box.label, centre, TEXT)
     for number, (arrow, place) in enumerate(zip(shown.arrows, laid.labels, strict=True)):
         if place is None:
             continue
@@ -93,21 +97,19 @@ def _head(path: Sequence[Point], colour: str) -> FancyArrowPatch:
     )
 
 
-def _state(box: Box) -> str:
-    """A box's label; inputs and outputs, as c_{k-1}, are set as formulas."""
-    return f"${box.label}$" if "_{" in box.label and box.role != "node" else box.label
-
-
 def _write(axes: Axes, text: str, at: Point, colour: str) -> None:
-    formula = text.startswith("$") and text.endswith("$") and len(text) > 2
     axes.text(
         at.x,
         at.y,
         text,
-        size=FONT_SIZE if formula else FONT_SIZE - 0.5,
+        size=FONT_SIZE - 0.5,
         family="DejaVu Sans Mono",
         color=colour,
         ha="center",
-        va="center_baseline" if not formula else "center",
-        parse_math=formula,
+        va="center_baseline",
     )
+
+
+def _set(axes: Axes, formula: str, at: Point) -> None:
+    """A formula, which is never a text from a file."""
+    axes.text(at.x, at.y, f"${formula}$", size=FONT_SIZE, ha="center", va="center", parse_math=True)

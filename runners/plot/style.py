@@ -8,8 +8,10 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from nasir.quoting import shortened
 from runners.plot.run import Metrics, Run
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -43,11 +45,15 @@ STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.hashsalt": "nasir",
+    "text.parse_math": False,
 }
 """matplotlib's settings while figures are made and written; their type is not in all versions."""
 
 HEADER = 0.62
 """Inches above the axes for the title and the line below it."""
+
+_LONGEST = 200
+"""The most characters of a text in a figure."""
 
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 
@@ -81,6 +87,18 @@ def sheet(run: Run, title: str, width: float, height: float, header: float = HEA
     figure.text(left, 1 - 0.1 * inch, title, size=12.5, weight="bold", ha="left", va="top")
     figure.text(left, 1 - 0.37 * inch, run.description, size=9, color=FAINT, ha="left", va="top")
     return figure
+
+
+def named(text: str) -> str:
+    """A name from a file as the label of a line or a tick; legends leave out what begins with _."""
+    return shortened(f" {text}" if text.startswith("_") else text)
+
+
+def quote(figure: Figure) -> None:
+    """Makes every text of a figure one that prints and fits, before the figure is drawn."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(shortened(text.get_text(), _LONGEST))
 
 
 def pens(options: Iterable[str]) -> dict[str, Pen]:

@@ -1,6 +1,7 @@
 """The figures of a run, written as files."""
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from nasir.table import Table
 from runners.plot import cells, curves, decisions
 from runners.plot.confusion import confusion
 from runners.plot.run import Run, read_run
-from runners.plot.style import STYLE, NothingToDrawError
+from runners.plot.style import STYLE, NothingToDrawError, quote
 from runners.plot.truth import truth
 
 DENSITY = 150
@@ -114,5 +115,8 @@ def _encoded(figure: Figure, kind: str) -> bytes:
     """The figure as a file that depends on its content alone."""
     content = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {}
-    figure.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
+    quote(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
+        figure.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
     return content.getvalue()

@@ -15,6 +15,7 @@ from torch import Tensor
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from nasir.plain import Json
+from nasir.quoting import json_text
 
 VERSION = 1
 
@@ -140,7 +141,7 @@ def _checksum(text: str, stored: Mapping[str, Tensor]) -> int:
 
 
 def _text(about: Mapping[str, object]) -> str:
-    return json.dumps(about, ensure_ascii=False)
+    return json_text(about)
 
 
 def _about(content: bytes) -> dict[str, Any]:

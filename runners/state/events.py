@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from nasir.quoting import visible
 from runners import crc32c
 
 _STEP, _VERSION, _SUMMARY, _SESSION = 2, 3, 5, 7
@@ -88,7 +89,7 @@ def _numbers(row: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 def _scalar(tag: str, value: float) -> bytes:
     """A Summary.Value of one number; float32, so what is larger becomes infinite."""
     value = value if abs(value) < 3.4e38 else value * float("inf")
-    return _part(1, tag.encode()) + _key(2, 5) + struct.pack("<f", value)
+    return _part(1, visible(tag).encode()) + _key(2, 5) + struct.pack("<f", value)
 
 
 def _histogram(tag: str, values: Sequence[float]) -> bytes:
@@ -107,7 +108,7 @@ def _histogram(tag: str, values: Sequence[float]) -> bytes:
     )
     message += _part(6, struct.pack(f"<{len(limits)}d", *limits))
     message += _part(7, struct.pack(f"<{len(heights)}d", *heights))
-    return _part(1, tag.encode()) + _part(5, message)
+    return _part(1, visible(tag).encode()) + _part(5, message)
 
 
 def _record(event: bytes) -> bytes:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.plain import Json
+from nasir.quoting import json_text
 from runners.facts import FACTS, read_facts
 from runners.output import print_warning
 from runners.state.checkpoint import (
@@ -105,7 +106,7 @@ class RunFolder:
 
     @classmethod
     def _begin(cls, path: Path, lock: Lock, facts: Mapping[str, object], say: Say) -> Self:
-        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        text = json_text(facts, indent=2)
         try:
             write_durably(path / FACTS, f"{text}\n".encode())
         except OSError as error:

@@ -10,6 +10,7 @@ from typing import cast
 
 from nasir import NasirError, Where
 from nasir.plain import Json
+from nasir.quoting import json_text
 from runners.state.write import is_open, write_all, write_durably
 
 Row = Mapping[str, object]
@@ -74,7 +75,7 @@ class RowFile:
 def row_line(row: Row) -> bytes:
     """The row as a line: the same bytes for the same row. NaN and infinity become null."""
     assert isinstance(row.get("epoch"), int), "a row needs its epoch"
-    return (json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json_text(_finite(row)) + "\n").encode()
 
 
 def read_rows(path: Path) -> list[dict[str, Json]]:

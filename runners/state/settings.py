@@ -8,6 +8,7 @@ from typing import cast
 from nasir import NasirError, Space
 from nasir.errors import quoted
 from nasir.plain import Json
+from nasir.quoting import json_text
 
 _ABSENT = object()
 
@@ -80,4 +81,4 @@ def _shown(value: object) -> str:
     if value is _ABSENT:
         return "not there"
     value = cast("tuple[str, bool]", value)[1] if isinstance(value, tuple) else value
-    return quoted(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return quoted(value if isinstance(value, str) else json_text(value))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import lowering
 import nasir
 from lowering.torch.weights import pack
+from nasir.quoting import json_text
 from runners import measure
 from runners.accuracy import answers
 from runners.arrays import listed
@@ -48,7 +49,7 @@ def write_final(
     }
     folder.write_final("weights.safetensors", pack(weights, about))
     summary["latency"] = _latencies(trainer, built)
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    text = json_text(summary, indent=2)
     folder.write_final("summary.json", f"{text}\n".encode())
     return summary
 
