@@ -9,7 +9,7 @@ from nasir.quoting import visible
 
 _LONGEST = 80
 
-_FILE = ("self", "torch", "nn", "re", "json", "math")
+_FILE = ("path_masks", "self", "torch", "nn", "re", "json", "math")
 _FX = ("device", "fx_pytree", "inf", "nan", "pytree")
 _WORDS = frozenset({*keyword.kwlist, *dir(builtins), *_FILE, *_FX})
 
