@@ -224,3 +224,18 @@ def test_a_benchmark_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", NB201)
     done = call("plot", run, "--only", "truth", "--benchmark", tmp_path / "no.csv")
     assert (done.code, "E101" in done.err) == (2, True)
+
+
+def test_figures_show_any_name_as_text(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Course("nasbench201", 2))
+    facts = json.loads((run / "run.json").read_text())
+    names = ["$\\frac$", "_hidden", "\x1b[31m\n\u202e", "x" * 3_000, "{}"]
+    facts["choices"] = dict.fromkeys(facts["choices"], names)
+    facts["method"]["name"] = "$\\frac$ \n"
+    (run / "run.json").write_text(json.dumps(facts))
+    done = plot_run(run, only=("curves", "entropy", "trajectory"))
+    assert len(done.files) == 6
+    drawn = (run / "plots" / "trajectory.svg").read_text(encoding="utf-8")
+    assert "\\frac" in drawn
+    assert "_hidden" in drawn
+    assert drawn.replace("\n", "").isprintable()
