@@ -311,7 +311,7 @@ def computed(text: str, folder: Path) -> tuple[Tensor, ...]:
     genotype = nasir.load_genotype(text)
     graph = nasir.network(genotype, channels=4, layers=3)
     torch.manual_seed(0)
-    image = torch.randn(2, 3, 16, 16)
+    image = torch.randn(2, 3, 32, 32)
     module = lowering.to_torch(graph)
     with torch.no_grad():
         for value in module.state_dict().values():
