@@ -93,7 +93,7 @@ def print_bug(error: BaseException) -> None:
 
 def print_note(text: str) -> None:
     """A line on stderr that says what was done."""
-    typer.echo(printable(text), err=True)
+    typer.echo(visible(text), err=True)
 
 
 def print_warning(text: str) -> None:
