@@ -25,7 +25,9 @@ def identifier(name: str) -> str:
     """
     text = re.sub(r"\W", "_", name, flags=re.ASCII)[:_LONGEST]
     text = re.sub(r"^__+", "_", text)
-    if not text or text[0].isdigit():
+    if not text.strip("_"):
+        text = "value"
+    elif text[0].isdigit():
         text = f"_{text}"
     text = text[0].lower() + text[1:]
     return f"{text}_" if text in _WORDS else text

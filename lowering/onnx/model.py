@@ -4,6 +4,7 @@ Opset 21 (IR version 10) is the newest in which onnxruntime 1.32 has a kernel fo
 the rules emit: from opset 22 on it has none for RandomNormalLike.
 """
 
+import re
 from collections.abc import Mapping
 
 import onnx_ir as ir
@@ -35,8 +36,7 @@ def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:
 
     `weights` are found by the keys of the graph's parameters. Raises E503.
     """
-    names = Body()
-    titles = {function.name: names.fresh(function.name) for function in plan.functions}
+    titles = _titles([function.name for function in plan.functions])
     bodies = [titles[function.name] for function in plan.bodies]
     apply = _application(dict(zip(plan.graph.bodies, bodies, strict=bool(bodies))))
     functions = {
@@ -53,6 +53,20 @@ def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:
         doc_string=f"A network for inference, by nasir {__version__}, in opset {OPSET}.",
         metadata_props=_metadata(plan.graph),
     )
+
+
+def _titles(names: list[str]) -> dict[str, str]:
+    """What each function is called: ONNX Runtime joins that and the names inside by `_`.
+
+    No title may be another with `_` and something behind it, but for a number.
+    """
+    body = Body()
+    titles = {name: body.fresh(name) for name in names}
+    for name, title in titles.items():
+        others = (title.removeprefix(f"{other}_") for other in titles.values())
+        if any(rest != title and not rest.isdecimal() for rest in others):
+            titles[name] = body.fresh("function")
+    return titles
 
 
 def _metadata(graph: Graph) -> dict[str, str]:
@@ -96,7 +110,7 @@ def _function(function: Function, title: str, apply: Apply) -> ir.Function:
     for step in function.steps:
         inputs = tuple(values[name] for name in step.inputs)
         params = tuple(weights[i] for i in step.params)
-        result = ir.Value(name=body.fresh(step.name))
+        result = ir.Value(name=body.fresh(re.sub(r"^(?=[\d_])", "n", step.name)))
         emitter = Emitter(body, result, dict(step.widths), apply)
         values[step.name] = _emit(emitter, step.node, inputs, params)
     graph = ir.Graph(
