@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nasir import Graph, Type, run_passes
 from nasir.passes import EVALUATION
+from nasir.passes.draws import DRAW
 from nasir.passes.dropping import given_inputs
 from nasir.types import TokenType
 from runners.report import Difference, Latency
@@ -60,7 +61,9 @@ def draws_noise(module: nn.Module) -> bool:
     graph: Any = getattr(module, "graph", None)
     if not isinstance(graph, Graph):
         return False
-    return any(node.has("random") for node in run_passes(graph, EVALUATION)[0])
+    left = run_passes(graph, EVALUATION)[0]
+    given = any(name.endswith(DRAW) and left.readers[name] for name, _ in left.inputs)
+    return given or any(node.has("random") for node in left)
 
 
 def find_difference(name: str, expected: Tensor, actual: Tensor) -> Difference:

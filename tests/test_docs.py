@@ -25,7 +25,7 @@ def shown() -> dict[str, list[str]]:
     return found
 
 
-TRAINS = ("nasir search nasbench201", "nasir replay", "nasir evaluate")
+TRAINS = ("nasir search nasbench201", "nasir convert run/", "nasir replay", "nasir evaluate")
 """What prints losses, whose last digits are the machine's; tests of their own run these."""
 
 

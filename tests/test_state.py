@@ -272,10 +272,10 @@ def test_a_checkpoint_that_the_system_withholds_is_not_passed_over(tmp_path: Pat
 
 
 def test_a_run_that_went_back_ends_with_the_files_of_one_that_did_not(tmp_path: Path) -> None:
-    with RunFolder.create(tmp_path / "whole", FACTS) as whole:
+    with RunFolder.create(tmp_path / "whole", FACTS | {"kind": "search"}) as whole:
         run(whole, *range(6))
         whole.write_genotype("{}", None)
-    with RunFolder.create(tmp_path / "cut", FACTS) as cut:
+    with RunFolder.create(tmp_path / "cut", FACTS | {"kind": "search"}) as cut:
         run(cut, 0, 1, 2, 3)
         log_epoch(cut, 4)
         cut.write_genotype("{}", None)
