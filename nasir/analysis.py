@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from nasir.graph import Graph, expect_graph
+from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops import OpSpec, ParamRef
 from nasir.passes import expand
 from nasir.types import elements
+from nasir.wanted import checked
 
 CONVENTION = (
     "for one example (of a sequence one step, a token); a multiply-add counts once; only "
@@ -42,13 +43,14 @@ class Cost:
     convention: str = CONVENTION
 
 
+@checked
 def cost(graph: Graph) -> Cost:
     """The cost of a graph as its primitives: nothing is optimised away before counting.
 
     What only auxiliary outputs need is counted in `auxiliary`; what no output needs, as the
     papers' code counts it, in the network. The convention is in the result.
     """
-    graph = expand(expect_graph(graph))
+    graph = expand(graph)
     head = graph.needed(graph.auxiliary) - graph.needed(graph.outputs)
     shared = {ref.key for node in graph.nodes if node.name not in head for ref in node.params}
     counted: set[str] = set()

@@ -176,7 +176,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not among `known`: the nearest one, or all of them."""
     names = sorted(set(known))
     lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), list(lowered), n=1)
+    close = difflib.get_close_matches(str(name).lower(), list(lowered), n=1)
     if close:
         return f"did you mean '{lowered[close[0]]}'?"
     shown = ", ".join(names[:20])

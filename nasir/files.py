@@ -28,8 +28,12 @@ def replacing(path: Path) -> Generator[BinaryIO]:
 
     For what is too large to hold; otherwise like `write_atomically`. Raises E112.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
+    try:
+        target = Path(os.path.realpath(path))
+        taken = target.exists() and not target.is_file()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        raise _cannot_write(path, error) from error
+    if taken:
         raise NasirError(
             "E112",
             f"{quoted(str(path))} cannot be written: it is not a regular file",
@@ -62,9 +66,11 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _cannot_write(path: Path, error: OSError) -> NasirError:
-    reason = error.strerror or str(error)
-    at = quoted(str(error.filename)) if error.filename and error.filename != str(path) else ""
+def _cannot_write(path: Path, error: OSError | ValueError) -> NasirError:
+    reason, at = str(error), ""
+    if isinstance(error, OSError):
+        reason = error.strerror or reason
+        at = quoted(str(error.filename)) if error.filename not in (None, "", str(path)) else ""
     return NasirError(
         "E112",
         f"{quoted(str(path))} cannot be written: {reason}{f' ({at})' if at else ''}",

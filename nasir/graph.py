@@ -355,17 +355,6 @@ class Graph:
         return fresh
 
 
-def expect_graph(value: object) -> Graph:
-    """`value`, which must be a graph. Raises TypeError that says how to make one."""
-    if not isinstance(value, Graph):
-        kind = type(value).__name__
-        message = (
-            f"a graph is wanted, not {kind}: nasir.network(genotype) and nasir.supernet(space)"
-        )
-        raise TypeError(f"{message} make one")
-    return value
-
-
 def _single(value: object) -> object:
     """A pair of equal numbers as the number: ops take it as either."""
     if not isinstance(value, tuple):

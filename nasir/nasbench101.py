@@ -7,9 +7,11 @@ the output the last, and the ops stand on those between.
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import md5
+from pathlib import Path
 
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype, Edge, Genotype
+from nasir.wanted import checked
 
 INPUT, OUTPUT = "input", "output"
 
@@ -157,12 +159,16 @@ def limits_broken(
     return tuple(reasons)
 
 
-def nasbench101_hash(genotype: Genotype) -> str:
+@checked
+def nasbench101_hash(genotype: Genotype | str | Path) -> str:
     """The benchmark's name for the genotype's only cell, the same for isomorphic modules.
 
     Raises E204 for a cell whose input does not reach its output, E208 for one that is no module
     or is outside the benchmark's limits.
     """
+    from nasir.formats.load import as_genotype  # the formats are read with this module
+
+    genotype = as_genotype(genotype)
     if len(genotype.cells) != 1:
         have = ", ".join(genotype.kinds)
         raise NasirError("E208", f"nasbench101 cannot express the cells '{have}': it has one")

@@ -6,14 +6,18 @@ from pathlib import Path
 
 from nasir.errors import NasirError
 from nasir.formats import load_genotype
+from nasir.formats.load import GenotypeLike
 from nasir.genotype import Genotype
 from nasir.graph import Graph
 from nasir.space import Space, adopt, home_of, load_space
+from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import Skeleton, build_network, find_skeleton
+from nasir.wanted import checked
 
 
+@checked
 def network(
-    genotype: Genotype | str,
+    genotype: GenotypeLike,
     skeleton: str | None = None,
     *,
     channels: int | None = None,
@@ -24,7 +28,7 @@ def network(
     vocabulary: int | None = None,
     hidden: int | None = None,
     auxiliary: bool = False,
-    space: Space | str | Path | None = None,
+    space: SpaceLike | None = None,
 ) -> Graph:
     """The discrete network of a genotype (or of what `load_genotype` takes) as a graph of macros.
 
@@ -54,8 +58,9 @@ def network(
     return build_network(genotype, chosen, size)
 
 
+@checked
 def supernet(
-    space: Space | str | Path,
+    space: SpaceLike,
     skeleton: str | None = None,
     *,
     channels: int | None = None,
@@ -79,7 +84,7 @@ def supernet(
     three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
     300 hidden units. Raises E301 to E305 and E505, and what `load_space` raises.
     """
-    space = space if isinstance(space, Space) else load_space(space)
+    space = as_space(space)
     chosen = find_skeleton(skeleton or space.skeleton)
     asked = {
         "channels": channels,
@@ -114,11 +119,9 @@ def _given(skeleton: Skeleton, asked: Mapping[str, int | None]) -> dict[str, int
     return given
 
 
-def _at_home(
-    genotype: Genotype | str, space: Space | str | Path | None, *, required: bool
-) -> Genotype:
+def _at_home(genotype: GenotypeLike, space: SpaceLike | None, *, required: bool) -> Genotype:
     """The genotype with its space, if it is known. Raises E209 where it is required and is not."""
-    if isinstance(genotype, str):
+    if isinstance(genotype, str | Path):
         genotype = load_genotype(genotype, space)
     elif space is not None:
         genotype = adopt(genotype, space)

@@ -1,29 +1,34 @@
 """What a genotype decides of a supernet's choices."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nasir.errors import NasirError, quoted
+from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype, Genotype
 from nasir.graph import Choice, Graph
 from nasir.passes.resolve import Picks
 from nasir.passes.resolve import resolve as resolve_picks
+from nasir.wanted import checked
 
 _PLACE = re.compile(r"(?:n(?P<node>\d+)(?:\.e(?P<source>\d+)|(?P<reads>\.in))?|out)")
 
 
-def picks(graph: Graph, genotype: Genotype) -> dict[str, tuple[int, ...]]:
+@checked
+def picks(graph: Graph, genotype: GenotypeLike) -> dict[str, tuple[int, ...]]:
     """For each choice of a supernet, by name, the options that the genotype has (numbers from 0).
 
     An edge that the genotype does not have keeps none. Raises E210 where the genotype lacks a kind
     of cell, and E211 where it has an op or an edge that is no option.
     """
+    genotype = as_genotype(genotype)
     found = {choice.name: _picked(choice, genotype) for choice in graph.choices}
     _check_all_found(graph.choices, found, genotype)
     return found
 
 
-def resolve(graph: Graph, decisions: Genotype | Picks) -> Graph:
+@checked
+def resolve(graph: Graph, decisions: GenotypeLike | Picks) -> Graph:
     """The supernet with its choices decided, by a genotype or by the options of some choices.
 
     `decisions` maps the name of a choice to the numbers of the options that it keeps, from 0; other
@@ -31,7 +36,8 @@ def resolve(graph: Graph, decisions: Genotype | Picks) -> Graph:
     E211 and E401.
     """
     return resolve_picks(
-        graph, picks(graph, decisions) if isinstance(decisions, Genotype) else decisions
+        graph,
+        decisions if isinstance(decisions, Mapping) else picks(graph, decisions),
     )
 
 

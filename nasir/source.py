@@ -119,6 +119,11 @@ def is_there(name: str) -> bool:
         return False
 
 
+def is_file(name: str | Path) -> bool:
+    """Whether a regular file has that name."""
+    return is_there(str(name)) and Path(name).is_file()
+
+
 def not_there(name: str) -> NasirError:
     """E101 with the names of files nearby."""
     where = Where(name.replace("\0", "\\0"))

@@ -33,12 +33,14 @@ from nasir.node import Node, default_params
 from nasir.ops import Attrs, ParamRef
 from nasir.quoting import json_text
 from nasir.template import meaning
+from nasir.wanted import checked
 
 VERSION = 1
 HEADER = f"nasir graph {VERSION}"
 NAME = re.compile(r"[A-Za-z_%][^\s(){}\[\]=,:\"\ud800-\udfff]*")
 
 
+@checked
 def print_graph(graph: Graph) -> str:
     """The graph as text, ending with a newline; `parse_graph` gives an equal graph back."""
     return "\n".join((HEADER, *_lines(graph))) + "\n"

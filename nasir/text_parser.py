@@ -15,6 +15,7 @@ from nasir.template import find_op, make_attrs, meaning_at, primitives
 from nasir.text import HEADER
 from nasir.text_line import Line
 from nasir.types import Type, parse_type
+from nasir.wanted import checked
 
 _COUNT = re.compile(r"[0-9]{1,18}(?![0-9])")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf|nan)")
@@ -247,6 +248,7 @@ class _Parser:
         return tuple(sources)
 
 
+@checked
 def parse_graph(text: str, file: str = "<graph>") -> Graph:
     """The graph that `print_graph` printed.
 

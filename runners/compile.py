@@ -11,7 +11,9 @@ import nasir
 from nasir.errors import NasirError, nearest, quoted
 from nasir.passes import INFERENCE
 from nasir.space import adopt
+from nasir.wanted import checked
 from runners.inputs import named, read_named
+from runners.machine import check_alone
 from runners.outputs import Outputs
 from runners.progress import Clock, Progress, Silent
 from runners.report import Options, Report
@@ -22,6 +24,7 @@ MOST_PICTURES = 1 << 16
 QUANTISED = ("dynamic", "static")
 
 
+@checked
 def compile_genotype(
     genotype: nasir.Genotype | str | Path,
     options: Options | None = None,
@@ -30,9 +33,10 @@ def compile_genotype(
     """Compile a genotype, or what `load_genotype` takes; write the files that `options` name.
 
     What the call says is checked before anything is written, and each file is written whole or
-    not at all. Raises what reading and building raise, E112, E502 (device, memory), E503
+    not at all. Raises what reading and building raise, E112, E502 (device, memory), E728, E503
     (weights), E504 and E756 (a file differs from the network) and E505 (options).
     """
+    check_alone()
     clock = Clock(progress or Silent())
     with clock.quick_stage("read the genotype"):
         options = options or Options()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nasir.wanted import checked
 from runners import conduct
 from runners.facts import facts_of, read_facts, request_in
 from runners.live import Display
@@ -26,11 +27,13 @@ class Replay:
     difference: str
 
 
-def replay(out: Path, display: Display | None = None) -> Replay:
+@checked
+def replay(out: str | Path, display: Display | None = None) -> Replay:
     """Runs a finished run again and compares what it left, line by line and bit by bit.
 
     Raises E721 and E722 for what is no run, and what the run itself raises.
     """
+    out = Path(out)
     kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
     facts = facts_of(out, kind)
     with tempfile.TemporaryDirectory() as parent:

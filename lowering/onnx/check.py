@@ -12,9 +12,13 @@ from lowering.onnx.export import encode
 from lowering.onnx.session import open_session
 from lowering.torch import to_torch
 from nasir import Graph, NasirError, Where, run_passes
+from nasir.errors import quoted
 from nasir.passes import EVALUATION, PASSES, PLAIN
+from nasir.source import is_file
+from nasir.wanted import checked
 
 
+@checked
 def compare(
     graph: Graph, module: nn.Module, path: str | Path, *, batch: int = 2, seed: int = 0
 ) -> Comparison:
@@ -35,8 +39,8 @@ def compare(
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise NasirError("E101", f"there is no file '{path}'", Where(str(path)))
+    if not is_file(path):
+        raise NasirError("E101", f"there is no file {quoted(str(path))}", Where(str(path)))
     return path.read_bytes()
 
 

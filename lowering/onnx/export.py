@@ -15,8 +15,10 @@ from nasir.files import write_atomically
 from nasir.formats.onnx_model import seal
 from nasir.passes import DISCRETE, EVALUATION
 from nasir.passes.dropping import given_inputs
+from nasir.wanted import checked
 
 
+@checked
 def to_onnx(graph: Graph, module: nn.Module, path: str | Path, *, inline: bool = False) -> Path:
     """Write the network with the module's weights to `path`, which is returned.
 

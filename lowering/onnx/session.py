@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from nasir.source import is_file
 
 PART = 4
 """Pictures that a worker works on at a time: what it makes of them stays in its cache."""
@@ -63,8 +64,8 @@ class OnnxNetwork:
         path = Path(path)
         self._where = where = Where(str(path))
         self._seconds = seconds
-        if not path.is_file():
-            raise NasirError("E101", f"there is no file '{path}'", where)
+        if not is_file(path):
+            raise NasirError("E101", f"there is no file {quoted(str(path))}", where)
         try:
             self._session = open_session(path.read_bytes(), 1 if workers > 1 else threads)
         except NasirError:

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,27 @@ from lowering.torch.store import resolve
 from nasir import Graph, NasirError, Where, run_passes
 from nasir.passes import EVALUATION, PLAIN
 from nasir.passes.dropping import given_inputs
+from nasir.source import is_there, not_there
+from nasir.wanted import checked
 
 _BATCH = 2
 
 
-def load_python(path: Path) -> nn.Module:
+@checked
+def load_python(path: str | Path) -> nn.Module:
     """The network of a stand-alone file, with the weights beside it, in evaluation mode.
 
-    Raises E504 where the file fails.
+    Raises E101 where there is none, and E504 where the file fails.
     """
-    spec = importlib.util.spec_from_file_location(f"nasir_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
+    if not is_there(str(path)):
+        raise not_there(str(path))
+    path = Path(path)
+    loader = SourceFileLoader(f"nasir_{path.stem}", str(path))
+    spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
+    assert spec is not None, path
     module: Any = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
         network: nn.Module = module.load()
     except Exception as error:
         raise _failed(path, error) from error

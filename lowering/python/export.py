@@ -18,8 +18,10 @@ from nasir import Graph, NasirError, Where, run_passes
 from nasir.files import write_atomically
 from nasir.ops.choice import DROP_PATH
 from nasir.passes import PASSES, PLAIN
+from nasir.wanted import checked
 
 
+@checked
 def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, Path]:
     """Writes `net.py`, which needs only torch, and `net.safetensors`, with the module's weights.
 

@@ -14,12 +14,14 @@ from lowering.torch.network import Network
 from lowering.torch.policies import policy
 from lowering.torch.program import Function
 from nasir.passes import PASSES
+from nasir.wanted import checked
 
 
 class CompileWarning(UserWarning):
     """The network runs without torch.compile, and why."""
 
 
+@checked
 def compile(module: Network) -> Network:
     """The network compiled by torch.compile at its first call, sharing its weights with `module`.
 

@@ -5,7 +5,10 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+from nasir.wanted import checked
 
+
+@checked
 def compiler_missing(device: str = "cpu") -> str:
     """Why torch.compile cannot work on this machine; empty if nothing is known to be missing."""
     if device.startswith("cuda"):

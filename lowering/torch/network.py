@@ -13,6 +13,7 @@ from lowering.torch.program import Function, Mode, Program, make_program
 from lowering.torch.sampled import Live, Mixture, Sampled, places
 from lowering.torch.store import Store
 from nasir import Graph, NasirError, run_passes
+from nasir.errors import quoted
 from nasir.passes import (
     EVALUATION,
     INFERENCE,
@@ -29,6 +30,7 @@ from nasir.passes import (
 )
 from nasir.passes.dropping import PROBABILITY
 from nasir.passes.resolve import check_picks
+from nasir.wanted import checked
 
 Finish = Callable[[Function], Function]
 
@@ -273,6 +275,7 @@ def _is_sampled(inputs: tuple[Any, ...]) -> bool:
     return bool(inputs) and isinstance(inputs[-1], Mixture) and bool(inputs[-1].live)
 
 
+@checked
 def to_torch(
     graph: Graph,
     seed: int = 0,
@@ -287,7 +290,11 @@ def to_torch(
     `memory` says what training keeps for the backward pass (see `nasir.passes.slices`). A
     supernet is lowered as the policy for the device says; moved to another one, it runs there too.
     """
-    return _lowered(graph, seed, optimise, memory, torch.device(device).type).to(device)
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise NasirError("E502", f"unknown device {quoted(device)}") from None
+    return _lowered(graph, seed, optimise, memory, place.type).to(place)
 
 
 def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, device: str) -> Network:
@@ -314,6 +321,7 @@ def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, devic
     )
 
 
+@checked
 def to_inference(graph: Graph, module: nn.Module) -> Network:
     """The network for inference only: batch norms folded into convolutions, weights `module`'s.
 

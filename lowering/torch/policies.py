@@ -10,6 +10,7 @@ import torch
 
 from lowering import kernels
 from lowering.torch.compiler import compiler_missing
+from nasir.wanted import checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Policy:
         return (self.channels_last, self.mixed_sums, self.compiled, self.graphs)
 
 
+@checked
 def policy(device: str = "cpu") -> Policy:
     """The policy for a kind of device. Builds the kernels at the first call on a CPU."""
     return _cuda() if device == "cuda" else _cpu()

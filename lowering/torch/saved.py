@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasir.wanted import checked
+
 
 @dataclass(frozen=True, slots=True)
 class SavedBytes:
@@ -19,6 +21,7 @@ class SavedBytes:
     tensors: int
 
 
+@checked
 def saved_bytes(module: nn.Module, *inputs: Any) -> SavedBytes:
     """What a call of the module with these inputs keeps for backward, whose results are dropped.
 

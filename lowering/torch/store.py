@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nasir import NasirError
 from nasir.ops import ParamRef
+from nasir.wanted import checked
 
 
 def initial(ref: ParamRef, seed: int) -> Tensor:
@@ -54,6 +55,7 @@ def _affine(parts: Mapping[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
     return scale.to(mean.dtype), shift.to(mean.dtype)
 
 
+@checked
 def generator(seed: int, key: str) -> torch.Generator:
     """A source of random numbers that depends on the seed and the key alone."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()

@@ -9,8 +9,10 @@ from lowering.torch.compiler import compiler_missing
 from lowering.torch.network import Network
 from lowering.torch.policies import Decision
 from nasir.types import ImageType
+from nasir.wanted import checked
 
 
+@checked
 def training_policy(device: str = "cpu") -> tuple[Decision, Decision]:
     """Whether channels_last and torch.compile are taken on a kind of device (`cpu`, `cuda`)."""
     if device == "cuda":
@@ -25,6 +27,7 @@ def training_policy(device: str = "cpu") -> tuple[Decision, Decision]:
     )
 
 
+@checked
 def prepare_training(module: Network, compiling: str = "auto", layout: str = "auto") -> Network:
     """The network in the form that trains fastest on its device, sharing its weights.
 

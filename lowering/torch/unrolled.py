@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lowering.torch import foreach
 from lowering.torch.network import Network
+from nasir.wanted import checked
 
 Run = Callable[..., Any]
 """The network as a function of its inputs."""
@@ -48,11 +49,13 @@ class Unrolled:
     clip: float | None = None
 
 
+@checked
 def first_order(module: Network, logits: Logits, valid: Objective) -> tuple[Tensor, ...]:
     """The gradients of the loss by the logits alone; running statistics follow the batch's."""
     return tuple(_gradients(valid(partial(module.call, _detached(module))), _rows(logits)))
 
 
+@checked
 def second_order(
     module: Network,
     logits: Logits,
@@ -81,7 +84,10 @@ def second_order(
 
 
 def _rows(logits: Logits) -> tuple[Tensor, ...]:
-    return tuple(logits.values() if isinstance(logits, Mapping) else logits)
+    rows = tuple(logits.values() if isinstance(logits, Mapping) else logits)
+    if not rows:
+        raise ValueError("there are no logits: those of every choice are wanted")
+    return rows
 
 
 def _detached(module: Network) -> list[Tensor]:
@@ -89,8 +95,10 @@ def _detached(module: Network) -> list[Tensor]:
     return [weight.detach() for weight in module.parameters()]
 
 
-def _gradients(loss: Tensor, by: Sequence[Tensor]) -> list[Tensor]:
+def _gradients(loss: object, by: Sequence[Tensor]) -> list[Tensor]:
     """Zeros where the loss does not depend on a tensor."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"an objective has to return a tensor, not {type(loss).__name__}")
     if not loss.requires_grad:
         return [torch.zeros_like(value) for value in by]
     return list(torch.autograd.grad(loss, by, materialize_grads=True))

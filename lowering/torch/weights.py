@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from nasir.files import write_atomically
+from nasir.source import is_there
+from nasir.wanted import checked
 
 
+@checked
 def save_weights(
     module: nn.Module, path: str | Path, about: Mapping[str, str] | None = None
 ) -> Path:
@@ -35,7 +38,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises E101, E102 and E104."""
     path = Path(path)
     where = Where(str(path))
-    if not path.exists():
+    if not is_there(str(path)):
         raise NasirError("E101", "the weights file does not exist", where)
     if not path.is_file():
         raise NasirError("E102", "the weights path is not a regular file", where)
@@ -50,6 +53,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         ) from None
 
 
+@checked
 def load_weights(module: nn.Module, path: str | Path) -> None:
     """Overwrites the module's whole state from a safetensors file; on an error nothing changes.
 

@@ -12,6 +12,7 @@ from nasir.ops import ParamRef
 from nasir.ops.conv import ConvAttrs
 from nasir.ops.linear import LinearAttrs
 from nasir.passes import PLAIN
+from nasir.wanted import checked
 
 Duplicates = tuple[int, ...]
 """Of a widened axis, for each new channel the old one that it is a copy of."""
@@ -25,6 +26,7 @@ class Widened:
     momentum: dict[str, Tensor]
 
 
+@checked
 def widen(
     narrow: Mapping[str, Tensor],
     graph: Graph,

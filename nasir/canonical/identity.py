@@ -9,16 +9,20 @@ from nasir.canonical.behaviour import Strides, highway
 from nasir.canonical.labelling import Labelling, label
 from nasir.canonical.modules import label_module
 from nasir.canonical.terms import Place, cell_terms
-from nasir.genotype import CellGenotype, Genotype
+from nasir.formats.load import GenotypeLike, as_genotype
+from nasir.genotype import CellGenotype
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.space import Space
 from nasir.space.adoption import ops_of
 from nasir.space.decisions import decisions
 from nasir.space.layout import PUBLISHED
+from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import SKELETONS
+from nasir.wanted import checked
 
 
-def canonical_id(genotype: Genotype) -> str:
+@checked
+def canonical_id(genotype: GenotypeLike) -> str:
     """32 hexadecimal digits, equal for genotypes that are equal by the rules below.
 
     Equal genotypes are one architecture: in a skeleton they compute the same functions, one for
@@ -46,6 +50,7 @@ def canonical_id(genotype: Genotype) -> str:
     In NAS-Bench-201 this makes 5,267 classes of the 15,625 cells; docs/spaces.md compares them
     with the literature's 6,466. Raises E201.
     """
+    genotype = as_genotype(genotype)
     lines = sorted(
         f"{cell.kind} {cell.inputs} {_labelling(cell, genotype.definition).digest.hex()}"
         for cell in genotype.cells
@@ -67,8 +72,12 @@ class CellCorrespondence:
     outputs: tuple[int, ...]
 
 
-def correspondence(first: Genotype, second: Genotype) -> tuple[CellCorrespondence, ...] | None:
+@checked
+def correspondence(
+    first: GenotypeLike, second: GenotypeLike
+) -> tuple[CellCorrespondence, ...] | None:
     """How to carry weights from one genotype to an equal one; None where they are not equal."""
+    first, second = as_genotype(first), as_genotype(second)
     if canonical_id(first) != canonical_id(second):
         return None
     return tuple(
@@ -81,8 +90,10 @@ def correspondence(first: Genotype, second: Genotype) -> tuple[CellCorrespondenc
     )
 
 
-def count_classes(space: Space) -> int:
+@checked
+def count_classes(space: SpaceLike) -> int:
     """The number of different ids in a space. Enumerates each kind of cell: mind its size."""
+    space = as_space(space)
     return prod(
         len({_labelling(part.unrank(i), space).digest for i in range(part.size)})
         for part in map(decisions, space.cells)

@@ -15,9 +15,13 @@ from nasir.formats.table import in_running_text, named_format, read_value, rows_
 from nasir.genotype import Genotype
 from nasir.limits import LOG_LIMIT
 from nasir.source import Source, is_there, looks_like_path, read_source
+from nasir.wanted import checked
 
 if TYPE_CHECKING:
     from nasir.space import Space
+
+GenotypeLike = Genotype | str | Path
+"""A genotype, or what `load_genotype` takes."""
 
 _LIST = re.compile(r"\s*[\[(]\s*[\[(\"'0-9].*[\])]")
 """A list or tuple, as no file is called."""
@@ -45,6 +49,7 @@ class Reading:
         return f"{self.format.name} format" + (f", ops {numbering}" if numbering else "")
 
 
+@checked
 def load_genotype(
     source: str | Path,
     space: "Space | str | Path | None" = None,
@@ -63,6 +68,7 @@ def load_genotype(
     return read_genotype(source, space, format=format).genotype
 
 
+@checked
 def load_genotypes(
     source: str | Path,
     space: "Space | str | Path | None" = None,
@@ -75,6 +81,11 @@ def load_genotypes(
     """
     each = each_genotype(_opened(source), space, format=format)
     return {name: read().genotype for name, read in each}
+
+
+def as_genotype(given: GenotypeLike) -> Genotype:
+    """The genotype itself, or what `load_genotype` gives."""
+    return given if isinstance(given, Genotype) else load_genotype(given)
 
 
 def read_genotype(

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from pathlib import Path
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
@@ -24,6 +25,7 @@ from nasir.formats.ptdarts import PTDARTS
 from nasir.formats.transnasbench101 import TRANSNASBENCH101
 from nasir.genotype import CellGenotype, Genotype
 from nasir.table import Table
+from nasir.wanted import checked
 
 FORMATS: Table[Format] = Table(
     ONNX,
@@ -105,11 +107,15 @@ def in_running_text() -> re.Pattern[str]:
     return re.compile(f"(?P<word>{words})|{opens}")
 
 
-def dump_genotype(genotype: Genotype, format: str = "nasir") -> str:  # noqa: A002
+@checked
+def dump_genotype(genotype: Genotype | str | Path, format: str = "nasir") -> str:  # noqa: A002
     """The genotype in a format. Raises E108 for an unknown one, E208 for what it cannot hold.
 
     nasir's own format names a shipped space and holds any other space whole.
     """
+    from nasir.formats.load import as_genotype  # it reads what this table lists
+
+    genotype = as_genotype(genotype)
     row = FORMATS.get(format)
     if row is None:
         writable = [name for name, row in FORMATS.items() if row.dump]

@@ -12,6 +12,7 @@ from nasir.ops.choice import DROP_PATH
 from nasir.ops.spec import NoAttrs
 from nasir.template import template
 from nasir.types import ImageType, Type, WeightsType
+from nasir.wanted import checked
 
 PROBABILITY = "drop_path"
 """The input that says how likely a path is dropped, of shape (1,)."""
@@ -20,6 +21,7 @@ _OP_OF_EDGE = re.compile(r"n\d+\.e\d+/[^/]+")
 _OP_OF_NODE = re.compile(r"n\d+/[^/]+")
 
 
+@checked
 def drop_path(graph: Graph) -> Graph:
     """The graph in which training drops paths, with the probability that is its input `drop_path`.
 

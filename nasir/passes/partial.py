@@ -8,11 +8,13 @@ from nasir.graph import Graph, place_of
 from nasir.node import Node
 from nasir.template import Scope, meaning_at
 from nasir.types import ImageType, WeightsType
+from nasir.wanted import checked
 
 _KINDS = ("op on edge", "op on node")
 _META = "partial_channels"
 
 
+@checked
 def partial_channels(graph: Graph, parts: int) -> Graph:
     """The supernet whose mixtures of ops see the first of `parts` equal parts of the channels.
 

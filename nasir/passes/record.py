@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from nasir.errors import NasirError, nearest, quoted
-from nasir.graph import Graph, expect_graph
+from nasir.graph import Graph
+from nasir.wanted import checked
 
 GraphPass = Callable[[Graph], Graph]
 
@@ -34,12 +35,12 @@ class Record:
     seconds: float
 
 
+@checked
 def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[Record, ...]]:
     """The graph after all passes, and a record of each.
 
     Passes are given themselves or by name. Raises E406, and TypeError for what is no graph.
     """
-    expect_graph(graph)
     records: list[Record] = []
     for given in (passes,) if isinstance(passes, (str, Pass)) else passes:
         row = given if isinstance(given, Pass) else _named(given)

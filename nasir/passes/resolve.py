@@ -11,6 +11,7 @@ from nasir.ops import PRIMITIVES, OpSpec
 from nasir.ops.choice import MixAttrs, StrideAttrs
 from nasir.ops.spec import NoAttrs
 from nasir.passes.bodies import with_bodies, without_unread
+from nasir.wanted import checked
 
 Picks = Mapping[str, Sequence[int]]
 """Of a choice, by its name, the options that are kept; none drops what the choice decides."""
@@ -33,6 +34,7 @@ def resolve(graph: Graph, picks: Picks) -> Graph:
     )
 
 
+@checked
 def restrict(graph: Graph, kept: Picks) -> Graph:
     """The supernet in which the mixtures of the choices in `kept` have only these options.
 

@@ -3,20 +3,22 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from nasir.errors import NasirError, quoted
 from nasir.graph import Choice, Graph, place_of
 from nasir.node import Node
 from nasir.ops import PRIMITIVES
 from nasir.ops.choice import MixAttrs
-from nasir.space import Space, load_space
+from nasir.space import Space
+from nasir.space.load import SpaceLike, as_space
 from nasir.types import WeightsType
+from nasir.wanted import checked
 
 _EDGE = re.compile(r"(?P<edge>(?P<node>n(?P<number>\d+))\.e\d+)(?:\.drop)?")
 
 
-def edge_weights(graph: Graph, space: Space | str | Path) -> Graph:
+@checked
+def edge_weights(graph: Graph, space: SpaceLike) -> Graph:
     """The supernet of a space where each sum of edges into a node is a mixture of them.
 
     PC-DARTS, arXiv:1907.05737, equation 3 (its β), for any space with ops on edges. The choice of
@@ -28,7 +30,7 @@ def edge_weights(graph: Graph, space: Space | str | Path) -> Graph:
     Raises E505 where there is no such sum (recurrent cells are not weighed) or the graph has other
     edges than the space, and what `load_space` raises.
     """
-    space = space if isinstance(space, Space) else load_space(space)
+    space = as_space(space)
     edges = {choice.name for choice in graph.choices if choice.kind == "op on edge"}
     found: dict[str, Choice] = {}
     nodes: list[Node] = []

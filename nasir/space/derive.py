@@ -8,7 +8,9 @@ from random import Random
 from nasir.errors import NasirError, quoted
 from nasir.genotype import CellGenotype, Edge, Genotype
 from nasir.space.compute import Seed
+from nasir.space.load import SpaceLike, as_space
 from nasir.space.space import Space, SpaceCell, SpaceEdge
+from nasir.wanted import checked
 
 Weights = Mapping[str, Sequence[float]]
 """For each choice of a supernet, by name, a number for each option, in the choice's order."""
@@ -35,14 +37,17 @@ class Decision:
     sources: str = ""
 
 
-def decisions(space: Space) -> tuple[Decision, ...]:
+@checked
+def decisions(space: SpaceLike) -> tuple[Decision, ...]:
     """The decisions of its supernet, by kind of cell, then node. Raises E505 without a supernet."""
+    space = as_space(space)
     found = (_node_decisions if cell.on_nodes else _edge_decisions for cell in space.cells)
     pairs = zip(found, space.cells, strict=True)
     return tuple(decision for decide, cell in pairs for decision in decide(cell))
 
 
-def derive(space: Space, weights: Weights, name: str = "") -> Genotype:
+@checked
+def derive(space: SpaceLike, weights: Weights, name: str = "") -> Genotype:
     """The genotype that the weights of the supernet's choices select.
 
     The score of an edge is the largest weight of its ops, times the weight of the edge in the
@@ -56,10 +61,11 @@ def derive(space: Space, weights: Weights, name: str = "") -> Genotype:
     Weights of other names are not read. Raises E401 where a choice of the space has no weights,
     E212 where it has another number of them, E107 for NaN, and E505 for a space without a supernet.
     """
-    return _genotype(space, weights, _best, name)
+    return _genotype(as_space(space), weights, _best, name)
 
 
-def draw_genotype(space: Space, weights: Weights, seed: Seed, name: str = "") -> Genotype:
+@checked
+def draw_genotype(space: SpaceLike, weights: Weights, seed: Seed, name: str = "") -> Genotype:
     """A genotype drawn by the weights of the supernet's choices, which are 0 or more.
 
     Everything that `derive` would rank is drawn instead, in proportion to its score: the op of an
@@ -70,7 +76,9 @@ def draw_genotype(space: Space, weights: Weights, seed: Seed, name: str = "") ->
     edges of a node by source. Raises what `derive` raises, and E107 for one below 0 or infinite.
     """
     random = seed if isinstance(seed, Random) else Random(seed)
-    return _genotype(space, weights, lambda scores, count: _drawn(scores, count, random), name)
+    return _genotype(
+        as_space(space), weights, lambda scores, count: _drawn(scores, count, random), name
+    )
 
 
 def _best(scores: Sequence[float], count: int) -> list[int]:

@@ -9,6 +9,10 @@ from nasir.source import Source, looks_like_path, read_source
 from nasir.space.locate import spaces_directory
 from nasir.space.space import Space
 from nasir.table import Table
+from nasir.wanted import checked
+
+SpaceLike = Space | str | Path
+"""A space, or what `load_space` takes."""
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -18,6 +22,7 @@ _TWO_SPACES = {
 """Names that papers give to different spaces, and what they mean."""
 
 
+@checked
 def load_space(source: str | Path) -> Space:
     """The shipped space of that name (in any case), or the space of a YAML or JSON file.
 
@@ -33,6 +38,11 @@ def load_space(source: str | Path) -> Space:
         hint = _TWO_SPACES.get(source.lower()) or nearest(source, files)
         raise NasirError("E209", f"unknown space {quoted(source)}", hint=hint)
     return _shipped(files[source.lower()])
+
+
+def as_space(given: SpaceLike) -> Space:
+    """The space itself, or what `load_space` gives."""
+    return given if isinstance(given, Space) else load_space(given)
 
 
 def catalog() -> Table[Space]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nasir import Genotype, NasirError, dump_genotype, nasbench101_hash
 from nasir.errors import nearest, quoted
 from nasir.table import Table
+from nasir.wanted import checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Kind:
     keys: re.Pattern[str]
     indexed: bool
     key: Callable[[Genotype], str]
+
+    @checked
+    def key_of(self, architecture: str | Genotype) -> str:
+        """The key of a genotype, or of its text; a key itself. Raises E208 and TypeError."""
+        return architecture if isinstance(architecture, str) else self.key(architecture)
 
 
 def _string(genotype: Genotype) -> str:

@@ -5,7 +5,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from nasir import NasirError, Where
+from nasir import Genotype, NasirError, Where
+from nasir.wanted import checked
 from runners.benchmarks.damage import read_whole
 from runners.benchmarks.kinds import KINDS, Kind
 from runners.benchmarks.layout import MAGIC
@@ -39,8 +40,8 @@ class Benchmark(Protocol):
         """Which benchmark it is."""
         ...
 
-    def lookup(self, key: str) -> Record | None:
-        """The record of that key; None when the benchmark has no such architecture."""
+    def lookup(self, key: str | Genotype) -> Record | None:
+        """The record of a key or genotype; None where the benchmark has no such architecture."""
         ...
 
     def at(self, index: int) -> Record | None:
@@ -59,9 +60,10 @@ class Original:
         """Which benchmark it is."""
         return KINDS[self.contents.kind]
 
-    def lookup(self, key: str) -> Record | None:
-        """The record of that key; None when the benchmark has no such architecture."""
-        return self._found(lambda each, _: each == key)
+    def lookup(self, key: str | Genotype) -> Record | None:
+        """The record of a key or genotype; None where the benchmark has no such architecture."""
+        wanted = self.kind.key_of(key)
+        return self._found(lambda each, _: each == wanted)
 
     def at(self, index: int) -> Record | None:
         """The record of an index of the benchmark; None when it has no such index."""
@@ -76,8 +78,10 @@ class Original:
         return Record(first.key, first.index, dict(chain.from_iterable(parts)))
 
 
-def open_benchmark(path: Path, reading: Reading | None = None) -> Store | Original:
+@checked
+def open_benchmark(path: str | Path, reading: Reading | None = None) -> Store | Original:
     """The benchmark in a store, a file or a folder. Raises E101, E102, E108, E603, E604."""
+    path = Path(path)
     if _head(path).startswith(MAGIC):
         return open_store(path)
     return Original(open_source(path, reading or Reading()))

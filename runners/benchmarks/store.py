@@ -9,7 +9,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nasir import NasirError, Where
+from nasir import Genotype, NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.damage import damaged, read_whole
 from runners.benchmarks.kinds import KINDS, Kind
@@ -61,9 +61,9 @@ class Store:
     def __len__(self) -> int:
         return self.header.keys
 
-    def lookup(self, key: str) -> Record | None:
-        """The record of that key; None when the benchmark has no such architecture."""
-        width = self.header.key_width
+    def lookup(self, key: str | Genotype) -> Record | None:
+        """The record of a key or genotype; None where the benchmark has no such architecture."""
+        key, width = self.kind.key_of(key), self.header.key_width
         wanted = key.encode()
         if len(wanted) > width:
             return None

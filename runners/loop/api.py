@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nasir import Genotype, NasirError
+from nasir.wanted import checked
 from runners.conduct import guarded, memory_error, resumed
 from runners.data import absolute
 from runners.facts import facts_of, request_in
@@ -30,20 +31,24 @@ class Result:
     plan: Plan
 
 
-def search(request: Request, out: Path, display: Display | None = None) -> Result:
+@checked
+def search(request: Request, out: str | Path, display: Display | None = None) -> Result:
     """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
+    out = Path(out)
     with told(lambda: standing(out, "search")):
         built = build(replace(request, data=absolute(request.data)))
         shown = display_for_stderr() if display is None else display
         return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
 
 
-def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
+@checked
+def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
     """Goes on with the search in `out`, which gives what it would have given undisturbed.
 
     `asked` are fields of `Request` that the caller names again; one that differs is an error, and
     so are other data or another space under the same name.
     """
+    out = Path(out)
     facts = facts_of(out, "search")
     parts = ("space", "data", "seed", "settings", "method")
     request = request_in(out, request_of, facts)

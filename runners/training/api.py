@@ -7,6 +7,7 @@ from typing import Any
 
 import lowering
 from nasir import NasirError, dump_genotype
+from nasir.wanted import checked
 from runners.conduct import guarded, memory_error, resumed
 from runners.data import absolute
 from runners.facts import facts_of, request_in
@@ -31,11 +32,13 @@ class Evaluation:
     folder: Path
 
 
-def evaluate(request: Training, out: Path, display: Display | None = None) -> Evaluation:
+@checked
+def evaluate(request: Training, out: str | Path, display: Display | None = None) -> Evaluation:
     """Trains a genotype's network into the new run directory `out`, measures and keeps it.
 
     Raises E741, E744, E75x, and what genotypes, data and folders raise.
     """
+    out = Path(out)
     with told(lambda: standing(out, "evaluate")):
         built = build(_placed(request))
         if built.request.inherit or built.request.weights:  # said before there is a folder
