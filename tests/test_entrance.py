@@ -10,7 +10,7 @@ from torch import Tensor
 
 import lowering
 import nasir
-from nasir import Builder, Graph, ImageType, NasirError
+from nasir import Builder, Graph, ImageType, NasirError, VectorType
 from tests.small_networks import NETWORKS, example, mixture, supernet
 
 IMAGES = supernet()
@@ -151,3 +151,9 @@ def test_noise_is_the_same_in_a_folded_network_and_evaluation_draws_nothing_else
     before = torch.get_rng_state()
     still(image)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_a_node_is_given_as_its_draw_may_be_data() -> None:
+    build = Builder(x=VectorType(3))
+    module = lowering.to_torch(build.graph(build("dropout_mask_drawn", "x", "x", name="mask")))
+    assert module(torch.tensor([[0.1, 0.4, 0.9]])).tolist() == [[2.0, 2.0, 0.0]]

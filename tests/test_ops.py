@@ -116,6 +116,15 @@ TYPES: list[tuple[str, dict[str, Any], tuple[Type, ...], Type]] = [
         SequenceType(3),
     ),
     ("dropout_mask", {"rate": 0.2}, (SequenceType(3),), VectorType(3)),
+    ("gaussian_drawn", {"stride": 2}, (X, WeightsType(1)), ImageType(4, 4, 3)),
+    ("drop_path_drawn", {}, (X, WeightsType(1), VectorType(1)), X),
+    (
+        "word_dropout_drawn",
+        {"vocabulary": 9},
+        (SequenceType(3), TokenType(9), WeightsType(9)),
+        SequenceType(3),
+    ),
+    ("dropout_mask_drawn", {}, (SequenceType(3), VectorType(3)), VectorType(3)),
     ("masked", {}, (SequenceType(3), VectorType(3)), SequenceType(3)),
     ("scan", {"body": BODY}, (SequenceType(3), VectorType(5)), SequenceType(5)),
     ("recompute", {"body": BODY}, (VectorType(3), VectorType(5)), VectorType(5)),
@@ -225,6 +234,21 @@ ERRORS: list[tuple[str, dict[str, Any], tuple[Type, ...], str, str]] = [
         (X,),
         "E305",
         "dropout_mask takes a sequence or a vector, not image[4,8,6]",
+    ),
+    *(
+        (
+            f"{op}_drawn",
+            attrs,
+            (*inputs, X),
+            "E305",
+            f"{op}_drawn takes a draw of {draw} last, not {X}",
+        )
+        for op, attrs, inputs, draw in (
+            ("gaussian", {}, (X,), "weights[1]"),
+            ("drop_path", {}, (X, WeightsType(1)), "vector[1]"),
+            ("word_dropout", {"vocabulary": 9}, (SequenceType(3), TokenType(9)), "weights[9]"),
+            ("dropout_mask", {}, (SequenceType(3),), "vector[3]"),
+        )
     ),
     (
         "masked",

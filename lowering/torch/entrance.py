@@ -118,11 +118,15 @@ def without_unread(graph: Graph) -> Graph:
 
 
 def _draws(plain: Graph) -> Iterator[tuple[str, tuple[bool, Type]]]:
-    """The inputs that are draws: whether each is a seed, and its type."""
+    """The inputs that are draws by name: whether each is a seed, and its type.
+
+    A node may also be given a value or data, which a network does not draw.
+    """
+    inputs = {name: type_ for name, type_ in plain.inputs if name.endswith(DRAW)}
     for node in plain:
-        if isinstance(node.op, OpSpec) and node.op in DRAWN:
+        if isinstance(node.op, OpSpec) and node.op in DRAWN and node.inputs[-1] in inputs:
             name = node.inputs[-1]
-            yield name, (DRAWN[node.op] is GAUSSIAN, plain.types[name])
+            yield name, (DRAWN[node.op] is GAUSSIAN, inputs[name])
 
 
 def _of_one_value(graph: Graph) -> Iterator[tuple[Node, Type]]:

@@ -12,7 +12,7 @@ from nasir.ops.spec import (
     Pair,
     ParamSpec,
     expect_image,
-    given_draw,
+    with_draw,
 )
 from nasir.types import ImageType, SequenceType, Type, VectorType, WeightsType
 
@@ -70,15 +70,13 @@ _GAUSSIAN = OpSpec(
     frozen=FROZEN_GAUSSIAN,
 )
 
-GAUSSIAN_DRAWN = given_draw(_GAUSSIAN)
-
 
 def _seed(_: StrideAttrs, _inputs: tuple[Type, ...]) -> Type:
     """A whole number that the draw is made from: a picture of noise would have to be kept."""
     return WeightsType(1)
 
 
-GAUSSIAN = replace(_GAUSSIAN, drawn=GAUSSIAN_DRAWN, draw=_seed)
+GAUSSIAN, GAUSSIAN_DRAWN = with_draw(_GAUSSIAN, _seed)
 
 
 class MixAttrs(Attrs):
@@ -128,14 +126,12 @@ _DROP_PATH = OpSpec(
     traits=frozenset({"random", "training", "keeps_zero"}),
 )
 
-DROP_PATH_DRAWN = given_draw(_DROP_PATH)
-
 
 def _path_draw(_: NoAttrs, _inputs: tuple[Type, ...]) -> Type:
     """A number for each example."""
     return VectorType(1)
 
 
-DROP_PATH = replace(_DROP_PATH, drawn=DROP_PATH_DRAWN, draw=_path_draw)
+DROP_PATH, DROP_PATH_DRAWN = with_draw(_DROP_PATH, _path_draw)
 
 OPS = (ZERO, GAUSSIAN, GAUSSIAN_DRAWN, FROZEN_GAUSSIAN, MIX, DROP_PATH, DROP_PATH_DRAWN)

@@ -1,6 +1,5 @@
 """Tokens and sequences: look-up, dropout of recurrent networks, and a graph applied over time."""
 
-from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -17,7 +16,7 @@ from nasir.ops.spec import (
     Size,
     body_params,
     expect_sequence,
-    given_draw,
+    with_draw,
 )
 from nasir.types import SequenceType, TokenType, Type, VectorType, WeightsType
 
@@ -87,15 +86,13 @@ _WORD_DROPOUT = OpSpec(
     traits=frozenset({"random", "training"}),
 )
 
-WORD_DROPOUT_DRAWN = given_draw(_WORD_DROPOUT)
-
 
 def _word_draw(a: WordDropoutAttrs, _inputs: tuple[Type, ...]) -> Type:
     """A number for each word."""
     return WeightsType(a.vocabulary)
 
 
-WORD_DROPOUT = replace(_WORD_DROPOUT, drawn=WORD_DROPOUT_DRAWN, draw=_word_draw)
+WORD_DROPOUT, WORD_DROPOUT_DRAWN = with_draw(_WORD_DROPOUT, _word_draw)
 
 
 def _mask(_: RateAttrs, inputs: tuple[Type]) -> VectorType:
@@ -113,8 +110,7 @@ _DROPOUT_MASK = OpSpec(
     traits=frozenset({"random"}),
 )
 
-DROPOUT_MASK_DRAWN = given_draw(_DROPOUT_MASK)
-DROPOUT_MASK = replace(_DROPOUT_MASK, drawn=DROPOUT_MASK_DRAWN, draw=_mask)
+DROPOUT_MASK, DROPOUT_MASK_DRAWN = with_draw(_DROPOUT_MASK, _mask)
 
 
 def _masked(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:

@@ -234,22 +234,32 @@ class OpSpec(_Itself):
         return (_op_named, (self.name,))
 
 
-def given_draw(op: OpSpec) -> OpSpec:
-    """The op `<name>_drawn`, which draws nothing and takes what the random op draws last."""
+def with_draw(op: OpSpec, draw: Callable[..., Type]) -> tuple[OpSpec, OpSpec]:
+    """The random op, and `<name>_drawn`, which draws nothing: it takes its draw last.
+
+    `draw` is the type of a draw, of attributes and the other inputs' types.
+    """
     least, most = op.arity
+    name = f"{op.name}_drawn"
 
     def infer(attrs: Any, inputs: tuple[Type, ...]) -> Type:
-        return op.infer(attrs, inputs[:-1])
+        *others, given = inputs
+        result = op.infer(attrs, tuple(others))
+        wanted = draw(attrs, tuple(others))
+        if given != wanted:
+            raise NasirError("E305", f"{name} takes a draw of {wanted} last, not {given}")
+        return result
 
-    return replace(
+    drawn = replace(
         op,
-        name=f"{op.name}_drawn",
+        name=name,
         summary=f"`{op.name}` of a draw that is given last",
         arity=(least + 1, None if most is None else most + 1),
         infer=infer,
-        traits=(op.traits - {"random"}) | {"fused"},
+        traits=(op.traits - {"random", "blind"}) | {"fused"},
         frozen=None,
     )
+    return replace(op, drawn=drawn, draw=draw), drawn
 
 
 def expect_image(value: Type, op: str) -> ImageType:
