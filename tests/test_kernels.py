@@ -259,7 +259,7 @@ def test_without_a_compiler_there_is_a_reason_and_no_exception(
         assert not kernels.available()
         assert "no-compiler" in kernels.reason()
         assert len(kernels.reason().splitlines()) == 1
-        assert not list((tmp_path / "nasir").glob("*"))
+        assert {path.name for path in (tmp_path / "nasir").glob("*")} <= {"kernels.lock"}
     finally:
         build._load.cache_clear()
 
