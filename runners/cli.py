@@ -1,8 +1,10 @@
 """The command `nasir`: finds the command's module, and turns errors into lines and exit codes."""
 
+import errno
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +67,11 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             _drop_output()
             raise typer.Exit(PIPE_CLOSED) from None
+        except (OSError, MemoryError) as error:
+            if "NASIR_DEBUG" in os.environ:
+                raise
+            print_error(_of_system(error), as_json=ctx.obj)
+            raise typer.Exit(FAILED) from None
         except Exception as error:
             # The parser's own errors know their exit code; everything else is a fault of nasir's.
             if hasattr(error, "exit_code"):
@@ -132,20 +139,44 @@ def describe(
 def main() -> None:
     """Run the command line of this process."""
     wait_briefly()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by who started the process
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="nasir")
-    except SystemExit:
-        _flush()
-        raise
+        try:
+            app(prog_name="nasir")
+        finally:
+            _flush()
+    except OSError as error:  # a full disk under what is printed
+        _drop_output()
+        print_error(_of_system(error), as_json="--json" in sys.argv)
+        sys.exit(FAILED)
 
 
 def exit_code(error: "NasirError") -> int:
     """1 when the work failed, 2 when the call or its input is wrong."""
     return FAILED if error.code in FAILURES else WRONG_CALL
+
+
+def _of_system(error: OSError | MemoryError) -> "NasirError":
+    """What the system refused, where no reader or writer said so itself."""
+    from nasir import NasirError, Where
+
+    if isinstance(error, MemoryError):
+        return NasirError("E744", "the memory of this machine is not enough")
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    code = "E112" if error.errno in _WRITING else "E102"
+    what = "cannot be written" if code == "E112" else "cannot be used"
+    name = "" if error.filename is None else str(error.filename)
+    return NasirError(code, f"the {'path' if name else 'output'} {what}: {reason}", Where(name))
+
+
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+"""Errors that only writing has."""
 
 
 def _load(row: Command) -> Any:

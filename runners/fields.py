@@ -44,6 +44,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 Filled = TypeVar("Filled")
 
+_RANGE_FAULTS = {
+    *("greater_than", "greater_than_equal", "less_than", "less_than_equal"),
+    *("finite_number", "int_parsing_size"),
+}
+"""What pydantic calls a number that is not in a range."""
+
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 _WORDS: dict[Any, str] = {
@@ -54,11 +60,21 @@ _WORDS: dict[Any, str] = {
 }
 
 
+class OutOfRangeError(ValueError):
+    """A number outside its field's range."""
+
+
+def code_for(error: ValueError, other: str) -> str:
+    """The code of a wrong value: E107 for a number out of range, `other` for anything else."""
+    return "E107" if isinstance(error, OutOfRangeError) else other
+
+
 class Ranged:
     """A dataclass whose fields are checked when it is made: ValueError says what a field takes.
 
     A field's annotation is its type and its range; fields of nasir's own classes are not checked.
-    A class with a `code` raises NasirError instead: a user makes it.
+    A number out of its range is an OutOfRangeError. A class with a `code` raises NasirError
+    instead, with `code_for` it: a user makes it.
     """
 
     __slots__ = ()
@@ -77,9 +93,12 @@ class Ranged:
             wanted = "" if rest else takes(known[name])
             what = f"`{'.'.join((name, *rest))}` is {_shown(shown)}"
             message = f"and has to be {wanted}" if wanted else str(first["msg"]).lower()
+            wrong = (OutOfRangeError if first["type"] in _RANGE_FAULTS else ValueError)(
+                f"{what}, {message}"
+            )
             if self.code:
-                raise NasirError(self.code, f"{what}, {message}") from None
-            raise ValueError(f"{what}, {message}") from None
+                raise NasirError(code_for(wrong, self.code), str(wrong)) from None
+            raise wrong from None
 
 
 @lru_cache(maxsize=128)
@@ -136,10 +155,10 @@ def values_of(value: Any) -> dict[str, Any]:
 
 
 def filled(value: Filled, given: Mapping[str, Cursor]) -> Filled:
-    """The dataclass with other values of its number, word and switch fields. Raises E109.
+    """The dataclass with other values of its number, word and switch fields. Raises E107 and E109.
 
     What a field takes is what it has: a default of None takes a whole number. ValueError of the
-    dataclass itself becomes E109 at the field's place.
+    dataclass itself becomes an error at the field's place.
     """
     known = values_of(value)
     made: Any = value
@@ -148,7 +167,9 @@ def filled(value: Filled, given: Mapping[str, Cursor]) -> Filled:
             raise entry.fault("E109", f"unknown field {quoted(name)}", nearest(name, known))
         try:
             made = replace(made, **{name: _value(known[name], entry, name)})
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
+            raise entry.fault(code_for(error, "E109"), str(error)) from None
+        except TypeError as error:
             raise entry.fault("E109", str(error)) from None
     return made
 

@@ -10,7 +10,7 @@ from nasir import NasirError
 from nasir.document import Cursor, parse_document
 from nasir.source import read_source
 from runners.combine import with_parts
-from runners.fields import filled
+from runners.fields import code_for, filled
 from runners.method import METHODS, PARTS, Method, find_method, find_part
 from runners.settings import Stage
 
@@ -80,4 +80,4 @@ def _at(cursor: Cursor, make: Any) -> Any:
     except NasirError as error:
         raise error.at(cursor.where) from None
     except ValueError as error:
-        raise cursor.fault("E109", str(error)) from None
+        raise cursor.fault(code_for(error, "E109"), str(error)) from None

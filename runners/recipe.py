@@ -16,6 +16,7 @@ from runners.fields import (
     Ranged,
     Share,
     Window,
+    code_for,
     parsed,
     values_of,
 )
@@ -172,7 +173,7 @@ SECTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("name", "about
 
 
 def with_values(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
-    """The recipe with other values, `optimizer.lr` by name. Raises E752 for a wrong one."""
+    """The recipe with other values, `optimizer.lr` by name. Raises E107 and E752 for wrong ones."""
     for name, text in values.items():
         section, dot, key = name.partition(".")
         if section not in SECTIONS or not dot:
@@ -191,6 +192,6 @@ def with_values(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
         try:
             changed = replace(part, **{key: value})
         except ValueError as error:
-            raise NasirError("E752", f"in '{section}': {error}") from None
+            raise NasirError(code_for(error, "E752"), f"in '{section}': {error}") from None
         recipe = replace(recipe, **{section: changed})
     return recipe

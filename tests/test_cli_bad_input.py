@@ -3,7 +3,10 @@
 import json
 import os
 import re
+import shlex
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +46,8 @@ BAD_TEXTS: dict[str, tuple[str, str]] = {
     "an unknown name": ("E209", "darts_v3"),
     "no known format": ("E108", "what is\nthis\n"),
 }
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("what", BAD_TEXTS)
@@ -241,3 +246,43 @@ def test_a_fault_of_nasirs_own_is_two_lines_and_exit_code_one(
     monkeypatch.setenv("NASIR_DEBUG", "1")
     with pytest.raises(RuntimeError, match="something broke"):
         call("cost", "darts_v2")
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "message"),
+    [
+        ("{} --help > /dev/full", 1, "E112 the output cannot be written"),
+        ("{} --version > /dev/full", 1, "E112 the output cannot be written"),
+        ("{} cost darts_v2 <&- >&-", 0, ""),
+        ("{} cost - <&-", 2, "E104 the file is empty"),
+    ],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_streams_that_are_full_or_closed_end_in_a_sentence(
+    shell: str, code: int, message: str
+) -> None:
+    program = f"{shlex.quote(sys.executable)} -m runners"
+    run = subprocess.run(
+        ["sh", "-c", shell.format(program)], check=False, cwd=ROOT, capture_output=True, text=True
+    )
+    assert (run.returncode, message in run.stderr) == (code, True), run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (PermissionError(13, "Permission denied", "there"), "there: E102 the path cannot be used"),
+        (OSError(28, "No space left on device"), "E112 the output cannot be written: no space"),
+        (MemoryError(), "E744"),
+    ],
+)
+def test_what_the_system_refuses_is_no_bug_of_nasir(
+    fault: Exception, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("runners.inputs.check_there", refuse)
+    done = call("cost", "darts_v2")
+    assert (done.code, code in done.err, "internal" in done.err) == (1, True, False), done.err

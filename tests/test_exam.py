@@ -140,6 +140,11 @@ def test_a_loss_that_differs_by_more_than_rounding_is_an_error() -> None:
         (("compile", "RUN", "--quantise", "static"), "E505", "none is written"),
         (("compile", "RUN", "--onnx", "OUT", "--quantise", "int4"), "E505", "'quantise' is"),
         (("compile", "darts_v2", "--onnx", "OUT", "--quantise", "static"), "E505", "needs data"),
+        *(
+            (("compile", "RUN", "--onnx", "OUT", "--quantise", kind, "--resolution", "16"),
+             "E753", "has resolution 16, and the data 8")
+            for kind in ("dynamic", "static")
+        ),
         (("compile", "RUN", "--data", "digit"), "E701", "unknown data"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nasir import NasirError
+from runners import compile_genotype
 from runners.commands import COMMANDS
 from runners.loop import search
 from runners.machine import (
@@ -66,6 +67,7 @@ def test_one_of_several_processes_is_refused(
     for start in (
         lambda: search(tiny(), tmp_path / "run"),
         lambda: evaluate(small(), tmp_path / "run"),
+        lambda: compile_genotype("darts_v2"),
     ):
         with pytest.raises(NasirError, match="E728"):
             start()

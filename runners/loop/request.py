@@ -21,6 +21,7 @@ from runners.fields import (
     Repeats,
     Seed,
     Share,
+    code_for,
 )
 from runners.method import Method
 from runners.method_file import read_method
@@ -96,7 +97,7 @@ def resolved(request: Request) -> Resolved:
     try:
         settings = _asked(own, request)
     except ValueError as error:
-        raise NasirError("E743", str(error)) from None
+        raise NasirError(code_for(error, "E743"), str(error)) from None
     method = _bounded(method, request)
     if request.as_published:
         method = _as_published(method)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from nasir import Graph
+from nasir import Graph, NasirError
 from runners.data import PictureSet
 from runners.task.task import Batch, Outcome
 
@@ -34,7 +34,13 @@ class OnPictures:
         }
 
     def prepare(self, graph: Graph) -> Graph:
-        """Unchanged."""
+        """Unchanged. Raises E753 for a network of images of another size, or of other classes."""
+        about = graph.about
+        for name, value in self.sizes.items():
+            if name in about and int(about[name]) != value:
+                message = f"the network has {name} {about[name]}, and the data {value}"
+                hint = f"leave --{name.replace('_', '-')} out, or name data of that size"
+                raise NasirError("E753", message, hint=hint)
         return graph
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
