@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nasir.quoting import shortened, visible
+from nasir.quoting import shortened, shortened_lines, visible
 
 CODES: dict[str, str] = {
     # files
@@ -157,7 +157,8 @@ class NasirError(Exception):
             if column:
                 lines.append(" " * (len(gutter) + column - 1) + "^")
         if self.hint:
-            lines.append(f"  hint: {shortened(self.hint, _LONGEST)}")
+            first, *others = shortened_lines(self.hint, _LONGEST)
+            lines += [f"  hint: {first}", *(f"    {line}" for line in others)]
         return "\n".join(lines)
 
     def facts(self) -> dict[str, str | int]:

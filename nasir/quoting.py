@@ -35,6 +35,12 @@ def shortened(text: str, limit: int = LONGEST) -> str:
     return f"{text[: limit - 1]}…" if len(text) > limit else text
 
 
+def shortened_lines(text: str, limit: int) -> list[str]:
+    """The visible lines of the text, cut to `limit` characters in all."""
+    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return [visible(line) for line in cut.split("\n")]
+
+
 def dot(text: str) -> str:
     """A string of DOT that Graphviz shows unchanged: it reads backslashes and entities in it."""
     shown = visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")

@@ -95,6 +95,7 @@ def test_six_numbers_are_refused_with_what_each_reading_gives() -> None:
         f"  --from nasbench201_by_node: |{by_node}|",
         f"  --from nasbench201_by_source: |{by_source}|",
     ]
+    assert f"\n      --from naslib: {STRING}\n" in str(caught.value)
 
 
 def test_six_numbers_that_mean_one_cell_in_every_order_are_read() -> None:
