@@ -12,10 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from nasir.quoting import visible
 from runners.commands import COMMANDS, Command
 from runners.machine import check_alone, wait_briefly
-from runners.output import print_bug, print_error, print_line
+from runners.output import print_bug, print_error, print_line, visible
 
 if TYPE_CHECKING:
     from nasir import NasirError

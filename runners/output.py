@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nasir.quoting import json_text, visible, visible_lines
-
 if TYPE_CHECKING:
     from nasir import NasirError
 
@@ -39,6 +37,13 @@ class Table:
         return any(numbers) and all(n or t == "-" for n, t in zip(numbers, texts, strict=True))
 
 
+def visible(text: str) -> str:
+    """The text on one line, with what does not print escaped (`nasir.quoting.visible`)."""
+    from nasir import quoting  # not at the top: `nasir --help` has no use for nasir
+
+    return quoting.visible(text)
+
+
 def print_line(text: str = "") -> None:
     """One line on stdout."""
     typer.echo(visible(text))
@@ -46,11 +51,15 @@ def print_line(text: str = "") -> None:
 
 def print_text(text: str) -> None:
     """Text on stdout: as it is in a file, with what does not print escaped on a terminal."""
+    from nasir.quoting import visible_lines
+
     typer.echo(visible_lines(text) if is_terminal() else text, nl=False)
 
 
 def print_json(facts: object) -> None:
     """Facts on stdout."""
+    from nasir.quoting import json_text
+
     typer.echo(json_text(facts, indent=2))
 
 
@@ -77,6 +86,8 @@ def print_table(table: Table) -> None:
 def print_error(error: "NasirError", *, as_json: bool) -> None:
     """The error on stderr."""
     if as_json:
+        from nasir.quoting import json_text
+
         typer.echo(json_text({"error": error.facts()}), err=True)
     else:
         typer.echo(str(error), err=True)
