@@ -1,5 +1,7 @@
 """Settings that every test runs under."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,11 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, print_b
 settings.load_profile("repeatable")
 
 wait_briefly()
+
+# Inductor's cache does not tell instruction sets apart: code for another one fails to compile.
+if "ATEN_CPU_CAPABILITY" in os.environ and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="nasir-inductor-")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = _compiled.name
 
 
 @pytest.fixture

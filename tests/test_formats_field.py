@@ -113,6 +113,8 @@ ROWS = (
     Row("a search log", "log.txt", LOG, log(FIRST, SECOND, THIRD), series=True),
     Row("a log over several lines", "search.log",
         LOG.replace("), (", "),\n    ("), log(FIRST, SECOND, THIRD), series=True),
+    Row("a log in colours", "log.txt", LOG.replace("genotype", "\x1b[31mgenotype\x1b[0m"),
+        log(FIRST, SECOND, THIRD), series=True),
     Row("a log that was cut off", "log.txt", LOG[:-200], log(FIRST, SECOND), series=True),
     Row("quoted", "a.txt", f'"{FIRST}"'),
     Row("annotated", "a.py", f"x: Genotype = {FIRST}", {"x": FIRST}),

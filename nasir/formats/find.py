@@ -32,6 +32,7 @@ _FOUND_LIMIT = 500_000
 _NAME = re.compile(r"[\"']?\s{0,4}=\s{0,4}(?:[\w.]{1,80}\s{0,4}:\s{0,4})?(\w{1,80})")
 """A name, perhaps its annotation, and `=`, read backwards: so that a match starts at one place."""
 _IDENTIFIER = re.compile(r"[\w.]{0,80}$")
+_COLOUR = re.compile(r"\x1b\[[\d;]{0,20}m")
 _BRACKET = re.compile(r"[()\[\]{}]")
 _YAML_OPENING = re.compile(
     r"^(?:- |[\"']?[A-Za-z_][\w.\-/ ]{0,80}[\"']?\s{0,4}:(?:\s|$))", re.MULTILINE
@@ -392,5 +393,5 @@ def _span(text: str, match: re.Match[str], limit: int) -> _Span:
 def _name_before(text: str, start: int) -> str:
     """The name that the value is assigned to on its line, or none."""
     line = text[max(text.rfind("\n", 0, start) + 1, start - 200) : start]
-    found = _NAME.match(line[::-1])
+    found = _NAME.match(_COLOUR.sub("", line)[::-1])
     return found[1][::-1] if found else ""

@@ -1,6 +1,7 @@
 """Picture files as bytes of pixels."""
 
 import io
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ PIXELS = 2**26
 
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what is tried, whatever a file's name is: for others it starts programs."""
+
+# `PIXELS` is the bound; Pillow's own would print a warning beside the error.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
