@@ -392,6 +392,16 @@ def test_a_log_is_searched_in_linear_time(tmp_path: Path) -> None:
     assert seconds[1] < 8 * seconds[0] + 0.5
 
 
+def test_brackets_that_never_close_on_one_line_take_linear_time() -> None:
+    seconds: list[float] = []
+    for copies in (5_000, 40_000):
+        begun = time.process_time()
+        with pytest.raises(NasirError):
+            load_genotype("Genotype(" * copies)
+        seconds.append(time.process_time() - begun)
+    assert seconds[1] < 16 * seconds[0] + 0.5
+
+
 if __name__ == "__main__":
     for each in ROWS:
         print(f"| {each.kind} | {each.file} | {each.result} |")  # noqa: T201

@@ -392,6 +392,7 @@ def _span(text: str, match: re.Match[str], limit: int) -> _Span:
 
 def _name_before(text: str, start: int) -> str:
     """The name that the value is assigned to on its line, or none."""
-    line = text[max(text.rfind("\n", 0, start) + 1, start - 200) : start]
+    nearby = max(0, start - 200)
+    line = text[max(nearby, text.rfind("\n", nearby, start) + 1) : start]
     found = _NAME.match(_COLOUR.sub("", line)[::-1])
     return found[1][::-1] if found else ""
