@@ -101,7 +101,7 @@ def test_a_method_file_names_the_line_of_a_number_out_of_its_range(
     path.write_text(f"method: mine\n{text}\n")
     with pytest.raises(NasirError, match="to be ") as caught:
         read_method(str(path))
-    assert (caught.value.code, caught.value.where.line) == ("E109", line)
+    assert (caught.value.code, caught.value.where.line) == ("E107", line)
 
 
 def test_a_recipe_names_the_place_of_a_number_out_of_its_range(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_recipe_names_the_place_of_a_number_out_of_its_range(tmp_path: Path) -
     path.write_text(json.dumps({"nasir": 1, "train": {"epochs": 3, "batch": 0}}, indent=1))
     with pytest.raises(NasirError, match="from 1 to 65,536") as caught:
         read_recipe(str(path))
-    assert (caught.value.code, caught.value.where.line) == ("E109", 5)
+    assert (caught.value.code, caught.value.where.line) == ("E107", 5)
 
 
 def options() -> list[tuple[str, str]]:
