@@ -82,26 +82,26 @@ def test_a_number_out_of_its_range_is_an_error_that_names_the_range(kind: type, 
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "line", "code"),
     [
-        ("settings:\n  batch: 0", 3),
-        ("settings: {rate: -1}", 2),
-        ("stages:\n  - {epochs: 5}\n  - {epochs: 0}", 4),
-        ("stages:\n  - {epochs: 1000000000000}", 3),
-        ("select: {part: projection, interval: 0}", 2),
-        ("perturb: {part: pgd, steps: 1000000000}", 2),
-        ("drop_path: 1.5", 2),
-        (f"stages: [{', '.join(['{epochs: 1}'] * 101)}]", 2),
+        ("settings:\n  batch: 0", 3, "E107"),
+        ("settings: {rate: -1}", 2, "E107"),
+        ("stages:\n  - {epochs: 5}\n  - {epochs: 0}", 4, "E107"),
+        ("stages:\n  - {epochs: 1000000000000}", 3, "E107"),
+        ("select: {part: projection, interval: 0}", 2, "E107"),
+        ("perturb: {part: pgd, steps: 1000000000}", 2, "E107"),
+        ("drop_path: 1.5", 2, "E107"),
+        (f"stages: [{', '.join(['{epochs: 1}'] * 101)}]", 2, "E109"),
     ],
 )
 def test_a_method_file_names_the_line_of_a_number_out_of_its_range(
-    text: str, line: int, tmp_path: Path
+    text: str, line: int, code: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(f"method: mine\n{text}\n")
     with pytest.raises(NasirError, match="to be ") as caught:
         read_method(str(path))
-    assert (caught.value.code, caught.value.where.line) == ("E107", line)
+    assert (caught.value.code, caught.value.where.line) == (code, line)
 
 
 def test_a_recipe_names_the_place_of_a_number_out_of_its_range(tmp_path: Path) -> None:
