@@ -69,10 +69,10 @@ def _unsized(what: str) -> NasirError:
 def _darts(state: State) -> dict[str, Any]:
     """A head in which a batch norm follows the last convolution is not that of nasir's ImageNet
     networks, which lack it as published (AutoDL's has one)."""
-    on_imagenet = any(name.startswith("stem0.") for name in state)
+    stem = _stem(state)
     head = any(name.startswith("auxiliary_head.") for name in state)
-    foreign = on_imagenet and "auxiliary_head.features.6.weight" in state
-    return _stem(state) | {
+    foreign = stem["skeleton"] == "imagenet" and "auxiliary_head.features.6.weight" in state
+    return stem | {
         "layers": _cells(state),
         "classes": _length(state, "classifier.weight"),
         "auxiliary": head and not foreign,
