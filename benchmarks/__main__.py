@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measure import Result
 from benchmarks.rows import BENCHMARKS
-from runners.machine import machine
+from runners.machine.machine import machine
 
 SCALES: dict[str, tuple[float, str]] = {
     "seconds": (1e3, "ms"),

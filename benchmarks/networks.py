@@ -18,7 +18,7 @@ def training(rounds: int) -> list[Result]:
 
     import lowering
     import nasir
-    from runners.arrays import backward
+    from runners.machine.arrays import backward
 
     graph = nasir.network("darts_v2", auxiliary=True)
     source = torch.Generator().manual_seed(0)
@@ -57,8 +57,8 @@ def _inference(batch: int, rounds: int) -> list[Result]:
 
     import lowering
     import nasir
-    from runners.measure import evaluate
-    from runners.targets import AUTO, Source, find_targets
+    from runners.forms.targets import AUTO, Source, find_targets
+    from runners.task.measure import evaluate
 
     graph = nasir.network("darts_v2")
     module = lowering.to_torch(graph).eval()

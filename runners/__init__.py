@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runners.compile import compile_genotype
-    from runners.loop import Request, Result, resume, search
-    from runners.replaying import Replay, replay
-    from runners.report import Options, Report
-    from runners.training import Evaluation, Training, evaluate
+    from runners.experiment.loop import Request, Result, resume, search
+    from runners.experiment.replaying import Replay, replay
+    from runners.experiment.training import Evaluation, Training, evaluate
+    from runners.forms.compile import compile_genotype
+    from runners.forms.report import Options, Report
 
 __all__ = [
     "Evaluation",
@@ -26,18 +26,18 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Evaluation": "runners.training",
-    "Replay": "runners.replaying",
-    "Training": "runners.training",
-    "evaluate": "runners.training",
-    "Options": "runners.report",
-    "Report": "runners.report",
-    "Request": "runners.loop",
-    "Result": "runners.loop",
-    "compile_genotype": "runners.compile",
-    "replay": "runners.replaying",
-    "resume": "runners.loop",
-    "search": "runners.loop",
+    "Evaluation": "runners.experiment.training",
+    "Replay": "runners.experiment.replaying",
+    "Training": "runners.experiment.training",
+    "evaluate": "runners.experiment.training",
+    "Options": "runners.forms.report",
+    "Report": "runners.forms.report",
+    "Request": "runners.experiment.loop",
+    "Result": "runners.experiment.loop",
+    "compile_genotype": "runners.forms.compile",
+    "replay": "runners.experiment.replaying",
+    "resume": "runners.experiment.loop",
+    "search": "runners.experiment.loop",
 }
 
 

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from runners.commands import COMMANDS, Command
-from runners.machine import check_alone, wait_briefly
+from runners.machine.machine import check_alone, wait_briefly
 from runners.output import print_bug, print_error, print_line, visible
 
 if TYPE_CHECKING:

@@ -1,18 +1,22 @@
 """Settings that every test runs under."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from runners.machine import wait_briefly
+from runners.machine.machine import wait_briefly
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
 wait_briefly()
+
+# A background job ignores interrupts, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Inductor's cache does not tell instruction sets apart: code for another one fails to compile.
 if "ATEN_CPU_CAPABILITY" in os.environ and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:

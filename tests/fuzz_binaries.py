@@ -267,8 +267,8 @@ def _batch(
 
 
 def _model(content: bytes, folder: Path) -> None:
-    from runners.size import NetworkSize
-    from runners.trained import find_trained
+    from runners.experiment.size import NetworkSize
+    from runners.experiment.trained import find_trained
 
     path = folder / "net.onnx"
     path.write_bytes(content)
@@ -345,7 +345,7 @@ def _safetensors() -> Sequence[bytes]:
 
 def _weights(content: bytes, folder: Path) -> None:
     from lowering.torch.weights import read_weights
-    from runners.trained import weights_about
+    from runners.experiment.trained import weights_about
 
     path = folder / "weights.safetensors"
     path.write_bytes(content)
@@ -356,14 +356,14 @@ def _weights(content: bytes, folder: Path) -> None:
 def _checkpoints() -> Sequence[bytes]:
     import torch
 
-    from runners.state.checkpoint import pack_checkpoint
+    from runners.folder.checkpoint import pack_checkpoint
 
     tensors = {"a": torch.ones(2, 3), "b": torch.zeros(4, dtype=torch.complex64)}
     return [pack_checkpoint(3, tensors, {"best": [1.5, None], "inf": float("inf")})]
 
 
 def _checkpoint(content: bytes, folder: Path) -> None:
-    from runners.state import last_checkpoint
+    from runners.folder.checkpoint import last_checkpoint
 
     (folder / "checkpoints").mkdir(exist_ok=True)
     (folder / "checkpoints" / "0003.safetensors").write_bytes(content)
@@ -384,7 +384,8 @@ def _run(name: str) -> Read:
     """Draws the figures of a run, one of whose files is given."""
 
     def read(content: bytes, folder: Path) -> None:
-        from runners.state import read_facts, read_rows
+        from runners.folder.facts import read_facts
+        from runners.folder.rows import read_rows
         from tests.run_directories import Course, write_run
 
         path = folder / "run"

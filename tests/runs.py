@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runners.live import SilentDisplay
+from runners.folder.live import SilentDisplay
 from tests.processes import Say, fork
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runners.live import SilentDisplay
-from runners.loop import Request, Result, search
+from runners.experiment.loop import Request, Result, search
+from runners.folder.live import SilentDisplay
 
 TEXTS = ("train", "valid", "test")
 

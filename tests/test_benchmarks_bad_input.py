@@ -13,7 +13,7 @@ import torch
 import nasir
 from runners.benchmarks import Question, answers, import_benchmark, open_benchmark, open_store
 from runners.benchmarks.protobuf import fields
-from runners.crc32c import crc32c, crc32c_all
+from runners.folder.crc32c import crc32c, crc32c_all
 from tests import benchmark_files
 from tests.benchmark_files import (
     CELLS,

@@ -25,12 +25,12 @@ from lowering.torch.weights import read_weights
 from nasir import NasirError
 from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
-from runners.budget import FileBudget
+from runners.benchmarks.budget import FileBudget
 from runners.data import load_pictures
 from runners.data.pickled import read_batch
+from runners.experiment.trained import weights_about
+from runners.folder.checkpoint import last_checkpoint
 from runners.originals.read import read_state
-from runners.state import last_checkpoint
-from runners.trained import weights_about
 from tests.benchmark_files import metrics, natsbench, record, row, write_csv, write_pbz2
 from tests.picture_files import npz_arrays, picture, tree, write_npz, write_tar, write_zip
 

@@ -13,10 +13,10 @@ import lowering
 import nasir
 import runners
 from nasir.errors import NasirError
-from runners import exports
-from runners.outputs import Outputs
-from runners.report import Difference, Options, Report
-from runners.size import NetworkSize
+from runners.experiment.size import NetworkSize
+from runners.forms import exports
+from runners.forms.outputs import Outputs
+from runners.forms.report import Difference, Options, Report
 from tests.command_line import RESNET, TINY, call
 
 SIZE = NetworkSize(channels=4, layers=3)

@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 
 from nasir import NasirError
-from runners import loop, training
-from runners.facts import facts_of, request_in
-from runners.live import SilentDisplay
-from runners.loop.request import request_of
+from runners.experiment import loop, training
+from runners.experiment.loop.request import request_of
+from runners.experiment.size import NetworkSize
+from runners.experiment.trained import find_trained
+from runners.experiment.training.inherit import searched_sizes
+from runners.experiment.training.request import training_of
+from runners.folder.facts import facts_of, read_facts, request_in
+from runners.folder.live import SilentDisplay
+from runners.folder.run_folder import standing
 from runners.plot import read_run
-from runners.size import NetworkSize
-from runners.state import read_facts
-from runners.state.folder import standing
-from runners.trained import find_trained
-from runners.training.inherit import searched_sizes
-from runners.training.request import training_of
 from tests.searches import run, tiny
 from tests.trainings import small, train
 

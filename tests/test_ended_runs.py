@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runners.cli import main
-from runners.state import read_rows
+from runners.folder.rows import read_rows
 from tests.processes import Child, Say, fork, needs_fork
 
 pytestmark = needs_fork
@@ -74,7 +74,7 @@ def test_a_signal_ends_a_run_and_says_how_to_go_on(
 
 
 def test_a_signal_that_is_ignored_does_not_end_a_run(tmp_path: Path) -> None:
-    from runners.signals import told
+    from runners.machine.signals import told
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
     try:

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 import nasir
-from runners.combine import with_parts
-from runners.live import SilentDisplay
-from runners.loop import resume
-from runners.method import METHODS, PARTS, part_name
+from runners.experiment.combine import with_parts
+from runners.experiment.loop import resume
+from runners.experiment.method import METHODS, PARTS, part_name
+from runners.experiment.replaying import replay
+from runners.folder.facts import read_facts
+from runners.folder.live import SilentDisplay
+from runners.folder.rows import read_rows
 from runners.plot import plot_run, read_run, write
-from runners.replaying import replay
-from runners.state import read_facts, read_rows
 from tests.command_line import call
 from tests.searches import run, tiny
 

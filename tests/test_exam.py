@@ -14,12 +14,12 @@ import nasir
 from nasir import NasirError
 from nasir.formats.onnx_model import seal
 from runners import compile_genotype
-from runners.accuracy import Answers, compared, require
-from runners.exam import Exam, examine
-from runners.outputs import Outputs
-from runners.report import Accuracy, Options
-from runners.state import read_facts
-from runners.training import Evaluation
+from runners.experiment.training import Evaluation
+from runners.folder.facts import read_facts
+from runners.forms.exam import Exam, examine
+from runners.forms.outputs import Outputs
+from runners.forms.report import Accuracy, Options
+from runners.task.accuracy import Answers, compared, require
 from tests.command_line import call
 from tests.searches import run, tiny
 from tests.trainings import small, small_text, train
@@ -253,7 +253,7 @@ def test_a_file_that_answers_as_no_network_of_its_genotype_does_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its digest is right, as somebody makes it who wants to be believed."""
-    monkeypatch.setattr("runners.exam.LEAST", 0.5)
+    monkeypatch.setattr("runners.forms.exam.LEAST", 0.5)
     graph = nasir.network("darts_v2", channels=4, layers=3, classes=10, resolution=8)
     path = lowering.to_onnx(graph, lowering.to_torch(graph), tmp_path / "net.onnx")
     kind = "int64" if name == "whole numbers" else "float"

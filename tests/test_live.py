@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 import nasir
-from runners.live import (
+from runners.folder.live import (
     PATIENCE,
     Display,
     LineDisplay,
@@ -21,7 +21,7 @@ from runners.live import (
     facts_text,
     genotype_lines,
 )
-from runners.pace import Pace, duration
+from runners.folder.pace import Pace, duration
 
 ROW = {
     "epoch": 0,

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from nasir import NasirError
-from runners.combine import with_epochs, with_fraction, with_parts
-from runners.method import METHODS, PARTS, find_method, find_part, part_name
-from runners.method_file import read_method
-from runners.parts.mixture import HardGumbel, SoftGumbel
-from runners.parts.perturb import Ascent, Radius, UniformNoise
-from runners.parts.select import BestOf, Projection
-from runners.parts.stop import EigenvalueStop
-from runners.settings import Settings, Stage
+from runners.experiment.combine import with_epochs, with_fraction, with_parts
+from runners.experiment.method import METHODS, PARTS, find_method, find_part, part_name
+from runners.experiment.method_file import read_method
+from runners.experiment.parts.mixture import HardGumbel, SoftGumbel
+from runners.experiment.parts.perturb import Ascent, Radius, UniformNoise
+from runners.experiment.parts.select import BestOf, Projection
+from runners.experiment.parts.stop import EigenvalueStop
+from runners.experiment.settings import Settings, Stage
 
 # name -> mixture, edges, perturb, architect, select
 ROWS = {

@@ -9,16 +9,23 @@ import torch
 from torch import Tensor
 
 import nasir
-from runners.loop.schedule import schedule
-from runners.method import METHODS
-from runners.parts.controller import Controller
-from runners.parts.mixture import Decisions, Dirichlet, HardGumbel, SoftGumbel, Softmax, Uniform
-from runners.parts.moment import Moment
-from runners.parts.perturb import Radius, clipped
-from runners.parts.regularise import L2, KullbackLeibler
-from runners.parts.select import Tuning
-from runners.parts.stop import EigenvalueStop, greatest_eigenvalue
-from runners.settings import Settings, Stage
+from runners.experiment.loop.schedule import schedule
+from runners.experiment.method import METHODS
+from runners.experiment.parts.controller import Controller
+from runners.experiment.parts.mixture import (
+    Decisions,
+    Dirichlet,
+    HardGumbel,
+    SoftGumbel,
+    Softmax,
+    Uniform,
+)
+from runners.experiment.parts.moment import Moment
+from runners.experiment.parts.perturb import Radius, clipped
+from runners.experiment.parts.regularise import L2, KullbackLeibler
+from runners.experiment.parts.select import Tuning
+from runners.experiment.parts.stop import EigenvalueStop, greatest_eigenvalue
+from runners.experiment.settings import Settings, Stage
 
 SPACE = nasir.load_space("nasbench201")
 GRAPH = nasir.supernet(SPACE, channels=4, layers=1)

@@ -9,8 +9,9 @@ import torch
 from nasir import NasirError
 from runners import compile_genotype
 from runners.commands import COMMANDS
-from runners.loop import search
-from runners.machine import (
+from runners.experiment.loop import search
+from runners.experiment.training import evaluate
+from runners.machine.machine import (
     WAITING,
     find_machine,
     machine,
@@ -18,8 +19,7 @@ from runners.machine import (
     surroundings,
     wait_briefly,
 )
-from runners.place import Place, find_device, find_place
-from runners.training import evaluate
+from runners.machine.place import Place, find_device, find_place
 from tests.command_line import call
 from tests.searches import tiny
 from tests.trainings import small

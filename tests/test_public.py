@@ -13,7 +13,7 @@ import lowering
 import nasir
 import runners
 from nasir.ops import PRIMITIVES
-from runners.quantise import AT_ONCE, _Pictures  # pyright: ignore[reportPrivateUsage]
+from runners.forms.quantise import AT_ONCE, _Pictures  # pyright: ignore[reportPrivateUsage]
 from tests.supernets import inputs_of, mixture_of
 
 GRAPH = nasir.network("darts_v2", channels=4, layers=3, resolution=8)

@@ -10,15 +10,16 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 
 from nasir import NasirError
-from runners import exam, method, recipe, report, settings
 from runners.commands import COMMANDS
+from runners.experiment import method, recipe, settings
+from runners.experiment.loop import request
+from runners.experiment.method import PARTS
+from runners.experiment.method_file import read_method
+from runners.experiment.parts import perturb
+from runners.experiment.recipe_file import read_recipe
+from runners.experiment.training import request as training
 from runners.fields import Ranged, field_types, interval, takes
-from runners.loop import request
-from runners.method import PARTS
-from runners.method_file import read_method
-from runners.parts import perturb
-from runners.recipe_file import read_recipe
-from runners.training import request as training
+from runners.forms import exam, report
 from tests.command_line import call
 from tests.searches import write_text
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from nasir import NasirError
-from runners.recipe import Recipe, recipe_of, with_values
-from runners.recipe_file import read_recipe, recipe_names
-from runners.training.schedule import rate
+from runners.experiment.recipe import Recipe, recipe_of, with_values
+from runners.experiment.recipe_file import read_recipe, recipe_names
+from runners.experiment.training.schedule import rate
 from tests.command_line import call
 
 # recipe: epochs, batch, lr, weight decay, clip, channels, layers, drop path, auxiliary, cutout

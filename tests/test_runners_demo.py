@@ -15,8 +15,8 @@ from runners.demo import CASES, Result, run_case
 from runners.demo.__main__ import write_reports
 from runners.demo.apart import run_file
 from runners.demo.pictures import as_input, pictures, png
-from runners.progress import Silent
-from runners.size import NetworkSize
+from runners.experiment.size import NetworkSize
+from runners.forms.progress import Silent
 
 SMALL = (
     NetworkSize(channels=4, layers=3),

@@ -10,10 +10,10 @@ import torch
 
 import nasir
 from nasir import NasirError
-from runners import loop
-from runners.live import SilentDisplay
-from runners.method import METHODS
-from runners.replaying import replay
+from runners.experiment import loop
+from runners.experiment.method import METHODS
+from runners.experiment.replaying import replay
+from runners.folder.live import SilentDisplay
 from tests.command_line import call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
@@ -249,8 +249,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
     def full(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
 
-    monkeypatch.setattr("runners.loop.run.run_epoch", full)
-    monkeypatch.setattr("runners.planner.free_bytes", lambda device: 40_000_000)
+    monkeypatch.setattr("runners.experiment.loop.run.run_epoch", full)
+    monkeypatch.setattr("runners.experiment.planner.free_bytes", lambda device: 40_000_000)
     with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
         run(tiny(), tmp_path / "run")
     assert caught.value.code == "E744"

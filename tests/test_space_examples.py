@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import nasir
-from runners.compile import compile_genotype
-from runners.report import Options
-from runners.size import NetworkSize
+from runners.experiment.size import NetworkSize
+from runners.forms.compile import compile_genotype
+from runners.forms.report import Options
 from tests.command_line import ROOT, call
 
 EXAMPLES = [ROOT / "spaces" / "examples" / f"{name}.json" for name in ("mobile", "three_kinds")]

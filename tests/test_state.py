@@ -13,15 +13,11 @@ from torch import Tensor
 import nasir
 from nasir import NasirError
 from nasir.space import catalog
-from runners.state import (
-    RunFolder,
-    checkpoint,
-    other_machine,
-    read_facts,
-    read_rows,
-    same_settings,
-    space_hash,
-)
+from runners.folder import checkpoint
+from runners.folder.facts import read_facts
+from runners.folder.rows import read_rows
+from runners.folder.run_folder import RunFolder
+from runners.folder.settings import other_machine, same_settings, space_hash
 from tests.processes import Say, fork, needs_fork, void
 
 FACTS = {"seed": 3, "settings": {"batch": 64}}

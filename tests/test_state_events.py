@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from runners.crc32c import crc32c, masked
-from runners.state import RunFolder, read_rows
+from runners.folder.crc32c import crc32c, masked
+from runners.folder.rows import read_rows
+from runners.folder.run_folder import RunFolder
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="needs tensorboardX")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from runners.state import deterministic, reseed
+from runners.folder.seeds import deterministic, reseed
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,10 @@ import lowering
 import nasir
 from nasir import NasirError
 from runners import compile_genotype
-from runners.report import Options
-from runners.ship import Shipped, ship
-from runners.size import NetworkSize
-from runners.targets import AUTO, TARGETS, Source, fastest, find_targets
+from runners.experiment.size import NetworkSize
+from runners.forms.report import Options
+from runners.forms.ship import Shipped, ship
+from runners.forms.targets import AUTO, TARGETS, Source, fastest, find_targets
 from tests.command_line import TINY, call
 
 SIZE = NetworkSize(channels=4, layers=3)

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 import nasir
 from nasir import NasirError
-from runners import training
-from runners.live import SilentDisplay
-from runners.replaying import replay
-from runners.state import last_checkpoint
-from runners.training import Training
-from runners.training.build import build
+from runners.experiment import training
+from runners.experiment.replaying import replay
+from runners.experiment.training import Training
+from runners.experiment.training.build import build
+from runners.folder.checkpoint import last_checkpoint
+from runners.folder.live import SilentDisplay
 from tests.command_line import ROOT, call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
@@ -355,8 +355,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
     def full(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
 
-    monkeypatch.setattr("runners.training.trainer.Trainer.learn", full)
-    monkeypatch.setattr("runners.planner.free_bytes", lambda device: 40_000_000)
+    monkeypatch.setattr("runners.experiment.training.trainer.Trainer.learn", full)
+    monkeypatch.setattr("runners.experiment.planner.free_bytes", lambda device: 40_000_000)
     with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
         train(small(), tmp_path / "run")
     assert caught.value.code == "E744"

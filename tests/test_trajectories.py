@@ -17,16 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lowering
-from runners.learner import Learner
-from runners.loop import Request
-from runners.loop.build import build
-from runners.loop.schedule import schedule
-from runners.method import METHODS
-from runners.parts.moment import Moment
-from runners.parts.perturb import clipped
-from runners.score import Score
-from runners.state import RunFolder, below
+from runners.experiment.learner import Learner
+from runners.experiment.loop import Request
+from runners.experiment.loop.build import build
+from runners.experiment.loop.schedule import schedule
+from runners.experiment.method import METHODS
+from runners.experiment.parts.moment import Moment
+from runners.experiment.parts.perturb import clipped
+from runners.folder.run_folder import RunFolder
+from runners.folder.tensors import below
 from runners.task import Batch
+from runners.task.score import Score
 from tests.runs import rows
 from tests.searches import run, tiny
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runners.live import SilentDisplay
-from runners.training import Evaluation, Training, evaluate
+from runners.experiment.training import Evaluation, Training, evaluate
+from runners.folder.live import SilentDisplay
 from tests.searches import write_text
 
 SMALL = {"channels": 4, "layers": 3}

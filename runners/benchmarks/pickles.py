@@ -19,9 +19,9 @@ from typing import IO, Any, cast
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from runners.benchmarks.budget import FileBudget
 from runners.benchmarks.damage import damaged, read_whole
 from runners.benchmarks.record import Trusted
-from runners.budget import FileBudget
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 """What a torch file from before version 1.6 begins with, as a pickle of its own."""

@@ -15,10 +15,10 @@ from typing import IO, BinaryIO
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from runners.benchmarks.budget import FileBudget
 from runners.benchmarks.damage import percent, read_whole
 from runners.benchmarks.kinds import KINDS
 from runners.benchmarks.record import MEAN, UNSTATED, Column, Contents, Reading, Record, Wanted
-from runners.budget import FileBudget
 
 GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"(cifar10|cifar100|imagenet16)_(train|valid|test)_([0-9]{1,4})")

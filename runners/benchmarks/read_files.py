@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runners.benchmarks import results
+from runners.benchmarks.budget import FileBudget
 from runners.benchmarks.damage import read_whole
 from runners.benchmarks.pickles import load_pickle, load_torch
 from runners.benchmarks.record import Contents, Reading, Record, Wanted
-from runners.budget import FileBudget
 
 
 def read_pth(path: Path, reading: Reading) -> Contents:

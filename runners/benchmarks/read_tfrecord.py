@@ -19,7 +19,7 @@ from runners.benchmarks.damage import damaged, percent, read_whole
 from runners.benchmarks.kinds import KINDS
 from runners.benchmarks.protobuf import fields
 from runners.benchmarks.record import Column, Contents, Reading, Record, Wanted
-from runners.crc32c import crc32c, crc32c_all, masked
+from runners.folder.crc32c import crc32c, crc32c_all, masked
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")

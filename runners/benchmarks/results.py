@@ -11,10 +11,10 @@ from typing import cast
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from runners.benchmarks.budget import FileBudget
 from runners.benchmarks.damage import percent
 from runners.benchmarks.kinds import Kind, kind_of_key
 from runners.benchmarks.record import Column
-from runners.budget import FileBudget
 
 _EPOCH_LIMIT = 10_000
 _VALUE = 16

@@ -9,11 +9,11 @@ import typer
 from runners.benchmarks import Store, import_benchmark, open_store
 from runners.benchmarks.record import Reading
 from runners.benchmarks.summary import best_of, describe_seeds
+from runners.benchmarks.trust import trusting
 from runners.commands.options import JsonOption, TrustOption
+from runners.forms.outputs import check_file
+from runners.forms.progress import progress_for_stderr
 from runners.output import Table, print_json, print_line, print_table
-from runners.outputs import check_file
-from runners.progress import progress_for_stderr
-from runners.trust import trusting
 
 group = typer.Typer(
     add_completion=False,

@@ -20,13 +20,13 @@ from runners.commands.options import (
     SpaceOption,
     VocabularyOption,
 )
-from runners.compile import compile_genotype
+from runners.experiment.size import NetworkSize
+from runners.forms.compile import compile_genotype
+from runners.forms.outputs import Outputs
+from runners.forms.progress import progress_for_stderr
+from runners.forms.report import Options
+from runners.forms.show_report import print_report
 from runners.output import print_json
-from runners.outputs import Outputs
-from runners.progress import progress_for_stderr
-from runners.report import Options
-from runners.show_report import print_report
-from runners.size import NetworkSize
 
 _Weights = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Weights to load (safetensors).")

@@ -8,9 +8,9 @@ import typer
 import nasir
 from nasir.files import write_atomically
 from runners.commands.options import FromOption, SpaceOption
+from runners.forms.outputs import check_file
 from runners.inputs import read
 from runners.output import print_line, print_note, print_text
-from runners.outputs import check_file
 
 
 def convert(

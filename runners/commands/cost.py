@@ -21,10 +21,10 @@ from runners.commands.options import (
     SpaceOption,
     VocabularyOption,
 )
-from runners.costs import cost_facts, cost_table, with_head
+from runners.experiment.size import NetworkSize, describe_size, size_facts
+from runners.forms.costs import cost_facts, cost_table, with_head
 from runners.inputs import read_named
 from runners.output import Table, print_json, print_line, print_table
-from runners.size import NetworkSize, describe_size, size_facts
 
 
 def cost(

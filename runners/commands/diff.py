@@ -21,10 +21,10 @@ from runners.commands.options import (
     SpaceOption,
     VocabularyOption,
 )
-from runners.costs import cost_sums, cost_table
+from runners.experiment.size import NetworkSize, describe_size, size_facts
+from runners.forms.costs import cost_sums, cost_table
 from runners.inputs import read_named
 from runners.output import Table, joined, print_json, print_line, print_table
-from runners.size import NetworkSize, describe_size, size_facts
 
 DIFFERENT = 1
 

@@ -15,9 +15,9 @@ import typer
 
 import nasir
 from runners.commands.options import JsonOption
-from runners.machine import WAITING
+from runners.forms.progress import progress_for_stderr
+from runners.machine.machine import WAITING
 from runners.output import Table, print_json, print_table
-from runners.progress import progress_for_stderr
 
 FAILED = 1
 
@@ -93,7 +93,7 @@ def _package(name: str, meaning: str, *, required: bool = False, module: str = "
 
 def _torchvision() -> Check:
     """Its build may not match that of torch: then its pictures work, and its ops do not."""
-    from runners.vision import declared, import_torchvision
+    from runners.data.vision import declared, import_torchvision
 
     meaning = "data sets and transforms; nasir itself does without"
     reason = _attempt(import_torchvision)

@@ -90,7 +90,7 @@ def evaluate(
 def _evaluated(given: dict[str, Any]) -> Any:
     """The result of a new training, or of one that goes on."""
     asked = _asked(given)
-    from runners import training
+    from runners.experiment import training
 
     genotype, resume = given["genotype"], given["resume"]
     if resume is not None:
@@ -142,7 +142,7 @@ def _show(result: Any, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(result.folder), **result.summary})
         return
-    from runners.training.show import summary_table
+    from runners.experiment.training.show import summary_table
 
     print_table(summary_table(result.summary))
     print_line(f"weights: {result.folder / 'weights.safetensors'}")

@@ -12,8 +12,8 @@ from runners.commands.options import (
     SkeletonOption,
     SpaceOption,
 )
+from runners.experiment.size import NetworkSize, describe_size
 from runners.output import Cell, Table, print_json, print_line, print_table
-from runners.size import NetworkSize, describe_size
 
 
 def import_weights(

@@ -28,7 +28,7 @@ def methods(
 
 
 def _list(as_json: bool) -> None:
-    from runners.method import METHODS, PARTS
+    from runners.experiment.method import METHODS, PARTS
 
     rows = [(method, _parts(method)) for method in METHODS.values()]
     if as_json:
@@ -44,7 +44,7 @@ def _list(as_json: bool) -> None:
 
 
 def _one(name: str, as_json: bool) -> None:
-    from runners.method_file import read_method
+    from runners.experiment.method_file import read_method
 
     method = read_method(name)
     parts = _parts(method)
@@ -63,7 +63,7 @@ def _one(name: str, as_json: bool) -> None:
 
 
 def _parts(method: Any) -> dict[str, str]:
-    from runners.method import PARTS, part_name
+    from runners.experiment.method import PARTS, part_name
 
     found: dict[str, str] = {}
     for kind in PARTS:

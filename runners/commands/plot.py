@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from runners.commands.options import JsonOption
+from runners.forms.progress import progress_for_stderr
 from runners.output import print_json, print_line
-from runners.progress import progress_for_stderr
 
 
 def plot(

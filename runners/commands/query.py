@@ -12,9 +12,9 @@ from runners.benchmarks import Answer, Question, Record, answers, find_record, k
 from runners.benchmarks import open_benchmark as open_one
 from runners.benchmarks.kinds import Kind
 from runners.benchmarks.record import Reading
+from runners.benchmarks.trust import trusting
 from runners.commands.options import FromOption, JsonOption, TrustOption
 from runners.output import Cell, Table, print_json, print_table
-from runners.trust import trusting
 
 
 def query(

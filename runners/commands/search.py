@@ -97,7 +97,7 @@ def search(
 def _searched(given: dict[str, Any]) -> Any:
     """The result of a new search, or of one that goes on."""
     asked = _asked(given)
-    from runners import loop
+    from runners.experiment import loop
 
     space, resume = given["space"], given["resume"]
     if resume is not None:

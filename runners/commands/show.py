@@ -20,9 +20,9 @@ from runners.commands.options import (
     SpaceOption,
     VocabularyOption,
 )
+from runners.experiment.size import NetworkSize
 from runners.inputs import is_graph, named, open_source, read_named, read_opened
 from runners.output import Table, print_json, print_table, print_text
-from runners.size import NetworkSize
 
 
 def show(

@@ -19,9 +19,9 @@ from runners.commands.options import (
     SpaceOption,
     VocabularyOption,
 )
+from runners.experiment.size import NetworkSize
+from runners.forms.progress import progress_for_stderr
 from runners.output import Cell, Table, print_json, print_line, print_table
-from runners.progress import progress_for_stderr
-from runners.size import NetworkSize
 
 WRITTEN = 12
 """Up to so many classes the confusion matrix is printed."""
@@ -74,7 +74,7 @@ def test(
     Example: nasir test darts_v2 --weights run/weights.safetensors --data digits
     """
     with progress_for_stderr().stage("measure"):
-        from runners.exam import Exam, examine
+        from runners.forms.exam import Exam, examine
 
         size = NetworkSize(
             skeleton,
@@ -94,7 +94,7 @@ def test(
     if as_json:
         print_json(facts)
         return
-    from runners.training.show import summary_table
+    from runners.experiment.training.show import summary_table
 
     print_table(summary_table(facts))
     if 0 < len(found.classes) <= WRITTEN:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from runners.arrays import distinct
-from runners.budget import FileBudget
+from runners.benchmarks.budget import FileBudget
 from runners.data.pictures import Pictures, Raw
 from runners.data.split import mixed
+from runners.machine.arrays import distinct
 
 Array = NDArray[np.generic]
 

@@ -11,7 +11,7 @@ import lowering
 from runners.data.augment import Augment
 from runners.data.photos import PictureFiles
 from runners.data.pictures import Pictures
-from runners.place import Place
+from runners.machine.place import Place
 
 Order = Literal["file", "shuffled", "fresh"]
 """As they lie; an epoch is a shuffle; or every step draws from all pictures anew."""

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from nasir import NasirError, Where
-from runners.budget import FileBudget
+from runners.benchmarks.budget import FileBudget
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 

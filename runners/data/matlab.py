@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runners.budget import FileBudget
+from runners.benchmarks.budget import FileBudget
 
 Array = NDArray[Any]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from runners.benchmarks.budget import FileBudget
 from runners.benchmarks.pickles import (
     DATA,
     PICKLE,
@@ -20,7 +21,6 @@ from runners.benchmarks.pickles import (
     Stub,
     no_collection,
 )
-from runners.budget import FileBudget
 
 Array = NDArray[Any]
 

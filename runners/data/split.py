@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 import lowering
-from runners.arrays import numbered
+from runners.machine.arrays import numbered
 
 
 def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:

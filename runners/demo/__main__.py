@@ -13,9 +13,9 @@ from runners.demo.cases import CASES
 from runners.demo.markdown import markdown_report
 from runners.demo.page import html_page
 from runners.demo.run import Result, run_case
-from runners.machine import wait_briefly
+from runners.forms.progress import progress_for_stderr
+from runners.machine.machine import wait_briefly
 from runners.output import print_error, print_line
-from runners.progress import progress_for_stderr
 
 
 def demo(

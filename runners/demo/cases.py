@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nasir.space.locate import spaces_directory
-from runners.size import NetworkSize
+from runners.experiment.size import NetworkSize
 
 EXAMPLES = spaces_directory() / "examples"
 

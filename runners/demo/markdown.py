@@ -9,8 +9,8 @@ from nasir.quoting import markdown, visible_lines
 from runners.demo.page import INTRODUCTION, TITLE
 from runners.demo.run import Result
 from runners.demo.tables import figures, logits_table, tables
+from runners.forms.show_report import notes, title
 from runners.output import Table
-from runners.show_report import notes, title
 
 
 def markdown_report(results: tuple[Result, ...], directory: Path) -> str:

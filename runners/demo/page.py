@@ -9,8 +9,8 @@ from nasir.quoting import xml
 from runners.demo.pictures import pictures, png
 from runners.demo.run import Result
 from runners.demo.tables import figures, logits_table, tables
+from runners.forms.show_report import notes, title
 from runners.output import Table
-from runners.show_report import notes, title
 
 TITLE = "nasir: three genotypes, compiled"
 INTRODUCTION = (

@@ -12,16 +12,16 @@ import lowering
 import nasir
 from nasir.errors import NasirError
 from nasir.formats import FORMATS
-from runners.compile import compile_genotype
 from runners.demo.apart import run_file
 from runners.demo.cases import Case
 from runners.demo.pictures import as_input, pictures, varied
+from runners.experiment.size import NetworkSize
+from runners.forms.compile import compile_genotype
+from runners.forms.outputs import Outputs, file_stem
+from runners.forms.progress import Prefixed, Progress
+from runners.forms.report import Options, Report
 from runners.inputs import read_named
-from runners.measure import evaluate, find_difference
-from runners.outputs import Outputs, file_stem
-from runners.progress import Prefixed, Progress
-from runners.report import Options, Report
-from runners.size import NetworkSize
+from runners.task.measure import evaluate, find_difference
 
 CALIBRATION_STEPS = 20
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from runners.demo.pictures import pictures
 from runners.demo.run import Result
+from runners.forms.show_report import differences_table, passes_table, speed_table, stages_table
 from runners.output import Cell, Table
-from runners.show_report import differences_table, passes_table, speed_table, stages_table
 
 
 def figures(result: Result) -> tuple[tuple[str, str], ...]:

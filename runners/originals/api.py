@@ -12,11 +12,11 @@ from lowering.torch.weights import pack
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from nasir.files import write_atomically
+from runners.experiment.size import NetworkSize, size_facts
 from runners.inputs import read_named
 from runners.originals.family import family_of
 from runners.originals.read import read_state
 from runners.originals.translation import translate
-from runners.size import NetworkSize, size_facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 from lowering.torch.weights import read_weights
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from runners.benchmarks.budget import FileBudget
 from runners.benchmarks.pickles import PICKLE, UNPACKED, DataUnpickler, Stub, torch_data
-from runners.budget import FileBudget
 
 _INNER = (
     "state_dict", "model_state_dict", "state-dict", "model", "net", "network", "ema", "weights"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nasir import Genotype, NasirError, Where, load_genotype, load_genotypes
 from nasir.errors import quoted
-from runners.facts import checked, read_facts
+from runners.folder.facts import checked, read_facts
 
 Number = float | None
 """A number as rows have it; null stands for one that is not finite."""

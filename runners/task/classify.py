@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nasir import NasirError
 from runners.data import AUTODL, Augment, Batches, Dealing, Jitter, PictureSet, halves
-from runners.place import Place
-from runners.recipe import Pictures, Recipe
+from runners.experiment.recipe import Pictures, Recipe
+from runners.machine.place import Place
 from runners.task.dealt import Dealt
 from runners.task.on_pictures import OnPictures
 from runners.task.task import Batch, Outcome, Split

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasir import NasirError
-from runners.arrays import distinct
 from runners.data import (
     Augment,
     Batches,
@@ -17,7 +16,8 @@ from runners.data import (
     halves,
     load_pictures,
 )
-from runners.place import Place
+from runners.machine.arrays import distinct
+from runners.machine.place import Place
 from runners.task.on_pictures import OnPictures
 from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome, Split

@@ -2,8 +2,8 @@
 
 from nasir import NasirError
 from runners.data import load_pictures, load_text
-from runners.place import Place
-from runners.recipe import Recipe
+from runners.experiment.recipe import Recipe
+from runners.machine.place import Place
 from runners.task.classify import Classify
 from runners.task.dealt import Dealt
 from runners.task.language import Dropout, Language, LanguageOptions

@@ -1,0 +1,1 @@
+"""Searches and trainings: methods, recipes, parts, the loop."""

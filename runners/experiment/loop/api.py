@@ -1,0 +1,82 @@
+"""Searching, and going on with a search."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nasir import Genotype, NasirError
+from nasir.wanted import checked
+from runners.data import absolute
+from runners.experiment.conduct import guarded, memory_error, resumed
+from runners.experiment.loop.build import Built, build
+from runners.experiment.loop.request import Request, request_of
+from runners.experiment.loop.run import Search
+from runners.experiment.loop.schedule import Plan
+from runners.experiment.parts.moment import Moment
+from runners.experiment.planner import largest_batch
+from runners.folder.facts import facts_of, request_in
+from runners.folder.live import Display, display_for_stderr
+from runners.folder.run_folder import RunFolder, standing
+from runners.machine.signals import told
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a search found, the last epoch's measures, where everything lies, and what was done."""
+
+    genotype: Genotype
+    row: Mapping[str, Any]
+    folder: Path
+    plan: Plan
+
+
+@checked
+def search(request: Request, out: str | Path, display: Display | None = None) -> Result:
+    """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
+    out = Path(out)
+    with told(lambda: standing(out, "search")):
+        built = build(replace(request, data=absolute(request.data)))
+        shown = display_for_stderr() if display is None else display
+        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+
+
+@checked
+def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
+    """Goes on with the search in `out`, which gives what it would have given undisturbed.
+
+    `asked` are fields of `Request` that the caller names again; one that differs is an error, and
+    so are other data or another space under the same name.
+    """
+    out = Path(out)
+    facts = facts_of(out, "search")
+    parts = ("space", "data", "seed", "settings", "method")
+    request = request_in(out, request_of, facts)
+    with told(lambda: standing(out, "search")):
+        built, moved = resumed(facts, asked, lambda: build(request), parts)
+        shown = display_for_stderr() if display is None else display
+        if moved:
+            shown.say(moved)
+        return _run(built, RunFolder.open(out, shown.say), shown)
+
+
+def _run(built: Built, folder: RunFolder, shown: Display) -> Result:
+    run = Search(built, folder, shown)
+    found = guarded(
+        folder, shown, built.request.seed, built.place, run.run, lambda: _too_large(run)
+    )
+    return Result(found.genotype, found.row, folder.path, built.plan)
+
+
+def _too_large(run: Search) -> NasirError:
+    """E744 with the largest batch that would fit."""
+    learner, batch = run.learner, run.settings.batch
+
+    def fits() -> int | None:
+        if learner is None:
+            return None
+        moment = Moment(learner.seed, 0, 1, 0, purpose="planner")
+        return largest_batch(learner.place, learner.task, learner.module, learner.draw(moment))
+
+    device = str(run.built.place.device)
+    return memory_error(device, batch, fits, "--memory states keeps less", "--batch ")

@@ -1,0 +1,77 @@
+"""Recipes in YAML files: those that nasir has, and a user's own."""
+
+import os
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from nasir import NasirError
+from nasir.document import Cursor, check_version, parse_document
+from nasir.errors import nearest, quoted
+from nasir.limits import LIKE_LEVELS
+from nasir.source import read_source
+from runners.experiment.recipe import SECTIONS, Recipe
+from runners.fields import filled
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The recipes that nasir has, by name."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+
+
+def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
+    """The recipe of that name, or of a YAML or JSON file.
+
+    A file says `nasir: 1`, and may say `recipe:` (its name), `like:` (another recipe, of which it
+    says what is different), `about:`, `data:`, and the sections of `Recipe` by field. Raises E751
+    for an unknown name, and E1xx for the file, with the place. `outer` are the files that are
+    `like` this one, E109 where it is among them.
+    """
+    if text.endswith(SUFFIXES):
+        path = os.path.realpath(text)
+        if path in outer:
+            names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
+            raise NasirError("E109", f"the recipes are `like` one another in a circle: {names}")
+        if len(outer) == LIKE_LEVELS:
+            raise NasirError("E106", f"more than {LIKE_LEVELS} recipes are each `like` the next")
+        return _read(Path(text), (*outer, path))
+    names = recipe_names()
+    if text not in names:
+        raise NasirError("E751", f"unknown recipe {quoted(text)}", hint=nearest(text, names))
+    return _shipped(text)
+
+
+@lru_cache(maxsize=64)
+def _shipped(name: str) -> Recipe:
+    return _read(SHIPPED / f"{name}.yaml")
+
+
+def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
+    root = parse_document(read_source(path)).root
+    entries = root.fields("a recipe", ("nasir",), ("recipe", "like", "about", "data", *SECTIONS))
+    check_version(root, "a recipe")
+    like = entries.get("like")
+    base = Recipe("")
+    if like is not None:
+        base = _at(like, partial(read_recipe, like.text("`like`"), outer))
+    words = {name: entries[name].text(f"`{name}`") for name in ("about", "data") if name in entries}
+    found: dict[str, Any] = {name: getattr(base, name) for name in ("about", "data", *SECTIONS)}
+    for name in SECTIONS:
+        if name in entries:
+            given = entries[name].entries(f"`{name}`")
+            found[name] = filled(found[name], given)
+    own = entries["recipe"].text("`recipe`") if "recipe" in entries else path.stem
+    known: dict[str, Any] = {"name": own, **found, **words}
+    return Recipe(**known)
+
+
+def _at(cursor: Cursor, make: Any) -> Any:
+    """What `make` gives; its errors get the cursor's place."""
+    try:
+        return make()
+    except NasirError as error:
+        raise error.at(cursor.where) from None

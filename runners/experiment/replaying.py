@@ -1,0 +1,56 @@
+"""Whether a finished run repeats: it is run again beside it and compared."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nasir.wanted import checked
+from runners.experiment import conduct
+from runners.folder.facts import facts_of, read_facts, request_in
+from runners.folder.live import Display
+from runners.folder.rows import read_rows
+
+FILES = {
+    "search": ("metrics.jsonl", "architecture.jsonl", "genotype.json"),
+    "evaluate": ("metrics.jsonl", "genotype.json", "confusion.json", "weights.safetensors"),
+}
+"""What must be equal, by the kind of run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Whether a run repeats, and the first difference where it does not."""
+
+    epochs: int
+    difference: str
+
+
+@checked
+def replay(out: str | Path, display: Display | None = None) -> Replay:
+    """Runs a finished run again and compares what it left, line by line and bit by bit.
+
+    Raises E721 and E722 for what is no run, and what the run itself raises.
+    """
+    out = Path(out)
+    kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
+    facts = facts_of(out, kind)
+    with tempfile.TemporaryDirectory() as parent:
+        again = Path(parent) / "run"
+        _run(out, facts, again, display)
+        epochs = len(read_rows(out / "metrics.jsonl"))
+        return Replay(epochs, conduct.difference(out, again, FILES[kind]))
+
+
+def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | None) -> None:
+    if facts["kind"] == "search":
+        from runners.experiment.loop import search
+        from runners.experiment.loop.request import request_of
+
+        search(request_in(out, request_of, facts), folder, display)
+        return
+    from runners.experiment.training import evaluate
+    from runners.experiment.training.request import training_of
+
+    evaluate(request_in(out, training_of, facts), folder, display)

@@ -1,0 +1,114 @@
+"""Training a found network from scratch, and going on with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lowering
+from nasir import NasirError, dump_genotype
+from nasir.wanted import checked
+from runners.data import absolute
+from runners.experiment.conduct import guarded, memory_error, resumed
+from runners.experiment.planner import largest_batch
+from runners.experiment.recipe_file import SUFFIXES
+from runners.experiment.trained import weights_of
+from runners.experiment.training.build import Built, build
+from runners.experiment.training.inherit import begin
+from runners.experiment.training.request import Training, training_of
+from runners.experiment.training.run import Run
+from runners.folder.facts import facts_of, request_in
+from runners.folder.live import Display, display_for_stderr
+from runners.folder.run_folder import RunFolder, standing
+from runners.inputs import is_run, read_named
+from runners.machine.signals import told
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a training came to (`summary.json`), and where everything lies."""
+
+    summary: Mapping[str, Any]
+    folder: Path
+
+
+@checked
+def evaluate(request: Training, out: str | Path, display: Display | None = None) -> Evaluation:
+    """Trains a genotype's network into the new run directory `out`, measures and keeps it.
+
+    Raises E741, E744, E75x, and what genotypes, data and folders raise.
+    """
+    out = Path(out)
+    with told(lambda: standing(out, "evaluate")):
+        built = build(_placed(request))
+        if built.request.inherit or built.request.weights:  # said before there is a folder
+            begin(lowering.to_torch(built.graph), built.request)
+        shown = display_for_stderr() if display is None else display
+        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+
+
+def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
+    """Goes on with the training in `out`, which gives what it would have given undisturbed.
+
+    `asked` are fields of `Training` that the caller names again; one that differs is E726, and so
+    are other data, or another recipe under the same name.
+    """
+    facts = facts_of(out, "evaluate")
+    parts = ("genotype", "data", "seed", "recipe", "size")
+    request = request_in(out, training_of, facts)
+    with told(lambda: standing(out, "evaluate")):
+        built, moved = resumed(facts, asked, lambda: build(request), parts)
+        shown = display_for_stderr() if display is None else display
+        if moved:
+            shown.say(moved)
+        return _run(built, RunFolder.open(out, shown.say), shown)
+
+
+def _placed(request: Training) -> Training:
+    """The request with paths that hold wherever it goes on, and the genotype itself for a file's.
+
+    A file of a genotype may change, or be that of the run that began it.
+    """
+
+    def there(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).absolute())
+
+    genotype = dump_genotype(read_named(request.genotype, request.space))
+    data = None if request.data is None else absolute(request.data)
+    recipe = request.recipe
+    return replace(
+        request,
+        genotype=genotype,
+        recipe=there(recipe) or recipe if recipe.endswith(SUFFIXES) else recipe,
+        space=None,
+        data=data,
+        inherit=there(request.inherit),
+        weights=there(_weights(request.weights)),
+    )
+
+
+def _weights(named: str | None) -> str | None:
+    """The weights file, also of a training's run directory. Raises E755."""
+    return str(weights_of(Path(named))) if named is not None and is_run(named) else named
+
+
+def _run(built: Built, folder: RunFolder, shown: Display) -> Evaluation:
+    run = Run(built, folder, shown)
+    summary = guarded(
+        folder, shown, built.request.seed, built.place, run.run, lambda: _too_large(run)
+    )
+    return Evaluation(summary, folder.path)
+
+
+def _too_large(run: Run) -> NasirError:
+    """E744 with the largest batch that would fit."""
+    trainer, batch = run.trainer, run.recipe.train.batch
+
+    def fits() -> int | None:
+        if trainer is None:
+            return None
+        return largest_batch(trainer.place, trainer.task, trainer.module)
+
+    device = str(run.built.place.device)
+    hint = "train.accumulate splits a batch"
+    return memory_error(device, batch, fits, hint, "--set train.batch=")

@@ -1,0 +1,137 @@
+"""Files of one JSON object a line: appended to while a run goes on, and cut back after a kill."""
+
+import errno
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from nasir import NasirError, Where
+from nasir.plain import Json
+from nasir.quoting import json_text
+from runners.folder.write import is_open, write_all, write_durably
+
+Row = Mapping[str, object]
+"""A row as it is handed over: plain data with an "epoch"."""
+
+
+NEVER = 2**62
+"""An epoch behind all."""
+
+
+class RowFile:
+    """A file of rows. A row that returned from `append` outlives the process. Mutable."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = -1
+
+    def append(self, row: Row) -> None:
+        """Writes a row. Raises OSError, and then the file holds the rows before it."""
+        content = row_line(row)
+        if self._file < 0:
+            self._file = _open_whole(self.path)
+        if not is_open(self.path, self._file):
+            raise FileNotFoundError(errno.ENOENT, "it was removed while the run wrote it")
+        size = os.fstat(self._file).st_size
+        try:
+            write_all(self._file, content)
+        except BaseException:
+            os.ftruncate(self._file, size)
+            raise
+
+    def sync(self) -> None:
+        """Lets the rows outlive the machine."""
+        if self._file >= 0:
+            os.fsync(self._file)
+
+    def rewind(self, epoch: int) -> int:
+        """Drops the rows behind an epoch and a torn last one; how many rows went.
+
+        Raises E722 for damaged rows, and where one of an epoch up to this one is missing.
+        """
+        self.close()
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        rows = _parse(self.path, lines)
+        missing = set(range(epoch + 1)) - set(map(_epoch, rows)) if epoch < NEVER else set[int]()
+        if missing:
+            message = f"the file has no row of epoch {min(missing)}, which a checkpoint follows"
+            hint = "put back a copy of the file, or start the run again in another folder"
+            raise NasirError("E722", message, Where(str(self.path)), hint)
+        kept = [line for line, row in zip(lines, rows, strict=False) if _epoch(row) <= epoch]
+        if len(kept) < len(lines):
+            write_durably(self.path, b"".join(kept))
+        return len(rows) - len(kept)
+
+    def close(self) -> None:
+        """Closes it; `append` opens it again."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def row_line(row: Row) -> bytes:
+    """The row as a line: the same bytes for the same row. NaN and infinity become null."""
+    assert isinstance(row.get("epoch"), int), "a row needs its epoch"
+    return (json_text(_finite(row)) + "\n").encode()
+
+
+def read_rows(path: Path) -> list[dict[str, Json]]:
+    """The rows of a file, none where there is no file, without a torn last one. Raises E722."""
+    if not path.exists():
+        return []
+    return _parse(path, path.read_bytes().splitlines(keepends=True))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[str, object]", value)
+        return {key: _finite(entry) for key, entry in entries.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in cast("Sequence[object]", value)]
+    return value
+
+
+def _open_whole(path: Path) -> int:
+    """The file open for appending, cut to whole lines."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    file = os.open(path, flags, 0o666)
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        os.ftruncate(file, content.rfind(b"\n") + 1)
+    return file
+
+
+def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
+    """The rows; a last one that is torn is left out."""
+    rows: list[dict[str, Json]] = []
+    for number, line in enumerate(lines, 1):
+        row = _row(line) if line.endswith(b"\n") else None
+        if row is not None:
+            rows.append(row)
+        elif number < len(lines):
+            raise NasirError(
+                "E722",
+                "the row is damaged",
+                Where(str(path), number, 1, line.decode(errors="replace").rstrip()),
+                hint="put back a copy of the file, or start the run again in another folder",
+            )
+    return rows
+
+
+def _row(line: bytes) -> dict[str, Json] | None:
+    try:
+        data = cast("Json", json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and type(data.get("epoch")) is int else None
+
+
+def _epoch(row: Mapping[str, Json]) -> int:
+    epoch = row["epoch"]
+    assert isinstance(epoch, int)
+    return epoch

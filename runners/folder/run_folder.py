@@ -1,0 +1,322 @@
+"""A run's folder: what the run is, what it logs, and the states from which it can go on."""
+
+import json
+import shlex
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+from nasir import NasirError, Where
+from nasir.plain import Json
+from nasir.quoting import json_text
+from runners.folder.checkpoint import (
+    CHECKPOINTS,
+    Checkpoint,
+    pack_checkpoint,
+    read_checkpoint,
+    saved_epochs,
+)
+from runners.folder.events import Events
+from runners.folder.facts import FACTS, read_facts
+from runners.folder.lock import Lock
+from runners.folder.rows import NEVER, Row, RowFile, read_rows
+from runners.folder.write import cannot_write, refusals, remove_parts, write_durably
+from runners.output import print_warning
+
+LOGS = ("metrics", "architecture", "times")
+LOCK = "lock"
+FINALS = ("genotype.json", "weights.safetensors", "summary.json", "confusion.json")
+"""What a run leaves when it ends; one that goes back behind its end loses them."""
+
+GENOTYPES, EVENTS = "genotypes", "events"
+
+Say = Callable[[str], None]
+"""Tells a person one line."""
+
+
+class RunFolder:
+    """The folder of a run, locked for this process from its making until `close`.
+
+    An epoch is logged, then saved; after a kill `latest` and `rewind` go back to where both agree.
+    `keep` checkpoints stay, and those of the epochs in `pinned`, which the caller changes as it
+    likes (they are not remembered). Every method raises E725 where the disk refuses to write, and
+    then what was there before is whole. Mutable.
+    """
+
+    def __init__(self, path: Path, lock: Lock, facts: dict[str, Json], say: Say) -> None:
+        self.path = path
+        self.facts: Mapping[str, Json] = facts
+        self.keep = 2
+        self.pinned: set[int] = set()
+        self._epochs = 0
+        self._lock = lock
+        self._say = say
+        self._logs = {name: RowFile(path / f"{name}.jsonl") for name in LOGS}
+        self._events = Events(path / EVENTS, say)
+
+    @classmethod
+    def create(
+        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
+    ) -> Self:
+        """A new run in a folder that is empty or not there.
+
+        Raises E723 for any other folder, E724 for one in use.
+        """
+        path = Path(path)
+        lock = _lock_new(path)
+        found = _occupants(path)
+        if found:
+            lock.release()
+            raise _not_empty(path, found[0])
+        return cls._begin(path, lock, facts, say)
+
+    @classmethod
+    def replace(
+        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
+    ) -> Self:
+        """A new run in place of an old one, of which everything goes; also in an empty folder.
+
+        Other files in the folder stay. Raises E723 for a folder that is neither, E724.
+        """
+        path = Path(path)
+        lock = _lock_new(path)
+        found = _occupants(path)
+        if found and not (path / FACTS).exists():
+            lock.release()
+            raise _not_empty(path, found[0])
+        with refusals(path, "the old run is there in part"):
+            _remove_run(path)
+        return cls._begin(path, lock, facts, say)
+
+    @classmethod
+    def open(cls, path: str | Path, say: Say = print_warning) -> Self:
+        """A run that is there. Raises E721 where there is none, E722 (damaged), E724 (in use)."""
+        path = Path(path)
+        facts = read_facts(path)
+        with refusals(path, "nothing was changed"):
+            lock = Lock(path / LOCK)
+        folder = cls(path, lock, facts, say)
+        for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
+            remove_parts(directory)
+        return folder
+
+    @classmethod
+    def _begin(cls, path: Path, lock: Lock, facts: Mapping[str, object], say: Say) -> Self:
+        text = json_text(facts, indent=2)
+        try:
+            write_durably(path / FACTS, f"{text}\n".encode())
+        except OSError as error:
+            lock.release()
+            raise cannot_write(path / FACTS, error, "the run has not begun") from error
+        return cls(path, lock, json.loads(text), say)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files and lets other processes in."""
+        for log in self._logs.values():
+            log.close()
+        self._events.close()
+        self._lock.release()
+
+    def log(self, row: Row) -> None:
+        """Appends an epoch's metrics, which hold no times; TensorBoard's events get them too."""
+        self._append("metrics", row)
+        self._events.scalars(row)
+
+    def log_architecture(self, row: Row) -> None:
+        """Appends an epoch's architecture weights."""
+        self._append("architecture", row)
+        self._events.architecture(row)
+
+    def log_times(self, row: Row) -> None:
+        """Appends an epoch's times."""
+        self._append("times", row)
+
+    def write_genotype(self, text: str, epoch: int | None) -> Path:
+        """Writes the genotype of an epoch, or the final one (None)."""
+        name = "genotype.json" if epoch is None else f"{GENOTYPES}/{epoch:04d}.json"
+        return self._write(name, text.encode())
+
+    def write_final(self, name: str, content: bytes) -> Path:
+        """Writes one of the files that a run leaves when it ends (`FINALS`)."""
+        assert name in FINALS, f"'{name}' would stay when the run goes back"
+        return self._write(name, content)
+
+    def save(self, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> Path:
+        """Writes the state after an epoch; then checkpoints that need not be kept go."""
+        path = self._checkpoint(epoch)
+        with self._writing(path):
+            path.parent.mkdir(exist_ok=True)
+            for log in self._logs.values():
+                log.sync()
+            write_durably(path, pack_checkpoint(epoch, tensors, facts))
+            stay = {*self.saved()[-self.keep :], *self.pinned, epoch}
+            for other in self.saved():
+                if other not in stay:
+                    self._checkpoint(other).unlink(missing_ok=True)
+        self._epochs = epoch + 1
+        return path
+
+    def saved(self) -> list[int]:
+        """The epochs whose checkpoints are there, whole or not, in order."""
+        return saved_epochs(self.path / CHECKPOINTS)
+
+    def latest(self) -> Checkpoint | None:
+        """The latest checkpoint that is whole; a line is said for each damaged one after it.
+
+        None where no epoch was saved yet. Raises E727 where some were and none is whole, and E722
+        and E110 for one that cannot be read now and may yet be whole: `rewind` to the one before
+        would remove it.
+        """
+        for epoch in reversed(self.saved()):
+            try:
+                found = self.load(epoch)
+                self._epochs = epoch + 1
+                return found
+            except NasirError as error:
+                if error.code != "E727":
+                    raise
+                self._say(f"{error.where}: {error.message}; the one before it is taken")
+        self._check_unsaved()
+        return None
+
+    def load(self, epoch: int) -> Checkpoint:
+        """The checkpoint of an epoch. Raises E727 where it is missing or damaged."""
+        return read_checkpoint(self._checkpoint(epoch))
+
+    def rewind(self, epoch: int) -> None:
+        """Forgets what lies behind an epoch (-1: everything), as if the run had stopped after it.
+
+        Metrics and architectures, genotypes and checkpoints go, the final files with them; of
+        the times nothing but a torn last row. Raises E722 for damaged rows.
+        """
+        with self._writing(self.path):
+            dropped = 0
+            for name in LOGS[:2] if self.facts.get("kind") == "search" else LOGS[:1]:
+                dropped += self._logs[name].rewind(epoch)
+            self._logs["times"].rewind(NEVER)
+            for path in (self.path / GENOTYPES).glob("*.json"):
+                if path.stem.isdecimal() and int(path.stem) > epoch:
+                    path.unlink()
+            for other in self.saved():
+                if other > epoch:
+                    self._checkpoint(other).unlink()
+            for name in FINALS if dropped else ():
+                (self.path / name).unlink(missing_ok=True)
+        self._events.purge(epoch + 1)
+
+    def _append(self, name: str, row: Row) -> None:
+        log = self._logs[name]
+        with self._writing(log.path):
+            log.append(row)
+
+    def _write(self, name: str, content: bytes) -> Path:
+        path = self.path / name
+        with self._writing(path):
+            if path.parent != self.path:
+                path.parent.mkdir(exist_ok=True)
+            write_durably(path, content)
+        return path
+
+    def _check_unsaved(self) -> None:
+        """Raises E727 unless the run was stopped before its first checkpoint."""
+        rows = [row["epoch"] for row in read_rows(self._logs["metrics"].path)]
+        times = [row["epoch"] for row in read_rows(self._logs["times"].path)]
+        # An epoch is logged, then saved, then its time is logged.
+        lost = [epoch for epoch in rows if epoch != 0 or 0 in times]
+        if self.saved() or lost:
+            count = f"{len(rows)} epochs were done, and " if rows else ""
+            message = f"{count}no checkpoint is there that is whole: the run cannot go on"
+            hint = "put a checkpoint back, or start the run again in another folder"
+            raise NasirError("E727", message, Where(str(self.path / CHECKPOINTS)), hint)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Generator[None]:
+        """Around what writes `path`: the system's refusal is E725, as is a folder that is gone."""
+        self._check_there()
+        try:
+            yield
+        except OSError as error:
+            self._check_there()
+            raise cannot_write(path, error, self._safe()) from error
+
+    def _check_there(self) -> None:
+        """Raises E725 where the folder was removed; nothing is written, so nothing comes back."""
+        if self._lock.is_there():
+            return
+        what = "another run took the folder" if (self.path / FACTS).exists() else "it was removed"
+        lost = f"the {self._epochs} epochs that were saved" if self._epochs else "the run"
+        message = f"the run's folder is gone ({what} or moved while the run worked), and {lost} too"
+        hint = "if it was moved, --resume goes on there; else start the run again"
+        raise NasirError("E725", message, Where(str(self.path)), hint)
+
+    def _checkpoint(self, epoch: int) -> Path:
+        return self.path / CHECKPOINTS / f"{epoch:04d}.safetensors"
+
+    def _safe(self) -> str:
+        """What is on the disk, and how to go on."""
+        saved = self.saved()
+        if not saved:
+            return "no checkpoint is written yet: make room and start again"
+        return f"the checkpoint of epoch {saved[-1]} is safe: make room, then go on with --resume"
+
+
+def standing(path: Path, command: str) -> str:
+    """How far the run in a folder is, and the call of nasir that goes on with it."""
+    if not (path / FACTS).is_file():
+        return "the run had not begun"
+    saved = saved_epochs(path / CHECKPOINTS)
+    plan = read_facts(path).get("plan")
+    total = f" of {plan.get('epochs')}" if isinstance(plan, dict) else ""
+    done = f"{saved[-1] + 1}{total} epochs are saved" if saved else "no epoch is saved yet"
+    return f"{done}; go on with: nasir {command} --resume {shlex.quote(str(path))}"
+
+
+def _lock_new(path: Path) -> Lock:
+    if path.exists() and not path.is_dir():
+        raise NasirError("E723", "a run needs a folder, and this is a file", Where(str(path)))
+    with refusals(path, "nothing was written: give another folder"):
+        path.mkdir(parents=True, exist_ok=True)
+        return Lock(path / LOCK)
+
+
+def _occupants(path: Path) -> list[str]:
+    """What is in the folder, besides what a run leaves that dies while it begins."""
+    names = sorted(entry.name for entry in path.iterdir())
+    return [name for name in names if name not in (LOCK, f".{FACTS}.part")]
+
+
+def _not_empty(path: Path, name: str) -> NasirError:
+    if (path / FACTS).exists():
+        message = "the folder holds a run already"
+        hint = "go on with it (--resume), or give another folder"
+    else:
+        message, hint = f"the folder is not empty: it has '{name}'", "give another folder"
+    return NasirError("E723", message, Where(str(path)), hint)
+
+
+def _remove_run(path: Path) -> None:
+    """Removes what a run wrote, `run.json` last: until then the folder is a run."""
+    patterns = (
+        f"{CHECKPOINTS}/*.safetensors", f"{GENOTYPES}/*.json", f"{EVENTS}/events.out.tfevents.*",
+        *(f"{name}.jsonl" for name in LOGS), *FINALS, FACTS,
+    )  # fmt: skip
+    for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
+        remove_parts(directory)
+    for pattern in patterns:
+        for file in path.glob(pattern):
+            file.unlink()

@@ -1,0 +1,1 @@
+"""The machine, the device and the precision that a network runs with."""
