@@ -31,7 +31,7 @@ def _prepare() -> None:
     """Loads what cases need; one thread, since those of a forked process have no pool."""
     import torch
 
-    for name in ("benchmarks.write_store", "data.decode", "originals", "state"):
+    for name in ("benchmarks.write_store", "data.decode", "originals", "folder.checkpoint"):
         import_module(f"runners.{name}")
     torch.set_num_threads(1)
 

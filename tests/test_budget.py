@@ -235,6 +235,14 @@ def test_a_state_dict_is_looked_at_before_torch_reads_it(name: str, tmp_path: Pa
     refused(lambda: read_state(_pt(tmp_path, PICKLES[name])), "E761", "E106")
 
 
+def test_a_long_name_in_a_state_dict_never_reaches_torch(tmp_path: Path) -> None:
+    """torch searches its message about such a name in quadratic time."""
+    path = _pt(tmp_path, b"c" + b"a" * 200_000 + b"\nb\n.")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch read it"))
+        refused(lambda: read_state(path), "E761")
+
+
 def test_a_state_dict_does_not_unpack_without_end(tmp_path: Path) -> None:
     path = _pt(tmp_path, pickle.dumps({}), zipfile.ZIP_DEFLATED)
     path.write_bytes(path.read_bytes())

@@ -27,6 +27,9 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
 """Ends of the names of numbers that are no weights: batch norms', and those that thop adds."""
 
+_NAME = 1000
+"""The most characters that the name of a class or function in a pickle may have."""
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by the original's names, in their order, without counters.
@@ -101,7 +104,12 @@ class _Scan(DataUnpickler):
     """Reads a pickle without what it names: only for the budget, and for what it hashes."""
 
     def find_class(self, module: str, name: str) -> object:
-        """An ordered mapping as it is, anything else as a function."""
+        """An ordered mapping as it is, anything else as a function.
+
+        torch searches its own message for such a name in quadratic time.
+        """
+        if len(module) + len(name) > _NAME:
+            raise pickle.UnpicklingError("a name in the pickle is too long")
         return self.names.get(f"{module}.{name}", Stub(_made))
 
 
