@@ -1,9 +1,10 @@
 """What is read: the bytes of a file or of a text given directly, and the places in it."""
 
 import os
+import re
 import stat
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -13,6 +14,15 @@ from nasir.errors import NasirError, Where
 from nasir.limits import MODEL_LIMIT, TEXT_LIMIT
 
 _ONNX_FIRST_BYTE = b"\x08"  # the tag of ir_version, which every ONNX file starts with
+_OWN = re.compile(
+    rb"""\A\s{0,80}nasir graph|^[{ \t]{0,8}["']?nasir["']?[ \t]{0,8}:""", re.MULTILINE
+)
+"""What begins a graph's text, and the field that nasir's own JSON and YAML state."""
+_OWN_SUFFIXES = (".json", ".yaml", ".yml")
+_CONTROLS = bytes({*range(32), 127} - {*b"\b\t\n\v\f\r\x1b\a"})
+"""Characters that no text has; logs have escapes, backspaces and bells."""
+_MOST_CONTROLS = 1 / 32
+"""The part of a text that they may be: a torn write leaves some, random bytes have 1/10."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,18 @@ class Source:
     def is_model(self) -> bool:
         """Whether this looks like an ONNX model rather than a text."""
         return self.name.lower().endswith(".onnx") or self.content[:1] == _ONNX_FIRST_BYTE
+
+    def mended(self) -> "Source":
+        """The source, where it is foreign with U+FFFD for NUL and bytes that are not UTF-8.
+
+        nasir's own files, JSON, YAML and binary files stay as they are: E103 says where they fail.
+        """
+        if self.is_model or self.name.lower().endswith(_OWN_SUFFIXES):
+            return self
+        if _OWN.search(self.content, 0, 2**12) or _is_binary(self.content):
+            return self
+        content = self.content.decode(errors="replace").replace("\0", "\ufffd").encode()
+        return replace(self, content=content, limit=max(self.limit, len(content)))
 
     @cached_property
     def lines(self) -> tuple[str, ...]:
@@ -128,6 +150,13 @@ def not_there(name: str) -> NasirError:
     """E101 with the names of files nearby."""
     where = Where(name.replace("\0", "\\0"))
     return NasirError("E101", "the file does not exist", where, hint=_neighbours(name))
+
+
+def _is_binary(content: bytes) -> bool:
+    """Whether more of it than a text has are control characters; a run of NUL counts once."""
+    content = re.sub(rb"\0+", b"\0", content)
+    controls = len(content) - len(content.translate(None, _CONTROLS))
+    return controls > len(content) * _MOST_CONTROLS
 
 
 def _check_regular(file: int, name: str) -> None:

@@ -1,7 +1,8 @@
 """What a user names on the command line, read."""
 
+import shlex
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -10,7 +11,8 @@ from typing import cast
 
 from nasir import Genotype, NasirError, Where, formats
 from nasir.formats import Reading
-from nasir.formats.load import is_published, is_text, split
+from nasir.formats.load import is_published, is_text, no_format, split
+from nasir.formats.shipped import find
 from nasir.limits import LOG_LIMIT, MODEL_LIMIT
 from nasir.source import Source, is_there, not_there, read_source
 from nasir.text import HEADER
@@ -34,18 +36,22 @@ def reading_as(format_name: str | None) -> Generator[None]:
 
 
 _READ = ("genotype", "genotypes", "space", "method", "recipe", "name", "weights", "file")
+_GENOTYPES = ("genotype", "genotypes", "files", "first", "second", "source")
 _RUNS = ("run", "resume", "inherit")
-"""Parameters of commands that name what is read: files (or names, or texts), and run folders."""
+"""Parameters of commands that name what is read: files (or names, or texts), genotypes, runs."""
 
 
 def check_there(parameters: Mapping[str, object]) -> None:
-    """Raises E101 or E721 where a command names a file or run that is not there.
+    """Raises E101 or E721 where a command names a file or run that is not there, E505 for --from
+    where nothing but published names is read.
 
     It costs nothing; a command that loads torch first lets its user wait for seconds.
     """
+    genotypes = [each for name in _GENOTYPES for each in _values(parameters.get(name)) if each]
+    if parameters.get("from_") and genotypes and all(find(str(each)) for each in genotypes):
+        raise no_format(str(genotypes[0]))
     for parameter, value in parameters.items():
-        values = cast("tuple[object, ...]", value if isinstance(value, tuple) else (value,))
-        for each in values:
+        for each in _values(value):
             if not isinstance(each, str | Path) or each == STDIN:
                 continue
             if parameter in _RUNS and not is_there(str(each)):
@@ -56,6 +62,10 @@ def check_there(parameters: Mapping[str, object]) -> None:
                     raise not_there(path)
             if parameter == "data" and isinstance(each, str):
                 _check_data(each)
+
+
+def _values(value: object) -> Iterable[object]:
+    return cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
 
 
 def _check_data(name: str) -> None:
@@ -76,7 +86,8 @@ def read(argument: str | Path, space: str | Path | None = None) -> Reading:
         return read_opened(read_stdin(), "", space)
     if is_run(argument):
         argument = genotype_of(Path(argument))
-    return formats.read_genotype(argument, space, format=_format.get())
+    named = None if is_published(argument) else _format.get()  # it is for the others of a call
+    return formats.read_genotype(argument, space, format=named)
 
 
 def read_opened(source: Source, name: str = "", space: str | Path | None = None) -> Reading:
@@ -116,16 +127,18 @@ def named(genotype: Genotype, argument: str | Path) -> Genotype:
 
 def is_run(argument: str | Path) -> bool:
     """Whether it is the path of a run directory."""
-    text = str(argument)
-    return "\n" not in text and is_there(text) and (Path(text) / "run.json").is_file()
+    return is_there(str(argument)) and (Path(argument) / "run.json").is_file()
 
 
 def genotype_of(run: Path) -> Path:
     """The file of a run's genotype. Raises E755 where the run has not ended."""
     path = run / "genotype.json"
     if not path.is_file():
-        message = "the run has no genotype yet"
-        raise NasirError("E755", message, Where(str(run)), hint=f"nasir search --resume {run}")
+        from runners.folder.facts import read_facts  # pydantic, which few calls need
+
+        command = "evaluate" if read_facts(run).get("kind") == "evaluate" else "search"
+        hint = f"nasir {command} --resume {shlex.quote(str(run))}"
+        raise NasirError("E755", "the run has no genotype yet", Where(str(run)), hint)
     return path
 
 
@@ -141,7 +154,7 @@ def open_source(argument: str) -> tuple[Source, str] | None:
     if is_text(argument):
         return Source.of(argument), ""
     path, name = split(argument)
-    return read_source(path, LOG_LIMIT), name
+    return read_source(path, LOG_LIMIT).mended(), name
 
 
 def is_graph(source: Source) -> bool:
@@ -154,4 +167,4 @@ def read_stdin() -> Source:
     stream = sys.stdin.buffer
     head = stream.read(1)
     limit = MODEL_LIMIT if Source("<stdin>", head).is_model else LOG_LIMIT
-    return Source("<stdin>", head + stream.read(limit), LOG_LIMIT)
+    return Source("<stdin>", head + stream.read(limit), LOG_LIMIT).mended()

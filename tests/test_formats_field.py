@@ -229,6 +229,101 @@ def test_numbers_count_from_both_ends_of_a_log(tmp_path: Path) -> None:
     assert "0 to 2" in refused(f"{path}:3").hint
 
 
+LATIN = "# r\u00e9seau de Ren\u00e9\n".encode("cp1252")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("log.txt", LATIN + LOG.encode()),
+        ("log.txt", b"10%\r50%\x1b[K\0\b\n" + LOG.encode() + b"\0" * 5000),
+        ("log", b"\0" * 100_000 + LOG.encode()),
+        ("genotypes.py", b"# -*- coding: cp1252 -*-\n" + LATIN + f"A = {THIRD}\n".encode()),
+        ("table.csv", f"1,91.2,{THIRD!r},".encode() + b"Ren\xe9\n"),
+        ("runs.jsonl", json.dumps({"genotype": THIRD}).encode() + b'\n{"by": "Ren\xe9"}\n'),
+    ],
+)
+def test_bytes_that_are_no_text_do_not_hide_a_genotype(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert load_genotype(path).cells == load_genotype(THIRD).cells
+    assert list(load_genotypes(path).values())[-1].cells == load_genotype(THIRD).cells
+    done = call("check", str(path))
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("own.json", dump_genotype("darts_v2").encode() + b"\xe9", None),
+        ("own.txt", b'{\n "nasir": 1,\n "title": "Ren\xe9"}', (3, 15)),
+        ("space.yaml", b"space: Ren\xe9\n", (1, 11)),
+        ("graph.txt", b"nasir graph 1\n\xe9", (2, 1)),
+        ("archive", b"PK\3\4" + bytes(range(256)) * 20 + FIRST.encode(), None),
+        ("numbers.log", FIRST.encode("utf-16"), (1, 1)),
+    ],
+)
+def test_binary_files_and_nasirs_own_are_refused_where_they_are_no_text(
+    name: str, content: bytes, place: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    error = refused(path)
+    assert (error.code, error.hint) == ("E103", "save it as UTF-8 text")
+    assert place in (None, (error.where.line, error.where.column))
+    assert "E103" in call("check", str(path)).err
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "[(1, 0)]", "{x", "|none~0|"])
+def test_a_file_wins_over_a_text(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(DECLARED)
+    assert list(load_genotypes(name)) == list(THREE)
+    assert load_genotype(f"{name}:FIRST").cells == load_genotype(FIRST).cells
+    assert call("check", name).out.count("a genotype") == len(THREE)
+    assert call("cost", f"{name}:FIRST").code == 0
+    Path(name).write_text((spaces_directory() / "darts.yaml").read_text())
+    assert call("check", name).code == 0
+    if not name.startswith(("[", "|")):
+        assert nasir.load_space(name).name == "darts"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check"],
+        ["id"],
+        ["cost"],
+        ["draw"],
+        ["show"],
+        ["convert"],
+        ["compile"],
+        ["diff", "gdas_v1"],
+        ["evaluate", "--data", "digits"],
+        ["test", "--data", "digits"],
+        ["import-weights", "weights.pt", "-o", "out"],
+        ["query", "--data", "store"],
+    ],
+)
+def test_a_format_is_refused_for_a_published_name(arguments: list[str]) -> None:
+    command, *others = arguments
+    done = call(command, "darts_v2", *others, "--from", "bananas")
+    assert done.code == 2
+    assert "E505 'darts_v2' is a published name" in done.err
+    assert refused("darts_v2", format="darts").code == "E505"
+    assert refused("darts_v9", format="darts").code == "E209"
+
+
+def test_a_format_is_that_of_the_texts_of_a_call() -> None:
+    text = "(2, 3, 0, 1, 4, 1)"
+    assert call("diff", "darts_v2", text, "--from", "naslib").code == 1
+    assert "naslib" in call("check", "darts_v2", text, "--from", "naslib").out
+
+
 @pytest.mark.parametrize("name", ["a:b.py", "C:", "x:1"])
 def test_a_file_with_a_colon_in_its_name_is_that_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

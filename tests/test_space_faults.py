@@ -67,6 +67,25 @@ def test_a_fault_in_a_field_has_its_place(
     assert (error.code, error.where.line, error.where.column) == expected, error
 
 
+@pytest.mark.parametrize(
+    ("skeleton", "op"), [("cifar", "relu"), ("nasbench201", "identity"), ("rnn", "sep_conv_3x3")]
+)
+def test_an_op_that_the_skeleton_lacks_is_refused_when_the_space_is_read(
+    skeleton: str, op: str
+) -> None:
+    text = f"""nasir: 1
+space: mine
+skeleton: {skeleton}
+cells:
+  normal: {{inputs: 2, nodes: 1, edges: all, ops: [none, OP], keep: 2, output: [2]}}
+"""
+    with pytest.raises(NasirError) as caught:
+        load_space(text.replace("OP", op))
+    assert (caught.value.code, caught.value.where.line) == ("E201", 5)
+    own = f"\nops:\n  {op}:\n    steps: [{{op: relu}}]\ncells:"
+    assert load_space(text.replace("OP", op).replace("\ncells:", own)).cells
+
+
 def test_ops_that_use_one_another_in_a_circle_are_refused() -> None:
     text = FULL_SPACE.replace("{op: relu, from: wide}", "{op: twice, from: wide}")
     with pytest.raises(NasirError) as caught:

@@ -397,8 +397,10 @@ def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> 
     assert message in done.err
 
 
-def test_an_unfinished_run_has_no_genotype_to_take(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
+@pytest.mark.parametrize("command", ["search", "evaluate"])
+def test_an_unfinished_run_has_no_genotype_to_take(command: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(f'{{"kind": "{command}"}}')
     with pytest.raises(NasirError, match="no genotype yet") as caught:
         train(replace(small(), genotype=str(tmp_path)), tmp_path / "out")
     assert caught.value.code == "E755"
+    assert caught.value.hint == f"nasir {command} --resume {tmp_path}"

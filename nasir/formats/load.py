@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nasir.errors import NasirError, quoted
 from nasir.formats.find import Found, find_genotypes
 from nasir.formats.format import Format
 from nasir.formats.shipped import find, load_shipped
@@ -61,9 +62,11 @@ def load_genotype(
     `FILE:NAME` is one of several in a file, `FILE:30` or `FILE:-3` one by its number, from 0 or
     from the end; of a log alone the last is read. `space`, or what `load_space` takes, is the
     genotype's space whatever the source says: its own ops may stand in the source. `format` is
-    needed where numbers have several meanings. A published name wins over a file of that name;
-    write `./name` for the file. Raises E101 for a path that leads nowhere, E108 for what is
-    ambiguous, E109 where a file has several, E209 for an unknown name, and what the formats raise.
+    needed where numbers have several meanings. A published name wins over a file of that name
+    (write `./name` for the file), and a file over a text. In logs and Python files U+FFFD stands
+    for bytes that are not UTF-8. Raises E101 for a path that leads nowhere, E108 for what is
+    ambiguous, E109 where a file has several, E209 for an unknown name, E505 for a published name
+    with a format, and what the formats raise.
     """
     return read_genotype(source, space, format=format).genotype
 
@@ -97,6 +100,8 @@ def read_genotype(
     """What `load_genotype` gives, and the format it was read from."""
     if is_published(source):
         genotype = load_shipped(str(source))
+        if format:
+            raise no_format(str(source))
         if space is None:
             return Reading(genotype)
         from nasir.space import adopt
@@ -177,6 +182,15 @@ def is_published(source: str | Path) -> bool:
     return not name and not looks_like_path(str(path), SUFFIXES) and not is_there(str(path))
 
 
+def no_format(name: str) -> NasirError:
+    """E505 for a format that is asked for with a published name."""
+    return NasirError(
+        "E505",
+        f"{quoted(name)} is a published name; a format says how a file or a text is read",
+        hint=f"leave --from (format= in Python) out, or write {quoted('./' + name)} for a file",
+    )
+
+
 def split(source: str | Path) -> tuple[str | Path, str]:
     """A file and the name of a genotype in it, perhaps empty. A file of the whole name wins."""
     text = os.fspath(source)
@@ -189,7 +203,9 @@ def split(source: str | Path) -> tuple[str | Path, str]:
 
 
 def is_text(source: str) -> bool:
-    """Whether it is a genotype's text itself rather than a name or a path."""
+    """Whether it is a genotype's text itself rather than a name or a path that is there."""
+    if is_there(source) or ((parts := _IN_FILE.fullmatch(source)) and is_there(parts[1])):
+        return False
     if "\n" in source or source.lstrip()[:1] in ("{", "|", '"', "'"):
         return True
     return bool(_LIST.fullmatch(source.rstrip()) or in_running_text().search(source))
@@ -198,4 +214,4 @@ def is_text(source: str) -> bool:
 def _opened(source: str | Path) -> Source:
     if isinstance(source, str) and is_text(source):
         return Source.of(source)
-    return read_source(source, LOG_LIMIT)
+    return read_source(source, LOG_LIMIT).mended()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nasir.errors import NasirError, nearest, quoted
-from nasir.source import Source, looks_like_path, read_source
+from nasir.source import Source, is_there, looks_like_path, read_source
 from nasir.space.locate import spaces_directory
 from nasir.space.space import Space
 from nasir.table import Table
@@ -29,9 +29,10 @@ def load_space(source: str | Path) -> Space:
     Raises E209 for an unknown name, E101 to E110 for files that cannot be read, E109 and E201 to
     E210 for spaces that make no sense.
     """
-    if isinstance(source, str) and ("\n" in source or source.lstrip()[:1] == "{"):
-        return parse_space(Source.of(source))  # first: a layout's fractions look like paths
-    if isinstance(source, Path) or looks_like_path(source, _SUFFIXES):
+    is_text = isinstance(source, str) and ("\n" in source or source.lstrip()[:1] == "{")
+    if is_text and not is_there(str(source)):
+        return parse_space(Source.of(str(source)))  # first: a layout's fractions look like paths
+    if is_text or isinstance(source, Path) or looks_like_path(source, _SUFFIXES):
         return parse_space(read_source(source))
     files = {path.stem: path for path in _files()}
     if source.lower() not in files:

@@ -9,7 +9,6 @@ from nasir.document import Document, check_version, parse_document
 from nasir.errors import NasirError, nearest, quoted, unknown_op
 from nasir.genotype import Path
 from nasir.limits import EDGE_LIMIT, Budget
-from nasir.macros import MACROS
 from nasir.op_model import OpModel
 from nasir.ops import Op
 from nasir.plain import Json
@@ -53,7 +52,7 @@ def read_document(document: Document) -> Space:
         where = document.place(("skeleton",))
         raise NasirError("E301", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
     ops = read_ops(document, model)
-    known = {**MACROS, **{op.name: op for op in ops}}
+    known = {**SKELETONS[model.skeleton].ops, **{op.name: op for op in ops}}
     edges = Budget(EDGE_LIMIT, "the space", "edges")
     cells = tuple(
         _Cell(document, ("cells", kind), kind, known, edges).read(_alike(document, model, kind))

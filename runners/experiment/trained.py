@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def weights_of(run: Path) -> Path:
     """The file of a training's weights. Raises E755 where it has not ended."""
     path = run / "weights.safetensors"
     if not path.is_file():
-        hint = f"nasir evaluate --resume {run}"
+        hint = f"nasir evaluate --resume {shlex.quote(str(run))}"
         raise NasirError("E755", "the training has not ended", Where(str(run)), hint)
     return path
 
