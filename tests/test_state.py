@@ -85,7 +85,6 @@ def test_a_new_run_takes_an_empty_folder_alone(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").write_text("")
     assert "thesis.tex" in failing("E723", RunFolder.create, tmp_path / "b", FACTS).message
-    failing("E723", RunFolder.replace, tmp_path / "b", FACTS)
     failing("E723", RunFolder.create, tmp_path / "b" / "thesis.tex", FACTS)
 
 
@@ -94,19 +93,6 @@ def test_a_run_that_died_while_it_began_is_an_empty_folder(tmp_path: Path) -> No
     (tmp_path / ".run.json.part").write_text('{"se')
     RunFolder.create(tmp_path, FACTS).close()
     assert read_facts(tmp_path) == FACTS
-
-
-def test_replacing_a_run_removes_what_it_wrote_and_nothing_else(tmp_path: Path) -> None:
-    with RunFolder.create(tmp_path, FACTS) as folder:
-        run(folder, 0, 1)
-        folder.write_genotype("{}", None)
-    (tmp_path / "notes.txt").write_text("mine")
-    with RunFolder.replace(tmp_path, {"seed": 4}) as folder:
-        assert folder.latest() is None
-        assert content(tmp_path) == {}
-    assert read_facts(tmp_path) == {"seed": 4}
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert not list(tmp_path.glob("events/*"))
 
 
 @needs_fork
@@ -122,7 +108,7 @@ def test_a_run_in_use_names_the_process_and_is_free_after_its_death(tmp_path: Pa
     assert other.line() == "in"
     error = failing("E724", RunFolder.open, tmp_path)
     assert f"process {other.pid}" in error.message
-    failing("E724", RunFolder.replace, tmp_path, FACTS)
+    failing("E724", RunFolder.create, tmp_path, FACTS)
     assert read_facts(tmp_path) == FACTS, "readers need no lock"
     other.kill()
     RunFolder.open(tmp_path).close()

@@ -1,14 +1,15 @@
 """Files of one JSON object a line: appended to while a run goes on, and cut back after a kill."""
 
 import errno
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from sys import float_info
 from typing import cast
 
 from nasir import NasirError, Where
+from nasir.json_text import read_json
 from nasir.plain import Json
 from nasir.quoting import json_text
 from runners.folder.write import is_open, write_all, write_durably
@@ -125,8 +126,8 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
 
 def _row(line: bytes) -> dict[str, Json] | None:
     try:
-        data = cast("Json", json.loads(line))
-    except (ValueError, RecursionError):
+        data = read_json(line, "", largest=float_info.max)
+    except NasirError:
         return None
     return data if isinstance(data, dict) and type(data.get("epoch")) is int else None
 

@@ -75,24 +75,6 @@ class RunFolder:
         return cls._begin(path, lock, facts, say)
 
     @classmethod
-    def replace(
-        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
-    ) -> Self:
-        """A new run in place of an old one, of which everything goes; also in an empty folder.
-
-        Other files in the folder stay. Raises E723 for a folder that is neither, E724.
-        """
-        path = Path(path)
-        lock = _lock_new(path)
-        found = _occupants(path)
-        if found and not (path / FACTS).exists():
-            lock.release()
-            raise _not_empty(path, found[0])
-        with refusals(path, "the old run is there in part"):
-            _remove_run(path)
-        return cls._begin(path, lock, facts, say)
-
-    @classmethod
     def open(cls, path: str | Path, say: Say = print_warning) -> Self:
         """A run that is there. Raises E721 where there is none, E722 (damaged), E724 (in use)."""
         path = Path(path)
@@ -307,16 +289,3 @@ def _not_empty(path: Path, name: str) -> NasirError:
     else:
         message, hint = f"the folder is not empty: it has '{name}'", "give another folder"
     return NasirError("E723", message, Where(str(path)), hint)
-
-
-def _remove_run(path: Path) -> None:
-    """Removes what a run wrote, `run.json` last: until then the folder is a run."""
-    patterns = (
-        f"{CHECKPOINTS}/*.safetensors", f"{GENOTYPES}/*.json", f"{EVENTS}/events.out.tfevents.*",
-        *(f"{name}.jsonl" for name in LOGS), *FINALS, FACTS,
-    )  # fmt: skip
-    for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
-        remove_parts(directory)
-    for pattern in patterns:
-        for file in path.glob(pattern):
-            file.unlink()
