@@ -126,7 +126,7 @@ def test_a_cache_that_cannot_be_written_is_left_alone(
     number, path = answer()
     assert (number, path.parent.stat().st_mode & 0o777) == (7, 0o700)
     assert path.parent.name.startswith("nasir-kernels-")
-    monkeypatch.setattr(build, "_locked", lambda path: os.open("/", os.O_WRONLY))
+    monkeypatch.setattr(build, "FileLock", lambda *_, **__: os.open("/", os.O_WRONLY))
     cache.parent.unlink()
     assert answer()[0] == 7, "what is there cannot be written"
 

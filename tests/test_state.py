@@ -133,12 +133,13 @@ def test_without_locks_in_the_file_system_the_pid_decides(
     monkeypatch.setattr(fcntl, "flock", refuse)
     with RunFolder.create(tmp_path, FACTS):
         failing("E724", RunFolder.open, tmp_path)
+    marker = tmp_path / "lock.pid"
     done = fork(void)
     done.wait()
-    lock = tmp_path / "lock"
-    lock.write_text(json.dumps({"pid": done.pid, "machine": socket.gethostname()}))
+    marker.write_text(f"{done.pid}\n{socket.gethostname()}\n")
     RunFolder.open(tmp_path).close()
-    lock.write_text(json.dumps({"pid": done.pid, "machine": "another"}))
+    marker.write_text(f"{done.pid}\nanother\n")
+    (tmp_path / "lock").write_text(f' {{"pid": {done.pid}, "machine": "another"}}')
     assert "on another" in failing("E724", RunFolder.open, tmp_path).message
 
 

@@ -19,12 +19,12 @@ import shutil
 import stat
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 SWITCH = "NASIR_KERNELS"
 _SOURCE = Path(__file__).parent / "source"
@@ -105,7 +105,7 @@ def _cached(key: str) -> Path | None:
             return None
         if found := _sound(folder, key):
             return found
-        with _locked(folder / "kernels.lock"):
+        with FileLock(folder / "kernels.lock", _WAIT, mode=0o600):
             return _sound(folder, key) or _build(folder, key)
     except OSError:
         return None
@@ -146,30 +146,6 @@ def _own(status: os.stat_result, kind: Callable[[int], bool]) -> bool:
 def _sticky(status: os.stat_result) -> bool:
     """Whether it is a folder like /tmp, where everyone removes their own files alone."""
     return status.st_uid in (0, os.geteuid()) and bool(status.st_mode & stat.S_ISVTX)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """While no other process builds. The system opens the lock of a process that ends.
-
-    Raises OSError where the folder cannot be written, or another one builds for too long.
-    """
-    import fcntl
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        start = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() - start > _WAIT:
-                    raise
-                time.sleep(0.05)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _build(folder: Path, key: str) -> Path:

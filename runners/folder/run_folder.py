@@ -279,7 +279,7 @@ def _lock_new(path: Path) -> Lock:
 def _occupants(path: Path) -> list[str]:
     """What is in the folder, besides what a run leaves that dies while it begins."""
     names = sorted(entry.name for entry in path.iterdir())
-    return [name for name in names if name not in (LOCK, f".{FACTS}.part")]
+    return [name for name in names if name not in (LOCK, f"{LOCK}.pid", f".{FACTS}.part")]
 
 
 def _not_empty(path: Path, name: str) -> NasirError:
