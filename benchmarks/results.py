@@ -21,7 +21,7 @@ import nasir
 from nasir.space.results import results
 from runners.benchmarks import Answer, Question, answers, find_record, open_benchmark
 from runners.benchmarks.record import Reading
-from runners.experiment.method import METHODS
+from runners.experiment.method_file import method_names, read_method
 from runners.experiment.parts.select import Projection
 
 SEEDS = (0, 1, 2)
@@ -53,7 +53,7 @@ class Row:
 def arguments(method: str, seed: int, data: str, run: Path) -> list[str]:
     """The command of one search."""
     size = () if method == "random" else (*COMMON, *MORE)
-    if isinstance(METHODS[method].select, Projection):
+    if isinstance(read_method(method, "nasbench201").select, Projection):
         size = (*size, "--epochs", "16")  # ten, and six of tuning between projections
     call = ("search", "nasbench201", "--method", method, "--data", data, "--seed", str(seed))
     return [*call, *size, "-o", str(run)]
@@ -83,7 +83,7 @@ def rows(folder: Path, table: Path) -> list[Row]:
     """What the finished runs found."""
     benchmark = open_benchmark(table, Reading())
     found: list[Row] = []
-    for method in METHODS:
+    for method in method_names():
         for seed in SEEDS:
             run = folder / f"{method}-{seed}"
             if not (run / "genotype.json").exists():
@@ -120,7 +120,7 @@ def markdown(found: Sequence[Row], random: Sequence[tuple[float, float]]) -> str
     """The table of methods."""
     names = ("CIFAR-10", "CIFAR-100", "ImageNet16-120", "seconds", "published, CIFAR-10")
     lines = [f"| method | seeds | {' | '.join(names)} |", "|---|---|---|---|---|---|---|"]
-    for method in METHODS:
+    for method in method_names():
         mine = [row for row in found if row.method == method]
         if not mine:
             lines.append(f"| {method} | 0 | not run | | | | |")
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--table", type=Path)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=list(method_names()))
     options = parser.parse_args()
     if options.what == "run":
         search_all(options.folder, options.data, options.methods)

@@ -77,7 +77,7 @@ def _method(content: bytes, folder: Path) -> None:
 
     path = folder / "method.yaml"
     path.write_bytes(content)
-    read_method(str(path))
+    read_method(str(path), "cifar")
 
 
 def _recipe(content: bytes, folder: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 import nasir
 from runners.experiment.combine import with_parts
 from runners.experiment.loop import resume
-from runners.experiment.method import METHODS, PARTS, part_name
+from runners.experiment.method import PARTS, part_name
+from runners.experiment.method_file import method_names, read_method
 from runners.experiment.replaying import replay
 from runners.folder.facts import read_facts
 from runners.folder.live import SilentDisplay
@@ -37,7 +38,7 @@ architect: {part: reinforce, steps: 2, together: 2}
 """The method as it is would draw 1,000 genotypes in each epoch."""
 
 SEARCHES: dict[str, dict[str, Any]] = {
-    **{name: {"method": name} for name in METHODS},
+    **{name: {"method": name} for name in method_names()},
     "edges": {"method": "drnas", "parts": {"edges": "softmax", "regularise": "kl"}},
     "pgd, projected edges": {
         "parts": {"edges": "softmax", "perturb": "pgd", "select": "projection"},
@@ -112,7 +113,7 @@ def _check_resumed(folder: Path) -> None:
 
 def _parts(given: dict[str, Any]) -> list[tuple[str, str]]:
     """The parts of a search by kind and name."""
-    method = with_parts(METHODS[given.get("method", "darts")], given.get("parts", {}))
+    method = with_parts(read_method(given.get("method", "darts"), "cifar"), given.get("parts", {}))
     parts = {kind: getattr(method, kind) for kind in PARTS}
     return [
         (kind, "none" if part is None else part_name(kind, part)) for kind, part in parts.items()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import nasir
 from runners.experiment.loop.schedule import schedule
-from runners.experiment.method import METHODS
+from runners.experiment.method_file import read_method
 from runners.experiment.parts.controller import Controller
 from runners.experiment.parts.mixture import (
     Decisions,
@@ -128,7 +128,7 @@ def test_the_radius_grows_by_the_epochs_share_and_never_reaches_its_end() -> Non
 
 
 def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> None:
-    settings = METHODS["drnas-progressive"].settings
+    settings = read_method("drnas-progressive", "cifar").settings
     epochs = schedule(settings, None, restarts=False)
     assert [epoch.number for epoch in epochs] == list(range(50))
     assert epochs[0].rate == 0.1

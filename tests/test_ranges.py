@@ -34,7 +34,7 @@ MADE: dict[type, dict[str, Any]] = {
     exam.Exam: {"genotype": "darts_v2"},
     settings.Stage: {"epochs": 1},
     recipe.Recipe: {"name": ""},
-    method.Method: {"name": "", "title": "", "paper": ""},
+    method.Method: {"name": ""},
 }
 """What has to be given to make one."""
 
@@ -101,7 +101,7 @@ def test_a_method_file_names_the_line_of_a_number_out_of_its_range(
     path = tmp_path / "mine.yaml"
     path.write_text(f"method: mine\n{text}\n")
     with pytest.raises(NasirError, match="to be ") as caught:
-        read_method(str(path))
+        read_method(str(path), "cifar")
     assert (caught.value.code, caught.value.where.line) == (code, line)
 
 

@@ -11,7 +11,7 @@ import torch
 import nasir
 from nasir import NasirError
 from runners.experiment import loop
-from runners.experiment.method import METHODS
+from runners.experiment.method_file import method_names
 from runners.experiment.replaying import replay
 from runners.folder.live import SilentDisplay
 from tests.command_line import call
@@ -21,7 +21,7 @@ from tests.searches import run, tiny, write_text
 
 HEAVY = ("enas",)  # its controller measures 1,000 architectures after each epoch
 METHODS_HERE = [
-    pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in METHODS
+    pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in method_names()
 ]
 LOGS = ("metrics.jsonl", "architecture.jsonl", "genotype.json")
 
@@ -48,7 +48,7 @@ def test_a_method_ends_with_a_genotype_of_the_space(method: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", method_names())
 @pytest.mark.parametrize("space", ["darts", "s2", "nasbench1shot1_1"])
 def test_a_method_runs_on_every_space_that_has_its_decisions(
     space: str, method: str, tmp_path: Path
@@ -327,7 +327,7 @@ def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> 
 
 def test_methods_are_listed_and_shown() -> None:
     listed = json.loads(call("methods", "--json").out)
-    assert [row["name"] for row in listed["methods"]] == list(METHODS)
+    assert [row["name"] for row in listed["methods"]] == list(method_names())
     one = call("methods", "drnas-progressive").out
     assert "25,10,all,1/6 ; 25,10,4,1/4" in one
     assert "dirichlet" in one

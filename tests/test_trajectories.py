@@ -21,7 +21,7 @@ from runners.experiment.learner import Learner
 from runners.experiment.loop import Request
 from runners.experiment.loop.build import build
 from runners.experiment.loop.schedule import schedule
-from runners.experiment.method import METHODS
+from runners.experiment.method_file import read_method
 from runners.experiment.parts.moment import Moment
 from runners.experiment.parts.perturb import clipped
 from runners.folder.run_folder import RunFolder
@@ -403,7 +403,7 @@ def torchs_rates(epochs: Sequence[int], rate: float, minimum: float) -> list[flo
 def test_rates_as_published_are_those_of_torchs_restarted_cosine(
     method: str, skeleton: str
 ) -> None:
-    settings = METHODS[method].settings_for(skeleton)
+    settings = read_method(method, skeleton).settings
     stages = [stage.epochs for stage in settings.stages]
     found = [epoch.rate for epoch in schedule(settings, None, restarts=True)]
     assert found == pytest.approx(torchs_rates(stages, settings.rate, settings.minimum))

@@ -1,12 +1,15 @@
 """`nasir methods`: the search methods, or the parts and numbers of one."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from runners.commands.options import JsonOption
 from runners.output import Cell, Table, print_json, print_line, print_table
+
+_FIRST = "cifar"
+"""The skeleton on which a method has the values that its file states outside `on`."""
 
 
 def methods(
@@ -28,11 +31,12 @@ def methods(
 
 
 def _list(as_json: bool) -> None:
-    from runners.experiment.method import METHODS, PARTS
+    from runners.experiment.method import PARTS
+    from runners.experiment.method_file import method_names, read_method
 
-    rows = [(method, _parts(method)) for method in METHODS.values()]
+    rows = [(method, _parts(method)) for method in (read_method(n, _FIRST) for n in method_names())]
     if as_json:
-        facts = [{"name": m.name, "title": m.title, "paper": m.paper, **p} for m, p in rows]
+        facts = [{"name": m.name, "about": m.about, "paper": m.paper, **p} for m, p in rows]
         print_json({"methods": facts, "parts": {kind: list(PARTS[kind]) for kind in PARTS}})
         return
     columns = ("method", "mixture", "edges", "perturb", "architect", "select", "paper")
@@ -46,20 +50,32 @@ def _list(as_json: bool) -> None:
 def _one(name: str, as_json: bool) -> None:
     from runners.experiment.method_file import read_method
 
-    method = read_method(name)
-    parts = _parts(method)
-    settings = {"cifar": method.settings, **method.elsewhere}
+    method = read_method(name, _FIRST)
+    skeletons = (_FIRST, *(each for each in method.skeletons if each != _FIRST))
+    found = {each: _values(read_method(name, each)) for each in skeletons}
     if as_json:
-        facts = {skeleton: asdict(found) for skeleton, found in settings.items()}
-        print_json({"name": method.name, "title": method.title, "paper": method.paper, **parts,
-                    "settings": facts})  # fmt: skip
+        print_json({"name": method.name, "about": method.about, "paper": method.paper, "on": found})
         return
-    print_line(f"{method.name}: {method.title} ({method.paper})")
-    print_table(Table("", ("part", "is"), tuple(parts.items())))
-    columns = ("setting", *settings)
-    names = [n for n in asdict(method.settings) if n != "sizes"]
-    rows = tuple((n, *(_shown(n, asdict(s)[n]) for s in settings.values())) for n in names)
-    print_table(Table("", columns, rows))
+    print_line(f"{method.name}: {method.about}" + (f" ({method.paper})" if method.paper else ""))
+    names = dict.fromkeys(key for values in found.values() for key in values)
+    rows = tuple(
+        (key, *(_shown(key, values[key]) if key in values else "" for values in found.values()))
+        for key in names
+    )
+    print_table(Table("", ("value", *skeletons), rows))
+
+
+def _values(method: Any) -> dict[str, Any]:
+    """The resolved values of a method on one skeleton: parts, their numbers, settings."""
+    found: dict[str, Any] = {}
+    for kind, part in _parts(method).items():
+        found[kind] = part
+        if part != "none":
+            found |= {f"{kind}.{k}": v for k, v in asdict(getattr(method, kind)).items()}
+    settings = asdict(method.settings)
+    sizes = settings.pop("sizes")
+    sizes = {f"network.{key}": value for key, value in sizes}
+    return {**found, "drop_path": method.drop_path, **settings, **sizes}
 
 
 def _parts(method: Any) -> dict[str, str]:
@@ -73,24 +89,16 @@ def _parts(method: Any) -> dict[str, str]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if name != "stages":
-        return " ".join(map(_number, value)) if name == "betas" else _number(value)
-    return (
-        " ; ".join(
-            ",".join(
-                str(x)
-                for x in (
-                    stage["epochs"],
-                    stage["warm_up"],
-                    "all" if stage["options"] is None else stage["options"],
-                    f"1/{stage['parts']}",
-                )
-            )
-            for stage in value
-        )
-        or "none"
-    )
+    if name == "stages":
+        return " ; ".join(map(_stage, value)) or "none"
+    if isinstance(value, dict):
+        radius = cast("dict[str, float]", value)
+        return " ".join(f"{key} {each:g}" for key, each in radius.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(f"{each:g}" for each in cast("list[float]", value))
+    return str(value) if isinstance(value, (str, bool)) else f"{value:g}"
 
 
-def _number(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def _stage(stage: Any) -> str:
+    options = "all" if stage["options"] is None else stage["options"]
+    return f"{stage['epochs']},{stage['warm_up']},{options},1/{stage['parts']}"

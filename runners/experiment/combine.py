@@ -21,7 +21,7 @@ def with_parts(method: Method, parts: Mapping[str, str]) -> Method:
         changed["edges"] = changed["mixture"]
     elif "mixture" in parts and isinstance(method.edges, (Uniform, Sampled)):
         changed.setdefault("edges", None)
-    return checked(replace(method, variants={}, **changed) if changed else method)
+    return checked(replace(method, **changed) if changed else method)
 
 
 def with_fraction(settings: Settings, fraction: Fraction) -> Settings:

@@ -1,53 +1,100 @@
-"""Methods in YAML files: a row of the table, with other parts and numbers."""
+"""Methods in YAML files: the published ones, and a user's own."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from nasir import NasirError
-from nasir.document import Cursor, parse_document
+from nasir.document import Cursor, check_version, parse_document
+from nasir.errors import nearest, quoted
 from nasir.source import read_source
+from nasir.space.skeletons import find_skeleton
 from runners.experiment.combine import with_parts
-from runners.experiment.method import METHODS, PARTS, Method, find_method, find_part
+from runners.experiment.method import PARTS, Method, find_part
+from runners.experiment.recipe import Size
+from runners.experiment.recipe_file import SUFFIXES, entered, placed
 from runners.experiment.settings import Stage
-from runners.fields import code_for, filled
+from runners.fields import filled, values_of
 
-SUFFIXES = (".yaml", ".yml", ".json")
+SHIPPED = Path(__file__).parent / "methods"
+
+CHANGES = ("network", "stages", "drop_path", "settings", *PARTS)
+"""What a file may change of the method that it is like, on all skeletons or on one."""
 
 
-def read_method(text: str) -> Method:
-    """A method of the table by its name, or one from a YAML or JSON file.
+def method_names() -> tuple[str, ...]:
+    """The published methods, by name."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
 
-    A file says `method:` (its name), `like:` (a row of the table; darts), and what is different:
-    parts by kind (`perturb: pgd`, or a mapping with `part:` and the part's own fields), `stages:`
-    (a list of epochs, warm_up, options, parts), `drop_path:`, and `settings:` by name. Raises E742,
-    E743, and E1xx for the file, with the place.
+
+def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
+    """The published method of that name, or the one of a YAML or JSON file, on that skeleton.
+
+    A file says `method:` (its name), `about:`, `paper:`, `like:` (another method, which it
+    overrides), and `CHANGES`: parts by kind (`perturb: pgd`, or a mapping with `part:` and the
+    part's own fields), `network:` (the supernet's sizes), `stages:` (a list of epochs, warm_up,
+    options, parts), `drop_path:`, and `settings:` by name. `on:` has `CHANGES` by skeleton, which
+    override the file's others there. Raises E742, E743, and E1xx for the file, with the place. `outer` are the
+    files that are `like` this one, E109 where it is among them.
     """
-    if not text.endswith(SUFFIXES):
-        return find_method(text)
-    root = parse_document(read_source(Path(text))).root
-    optional = ("method", "like", "stages", "drop_path", "settings", *PARTS)
-    entries = root.fields("a method", (), optional)
-    name, like = entries.get("method"), entries.get("like")
-    base = _at(like, partial(find_method, like.text("`like`"))) if like else METHODS["darts"]
+    if text.endswith(SUFFIXES):
+        return _read(Path(text), skeleton, entered(text, outer, "methods"))
+    names = method_names()
+    if text not in names:
+        raise NasirError("E742", f"unknown method {quoted(text)}", hint=nearest(text, names))
+    return _shipped(text, skeleton)
+
+
+@lru_cache(maxsize=128)
+def _shipped(name: str, skeleton: str) -> Method:
+    return _read(SHIPPED / f"{name}.yaml", skeleton)
+
+
+def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
+    root = parse_document(read_source(path)).root
+    words = ("method", "about", "paper")
+    entries = root.fields("a method", (), ("nasir", *words, "like", "on", *CHANGES))
+    if "nasir" in entries:
+        check_version(root, "a method")
+    like, on = entries.get("like"), entries.get("on")
+    said = {name: entries[name].text(f"`{name}`") for name in words if name in entries}
+    name = said.pop("method", path.stem)
+    base = Method(name)
+    if like is not None:
+        base = placed(like, partial(read_method, like.text("`like`"), skeleton, outer))
+    base = replace(base, name=name, **said)
+    method = _changed(base, root, entries)
+    for key, row in (on.entries("`on`") if on else {}).items():
+        placed(row, partial(find_skeleton, key))
+        there = _changed(method, row, row.fields("what differs on a skeleton", (), CHANGES))
+        base = replace(base, skeletons=(*base.skeletons, key))
+        method = there if key == skeleton else method
+    return replace(method, skeletons=tuple(dict.fromkeys(base.skeletons)))
+
+
+def _changed(method: Method, at: Cursor, entries: Mapping[str, Cursor]) -> Method:
+    """The method with the `CHANGES` among the entries."""
     chosen = {kind: cursor for kind, cursor in entries.items() if kind in PARTS}
     parts = {kind: _part_name(cursor) for kind, cursor in chosen.items()}
     stages, settings = entries.get("stages"), entries.get("settings")
-    drop_path = entries.get("drop_path")
-    own = base.settings
+    own = method.settings
     if stages is not None:
         rows = tuple(_stage(row) for row in stages.items("`stages`"))
-        own = _at(stages, partial(replace, own, stages=rows))
+        own = placed(stages, partial(replace, own, stages=rows))
     if settings is not None:
         own = filled(own, settings.entries("`settings`"))
-    changed: dict[str, Any] = {"settings": own, "elsewhere": {}} if stages or settings else {}
+    if "network" in entries:
+        size = filled(Size(), entries["network"].entries("`network`"))
+        sizes = tuple((k, v) for k, v in values_of(size).items() if v and k != "skeleton")
+        own = replace(own, sizes=sizes)
+    changed: dict[str, Any] = {"settings": own}
+    drop_path = entries.get("drop_path")
     if drop_path is not None:
         changed["drop_path"] = drop_path.real("`drop_path`")
-    own_name = name.text("`method`") if name else Path(text).stem
-    method = _at(drop_path or root, partial(replace, base, name=own_name, **changed))
-    return _with_part_fields(_at(root, partial(with_parts, method, parts)), chosen)
+    method = placed(drop_path or at, lambda: replace(method, **changed))
+    return _with_part_fields(placed(at, partial(with_parts, method, parts)), chosen)
 
 
 def _part_name(cursor: Cursor) -> str:
@@ -71,13 +118,3 @@ def _with_part_fields(method: Method, chosen: Mapping[str, Cursor]) -> Method:
 
 def _stage(cursor: Cursor) -> Stage:
     return filled(Stage(1), cursor.entries("a stage"))
-
-
-def _at(cursor: Cursor, make: Any) -> Any:
-    """What `make` gives; its errors get the cursor's place."""
-    try:
-        return make()
-    except NasirError as error:
-        raise error.at(cursor.where) from None
-    except ValueError as error:
-        raise cursor.fault(code_for(error, "E109"), str(error)) from None

@@ -1,9 +1,10 @@
 """Recipes in YAML files: those that nasir has, and a user's own."""
 
 import os
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nasir import NasirError
 from nasir.document import Cursor, check_version, parse_document
@@ -11,7 +12,9 @@ from nasir.errors import nearest, quoted
 from nasir.limits import LIKE_LEVELS
 from nasir.source import read_source
 from runners.experiment.recipe import SECTIONS, Recipe
-from runners.fields import filled
+from runners.fields import code_for, filled
+
+Made = TypeVar("Made")
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -32,17 +35,22 @@ def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
     `like` this one, E109 where it is among them.
     """
     if text.endswith(SUFFIXES):
-        path = os.path.realpath(text)
-        if path in outer:
-            names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
-            raise NasirError("E109", f"the recipes are `like` one another in a circle: {names}")
-        if len(outer) == LIKE_LEVELS:
-            raise NasirError("E106", f"more than {LIKE_LEVELS} recipes are each `like` the next")
-        return _read(Path(text), (*outer, path))
+        return _read(Path(text), entered(text, outer, "recipes"))
     names = recipe_names()
     if text not in names:
         raise NasirError("E751", f"unknown recipe {quoted(text)}", hint=nearest(text, names))
     return _shipped(text)
+
+
+def entered(text: str, outer: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """`outer` with the file `text`. Raises E109 for a circle of files, E106 for too many."""
+    path = os.path.realpath(text)
+    if path in outer:
+        names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
+        raise NasirError("E109", f"the {what} are `like` one another in a circle: {names}")
+    if len(outer) == LIKE_LEVELS:
+        raise NasirError("E106", f"more than {LIKE_LEVELS} {what} are each `like` the next")
+    return (*outer, path)
 
 
 @lru_cache(maxsize=64)
@@ -57,7 +65,7 @@ def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
     like = entries.get("like")
     base = Recipe("")
     if like is not None:
-        base = _at(like, partial(read_recipe, like.text("`like`"), outer))
+        base = placed(like, partial(read_recipe, like.text("`like`"), outer))
     words = {name: entries[name].text(f"`{name}`") for name in ("about", "data") if name in entries}
     found: dict[str, Any] = {name: getattr(base, name) for name in ("about", "data", *SECTIONS)}
     for name in SECTIONS:
@@ -69,9 +77,11 @@ def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
     return Recipe(**known)
 
 
-def _at(cursor: Cursor, make: Any) -> Any:
-    """What `make` gives; its errors get the cursor's place."""
+def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:
+    """Returns `make()`; its errors get the cursor's place."""
     try:
         return make()
     except NasirError as error:
         raise error.at(cursor.where) from None
+    except ValueError as error:
+        raise cursor.fault(code_for(error, "E109"), str(error)) from None

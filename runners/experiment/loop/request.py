@@ -92,8 +92,8 @@ class Resolved:
 def resolved(request: Request) -> Resolved:
     """The space, method and settings of a request. Raises what reading them raises, and E743."""
     space = nasir.load_space(request.space)
-    method = with_parts(read_method(request.method).on(space.skeleton), request.parts)
-    own = method.settings_for(space.skeleton)
+    method = with_parts(read_method(request.method, space.skeleton), request.parts)
+    own = method.settings
     try:
         settings = _asked(own, request)
     except ValueError as error:
