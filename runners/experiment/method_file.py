@@ -36,8 +36,8 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
     overrides), and `CHANGES`: parts by kind (`perturb: pgd`, or a mapping with `part:` and the
     part's own fields), `network:` (the supernet's sizes), `stages:` (a list of epochs, warm_up,
     options, parts), `drop_path:`, and `settings:` by name. `on:` has `CHANGES` by skeleton, which
-    override the file's others there. Raises E742, E743, and E1xx for the file, with the place. `outer` are the
-    files that are `like` this one, E109 where it is among them.
+    override the file's others there. Raises E742, E743, and E1xx for the file, with the place.
+    `outer` are the files that are `like` this one, E109 where it is among them.
     """
     if text.endswith(SUFFIXES):
         return _read(Path(text), skeleton, entered(text, outer, "methods"))
