@@ -28,6 +28,13 @@ def test_the_help_lists_every_command_and_the_exit_codes() -> None:
     assert "0 done, 1 the work failed, 2 the call" in done.out
 
 
+@pytest.mark.parametrize("group", [(), ("bench",)])
+def test_no_line_of_a_list_of_commands_is_cut_off(group: tuple[str, ...]) -> None:
+    lines = call(*group, "--help").out.partition("Commands:")[2].splitlines()
+    assert len(lines) > 2
+    assert not [line for line in lines if line.endswith("...")]
+
+
 def test_the_version_is_nasirs() -> None:
     assert call("--version").out == f"nasir {nasir.__version__}\n"
 
@@ -184,6 +191,7 @@ def test_spaces_are_listed_and_shown() -> None:
     assert {"darts", "nasbench201"} <= set(names)
     for name in names:
         assert call("spaces", name).code == 0
+    assert "cell cell: 1 input, 3 nodes" in call("spaces", "nasbench201").out
     edges = json.loads(call("spaces", "darts", "--json").out)["cells"]["normal"]["edges"]
     assert len(edges) == 14
     assert edges[0]["ops"][0] == "none"

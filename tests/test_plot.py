@@ -78,6 +78,17 @@ def test_an_evaluation_has_test_curves_and_no_decisions(tmp_path: Path) -> None:
     assert list(texts(figure)) == ["train", "test"]
 
 
+def test_losses_over_decades_have_plain_numbers_on_their_axis(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"metric": "accuracy", "seed": 0}))
+    for epoch in range(3):
+        append(tmp_path / "metrics.jsonl", {"epoch": epoch, "train": {"loss": 2.0 / 10**epoch}})
+    axes = curves(read_run(tmp_path)).axes[0]
+    assert axes.get_yscale() == "log"
+    labels = [label.get_text() for label in axes.get_yticklabels(which="both")]
+    assert {"0.1", "1"} <= set(labels)
+    assert not [label for label in labels if label.strip("0123456789.")]
+
+
 def test_a_stage_is_a_line_and_a_projection_a_shade(tmp_path: Path) -> None:
     staged = curves(read_run(write_run(tmp_path / "a", NB201)))
     marks = [

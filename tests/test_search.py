@@ -293,11 +293,11 @@ def test_what_cannot_be_is_said_before_anything_is_written(
 
 
 def test_the_command_searches_shows_and_goes_on(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+    folder = tmp_path / "a run"
     options = ("--channels", "4", "--layers", "1", "--limit", "64", "--batch", "32")
     done = call("search", "nasbench201", "--epochs", "2", *options, "-o", folder)
     assert done.code == 0, done.err
-    assert f"nasir compile {folder / 'genotype.json'}" in done.out
+    assert f"nasir compile '{folder / 'genotype.json'}'" in done.out
     assert "epoch 2/2" in done.err
     again = call("search", "--resume", folder, "--json")
     assert json.loads(again.out)["genotype"] == json.loads((folder / "genotype.json").read_text())

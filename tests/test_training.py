@@ -364,7 +364,7 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
 
 
 def test_the_command_trains_shows_and_goes_on(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+    folder = tmp_path / "a run"
     options = ("--channels", "4", "--layers", "3", "--limit", "64", "--batch", "32")
     done = call(
         "evaluate", "darts_v2", "--recipe", "digits", "--epochs", "2", *options, "-o", folder
@@ -372,6 +372,7 @@ def test_the_command_trains_shows_and_goes_on(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "test accuracy" in done.out
     assert "multiply-adds" in done.out
+    assert f"next: nasir plot '{folder}'; nasir compile '{folder}' --onnx" in done.out
     assert "epoch 2/2" in done.err
     again = call("evaluate", "--resume", folder, "--json")
     assert json.loads(again.out)["params"] > 0

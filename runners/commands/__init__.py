@@ -33,7 +33,7 @@ _ROWS = (
     Command("id", "Print the canonical id of genotypes."),
     Command("plot", "Draw the figures of a run."),
     Command("query", "Look an architecture up in a benchmark."),
-    Command("bench", "Import a benchmark into a store, or say what a store holds."),
+    Command("bench", "Import a benchmark into a store, or show a store."),
     Command("spaces", "List the search spaces, or the published genotypes."),
     Command("examples", "Copy the example files to a directory."),
     Command("ops", "List the ops, or show what one consists of."),

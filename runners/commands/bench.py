@@ -55,7 +55,9 @@ def info(
     store: Annotated[Path, typer.Argument(metavar="FILE", help="A store of nasir bench import.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Check every byte of a store, and say what it holds: each accuracy, and which cell is best.
+    """Check every byte of a store, and say what it holds.
+
+    Of each column: the accuracies, and which architecture is best.
 
     Example: nasir bench info nasbench201.bench
     """

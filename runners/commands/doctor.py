@@ -159,7 +159,7 @@ def _supernets() -> tuple[Check, ...]:
 
     devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     return tuple(
-        Check(f"on {device}: {each.name}", "ok", "yes" if each.taken else "no", each.reason)
+        Check(f"on {device}: {each.name}", "ok", "used" if each.taken else "not used", each.reason)
         for device in devices
         for each in policy(device).decisions
     )

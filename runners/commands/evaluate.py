@@ -1,5 +1,6 @@
 """`nasir evaluate`: train a genotype's network from scratch, measure it, and keep it."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -146,4 +147,5 @@ def _show(result: Any, as_json: bool) -> None:
 
     print_table(summary_table(result.summary))
     print_line(f"weights: {result.folder / 'weights.safetensors'}")
-    print_line(f"next: nasir plot {result.folder}; nasir compile {result.folder} --onnx net.onnx")
+    run = shlex.quote(str(result.folder))
+    print_line(f"next: nasir plot {run}; nasir compile {run} --onnx net.onnx")

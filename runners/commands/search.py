@@ -1,5 +1,6 @@
 """`nasir search`: search a space with a method, on data, into a run directory."""
 
+import shlex
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -168,5 +169,6 @@ def _show(result: Any, as_json: bool) -> None:
         facts["plan"] = result.plan.facts()
         print_json(facts)
         return
-    print_line(f"genotype: {result.folder / 'genotype.json'}")
-    print_line(f"next: nasir compile {result.folder / 'genotype.json'}")
+    genotype = str(result.folder / "genotype.json")
+    print_line(f"genotype: {genotype}")
+    print_line(f"next: nasir compile {shlex.quote(genotype)}")

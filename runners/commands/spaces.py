@@ -153,9 +153,10 @@ def _show(space: nasir.Space, counted: dict[str, int], *, as_json: bool) -> None
         if cell.node_ops:
             _show_node_cell(cell)
             continue
+        inputs = "1 input" if cell.inputs == 1 else f"{cell.inputs} inputs"
         keep = "every edge" if cell.keep is None else f"{cell.keep} edges"
         print_line(
-            f"cell {cell.kind}: {cell.inputs} inputs, {cell.nodes} nodes, each keeps {keep}; "
+            f"cell {cell.kind}: {inputs}, {cell.nodes} nodes, each keeps {keep}; "
             f"output {'any of ' if cell.any_output else ''}{joined(cell.output)}; "
             f"never selected: {joined(cell.exclude)}; {decisions(cell).size:,} cells"
         )

@@ -31,8 +31,9 @@ def title(report: Report) -> str:
 def notes(report: Report) -> tuple[str, ...]:
     """What to know when reading the figures."""
     machine = report.machine
+    threads = "1 thread" if machine.threads == 1 else f"{machine.threads} threads"
     measured = (
-        f"measured on {machine.device}, {machine.threads} threads, torch {machine.torch}, "
+        f"measured on {machine.device}, {threads}, torch {machine.torch}, "
         f"Python {machine.python}, {machine.platform}; {report.batch} in a batch; "
         "interleaved runs after a warm-up"
     )

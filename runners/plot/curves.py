@@ -5,7 +5,7 @@ from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from runners.plot.run import SPLITS, Metrics, Run, plain
 from runners.plot.style import (
@@ -141,6 +141,8 @@ def _scores(axes: Axes, rows: tuple[Metrics, ...], name: str) -> None:
     axes.set_ylabel(_UNITS.get(name, name))
     if min(seen) > 0 and max(seen) > _DECADES * min(seen):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
 

@@ -93,7 +93,7 @@ def trajectory(run: Run) -> Figure:
         borderpad=0.0,
     ).set_in_layout(False)
     cells = figure.add_gridspec(tall, wide)
-    top = min(1.0, 1.06 * max(max(map(_peak, run.weights(name))) for name in choices))
+    top = min(1.03, 1.06 * max(max(map(_peak, run.weights(name))) for name in choices))
     shared: Axes | None = None
     for name in choices:
         row, column = grid.places[name]
