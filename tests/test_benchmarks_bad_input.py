@@ -13,8 +13,6 @@ import torch
 import nasir
 from runners.benchmarks import Question, answers, import_benchmark, open_benchmark, open_store
 from runners.benchmarks.protobuf import fields
-from runners.folder.crc32c import crc32c, crc32c_all
-from tests import benchmark_files
 from tests.benchmark_files import (
     CELLS,
     MODULES,
@@ -136,15 +134,6 @@ def test_a_wrong_checksum_of_a_record_is_found(tmp_path: Path) -> None:
     with pytest.raises(nasir.NasirError, match="record 0 has a wrong checksum") as caught:
         import_benchmark(source, tmp_path / "store")
     assert caught.value.code == "E604"
-
-
-def test_the_checksum_is_crc_32c() -> None:
-    assert crc32c(b"123456789") == 0xE3069283
-    texts = [b"", b"123456789", b"a", bytes(range(256)), b"12345678"]
-    expected = [benchmark_files.crc32c(text) for text in texts]
-    assert [crc32c(text) for text in texts] == expected
-    assert crc32c_all(texts).tolist() == expected
-    assert crc32c_all([]).tolist() == []
 
 
 def test_a_message_is_read_field_by_field() -> None:

@@ -1,34 +1,25 @@
-"""TensorBoard's events, read with the descriptions of another package."""
+"""TensorBoard's events: records of the format, read with the benchmarks' checksum."""
 
-import struct
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tensorboardX.proto import event_pb2 as untyped
 
-from runners.folder.crc32c import crc32c, masked
+from runners.benchmarks.read_tfrecord import checked_records
 from runners.folder.rows import read_rows
 from runners.folder.run_folder import RunFolder
 
-event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="needs tensorboardX")
+event_pb2: Any = untyped
 
 
 def events(path: Path) -> list[list[Any]]:
     """The events of each file, in the order TensorBoard takes them."""
-    return [_events(file.read_bytes()) for file in sorted(path.glob("events/*tfevents*"))]
+    return [_events(file) for file in sorted(path.glob("events/*tfevents*"))]
 
 
-def _events(content: bytes) -> list[Any]:
-    found: list[Any] = []
-    while content:
-        head, (check,) = content[:8], struct.unpack("<I", content[8:12])
-        assert masked(crc32c(head)) == check
-        (length,) = struct.unpack("<Q", head)
-        body, (check,) = content[12 : 12 + length], struct.unpack("<I", content[12 + length :][:4])
-        assert masked(crc32c(body)) == check
-        found.append(event_pb2.Event.FromString(body))
-        content = content[16 + length :]
-    return found
+def _events(path: Path) -> list[Any]:
+    with path.open("rb") as stream:
+        return [event_pb2.Event.FromString(content) for content in checked_records(path, stream)]
 
 
 def scalars(event: Any) -> dict[str, float]:

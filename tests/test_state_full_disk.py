@@ -123,3 +123,18 @@ def test_events_that_cannot_be_written_do_not_stop_the_run(
     assert len(said) == 1
     assert "the run goes on" in said[0]
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 2
+
+
+def test_a_disk_that_fills_ends_the_events_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    with RunFolder.create(tmp_path, {}, said.append) as folder:
+        folder.log({"epoch": 0, "loss": 1.0})
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            folder.log({"epoch": 1, "loss": 1.0})
+        folder.log({"epoch": 2, "loss": 1.0})
+    assert len(said) == 1
+    assert "No space left" in said[0]
+    assert len(read_rows(tmp_path / "metrics.jsonl")) == 3

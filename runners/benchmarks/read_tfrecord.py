@@ -11,7 +11,9 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
+
+import google_crc32c
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
@@ -19,12 +21,10 @@ from runners.benchmarks.damage import damaged, percent, read_whole
 from runners.benchmarks.kinds import KINDS
 from runners.benchmarks.protobuf import fields
 from runners.benchmarks.record import Column, Contents, Reading, Record, Wanted
-from runners.folder.crc32c import crc32c, crc32c_all, masked
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
 _LENGTH_LIMIT = 2**16
-_BATCH = 4096
 _RUN_LIMIT = 1000
 """Trainings of one module and length; the benchmark has three."""
 
@@ -46,13 +46,13 @@ def starts_like_tfrecord(head: bytes) -> bool:
     if len(head) < _HEAD.size:
         return False
     _, checksum = _HEAD.unpack_from(head)
-    return masked(crc32c(head[:8])) == checksum
+    return _masked(head[:8]) == checksum
 
 
 def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
     runs: dict[str, bytearray] = {}
     with read_whole(path), path.open("rb") as stream:
-        for number, content in enumerate(_checked(path, stream)):
+        for number, content in enumerate(checked_records(path, stream)):
             where = Where(f"{path}(record {number})")
             key, epochs, metrics = _row(content, where)
             if wanted(key, None):
@@ -65,40 +65,28 @@ def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
                 yield Record(key, None, _values(epochs, str(seed), metrics, where))
 
 
-def _checked(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
-    """The contents of all records, their checksums compared in batches."""
-    batch: list[bytes] = []
-    sums: list[int] = []
-    done = 0
-    while True:
-        item = _next(path, stream, done + len(batch))
-        if item is not None:
-            batch.append(item[0])
-            sums.append(item[1])
-        if batch and (item is None or len(batch) == _BATCH):
-            for position, checksum in enumerate(crc32c_all(batch).tolist()):
-                if masked(checksum) != sums[position]:
-                    raise damaged(path, f"record {done + position} has a wrong checksum")
-            yield from batch
-            done += len(batch)
-            batch, sums = [], []
-        if item is None:
-            return
+def checked_records(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
+    """The contents of all records, whose checksums are right."""
+    number = 0
+    while head := stream.read(_HEAD.size):
+        if len(head) < _HEAD.size:
+            raise damaged(path, f"the file ends in the head of record {number}")
+        length, checksum = _HEAD.unpack(head)
+        if _masked(head[:8]) != checksum or length > _LENGTH_LIMIT:
+            raise damaged(path, f"the length of record {number} has a wrong checksum")
+        content, tail = stream.read(length), stream.read(_TAIL.size)
+        if len(content) < length or len(tail) < _TAIL.size:
+            raise damaged(path, f"the file ends in record {number}")
+        if _masked(content) != _TAIL.unpack(tail)[0]:
+            raise damaged(path, f"record {number} has a wrong checksum")
+        yield content
+        number += 1
 
 
-def _next(path: Path, stream: IO[bytes], number: int) -> tuple[bytes, int] | None:
-    head = stream.read(_HEAD.size)
-    if not head:
-        return None
-    if len(head) < _HEAD.size:
-        raise damaged(path, f"the file ends in the head of record {number}")
-    length, checksum = _HEAD.unpack(head)
-    if masked(crc32c(head[:8])) != checksum or length > _LENGTH_LIMIT:
-        raise damaged(path, f"the length of record {number} has a wrong checksum")
-    content, tail = stream.read(length), stream.read(_TAIL.size)
-    if len(content) < length or len(tail) < _TAIL.size:
-        raise damaged(path, f"the file ends in record {number}")
-    return content, _TAIL.unpack(tail)[0]
+def _masked(content: bytes) -> int:
+    """The checksum as a TFRecord stores it: rotated by 15 bits, with a constant added."""
+    checksum = int(cast("Any", google_crc32c).value(content))  # its types are partial
+    return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _row(content: bytes, where: Where) -> tuple[str, int, bytes]:
