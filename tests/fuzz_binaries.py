@@ -158,40 +158,11 @@ def _data(text: str, name: str, pack: Callable[[bytes], bytes] = bytes) -> Read:
 
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         path = folder / name
-        if not path.parent.exists():
-            for file, original in _others().items():
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / file).write_bytes(original)
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pack(content))
         shutil.rmtree(folder / "cache", ignore_errors=True)
         load_pictures(text.format(folder))
 
     return read
-
-
-@cache
-def _others() -> dict[str, bytes]:
-    from tests.picture_files import cifar10_files, cifar100_files, imagenet16_files
-
-    sets = {"cifar": cifar10_files(), "cifar100": cifar100_files(), "in16": imagenet16_files()}
-    files = {
-        f"{name}/{file}": content for name, part in sets.items() for file, content in part.items()
-    }
-    return files | {"svhn/test_32x32.mat": _matlab()[0]}
-
-
-def _matlab() -> Sequence[bytes]:
-    import numpy as np
-    import scipy.io  # pyright: ignore[reportMissingTypeStubs]
-
-    made: list[bytes] = []
-    content = {"X": np.ones((32, 32, 3, 2), np.uint8), "y": np.array([[1], [10]])}
-    for compressed in (False, True):
-        stream = io.BytesIO()
-        scipy.io.savemat(stream, content, do_compression=compressed)
-        made.append(stream.getvalue())
-    return made
 
 
 def _npz() -> Sequence[bytes]:
@@ -254,13 +225,6 @@ def _zips() -> Sequence[bytes]:
     from tests.picture_files import tree, write_zip
 
     return [_written(lambda path: write_zip(path, tree((2, 2, 2))))]
-
-
-def _batch(
-    kind: str, folder: str, name: str
-) -> tuple[str, Callable[[], Sequence[bytes]], Read, bool]:
-    read = _data(f"{kind}:{{}}/{folder}", f"{folder}/{name}")
-    return kind, lambda: [_others()[f"{folder}/{name}"]], read, False
 
 
 # Models, weights and runs
@@ -415,10 +379,6 @@ BINARIES: tuple[Target, ...] = tuple(
         ("picture", _pictures, _picture, False),
         ("tar", _tars, _data("imagefolder:{}/a.tar", "a.tar"), False),
         ("zip", _zips, _data("imagefolder:{}/a.zip", "a.zip"), False),
-        _batch("cifar10", "cifar", "data_batch_1"),
-        _batch("cifar100", "cifar100", "meta"),
-        _batch("imagenet16-120", "in16", "val_data"),
-        ("svhn", _matlab, _data("svhn:{}/svhn", "svhn/train_32x32.mat"), False),
         ("onnx", _models, _model, False),
         ("pt", _states, _state(), False),
         ("pkl in it", _data_pickles, _state(_in_state), False),

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.io  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from PIL import Image
 
@@ -27,7 +26,6 @@ from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
 from runners.benchmarks.budget import FileBudget
 from runners.data import load_pictures
-from runners.data.pickled import read_batch
 from runners.experiment.trained import weights_about
 from runners.folder.checkpoint import last_checkpoint
 from runners.originals.read import read_state
@@ -96,11 +94,6 @@ def test_a_pickle_takes_no_more_than_its_size_allows(name: str, tmp_path: Path) 
     path.write_bytes(bz2.compress(PICKLES[name]))
     codes = ("E106", "E109", "E604")
     refused(lambda: import_benchmark(path, tmp_path / "store"), *codes)
-
-
-@pytest.mark.parametrize("name", ["a hash", "copies", "room for bytes"])
-def test_a_batch_of_pictures_is_held_to_the_same(name: str) -> None:
-    refused(lambda: read_batch(PICKLES[name], Path("batch")), "E106", "E709")
 
 
 def test_a_table_that_stands_for_many_is_counted_each_time(tmp_path: Path) -> None:
@@ -191,12 +184,6 @@ def _npz(folder: Path) -> str:
     return f"{folder}/a.npz"
 
 
-def _svhn(folder: Path) -> str:
-    content = {"X": np.zeros((32, 32, 3, 26_000), np.uint8), "y": np.ones((26_000, 1))}
-    scipy.io.savemat(folder / "train_32x32.mat", content, do_compression=True)
-    return f"svhn:{folder}"
-
-
 def _wide(folder: Path) -> str:
     image = Image.new("1", (13_000, 13_000))
     stream = io.BytesIO()
@@ -205,7 +192,7 @@ def _wide(folder: Path) -> str:
     return f"imagefolder:{folder}/a.zip"
 
 
-DATA = {"E106": (_tar, _sparse, _members, _attributes, _zip, _npz, _svhn), "E704": (_wide,)}
+DATA = {"E106": (_tar, _sparse, _members, _attributes, _zip, _npz), "E704": (_wide,)}
 
 
 @pytest.mark.parametrize(

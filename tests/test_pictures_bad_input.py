@@ -1,7 +1,6 @@
 """Data that cannot be read: each error with its code, its place and what is wrong."""
 
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from nasir import NasirError
 from runners.data import parse_data
 from tests.picture_files import (
     cifar10_files,
-    cifar100_files,
     fails,
-    imagenet16_files,
     npz_arrays,
     picture,
     tree,
@@ -260,71 +257,3 @@ def test_a_gzip_file_with_wrong_bytes_within_is_e709(tmp_path: Path) -> None:
     content[20_000:20_200] = b"\xff" * 200
     path.write_bytes(content)
     assert fails(f"imagefolder:{path}").code == "E709"
-
-
-BATCHES: dict[str, tuple[bytes, str]] = {
-    "cut off": (cifar10_files()["data_batch_1"][:5000], "damaged"),
-    "empty": (b"", "damaged"),
-    "text": (b"no pickle", "damaged"),
-    "a list": (pickle.dumps([1, 2]), "'list', not a mapping"),
-    "no labels": (pickle.dumps({b"data": np.zeros((1, 3072), np.uint8)}), "no entry 'labels'"),
-    "no data": (pickle.dumps({b"labels": [1]}), "no entry 'data'; it has labels"),
-    "short rows": (pickle.dumps({b"data": np.zeros((1, 3000), np.uint8), b"labels": [1]}), "3000"),
-    "no numbers": (pickle.dumps({b"data": "text", b"labels": [1]}), "damaged"),
-    "fewer labels": (
-        pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}),
-        "2 pictures and 1 labels",
-    ),
-}
-
-
-@pytest.mark.parametrize(("content", "shown"), BATCHES.values(), ids=BATCHES)
-def test_a_damaged_batch_is_e709_and_named(tmp_path: Path, content: bytes, shown: str) -> None:
-    folder = write_tree(tmp_path / "a", cifar10_files() | {"data_batch_1": content})
-    error = fails(f"cifar10:{folder}")
-    assert (error.code, error.where.file) == ("E709", f"{folder}/data_batch_1")
-    assert shown in error.message
-
-
-def test_the_other_data_sets_name_a_damaged_file_too(tmp_path: Path) -> None:
-    write_tree(tmp_path / "c", cifar100_files() | {"meta": pickle.dumps({})})
-    write_tree(tmp_path / "i", imagenet16_files() | {"train_data_batch_10": b"?"})
-    write_tree(tmp_path / "s", {"train_32x32.mat": b"?" * 200, "test_32x32.mat": b""})
-    for text, file in (
-        (f"cifar100:{tmp_path}/c", "c/meta"),
-        (f"imagenet16-120:{tmp_path}/i", "i/train_data_batch_10"),
-        (f"svhn:{tmp_path}/s", "s/train_32x32.mat"),
-    ):
-        error = fails(text)
-        assert (error.code, error.where.file) == ("E709", f"{tmp_path}/{file}")
-
-
-def test_official_labels_that_are_out_of_range_are_e706(tmp_path: Path) -> None:
-    batch = {b"data": np.zeros((1, 3072), np.uint8), b"labels": [10]}
-    folder = write_tree(tmp_path / "a", cifar10_files() | {"test_batch": pickle.dumps(batch)})
-    assert fails(f"cifar10:{folder}").code == "E706"
-
-
-class _Runs:
-    def __init__(self, call: Callable[..., object], *arguments: object) -> None:
-        self._call, self._arguments = call, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self._call, self._arguments
-
-
-@pytest.mark.parametrize(
-    ("call", "name"), [(os.mkdir, "posix.mkdir"), (exec, "builtins.exec"), (eval, "builtins.eval")]
-)
-def test_a_batch_that_asks_to_run_code_is_e603_and_runs_nothing(
-    tmp_path: Path, call: Callable[..., object], name: str
-) -> None:
-    made = tmp_path / "made"
-    argument = str(made) if call is os.mkdir else f"__import__('os').mkdir({str(made)!r})"
-    content = pickle.dumps({b"data": _Runs(call, argument), b"labels": [1]}, 4)
-    error = fails(
-        f"cifar10:{write_tree(tmp_path / 'a', cifar10_files() | {'test_batch': content})}"
-    )
-    assert error.code == "E603"
-    assert name in error.message
-    assert not made.exists()

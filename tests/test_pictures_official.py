@@ -1,5 +1,9 @@
-"""CIFAR-10, CIFAR-100, SVHN and ImageNet16-120 in the formats of their official files."""
+"""CIFAR-10, CIFAR-100, SVHN and ImageNet16-120 in the formats of their published files.
 
+The files are small ones, whose checksums take the place of the published ones.
+"""
+
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,10 +14,13 @@ import scipy.io  # pyright: ignore[reportMissingTypeStubs]
 import torch
 
 from runners.data import load_pictures
+from runners.data.official import checksums
 from tests.picture_files import (
     cifar10_files,
     cifar100_files,
+    fails,
     imagenet16_files,
+    publish,
     python2_batch,
     rows,
     tree,
@@ -24,6 +31,12 @@ from tests.picture_files import (
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
+@pytest.fixture(autouse=True)
+def _published(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    for files in (cifar10_files(), cifar100_files(), imagenet16_files()):
+        publish(monkeypatch, files)
+
+
 def svhn_folder(folder: Path) -> Path:
     """Three training pictures, with the labels 1, 10 and 9, and two for tests."""
     folder.mkdir(exist_ok=True)
@@ -32,6 +45,15 @@ def svhn_folder(folder: Path) -> Path:
         content: dict[str, Any] = {"X": images.astype(np.uint8), "y": np.array(labels)[:, None]}
         scipy.io.savemat(folder / f"{split}_32x32.mat", content)
     return folder
+
+
+def test_the_published_checksums_are_those_of_the_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    counts = {"cifar10": 7, "cifar100": 3, "svhn": 2, "imagenet16-120": 11}
+    assert {kind: len(checksums(kind)) for kind in counts} == counts
+    assert checksums("cifar10")["test_batch"] == "40351d587109b95175f43aff81a1287e"
+    assert checksums("svhn")["train_32x32.mat"] == "e26dedcc434d2e4c54c9b2d4a06d8373"
+    assert checksums("imagenet16-120")["val_data"] == "3410e3017fdaefba8d5073aaa65e4bd6"
 
 
 def test_cifar10_reads_its_five_batches_in_order(tmp_path: Path) -> None:
@@ -57,16 +79,25 @@ def test_cifar10_is_the_same_in_its_folder_around_it_and_in_its_archive(tmp_path
     assert len(prints) == 1
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_batches_of_every_protocol_are_read(tmp_path: Path, protocol: int) -> None:
-    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', cifar10_files(protocol))}")
-    assert torch.equal(found.train.images[:4].flatten(1), torch.as_tensor(rows(4, 32, 1)))
+def test_files_are_read_once_until_one_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tree(tmp_path / "a", cifar10_files())
+    first = load_pictures(f"cifar10:{folder}")
+    with monkeypatch.context() as patch:
+        patch.setattr("runners.data.official.checksums", lambda _: pytest.fail("read again"))
+        assert load_pictures(f"cifar10:{folder}").fingerprint == first.fingerprint
+    os.utime(folder / "test_batch", (1, 1))
+    (folder / "test_batch").write_bytes(b"?")
+    assert fails(f"cifar10:{folder}").code == "E709"
 
 
-def test_batches_that_python_2_wrote_are_read(tmp_path: Path) -> None:
-    content = python2_batch(rows(2, 32, 77), [3, 4])
-    folder = write_tree(tmp_path / "a", cifar10_files() | {"data_batch_1": content})
-    found = load_pictures(f"cifar10:{folder}").train
+def test_batches_that_python_2_wrote_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = cifar10_files() | {"data_batch_1": python2_batch(rows(2, 32, 77), [3, 4])}
+    publish(monkeypatch, files)
+    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', files)}").train
     assert torch.equal(found.images[:2].flatten(1), torch.as_tensor(rows(2, 32, 77)))
     assert found.labels[:2].tolist() == [3, 4]
 
@@ -94,8 +125,11 @@ def test_cifar100_has_its_hundred_fine_labels_by_name(tmp_path: Path) -> None:
         assert found.std == (0.2673, 0.2564, 0.2762)
 
 
-def test_svhn_has_pictures_upright_and_the_digit_0_where_the_file_says_10(tmp_path: Path) -> None:
+def test_svhn_has_pictures_upright_and_the_digit_0_where_the_file_says_10(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = svhn_folder(tmp_path / "a")
+    publish(monkeypatch, {file.name: file.read_bytes() for file in folder.iterdir()})
     found = load_pictures(f"svhn:{folder}")
     stored: Any = scipy.io.loadmat(folder / "train_32x32.mat")
     assert found.train.labels.tolist() == [1, 0, 9]
@@ -117,12 +151,49 @@ def test_imagenet16_keeps_the_first_120_classes_from_0(tmp_path: Path) -> None:
     assert found.mean == pytest.approx((122.68 / 255, 116.66 / 255, 104.01 / 255))
 
 
-def test_official_pictures_can_be_resized_too(tmp_path: Path) -> None:
-    files = cifar10_files()
-    flat = {b"data": np.full((4, 3072), 90, np.uint8), b"labels": [0, 1, 2, 3]}
-    folder = write_tree(tmp_path / "a", files | {"data_batch_1": pickle.dumps(flat, 2)})
-    found = load_pictures(f"cifar10:{folder}@16")
+def test_official_pictures_can_be_resized_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = {"data": np.full((4, 3072), 90, np.uint8), "labels": [0, 1, 2, 3]}
+    files = cifar10_files() | {"data_batch_1": pickle.dumps(flat, 2)}
+    publish(monkeypatch, files)
+    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', files)}@16")
     assert found.train.images.shape == (20, 3, 16, 16)
     assert found.train.images[:4].unique().tolist() == [90]
     assert found.test is not None
     assert found.test.images.shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "file"),
+    [
+        ("cifar10", cifar10_files(), "data_batch_3"),
+        ("cifar100", cifar100_files(), "meta"),
+        ("imagenet16-120", imagenet16_files(), "val_data"),
+        ("svhn", {"train_32x32.mat": b"", "test_32x32.mat": b""}, "train_32x32.mat"),
+    ],
+)
+def test_a_file_that_is_not_the_published_one_is_e709_with_both_digests_and_never_read(
+    tmp_path: Path, kind: str, files: dict[str, bytes], file: str
+) -> None:
+    made = tmp_path / "made"
+    attack = pickle.dumps(_Runs(str(made)))
+    expected = checksums(kind)[file]
+    error = fails(f"{kind}:{write_tree(tmp_path / 'a', files | {file: attack})}")
+    assert (error.code, error.where.file) == ("E709", f"{tmp_path}/a/{file}")
+    assert expected in error.message
+    assert "imagefolder:PATH" in error.hint
+    assert not made.exists()
+    if kind != "svhn":
+        archive = write_tar(tmp_path / "a.tar.gz", files | {file: b""})
+        error = fails(f"{kind}:{archive}")
+        assert (error.code, error.where.file) == ("E709", f"{archive}/{file}")
+        assert "its MD5 is d41d8cd98f00b204e9800998ecf8427e" in error.message
+
+
+class _Runs:
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self._path,)

@@ -1,7 +1,6 @@
 """What reading one file may take, in bytes and steps, counted while it is read."""
 
 import io
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -49,15 +48,6 @@ class FileBudget(Budget):
     def stream(self, source: Source) -> io.BufferedReader:
         """What the source unpacks to; reading it spends the budget."""
         return io.BufferedReader(_Spending(source, self), 1 << 16)
-
-    def inflated(self, content: bytes) -> bytes:
-        """A zlib stream, unpacked. Raises E106, zlib.error, and EOFError where it is cut off."""
-        unpacker = zlib.decompressobj()
-        result = unpacker.decompress(content, max(self.limit - self.spent, 0) + 1)
-        self.spend(len(result))
-        if not unpacker.eof:
-            raise EOFError("the compressed data is cut off")
-        return result
 
 
 class _Spending(io.RawIOBase):

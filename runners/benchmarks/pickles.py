@@ -196,8 +196,8 @@ class DataUnpickler(Unpickler):
 
     names: Mapping[str, object] = DATA
 
-    def __init__(self, stream: IO[bytes], budget: FileBudget, *, encoding: str = "ASCII") -> None:
-        super().__init__(stream, encoding=encoding)
+    def __init__(self, stream: IO[bytes], budget: FileBudget) -> None:
+        super().__init__(stream)
         self.budget = budget
 
     def find_class(self, module: str, name: str) -> object:

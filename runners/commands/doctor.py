@@ -95,9 +95,9 @@ def _torchvision() -> Check:
     """Its build may not match that of torch: then its pictures work, and its ops do not."""
     from runners.data.vision import declared, import_torchvision
 
-    meaning = "data sets and transforms; nasir itself does without"
+    meaning = "reading CIFAR and SVHN, colour jitter"
     reason = _attempt(import_torchvision)
-    check = _package("torchvision", meaning)
+    check = _package("torchvision", meaning, required=True)
     if check.state == "broken":
         return replace(check, found=reason)
     if declared():

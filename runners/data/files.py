@@ -7,7 +7,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
@@ -86,13 +86,9 @@ def _member(budget: FileBudget) -> type[tarfile.TarInfo]:
     return Member
 
 
-def state_of(path: Path) -> str:
-    """A digest of names, sizes and times, which changes when files do; reads none."""
+def state_of(path: Path, files: Iterable[Path]) -> str:
+    """A digest of the names, sizes and times of files in a folder; reads none."""
     digest = hashlib.sha256()
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if is_picture(PurePosixPath(file)))
-    else:
-        files = [path] if path.exists() else []
     for file in files:
         status = file.stat()
         text = f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\0"

@@ -12,7 +12,7 @@ import torch
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.data.cache import cached
-from runners.data.files import Files, picture_files, state_of
+from runners.data.files import Files, is_picture, picture_files, state_of
 from runners.data.pictures import Pictures, Raw, evened
 from runners.data.split import mixed
 
@@ -54,7 +54,10 @@ def read_folder(path: Path, resolution: int | None, report: Report | None = None
     def decode() -> Raw:
         return _decoded(path, resolution, report)
 
-    return cached(path, f"{resolution}", state_of(path), decode)
+    files = sorted(file for file in path.rglob("*") if is_picture(PurePosixPath(file)))
+    if path.is_file():
+        files = [path]
+    return cached(path, f"{resolution}", state_of(path, files), decode)
 
 
 def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:

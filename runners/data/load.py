@@ -5,14 +5,14 @@ from runners.data.arrays import read_digits, read_npz
 from runners.data.folders import Report, read_folder
 from runners.data.imagenet import read_imagenet
 from runners.data.name import DataName, parse_data
-from runners.data.official import READERS
-from runners.data.pictures import PictureSet, Raw, picture_set, resized
+from runners.data.official import STATISTICS, read_official
+from runners.data.pictures import PictureSet, Raw, picture_set
 
 
 def load_pictures(text: str, report: Report | None = None) -> PictureSet:
     """The data set that a text names; `parse_data` says how. Nothing is downloaded.
 
-    `report(done, all)` is called while pictures are decoded. Raises E501, E603, E701 to E709.
+    `report(done, all)` is called while pictures are decoded. Raises E501, E701 to E709.
     """
     name = parse_data(text)
     _check_reachable(name)
@@ -38,7 +38,6 @@ def _raw(name: DataName, report: Report | None) -> Raw:
         return read_digits()
     if name.kind == "npz":
         return read_npz(name.path)
-    if name.kind in READERS:
-        raw = READERS[name.kind](name, report)
-        return raw if name.resolution is None else resized(raw, name.resolution)
+    if name.kind in STATISTICS:
+        return read_official(name, report)
     return read_folder(name.path, name.resolution, report)

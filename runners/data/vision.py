@@ -2,10 +2,11 @@
 
 import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
+
+from nasir import NasirError
 
 _OPS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -17,23 +18,24 @@ _declared: list[torch.library.Library] = []
 """Declarations last as long as these."""
 
 
-def import_torchvision() -> ModuleType:
-    """The package, whose data sets and transforms work whatever its build.
+def import_torchvision(module: str = "torchvision") -> Any:
+    """One of its modules: data sets and transforms work whatever its build. It has few types.
 
     The build for CUDA cannot load its compiled part beside a torch for the CPU, and its import
-    then fails on describing ops that nobody has declared. Where that happens they are declared, and
-    calling one is an error. Raises ImportError where torchvision is missing, and whatever else its
-    import raises.
+    then fails because it describes ops that are not declared. Then they are declared here, and
+    calling one is an error. Raises E501 where torchvision is missing or its import fails otherwise.
     """
     try:
-        return import_module("torchvision")
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
+        return import_module(module)
+    except Exception as error:  # a broken installation may raise anything
+        reason = error
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
-    _declare()
-    return import_module("torchvision")
+    if "operator torchvision::" in str(reason):
+        _declare()
+        return import_module(module)
+    hint = f"pip install torchvision, the release that requires torch {torch.__version__}"
+    raise NasirError("E501", f"torchvision cannot be imported: {reason}", hint=hint) from reason
 
 
 def declared() -> bool:
