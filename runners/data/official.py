@@ -107,9 +107,10 @@ def _read(name: DataName, path: Path) -> Raw:
             folder = Path(unpacked)
             for file, content in tar_files(path, lambda file: file.name in published):
                 (folder / file.name).write_bytes(content)
-        for file, expected in published.items():
+        for file in published:
             if not (folder / file).is_file():
                 raise _missing(name, file)
+        for file, expected in published.items():
             _check(folder / file, path / file, expected)
         # NumPy warns of the types in pickles that its first versions wrote.
         with warnings.catch_warnings(action="ignore"):
