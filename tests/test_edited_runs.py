@@ -116,6 +116,17 @@ def test_an_edited_run_goes_on_or_is_an_error(kind: str, whole: Path, tmp_path: 
     check_resumes(kind, whole, tmp_path / "run", 8)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_that_no_network_has_is_an_error(kind: str, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / kind, tmp_path / "run")
+    edited = json.loads((tmp_path / "run" / "run.json").read_text())
+    edited["request"]["sizes"] = {"x": 1}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(edited))
+    with pytest.raises(NasirError) as caught:
+        resumed(kind, tmp_path / "run")
+    assert caught.value.code in {"E505", "E722", "E724"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_edited_run_goes_on_or_is_an_error(kind: str, whole: Path, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """From a request to what a training needs: the recipe, the network's graph, the task, the place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import nasir
 from nasir import Genotype, Graph, NasirError
+from nasir.errors import nearest, quoted
 from nasir.space import home_of
 from nasir.space.skeletons import find_skeleton
 from runners.experiment.recipe import Recipe, with_values
@@ -90,8 +91,12 @@ def _size(request: Training, recipe: Recipe, genotype: Genotype) -> dict[str, An
 
 
 def _given(request: Training, data: Mapping[str, int]) -> dict[str, int]:
-    """The sizes that were asked for. Raises E753 where the data has others."""
+    """The sizes that were asked for. Raises E753 where the data has others, E505 where none is."""
+    known = [field.name for field in fields(NetworkSize) if "int" in str(field.type)]
     for name, value in request.sizes.items():
+        if name not in known:
+            hint = nearest(name, known)
+            raise NasirError("E505", f"a network has no size {quoted(name)}", hint=hint)
         if name in DATA and data.get(name, value) != value:
             message = f"the data has {data[name]} {name}, not {value}"
             raise NasirError("E753", message, hint=f"leave --{name.replace('_', '-')} out")
