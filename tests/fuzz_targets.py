@@ -161,11 +161,11 @@ _METHOD = b"""method: mine
 like: drnas
 perturb: none
 select: {part: projection, interval: 2}
-drop_path: 0.2
 stages:
   - {epochs: 25, warm_up: 10, parts: 6}
   - {epochs: 25, warm_up: 10, options: 4, parts: 4}
-settings: {rate: 0.05, batch: 96}
+optimizer: {lr: 0.05}
+train: {batch: 96, drop_path: 0.2}
 """
 
 _RECIPES = Path(__file__).parent.parent / "runners" / "recipes"

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import nasir
+from runners.folder.facts import FORMAT
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def write_run(path: Path, course: Course) -> Path:
     space, random = nasir.load_space(course.space), Random(7)
     facts = {
         "nasir": nasir.__version__,
+        "format": FORMAT,
         "method": {"name": course.method},
         "space": {"name": course.space, "hash": "0" * 64},
         "data": {"text": course.data, "fingerprint": "0" * 64},

@@ -33,7 +33,7 @@ KINDS = ("search", "evaluate")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of each kind, of two epochs."""
     folder = tmp_path_factory.mktemp("runs")
-    run(tiny(values={"rate": 0.05}, parts={"edges": "softmax"}), folder / "search")
+    run(tiny(values={"optimizer.lr": 0.05}, parts={"edges": "softmax"}), folder / "search")
     train(small(), folder / "evaluate")
     return folder
 
@@ -187,3 +187,14 @@ def test_a_log_that_is_missing_is_noticed(
     with pytest.raises(NasirError, match="no row of epoch 0") as caught:
         resumed(kind, tmp_path / "run")
     assert (caught.value.code, Path(caught.value.where.file).name) == ("E722", name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_version_0_1_is_refused(kind: str, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / kind, tmp_path / "run")
+    facts = {key: value for key, value in read_facts(whole / kind).items() if key != "format"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts | {"nasir": "0.1.0"}))
+    for read in (lambda: resumed(kind, tmp_path / "run"), lambda: read_run(tmp_path / "run")):
+        with pytest.raises(NasirError, match="the run is of nasir") as caught:
+            read()
+        assert caught.value.code == "E721"

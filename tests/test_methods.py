@@ -14,7 +14,9 @@ from runners.experiment.parts.mixture import HardGumbel, SoftGumbel
 from runners.experiment.parts.perturb import Ascent, Radius, UniformNoise
 from runners.experiment.parts.select import BestOf, Projection
 from runners.experiment.parts.stop import EigenvalueStop
+from runners.experiment.recipe import RENAMED, with_values
 from runners.experiment.settings import Settings, Stage
+from runners.fields import values_of
 
 # name -> mixture, edges, perturb, architect, select
 ROWS = {
@@ -85,9 +87,17 @@ def test_a_row_has_the_parts_of_its_paper(name: str) -> None:
 @pytest.mark.parametrize("name", CIFAR)
 def test_a_row_trains_with_the_constants_of_its_code(name: str) -> None:
     found = read_method(name, "cifar").settings
-    row = (found.batch, found.rate, found.minimum, found.decay, found.clip, found.logit_rate)
+    sgd = found.optimizer
+    row = (
+        found.train.batch,
+        sgd.lr,
+        found.schedule.minimum,
+        sgd.weight_decay,
+        sgd.clip,
+        found.logits.lr,
+    )
     assert row == CIFAR[name]
-    assert (found.momentum, found.nesterov, found.betas) == (0.9, False, (0.5, 0.999))
+    assert (sgd.momentum, sgd.nesterov, found.logits.betas) == (0.9, False, (0.5, 0.999))
     assert read_method(name, "cifar").regularise.decay == 1e-3
 
 
@@ -99,15 +109,23 @@ def test_a_row_has_the_stages_of_its_code(name: str, skeleton: str) -> None:
 @pytest.mark.parametrize("name", ["darts", "darts-2nd", "drnas", "sdarts-rs", "gdas", "enas"])
 def test_recurrent_searches_have_the_constants_of_the_recurrent_code(name: str) -> None:
     found = read_method(name, "rnn").settings
-    assert (found.batch, found.rate, found.minimum, found.momentum) == (256, 20.0, 20.0, 0.0)
-    assert (found.decay, found.clip) == (5e-7, 0.25)
-    assert (found.logit_rate, found.betas) == (3e-3, (0.9, 0.999))
+    sgd = found.optimizer
+    assert (found.train.batch, sgd.lr, found.schedule.minimum, sgd.momentum) == (
+        256,
+        20.0,
+        20.0,
+        0.0,
+    )
+    assert (sgd.weight_decay, sgd.clip) == (5e-7, 0.25)
+    assert (found.logits.lr, found.logits.betas) == (3e-3, (0.9, 0.999))
 
 
 @pytest.mark.parametrize("name", ["gdas", "enas", "random-ws"])
 def test_what_comes_from_autodl_trains_with_nesterov_and_its_decay(name: str) -> None:
     found = read_method(name, "nasbench201").settings
-    assert (found.nesterov, found.decay, found.rate, found.minimum) == (True, 5e-4, 0.025, 0.001)
+    sgd = found.optimizer
+    row = (sgd.nesterov, sgd.weight_decay, sgd.lr, found.schedule.minimum)
+    assert row == (True, 5e-4, 0.025, 0.001)
 
 
 def test_norms_cover_logits_and_weights_go_first_where_the_rows_code_has_it() -> None:
@@ -115,13 +133,13 @@ def test_norms_cover_logits_and_weights_go_first_where_the_rows_code_has_it() ->
     apart = {"darts-pt", "sdarts-rs-pt", "blank-pt", "random"}
     for name in method_names():
         found = read_method(name, "nasbench201").settings
-        assert found.clip_covers == ("weights" if name in apart else "all")
-        assert found.order == ("weights-first" if name == "gdas" else "architecture-first")
+        assert found.optimizer.clip_covers == ("weights" if name in apart else "all")
+        assert found.logits.order == ("weights-first" if name == "gdas" else "architecture-first")
     for skeleton, covers in (("cifar", "all"), ("nasbench1shot1", "weights"), ("rnn", "weights")):
         found = read_method("gdas", skeleton).settings
         order = "weights-first" if covers == "all" else "architecture-first"
-        assert (found.clip_covers, found.order) == (covers, order)
-    assert read_method("darts", "cifar").settings.clip_covers == "weights"
+        assert (found.optimizer.clip_covers, found.logits.order) == (covers, order)
+    assert read_method("darts", "cifar").settings.optimizer.clip_covers == "weights"
 
 
 def test_temperatures_radii_and_counts_are_the_published_ones() -> None:
@@ -216,13 +234,11 @@ like: darts
 perturb:
   part: noise
 select: projection
-drop_path: 0.2
 stages:
   - {epochs: 4, warm_up: 1, parts: 6}
   - {epochs: 4, options: 3, parts: 4}
-settings:
-  rate: 0.05
-  batch: 32
+optimizer: {lr: 0.05}
+train: {batch: 32, drop_path: 0.2}
 """
 
 
@@ -237,21 +253,22 @@ def test_a_method_in_a_file_is_a_row_with_other_parts_and_numbers(tmp_path: Path
     assert found.name == "mine"
     assert found.perturb == UniformNoise()
     assert isinstance(found.select, Projection)
-    assert found.drop_path == 0.2
+    assert found.settings.train.drop_path == 0.2
     assert read_method(str(tmp_path / "mine.yaml"), "nasbench201").settings.stages == (
         found.settings.stages
     )
     assert found.settings.stages == (Stage(4, 1, None, 6), Stage(4, 0, 3, 4))
-    assert (found.settings.rate, found.settings.batch) == (0.05, 32)
+    assert (found.settings.optimizer.lr, found.settings.train.batch) == (0.05, 32)
 
 
 def test_autodls_darts_is_a_file(tmp_path: Path) -> None:
     text = (
         "like: darts\n"
-        "settings: {order: weights-first, clip_covers: all, nesterov: true, decay: 5e-4}\n"
+        "logits: {order: weights-first}\n"
+        "optimizer: {clip_covers: all, nesterov: true, weight_decay: 5e-4}\n"
     )
     found = read_method(_written(tmp_path, text), "cifar").settings
-    assert (found.order, found.clip_covers) == ("weights-first", "all")
+    assert (found.logits.order, found.optimizer.clip_covers) == ("weights-first", "all")
 
 
 def test_parts_in_a_file_take_numbers_of_their_own(tmp_path: Path) -> None:
@@ -265,8 +282,8 @@ def test_parts_in_a_file_take_numbers_of_their_own(tmp_path: Path) -> None:
         ("like: dart\n", "E742", 1),
         ("perturb: noize\n", "E742", 1),
         ("colour: red\n", "E109", 1),
-        ("settings:\n  rte: 1\n", "E109", 2),
-        ("settings:\n  rate: fast\n", "E109", 2),
+        ("optimizer:\n  rte: 1\n", "E109", 2),
+        ("optimizer:\n  lr: fast\n", "E109", 2),
         ("stages:\n  - {epochs: 2}\n  - {epoch: 2}\n", "E109", 3),
         ("perturb: {start: 3}\n", "E109", 1),
         ("mixture: uniform\n", "E743", 1),
@@ -280,3 +297,16 @@ def test_what_is_wrong_in_a_method_file_is_said_with_its_place(
         read_method(_written(tmp_path, text), "cifar")
     where: Any = caught.value.where
     assert (caught.value.code, where.line) == (code, line)
+
+
+@pytest.mark.parametrize("text", ["settings: {rate: 0.05}\n", "settings:\n  rate: fast\n"])
+def test_a_setting_of_version_0_1_is_an_error_with_its_name_now(tmp_path: Path, text: str) -> None:
+    with pytest.raises(NasirError) as caught:
+        read_method(_written(tmp_path, text), "cifar")
+    assert (caught.value.code, caught.value.hint) == ("E109", "it is optimizer.lr now")
+    for old, new in RENAMED.items():
+        section, _, key = new.partition(".")
+        assert not key or key in values_of(getattr(Settings(), section)), old
+    with pytest.raises(NasirError) as caught:
+        with_values(Settings(), {"logit_rate": 1})
+    assert caught.value.hint == "it is logits.lr now"

@@ -25,6 +25,7 @@ from runners.experiment.parts.perturb import Radius, clipped
 from runners.experiment.parts.regularise import L2, KullbackLeibler
 from runners.experiment.parts.select import Tuning
 from runners.experiment.parts.stop import EigenvalueStop, greatest_eigenvalue
+from runners.experiment.recipe import with_values
 from runners.experiment.settings import Settings, Stage
 
 SPACE = nasir.load_space("nasbench201")
@@ -145,8 +146,9 @@ def test_projections_have_epochs_and_rates_of_their_own() -> None:
     assert len(epochs) == 83
     assert (epochs[2].phase, epochs[2].place, epochs[2].of) == ("projection", 0, 81)
     assert epochs[2].rate == 0.0025
-    rising = schedule(replace(settings, rate=0.5, rate_warm_up=5, stages=(Stage(9),)), None,
-                      restarts=False)  # fmt: skip
+    values = {"optimizer.lr": 0.5, "schedule.warm_up": 5}
+    settings = with_values(replace(settings, stages=(Stage(9),)), values)
+    rising = schedule(settings, None, restarts=False)
     assert [epoch.rate for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 

@@ -42,6 +42,7 @@ PART_CLASSES = {type(part) for kind in PARTS.values() for part in kind.values() 
 CLASSES = [
     *MADE, settings.Settings, report.Options, perturb.Radius, *sorted(PART_CLASSES, key=str),
     *(type(getattr(recipe.Recipe(""), name)) for name in recipe.SECTIONS),
+    *(type(each) for each in recipe.sections(settings.Settings()).values()),
 ]  # fmt: skip
 
 
@@ -85,13 +86,13 @@ def test_a_number_out_of_its_range_is_an_error_that_names_the_range(kind: type, 
 @pytest.mark.parametrize(
     ("text", "line", "code"),
     [
-        ("settings:\n  batch: 0", 3, "E107"),
-        ("settings: {rate: -1}", 2, "E107"),
+        ("train:\n  batch: 0", 3, "E107"),
+        ("optimizer: {lr: -1}", 2, "E107"),
         ("stages:\n  - {epochs: 5}\n  - {epochs: 0}", 4, "E107"),
         ("stages:\n  - {epochs: 1000000000000}", 3, "E107"),
         ("select: {part: projection, interval: 0}", 2, "E107"),
         ("perturb: {part: pgd, steps: 1000000000}", 2, "E107"),
-        ("drop_path: 1.5", 2, "E107"),
+        ("train: {drop_path: 1.5}", 2, "E107"),
         (f"stages: [{', '.join(['{epochs: 1}'] * 101)}]", 2, "E109"),
     ],
 )

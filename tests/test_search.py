@@ -103,7 +103,7 @@ def test_a_run_directory_says_all_of_the_run(tmp_path: Path) -> None:
 
 
 def test_logits_learn_and_weights_learn(tmp_path: Path) -> None:
-    run(tiny(epochs=3, steps=None, limit=128, values={"logit_rate": 0.1}), tmp_path / "run")
+    run(tiny(epochs=3, steps=None, limit=128, values={"logits.lr": 0.1}), tmp_path / "run")
     logits = [row["logits"] for row in rows(tmp_path / "run", "architecture.jsonl")]
     for name, row in logits[0].items():
         assert row != logits[-1][name]
@@ -234,7 +234,9 @@ def test_resuming_with_other_data_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_search_and_keeps_the_checkpoint(tmp_path: Path) -> None:
-    request = tiny(epochs=3, values={"rate": 1e15, "clip": 0}, steps=None, limit=128)
+    request = tiny(
+        epochs=3, values={"optimizer.lr": 1e15, "optimizer.clip": 0}, steps=None, limit=128
+    )
     with pytest.raises(NasirError, match="loss is") as caught:
         run(request, tmp_path / "run")
     assert caught.value.code == "E741"
@@ -272,8 +274,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
         ({"drop_path": -0.1}, "E107", "`drop_path` is -0.1"),
         ({"method": "darts-pt", "epochs": 1}, "E743", "1 epochs are too few for the search and 6"),
         ({"method": "darts-pt", "epochs": 6, "interval": 1}, "E743", "6 epochs are too few"),
-        ({"values": {"rte": 1.0}}, "E743", "no setting 'rte'"),
-        ({"values": {"rate": -1.0}}, "E107", "`rate` is -1"),
+        ({"values": {"rte": 1.0}}, "E743", "nothing of a search"),
+        ({"values": {"optimizer.lr": -1.0}}, "E107", "`lr` is -1"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
         ({"sizes": {"in_channels": 1}}, "E743", "the data has 3 in_channels, not 1"),
         ({"space": "nasbench101"}, "E505", "no supernet"),
@@ -312,7 +314,7 @@ def test_the_command_searches_shows_and_goes_on(tmp_path: Path) -> None:
     [
         (("search",), "SPACE is missing"),
         (("search", "darts", "--memory", "some"), "--memory is 'some'"),
-        (("search", "darts", "--set", "rate"), "is no NAME=NUMBER"),
+        (("search", "darts", "--set", "rate"), "is no NAME=VALUE"),
         (("search", "darts", "--resume", ".", "-o", "y"), "contradict"),
         (("search", "--resume", "nowhere"), "no such run"),
         (("replay", "nowhere"), "no such run"),

@@ -68,7 +68,7 @@ class ByHand:
         self, loss: Tensor, rate: float, covered: Sequence[Tensor] = (), *, rest: bool = False
     ) -> None:
         """SGD; the clipped norm covers these too. Weights that have no gradient may `rest`."""
-        s = self.settings
+        s = self.settings.optimizer
         found = torch.autograd.grad(
             loss, [*self.weights.values(), *covered], materialize_grads=True
         )
@@ -78,14 +78,14 @@ class ByHand:
             for (name, w), g in zip(self.weights.items(), found, strict=False):
                 if rest and not g.any():
                     continue
-                g = scale * g + s.decay * w
+                g = scale * g + s.weight_decay * w
                 self.velocity[name] = s.momentum * self.velocity[name] + g
                 w -= rate * (g + s.momentum * self.velocity[name] if s.nesterov
                              else self.velocity[name])  # fmt: skip
 
     def ascend(self, loss: Tensor, decay: float = 1e-3) -> None:
         """Adam, with L2 in the gradient."""
-        s = self.settings
+        s = self.settings.logits
         first, second = s.betas
         self.count += 1
         found = torch.autograd.grad(loss, list(self.logits.values()), materialize_grads=True)
@@ -95,7 +95,7 @@ class ByHand:
             self.squares[name] = second * self.squares[name] + (1 - second) * g * g
             mean = self.means[name] / (1 - first**self.count)
             size = (self.squares[name] / (1 - second**self.count)).sqrt()
-            a.data -= s.logit_rate * mean / (size + 1e-8)
+            a.data -= s.lr * mean / (size + 1e-8)
 
     @property
     def state(self) -> State:
@@ -164,7 +164,7 @@ def gdas(request: Request, *, weights_first: bool, covers: bool, rest: bool) -> 
         mixture = hard(by.logits, 1.0, replace(moment, purpose="weights"))
         covered = list(by.logits.values()) if covers else ()
         loss = by.loss(by.task.train(0, moment.step), mixture)
-        by.descend(loss, by.settings.rate, covered, rest=rest)
+        by.descend(loss, by.settings.optimizer.lr, covered, rest=rest)
 
     def learn_logits(moment: Moment) -> None:
         mixture = hard(by.logits, 1.0, replace(moment, purpose="architect"))
@@ -185,7 +185,12 @@ def _autodl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, State]:
     folder = tmp_path_factory.mktemp("gdas")
     request = small(
         method_file(folder, "like: gdas\nmixture: {part: hard-gumbel, start: 1, end: 1}\n"),
-        values={"clip": 0.5, "rate": 0.25, "decay": 0.1, "logit_rate": 0.05},
+        values={
+            "optimizer.clip": 0.5,
+            "optimizer.lr": 0.25,
+            "optimizer.weight_decay": 0.1,
+            "logits.lr": 0.05,
+        },
     )
     return request, searched(request, folder / "run")
 
@@ -206,7 +211,7 @@ def covering(request: Request, rows_of: RowsOf, *, covers: bool) -> State:
         mixture, _ = rows_of(by.logits, replace(moment, purpose="architect"))
         by.ascend(by.loss(by.task.valid(0, step), mixture))
         mixture, covered = rows_of(by.logits, replace(moment, purpose="weights"))
-        by.descend(by.loss(by.task.train(0, step), mixture), by.settings.rate,
+        by.descend(by.loss(by.task.train(0, step), mixture), by.settings.optimizer.lr,
                    covered if covers else ())  # fmt: skip
     return by.state
 
@@ -230,7 +235,7 @@ def shaken(logits: Rows, moment: Moment) -> tuple[Rows, list[Tensor]]:
 def test_tabular_searches_clip_the_logits_gradient_with_the_weights(
     method: str, rows_of: RowsOf, tmp_path: Path
 ) -> None:
-    request = small(method, values={"clip": 0.5, "rate": 0.25, "logit_rate": 0.05})
+    request = small(method, values={"optimizer.clip": 0.5, "optimizer.lr": 0.25, "logits.lr": 0.05})
     found = searched(request, tmp_path / "run")
     assert distance(found, covering(request, rows_of, covers=True)) < 1e-10
     assert distance(found, covering(request, rows_of, covers=False)) > 1e-6
@@ -250,7 +255,7 @@ def snas(request: Request, temperatures: Sequence[float]) -> State:
 
 
 def test_the_temperature_of_snas_falls_by_the_epochs_share(tmp_path: Path) -> None:
-    request = small("snas", epochs=2, steps=1, values={"logit_rate": 0.05})
+    request = small("snas", epochs=2, steps=1, values={"logits.lr": 0.05})
     found = searched(request, tmp_path / "run")
     assert distance(found, snas(request, (10.0, 5.5))) < 1e-10
     assert distance(found, snas(request, (10.0, 1.0))) > 1e-3
@@ -283,7 +288,7 @@ def projected(request: Request, folder: Path, perturb: Perturb, *, held: bool = 
             return by.loss(train, decided(fixed) | start | moved)
 
         moved = perturb(start, loss, by, replace(moment, purpose="weights"))
-        by.descend(loss(moved), rate if tuning else by.settings.rate)
+        by.descend(loss(moved), rate if tuning else by.settings.optimizer.lr)
     return by.state
 
 
@@ -380,7 +385,9 @@ STAGES = """\
 like: drnas
 regularise: {part: kl, scale: 0.1}
 stages: [{epochs: 1}, {epochs: 2, options: 2}]
-settings: {rate: 0.1, minimum: 0.01, logit_rate: 0.05}
+optimizer: {lr: 0.1}
+schedule: {minimum: 0.01}
+logits: {lr: 0.05}
 """
 
 
@@ -405,10 +412,11 @@ def test_rates_as_published_are_those_of_torchs_restarted_cosine(
 ) -> None:
     settings = read_method(method, skeleton).settings
     stages = [stage.epochs for stage in settings.stages]
+    lr, minimum = settings.optimizer.lr, settings.schedule.minimum
     found = [epoch.rate for epoch in schedule(settings, None, restarts=True)]
-    assert found == pytest.approx(torchs_rates(stages, settings.rate, settings.minimum))
+    assert found == pytest.approx(torchs_rates(stages, lr, minimum))
     plain = [epoch.rate for epoch in schedule(settings, None, restarts=False)]
-    assert plain == pytest.approx(torchs_rates([sum(stages)], settings.rate, settings.minimum))
+    assert plain == pytest.approx(torchs_rates([sum(stages)], lr, minimum))
 
 
 def divergence(logits: Rows) -> Tensor:

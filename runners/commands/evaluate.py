@@ -27,10 +27,6 @@ _Genotype = Annotated[
 _Recipe = Annotated[
     str | None, typer.Option(help="A recipe (`nasir recipes`), or a YAML file. cifar10.")
 ]
-_Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A recipe's value: optimizer.lr=0.05."),
-]
 _Epochs = Annotated[int | None, typer.Option(help="Epochs; the recipe's own.")]
 _Layers = Annotated[int | None, typer.Option(help="Cells; the recipe's own.")]
 _Classes = Annotated[int | None, typer.Option(help="Classes; what the data has.")]
@@ -53,7 +49,7 @@ def evaluate(
     data: options.Data = None,
     out: options.Out = None,
     resume: options.Resume = None,
-    set_: _Set = None,
+    set_: options.Set = None,
     seed: options.Seed = None,
     epochs: _Epochs = None,
     batch: options.Batch = None,
@@ -114,21 +110,12 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
         asked["deterministic"] = True
     sizes = {name: given[name] for name in SIZES if given[name] is not None}
     values = {key: str(given[name]) for name, key in VALUES.items() if given[name] is not None}
-    values |= dict(map(_value, given["set_"] or ()))
+    values |= dict(map(options.value, given["set_"] or ()))
     if sizes:
         asked["sizes"] = sizes
     if values:
         asked["values"] = values
     return asked
-
-
-def _value(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise options.wrong(
-            f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05"
-        )
-    return name, value
 
 
 def _fresh(request: Any) -> Path:

@@ -67,15 +67,16 @@ def _one(name: str, as_json: bool) -> None:
 
 def _values(method: Any) -> dict[str, Any]:
     """The resolved values of a method on one skeleton: parts, their numbers, settings."""
+    from runners.experiment.recipe import sections
+
     found: dict[str, Any] = {}
     for kind, part in _parts(method).items():
         found[kind] = part
         if part != "none":
             found |= {f"{kind}.{k}": v for k, v in asdict(getattr(method, kind)).items()}
-    settings = asdict(method.settings)
-    sizes = settings.pop("sizes")
-    sizes = {f"network.{key}": value for key, value in sizes}
-    return {**found, "drop_path": method.drop_path, **settings, **sizes}
+    numbers = sections(method.settings)
+    found |= {f"{name}.{k}": v for name, part in numbers.items() for k, v in asdict(part).items()}
+    return {**found, "stages": [asdict(stage) for stage in method.settings.stages]}
 
 
 def _parts(method: Any) -> dict[str, str]:
@@ -96,7 +97,7 @@ def _shown(name: str, value: Any) -> str:
         return " ".join(f"{key} {each:g}" for key, each in radius.items())
     if isinstance(value, (list, tuple)):
         return " ".join(f"{each:g}" for each in cast("list[float]", value))
-    return str(value) if isinstance(value, (str, bool)) else f"{value:g}"
+    return str(value).lower() if value is None or isinstance(value, (str, bool)) else f"{value:g}"
 
 
 def _stage(stage: Any) -> str:

@@ -63,7 +63,7 @@ Limit = Annotated[int | None, typer.Option(help="At most so many pictures (token
 Cutout = Annotated[int | None, typer.Option(help="Side of the cut-out square. 0.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as rate=0.05."),
+    typer.Option("--set", metavar="NAME=VALUE", help="A value: optimizer.lr=0.05."),
 ]
 Validate = Annotated[str | None, typer.Option(help="each or last (epoch).")]
 Memory = Annotated[str | None, typer.Option(help="none, cells or states.")]
@@ -84,6 +84,15 @@ def fresh_run(stem: str) -> Path:
         number += 1
         path = Path("runs") / f"{stem}-{number}"
     return path
+
+
+def value(text: str) -> tuple[str, str]:
+    """The name and the value of a `--set`. Raises E505."""
+    name, equals, given = text.partition("=")
+    if not equals:
+        hint = "for example --set optimizer.lr=0.05"
+        raise wrong(f"--set '{text}' is no NAME=VALUE", hint)
+    return name, given
 
 
 def wrong(message: str, hint: str) -> Any:

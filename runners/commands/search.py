@@ -1,7 +1,6 @@
 """`nasir search`: search a space with a method, on data, into a run directory."""
 
 import shlex
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,7 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
     asked |= {name: True for name in FLAGS if given[name]}
     parts = {kind: given[name] for name, kind in PARTS.items() if given[name] is not None}
     sizes = {name: given[name] for name in SIZES if given[name] is not None}
-    values = dict(_value(text) for text in given["set_"] or ())
+    values = dict(options.value(text) for text in given["set_"] or ())
     if parts:
         asked["parts"] = parts
     if sizes:
@@ -129,16 +128,6 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
         if given[name] is not None and given[name] not in known:
             raise options.wrong(f"--{name} is '{given[name]}'", f"one of: {', '.join(known)}")
     return asked
-
-
-def _value(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
-    try:
-        if equals:
-            return name, float(Fraction(value)) if "/" in value else float(value)
-    except (ValueError, ZeroDivisionError):
-        pass
-    raise options.wrong(f"--set '{text}' is no NAME=NUMBER", "for example --set rate=0.05")
 
 
 def _fresh(request: Any) -> Path:

@@ -78,8 +78,8 @@ class Learner:
         self.logits = {c.name: self._first_logits(c) for c in graph.choices}
         self.logit_optimiser = torch.optim.Adam(
             self.leaves or [torch.zeros(1)],
-            self.settings.logit_rate,
-            betas=self.settings.betas,
+            self.settings.logits.lr,
+            betas=self.settings.logits.betas,
             weight_decay=self.decay,
         )
         self.controller: Controller | None = None
@@ -98,14 +98,14 @@ class Learner:
         module = lowering.to_torch(graph, self.seed, memory=self.made.memory, device=device.type)
         module = module.to(device, self.place.dtype).train()
         self.module: Network = lowering.compile(module)  # as the device's policy says
-        settings = self.settings
+        numbers = self.settings.optimizer
         self.weights = list(self.module.parameters())
         self.optimiser = torch.optim.SGD(
             self.weights,
-            settings.rate,
-            momentum=settings.momentum,
-            weight_decay=settings.decay,
-            nesterov=settings.nesterov,
+            numbers.lr,
+            momentum=numbers.momentum,
+            weight_decay=numbers.weight_decay,
+            nesterov=numbers.nesterov,
         )
 
     @property
@@ -209,8 +209,10 @@ class Learner:
         for weight in self.weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
-        if self.settings.clip:
-            torch.nn.utils.clip_grad_norm_([*self.weights, *self.leaves], self.settings.clip)
+        if self.settings.optimizer.clip:
+            torch.nn.utils.clip_grad_norm_(
+                [*self.weights, *self.leaves], self.settings.optimizer.clip
+            )
         base = self.rate
         self.set_rate(base * rate)
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
@@ -220,8 +222,8 @@ class Learner:
         """A step of the logits by these gradients; the batch's stream goes on."""
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
             leaf.grad = gradient.detach()
-        if self.settings.logit_clip:
-            torch.nn.utils.clip_grad_norm_(self.leaves, self.settings.logit_clip)
+        if self.settings.logits.clip:
+            torch.nn.utils.clip_grad_norm_(self.leaves, self.settings.logits.clip)
         self.logit_optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         self.task.carry(batch, outcome)
 
@@ -234,14 +236,14 @@ class Learner:
         states = [self.optimiser.state.get(weight, {}) for weight in self.weights]
         buffers = [state.get("momentum_buffer") for state in states]
         known = [buffer for buffer in buffers if buffer is not None]
-        settings = self.settings
+        numbers = self.settings.optimizer
         recurrent = self.task.name == "language"
         return Unrolled(
             self.rate * rate,
-            settings.momentum,
-            settings.decay,
+            numbers.momentum,
+            numbers.weight_decay,
             tuple(known) if len(known) == len(self.weights) else (),
-            settings.clip if recurrent else None,
+            numbers.clip if recurrent else None,
         )
 
     def candidate(self, moment: Moment, number: int) -> Genotype:

@@ -20,7 +20,7 @@ from runners.experiment.parts.regularise import L2, KullbackLeibler, Regulariser
 from runners.experiment.parts.select import Argmax, BestOf, Draw, Projection, Selection
 from runners.experiment.parts.stop import EigenvalueStop
 from runners.experiment.settings import Settings
-from runners.fields import Ranged, Share
+from runners.fields import Ranged
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,8 @@ class Method(Ranged):
     """The parts and settings of a search on one skeleton.
 
     `edges` weighs edges into nodes, which only some methods do; inputs and outputs of cells with
-    ops on nodes are always weighed, by softmax unless `edges` says otherwise. `drop_path` is the
-    largest probability, reached in the last epoch. `skeletons` are those on which the method's file
-    has other values.
+    ops on nodes are always weighed, by softmax unless `edges` says otherwise. `skeletons` are those
+    on which the method's file has other values.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Method(Ranged):
     regularise: Regulariser = L2()
     select: Selection = Argmax()
     stop: EigenvalueStop | None = None
-    drop_path: Share = 0.0
     settings: Settings = Settings()
     skeletons: tuple[str, ...] = ()
 

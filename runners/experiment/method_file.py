@@ -13,14 +13,16 @@ from nasir.source import read_source
 from nasir.space.skeletons import find_skeleton
 from runners.experiment.combine import with_parts
 from runners.experiment.method import PARTS, Method, find_part
-from runners.experiment.recipe import Size
+from runners.experiment.recipe import RENAMED, sections
 from runners.experiment.recipe_file import SUFFIXES, entered, placed
-from runners.experiment.settings import Stage
-from runners.fields import filled, values_of
+from runners.experiment.settings import Settings, Stage
+from runners.fields import filled
 
 SHIPPED = Path(__file__).parent / "methods"
 
-CHANGES = ("network", "stages", "drop_path", "settings", *PARTS)
+SECTIONS = tuple(sections(Settings()))
+
+CHANGES = ("stages", *SECTIONS, *PARTS)
 """What a file may change of the method that it is like, on all skeletons or on one."""
 
 
@@ -34,9 +36,9 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
 
     A file says `method:` (its name), `about:`, `paper:`, `like:` (another method, which it
     overrides), and `CHANGES`: parts by kind (`perturb: pgd`, or a mapping with `part:` and the
-    part's own fields), `network:` (the supernet's sizes), `stages:` (a list of epochs, warm_up,
-    options, parts), `drop_path:`, and `settings:` by name. `on:` has `CHANGES` by skeleton, which
-    override the file's others there. Raises E742, E743, and E1xx for the file, with the place.
+    part's own fields), `stages:` (a list of epochs, warm_up, options, parts), and the sections of
+    `Settings` by field. `on:` has `CHANGES` by skeleton, which override the file's others there.
+    Raises E742, E743, and E1xx for the file, with the place.
     `outer` are the files that are `like` this one, E109 where it is among them.
     """
     if text.endswith(SUFFIXES):
@@ -55,6 +57,7 @@ def _shipped(name: str, skeleton: str) -> Method:
 def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
     root = parse_document(read_source(path)).root
     words = ("method", "about", "paper")
+    _check_names(root)
     entries = root.fields("a method", (), ("nasir", *words, "like", "on", *CHANGES))
     if "nasir" in entries:
         check_version(root, "a method")
@@ -74,26 +77,31 @@ def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
     return replace(method, skeletons=tuple(dict.fromkeys(base.skeletons)))
 
 
+def _check_names(root: Cursor) -> None:
+    """Raises E109 for the settings of version 0.1, with their names now."""
+    entries = root.entries("a method")
+    found = {"drop_path": entries["drop_path"]} if "drop_path" in entries else {}
+    if "settings" in entries:
+        found |= entries["settings"].entries("`settings`") or {"settings": entries["settings"]}
+    for name, cursor in found.items():
+        now = RENAMED.get(name)
+        hint = f"it is {now} now" if now else f"the sections are {', '.join(SECTIONS)}"
+        raise cursor.fault("E109", f"a method has no field `{name}`", hint)
+
+
 def _changed(method: Method, at: Cursor, entries: Mapping[str, Cursor]) -> Method:
     """The method with the `CHANGES` among the entries."""
     chosen = {kind: cursor for kind, cursor in entries.items() if kind in PARTS}
     parts = {kind: _part_name(cursor) for kind, cursor in chosen.items()}
-    stages, settings = entries.get("stages"), entries.get("settings")
-    own = method.settings
-    if stages is not None:
-        rows = tuple(_stage(row) for row in stages.items("`stages`"))
-        own = placed(stages, partial(replace, own, stages=rows))
-    if settings is not None:
-        own = filled(own, settings.entries("`settings`"))
-    if "network" in entries:
-        size = filled(Size(), entries["network"].entries("`network`"))
-        sizes = tuple((k, v) for k, v in values_of(size).items() if v and k != "skeleton")
-        own = replace(own, sizes=sizes)
-    changed: dict[str, Any] = {"settings": own}
-    drop_path = entries.get("drop_path")
-    if drop_path is not None:
-        changed["drop_path"] = drop_path.real("`drop_path`")
-    method = placed(drop_path or at, lambda: replace(method, **changed))
+    own: Any = method.settings
+    for name in SECTIONS:
+        if name in entries:
+            section = filled(getattr(own, name), entries[name].entries(f"`{name}`"))
+            own = replace(own, **{name: section})
+    if "stages" in entries:
+        rows = tuple(_stage(row) for row in entries["stages"].items("`stages`"))
+        own = placed(entries["stages"], partial(replace, own, stages=rows))
+    method = replace(method, settings=own)
     return _with_part_fields(placed(at, partial(with_parts, method, parts)), chosen)
 
 

@@ -1,8 +1,8 @@
 """What a network is trained from scratch with: the numbers of an evaluation, by section."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar
 
 from nasir import NasirError
 from nasir.errors import nearest, quoted
@@ -21,15 +21,42 @@ from runners.fields import (
     values_of,
 )
 
+RENAMED = {
+    "batch": "train.batch",
+    "drop_path": "train.drop_path",
+    "rate": "optimizer.lr",
+    "momentum": "optimizer.momentum",
+    "nesterov": "optimizer.nesterov",
+    "decay": "optimizer.weight_decay",
+    "clip": "optimizer.clip",
+    "clip_covers": "optimizer.clip_covers",
+    "minimum": "schedule.minimum",
+    "rate_warm_up": "schedule.warm_up",
+    "logit_rate": "logits.lr",
+    "betas": "logits.betas",
+    "logit_clip": "logits.clip",
+    "order": "logits.order",
+    "sizes": "network",
+}
+"""Settings of a search in version 0.1, and their names now."""
+
+Made = TypeVar("Made")
+
 
 @dataclass(frozen=True, slots=True)
-class Size(Ranged):
-    """The network's: what is 0 or empty is the skeleton's own, and classes are the data's."""
+class Sizes(Ranged):
+    """The network's: what is 0 is the skeleton's own, and classes are the data's."""
 
-    skeleton: str = ""
     channels: AnyCount = 0
     layers: AnyCount = 0
     hidden: AnyCount = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Size(Sizes):
+    """With the skeleton; empty is the space's own."""
+
+    skeleton: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +91,24 @@ class Train(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class Optimizer(Ranged):
-    """SGD: `clip` is the largest norm of `clipped` (all gradients together, or each tensor's).
-
-    `average_after`: where held-out loss has not improved for so many epochs, weights are averaged
-    from there on (averaged SGD; 0: never).
-    """
+class Sgd(Ranged):
+    """SGD with an L2 `weight_decay`; `clip` is the largest norm of gradients (0: any)."""
 
     lr: Number = 0.025
     momentum: Number = 0.9
     nesterov: bool = False
     weight_decay: Number = 3e-4
     clip: Number = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer(Sgd):
+    """SGD: `clip` is the largest norm of `clipped` (all gradients together, or each tensor's).
+
+    `average_after`: where held-out loss has not improved for so many epochs, weights are averaged
+    from there on (averaged SGD; 0: never).
+    """
+
     clipped: Literal["all", "tensor"] = "all"
     average_after: AnyEpochs = 0
 
@@ -172,26 +205,38 @@ SECTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("name", "about
 """Those that have fields of their own, in order."""
 
 
-def with_values(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
-    """The recipe with other values, `optimizer.lr` by name. Raises E107 and E752 for wrong ones."""
-    for name, text in values.items():
+def sections(value: object) -> dict[str, Any]:
+    """The fields of a dataclass that are dataclasses themselves, by name."""
+    return {name: each for name, each in values_of(value).items() if is_dataclass(each)}
+
+
+def with_values(
+    made: Made, values: Mapping[str, str | float], what: str = "a recipe", code: str = "E752"
+) -> Made:
+    """The recipe, or the settings of a search, with other values: `optimizer.lr` by name.
+
+    Raises E107, and `code` for names and values that are wrong.
+    """
+    known = sections(made)
+    for name, given in values.items():
         section, dot, key = name.partition(".")
-        if section not in SECTIONS or not dot:
-            hint = f"a section and a field, such as optimizer.lr; sections: {', '.join(SECTIONS)}"
-            raise NasirError("E752", f"{quoted(name)} is nothing of a recipe", hint=hint)
-        part: Any = getattr(recipe, section)
-        known = values_of(part)
-        if key not in known:
+        if section not in known or not dot:
+            names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
+            hint = f"it is {RENAMED[name]} now" if name in RENAMED else names
+            raise NasirError(code, f"{quoted(name)} is nothing of {what}", hint=hint)
+        part: Any = known[section]
+        fields_ = values_of(part)
+        if key not in fields_:
             message = f"the section '{section}' has no field {quoted(key)}"
-            raise NasirError("E752", message, hint=nearest(key, known))
+            raise NasirError(code, message, hint=nearest(key, fields_))
         try:
-            value = parsed(known[key], text)
+            value = parsed(fields_[key], str(given))
         except ValueError as error:
-            message = f"'{name}' cannot be {quoted(text)}"
-            raise NasirError("E752", message, hint=f"it takes {error}") from None
+            message = f"'{name}' cannot be {quoted(str(given))}"
+            raise NasirError(code, message, hint=f"it takes {error}") from None
         try:
-            changed = replace(part, **{key: value})
+            known[section] = replace(part, **{key: value})
         except ValueError as error:
-            raise NasirError(code_for(error, "E752"), f"in '{section}': {error}") from None
-        recipe = replace(recipe, **{section: changed})
-    return recipe
+            raise NasirError(code_for(error, code), f"in '{section}': {error}") from None
+    changed: Any = made
+    return replace(changed, **known)

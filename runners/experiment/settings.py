@@ -1,23 +1,19 @@
-"""The numbers of a search: stages, optimisers, batch."""
+"""The settings of a search, by section, in the words of a recipe."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from runners.experiment.recipe import Sgd, Sizes
 from runners.fields import (
     AnyEpochs,
     BatchSize,
     Count,
     Epochs,
     Number,
+    Pixels,
     Ranged,
     Share,
 )
-
-Order = Literal["architecture-first", "weights-first"]
-"""What learns first in a step."""
-
-Covers = Literal["weights", "all"]
-"""Whose gradients have their norm clipped in the weights' step: `all` are the logits' too."""
 
 STAGES, EPOCHS = 100, 100_000
 """Of a search, at most."""
@@ -38,30 +34,64 @@ class Stage(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(Ranged):
-    """What a method trains with.
+class SearchTrain(Ranged):
+    """`epochs` are all, tuning too, which the stages share in proportion (None: the stages' own).
 
-    Weights: SGD at `rate`, falling as a cosine to `minimum` over all epochs (`rate_warm_up` epochs
-    rise linearly first), `momentum`, L2 `decay`, gradients clipped to the norm `clip` (0: not) of
-    what `clip_covers`. Logits: Adam at `logit_rate` with `betas`, gradients clipped to `logit_clip`
-    (0: not); their L2 is the regulariser's. `order` says which of the two learns first in a step.
+    `batch` are images (columns of text) a step. `drop_path` is the largest probability to drop an
+    edge, reached in the last epoch.
     """
 
+    epochs: Epochs | None = None
     batch: BatchSize = 64
-    rate: Number = 0.025
+    drop_path: Share = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptimizer(Sgd):
+    """`clip` is the largest norm of the gradients that `clip_covers`: `all` are the logits' too."""
+
+    clip_covers: Literal["weights", "all"] = "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSchedule(Ranged):
+    """A cosine from the learning rate to `minimum` over all epochs, after a linear `warm_up`."""
+
     minimum: Number = 0.001
-    rate_warm_up: AnyEpochs = 0
-    momentum: Number = 0.9
-    nesterov: bool = False
-    decay: Number = 3e-4
-    clip: Number = 5.0
-    clip_covers: Covers = "weights"
-    logit_rate: Number = 3e-4
+    warm_up: AnyEpochs = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Logits(Ranged):
+    """Adam on the logits, whose L2 is the regulariser's.
+
+    `clip` is their gradients' largest norm (0: any). `order` says what learns first in a step.
+    """
+
+    lr: Number = 3e-4
     betas: tuple[Share, Share] = (0.5, 0.999)
-    logit_clip: Number = 0.0
-    order: Order = "architecture-first"
+    clip: Number = 0.0
+    order: Literal["architecture-first", "weights-first"] = "architecture-first"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchImages(Ranged):
+    """`cutout` is the side of the square that is cut out of each image (0: none)."""
+
+    cutout: Pixels = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(Ranged):
+    """The numbers of a search."""
+
+    network: Sizes = Sizes()
+    train: SearchTrain = SearchTrain()
+    optimizer: SearchOptimizer = SearchOptimizer()
+    schedule: SearchSchedule = SearchSchedule()
+    logits: Logits = Logits()
+    pictures: SearchImages = SearchImages()
     stages: tuple[Stage, ...] = (Stage(50),)
-    sizes: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         Ranged.__post_init__(self)

@@ -15,6 +15,9 @@ from nasir.source import Source
 
 FACTS = "run.json"
 
+FORMAT = 2
+"""Of run.json; version 0.1 wrote none."""
+
 Kind = Literal["search", "evaluate"]
 
 Made = TypeVar("Made")
@@ -48,7 +51,7 @@ class Run(BaseModel):
 class Settings(BaseModel):
     """Of a search's settings, the sizes that its method gives the supernet."""
 
-    sizes: list[tuple[StrictStr, StrictInt]]
+    network: dict[StrictStr, StrictInt]
 
 
 class Search(Run):
@@ -88,6 +91,10 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
         raise damaged(path, error.message, error.where) from None
     if not isinstance(facts, dict):
         raise damaged(path, "no mapping", source.at(0))
+    if "nasir" in facts and facts.get("format") != FORMAT:
+        version = quoted(str(facts["nasir"]))
+        message = f"the run is of nasir {version}, whose runs this version does not read"
+        raise NasirError("E721", message, Where(str(file)), "use that version, or start it again")
     return facts
 
 

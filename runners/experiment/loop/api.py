@@ -70,7 +70,7 @@ def _run(built: Built, folder: RunFolder, shown: Display) -> Result:
 
 def _too_large(run: Search) -> NasirError:
     """E744 with the largest batch that would fit."""
-    learner, batch = run.learner, run.settings.batch
+    learner, batch = run.learner, run.settings.train.batch
 
     def fits() -> int | None:
         if learner is None:

@@ -10,13 +10,16 @@ from nasir import Choice, Graph, NasirError, Space
 from nasir.space.skeletons import find_skeleton
 from runners.experiment.combine import with_epochs
 from runners.experiment.decided import Decided
-from runners.experiment.loop.request import Request, Resolved, resolved, stage_rows
+from runners.experiment.loop.request import Request, Resolved, resolved
 from runners.experiment.loop.schedule import Plan, planned
 from runners.experiment.loop.supernets import stage_graph
 from runners.experiment.method import PARTS, Method, part_name
 from runners.experiment.parts.select import Projection
+from runners.experiment.recipe import Sizes
 from runners.experiment.settings import Settings
 from runners.experiment.size import DATA
+from runners.fields import values_of
+from runners.folder.facts import FORMAT
 from runners.folder.settings import space_hash
 from runners.machine.machine import surroundings
 from runners.machine.place import Place, find_place
@@ -47,12 +50,13 @@ class Built:
         """What `run.json` says of the search."""
         return {
             **surroundings(str(self.place.device)),
+            "format": FORMAT,
             "kind": "search",
             "method": {"name": self.method.name, "paper": self.method.paper, **_parts(self.method)},
             "space": {"name": self.space.name, "hash": space_hash(self.space)},
             "data": {"text": self.request.data, "fingerprint": self.task.fingerprint},
             "seed": self.request.seed,
-            "settings": {**_plain(self.settings), "stages": stage_rows(self.settings)},
+            "settings": _plain(self.settings),
             "request": self.request.facts(),
             "task": self.task.name,
             "metric": self.task.metric,
@@ -69,12 +73,12 @@ def build(request: Request) -> Built:
     place = find_place(request.device, request.precision, request.deterministic)
     options = TaskOptions(
         request.data,
-        settings.batch,
+        settings.train.batch,
         request.seed,
         request.split,
         request.shuffled,
         request.limit,
-        request.cutout,
+        settings.pictures.cutout,
     )
     task = find_task(space.skeleton, options, place)
     graph, choices = None, ()
@@ -83,8 +87,8 @@ def build(request: Request) -> Built:
         # All stages, because what cannot be is said at once; their choices are the same.
         graphs = [stage_graph(graph, method, each, {}, space) for each in settings.stages]
         choices = graphs[0].choices
-        if isinstance(method.select, Projection) and request.epochs is not None:
-            method = _shared(found, method.select, request.epochs, Decided(space, choices))
+        if isinstance(method.select, Projection) and settings.train.epochs is not None:
+            method = _shared(found, method.select, settings.train.epochs, Decided(space, choices))
             settings = method.settings
     return Built(request, space, method, settings, graph, choices, task, place)
 
@@ -113,7 +117,7 @@ def _shared(found: Resolved, select: Projection, epochs: int, decided: Decided) 
 def _supernet(space: Space, settings: Settings, request: Request, data: Mapping[str, int]) -> Graph:
     """The supernet in the sizes that the method, the data and the request say, the last wins."""
     skeleton = find_skeleton(space.skeleton)
-    sizes = {**dict(settings.sizes), **data, **request.sizes}
+    sizes = {**_chosen(settings.network), **data, **request.sizes}
     for name in DATA:
         if name in request.sizes and name in data and request.sizes[name] != data[name]:
             message = f"the data has {data[name]} {name}, not {request.sizes[name]}"
@@ -145,7 +149,12 @@ def _parts(method: Method) -> dict[str, str]:
         fields = {} if part is None else _plain(part)
         if fields:
             found[f"{kind}_values"] = fields
-    return {**found, "drop_path": str(method.drop_path)}
+    return found
+
+
+def _chosen(network: Sizes) -> dict[str, int]:
+    """The sizes that are not the skeleton's own."""
+    return {name: value for name, value in values_of(network).items() if value}
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def run_epoch(learner: Learner, method: Method, job: EpochJob) -> Tally:
         start = time.perf_counter()
         batch = learner.task.train(moment.number, step)
         tally.loading += time.perf_counter() - start
-        last = learner.settings.order == "weights-first"
+        last = learner.settings.logits.order == "weights-first"
         if job.architect and not last:
             _learn_architecture(learner, method, batch, moment)
         tally.add(_learn_weights(learner, method, batch, replace(moment, purpose="weights")))
@@ -58,11 +58,11 @@ def _learn_architecture(learner: Learner, method: Method, batch: Batch, moment: 
 
 def _learn_weights(learner: Learner, method: Method, batch: Batch, moment: Moment) -> Outcome:
     """A step of the weights at the mixture, or at a perturbed one."""
-    with torch.set_grad_enabled(learner.settings.clip_covers == "all"):
+    with torch.set_grad_enabled(learner.settings.optimizer.clip_covers == "all"):
         mixture = learner.whole(_drawn(learner, method, batch, moment))
     moment.reseed("network")
     outcome = learner.outcome(learner.module, batch, mixture)
-    check_finite(outcome, moment.number, moment.step, "rate")
+    check_finite(outcome, moment.number, moment.step, "optimizer.lr")
     learner.descend(outcome, batch.rate)
     learner.task.carry(batch, outcome)
     return outcome

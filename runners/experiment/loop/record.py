@@ -35,8 +35,8 @@ def metrics_row(
         row["epsilon"] = radius.at(moment)
     if isinstance(method.mixture, (SoftGumbel, HardGumbel)):
         row["temperature"] = method.mixture.temperature(moment)
-    if method.drop_path:
-        row["drop_path"] = method.drop_path * moment.progress
+    if method.settings.train.drop_path:
+        row["drop_path"] = method.settings.train.drop_path * moment.progress
     weights = learner.expected(moment)
     row["entropy"] = {name: _entropy(values) for name, values in weights.items()}
     if method.ranks:

@@ -1,20 +1,21 @@
 """What a search is asked for: plain values, which `run.json` keeps and a resume compares."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import nasir
 from nasir import NasirError, Space
-from nasir.errors import nearest, quoted
+from nasir.errors import quoted
 from nasir.passes import MemoryLevel
 from runners.experiment.combine import checked, with_epochs, with_fraction, with_parts
 from runners.experiment.method import Method
 from runners.experiment.method_file import read_method
 from runners.experiment.parts.regularise import KullbackLeibler
 from runners.experiment.parts.select import BestOf, Projection
-from runners.experiment.settings import Settings, Stage
+from runners.experiment.recipe import with_values
+from runners.experiment.settings import Settings
 from runners.fields import (
     AnyCount,
     BatchSize,
@@ -35,7 +36,7 @@ class Request(Ranged):
     """A search. What is None, or not in a mapping, is the method's or the data's own.
 
     `parts` are parts of a method by kind (`perturb: pgd`), `sizes` the supernet's (channels,
-    layers, hidden, …), `values` numbers of `Settings` by name (`rate: 0.05`). `fraction` is 1/K.
+    layers, hidden, …), `values` of `Settings` by name (`optimizer.lr: 0.05`). `fraction` is 1/K.
     `split` is the share of training data that weights learn from, in file order unless `shuffled`.
     `candidates` and `batches` bound what selection measures. `steps` ends an epoch early.
     """
@@ -48,7 +49,7 @@ class Request(Ranged):
     seed: Seed = 0
     parts: Mapping[str, str] = field(default_factory=dict[str, str])
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
-    values: Mapping[str, float] = field(default_factory=dict[str, float])
+    values: Mapping[str, str | float] = field(default_factory=dict[str, str | float])
     epochs: Epochs | None = None
     batch: BatchSize | None = None
     fraction: str | None = None
@@ -101,8 +102,6 @@ def resolved(request: Request) -> Resolved:
     method = _bounded(method, request)
     if request.as_published:
         method = _as_published(method)
-    if request.drop_path is not None:
-        method = replace(method, drop_path=request.drop_path)
     method = checked(replace(method, settings=settings))
     return Resolved(request, space, method, settings, own.epochs)
 
@@ -111,11 +110,14 @@ def _asked(settings: Settings, request: Request) -> Settings:
     """The settings with the request's numbers. ValueError for one out of its range."""
     if request.fraction is not None:
         settings = with_fraction(settings, _fraction(request.fraction))
-    if request.epochs is not None:
-        settings = with_epochs(settings, request.epochs)
-    if request.batch is not None:
-        settings = replace(settings, batch=request.batch)
-    return _with_values(settings, request.values)
+    settings = with_values(settings, request.values, "a search", "E743")
+    asked = {name: getattr(request, name) for name in ("epochs", "batch", "drop_path")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = replace(settings, train=replace(settings.train, **given))
+    if request.cutout:
+        settings = replace(settings, pictures=replace(settings.pictures, cutout=request.cutout))
+    epochs = settings.train.epochs
+    return settings if epochs is None else with_epochs(settings, epochs)
 
 
 def _bounded(method: Method, request: Request) -> Method:
@@ -146,36 +148,9 @@ def _as_published(method: Method) -> Method:
     return replace(method, select=select, regularise=regularise)
 
 
-def _with_values(settings: Settings, values: Mapping[str, float]) -> Settings:
-    """The settings with other numbers. Raises E743 for a name that is none of theirs."""
-    numbers: dict[str, Callable[[float], float]] = {}
-    for field_ in fields(Settings):
-        value: object = getattr(settings, field_.name)
-        if isinstance(value, (int, float)):
-            numbers[field_.name] = type(value)
-    changed: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in numbers:
-            message = f"there is no setting {quoted(name)}"
-            raise NasirError("E743", message, hint=nearest(name, numbers))
-        kind = numbers[name]
-        if kind is int and not float(value).is_integer():
-            raise ValueError(f"`{name}` is {value:g}, and has to be a whole number")
-        changed[name] = kind(value)
-    return replace(settings, **changed)
-
-
 def _fraction(text: str) -> Fraction:
     try:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         message = f"{quoted(text)} is no fraction of channels"
         raise NasirError("E743", message, hint="for example 1/4") from None
-
-
-def stage_rows(settings: Settings) -> list[dict[str, int | None]]:
-    """The stages as plain data."""
-    return [cast("dict[str, int | None]", asdict(cast("Any", stage))) for stage in settings.stages]
-
-
-__all__ = ["Request", "Resolved", "Stage", "request_of", "resolved", "stage_rows"]

@@ -159,7 +159,7 @@ class Search:
             moment,
             epoch.rate,
             not epoch.warming,
-            self.method.drop_path * moment.progress,
+            self.settings.train.drop_path * moment.progress,
             steps,
             watch,
         )

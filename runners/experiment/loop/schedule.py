@@ -93,11 +93,16 @@ def schedule(settings: Settings, tuning: Tuning | None, *, restarts: bool) -> tu
 
 def _rate(settings: Settings, epoch: int, start: int) -> float:
     """The rate of an epoch, where the cosine has its full height at `start`."""
-    if epoch < settings.rate_warm_up:
-        return settings.rate * (epoch + 1) / settings.rate_warm_up
+    lr, minimum, warm_up = (
+        settings.optimizer.lr,
+        settings.schedule.minimum,
+        settings.schedule.warm_up,
+    )
+    if epoch < warm_up:
+        return lr * (epoch + 1) / warm_up
     height = _cosine(1.0, 0.0, start, settings.epochs)
-    full = settings.minimum + (settings.rate - settings.minimum) / height
-    return _cosine(full, settings.minimum, epoch, settings.epochs)
+    full = minimum + (lr - minimum) / height
+    return _cosine(full, minimum, epoch, settings.epochs)
 
 
 def _cosine(start: float, end: float, epoch: int, epochs: int) -> float:

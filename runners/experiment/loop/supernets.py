@@ -27,7 +27,7 @@ def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space
     weighs = method.edges is not None and not isinstance(method.edges, (Uniform, Sampled))
     if weighs and not any(cell.on_nodes for cell in space.cells):  # these weigh inputs anyway
         graph = nasir.edge_weights(graph, space)
-    if method.drop_path:
+    if method.settings.train.drop_path:
         graph = nasir.drop_path(graph)
     return graph
 

@@ -136,8 +136,8 @@ class Projection(Ranged):
     def tuning(self, learner: Learner) -> Tuning:
         """`length` epochs."""
         epochs = self.length(self.rounds(learner.decided))
-        rate = learner.settings.rate * self.rate_share
-        minimum = learner.settings.minimum if self.schedule == "cosine" else rate
+        rate = learner.settings.optimizer.lr * self.rate_share
+        minimum = learner.settings.schedule.minimum if self.schedule == "cosine" else rate
         return Tuning(epochs, rate, min(minimum, rate))
 
     def decide(self, learner: Learner, moment: Moment) -> None:

@@ -15,6 +15,7 @@ from runners.experiment.size import DATA, NetworkSize, size_facts
 from runners.experiment.training.inherit import SIZES, searched_sizes
 from runners.experiment.training.request import Training
 from runners.fields import values_of
+from runners.folder.facts import FORMAT
 from runners.inputs import read_named
 from runners.machine.machine import surroundings
 from runners.machine.place import Place, find_place
@@ -40,6 +41,7 @@ class Built:
         data = self.request.data or self.recipe.data
         return {
             **surroundings(str(self.place.device)),
+            "format": FORMAT,
             "kind": "evaluate",
             "genotype": {"name": self.genotype.name, "text": nasir.dump_genotype(self.genotype)},
             "space": {"name": self.genotype.space},

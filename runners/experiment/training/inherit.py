@@ -38,9 +38,9 @@ def searched_sizes(run: str) -> dict[str, int]:
     facts = _search_facts(run)
     request = request_in(Path(run), request_of, facts)
     skeleton = find_skeleton(load_space(request.space).skeleton)
-    asked = dict(cast("list[tuple[str, int]]", facts["settings"]["sizes"])) | dict(request.sizes)
+    asked = cast("dict[str, int]", facts["settings"]["network"]) | dict(request.sizes)
     found: dict[str, int] = {name: getattr(skeleton.search, name, 0) for name in SIZES}
-    return {name: asked.get(name, value) for name, value in found.items() if value}
+    return {name: asked.get(name) or value for name, value in found.items() if value}
 
 
 def inherit(module: Network, run: str) -> str:
