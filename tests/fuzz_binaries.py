@@ -7,12 +7,12 @@ file as it lies, and the content with the checksum made anew.
 import bz2
 import gzip
 import io
+import json
 import os
 import pickle
 import shutil
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -85,11 +85,13 @@ def _store(content: bytes, folder: Path) -> None:
 
 
 def _store_header(content: bytes, folder: Path) -> None:
-    from runners.benchmarks.layout import MAGIC, VERSION
+    from runners.benchmarks.store import open_store, pack_header
 
-    head = struct.pack("<16sIII", MAGIC, VERSION, len(content), zlib.crc32(content))
-    body = _stores()[0][-(-len(_headers()[0] + head) // 64) * 64 :]
-    _store(head + content + bytes(-len(head + content) % 64) + body, folder)
+    path = folder / "whole.bench"
+    path.write_bytes(_stores()[0])
+    store = open_store(path)
+    head, _ = pack_header(content.decode("utf-8", "replace"), store.header)
+    _store(head + _stores()[0][store.starts["values"] :], folder)
 
 
 def _pickles() -> Sequence[bytes]:
@@ -144,7 +146,8 @@ def _stores() -> Sequence[bytes]:
 
 def _headers() -> Sequence[bytes]:
     content = _stores()[0]
-    return [content[28 : 28 + struct.unpack_from("<I", content, 20)[0]]]
+    head = json.loads(content[8 : 8 + struct.unpack_from("<Q", content)[0]])
+    return [head["__metadata__"]["facts"].encode()]
 
 
 # Data sets

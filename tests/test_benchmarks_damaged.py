@@ -5,20 +5,21 @@ import json
 import os
 import random
 import struct
-import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 import nasir
 from runners.benchmarks import import_benchmark, open_benchmark, open_store
-from runners.benchmarks.layout import MAGIC, PREAMBLE_SIZE, VERSION
-from runners.benchmarks.record import Reading
+from runners.benchmarks.record import Column, Reading
 from runners.benchmarks.sources import Original, open_source
+from runners.benchmarks.store import Header, pack_header
 from runners.benchmarks.write_store import pack, write_store
 from tests.benchmark_files import (
     CELLS,
@@ -159,24 +160,31 @@ def test_no_change_of_a_byte_of_a_store_goes_unnoticed(tmp_path: Path) -> None:
     chance = random.Random(0)
     for _ in range(200):
         changed = bytearray(content)
-        # The bytes between header and body are the only ones without a meaning.
-        place = chance.choice([*range(PREAMBLE_SIZE + 100), *range(512, len(content))])
-        changed[place] ^= 1 << chance.randrange(8)
+        changed[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
         assert code_of(lambda: open_store(path).check()) in ("E604", "E108", "E110")
+
+
+def test_a_store_is_a_safetensors_file(tmp_path: Path) -> None:
+    store = import_benchmark(write_csv(tmp_path / "a.csv"), tmp_path / "store")
+    tensors = load_file(tmp_path / "store")
+    assert np.array_equal(tensors["values"], store.values(), equal_nan=True)
+    rows = [bytes(row).rstrip(b"\0").decode() for row in tensors["keys"]]
+    assert rows == [store.key_at(row) for row in range(len(store))]
+    assert [rows[row] for row in tensors["order"]] == sorted(rows)
 
 
 def test_no_look_up_answers_with_what_was_changed(tmp_path: Path) -> None:
     path = tmp_path / "store"
     import_benchmark(write_csv(tmp_path / "a.csv"), path).close()
-    content, parts = path.read_bytes(), open_store(path).parts
+    content, starts = path.read_bytes(), open_store(path).starts
     expected = [open_store(path).at(index) for index in range(3)]
-    sections = (parts.keys, parts.rows, parts.places, parts.key_sums, parts.row_sums, parts.values)
+    sections = [starts[name] for name in ("values", "order", "sums", "keys")]
     chance = random.Random(0)
     codes: list[str] = []
     for number in range(240):
         changed = bytearray(content)
-        changed[sections[number % 6] + chance.randrange(12)] ^= 1 << chance.randrange(8)
+        changed[sections[number % 4] + chance.randrange(12)] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
         for index, cell in enumerate(CELLS):
             for named in (index, cell):
@@ -230,11 +238,14 @@ def test_a_header_that_no_import_writes_is_damaged(change: dict[str, Any], tmp_p
         "key_width": 9,
         "columns": [["a", "test", 5, 5, "mean"]],
     }
-    text = json.dumps(facts | change).replace('"' + "1" * 5000 + '"', "1" * 5000).encode()
+    text = json.dumps(facts | change).replace('"' + "1" * 5000 + '"', "1" * 5000)
+    columns = (Column("a", "test", 5, 5, "mean"),) * len((facts | change)["columns"])
+    header = Header("nasbench201", "a", "1", 1, 9, "0" * 8, columns)
     path = tmp_path / "store"
-    path.write_bytes(struct.pack("<16sIII", MAGIC, VERSION, len(text), zlib.crc32(text)) + text)
+    path.write_bytes(pack_header(text, header)[0])
     assert code_of(lambda: open_store(path)) == "E604"
-    path.write_bytes(struct.pack("<16sIII", MAGIC, VERSION, 99_999, 0) + b"[" * 99_999)
+    nested = b'{"__metadata__":{"nasir benchmark":"3",' + b"[" * 99_999
+    path.write_bytes(struct.pack("<Q", len(nested)) + nested)
     assert code_of(lambda: open_store(path)) == "E604"
 
 
@@ -253,10 +264,14 @@ def test_a_store_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
 def test_a_store_of_another_version_says_so(tmp_path: Path) -> None:
     path = tmp_path / "store"
     import_benchmark(write_csv(tmp_path / "a.csv"), path).close()
-    content = bytearray(path.read_bytes())
-    content[16] = 9
-    path.write_bytes(content)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"nasir benchmark":"3"', b'"nasir benchmark":"4"', 1))
     assert code_of(lambda: open_store(path)) == "E110"
+    path.write_bytes(struct.pack("<16sIII", b"nasir benchmark\n", 2, 100, 0) + bytes(200))
+    for call_it in (lambda: open_store(path), lambda: open_benchmark(path)):
+        with pytest.raises(nasir.NasirError, match="nasir bench import SOURCE") as caught:
+            call_it()
+        assert caught.value.code == "E110"
 
 
 def test_a_pickle_that_sets_a_method_of_a_mapping_is_damaged(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from runners.benchmarks.answering import Answer, Question, answers
 from runners.benchmarks.ask import find_record
-from runners.benchmarks.importer import import_benchmark
 from runners.benchmarks.kinds import KINDS, Kind, kind_named
 from runners.benchmarks.record import Column, Reading, Record
 from runners.benchmarks.sources import Benchmark, open_benchmark
 from runners.benchmarks.store import Store, open_store
+from runners.benchmarks.write_store import import_benchmark
 
 __all__ = [
     "KINDS",

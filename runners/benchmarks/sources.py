@@ -9,13 +9,12 @@ from nasir import Genotype, NasirError, Where
 from nasir.wanted import checked
 from runners.benchmarks.damage import read_whole
 from runners.benchmarks.kinds import KINDS, Kind
-from runners.benchmarks.layout import MAGIC
 from runners.benchmarks.read_csv import GZIP, read_csv
 from runners.benchmarks.read_files import read_pbz2, read_pth
 from runners.benchmarks.read_folders import META, archived, read_archive, read_nats_folder
 from runners.benchmarks.read_tfrecord import read_tfrecord, starts_like_tfrecord
 from runners.benchmarks.record import Contents, Read, Reading, Record, Wanted
-from runners.benchmarks.store import Store, open_store
+from runners.benchmarks.store import Store, is_store, open_store
 
 _HEAD = 64
 _STARTS: tuple[tuple[bytes, Read], ...] = (
@@ -82,7 +81,7 @@ class Original:
 def open_benchmark(path: str | Path, reading: Reading | None = None) -> Store | Original:
     """The benchmark in a store, a file or a folder. Raises E101, E102, E108, E603, E604."""
     path = Path(path)
-    if _head(path).startswith(MAGIC):
+    if is_store(_head(path)):
         return open_store(path)
     return Original(open_source(path, reading or Reading()))
 
@@ -97,7 +96,7 @@ def open_source(path: Path, reading: Reading) -> Contents:
         message = f"the directory has no file {META}, and none like 000000-FULL.pth"
         raise NasirError("E108", message, Where(str(path)), hint=_KNOWN)
     head = _head(path)
-    if head.startswith(MAGIC):
+    if is_store(head):
         hint = "nasir query reads it as it is"
         raise NasirError("E108", "the file is a store already", Where(str(path)), hint)
     for start, read in _STARTS:

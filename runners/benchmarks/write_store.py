@@ -1,24 +1,19 @@
 """Writing a store from records, however they come."""
 
+import json
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import nasir
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from nasir.files import replacing
-from runners.benchmarks.layout import (
-    PREAMBLE_SIZE,
-    VALUE_SIZE,
-    Header,
-    checksum,
-    layout,
-    pack_header,
-)
-from runners.benchmarks.record import Column, Record
+from runners.benchmarks.record import Column, Reading, Record, everything
+from runners.benchmarks.sources import open_source
+from runners.benchmarks.store import Header, Store, checksum, open_store, pack_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,87 +78,60 @@ def pack(records: Iterable[Record], source: Path) -> Packed:
     return packed
 
 
-def write_store(path: Path, packed: Packed, benchmark: str, source: Path) -> Header:
-    """Write what was packed as a store, atomically. Its header.
+def import_benchmark(source: Path, output: Path, reading: Reading | None = None) -> Store:
+    """Write everything a source holds as a store, atomically, and open it.
 
-    Raises E109 when there is no result at all, E112.
+    Raises what reading the source raises, and E112; no half of a store is left behind.
     """
+    contents = open_source(source, reading or Reading())
+    write_store(output, pack(contents.records(everything), source), contents.kind, source)
+    return open_store(output)
+
+
+def write_store(path: Path, packed: Packed, benchmark: str, source: Path) -> None:
+    """Write what was packed as a store, atomically. Raises E109 without any result, and E112."""
     if not packed.rows or not packed.places:
         raise NasirError("E109", "the source holds no results", Where(str(source)))
-    keys = sorted(key.encode() for key in packed.rows)
     header = Header(
         benchmark=benchmark,
         source=source.name,
         nasir=nasir.__version__,
-        keys=len(keys),
-        key_width=max(map(len, keys)),
+        keys=len(packed.rows),
+        key_width=max(len(key.encode()) for key in packed.rows),
         checksum="0" * 8,
         columns=tuple(sorted(packed.places, key=lambda column: column.order)),
     )
     with replacing(path) as stream:
-        return _write(stream, header, keys, packed)
-
-
-def _write(stream: BinaryIO, header: Header, keys: list[bytes], packed: Packed) -> Header:
-    """The header is written twice: its checksum of the body is known at the end."""
-    head = pack_header(header)
-    parts = layout(header, len(head) - PREAMBLE_SIZE)
-    stream.write(head.ljust(parts.keys, b"\0"))
-    whole, offset = 0, parts.keys
-    rows = [packed.rows[key.decode()] for key in keys]
-    places = [0] * len(rows)
-    for place, row in enumerate(rows):
-        places[row] = place
-    sections = (
-        (parts.rows, _key_section(header, keys)),
-        (parts.places, _numbers(rows)),
-        (parts.key_sums, _numbers(places)),
-        (parts.row_sums, _key_sums(header, keys, rows)),
-        (parts.values, _row_sums(header, packed, places)),
-        (parts.end, _value_section(header, packed)),
-    )
-    for end, chunks in sections:
-        for chunk in chunks:
+        stream.write(_head(header))
+        whole = 0
+        for chunk in _tensors(header, packed):
             stream.write(chunk)
-            whole, offset = zlib.crc32(chunk, whole), offset + len(chunk)
-        padding = bytes(end - offset)
-        stream.write(padding)
-        whole, offset = zlib.crc32(padding, whole), end
-    header = replace(header, checksum=f"{whole:08x}")
-    stream.seek(0)
-    stream.write(pack_header(header))
-    return header
+            whole = zlib.crc32(chunk, whole)
+        stream.seek(0)
+        stream.write(_head(replace(header, checksum=f"{whole:08x}")))
 
 
-def _key_section(header: Header, keys: list[bytes]) -> Iterator[bytes]:
-    for start in range(0, len(keys), _ROWS_AT_ONCE):
-        part = keys[start : start + _ROWS_AT_ONCE]
-        yield b"".join(key.ljust(header.key_width, b"\0") for key in part)
+def _head(header: Header) -> bytes:
+    return pack_header(json.dumps(asdict(header), separators=(",", ":")), header)[0]
 
 
-def _numbers(numbers: Iterable[int]) -> Iterator[bytes]:
+def _tensors(header: Header, packed: Packed) -> Iterator[bytes]:
+    """The bytes of all tensors, in order."""
     import numpy as np
 
-    yield np.fromiter(numbers, "<u4").tobytes()
-
-
-def _key_sums(header: Header, keys: list[bytes], rows: list[int]) -> Iterator[bytes]:
-    padded = (key.ljust(header.key_width, b"\0") for key in keys)
-    yield from _numbers(checksum(row, key) for row, key in zip(rows, padded, strict=True))
-
-
-def _row_sums(header: Header, packed: Packed, places: list[int]) -> Iterator[bytes]:
-    size, row = len(header.columns) * VALUE_SIZE, 0
-    for chunk in _value_section(header, packed):
-        parts = [chunk[start : start + size] for start in range(0, len(chunk), size)]
-        numbered = zip(places[row : row + len(parts)], parts, strict=True)
-        yield from _numbers(checksum(place, part) for place, part in numbered)
-        row += len(parts)
-
-
-def _value_section(header: Header, packed: Packed) -> Iterator[bytes]:
     assert packed.matrix is not None
-    order = [packed.places[column] for column in header.columns]
-    for start in range(0, header.keys, _ROWS_AT_ONCE):
-        end = min(start + _ROWS_AT_ONCE, header.keys)
-        yield packed.matrix[start:end, order].astype("<f8").tobytes()
+    keys = [key.encode().ljust(header.key_width, b"\0") for key in packed.rows]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    places = np.argsort(order).tolist()
+    columns = [packed.places[column] for column in header.columns]
+    sums: list[int] = []
+    for start in range(0, len(keys), _ROWS_AT_ONCE):
+        part = packed.matrix[start : start + _ROWS_AT_ONCE][: len(keys) - start, columns]
+        rows = [row.tobytes() for row in part.astype("<f8")]
+        for row, values in enumerate(rows, start):
+            of_key = checksum(places[row], keys[row])
+            sums += of_key, zlib.crc32(values, of_key)
+        yield b"".join(rows)
+    yield np.array(order, "<u4").tobytes()
+    yield np.array(sums, "<u4").tobytes()
+    yield b"".join(keys)

@@ -87,7 +87,7 @@ def info(
 def _describe(store: Store) -> str:
     return (
         f"{store.kind.title} from {store.header.source}: {len(store):,} architectures, "
-        f"{len(store.columns):,} columns, {store.parts.end / 2**20:.1f} MiB"
+        f"{len(store.columns):,} columns, {len(store.content) / 2**20:.1f} MiB"
     )
 
 
@@ -99,5 +99,5 @@ def _facts(store: Store) -> dict[str, object]:
         "nasir": store.header.nasir,
         "architectures": len(store),
         "columns": len(store.columns),
-        "bytes": store.parts.end,
+        "bytes": len(store.content),
     }
