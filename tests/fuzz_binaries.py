@@ -325,15 +325,15 @@ def _checkpoints() -> Sequence[bytes]:
 
     from runners.folder.checkpoint import pack_checkpoint
 
-    tensors = {"a": torch.ones(2, 3), "b": torch.zeros(4, dtype=torch.complex64)}
-    return [pack_checkpoint(3, tensors, {"best": [1.5, None], "inf": float("inf")})]
+    weights = {"a": torch.ones(2, 3), "b": torch.zeros(4, dtype=torch.complex64)}
+    return [pack_checkpoint(3, {"weights": weights, "best": [1.5, None], "inf": float("inf")})]
 
 
 def _checkpoint(content: bytes, folder: Path) -> None:
     from runners.folder.checkpoint import last_checkpoint
 
     (folder / "checkpoints").mkdir(exist_ok=True)
-    (folder / "checkpoints" / "0003.safetensors").write_bytes(content)
+    (folder / "checkpoints" / "0003.pt").write_bytes(content)
     last_checkpoint(folder)
 
 

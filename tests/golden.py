@@ -98,7 +98,7 @@ FILES = {
             {"op": "maxpool3x3", "from": [1, 2]}]}}}}),
 }  # fmt: skip
 
-NETWORK = "weights:"
+NETWORK = "state weights "
 """How the names of the network's tensors begin in a checkpoint."""
 
 UNSTABLE = ("name", "latency")

@@ -43,7 +43,7 @@ def started(arguments: tuple[str, ...], out: Path) -> Child:
             os._exit(int(ended.code or 0))
 
     child = fork(work)
-    until(lambda: any(out.glob("checkpoints/*.safetensors")))
+    until(lambda: any(out.glob("checkpoints/*.pt")))
     return child
 
 
@@ -64,7 +64,7 @@ def test_a_signal_ends_a_run_and_says_how_to_go_on(
     child = started((*command, "-o", str(out)), out)
     os.kill(child.pid, number)
     assert child.wait() == 128 + number
-    saved = max(int(file.stem) for file in out.glob("checkpoints/*.safetensors")) + 1
+    saved = max(int(file.stem) for file in out.glob("checkpoints/*.pt")) + 1
     last = Path(f"{out}.err").read_text().splitlines()[-1]
     assert last == (
         f"nasir: ended by {number.name}: {saved} of 500 epochs are saved; "

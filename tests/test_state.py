@@ -1,10 +1,14 @@
 """Folders of runs: what is written, what is found again, and what a kill leaves."""
 
+import io
 import json
 import socket
 import time
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +39,7 @@ def run(folder: RunFolder, *epochs: int) -> None:
     """Logs and saves epochs."""
     for epoch in epochs:
         log_epoch(folder, epoch)
-        folder.save(epoch, {"w": torch.full((2,), float(epoch))}, {"epoch": epoch})
+        folder.save(epoch, {"w": torch.full((2,), float(epoch)), "epoch": epoch})
 
 
 def failing(code: str, call: object, *arguments: object) -> NasirError:
@@ -181,20 +185,21 @@ def test_a_checkpoint_gives_back_every_kind_of_tensor_to_the_bit(tmp_path: Path)
     saved = tensors()
     facts = {"loss": 0.1 + 0.2, "best": float("inf"), "none": None, "list": [1, "é", 2**63]}
     with RunFolder.create(tmp_path, FACTS) as folder:
-        folder.save(7, saved, facts)
+        folder.save(7, {"weights": saved, **facts})
         found = folder.load(7)
-        path = tmp_path / "checkpoints" / "0007.safetensors"
+        path = tmp_path / "checkpoints" / "0007.pt"
         first = path.read_bytes()
-        folder.save(7, saved, facts)
+        folder.save(7, {"weights": saved, **facts})
         assert path.read_bytes() == first, "the same state is the same file"
     assert found.epoch == 7
-    assert found.facts == facts
-    assert found.tensors.keys() == saved.keys()
+    weights = found.state["weights"]
+    assert found.state == {"weights": weights, **facts}
+    assert weights.keys() == saved.keys()
     for key, value in saved.items():
-        other = found.tensors[key]
+        other = weights[key]
         assert (other.dtype, other.shape) == (value.dtype, value.shape), key
         assert bits(other) == bits(value), key
-    starts = [value.data_ptr() for value in found.tensors.values() if value.numel()]
+    starts = [value.data_ptr() for value in weights.values() if value.numel()]
     assert len(set(starts)) == len(starts), "none shares memory with another"
 
 
@@ -208,14 +213,14 @@ def test_the_last_checkpoints_and_the_pinned_ones_stay(tmp_path: Path) -> None:
         assert folder.saved() == [1, 6]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "facts"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
     damage: str, tmp_path: Path
 ) -> None:
     said: list[str] = []
     with RunFolder.create(tmp_path, FACTS, said.append) as folder:
         run(folder, 3, 4)
-        path = tmp_path / "checkpoints" / "0004.safetensors"
+        path = tmp_path / "checkpoints" / "0004.pt"
         whole = path.read_bytes()
         path.write_bytes(
             {
@@ -223,14 +228,13 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
                 "flipped": whole[:-1] + bytes([whole[-1] ^ 1]),
                 "empty": b"",
                 "text": b"hello, this is no checkpoint",
-                "facts": whole.replace(rb"\"epoch\": 4", rb"\"epoch\": 5"),
             }[damage]
         )
         latest = folder.latest()
         assert latest is not None
         assert latest.epoch == 3
         assert len(said) == 1
-        assert "0004.safetensors" in said[0]
+        assert "0004.pt" in said[0]
         assert failing("E727", folder.load, 4).where.file == str(path)
         failing("E727", folder.load, 9)
 
@@ -242,15 +246,50 @@ def test_a_checkpoint_of_another_version_is_not_passed_over(
         run(folder, 0)
         monkeypatch.setattr(checkpoint, "VERSION", 99)
         run(folder, 1)
-        monkeypatch.setattr(checkpoint, "VERSION", 1)
+        monkeypatch.setattr(checkpoint, "VERSION", 2)
         assert "version 99" in failing("E110", folder.latest).message
         assert folder.saved() == [0, 1]
+
+
+class Calls:
+    """What a hostile pickle calls when it is read."""
+
+    def __init__(self, call: Callable[..., object], *arguments: object) -> None:
+        self.made = call, arguments
+
+    def __reduce__(self) -> Any:
+        return self.made
+
+
+@pytest.mark.parametrize("hostile", [Calls(print, "run"), Calls(bytearray, 2**40)])
+def test_a_hostile_checkpoint_is_a_damaged_one(
+    hostile: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.BytesIO()
+    torch.save({"checkpoint": 2, "epoch": 1, "state": {"w": hostile}}, stream)
+    content = stream.getvalue()
+    with RunFolder.create(tmp_path, FACTS, lambda _: None) as folder:
+        run(folder, 0, 1)
+        path = tmp_path / "checkpoints" / "0001.pt"
+        path.write_bytes(content + zlib.crc32(content).to_bytes(4, "little"))
+        failing("E727", folder.load, 1)
+        latest = folder.latest()
+    assert latest is not None
+    assert latest.epoch == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_checkpoints_of_nasir_0_1_are_refused(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path, FACTS) as folder:
+        run(folder, 0)
+        (tmp_path / "checkpoints" / "0001.safetensors").write_bytes(b"")
+        assert "nasir 0.1" in failing("E110", folder.latest).message
 
 
 def test_a_checkpoint_that_the_system_withholds_is_not_passed_over(tmp_path: Path) -> None:
     with RunFolder.create(tmp_path, FACTS) as folder:
         run(folder, 0)
-        (tmp_path / "checkpoints" / "0001.safetensors").mkdir()
+        (tmp_path / "checkpoints" / "0001.pt").mkdir()
         failing("E722", folder.latest)
 
 
@@ -318,7 +357,7 @@ def run_on(path: Path, say: Say) -> None:
             epoch += 1
             folder.log({"epoch": epoch, "value": epoch / 7})
             folder.write_genotype("{}", epoch)
-            folder.save(epoch, {"w": torch.full((300_000,), float(epoch))}, {"epoch": epoch})
+            folder.save(epoch, {"w": torch.full((300_000,), float(epoch))})
             say(str(epoch))
 
 
@@ -345,7 +384,7 @@ def check_killed(path: Path, before: int) -> int:
         assert latest is not None
         epoch = latest.epoch
         assert epoch > before
-        assert torch.equal(latest.tensors["w"], torch.full((300_000,), float(epoch)))
+        assert torch.equal(latest.state["w"], torch.full((300_000,), float(epoch)))
         folder.rewind(epoch)
         rows = read_rows(path / "metrics.jsonl")
         assert rows == [{"epoch": e, "value": e / 7} for e in range(epoch + 1)]

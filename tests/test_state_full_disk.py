@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> RunFolder:
     """A run of one epoch."""
     folder = RunFolder.create(tmp_path / "run", {})
     folder.log({"epoch": 0})
-    folder.save(0, {"w": torch.zeros(2)}, {})
+    folder.save(0, {"w": torch.zeros(2)})
     return folder
 
 
@@ -33,13 +33,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
         with pytest.raises(NasirError) as caught:
-            folder.save(1, {"w": torch.ones(2)}, {})
+            folder.save(1, {"w": torch.ones(2)})
     assert caught.value.code == "E725"
     assert "No space left" in caught.value.message
     assert "epoch 0 is safe" in caught.value.hint
     assert folder.saved() == [0]
     assert len(list((folder.path / "checkpoints").iterdir())) == 1
-    folder.save(1, {"w": torch.ones(2)}, {})
+    folder.save(1, {"w": torch.ones(2)})
     latest = folder.latest()
     assert latest is not None
     assert latest.epoch == 1
@@ -100,7 +100,7 @@ def test_a_real_refusal_of_the_system_leaves_the_checkpoint_before(folder: RunFo
     def work(say: Say) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
-            folder.save(1, {"w": torch.zeros(100_000)}, {})
+            folder.save(1, {"w": torch.zeros(100_000)})
         except NasirError as error:
             say(f"{error.code} {error.message}")
 

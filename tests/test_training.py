@@ -164,7 +164,7 @@ def test_weights_are_averaged_where_validation_stands_still(tmp_path: Path) -> N
     steps = [row["steps"] for row in rows(tmp_path / "run", "times.jsonl")]
     checkpoint = last_checkpoint(tmp_path / "run")
     assert checkpoint is not None
-    assert checkpoint.facts["averaged"] == sum(steps[began + 1 :])
+    assert checkpoint.state["averaged"] == sum(steps[began + 1 :])
 
 
 def test_the_auxiliary_head_trains_and_is_no_part_of_the_networks_cost(tmp_path: Path) -> None:
@@ -248,11 +248,7 @@ def test_a_training_begins_with_the_weights_of_a_search(tmp_path: Path) -> None:
     assert done.summary["size"]["channels"] == 4
     kept = load_file(tmp_path / "run" / "weights.safetensors")
     name = max((found / "checkpoints").iterdir())
-    searched = {
-        key.removeprefix("weights:"): value
-        for key, value in load_file(name).items()
-        if key.startswith("weights:")
-    }
+    searched = torch.load(name, weights_only=True)["state"]["weights"]
     convolutions = [key for key in kept if key.endswith("conv.weight") and key in searched]
     assert convolutions
     for key in convolutions:

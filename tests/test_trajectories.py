@@ -25,7 +25,6 @@ from runners.experiment.method_file import read_method
 from runners.experiment.parts.moment import Moment
 from runners.experiment.parts.perturb import clipped
 from runners.folder.run_folder import RunFolder
-from runners.folder.tensors import below
 from runners.task import Batch
 from runners.task.score import Score
 from tests.runs import rows
@@ -108,7 +107,7 @@ def searched(request: Request, folder: Path) -> State:
     with RunFolder.open(folder) as opened:
         checkpoint = opened.latest()
     assert checkpoint is not None
-    return below("weights", checkpoint.tensors), below("logits", checkpoint.tensors)
+    return checkpoint.state["weights"], checkpoint.state["logits"]
 
 
 def distance(one: State, other: State) -> float:

@@ -1,7 +1,8 @@
-"""A checkpoint: tensors and facts in one safetensors file, with a checksum over both."""
+"""A checkpoint: the state after an epoch as `torch.save` writes it, and a checksum behind it."""
 
-import json
+import io
 import re
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,144 +10,116 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from nasir.plain import Json
-from nasir.quoting import json_text
+from runners.originals.read import load_plain
 
-VERSION = 1
+VERSION = 2
 
 CHECKPOINTS = "checkpoints"
 """The folder of them in a run."""
 
-_STORED = {
-    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
-    torch.float16, torch.bfloat16, torch.float32, torch.float64,
-}  # fmt: skip
-"""The types that every version of the format has; others are stored as their bytes."""
-
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch: tensors on the CPU, each with memory of its own, and facts."""
+    """The state after an epoch: by part its `state_dict` (tensors on the CPU) or plain data."""
 
     epoch: int
-    tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Json]
+    state: Mapping[str, Any]
 
 
-def pack_checkpoint(
-    epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, object]
-) -> bytes:
-    """The file's content, the same bytes every time.
+def pack_checkpoint(epoch: int, state: Mapping[str, Any]) -> bytes:
+    """The file's content, the same bytes for an equal state; `torch.load` reads it.
 
-    Tensors may have any type, device and layout, and may share memory. What is read back is equal
-    to the bit, facts included (floats too, NaN and infinity with them).
+    The state is mappings, lists and tuples of tensors, numbers, texts and None. Tensors may have
+    any type, device and layout, and may share memory; all is read back equal to the bit.
     """
-    plain = {key: _plain(value) for key, value in tensors.items()}
-    stored = {key: _storable(value) for key, value in plain.items()}
-    about: dict[str, object] = {
-        "checkpoint": VERSION,
-        "epoch": epoch,
-        "facts": dict(facts),
-        "shapes": {
-            key: [str(value.dtype).removeprefix("torch."), list(value.shape)]
-            for key, value in plain.items()
-            if value.dtype not in _STORED
-        },
-    }
-    # One key: the package writes several in random order.
-    about["checksum"] = _checksum(_text(about), stored)
-    return save(stored, {"nasir": _text(about)})
+    stream = io.BytesIO()
+    torch.save({"checkpoint": VERSION, "epoch": epoch, "state": _plain(state)}, stream)
+    content = stream.getvalue()
+    return content + _checksum(content)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of a file.
+    """The checkpoint of a file, read without running code.
 
     Raises E727 where the file is missing or damaged, and where it may well be whole: E722 where the
     system refuses to read it, E110 where another version wrote it.
     """
     try:
         content = path.read_bytes()
+        if _checksum(content[:-4]) != content[-4:]:
+            raise ValueError("its checksum is wrong")
+        found = load_plain(path)
+        if found["checkpoint"] == VERSION:
+            return Checkpoint(int(found["epoch"]), dict(found["state"]))
+        version = quoted(found["checkpoint"]).strip("'")
     except FileNotFoundError:
         raise _unusable(path, "it is not there") from None
     except OSError as error:
         message = f"the checkpoint cannot be read: {error.strerror or error}"
         raise NasirError("E722", message, Where(str(path))) from None
-    try:
-        stored = load(content)
-        about = _about(content)
-        if about.pop("checksum") != _checksum(_text(about), stored):
-            raise ValueError("its checksum is wrong")
-        if about["checkpoint"] == VERSION:
-            shapes = cast("dict[str, tuple[str, list[int]]]", about["shapes"])
-            # Cloned: products may depend in their last bits on how memory is aligned.
-            tensors = {
-                key: _restored(each.clone(), shapes.get(key)) for key, each in stored.items()
-            }
-            return Checkpoint(int(about["epoch"]), tensors, dict(about["facts"]))
-        version = quoted(about["checkpoint"]).strip("'")
-    # What changed metadata makes of all this has no class in common.
+    # What a file with a right checksum may hold instead has no class in common.
     except Exception as error:
-        raise _unusable(path, quoted(str(error) or type(error).__name__, 200)) from None
-    message = f"the checkpoint is of version {version}, this nasir reads {VERSION}"
-    raise NasirError("E110", message, Where(str(path)), hint="go on with the nasir it is of")
+        reason = error.message if isinstance(error, NasirError) else str(error)
+        raise _unusable(path, quoted(reason or type(error).__name__, 200)) from None
+    raise _other_version(path, version)
 
 
 def saved_epochs(folder: Path) -> list[int]:
-    """The epochs whose checkpoints are in a folder, whole or not, in order."""
-    names = (path.name for path in folder.glob("*.safetensors"))
-    return sorted(int(name[:-12]) for name in names if re.fullmatch(r"\d+\.safetensors", name))
+    """The epochs whose checkpoints are in a folder, whole or not, in order.
+
+    Raises E110 where nasir 0.1 wrote them.
+    """
+    old = next(folder.glob("*.safetensors"), None)
+    if old is not None:
+        raise _other_version(old, "1 (nasir 0.1)")
+    names = (path.name for path in folder.glob("*.pt"))
+    return sorted(int(name[:-3]) for name in names if re.fullmatch(r"\d+\.pt", name))
 
 
 def last_checkpoint(run: Path) -> Checkpoint | None:
     """The last checkpoint of a run, for readers, who need no lock. Raises E727, E722, E110."""
     epochs = saved_epochs(run / CHECKPOINTS)
-    return read_checkpoint(run / CHECKPOINTS / f"{epochs[-1]:04d}.safetensors") if epochs else None
+    return read_checkpoint(checkpoint_file(run, epochs[-1])) if epochs else None
 
 
-def _plain(value: Tensor) -> Tensor:
-    """On the CPU, contiguous, with nothing lazy about it, and with memory of its own."""
-    value = value.detach().resolve_conj().resolve_neg().cpu()
-    return value.clone(memory_format=torch.contiguous_format)
+def checkpoint_file(run: Path, epoch: int) -> Path:
+    """Where the checkpoint of an epoch is."""
+    return run / CHECKPOINTS / f"{epoch:04d}.pt"
 
 
-def _storable(value: Tensor) -> Tensor:
-    return value if value.dtype in _STORED else _bytes(value)
+def _plain(value: Any) -> Any:
+    """A copy as `torch.load` reads it.
+
+    Tensors are on the CPU, contiguous, each with memory of its own. Equal texts are one object:
+    pickle writes a second one as a reference, whether the run was resumed or not.
+    """
+    if isinstance(value, Tensor):
+        value = value.detach().resolve_conj().resolve_neg().cpu()
+        return value.clone(memory_format=torch.contiguous_format)
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[Any, Any]", value)
+        return {_plain(key): _plain(entry) for key, entry in entries.items()}
+    if isinstance(value, (list, tuple)):
+        parts = [_plain(part) for part in cast("list[Any]", value)]
+        return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, str):
+        return sys.intern(value)
+    assert value is None or isinstance(value, (int, float)), f"{type(value)} would not be read"
+    return value
 
 
-def _bytes(value: Tensor) -> Tensor:
-    return value.reshape(-1).view(torch.uint8)
+def _checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "little")
 
 
-def _restored(value: Tensor, shape: tuple[str, list[int]] | None) -> Tensor:
-    if shape is None:
-        return value
-    dtype = getattr(torch, shape[0])
-    assert isinstance(dtype, torch.dtype)
-    return value.view(dtype).reshape(shape[1])
-
-
-def _checksum(text: str, stored: Mapping[str, Tensor]) -> int:
-    checksum = zlib.crc32(text.encode())
-    for key in sorted(stored):
-        value = stored[key]
-        head = f"{key} {value.dtype} {list(value.shape)}".encode()
-        checksum = zlib.crc32(head, checksum)
-        checksum = zlib.crc32(_bytes(value).numpy().data, checksum)
-    return checksum
-
-
-def _text(about: Mapping[str, object]) -> str:
-    return json_text(about)
-
-
-def _about(content: bytes) -> dict[str, Any]:
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["nasir"])
+def _other_version(path: Path, version: str) -> NasirError:
+    message = f"the checkpoint is of version {version}, this nasir reads {VERSION}"
+    hint = "resume with the nasir that wrote it, or start the run again in another folder"
+    return NasirError("E110", message, Where(str(path)), hint=hint)
 
 
 def _unusable(path: Path, reason: str) -> NasirError:

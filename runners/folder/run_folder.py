@@ -6,9 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-from torch import Tensor
+from typing import Any, Self
 
 from nasir import NasirError, Where
 from nasir.plain import Json
@@ -16,6 +14,7 @@ from nasir.quoting import json_text
 from runners.folder.checkpoint import (
     CHECKPOINTS,
     Checkpoint,
+    checkpoint_file,
     pack_checkpoint,
     read_checkpoint,
     saved_epochs,
@@ -138,18 +137,18 @@ class RunFolder:
         assert name in FINALS, f"'{name}' would stay when the run goes back"
         return self._write(name, content)
 
-    def save(self, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> Path:
-        """Writes the state after an epoch; then checkpoints that need not be kept go."""
-        path = self._checkpoint(epoch)
+    def save(self, epoch: int, state: Mapping[str, Any]) -> Path:
+        """Writes the state after an epoch, by part; then checkpoints that need not be kept go."""
+        path = checkpoint_file(self.path, epoch)
         with self._writing(path):
             path.parent.mkdir(exist_ok=True)
             for log in self._logs.values():
                 log.sync()
-            write_durably(path, pack_checkpoint(epoch, tensors, facts))
+            write_durably(path, pack_checkpoint(epoch, state))
             stay = {*self.saved()[-self.keep :], *self.pinned, epoch}
             for other in self.saved():
                 if other not in stay:
-                    self._checkpoint(other).unlink(missing_ok=True)
+                    checkpoint_file(self.path, other).unlink(missing_ok=True)
         self._epochs = epoch + 1
         return path
 
@@ -178,7 +177,7 @@ class RunFolder:
 
     def load(self, epoch: int) -> Checkpoint:
         """The checkpoint of an epoch. Raises E727 where it is missing or damaged."""
-        return read_checkpoint(self._checkpoint(epoch))
+        return read_checkpoint(checkpoint_file(self.path, epoch))
 
     def rewind(self, epoch: int) -> None:
         """Forgets what lies behind an epoch (-1: everything), as if the run had stopped after it.
@@ -196,7 +195,7 @@ class RunFolder:
                     path.unlink()
             for other in self.saved():
                 if other > epoch:
-                    self._checkpoint(other).unlink()
+                    checkpoint_file(self.path, other).unlink()
             for name in FINALS if dropped else ():
                 (self.path / name).unlink(missing_ok=True)
         self._events.purge(epoch + 1)
@@ -245,9 +244,6 @@ class RunFolder:
         message = f"the run's folder is gone ({what} or moved while the run worked), and {lost} too"
         hint = "if it was moved, --resume goes on there; else start the run again"
         raise NasirError("E725", message, Where(str(self.path)), hint)
-
-    def _checkpoint(self, epoch: int) -> Path:
-        return self.path / CHECKPOINTS / f"{epoch:04d}.safetensors"
 
     def _safe(self) -> str:
         """What is on the disk, and how to go on."""

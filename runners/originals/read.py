@@ -40,7 +40,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         state: Mapping[str, Any] = read_weights(path)
     else:
-        state = _inner(_loaded(path), Where(str(path)))
+        state = _inner(load_plain(path), Where(str(path)))
     state = {name: value for name, value in state.items() if not name.endswith(_COUNTERS)}
     while state:
         prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None)
@@ -50,7 +50,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _loaded(path: Path) -> Any:
+def load_plain(path: Path) -> Any:
+    """What torch.save wrote, of tensors and plain data alone, read within a budget.
+
+    Raises E101, E106, E761 (damaged) and E763 (objects that are more than data).
+    """
     where = Where(str(path))
     if not path.is_file():
         raise NasirError("E101", "the weights file does not exist", where)

@@ -1,7 +1,6 @@
 """The loop: stages, epochs, decisions; a checkpoint after each epoch; a genotype at the end."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ from nasir import Genotype
 from runners.experiment.conduct import restoring
 from runners.experiment.learner import Ingredients, Learner
 from runners.experiment.loop.build import Built
-from runners.experiment.loop.checkpoint import Saved, kept_of, restore, saved
+from runners.experiment.loop.checkpoint import kept_of, restore, saved
 from runners.experiment.loop.epoch import EpochJob, run_epoch
 from runners.experiment.loop.record import architecture_row, metrics_row
 from runners.experiment.loop.request import Request
@@ -91,16 +90,16 @@ class Search:
             learner = Learner(self._made, self._graph(0, {}))
             self.learner = learner
             return learner
-        facts: Mapping[str, Any] = checkpoint.facts
+        state = checkpoint.state
         learner = Learner(self._made, self._graph(0, {}))
         with restoring(self.folder.path):
-            if facts["stage"]:
-                learner.lower(self._graph(int(facts["stage"]), kept_of(facts)))
-            restore(learner, Saved(dict(checkpoint.tensors), dict(facts)))
+            if state["stage"]:
+                learner.lower(self._graph(int(state["stage"]), kept_of(state)))
+            restore(learner, state)
             self.progress = Progress(
-                checkpoint.epoch, facts["genotypes"], facts["eigenvalues"], facts["stopped"]
+                checkpoint.epoch, state["genotypes"], state["eigenvalues"], state["stopped"]
             )
-            self._row = facts["row"]
+            self._row = state["row"]
         self.folder.rewind(checkpoint.epoch)
         self.learner = learner
         return learner
@@ -205,16 +204,15 @@ class Search:
         self.folder.log_architecture(architecture_row(learner, epoch.number, moment))
         if text:
             self.folder.write_genotype(text, epoch.number)
-        found = saved(learner)
-        facts = {
-            **found.facts,
+        state = {
+            **saved(learner),
             "stage": epoch.stage,
             "genotypes": self.progress.genotypes,
             "eigenvalues": self.progress.eigenvalues,
             "stopped": self.progress.stopped,
             "row": row,
         }
-        self.folder.save(epoch.number, found.tensors, facts)
+        self.folder.save(epoch.number, state)
         self.display.epoch(row, "" if genotype is None else genotype_lines(genotype))
 
     def _current(self, learner: Learner, moment: Moment) -> Genotype | None:

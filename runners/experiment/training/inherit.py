@@ -14,7 +14,6 @@ from runners.experiment.loop.request import request_of
 from runners.experiment.training.request import Training
 from runners.folder.checkpoint import last_checkpoint
 from runners.folder.facts import facts_of, read_facts, request_in
-from runners.folder.tensors import below
 
 SIZES = ("channels", "layers", "hidden")
 """Of a network, those that its search had."""
@@ -53,7 +52,7 @@ def inherit(module: Network, run: str) -> str:
     checkpoint = last_checkpoint(Path(run))
     if checkpoint is None:
         raise NasirError("E754", "the search has no checkpoint", Where(run))
-    found = below("weights", checkpoint.tensors)
+    found: Mapping[str, Tensor] = checkpoint.state["weights"]
     state = module.state_dict()
     shared = [key for key in state if key in found]
     apart = [key for key in shared if found[key].shape != state[key].shape]

@@ -66,16 +66,16 @@ class Run:
                 self.display.say(said)
             return trainer
         self._restore(trainer, checkpoint)
-        facts: Mapping[str, Any] = checkpoint.facts
+        state = checkpoint.state
         with restoring(self.folder.path):
-            self.progress = Progress(checkpoint.epoch, facts["losses"], facts["best"])
+            self.progress = Progress(checkpoint.epoch, state["losses"], state["best"])
         self._pin()
         self.folder.rewind(checkpoint.epoch)
         return trainer
 
     def _restore(self, trainer: Trainer, checkpoint: Checkpoint) -> None:
         with restoring(self.folder.path):
-            trainer.restore(checkpoint.tensors, checkpoint.facts)
+            trainer.restore(checkpoint.state)
 
     def _epoch(self, trainer: Trainer, epoch: int) -> None:
         started = time.perf_counter()
@@ -153,9 +153,8 @@ class Run:
         self.progress.epoch = epoch = row["epoch"]
         self._pin()
         self.folder.log(row)
-        tensors, facts = trainer.saved()
-        about = {**facts, "losses": self.progress.losses, "best": self.progress.best}
-        self.folder.save(epoch, tensors, about)
+        progress = {"losses": self.progress.losses, "best": self.progress.best}
+        self.folder.save(epoch, {**trainer.saved(), **progress})
         self.display.epoch(row, "")
 
     def _pin(self) -> None:

@@ -18,7 +18,6 @@ from nasir import Graph
 from runners.experiment.recipe import Recipe
 from runners.experiment.training.average import Average
 from runners.folder.seeds import reseed
-from runners.folder.tensors import below, optimiser_tensors, restore_optimiser, under
 from runners.machine.arrays import backward
 from runners.machine.place import Place
 from runners.task.score import measures, score
@@ -117,21 +116,24 @@ class Trainer:
         """The state that is measured and kept: the average's where there is one."""
         return dict(self.average.values if self.average.count else self.module.state_dict())
 
-    def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that a trainer is, at the end of an epoch: tensors, and facts that fit in JSON."""
-        tensors = under("weights", dict(self.module.state_dict()))
-        tensors |= under("optimiser", optimiser_tensors(self.optimiser, self.module.keys))
-        tensors |= under("average", self.average.values)
-        tensors |= under("task", self.task.state())
-        return tensors, {"averaging": self.averaging, "averaged": self.average.count}
+    def saved(self) -> dict[str, Any]:
+        """All that a trainer is, at the end of an epoch, by part."""
+        return {
+            "weights": self.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.values,
+            "averaged": self.average.count,
+            "averaging": self.averaging,
+            "task": self.task.state(),
+        }
 
-    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Goes on from what `saved` gave."""
-        self.module.load_state_dict(below("weights", tensors))
-        restore_optimiser(self.optimiser, self.module.keys, below("optimiser", tensors))
-        self.average.restore(below("average", tensors), int(facts["averaged"]))
-        self.averaging = bool(facts["averaging"])
-        self.task.restore(below("task", tensors))
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resumes from what `saved` gave."""
+        self.module.load_state_dict(state["weights"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.restore(state["average"], int(state["averaged"]))
+        self.averaging = bool(state["averaging"])
+        self.task.restore(state["task"])
 
     def _outcome(self, run: Callable[..., Any], batch: Batch) -> Outcome:
         with self.place.autocast():
