@@ -9,7 +9,7 @@ from PIL import Image
 
 from nasir import NasirError
 from runners.data import Augment, Batches, Dealing, PictureSet, load_pictures
-from runners.data.photos import TRIES, PictureFiles, middle, window
+from runners.data.image_files import TRIES, PictureFiles, middle, window
 from runners.machine.place import find_place
 from runners.task.images import Images, augmentation
 from runners.task.options import TaskOptions

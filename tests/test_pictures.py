@@ -13,7 +13,7 @@ from PIL import Image
 from runners.data import DataName, PictureSet, halves, load_pictures, parse_data, statistics
 from runners.data.cache import cache_folder
 from runners.data.colour import Jitter, tinted
-from runners.data.split import mixed
+from runners.data.images import mixed
 from tests.command_line import ROOT
 from tests.picture_files import (
     CLASSES,
@@ -163,7 +163,7 @@ def test_decoded_pictures_are_kept_until_a_file_changes(
     folder = write_tree(tmp_path / "a", tree())
     before = load_pictures(f"imagefolder:{folder}")
     with monkeypatch.context() as patch:
-        patch.setattr("runners.data.folders.picture_files", lambda path: pytest.fail(str(path)))
+        patch.setattr("runners.data.folders.image_files", lambda path: pytest.fail(str(path)))
         assert load_pictures(f"imagefolder:{folder}").fingerprint == before.fingerprint
     (folder / "train/ant/ant00.png").write_bytes(picture(99))
     after = load_pictures(f"imagefolder:{folder}")

@@ -49,7 +49,7 @@ def test_a_name_that_names_nothing_is_e701(text: str, shown: str) -> None:
 
 def test_a_folder_without_its_kind_is_told_its_name(tmp_path: Path) -> None:
     error = fails(str(tmp_path))
-    assert (error.code, error.hint) == ("E701", f"a folder of pictures is imagefolder:{tmp_path}")
+    assert (error.code, error.hint) == ("E701", f"a folder of images is imagefolder:{tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_broken_picture_is_e704_and_named(tmp_path: Path, content: bytes) -> N
     error = fails(f"imagefolder:{folder}")
     assert error.code == "E704"
     assert error.where.file == f"{folder}/train/bee/bee01.png"
-    assert error.message.startswith("the picture cannot be read: ")
+    assert error.message.startswith("the image cannot be read: ")
     assert "BytesIO" not in error.message
 
 
@@ -200,7 +200,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "float labels": (npz_arrays(4) | {"y_train": np.zeros(4)}, "not integers"),
     "one-hot labels": (npz_arrays(4) | {"y_train": np.eye(4, dtype=int)}, "(4, 4)"),
     "a number for labels": (npz_arrays(4) | {"y_train": 3}, "()"),
-    "fewer labels": (npz_arrays(4) | {"y_train": [0, 1]}, "4 pictures, y_train 2 labels"),
+    "fewer labels": (npz_arrays(4) | {"y_train": [0, 1]}, "4 images, y_train 2 labels"),
     "flat": (npz_arrays(4) | {"x_train": np.zeros((4, 192), np.uint8)}, "(4, 192)"),
     "five channels": (npz_arrays(4) | {"x_train": np.zeros((4, 8, 8, 5), np.uint8)}, "4 channels"),
     "objects": (npz_arrays(4) | {"y_train": np.array([0, None, 1, 2])}, "cannot be read"),

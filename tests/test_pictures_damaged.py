@@ -56,7 +56,7 @@ def test_a_picture_that_may_not_be_read_is_e704_and_named(
         raise PermissionError(13, "Permission denied")
 
     files = {PurePosixPath(name): refuse for name in tree()}
-    monkeypatch.setattr("runners.data.folders.picture_files", lambda path: files)
+    monkeypatch.setattr("runners.data.folders.image_files", lambda path: files)
     error = fails(f"imagefolder:{folder}")
     assert (error.code, error.where.file) == ("E704", f"{folder}/train/ant/ant00.png")
     assert "Permission denied" in error.message
@@ -78,5 +78,5 @@ def test_pictures_that_do_not_fit_into_memory_are_e106_before_they_are_decoded(
     folder = write_tree(tmp_path / "a", tree())
     error = fails(f"imagefolder:{folder}")
     assert error.code == "E106"
-    assert "15 pictures of 8x8 pixels" in error.message
+    assert "15 images of 8x8 pixels" in error.message
     assert f"imagenet:{folder}" in error.hint

@@ -95,7 +95,7 @@ def _torchvision() -> Check:
     """Its build may not match that of torch: then its pictures work, and its ops do not."""
     from runners.data.vision import declared, import_torchvision
 
-    meaning = "reading CIFAR and SVHN, colour jitter"
+    meaning = "reading CIFAR-10, CIFAR-100 and SVHN"
     reason = _attempt(import_torchvision)
     check = _package("torchvision", meaning, required=True)
     if check.state == "broken":

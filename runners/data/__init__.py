@@ -1,16 +1,13 @@
-"""Data sets: the room's one door."""
+"""Data sets by name, and batches of them."""
 
 from runners.data.augment import Augment
 from runners.data.batches import Batches, Dealing, Order
 from runners.data.colour import Jitter
+from runners.data.images import Pictures, PictureSet, halves, statistics
 from runners.data.load import load_pictures
-from runners.data.name import DataName, parse_data
+from runners.data.name import DataName, TextName, absolute, is_text, parse_data, parse_text
 from runners.data.official import AUTODL
-from runners.data.pictures import Pictures, PictureSet, statistics
-from runners.data.split import halves
 from runners.data.text import Corpus, load_text
-from runners.data.text_name import TextName, is_text, parse_text
-from runners.data.where import absolute
 
 __all__ = [
     "AUTODL",

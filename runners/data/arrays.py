@@ -1,4 +1,4 @@
-"""Pictures in arrays: `.npz` files, and scikit-learn's digits."""
+"""Images in arrays: `.npz` files, and scikit-learn's digits."""
 
 import zipfile
 from collections.abc import Mapping
@@ -14,8 +14,7 @@ from torch import Tensor
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.budget import FileBudget
-from runners.data.pictures import Pictures, Raw
-from runners.data.split import mixed
+from runners.data.images import Pictures, Raw, mixed
 from runners.machine.arrays import distinct
 
 Array = NDArray[np.generic]
@@ -46,12 +45,12 @@ def read_digits() -> Raw:
 
 
 def read_npz(path: Path) -> Raw:
-    """The pictures of an .npz file. Raises E701, E703, E708.
+    """The images of an .npz file. Raises E701, E703, E708.
 
     Its arrays are `x_train` and `y_train` (or `train_images` and `train_labels`, or `images` and
     `labels`), and perhaps `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
     their names. Images are bytes, (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels.
-    Training pictures sorted by class are mixed, so that halves hold all classes.
+    Training images sorted by class are mixed, so that halves hold all classes.
     """
     arrays = _read(path)
     train = _part(path, arrays, _TRAIN)
@@ -101,7 +100,7 @@ def _part(
         images = _images(path, name, arrays[name])
         labels = _labels(path, other, arrays[other])
         if len(images) != len(labels):
-            raise _bad(path, f"{name} has {len(images)} pictures, {other} {len(labels)} labels")
+            raise _bad(path, f"{name} has {len(images)} images, {other} {len(labels)} labels")
         return Pictures(images, labels)
     return None
 

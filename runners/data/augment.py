@@ -1,4 +1,4 @@
-"""What training does to pictures at random, a batch at a time, on the batch's device."""
+"""Random augmentation of a batch of images, on the batch's device."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from runners.data.colour import Jitter, Tints, tinted
-from runners.data.photos import TRIES
+from runners.data.image_files import TRIES
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What chance decides for N pictures: int64 (N, 1) on the CPU each; None is not drawn.
+    """Random draws for N images: int64 (N, 1) on the CPU each; None is not drawn.
 
-    `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded picture's corner
+    `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded image's corner
     the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks;
     `windows`, float64 (N, TRIES, 4), is what `window` takes.
     """
@@ -29,13 +29,13 @@ class Draws:
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Random crops, mirror images, colours and cutout, drawn for every picture on its own.
+    """Random crops, mirror images, colours and cutout, drawn for every image on its own.
 
     `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
-    mirrors half of the pictures left to right; `cutout` is the side, in pixels, of a square that
+    mirrors half of the images left to right; `cutout` is the side, in pixels, of a square that
     becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
     `cutouts` of a whole `batch` are one square for all, which the crop and the mirror then move.
-    `area`, for pictures in files, is the least share of a picture that the random part of it covers
+    `area`, for images in files, is the least share of an image that the random part of it covers
     which is resized; 0 takes the middle. `jitter` changes colours before normalisation.
     """
 
@@ -47,7 +47,7 @@ class Augment:
     cutouts: Literal["picture", "batch"] = "picture"
 
     def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
-        """The draws for (N, H, W) pictures."""
+        """The draws for (N, H, W) images."""
         count, height, width = size
         mirrored = shift = middle = windows = None
         if self.flip:
@@ -87,11 +87,11 @@ class Augment:
         return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
 
     def coloured(self, images: Tensor, draws: Draws) -> Tensor:
-        """Pictures of numbers from 0 to 255 with other colours, (N, C, H, W)."""
+        """Images of numbers from 0 to 255 with other colours, (N, C, H, W)."""
         return images if draws.tints is None else tinted(images, draws.tints)
 
     def blanked(self, images: Tensor, draws: Draws) -> Tensor:
-        """Normalised pictures with a square of zeros each, (N, C, H, W)."""
+        """Normalised images with a square of zeros each, (N, C, H, W)."""
         if draws.middle is None:
             return images
         rows, columns = (

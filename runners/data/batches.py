@@ -1,4 +1,4 @@
-"""Batches of pictures that can be asked for in any order."""
+"""Batches of images that can be asked for in any order."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from torch import Tensor
 
 import lowering
 from runners.data.augment import Augment
-from runners.data.photos import PictureFiles
-from runners.data.pictures import Pictures
+from runners.data.image_files import PictureFiles
+from runners.data.images import Pictures
 from runners.machine.place import Place
 
 Order = Literal["file", "shuffled", "fresh"]
-"""As they lie; an epoch is a shuffle; or every step draws from all pictures anew."""
+"""As they lie; an epoch is a shuffle; or every step draws from all images anew."""
 
 
 _NOTHING = Augment()
@@ -22,11 +22,11 @@ _NOTHING = Augment()
 
 @dataclass(frozen=True, slots=True)
 class Dealing:
-    """How pictures are dealt out.
+    """How images are sampled into batches.
 
     `name` keeps the draws of several streams apart. quark0's DARTS takes its validation batches
     `fresh`: it makes a new loader in every step. `tail` says what becomes of an epoch's last
-    pictures, where they are less than a batch.
+    images, where they are less than a batch.
     """
 
     name: str
@@ -68,11 +68,11 @@ class Batches:
 
     @property
     def count(self) -> int:
-        """How many pictures there are."""
+        """The number of images."""
         return len(self._indices)
 
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """The pictures, (B, C, H, W) normalised, and labels, int64 (B,).
+        """The images, (B, C, H, W) normalised, and labels, int64 (B,).
 
         Raises IndexError past the epoch's end, except where every step draws anew.
         """

@@ -1,4 +1,4 @@
-"""Decoded pictures in the user's cache, so that files are decoded once.
+"""Decoded images in the user's cache, so that files are decoded once.
 
 What was not read for the longest time makes room for what is new, beyond `LARGEST` bytes in all.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nasir import NasirError
 from nasir.files import write_atomically
-from runners.data.pictures import Pictures, Raw
+from runners.data.images import Pictures, Raw
 
 LARGEST = 4 * 2**30
 """Bytes that the cache may have; more than that of one data set is not kept at all."""
@@ -47,7 +47,7 @@ def cached(path: Path, key: str, state: str, decode: Callable[[], Raw]) -> Raw:
 
 
 def cache_folder() -> Path:
-    """Where decoded pictures are kept: a folder of the user's cache."""
+    """Where decoded images are kept: a folder of the user's cache."""
     folder = os.environ.get("XDG_CACHE_HOME")
     return (Path(folder) if folder else Path.home() / ".cache") / "nasir"
 

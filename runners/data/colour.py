@@ -13,7 +13,7 @@ _WHITE = 255.0
 
 @dataclass(frozen=True, slots=True)
 class Tints:
-    """What chance decides for the colours of N pictures.
+    """Random draws for the colours of N images.
 
     `factors`, (4, N) on the CPU: brightness, contrast, saturation, and by which part of the circle
     the hue turns; `order` says in which of the 24 orders they are applied, to all alike.
@@ -27,8 +27,8 @@ class Tints:
 class Jitter:
     """By how much colours may change: factors of 1 ± each, and the hue by ± part of the circle.
 
-    The papers' for ImageNet. Their order is drawn for each picture, here for a batch, which makes
-    no difference to what any one picture may become.
+    The papers' for ImageNet. Their order is drawn for each image, here for a batch, which makes
+    no difference to what any one image may become.
     """
 
     brightness: float = 0.4
@@ -37,7 +37,7 @@ class Jitter:
     hue: float = 0.2
 
     def draw(self, count: int, source: torch.Generator) -> Tints:
-        """The draws for N pictures."""
+        """The draws for N images."""
         ends = torch.tensor([self.brightness, self.contrast, self.saturation, self.hue])
         middle = torch.tensor([1.0, 1.0, 1.0, 0.0])
         drawn = (2 * torch.rand(4, count, generator=source) - 1) * ends[:, None] + middle[:, None]
@@ -47,7 +47,7 @@ class Jitter:
 
 
 def tinted(images: Tensor, tints: Tints) -> Tensor:
-    """The pictures, (N, C, H, W) of numbers from 0 to 255, with other colours.
+    """The images, (N, C, H, W) of numbers from 0 to 255, with other colours.
 
     Without three channels there is neither saturation nor hue to change.
     """

@@ -1,4 +1,4 @@
-"""Picture files as bytes of pixels."""
+"""Image files as bytes of pixels."""
 
 import io
 import warnings
@@ -10,13 +10,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from nasir import NasirError, Where
 
 Pixels = NDArray[np.uint8]
-"""(H, W, 3), or (H, W, 1) of a grey picture."""
+"""(H, W, 3), or (H, W, 1) of a grey image."""
 
 _GREY = ("1", "L", "LA", "La")
-"""Pillow's modes of grey pictures; transparency is left out."""
+"""Pillow's modes of grey images; transparency is left out."""
 
 PIXELS = 2**26
-"""The most that a picture may have; ImageNet's largest has 9331x6530."""
+"""The most that an image may have; ImageNet's largest has 9331x6530."""
 
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what is tried, whatever a file's name is: for others it starts programs."""
@@ -26,20 +26,20 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
-    """The pixels of a picture file, grey or in colour. Raises E704, which names `place`.
+    """The pixels of an image file, grey or in colour. Raises E704, which names `place`.
 
     With a resolution, those of its largest middle square, resized.
     """
-    picture = open_picture(content, place)
-    if resolution is not None and picture.size != (resolution, resolution):
+    image = open_image(content, place)
+    if resolution is not None and image.size != (resolution, resolution):
         size = (resolution, resolution)
-        picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture)
+        image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def open_picture(content: bytes, place: str) -> Image.Image:
-    """The decoded picture, grey or in colour. Raises E704, which names `place`."""
+def open_image(content: bytes, place: str) -> Image.Image:
+    """The decoded image, grey or in colour. Raises E704, which names `place`."""
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as stored:
             if stored.width * stored.height > PIXELS:
@@ -49,7 +49,7 @@ def open_picture(content: bytes, place: str) -> Image.Image:
             return stored.convert("L" if stored.mode in _GREY else "RGB")
     # What Pillow raises on bytes that are changed has no class in common: SyntaxError is among it.
     except Exception as error:
-        message = f"the picture cannot be read: {_reason(error)}"
+        message = f"the image cannot be read: {_reason(error)}"
         hint = "replace the file, or take it out"
         raise NasirError("E704", message, Where(place), hint) from error
 

@@ -1,4 +1,4 @@
-"""The picture files of a folder or an archive, by name."""
+"""The image files of a folder or an archive, by name."""
 
 import bz2
 import gzip
@@ -17,7 +17,7 @@ from runners.benchmarks.budget import FileBudget
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
-PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 _CHUNK = 1 << 20
 
@@ -28,13 +28,13 @@ Files = dict[PurePosixPath, Callable[[], bytes]]
 """What reads each file, by its path in the folder or archive."""
 
 
-def is_picture(name: PurePosixPath) -> bool:
-    """Whether a file's name is that of a picture; what begins with a dot is none."""
-    return name.suffix.lower() in PICTURES and not name.name.startswith(".")
+def is_image(name: PurePosixPath) -> bool:
+    """Whether a file's name is that of an image; what begins with a dot is none."""
+    return name.suffix.lower() in IMAGES and not name.name.startswith(".")
 
 
-def picture_files(path: Path) -> Files:
-    """Every picture file of a folder or an archive. Raises E701, E709.
+def image_files(path: Path) -> Files:
+    """Every image file of a folder or an archive. Raises E701, E709.
 
     An archive is read whole, since a compressed one cannot be read here and there; nothing of it
     is written anywhere.
@@ -45,7 +45,7 @@ def picture_files(path: Path) -> Files:
         message = "the data is not there; nothing is downloaded"
         raise NasirError("E701", message, Where(str(path)))
     if not path.name.lower().endswith(ARCHIVES):
-        message = "the file is neither a folder nor an archive of pictures"
+        message = "the file is neither a folder nor an archive of images"
         raise NasirError("E701", message, Where(str(path)), f"archives: {', '.join(ARCHIVES)}")
     return _in_zip(path) if path.name.lower().endswith(".zip") else _in_tar(path)
 
@@ -131,13 +131,13 @@ def _in_folder(path: Path) -> Files:
     files: Files = {}
     for file in path.rglob("*"):
         name = PurePosixPath(file.relative_to(path).as_posix())
-        if is_picture(name) and file.is_file():
+        if is_image(name) and file.is_file():
             files[name] = file.read_bytes
     return files
 
 
 def _in_tar(path: Path) -> Files:
-    return {name: _kept(content) for name, content in tar_files(path, is_picture)}
+    return {name: _kept(content) for name, content in tar_files(path, is_image)}
 
 
 def _in_zip(path: Path) -> Files:
@@ -146,7 +146,7 @@ def _in_zip(path: Path) -> Files:
         budget = FileBudget.of(path)
         for member in archive.infolist():
             name = PurePosixPath(member.filename)
-            if is_picture(name):
+            if is_image(name):
                 budget.spend(member.file_size + _MEMBER)
                 files[name] = _kept(archive.read(member))
     return files

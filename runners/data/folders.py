@@ -1,5 +1,6 @@
-"""Pictures in a folder, or an archive of one, with a folder for each class."""
+"""Images in a folder, or an archive of one, with a folder for each class."""
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -12,15 +13,16 @@ import torch
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.data.cache import cached
-from runners.data.files import Files, is_picture, picture_files, state_of
-from runners.data.pictures import Pictures, Raw, evened
-from runners.data.split import mixed
+from runners.data.files import Files, image_files, is_image, state_of
+from runners.data.image_files import PictureFiles
+from runners.data.images import Pictures, PictureSet, Raw, evened, mixed
+from runners.data.name import FOLDERS, DataName
 
 Report = Callable[[int, int], None]
-"""Is told how many pictures of how many are decoded."""
+"""Called with how many images are decoded, and how many there are."""
 
 TEST = ("test", "val", "valid", "validation")
-"""Names of folders that are tested on; the first one there is taken, and the others are left."""
+"""Names of the test split's folder; the first that exists is used."""
 
 _LAYOUT = "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 _EVERY = 500
@@ -28,7 +30,7 @@ _EVERY = 500
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each picture belongs: sorted names, with those of one class together.
+    """Where each image belongs: sorted names, with those of one class together.
 
     `level` is which part of a name is its class.
     """
@@ -45,16 +47,16 @@ class Layout:
 
 
 def read_folder(path: Path, resolution: int | None, report: Report | None = None) -> Raw:
-    """The pictures of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
+    """The images of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
 
-    Pictures of all classes are mixed, so that halves hold all of them. What was decoded is kept in
+    Images of all classes are mixed, so that halves hold all of them. What was decoded is kept in
     the user's cache. Raises E701 to E705 and E709.
     """
 
     def decode() -> Raw:
         return _decoded(path, resolution, report)
 
-    files = sorted(file for file in path.rglob("*") if is_picture(PurePosixPath(file)))
+    files = sorted(file for file in path.rglob("*") if is_image(PurePosixPath(file)))
     if path.is_file():
         files = [path]
     return cached(path, f"{resolution}", state_of(path, files), decode)
@@ -68,7 +70,7 @@ def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:
     where = Where(str(path))
     names = sorted(names)
     if not names:
-        raise NasirError("E702", "there are no pictures in it", where, _LAYOUT)
+        raise NasirError("E702", "there are no images in it", where, _LAYOUT)
     top = _top(names)
     splits = {name.parts[top].lower() for name in names}
     train, test = names, list[PurePosixPath]()
@@ -78,22 +80,22 @@ def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:
         test = [name for name in names if name.parts[top].lower() == tested]
         top += 1
     elif splits <= set(TEST):
-        message = f"there are pictures in {', '.join(sorted(splits))}, but none in train"
+        message = f"there are images in {', '.join(sorted(splits))}, but none in train"
         raise NasirError("E702", message, where, _LAYOUT)
     for name in (*train, *test):
         if len(name.parts) < top + 2:
-            message = f"the picture {quoted(str(name))} is in no folder of a class"
+            message = f"the image {quoted(str(name))} is in no folder of a class"
             raise NasirError("E702", message, where, _LAYOUT)
     classes = tuple(sorted({name.parts[top] for name in train}))
     for name in test:
         if name.parts[top] not in classes:
-            message = f"there are no training pictures of the class of {quoted(str(name))}"
+            message = f"there are no training images of the class of {quoted(str(name))}"
             raise NasirError("E703", message, where, _LAYOUT)
     return Layout(tuple(train), tuple(test), classes, top)
 
 
 def _top(names: list[PurePosixPath]) -> int:
-    """How many folders are around all pictures, their splits and their classes."""
+    """How many folders are around all images, their splits and their classes."""
     for level, (first, last) in enumerate(zip(names[0].parts, names[-1].parts, strict=False)):
         alone = first == last and all(len(name.parts) > level + 2 for name in names)
         if not alone or first.lower() in ("train", *TEST):
@@ -102,7 +104,7 @@ def _top(names: list[PurePosixPath]) -> int:
 
 
 def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
-    files = picture_files(path)
+    files = image_files(path)
     layout = layout_of(path, list(files))
     decoder = _Decoder(path, files, resolution, report)
     decoder.total = len(layout.train) + len(layout.test)
@@ -111,7 +113,7 @@ def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
         if names:
             labels = layout.labels(names)
             order = mixed(labels)
-            images = decoder.pictures([names[int(i)] for i in order])
+            images = decoder.images([names[int(i)] for i in order])
             parts.append(Pictures(images, labels[order]))
     test = parts[1] if layout.test else None
     return evened(Raw(path.name, layout.classes, parts[0], test))
@@ -125,7 +127,7 @@ def memory() -> int:
 
 
 class _Decoder:
-    """Decodes files one after the other, and sees that all have one size."""
+    """Decodes files one after the other, and checks that all have one size."""
 
     def __init__(
         self, path: Path, files: Files, resolution: int | None, report: Report | None
@@ -136,7 +138,7 @@ class _Decoder:
         self._done = 0
         self._first: tuple[PurePosixPath, tuple[int, ...]] | None = None
 
-    def pictures(self, names: list[PurePosixPath]) -> torch.Tensor:
+    def images(self, names: list[PurePosixPath]) -> torch.Tensor:
         """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E704, E705."""
         from runners.data.decode import decode
 
@@ -146,7 +148,7 @@ class _Decoder:
             try:
                 content = self._files[name]()
             except OSError as error:
-                message = f"the picture cannot be read: {error.strerror}"
+                message = f"the image cannot be read: {error.strerror}"
                 raise NasirError("E704", message, Where(place)) from error
             pixels = decode(content, place, self._resolution)
             self._check_size(name, pixels.shape)
@@ -160,18 +162,18 @@ class _Decoder:
             told = self._done % _EVERY == 0 or self._done == self.total
             if self._report is not None and told:
                 self._report(self._done, self.total)
-        assert images is not None, "a split without pictures"
+        assert images is not None, "a split without images"
         return torch.as_tensor(images)
 
     def _space(self, count: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Room for the pictures of a split, (N, C, H, W). Raises E106 where all need too much.
+        """An array for the images of a split, (N, C, H, W). Raises E106 where memory is too small.
 
         What is written to the cache is copied once.
         """
         height, width, channels = shape
         needed, there = 2 * self.total * height * width * channels, memory()
         if needed > there:
-            message = f"{self.total} pictures of {width}x{height} pixels need "
+            message = f"{self.total} images of {width}x{height} pixels need "
             message += f"{needed >> 20} MiB of memory, and there are {there >> 20}"
             hint = f"imagefolder:{self._path}@32 makes them smaller; imagenet:{self._path} leaves "
             hint += "them in their files"
@@ -183,7 +185,43 @@ class _Decoder:
             self._first = (name, shape)
         other, (height, width, _) = self._first
         if shape[:2] != (height, width):
-            message = f"the picture is {shape[1]}x{shape[0]} pixels, but {quoted(str(other))} "
+            message = f"the image is {shape[1]}x{shape[0]} pixels, but {quoted(str(other))} "
             message += f"{width}x{height}"
             hint = f"imagefolder:{self._path}@32 brings all of them to 32 pixels"
             raise NasirError("E705", message, Where(str(self._path / name)), hint)
+
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""As torchvision documents it for its networks."""
+
+SIDE = 224
+
+
+def read_imagenet(name: DataName) -> PictureSet:
+    """`train/CLASS` and `val/CLASS` in any number and size; looks at names and sizes of files only.
+
+    The fingerprint is over those. Raises E701, E702, E703; batches raise E704.
+    """
+    path = name.path
+    assert path is not None, "a name that parse_data has let through"
+    if not path.is_dir():
+        message = "the folder is not there; nothing is downloaded"
+        hint = f"imagenet:PATH with {FOLDERS['imagenet']}"
+        raise NasirError("E701", message, Where(str(path)), hint)
+    layout = layout_of(path, list(image_files(path)))
+    classes: tuple[str, ...] = layout.classes
+    if len(classes) < 2:
+        message = f"all training images are of one class, '{''.join(classes)}'"
+        raise NasirError("E703", message, Where(str(path)), "a classifier needs two or more")
+    digest = hashlib.sha256("\0".join(layout.classes).encode(errors="surrogateescape"))
+    parts: list[PictureFiles] = []
+    for names in (layout.train, layout.test):
+        order = mixed(layout.labels(names)) if names else layout.labels(names)
+        chosen = tuple(names[int(i)] for i in order)
+        for file in chosen:
+            text = f"{file}\0{(path / file).stat().st_size}\0"
+            digest.update(text.encode(errors="surrogateescape"))
+        files = tuple(path / file for file in chosen)
+        parts.append(PictureFiles(files, layout.labels(chosen), name.resolution or SIDE))
+    test = parts[1] if layout.test else None
+    return PictureSet("imagenet", layout.classes, parts[0], test, *IMAGENET, digest.hexdigest())

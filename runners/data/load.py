@@ -2,23 +2,22 @@
 
 from nasir import NasirError, Where
 from runners.data.arrays import read_digits, read_npz
-from runners.data.folders import Report, read_folder
-from runners.data.imagenet import read_imagenet
+from runners.data.folders import Report, read_folder, read_imagenet
+from runners.data.images import PictureSet, Raw, image_set
 from runners.data.name import DataName, parse_data
 from runners.data.official import STATISTICS, read_official
-from runners.data.pictures import PictureSet, Raw, picture_set
 
 
 def load_pictures(text: str, report: Report | None = None) -> PictureSet:
     """The data set that a text names; `parse_data` says how. Nothing is downloaded.
 
-    `report(done, all)` is called while pictures are decoded. Raises E501, E701 to E709.
+    `report(done, all)` is called while images are decoded. Raises E501, E701 to E709.
     """
     name = parse_data(text)
     _check_reachable(name)
     if name.kind == "imagenet":
         return read_imagenet(name)
-    return picture_set(_raw(name, report), Where(str(name.path or name.kind)))
+    return image_set(_raw(name, report), Where(str(name.path or name.kind)))
 
 
 def _check_reachable(name: DataName) -> None:

@@ -1,5 +1,6 @@
-"""The text that names a data set."""
+"""The texts that name data sets: images, or texts in folders."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,14 +8,14 @@ from nasir import NasirError
 from nasir.errors import nearest, quoted
 
 FOLDERS = {
-    "cifar10": "cifar-10-batches-py, its .tar.gz, or pictures in train/CLASS and test/CLASS",
-    "cifar100": "cifar-100-python, its .tar.gz, or pictures in train/CLASS and test/CLASS",
+    "cifar10": "cifar-10-batches-py, its .tar.gz, or images in train/CLASS and test/CLASS",
+    "cifar100": "cifar-100-python, its .tar.gz, or images in train/CLASS and test/CLASS",
     "svhn": "the folder of train_32x32.mat and test_32x32.mat",
     "imagenet16-120": "the folder of train_data_batch_1 to train_data_batch_10 and val_data",
     "imagenet": "the folder of train/CLASS and val/CLASS",
-    "imagefolder": "pictures in train/CLASS and test/CLASS, or in CLASS; a folder, .tar or .zip",
+    "imagefolder": "images in train/CLASS and test/CLASS, or in CLASS; a folder, .tar or .zip",
 }
-"""Kinds of data sets that lie somewhere, and what has to be there."""
+"""Data sets with a path, and the files that each needs there."""
 
 KINDS = ("digits", *FOLDERS)
 
@@ -23,7 +24,7 @@ _LARGEST = 4096
 
 @dataclass(frozen=True, slots=True)
 class DataName:
-    """A kind of data set (`npz` for such a file), where it is, and its pictures' side.
+    """A kind of data set (`npz` for such a file), where it is, and its images' side.
 
     `path` is None for `digits`; `resolution` is None for the size that the files have.
     """
@@ -50,7 +51,7 @@ def parse_data(text: str) -> DataName:
     """The data set that a text names; looks at no file. Raises E701.
 
     `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A last `@`
-    before a number is the size that pictures are resized to, never a part of the path.
+    before a number is the size that images are resized to, never a part of the path.
     """
     if "\0" in text:
         raise NasirError("E701", f"the data {quoted(text)} has a NUL in its path")
@@ -75,7 +76,7 @@ def _resolution(text: str) -> tuple[str, int | None]:
     if not (at and side.isascii() and side.isdecimal()):
         return text, None
     if not 1 <= int(side[:9]) <= _LARGEST:
-        message = f"pictures cannot be resized to {quoted(side)} pixels"
+        message = f"images cannot be resized to {quoted(side)} pixels"
         raise NasirError("E701", message, hint=f"1 to {_LARGEST}")
     return path, int(side)
 
@@ -83,5 +84,107 @@ def _resolution(text: str) -> tuple[str, int | None]:
 def _unknown(text: str, kind: str) -> NasirError:
     hint = nearest(kind, (*KINDS, "FILE.npz"))
     if text and Path(text).exists():
-        hint = f"a folder of pictures is imagefolder:{text}"
+        hint = f"a folder of images is imagefolder:{text}"
     return NasirError("E701", f"unknown data {quoted(text)}", hint=hint)
+
+
+ROLES = ("train", "valid", "test")
+
+TEXT_KINDS = ("ptb", "wikitext-2", "text")
+"""Kinds of data that are texts: the Penn treebank, WikiText-2, any folder."""
+
+SMALLEST_VOCABULARY = 3
+
+_OPTIONS = (*ROLES, "vocabulary", "tokens")
+_OPTION = re.compile(r"([A-Za-z_-]+)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class TextName:
+    """A kind of text and the folder where it lies.
+
+    `files` names the file of a role (`train`, `valid`, `test`) where it is not the usual one;
+    `vocabulary` is how many words stay, `tokens` how many tokens of each file are read.
+    """
+
+    kind: str
+    path: Path
+    files: tuple[tuple[str, str], ...] = ()
+    vocabulary: int | None = None
+    tokens: int | None = None
+
+    @property
+    def text(self) -> str:
+        """As it is written on a command line."""
+        options = [f"{role}={file}" for role, file in self.files]
+        if self.vocabulary is not None:
+            options.append(f"vocabulary={self.vocabulary}")
+        if self.tokens is not None:
+            options.append(f"tokens={self.tokens}")
+        return ",".join([f"{self.kind}:{self.path}", *options])
+
+    def resolved(self) -> "TextName":
+        """The same with an absolute path."""
+        return replace(self, path=self.path.absolute())
+
+
+def is_text(text: str) -> bool:
+    """Whether a data argument names texts, not images."""
+    return text.partition(":")[0] in TEXT_KINDS
+
+
+def parse_text(text: str) -> TextName:
+    """`wikitext-2:PATH`, `text:PATH,train=a.txt,valid=b.txt,vocabulary=2000,tokens=100000`.
+
+    Options stand last, so that a path may have commas. Raises E711.
+    """
+    kind, _, rest = text.partition(":")
+    if kind not in TEXT_KINDS:
+        known = [f"{name}:PATH" for name in TEXT_KINDS]
+        hint = nearest(f"{kind}:PATH", known)
+        raise NasirError("E711", f"unknown text data {quoted(text)}", hint=hint)
+    pieces = rest.split(",")
+    options: dict[str, str] = {}
+    while len(pieces) > 1 and (found := _OPTION.fullmatch(pieces[-1])):
+        name, value = found.groups()
+        _check_option(name, value, options, text)
+        options[name] = value
+        pieces.pop()
+    path = ",".join(pieces)
+    if not path:
+        message = f"the data '{kind}' needs a path, and nothing is downloaded"
+        hint = f"{kind}:PATH, a folder with train.txt, valid.txt and test.txt"
+        raise NasirError("E711", message, hint=hint)
+    return TextName(
+        kind,
+        Path(path),
+        tuple((role, options[role]) for role in ROLES if role in options),
+        _count(options, "vocabulary", SMALLEST_VOCABULARY),
+        _count(options, "tokens", 1),
+    )
+
+
+def _check_option(name: str, value: str, options: dict[str, str], text: str) -> None:
+    if name not in _OPTIONS:
+        message = f"unknown option {quoted(name)} in {quoted(text)}"
+        raise NasirError("E711", message, hint=nearest(name, _OPTIONS))
+    if name in options:
+        raise NasirError("E711", f"the option '{name}' occurs twice in {quoted(text)}")
+    if not value:
+        raise NasirError("E711", f"the option '{name}' has no value in {quoted(text)}")
+
+
+def _count(options: dict[str, str], name: str, least: int) -> int | None:
+    """The number of an option, None where it is not given. Raises E711."""
+    value = options.get(name)
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdecimal() or len(value) > 15 or int(value) < least:
+        message = f"{name}={value} is no whole number from {least}"
+        raise NasirError("E711", message, hint=f"for example {name}=2000")
+    return int(value)
+
+
+def absolute(text: str) -> str:
+    """The text of a data argument with an absolute path. Raises E701 and E711."""
+    return (parse_text(text) if is_text(text) else parse_data(text)).resolved().text

@@ -14,10 +14,10 @@ import torch
 
 from nasir import NasirError, Where
 from runners.data.cache import cached
-from runners.data.files import ARCHIVES, is_picture, state_of, tar_files
+from runners.data.files import ARCHIVES, is_image, state_of, tar_files
 from runners.data.folders import Report, read_folder
+from runners.data.images import Pictures, Raw, Statistics, resized
 from runners.data.name import FOLDERS, DataName
-from runners.data.pictures import Pictures, Raw, Statistics, resized
 from runners.data.vision import import_torchvision
 
 STATISTICS: Mapping[str, Statistics] = {
@@ -72,7 +72,7 @@ def read_official(name: DataName, report: Report | None) -> Raw:
     """
     path = name.path
     assert path is not None, "a name that parse_data has let through"
-    if name.kind in _SUBFOLDERS and _holds_pictures(path):
+    if name.kind in _SUBFOLDERS and _holds_images(path):
         raw = read_folder(path, name.resolution, report)
     else:
         below = path / _SUBFOLDERS.get(name.kind, "")
@@ -171,7 +171,7 @@ def _part(images: Any, labels: Any) -> Pictures:
     return Pictures(images, torch.as_tensor(labels, dtype=torch.int64))
 
 
-def _holds_pictures(path: Path) -> bool:
+def _holds_images(path: Path) -> bool:
     """Whether an archive begins with an image, or a folder holds folders of splits."""
     if path.is_dir():
         return (path / "train").is_dir()
@@ -180,7 +180,7 @@ def _holds_pictures(path: Path) -> bool:
     if path.name.lower().endswith(".zip"):
         return True
     first = next(tar_files(path, lambda _: True), None)
-    return first is not None and is_picture(first[0])
+    return first is not None and is_image(first[0])
 
 
 def _missing(name: DataName, file: str) -> NasirError:

@@ -1,4 +1,4 @@
-"""Pictures too many to hold in memory, decoded as batches ask for them (ImageNet)."""
+"""Images too many to hold in memory, decoded as batches ask for them (ImageNet)."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from torch import Tensor
 from nasir import NasirError, Where
 
 TRIES = 10
-"""Windows that are tried for a picture; where none fits it is its middle."""
+"""Windows that are tried for an image; where none fits it is its middle."""
 
 _MIDDLE = 224 / 256
 """Of the shorter side, what is looked at without a window: 224 pixels of 256."""
@@ -41,16 +41,16 @@ class PictureFiles:
     @property
     def images(self) -> NoReturn:
         """Not there, whatever asks for it."""
-        raise AssertionError("these pictures are decoded batch by batch")
+        raise AssertionError("these images are decoded batch by batch")
 
     def placed(self, indices: Tensor, device: str | torch.device) -> tuple["PictureFiles", Tensor]:
         """Themselves: a batch goes to its device once it is decoded."""
         return replace(self, labels=self.labels.to(device)), indices
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
-        """Bytes (B, 3, side, side) on the labels' device. Raises E704, which names the picture.
+        """Bytes (B, 3, side, side) on the labels' device. Raises E704, which names the image.
 
-        `windows` (B, TRIES, 4) are numbers from 0 to 1 for each picture; without any it is the
+        `windows` (B, TRIES, 4) are numbers from 0 to 1 for each image; without any it is the
         middle of each that is seen.
         """
         numbers = [int(number) for number in chosen]
@@ -63,18 +63,18 @@ class PictureFiles:
     def _pixels(self, number: int, drawn: np.ndarray | None) -> np.ndarray:
         from PIL import Image
 
-        from runners.data.decode import open_picture
+        from runners.data.decode import open_image
 
         path = self.files[number]
         try:
             content = path.read_bytes()
         except OSError as error:
-            message = f"the picture cannot be read: {error.strerror}"
+            message = f"the image cannot be read: {error.strerror}"
             raise NasirError("E704", message, Where(str(path))) from error
-        picture = open_picture(content, str(path)).convert("RGB")
-        box = middle(picture.size) if drawn is None else window(picture.size, drawn)
+        image = open_image(content, str(path)).convert("RGB")
+        box = middle(image.size) if drawn is None else window(image.size, drawn)
         size = (self.side, self.side)
-        return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box))
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
 
 
 Box = tuple[float, float, float, float]
@@ -82,7 +82,7 @@ Box = tuple[float, float, float, float]
 
 
 def window(size: tuple[int, int], drawn: np.ndarray) -> Box:
-    """A random part of a picture of (width, height): its share of the area, ratio and place.
+    """A random part of an image of (width, height): its share of the area, ratio and place.
 
     `drawn` (TRIES, 4) has the area of each try, already as a share, and numbers from 0 to 1.
     """
@@ -98,7 +98,7 @@ def window(size: tuple[int, int], drawn: np.ndarray) -> Box:
 
 
 def middle(size: tuple[int, int]) -> Box:
-    """The middle of a picture of (width, height), as tests see it."""
+    """The middle of an image of (width, height), as tests see it."""
     return _centred(size, min(size) * _MIDDLE)
 
 

@@ -1,4 +1,4 @@
-"""Sets of labelled pictures, in memory as bytes."""
+"""Sets of labelled images, in memory as bytes."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import lowering
 from nasir import NasirError, Where
-from runners.data.photos import PictureFiles
+from runners.data.image_files import PictureFiles
+from runners.machine.arrays import numbered
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation by channel, of values from 0 to 1."""
@@ -33,7 +35,7 @@ class Pictures:
         return self.images.shape[2], self.images.shape[3]
 
     def placed(self, indices: Tensor, device: str | torch.device) -> tuple["Pictures", Tensor]:
-        """Pictures on a device, and the indices by which the chosen ones are taken from them.
+        """Images on a device, and the indices by which the chosen ones are taken from them.
 
         On the CPU these are themselves, one copy for all streams; elsewhere the chosen ones alone.
         """
@@ -43,18 +45,18 @@ class Pictures:
         return chosen, torch.arange(len(indices))
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
-        """Bytes of the chosen pictures, (B, C, H, W)."""
-        assert windows is None, "pictures in memory are of one size, and seen whole"
+        """Bytes of the chosen images, (B, C, H, W)."""
+        assert windows is None, "images in memory are of one size, and seen whole"
         return self.images.index_select(0, chosen.to(self.images.device))
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A data set: its splits, its classes by label, and by what its pictures are normalised.
+    """A data set: its splits, its classes by label, and by what its images are normalised.
 
     `mean` and `std` are by channel, of values from 0 to 1. `fingerprint` is the SHA-256 over
     classes, bytes and labels, in hexadecimal digits. There may be no `test`.
-    Only ImageNet's pictures stay in files.
+    Only ImageNet's images stay in files.
     """
 
     name: str
@@ -72,7 +74,7 @@ class PictureSet:
 
     @property
     def channels(self) -> int:
-        """3 of coloured pictures, 1 of grey ones."""
+        """3 of coloured images, 1 of grey ones."""
         return len(self.mean)
 
 
@@ -93,10 +95,10 @@ class Raw:
         return {name: part for name, part in parts.items() if part is not None}
 
 
-def picture_set(raw: Raw, where: Where) -> PictureSet:
+def image_set(raw: Raw, where: Where) -> PictureSet:
     """The set that a network can learn from. Raises E702, E703, E705, E706, E707.
 
-    Where no statistics are published they are those of the training pictures.
+    Where no statistics are published they are those of the training images.
     """
     _check(raw, where)
     mean, std = raw.statistics or statistics(raw.train.images)
@@ -104,7 +106,7 @@ def picture_set(raw: Raw, where: Where) -> PictureSet:
 
 
 def resized(raw: Raw, side: int) -> Raw:
-    """The same pictures with `side` pixels on each side, by bilinear interpolation."""
+    """The same images with `side` pixels on each side, by bilinear interpolation."""
 
     def part(pictures: Pictures) -> Pictures:
         if pictures.images.shape[-2:] == (side, side):
@@ -116,7 +118,7 @@ def resized(raw: Raw, side: int) -> Raw:
 
 
 def evened(raw: Raw) -> Raw:
-    """The same pictures; grey ones get three equal channels where those of another split have 3."""
+    """The same images; grey ones get three equal channels where those of another split have 3."""
     most = max(part.images.shape[1] for part in raw.parts.values())
 
     def part(pictures: Pictures) -> Pictures:
@@ -147,7 +149,7 @@ def statistics(images: Tensor) -> Statistics:
 def _check(raw: Raw, where: Where) -> None:
     for split, part in raw.parts.items():
         if not len(part):
-            raise NasirError("E702", f"there are no {split} pictures", where)
+            raise NasirError("E702", f"there are no {split} images", where)
         low, high = int(part.labels.min()), int(part.labels.max())
         if low < 0 or high >= len(raw.classes):
             message = f"{split} labels go from {low} to {high}, but there are "
@@ -155,21 +157,21 @@ def _check(raw: Raw, where: Where) -> None:
             raise NasirError("E706", message, where, hint="labels count from 0")
     if bool((raw.train.labels == raw.train.labels[0]).all()):
         name = raw.classes[int(raw.train.labels[0])]
-        message = f"all training pictures are of one class, '{name}'"
+        message = f"all training images are of one class, '{name}'"
         raise NasirError("E703", message, where, hint="a classifier needs two or more")
     sizes = {split: tuple(part.images.shape[-2:]) for split, part in raw.parts.items()}
     height, width = sizes["training"]
     if height != width or height < SMALLEST:
-        message = f"the pictures are {width}x{height} pixels"
-        raise NasirError("E707", message, where, f"square pictures of {SMALLEST} or more")
+        message = f"the images are {width}x{height} pixels"
+        raise NasirError("E707", message, where, f"square images of {SMALLEST} or more")
     if sizes.get("test", (height, width)) != (height, width):
         h, w = sizes["test"]
-        message = f"training pictures are {width}x{height} pixels, test pictures {w}x{h}"
+        message = f"training images are {width}x{height} pixels, test images {w}x{h}"
         raise NasirError("E705", message, where)
     channels = {part.images.shape[1] for part in raw.parts.values()}
     if len(channels) > 1:
         few, many = sorted(channels)
-        message = f"pictures of one part have {few} channels, those of the other {many}"
+        message = f"images of one part have {few} channels, those of the other {many}"
         raise NasirError("E705", message, where)
 
 
@@ -179,3 +181,32 @@ def _fingerprint(raw: Raw) -> str:
         digest.update(part.images.contiguous().numpy().data)
         digest.update(part.labels.contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
+    """Indices, int64, of two parts that have none in common; the first has floor(share · count).
+
+    In file order, as DARTS splits (arXiv:1806.09055, section 3.1), unless a seed shuffles them.
+    """
+    assert 0 <= share <= 1, f"a part of {share}"
+    if seed is None:
+        order = torch.arange(count)
+    else:
+        order = torch.randperm(count, generator=lowering.generator(seed, "split"))
+    cut = int(count * share)
+    return order[:cut], order[cut:]
+
+
+def mixed(labels: Tensor) -> Tensor:
+    """An order in which any run of images has every class about as often as the whole.
+
+    (N,) int64. Files of a folder come class by class, and halves of that would share no class.
+    Within a class the order stays.
+    """
+    labels = numbered(labels)  # one may be as large as a number can be
+    counts = torch.bincount(labels)
+    by_class = torch.argsort(labels, stable=True)
+    starts = torch.cumsum(counts, 0) - counts
+    rank = torch.arange(len(labels)) - starts[labels[by_class]]
+    place = (rank.double() + 0.5) / counts[labels[by_class]]
+    return by_class[torch.argsort(place, stable=True)]
