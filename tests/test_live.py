@@ -14,14 +14,12 @@ import nasir
 from runners.folder.live import (
     PATIENCE,
     Display,
-    LineDisplay,
-    LiveDisplay,
+    ShownDisplay,
     SilentDisplay,
     display_for_stderr,
     facts_text,
     genotype_lines,
 )
-from runners.folder.pace import Pace, duration
 
 ROW = {
     "epoch": 0,
@@ -56,7 +54,7 @@ def run(display: Display) -> None:
 
 def test_a_pipe_gets_one_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    display = LineDisplay(clock)
+    display = ShownDisplay(clock=clock)
     display.start(3, 1)
     display.step(1, 0, 2, {"loss": 1.0})
     clock.now += 30
@@ -64,21 +62,21 @@ def test_a_pipe_gets_one_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> No
     display.close()
     assert capsys.readouterr().err == (
         "1 of 3 epochs are done\n"
-        "epoch 2/3  search  rate 0.025; train loss 1.5, accuracy 0.25; valid loss 2  30s left\n"
+        "epoch 2/3  search  rate 0.025; train loss 1.5, accuracy 0.25; valid loss 2  0:01:00 left\n"
     )
 
 
 def test_a_long_epoch_says_something_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    display = LineDisplay(clock)
+    display = ShownDisplay(clock=clock)
     display.start(2, 0)
     capsys.readouterr()
     for step in range(10):
         clock.now += PATIENCE / 4
         display.step(0, step, 100, {"loss": 0.12345})
     assert capsys.readouterr().err == (
-        "epoch 1/2 step 4/100  loss 0.1235  8m10s left\n"
-        "epoch 1/2 step 8/100  loss 0.1235  8m00s left\n"
+        "epoch 1/2 step 4/100  loss 0.1235  0:08:10 left\n"
+        "epoch 1/2 step 8/100  loss 0.1235  0:08:00 left\n"
     )
 
 
@@ -88,19 +86,20 @@ def test_the_live_picture_is_never_wider_or_higher_than_the_terminal(
 ) -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=width, height=height)
-    display = LiveDisplay(console)
+    display = ShownDisplay(console)
     run(display)
-    lines = console.render_lines(display._picture(), console.options, pad=False)
+    lines = console.render_lines(display._bars.get_renderable(), console.options, pad=False)
     texts = ["".join(segment.text for segment in line) for line in lines]
+    display._bars.refresh()
     display.close()
     display.close()
-    assert len(texts) < height or height <= 4
     assert max(len(text.rstrip()) for text in texts) <= width
     if width >= 80:
-        assert texts[0].startswith("epoch 2/2")
-        assert texts[1].startswith("step 1/3")
-        assert texts[2].startswith("loss 0.125")
-        assert texts[3].startswith("normal 2: sep_conv_3x3 0, sep_conv_3x3 1")
+        assert texts[0].startswith("epoch 2/2 step 1/3")
+        assert texts[1].startswith("loss 0.125")
+        assert texts[2].startswith("normal 2: sep_conv_3x3 0, sep_conv_3x3 1")
+    redrawn = [back.count("A") for back in re.findall(r"(?:\x1b\[1A\x1b\[2K)+", stream.getvalue())]
+    assert max(redrawn, default=0) < height
     printed = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
     assert max(len(line) for line in re.split("[\r\n]+", printed)) <= width
     assert "\x1b[31m" not in stream.getvalue(), "a line does not colour the terminal"
@@ -108,21 +107,40 @@ def test_the_live_picture_is_never_wider_or_higher_than_the_terminal(
 
 def test_a_closed_picture_gives_the_cursor_back() -> None:
     stream = io.StringIO()
-    display = LiveDisplay(Console(file=stream, force_terminal=True, width=80, height=24))
+    display = ShownDisplay(Console(file=stream, force_terminal=True, width=80, height=24))
     run(display)
     display.close()
     assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
 
 
-def test_the_stream_decides_how_a_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def shown(tty: bool, term: str) -> type[Display]:
+def test_the_stream_decides_how_a_run_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def moves(tty: bool, term: str) -> bool:
         monkeypatch.setattr(sys.stderr, "isatty", lambda: tty)
         monkeypatch.setenv("TERM", term)
-        return type(display_for_stderr())
+        display = display_for_stderr()
+        assert isinstance(display, ShownDisplay)
+        return display.moves
 
-    assert shown(True, "xterm") is LiveDisplay
-    assert shown(True, "dumb") is LineDisplay
-    assert shown(False, "xterm") is LineDisplay
+    assert moves(True, "xterm")
+    assert not moves(True, "dumb")
+    assert not moves(False, "xterm")
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_stage_is_a_line_or_a_bar_that_goes(
+    moves: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80) if moves else None
+    display = ShownDisplay(console)
+    for name in ("lower \x1b[31m", "export"):
+        with display.stage(name):
+            pass
+    shown = stream.getvalue() if moves else capsys.readouterr().err
+    assert shown.index("lower") < shown.index("export")
+    assert "\x1b[31m" not in shown
+    if not moves:
+        assert shown.splitlines()[1] == "export ..."
 
 
 def test_a_silent_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,32 +150,9 @@ def test_a_silent_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_time_left_follows_a_slower_stage() -> None:
-    clock = Clock()
-    pace = Pace(clock)
-    pace.start(10, 0)
-    assert pace.words == ""
-    clock.now += 5
-    pace.at(0, 4, 10)
-    assert pace.left == pytest.approx(95)
-    clock.now += 5
-    pace.finish(0)
-    assert pace.left == pytest.approx(90)
-    clock.now += 25
-    pace.at(1, 4, 10)
-    assert pace.left == pytest.approx(8.5 * 50)
-    pace.finish(9)
-    assert pace.words == ""
-
-
 @pytest.mark.parametrize(
     ("call", "value", "shown"),
     [
-        (duration, 0.2, "1s"),
-        (duration, 59.0, "59s"),
-        (duration, 200.0, "3m20s"),
-        (duration, 7500.0, "2h05m"),
-        (duration, 273600.0, "3d04h"),
         (facts_text, {}, ""),
         (facts_text, {"loss": float("nan"), "name": "x"}, "loss nan, name x"),
         (facts_text, {"train": {}, "loss": torch.tensor(3)}, "loss 3"),

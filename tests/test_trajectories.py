@@ -343,7 +343,7 @@ def projecting(folder: Path, **changes: Any) -> Request:
     """Three rounds: two edges get their op, then one of them goes."""
     (folder / "two.yaml").write_text(SPACE)
     given: dict[str, Any] = {"space": str(folder / "two.yaml"), "epochs": 4, "steps": 1,
-                             "interval": 1, "values": {"logit_rate": 0.05}}  # fmt: skip
+                             "interval": 1, "values": {"logits.lr": 0.05}}  # fmt: skip
     return small("darts-pt", **(given | changes))
 
 

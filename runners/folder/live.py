@@ -1,19 +1,22 @@
-"""Telling a person how a run goes: a live picture on a terminal, plain lines elsewhere."""
+"""Shows how a run goes, or which stage of a command runs: a bar on a terminal, else plain lines."""
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
 from nasir import Genotype
 from nasir.quoting import visible, visible_lines
-from runners.folder.pace import Pace
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import Progress, Task
 
 Facts = Mapping[str, object]
 """Names and numbers, texts, or scalar tensors, which are read only when they are shown."""
@@ -21,161 +24,167 @@ Facts = Mapping[str, object]
 PATIENCE = 10.0
 """Seconds between two lines within an epoch."""
 
-REFRESHES = 4
-"""A second, of the live picture."""
+_PERIOD = 3600.0
+"""Seconds whose speed, of at most 1,000 steps, foretells the time left: stages differ."""
 
 
-class Display(Protocol):
-    """Is told how a run goes. Epochs and steps count from 0."""
+class Display:
+    """Receives progress, and shows nothing of it. Epochs and steps count from 0."""
 
     def start(self, total_epochs: int, done: int) -> None:
-        """The run has so many epochs, of which some are done; may be said again when it learns."""
-        ...
+        """The run has so many epochs, of which some are done; may be called again."""
 
     def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
         """A step of so many is done; cheap."""
-        ...
 
     def epoch(self, row: Facts, genotype_text: str) -> None:
         """An epoch is done: its row of metrics, and the genotype that would be chosen now."""
-        ...
 
     def say(self, text: str) -> None:
-        """A line."""
-        ...
+        """Prints a line."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Around a stage of a command."""
+        del name
+        return nullcontext()
 
     def close(self) -> None:
-        """The run has ended, in whatever way; may be said twice."""
-        ...
+        """The run has ended, in whatever way; may be called twice."""
 
 
-class SilentDisplay:
-    """Tells nobody."""
-
-    def start(self, total_epochs: int, done: int) -> None:
-        """Nothing."""
-
-    def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
-        """Nothing."""
-
-    def epoch(self, row: Facts, genotype_text: str) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
+SilentDisplay = Display
 
 
-class LineDisplay:
-    """A line on stderr for each epoch, and within long epochs every PATIENCE seconds. Mutable."""
+class ShownDisplay(Display):
+    """On stderr: a bar with what is measured and the genotype below it, where the terminal moves;
+    elsewhere a line for each stage and epoch, and within long epochs every PATIENCE seconds.
+    Mutable.
+    """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: "Console | None" = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.moves = console is not None or _moves()
+        self._console = console
         self._clock = clock
         self._said = clock()
-        self._pace = Pace(clock)
+        self._facts: Facts = {}
+        self._genotype = ""
 
     def start(self, total_epochs: int, done: int) -> None:
-        """Says how many epochs are done, if any are."""
-        self._pace.start(total_epochs, done)
-        if done:
+        """Begins to show the bar, or says how many epochs are done, if any are."""
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
+        self._bars.add_task("", total=total_epochs, completed=done)
+        if self.moves:
+            self._bars.start()
+        elif done:
             self.say(f"{done} of {total_epochs} epochs are done")
 
     def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
-        """Says something when nothing was said for long."""
-        self._pace.at(epoch, step, steps)
-        if self._clock() - self._said >= PATIENCE:
-            place = f"epoch {epoch + 1}/{self._pace.total} step {step + 1}/{steps}"
-            self.say("  ".join(_filled(place, facts_text(facts), self._pace.words)))
+        """Notes the step; a line where none was printed for long."""
+        self._facts = facts
+        place = f"epoch {epoch + 1}/{self._task.total:.0f} step {step + 1}/{steps}"
+        self._bars.update(
+            self._task.id, description=place, completed=epoch + (step + 1) / max(steps, 1)
+        )
+        if not self.moves and self._clock() - self._said >= PATIENCE:
+            self.say("  ".join(_filled(place, facts_text(facts), self._left)))
 
     def epoch(self, row: Facts, genotype_text: str) -> None:
-        """Says how the epoch was."""
-        del genotype_text  # it is in the run's folder
-        self.say(_epoch_line(row, self._pace))
+        """A line for the epoch, which stays; the genotype below the bar."""
+        epoch = row["epoch"]
+        assert isinstance(epoch, int)
+        self._bars.update(self._task.id, completed=epoch + 1)
+        self._genotype = visible_lines(genotype_text)
+        place = f"epoch {epoch + 1}/{self._task.total:.0f}"
+        shown = {name: value for name, value in row.items() if name not in _NOT_SHOWN}
+        phase = str(row.get("phase", ""))
+        self.say("  ".join(_filled(place, phase, facts_text(shown), self._left)))
 
     def say(self, text: str) -> None:
-        """A line."""
+        """A line, above the bar."""
         self._said = self._clock()
-        typer.echo(visible(text), err=True)
+        if not self.moves:
+            typer.echo(visible(text), err=True)
+            return
+        from rich.text import Text
+
+        self._bars.console.print(Text(visible(text), overflow="fold"))
+
+    @contextmanager
+    def stage(self, name: str) -> Generator[None]:
+        """A line, or a bar with the time that is gone when the stage ends."""
+        if not self.moves:
+            self.say(f"{name} ...")
+            yield
+            return
+        task = self._bars.add_task(visible(name), total=None)
+        self._bars.start()
+        try:
+            yield
+        finally:
+            self._bars.remove_task(task)
+            if not self._bars.tasks:
+                self.close()
 
     def close(self) -> None:
-        """Nothing: every line is out."""
+        """Takes the bar away; the lines stay."""
+        if self.moves:
+            self._bars.stop()
 
-
-class LiveDisplay:
-    """Bars, figures and the current genotype below the lines of the epochs, on stderr. Mutable.
-
-    Nothing is wider or higher than the terminal.
-    """
-
-    def __init__(self, console: "Console | None" = None) -> None:
+    @cached_property
+    def _bars(self) -> "Progress":
+        from rich import progress
         from rich.console import Console
-        from rich.live import Live
 
-        self._console = console or Console(stderr=True)
-        self._pace = Pace()
-        self._facts: Facts = {}
-        self._genotype = ""
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._picture,
-            refresh_per_second=REFRESHES,
+        below, console = self._below, self._console or Console(stderr=True)
+
+        class Bars(progress.Progress):
+            def get_renderables(self) -> "Iterable[RenderableType]":
+                yield from super().get_renderables()
+                yield from below(console.height)
+
+        return Bars(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=None),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            refresh_per_second=4,
+            speed_estimate_period=_PERIOD,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            vertical_overflow="crop",
+            get_time=self._clock,
+            expand=True,
         )
 
-    def start(self, total_epochs: int, done: int) -> None:
-        """Begins to show the picture."""
-        self._pace.start(total_epochs, done)
-        self._live.start()
+    @property
+    def _task(self) -> "Task":
+        return self._bars.tasks[0]
 
-    def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
-        """Notes the step for the next time that the picture is drawn."""
-        self._facts = facts
-        self._pace.at(epoch, step, steps)
+    @property
+    def _left(self) -> str:
+        """The time left, if it can be foretold."""
+        seconds = self._task.time_remaining
+        return f"{timedelta(seconds=int(seconds))} left" if seconds else ""
 
-    def epoch(self, row: Facts, genotype_text: str) -> None:
-        """Leaves a line above the picture, and shows the genotype."""
-        self._genotype = visible_lines(genotype_text)
-        self.say(_epoch_line(row, self._pace))
-
-    def say(self, text: str) -> None:
-        """Leaves a line above the picture."""
+    def _below(self, height: int) -> "Iterator[RenderableType]":
         from rich.text import Text
 
-        self._console.print(Text(visible(text), overflow="fold"))
-
-    def close(self) -> None:
-        """Takes the picture away; the lines stay."""
-        self._live.stop()
-
-    def _picture(self) -> "RenderableType":
-        from rich.console import Group
-        from rich.text import Text
-
-        pace = self._pace
-        place = f"epoch {min(pace.done + 1, pace.total)}/{pace.total}"
-        part = pace.step / pace.steps if pace.steps else 0.0
-        lines = [
-            _bar(place, pace.done + part, pace.total, pace.words),
-            _bar(f"step {pace.step}/{pace.steps}", pace.step, pace.steps, ""),
-            _line(facts_text(self._facts)),
-        ]
-        genotype = self._genotype.rstrip().splitlines()
-        room = max(0, self._console.height - len(lines) - 2)
-        if len(genotype) > room:
-            genotype = [*genotype[: max(0, room - 1)], "…"] if room else []
-        lines += [Text(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in genotype]
-        return Group(*lines)
+        texts = [*_filled(visible(facts_text(self._facts)), *self._genotype.splitlines())]
+        for text in texts[: max(0, height - 2)]:
+            yield Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def display_for_stderr() -> Display:
-    """What suits the stream that people watch."""
-    moves = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-    return LiveDisplay() if moves else LineDisplay()
+    """Shows progress on the stream that people watch."""
+    return ShownDisplay()
+
+
+def _moves() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def genotype_lines(genotype: Genotype) -> str:
@@ -202,17 +211,6 @@ _NOT_SHOWN = {"epoch", "stage", "phase", "skips", "entropy"}
 """Of an epoch's row: what the line says elsewhere, and what is there for every choice."""
 
 
-def _epoch_line(row: Facts, pace: Pace) -> str:
-    """The epoch as a line; the pace learns that it is done."""
-    epoch = row["epoch"]
-    assert isinstance(epoch, int)
-    pace.finish(epoch)
-    shown = {name: value for name, value in row.items() if name not in _NOT_SHOWN}
-    phase = str(row.get("phase", ""))
-    place = f"epoch {epoch + 1}/{pace.total}"
-    return "  ".join(_filled(place, phase, facts_text(shown), pace.words))
-
-
 def _filled(*texts: str) -> Iterator[str]:
     return (text for text in texts if text)
 
@@ -227,24 +225,3 @@ def _node_lines(genotype: Genotype) -> Iterator[str]:
             op = f"{cell.ops[index]} of " if cell.ops else ""
             reads = ", ".join(f"{edge.op} {edge.source}".strip() for edge in edges)
             yield f"{cell.kind} {cell.inputs + index}: {op}{reads}"
-
-
-def _line(text: str) -> "RenderableType":
-    from rich.text import Text
-
-    return Text(visible(text), no_wrap=True, overflow="ellipsis")
-
-
-def _bar(name: str, done: float, total: float, words: str) -> "RenderableType":
-    """A name, a bar in the room that is left, and words; the bar gives way first."""
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(no_wrap=True, overflow="ellipsis", min_width=min(14, len(name)))
-    grid.add_column(ratio=1)
-    grid.add_column(no_wrap=True, overflow="ellipsis", justify="right")
-    bar = ProgressBar(total=total or 1, completed=done)
-    grid.add_row(Text(name.ljust(14)), bar, Text(words))
-    return grid

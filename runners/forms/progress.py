@@ -1,72 +1,26 @@
-"""Telling a person which stage runs: a spinner on a terminal, plain lines elsewhere."""
+"""The stages of a command: shown, timed, and named after the larger task that they are part of."""
 
-import sys
 import time
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from contextlib import AbstractContextManager, contextmanager
 
-import typer
-
-from nasir.quoting import visible
+from runners.folder.live import Display as Progress
+from runners.folder.live import display_for_stderr as progress_for_stderr
 from runners.forms.report import Stage
 
+__all__ = ["Clock", "Prefixed", "Progress", "Silent", "progress_for_stderr"]
 
-class Progress(Protocol):
-    """Is told when a stage begins and ends."""
-
-    def stage(self, name: str) -> AbstractContextManager[object]:
-        """Around the stage of that name."""
-        ...
+Silent = Progress
 
 
-class Silent:
-    """Tells nobody."""
-
-    def stage(self, name: str) -> AbstractContextManager[object]:
-        """Around the stage of that name."""
-        del name
-        return nullcontext()
-
-
-class Lines:
-    """One line on stderr as each stage begins."""
-
-    def stage(self, name: str) -> AbstractContextManager[object]:
-        """Around the stage of that name."""
-        typer.echo(f"{visible(name)} ...", err=True)
-        return nullcontext()
-
-
-class Spinner:
-    """A spinner with the stage's name and time on stderr, gone when the stage ends."""
-
-    @contextmanager
-    def stage(self, name: str) -> Generator[object]:
-        """Around the stage of that name."""
-        from rich.console import Console
-        from rich.progress import Progress as Bar
-        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        console = Console(stderr=True)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-        )
-        with Bar(*columns, console=console, transient=True) as bar:
-            bar.add_task(visible(name), total=None)
-            yield bar
-
-
-class Prefixed:
-    """Tells another what it is told, with the name of the larger task before each stage."""
+class Prefixed(Progress):
+    """Hands stages on with the name of the larger task before each."""
 
     def __init__(self, prefix: str, progress: Progress) -> None:
         self._prefix = prefix
         self._progress = progress
 
-    def stage(self, name: str) -> AbstractContextManager[object]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Around the stage of that name."""
         return self._progress.stage(f"{self._prefix}: {name}")
 
@@ -92,8 +46,3 @@ class Clock:
         start = time.perf_counter()
         yield
         self.stages.append(Stage(name, time.perf_counter() - start))
-
-
-def progress_for_stderr() -> Progress:
-    """What suits the stream that people watch."""
-    return Spinner() if sys.stderr.isatty() else Lines()
