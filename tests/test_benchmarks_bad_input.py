@@ -12,7 +12,7 @@ import torch
 
 import nasir
 from runners.benchmarks import Question, answers, import_benchmark, open_benchmark, open_store
-from runners.benchmarks.protobuf import fields
+from runners.benchmarks.read_tfrecord import fields
 from tests.benchmark_files import (
     CELLS,
     MODULES,

@@ -1,7 +1,6 @@
 """Benchmarks: accuracies of trained architectures, looked up in what their authors published."""
 
-from runners.benchmarks.answering import Answer, Question, answers
-from runners.benchmarks.ask import find_record
+from runners.benchmarks.answering import Answer, Question, answers, find_record
 from runners.benchmarks.kinds import KINDS, Kind, kind_named
 from runners.benchmarks.record import Column, Reading, Record
 from runners.benchmarks.sources import Benchmark, open_benchmark

@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
-from nasir import NasirError
+from nasir import NasirError, Where
 from nasir.errors import nearest, quoted
 from runners.benchmarks.record import MEAN, UNSTATED, Column, Record
+from runners.benchmarks.sources import Benchmark
+from runners.inputs import read_genotype
 
 EACH = "each"
 
@@ -135,3 +138,24 @@ def _known(value: str, known: Iterable[object]) -> str:
 
 def _described(column: Column) -> str:
     return f"{column.dataset} {column.split}, {column.epochs} epochs, seed {column.seed}"
+
+
+def find_record(benchmark: Benchmark, argument: str, path: Path) -> Record:
+    """The record of an architecture, which `argument` names.
+
+    A key of the benchmark is taken as it stands, a number as the benchmark's own index, anything
+    else is read as a genotype. Raises E601 when the benchmark has none, and what reading raises.
+    """
+    kind = benchmark.kind
+    where = Where(str(path))
+    if kind.keys.fullmatch(argument):
+        record, name = benchmark.lookup(argument), argument
+    elif kind.indexed and argument.isdecimal() and len(argument) < 10:
+        record, name = benchmark.at(int(argument)), f"index {argument}"
+    else:
+        name = kind.key(read_genotype(argument))
+        record = benchmark.lookup(name)
+    if record is None:
+        message = f"{quoted(name, 120)} is not in the benchmark {kind.title}"
+        raise NasirError("E601", message, where, hint="nasir bench info says what a store holds")
+    return record

@@ -19,7 +19,6 @@ from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.damage import damaged, percent, read_whole
 from runners.benchmarks.kinds import KINDS
-from runners.benchmarks.protobuf import fields
 from runners.benchmarks.record import Column, Contents, Reading, Record, Wanted
 
 _HEAD = struct.Struct("<QI")
@@ -125,3 +124,47 @@ def _values(epochs: int, seed: str, metrics: bytes, where: Where) -> dict[Column
     except ValueError as error:
         raise NasirError("E104", f"the metrics cannot be parsed: {error}", where) from None
     return values
+
+
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
+    """(number, value) of each field in order.
+
+    A value of 8 or 4 bytes is a float, one of variable length an unsigned whole number, anything
+    else bytes. Raises ValueError on bytes that are no message.
+    """
+    offset = 0
+    while offset < len(message):
+        tag, offset = _varint(message, offset)
+        wire, number = tag & 7, tag >> 3
+        if wire == _VARINT:
+            value, offset = _varint(message, offset)
+        elif wire == _LENGTH:
+            length, offset = _varint(message, offset)
+            value, offset = _part(message, offset, length)
+        elif wire in (_FIXED64, _FIXED32):
+            content, offset = _part(message, offset, 8 if wire == _FIXED64 else 4)
+            value = float(struct.unpack("<d" if wire == _FIXED64 else "<f", content)[0])
+        else:
+            raise ValueError(f"field {number} has the unknown wire type {wire}")
+        yield number, value
+
+
+def _varint(message: bytes, offset: int) -> tuple[int, int]:
+    value = shift = 0
+    while offset < len(message) and shift < 64:
+        byte = message[offset]
+        value |= (byte & 0x7F) << shift
+        offset += 1
+        if byte < 0x80:
+            return value, offset
+        shift += 7
+    raise ValueError("a whole number does not end")
+
+
+def _part(message: bytes, offset: int, length: int) -> tuple[bytes, int]:
+    if offset + length > len(message):
+        raise ValueError(f"{length} bytes are announced, {len(message) - offset} are there")
+    return message[offset : offset + length], offset + length

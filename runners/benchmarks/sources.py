@@ -10,8 +10,14 @@ from nasir.wanted import checked
 from runners.benchmarks.damage import read_whole
 from runners.benchmarks.kinds import KINDS, Kind
 from runners.benchmarks.read_csv import GZIP, read_csv
-from runners.benchmarks.read_files import read_pbz2, read_pth
-from runners.benchmarks.read_folders import META, archived, read_archive, read_nats_folder
+from runners.benchmarks.read_pickles import (
+    META,
+    archived,
+    read_archive,
+    read_nats_folder,
+    read_pbz2,
+    read_pth,
+)
 from runners.benchmarks.read_tfrecord import read_tfrecord, starts_like_tfrecord
 from runners.benchmarks.record import Contents, Read, Reading, Record, Wanted
 from runners.benchmarks.store import Store, is_store, open_store
