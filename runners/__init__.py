@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runners.experiment.loop import Request, Result, resume, search
-    from runners.experiment.replaying import Replay, replay
+    from runners.experiment.replay import Replay, replay
     from runners.experiment.training import Evaluation, Training, evaluate
     from runners.forms.compile import compile_genotype
     from runners.forms.report import Options, Report
@@ -27,7 +27,7 @@ __all__ = [
 
 _MODULES = {
     "Evaluation": "runners.experiment.training",
-    "Replay": "runners.experiment.replaying",
+    "Replay": "runners.experiment.replay",
     "Training": "runners.experiment.training",
     "evaluate": "runners.experiment.training",
     "Options": "runners.forms.report",
@@ -35,7 +35,7 @@ _MODULES = {
     "Request": "runners.experiment.loop",
     "Result": "runners.experiment.loop",
     "compile_genotype": "runners.forms.compile",
-    "replay": "runners.experiment.replaying",
+    "replay": "runners.experiment.replay",
     "resume": "runners.experiment.loop",
     "search": "runners.experiment.loop",
 }

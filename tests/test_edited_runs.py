@@ -12,10 +12,10 @@ import pytest
 
 from nasir import NasirError
 from runners.experiment import loop, training
+from runners.experiment.inherit import searched_sizes
 from runners.experiment.loop.request import request_of
 from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
-from runners.experiment.training.inherit import searched_sizes
 from runners.experiment.training.request import training_of
 from runners.folder.facts import facts_of, read_facts, request_in
 from runners.folder.live import SilentDisplay

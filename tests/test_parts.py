@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import nasir
-from runners.experiment.loop.schedule import schedule
 from runners.experiment.method_file import read_method
 from runners.experiment.parts.controller import Controller
 from runners.experiment.parts.mixture import (
@@ -22,10 +21,11 @@ from runners.experiment.parts.mixture import (
 )
 from runners.experiment.parts.moment import Moment
 from runners.experiment.parts.perturb import Radius, clipped
-from runners.experiment.parts.regularise import L2, KullbackLeibler
+from runners.experiment.parts.regularise import L2, BetaDecay, KullbackLeibler
 from runners.experiment.parts.select import Tuning
 from runners.experiment.parts.stop import EigenvalueStop, greatest_eigenvalue
 from runners.experiment.recipe import with_values
+from runners.experiment.schedule import search_epochs
 from runners.experiment.settings import Settings, Stage
 
 SPACE = nasir.load_space("nasbench201")
@@ -104,10 +104,26 @@ def test_the_kl_term_is_that_of_torch() -> None:
         )
         for row in rows.values()
     )
-    term = KullbackLeibler(0.5).term(rows, rows)
-    assert term is not None
+    term = KullbackLeibler(0.5).term(rows, rows, MOMENT)
     assert float(term.detach()) == pytest.approx(0.5 * expected)
-    assert (L2().decay, L2().term(rows, rows), KullbackLeibler().decay) == (1e-3, None, 0.0)
+    assert (L2().decay, L2().term(rows, rows, MOMENT), KullbackLeibler().decay) == (1e-3, None, 0.0)
+
+
+def test_beta_decay_grows_with_the_epochs_and_pulls_logits_by_their_softmax() -> None:
+    """In epoch 4 of 9 the weight is 50 · 4/9; log(e^0 + e^ln 3) = ln 4, log(2e) = 1 + ln 2."""
+    rows = {
+        "a": torch.tensor([0.0, math.log(3)], dtype=torch.float64, requires_grad=True),
+        "b": torch.tensor([1.0, 1.0], dtype=torch.float64, requires_grad=True),
+    }
+    term = BetaDecay().term(rows, rows, MOMENT)
+    assert float(term.detach()) == pytest.approx(200 / 9 * (math.log(4) + 1 + math.log(2)) / 2)
+    pulls = torch.autograd.grad(term, list(rows.values()))
+    assert [pull.tolist() for pull in pulls] == [
+        pytest.approx([100 / 9 * 0.25, 100 / 9 * 0.75]),
+        pytest.approx([100 / 9 * 0.5, 100 / 9 * 0.5]),
+    ]
+    weights = [BetaDecay(90).term(rows, rows, Moment(0, e, 9, e)) for e in (0, 1, 8)]
+    assert [float(x.detach() / weights[1].detach()) for x in weights] == pytest.approx([0, 1, 8])
 
 
 @pytest.mark.parametrize(
@@ -130,25 +146,25 @@ def test_the_radius_grows_by_the_epochs_share_and_never_reaches_its_end() -> Non
 
 def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> None:
     settings = read_method("drnas-progressive", "cifar").settings
-    epochs = schedule(settings, None, restarts=False)
-    assert [epoch.number for epoch in epochs] == list(range(50))
+    epochs = search_epochs(settings, None, restarts=False)
+    assert [epoch.at.number for epoch in epochs] == list(range(50))
     assert epochs[0].rate == 0.1
     assert epochs[25].rate == pytest.approx(0.05)
-    assert [e.number for e in epochs if e.warming] == [*range(10), *range(25, 35)]
-    doubled = schedule(settings, None, restarts=True)
+    assert [e.at.number for e in epochs if e.warming] == [*range(10), *range(25, 35)]
+    doubled = search_epochs(settings, None, restarts=True)
     assert [doubled[e].rate for e in (25, 26)] == pytest.approx([0.1, 0.0937], abs=1e-4)
     assert doubled[24].rate == epochs[24].rate
 
 
 def test_projections_have_epochs_and_rates_of_their_own() -> None:
     settings = Settings(stages=(Stage(2),))
-    epochs = schedule(settings, Tuning(81, 0.0025, 0.001), restarts=False)
+    epochs = search_epochs(settings, Tuning(81, 0.0025, 0.001), restarts=False)
     assert len(epochs) == 83
-    assert (epochs[2].phase, epochs[2].place, epochs[2].of) == ("projection", 0, 81)
+    assert epochs[2].at == Moment(0, 0, 81, 2, phase="projection")
     assert epochs[2].rate == 0.0025
     values = {"optimizer.lr": 0.5, "schedule.warm_up": 5}
     settings = with_values(replace(settings, stages=(Stage(9),)), values)
-    rising = schedule(settings, None, restarts=False)
+    rising = search_epochs(settings, None, restarts=False)
     assert [epoch.rate for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from runners.experiment.training.schedule import rate
 
 from nasir import NasirError
 from runners.experiment.recipe import Recipe, recipe_of, with_values
 from runners.experiment.recipe_file import read_recipe, recipe_names
-from runners.experiment.training.schedule import rate
 from tests.command_line import call
 
 # recipe: epochs, batch, lr, weight decay, clip, channels, layers, drop path, auxiliary, cutout

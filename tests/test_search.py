@@ -12,7 +12,7 @@ import nasir
 from nasir import NasirError
 from runners.experiment import loop
 from runners.experiment.method_file import method_names
-from runners.experiment.replaying import replay
+from runners.experiment.replay import replay
 from runners.folder.live import SilentDisplay
 from tests.command_line import call
 from tests.processes import fork, needs_fork
@@ -251,8 +251,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
     def full(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
 
-    monkeypatch.setattr("runners.experiment.loop.run.run_epoch", full)
-    monkeypatch.setattr("runners.experiment.planner.free_bytes", lambda device: 40_000_000)
+    monkeypatch.setattr("runners.experiment.learner.Learner.learn", full)
+    monkeypatch.setattr("runners.experiment.guard.free_bytes", lambda device: 40_000_000)
     with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
         run(tiny(), tmp_path / "run")
     assert caught.value.code == "E744"

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import nasir
 from nasir import NasirError
 from runners.experiment import training
-from runners.experiment.replaying import replay
+from runners.experiment.replay import replay
 from runners.experiment.training import Training
 from runners.experiment.training.build import build
 from runners.folder.checkpoint import last_checkpoint
@@ -164,7 +164,7 @@ def test_weights_are_averaged_where_validation_stands_still(tmp_path: Path) -> N
     steps = [row["steps"] for row in rows(tmp_path / "run", "times.jsonl")]
     checkpoint = last_checkpoint(tmp_path / "run")
     assert checkpoint is not None
-    assert checkpoint.state["averaged"] == sum(steps[began + 1 :])
+    assert checkpoint.state["hooks"]["average"]["count"] == sum(steps[began + 1 :])
 
 
 def test_the_auxiliary_head_trains_and_is_no_part_of_the_networks_cost(tmp_path: Path) -> None:
@@ -351,8 +351,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
     def full(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
 
-    monkeypatch.setattr("runners.experiment.training.trainer.Trainer.learn", full)
-    monkeypatch.setattr("runners.experiment.planner.free_bytes", lambda device: 40_000_000)
+    monkeypatch.setattr("runners.experiment.learner.Learner.learn", full)
+    monkeypatch.setattr("runners.experiment.guard.free_bytes", lambda device: 40_000_000)
     with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
         train(small(), tmp_path / "run")
     assert caught.value.code == "E744"

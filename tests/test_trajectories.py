@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lowering
-from runners.experiment.learner import Learner
 from runners.experiment.loop import Request
 from runners.experiment.loop.build import build
-from runners.experiment.loop.schedule import schedule
 from runners.experiment.method_file import read_method
 from runners.experiment.parts.moment import Moment
 from runners.experiment.parts.perturb import clipped
+from runners.experiment.schedule import search_epochs
+from runners.experiment.supernet import Supernet
 from runners.folder.run_folder import RunFolder
 from runners.task import Batch
 from runners.task.score import Score
@@ -260,6 +260,26 @@ def test_the_temperature_of_snas_falls_by_the_epochs_share(tmp_path: Path) -> No
     assert distance(found, snas(request, (10.0, 1.0))) > 1e-3
 
 
+def beta(request: Request, scale: float) -> State:
+    by = ByHand(request)
+
+    def loss(batch: Batch) -> Tensor:
+        return by.loss(batch, {name: row.softmax(0) for name, row in by.logits.items()})
+
+    for epoch, rate in enumerate((0.025, 0.013)):
+        term = torch.stack([row.exp().sum().log() for row in by.logits.values()]).mean()
+        by.ascend(loss(by.task.valid(epoch, 0)) + scale * epoch / 2 * term)
+        by.descend(loss(by.task.train(epoch, 0)), rate, list(by.logits.values()))
+    return by.state
+
+
+def test_beta_decay_weighs_the_log_sum_exp_of_logits_by_the_epochs_share(tmp_path: Path) -> None:
+    request = small("beta-darts", epochs=2, steps=1, values={"logits.lr": 0.05})
+    found = searched(request, tmp_path / "run")
+    assert distance(found, beta(request, 50.0)) < 1e-10
+    assert distance(found, beta(request, 0.0)) > 1e-3
+
+
 def projected(request: Request, folder: Path, perturb: Perturb, *, held: bool = True,
               momentum: bool = False, rate: float = 0.0025) -> State:  # fmt: skip
     """One epoch of search, then tuning epochs with what the run decided before each."""
@@ -373,7 +393,7 @@ def test_of_equal_accuracies_the_first_op_stays_and_the_last_edge_goes(
 ) -> None:
     """Losses break no tie: here each candidate's is greater than the last one's."""
     losses = count(1)
-    monkeypatch.setattr(Learner, "score_without", lambda *_: Score(0.5, -next(losses)))
+    monkeypatch.setattr(Supernet, "score_without", lambda *_: Score(0.5, -next(losses)))
     run(projecting(tmp_path), tmp_path / "run")
     last = rows(tmp_path / "run", "architecture.jsonl")[-1]["weights"]
     assert [last[f"{kind}/n2.e{source}"] for kind in ("normal", "reduce") for source in (0, 1)] == [
@@ -412,9 +432,9 @@ def test_rates_as_published_are_those_of_torchs_restarted_cosine(
     settings = read_method(method, skeleton).settings
     stages = [stage.epochs for stage in settings.stages]
     lr, minimum = settings.optimizer.lr, settings.schedule.minimum
-    found = [epoch.rate for epoch in schedule(settings, None, restarts=True)]
+    found = [epoch.rate for epoch in search_epochs(settings, None, restarts=True)]
     assert found == pytest.approx(torchs_rates(stages, lr, minimum))
-    plain = [epoch.rate for epoch in schedule(settings, None, restarts=False)]
+    plain = [epoch.rate for epoch in search_epochs(settings, None, restarts=False)]
     assert plain == pytest.approx(torchs_rates([sum(stages)], lr, minimum))
 
 

@@ -130,7 +130,7 @@ def _show(result: Any, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(result.folder), **result.summary})
         return
-    from runners.experiment.training.show import summary_table
+    from runners.experiment.train import summary_table
 
     print_table(summary_table(result.summary))
     print_line(f"weights: {result.folder / 'weights.safetensors'}")

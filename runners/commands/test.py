@@ -94,7 +94,7 @@ def test(
     if as_json:
         print_json(facts)
         return
-    from runners.experiment.training.show import summary_table
+    from runners.experiment.train import summary_table
 
     print_table(summary_table(facts))
     if 0 < len(found.classes) <= WRITTEN:

@@ -16,7 +16,7 @@ from runners.experiment.parts.mixture import (
     Uniform,
 )
 from runners.experiment.parts.perturb import Ascent, Perturbation, UniformNoise
-from runners.experiment.parts.regularise import L2, KullbackLeibler, Regulariser
+from runners.experiment.parts.regularise import L2, BetaDecay, KullbackLeibler, Regulariser
 from runners.experiment.parts.select import Argmax, BestOf, Draw, Projection, Selection
 from runners.experiment.parts.stop import EigenvalueStop
 from runners.experiment.settings import Settings
@@ -73,7 +73,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "frozen": Frozen(),
         "reinforce": Reinforce(),
     },
-    "regularise": {"l2": L2(), "kl": KullbackLeibler()},
+    "regularise": {"l2": L2(), "kl": KullbackLeibler(), "beta": BetaDecay()},
     "select": {
         "argmax": Argmax(),
         "projection": Projection(),

@@ -31,12 +31,12 @@ class Tally:
         return measures(self.total, self.correct, self.count, metric)
 
 
-def check_finite(outcome: Outcome, epoch: int, step: int, setting: str) -> None:
-    """Raises E741 where the loss is not a number; `setting` sets the learning rate."""
+def check_finite(outcome: Outcome, epoch: int, step: int) -> None:
+    """Raises E741 where the loss is not a number."""
     if not bool(torch.isfinite(outcome.loss.detach())):
         raise NasirError(
             "E741",
             f"the loss is {float(outcome.loss.detach()):g} in step {step} of epoch {epoch}",
-            hint=f"a smaller learning rate (--set {setting}=…) or gradient clipping; "
+            hint="a smaller learning rate (--set optimizer.lr=…) or gradient clipping; "
             "the last checkpoint is whole, and --resume goes on from it",
         )

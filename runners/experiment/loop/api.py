@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nasir import Genotype, NasirError
+from nasir import Genotype
 from nasir.wanted import checked
 from runners.data import absolute
-from runners.experiment.conduct import guarded, memory_error, resumed
+from runners.experiment.guard import guarded, resumed
 from runners.experiment.loop.build import Built, build
 from runners.experiment.loop.request import Request, request_of
-from runners.experiment.loop.run import Search
-from runners.experiment.loop.schedule import Plan
-from runners.experiment.parts.moment import Moment
-from runners.experiment.planner import largest_batch
+from runners.experiment.run import Run
+from runners.experiment.schedule import Plan
+from runners.experiment.search import search_in
 from runners.folder.facts import facts_of, request_in
 from runners.folder.live import Display, display_for_stderr
 from runners.folder.run_folder import RunFolder, standing
@@ -61,22 +60,13 @@ def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = 
 
 
 def _run(built: Built, folder: RunFolder, shown: Display) -> Result:
-    run = Search(built, folder, shown)
+    run = Run(folder, shown, built.request.steps)
     found = guarded(
-        folder, shown, built.request.seed, built.place, run.run, lambda: _too_large(run)
+        run,
+        built.request.seed,
+        built.place,
+        lambda: search_in(run, built),
+        built.settings.train.batch,
+        ("--batch ", "--memory states keeps less"),
     )
     return Result(found.genotype, found.row, folder.path, built.plan)
-
-
-def _too_large(run: Search) -> NasirError:
-    """E744 with the largest batch that would fit."""
-    learner, batch = run.learner, run.settings.train.batch
-
-    def fits() -> int | None:
-        if learner is None:
-            return None
-        moment = Moment(learner.seed, 0, 1, 0, purpose="planner")
-        return largest_batch(learner.place, learner.task, learner.module, learner.draw(moment))
-
-    device = str(run.built.place.device)
-    return memory_error(device, batch, fits, "--memory states keeps less", "--batch ")

@@ -11,11 +11,11 @@ from nasir.space.skeletons import find_skeleton
 from runners.experiment.combine import with_epochs
 from runners.experiment.decided import Decided
 from runners.experiment.loop.request import Request, Resolved, resolved
-from runners.experiment.loop.schedule import Plan, planned
-from runners.experiment.loop.supernets import stage_graph
 from runners.experiment.method import PARTS, Method, part_name
 from runners.experiment.parts.select import Projection
 from runners.experiment.recipe import Sizes
+from runners.experiment.schedule import Plan, planned
+from runners.experiment.search_hooks import stage_graph
 from runners.experiment.settings import Settings
 from runners.experiment.size import DATA
 from runners.fields import values_of

@@ -1,56 +1,48 @@
 """How an architecture learns: gradients of its logits, or rewards of a controller."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
 import lowering
-from runners.experiment.learner import Learner
 from runners.experiment.parts.moment import Moment
+from runners.experiment.supernet import Supernet
 from runners.fields import Number, Ranged, Repeats, Share
 from runners.machine.arrays import backward
 from runners.task import Batch, Outcome
 
 
-class Architect(Protocol):
-    """What happens to the architecture before each step of the weights, and after an epoch."""
+class Architect:
+    """How the architecture learns beside the weights; by default not at all."""
 
-    def step(self, learner: Learner, train: Batch, moment: Moment) -> None:
-        """Before the weights' step on `train`; fetches a validation batch where it needs one."""
-        ...
+    def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
+        """With each step of the weights, that on `train`."""
 
-    def finish(self, learner: Learner, moment: Moment) -> None:
+    def finish(self, learner: Supernet, moment: Moment) -> None:
         """After the last step of an epoch."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class FirstOrder:
+class FirstOrder(Architect):
     """The gradient of the validation loss at the present weights. DARTS, section 2.3, ξ = 0."""
 
-    def step(self, learner: Learner, train: Batch, moment: Moment) -> None:
+    def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
         """One step of Adam on the logits."""
-        del train
         batch = learner.task.valid(moment.number, moment.step)
         objective = learner.objective(batch, moment)
         gradients = lowering.first_order(learner.module, learner.leaves, objective)
         learner.ascend(gradients, objective.outcome, batch)
 
-    def finish(self, learner: Learner, moment: Moment) -> None:
-        """Nothing."""
-        del learner, moment
-
 
 @dataclass(frozen=True, slots=True)
-class SecondOrder:
+class SecondOrder(Architect):
     """The gradient after one unrolled step of the weights. DARTS, equations 6 to 8.
 
     `momentum` is that of the weights' optimiser; `clip` bounds both gradients of the weights, as
     in the recurrent search, where the difference is scaled even if nothing was clipped (published).
     """
 
-    def step(self, learner: Learner, train: Batch, moment: Moment) -> None:
+    def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
         """One step of Adam on the logits."""
         batch = learner.task.valid(moment.number, moment.step)
         valid = learner.objective(batch, moment)
@@ -63,26 +55,14 @@ class SecondOrder:
         )
         learner.ascend(gradients, valid.outcome, batch)
 
-    def finish(self, learner: Learner, moment: Moment) -> None:
-        """Nothing."""
-        del learner, moment
+
+@dataclass(frozen=True, slots=True)
+class Frozen(Architect):
+    """Learns nothing: logits stay as they began (blank-pt), or there are none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """Nothing is learned: logits stay as they began (blank-pt), or there are none."""
-
-    def step(self, learner: Learner, train: Batch, moment: Moment) -> None:
-        """Nothing."""
-        del learner, train, moment
-
-    def finish(self, learner: Learner, moment: Moment) -> None:
-        """Nothing."""
-        del learner, moment
-
-
-@dataclass(frozen=True, slots=True)
-class Reinforce(Ranged):
+class Reinforce(Architect, Ranged):
     """A controller is rewarded for the validation accuracy of what it draws, after each epoch.
 
     ENAS, arXiv:1802.03268, with the constants of its NAS-Bench-201 code: `steps` of the mean over
@@ -98,11 +78,7 @@ class Reinforce(Ranged):
     baseline_decay: Share = 0.99
     clip: Number = 5.0
 
-    def step(self, learner: Learner, train: Batch, moment: Moment) -> None:
-        """Nothing: weights learn on what the controller draws."""
-        del learner, train, moment
-
-    def finish(self, learner: Learner, moment: Moment) -> None:
+    def finish(self, learner: Supernet, moment: Moment) -> None:
         """All steps of the controller."""
         controller = learner.controller
         optimiser = learner.controller_optimiser
@@ -115,7 +91,7 @@ class Reinforce(Ranged):
                 generator = lowering.generator(learner.seed, f"reinforce {moment.number} {number}")
                 sample = controller.sample(generator)
                 batch = learner.task.valid(moment.number, number % learner.task.steps(0))
-                outcome = learner.measured(sample.genotype, batch)
+                outcome = learner.apart(sample.genotype, batch)
                 reward = _reward(outcome, learner.task.metric)
                 reward += self.entropy_weight * float(sample.entropy)
                 learner.baseline += (1 - self.baseline_decay) * (reward - learner.baseline)

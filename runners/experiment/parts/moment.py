@@ -1,4 +1,4 @@
-"""Where a search stands, and the random numbers that belong to that place."""
+"""A place in a run, and the random numbers that belong to that place."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ import torch
 import lowering
 from runners.folder.seeds import set_generators
 
-Phase = Literal["search", "projection"]
+Phase = Literal["search", "projection", "train"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,13 @@ pruned options and rows that a projection has decided are held.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from runners.experiment.learner import Learner
 from runners.experiment.parts.mixture import Drawn, Rows
 from runners.experiment.parts.moment import Moment
+from runners.experiment.supernet import Supernet
 from runners.fields import Number, Ranged, Repeats
 from runners.task import Batch
 
@@ -35,39 +34,35 @@ WIDE = Radius(0.3, 0.3)
 """ε while edges are projected: fixed, as in the published code of DARTS-PT."""
 
 
-class Perturbation(Protocol):
-    """How far, and where to, rows of weights move."""
+class Perturbation:
+    """How far, and where to, rows of weights move: by `radius`, and `tuning` between decisions."""
 
-    @property
-    def radius(self) -> Radius:
-        """ε by epoch."""
-        ...
+    radius: Radius
+    tuning: Radius
 
-    @property
-    def tuning(self) -> Radius:
-        """ε while edges are decided one by one."""
-        ...
+    def epsilon(self, moment: Moment) -> float:
+        """ε at this moment."""
+        return (self.tuning if moment.phase == "projection" else self.radius).at(moment)
 
-    def perturbed(self, drawn: Drawn, learner: Learner, batch: Batch, moment: Moment) -> Drawn:
+    def perturbed(self, drawn: Drawn, learner: Supernet, batch: Batch, moment: Moment) -> Drawn:
         """The rows at which weights take their step on this batch, without gradients."""
-        ...
+        raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class UniformNoise:
+@dataclass(frozen=True)
+class UniformNoise(Perturbation):
     """Every weight of an op moves by U(−ε, ε), then rows are clipped and divided (SDARTS-RS)."""
 
     radius: Radius = Radius()
     tuning: Radius = WIDE
 
-    def perturbed(self, drawn: Drawn, learner: Learner, batch: Batch, moment: Moment) -> Drawn:
+    def perturbed(self, drawn: Drawn, learner: Supernet, batch: Batch, moment: Moment) -> Drawn:
         """Equation 6 without the maximum: one random direction."""
-        del batch
-        return _moved(drawn, _shaken(_open(drawn, learner), _epsilon(self, moment), moment))
+        return _moved(drawn, _shaken(_open(drawn, learner), self.epsilon(moment), moment))
 
 
-@dataclass(frozen=True, slots=True)
-class Ascent(Ranged):
+@dataclass(frozen=True)
+class Ascent(Perturbation, Ranged):
     """Projected gradient ascent of the training loss in the box of side 2ε (SDARTS-ADV, eq. 7).
 
     `steps` of 2ε/steps by the gradient's sign from a random start; the network is in evaluation
@@ -79,12 +74,12 @@ class Ascent(Ranged):
     radius: Radius = Radius()
     tuning: Radius = WIDE
 
-    def perturbed(self, drawn: Drawn, learner: Learner, batch: Batch, moment: Moment) -> Drawn:
+    def perturbed(self, drawn: Drawn, learner: Supernet, batch: Batch, moment: Moment) -> Drawn:
         """The rows that are worst for the batch, as far as these steps find them."""
         start = _open(drawn, learner)
         if not start:
             return drawn
-        epsilon = _epsilon(self, moment)
+        epsilon = self.epsilon(moment)
 
         def loss(rows: Rows) -> Tensor:
             moved = learner.whole(_moved(drawn, rows))
@@ -115,11 +110,7 @@ def _climbed(
     return found
 
 
-def _epsilon(part: Perturbation, moment: Moment) -> float:
-    return (part.tuning if moment.phase == "projection" else part.radius).at(moment)
-
-
-def _open(drawn: Drawn, learner: Learner) -> dict[str, Tensor]:
+def _open(drawn: Drawn, learner: Supernet) -> dict[str, Tensor]:
     """The rows of undecided ops; those of edges, inputs and outputs are not perturbed."""
     return {n: row.detach() for n, row in drawn.weights.items() if learner.decided.is_open(n)}
 

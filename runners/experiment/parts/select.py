@@ -1,15 +1,15 @@
 """From a trained supernet to a genotype."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
 import nasir
 from nasir import Genotype
 from runners.experiment.decided import Decided
-from runners.experiment.learner import Learner
 from runners.experiment.parts.moment import Moment
+from runners.experiment.supernet import Supernet
 from runners.fields import AnyCount, AnyEpochs, Count, Number, Ranged, Repeats
 from runners.task.score import Score
 
@@ -23,55 +23,32 @@ class Tuning:
     minimum: float
 
 
-class Selection(Protocol):
-    """How a genotype is chosen; some choose decision by decision, with training in between."""
+class Selection:
+    """How a genotype is chosen: at once at the end, or with training between decisions."""
 
-    def tuning(self, learner: Learner) -> Tuning | None:
+    def tuning(self, learner: Supernet) -> Tuning | None:
         """The epochs after the search's own; None where there are none."""
-        ...
 
-    def decide(self, learner: Learner, moment: Moment) -> None:
-        """What is decided before a tuning epoch (`moment.epoch`, from 0)."""
-        ...
+    def decide(self, learner: Supernet, moment: Moment) -> None:
+        """The decisions before a tuning epoch (`moment.epoch`, from 0)."""
 
-    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
-        """The choice as things are; at the end it is the result."""
-        ...
-
-
-class _AtOnce:
-    """Decides everything at the end."""
-
-    def tuning(self, learner: Learner) -> Tuning | None:
-        """None."""
-        del learner
-
-    def decide(self, learner: Learner, moment: Moment) -> None:
-        """Nothing."""
-        del learner, moment
-
-
-@dataclass(frozen=True)
-class Argmax(_AtOnce):
-    """The best ops and edges by the expected weights of the mixture (`nasir.derive`)."""
-
-    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
-        """Without evaluating anything."""
+    def genotype(self, learner: Supernet, moment: Moment) -> Genotype:
+        """The choice as things are, by the mixture's expected weights; at the end the result."""
         return nasir.derive(learner.space, learner.expected(moment))
 
 
 @dataclass(frozen=True)
-class Draw(_AtOnce):
-    """A genotype drawn uniformly from the space. Nothing is trained."""
-
-    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
-        """It depends on the seed alone."""
-        del moment
-        return nasir.sample(learner.space, learner.seed)
+class Argmax(Selection):
+    """The best ops and edges by the expected weights of the mixture (`nasir.derive`)."""
 
 
 @dataclass(frozen=True)
-class BestOf(_AtOnce, Ranged):
+class Draw(Selection):
+    """A genotype drawn uniformly from the space. Nothing is trained."""
+
+
+@dataclass(frozen=True)
+class BestOf(Selection, Ranged):
     """The best of `count` genotypes that the method draws, with the supernet's weights.
 
     Each is measured on `batches` held-out batches (0: all), then the best `finalists` on all of
@@ -83,7 +60,7 @@ class BestOf(_AtOnce, Ranged):
     batches: AnyCount = 10
     finalists: Count = 10
 
-    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
+    def genotype(self, learner: Supernet, moment: Moment) -> Genotype:
         """The best by accuracy, then by loss."""
         scored: list[tuple[Score, Genotype]] = []
         for number in range(self.count):
@@ -98,7 +75,7 @@ class BestOf(_AtOnce, Ranged):
 
 
 @dataclass(frozen=True)
-class Projection(Ranged):
+class Projection(Selection, Ranged):
     """Decides one edge of each kind of cell at a time by what its removal costs, then tunes.
 
     DARTS-PT, arXiv:2108.04392, section 4, with the rules of its code. A round comes every
@@ -133,17 +110,17 @@ class Projection(Ranged):
         """The epochs of tuning: the last round is followed by one more."""
         return self.epochs or self.interval * (rounds - 1) + 1
 
-    def tuning(self, learner: Learner) -> Tuning:
+    def tuning(self, learner: Supernet) -> Tuning:
         """`length` epochs."""
         epochs = self.length(self.rounds(learner.decided))
         rate = learner.settings.optimizer.lr * self.rate_share
         minimum = learner.settings.schedule.minimum if self.schedule == "cosine" else rate
         return Tuning(epochs, rate, min(minimum, rate))
 
-    def decide(self, learner: Learner, moment: Moment) -> None:
+    def decide(self, learner: Supernet, moment: Moment) -> None:
         """The rounds that are due: one every `interval` epochs, or all spread evenly."""
         if moment.epoch == 0:
-            learner.forget_momentum()
+            learner.optimiser.state.clear()
         ops, edges = _op_rounds(learner.decided), _edge_rounds(learner.decided)
         rounds = len(ops) + len(edges)
         for number in range(rounds):
@@ -154,11 +131,7 @@ class Projection(Ranged):
             for kind in edges[number - len(ops)] if number >= len(ops) else ():
                 self._thin(learner, kind, moment)
 
-    def genotype(self, learner: Learner, moment: Moment) -> Genotype:
-        """By what was decided; what is open goes by the mixture's weights."""
-        return nasir.derive(learner.space, learner.expected(moment))
-
-    def _project(self, learner: Learner, kind: str, moment: Moment) -> None:
+    def _project(self, learner: Supernet, kind: str, moment: Moment) -> None:
         open_ = [name for name in learner.decided.ops_of(kind) if name not in learner.decided.fixed]
         name = open_[_random(len(open_), moment, f"edge {kind}")]
         options = learner.decided.options(name)
@@ -168,7 +141,7 @@ class Projection(Ranged):
         learner.decided.fixed[name] = min(scores, key=lambda option: scores[option])
         learner.say(f"{name}: {learner.decided.option_name(name, learner.decided.fixed[name])}")
 
-    def _thin(self, learner: Learner, kind: str, moment: Moment) -> None:
+    def _thin(self, learner: Supernet, kind: str, moment: Moment) -> None:
         decided = learner.decided
         groups = [group for group in decided.groups(kind) if not decided.is_thin(group)]
         group = groups[_random(len(groups), moment, f"node {kind}")]
@@ -180,7 +153,7 @@ class Projection(Ranged):
         learner.say(f"{kind}: {group.name} keeps {group.keep}")
 
     def _score(
-        self, learner: Learner, without: dict[str, tuple[int, ...]], moment: Moment
+        self, learner: Supernet, without: dict[str, tuple[int, ...]], moment: Moment
     ) -> float:
         """What is compared, greater for better networks."""
         score = learner.score_without(without, moment, self.batches)

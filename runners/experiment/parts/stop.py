@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 import lowering
-from runners.experiment.learner import Learner
 from runners.experiment.parts.moment import Moment
+from runners.experiment.supernet import Supernet
 from runners.fields import AnyEpochs, Epochs, Number, Ranged, Repeats
 from runners.machine.arrays import eigenvalues, length
 
@@ -39,7 +39,7 @@ class EigenvalueStop(Ranged):
         """Whether this epoch (from 0) is measured."""
         return epoch % self.every == 0
 
-    def measure(self, learner: Learner, moment: Moment) -> float:
+    def measure(self, learner: Supernet, moment: Moment) -> float:
         """The greatest eigenvalue now."""
         batch = learner.task.valid(moment.number, moment.step)
         exact = lowering.to_torch(learner.graph, optimise=False).to(learner.place.device)

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import lowering
-from nasir import NasirError, dump_genotype
+from nasir import dump_genotype
 from nasir.wanted import checked
 from runners.data import absolute
-from runners.experiment.conduct import guarded, memory_error, resumed
-from runners.experiment.planner import largest_batch
+from runners.experiment.guard import guarded, resumed
+from runners.experiment.inherit import begin
 from runners.experiment.recipe_file import SUFFIXES
+from runners.experiment.run import Run
+from runners.experiment.train import train_in
 from runners.experiment.trained import weights_of
 from runners.experiment.training.build import Built, build
-from runners.experiment.training.inherit import begin
 from runners.experiment.training.request import Training, training_of
-from runners.experiment.training.run import Run
 from runners.folder.facts import facts_of, request_in
 from runners.folder.live import Display, display_for_stderr
 from runners.folder.run_folder import RunFolder, standing
@@ -93,22 +93,13 @@ def _weights(named: str | None) -> str | None:
 
 
 def _run(built: Built, folder: RunFolder, shown: Display) -> Evaluation:
-    run = Run(built, folder, shown)
+    run = Run(folder, shown, built.request.steps)
     summary = guarded(
-        folder, shown, built.request.seed, built.place, run.run, lambda: _too_large(run)
+        run,
+        built.request.seed,
+        built.place,
+        lambda: train_in(run, built),
+        built.recipe.train.batch,
+        ("--set train.batch=", "train.accumulate splits a batch"),
     )
     return Evaluation(summary, folder.path)
-
-
-def _too_large(run: Run) -> NasirError:
-    """E744 with the largest batch that would fit."""
-    trainer, batch = run.trainer, run.recipe.train.batch
-
-    def fits() -> int | None:
-        if trainer is None:
-            return None
-        return largest_batch(trainer.place, trainer.task, trainer.module)
-
-    device = str(run.built.place.device)
-    hint = "train.accumulate splits a batch"
-    return memory_error(device, batch, fits, hint, "--set train.batch=")

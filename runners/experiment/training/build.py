@@ -9,10 +9,10 @@ from nasir import Genotype, Graph, NasirError
 from nasir.errors import nearest, quoted
 from nasir.space import home_of
 from nasir.space.skeletons import find_skeleton
+from runners.experiment.inherit import SIZES, searched_sizes
 from runners.experiment.recipe import Recipe, with_values
 from runners.experiment.recipe_file import read_recipe
 from runners.experiment.size import DATA, NetworkSize, size_facts
-from runners.experiment.training.inherit import SIZES, searched_sizes
 from runners.experiment.training.request import Training
 from runners.fields import values_of
 from runners.folder.facts import FORMAT

@@ -1,13 +1,12 @@
 """Whether a finished run repeats: it is run again beside it and compared."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasir.wanted import checked
-from runners.experiment import conduct
 from runners.folder.facts import facts_of, read_facts, request_in
 from runners.folder.live import Display
 from runners.folder.rows import read_rows
@@ -40,7 +39,7 @@ def replay(out: str | Path, display: Display | None = None) -> Replay:
         again = Path(parent) / "run"
         _run(out, facts, again, display)
         epochs = len(read_rows(out / "metrics.jsonl"))
-        return Replay(epochs, conduct.difference(out, again, FILES[kind]))
+        return Replay(epochs, _difference(out, again, FILES[kind]))
 
 
 def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | None) -> None:
@@ -54,3 +53,33 @@ def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | N
     from runners.experiment.training.request import training_of
 
     evaluate(request_in(out, training_of, facts), folder, display)
+
+
+def _difference(one: Path, other: Path, names: Sequence[str]) -> str:
+    """The first place where these files of two runs differ; "" where they are equal."""
+    for name in names:
+        before, after = _lines(one / name), _lines(other / name)
+        for number, (a, b) in enumerate(zip(before, after, strict=False), start=1):
+            if a != b:
+                return f"{name}, line {number}: {_apart(a, b)}"
+        if len(before) != len(after):
+            return f"{name} has {len(before)} lines, then {len(after)}"
+    return ""
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text, or what a file of tensors is."""
+    if not path.exists():
+        return []
+    if path.suffix == ".safetensors":
+        from hashlib import sha256
+
+        return [sha256(path.read_bytes()).hexdigest()]
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _apart(one: str, other: str) -> str:
+    """The place where two lines part, some characters of each."""
+    at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    start = max(0, at - 30)
+    return f"…{one[start : at + 20]}… became …{other[start : at + 20]}…"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -11,15 +11,17 @@ from lowering import Network, load_weights
 from nasir import NasirError, Where, load_space
 from nasir.space.skeletons import find_skeleton
 from runners.experiment.loop.request import request_of
-from runners.experiment.training.request import Training
 from runners.folder.checkpoint import last_checkpoint
 from runners.folder.facts import facts_of, read_facts, request_in
+
+if TYPE_CHECKING:
+    from runners.experiment.training.request import Training
 
 SIZES = ("channels", "layers", "hidden")
 """Of a network, those that its search had."""
 
 
-def begin(module: Network, request: Training) -> str:
+def begin(module: Network, request: "Training") -> str:
     """Gives the network the weights that a training begins with; a line to say of them.
 
     Raises E754 and E727 for a search's that do not fit, E101, E104 and E503 for a file's.

@@ -1,0 +1,150 @@
+"""Around a run: what is resumed is the same run, and memory that is not enough is an error."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import torch
+
+import lowering
+from nasir import NasirError, Where
+from runners.experiment.learner import Learner
+from runners.folder.seeds import deterministic
+from runners.folder.settings import other_machine, same_settings
+from runners.machine.machine import spinning
+from runners.machine.place import Place
+
+if TYPE_CHECKING:
+    from runners.experiment.run import Run
+
+PROBE = 2
+BACKWARD = 1.6
+"""The peak of a step's memory, as a multiple of what forward keeps (measured: 1.2 to 1.5)."""
+
+
+class Built(Protocol):
+    """A request with everything that it names made."""
+
+    @property
+    def place(self) -> Place:
+        """Where it runs."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        ...
+
+
+Made = TypeVar("Made", bound=Built)
+Found = TypeVar("Found")
+
+
+def resumed(
+    facts: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    make: Callable[[], Made],
+    parts: Sequence[str],
+) -> tuple[Made, str]:
+    """What goes on in a run's folder, and a line to say where the machine is another one.
+
+    `asked` are fields of the request that the caller names again; one that differs is E726, and so
+    are other `parts` of the facts: data, settings, or a space under the same name.
+    """
+    same_settings(facts["request"], {**facts["request"], **asked})
+    built = make()
+    now = built.facts()
+    for part in parts:
+        same_settings({part: facts[part]}, {part: now[part]})
+    return built, other_machine(facts["machine"], now["machine"])
+
+
+def guarded(
+    run: "Run",
+    seed: int,
+    place: Place,
+    work: Callable[[], Found],
+    batch: int,
+    hints: tuple[str, str],
+) -> Found:
+    """The result of `work`; the folder and the display are closed whatever happens.
+
+    Raises E744 with the largest batch that should fit where the memory is not enough; `hints` are
+    the option that sets it, and what else helps.
+    """
+    if place.deterministic:
+        deterministic(seed)
+    slow = spinning()
+    if slow:
+        run.display.say(slow)
+    with run.folder:
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            device, (option, hint) = str(place.device), hints
+            found = _largest_batch(run.learner)
+            if found:
+                hint = f"{option}{min(found, max(batch // 2, 1))} should fit; {hint}"
+            message = f"the memory of '{device}' is not enough for batches of {batch}"
+            raise NasirError("E744", message, hint=hint) from None
+        finally:
+            run.display.close()
+
+
+@contextmanager
+def restoring(path: Path) -> Generator[None]:
+    """Around what puts a checkpoint back: E727 where it is that of another network or optimiser."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        message = "the checkpoint is not of what run.json says"
+        hint = "put run.json back as it was, or start the run again in another folder"
+        raise NasirError("E727", message, Where(str(path)), hint) from error
+
+
+def _largest_batch(learner: Learner | None) -> int | None:
+    """The largest batch that should fit, a power of two; None where that cannot be found."""
+    try:
+        free = None if learner is None else free_bytes(learner.place.device)
+        return None if learner is None or free is None else _fitting(learner, free)
+    except (RuntimeError, MemoryError):
+        return None
+
+
+def _fitting(learner: Learner, free: int) -> int:
+    """From what a small step keeps."""
+    batch = learner.task.train(0, 0)
+    axis = 1 if learner.task.name == "language" else 0
+    inputs = tuple(
+        value.narrow(axis if value.dim() > 1 and number == 0 else 0, 0, PROBE)
+        for number, value in enumerate(batch.inputs)
+    )
+    kept = lowering.saved_bytes(learner.module, *inputs, *learner.example()).bytes
+    fits = int(free / (kept / PROBE * BACKWARD)) if kept else 0
+    return 1 << (fits.bit_length() - 1) if fits else 0
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that a process may still take on the device; None where nobody says."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = {line.partition(":")[0]: line.split()[1] for line in lines}
+    return int(found["MemAvailable"]) * 1024 if "MemAvailable" in found else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory is not enough."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "out of memory" in text
+    )

@@ -1,0 +1,140 @@
+"""A training in a run directory: its learner, its hooks, its loop, and what it leaves."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import lowering
+import nasir
+from lowering.torch.weights import pack
+from nasir.quoting import json_text
+from runners.experiment.hooks import Average, Best, DropPath, Hook, Measured
+from runners.experiment.inherit import begin
+from runners.experiment.learner import Learner
+from runners.experiment.run import Run
+from runners.experiment.schedule import Epoch, training_epochs
+from runners.experiment.size import describe_size, size_facts
+from runners.folder.run_folder import RunFolder
+from runners.machine.arrays import listed
+from runners.output import Cell, Table, measure_text
+from runners.task import measure
+from runners.task.accuracy import answers
+from runners.task.task import Split
+
+if TYPE_CHECKING:
+    from runners.experiment.training.build import Built
+
+
+def train_in(run: Run, built: "Built") -> Mapping[str, Any]:
+    """Trains, or resumes, to the end; the summary, which is written last."""
+    train = built.recipe.train
+    run.display.say(f"{train.epochs} epochs")
+    learner = make_learner(built)
+    best = Best()
+    hooks: list[Hook] = []
+    if train.drop_path:
+        hooks.append(DropPath(learner, lambda at: train.drop_path * at.epoch / at.epochs))
+    hooks.append(Measured(learner, lambda epoch: _due(built, epoch), train.measure))
+    hooks += [Average(learner, train.ema, built.recipe.optimizer.average_after, best), best]
+    if not run.start(learner, hooks):
+        said = begin(learner.module, built.request)
+        if said:
+            run.display.say(said)
+    run.folder.write_final("genotype.json", nasir.dump_genotype(built.genotype).encode())
+    run.fit(training_epochs(built.recipe, built.request.seed))
+    kept = best.best
+    if train.keep == "best" and kept is not None:
+        run.load(run.folder.load(kept))
+    return _write_final(learner, built, run.folder, kept)
+
+
+def make_learner(built: "Built") -> Learner:
+    """The network that is trained, with fresh weights."""
+    recipe, place, seed = built.recipe, built.place, built.request.seed
+    learner = Learner(built.task, place, seed, recipe.optimizer, recipe.train.accumulate)
+    module = lowering.to_torch(built.graph, seed, device=place.device)
+    module = module.to(place.device, place.dtype).train()
+    learner.use(module, lowering.prepare_training(module, recipe.run.compile, recipe.run.layout))
+    return learner
+
+
+def _due(built: "Built", epoch: Epoch) -> tuple[Split, ...]:
+    """The parts to measure: a text's test words only at the end, as published."""
+    if built.task.name == "images" or epoch.at.number + 1 == epoch.at.epochs:
+        return built.task.splits
+    return ("valid",)
+
+
+def _write_final(
+    learner: Learner, built: "Built", folder: RunFolder, best: int | None
+) -> dict[str, Any]:
+    """Measures the network as it is kept, and writes `weights.safetensors`, `summary.json` and, of
+    pictures, `confusion.json`; the summary as plain data.
+    """
+    cost = nasir.cost(built.graph)
+    summary: dict[str, Any] = {
+        "genotype": built.genotype.name,
+        "recipe": built.recipe.name,
+        "size": size_facts(built.graph),
+        "params": cost.params,
+        "macs": cost.macs,
+        "best_epoch": best,
+    }
+    for split in built.task.splits:
+        with learner.measuring():
+            found = answers(built.task, split, "torch", learner.run)
+        summary[split] = dict(found.accuracy.measures)
+        if built.task.name == "images" and split == built.task.splits[-1]:
+            table = listed(found.confusion(len(_classes(built))))
+            facts = {"split": split, "classes": list(_classes(built)), "counts": table}
+            folder.write_final("confusion.json", f"{json.dumps(facts)}\n".encode())
+    about = {
+        "genotype": nasir.dump_genotype(built.genotype),
+        "size": json.dumps(size_facts(built.graph)),
+        "auxiliary": json.dumps(bool(built.recipe.train.auxiliary)),
+        "recipe": built.recipe.name,
+        "nasir": nasir.__version__,
+    }
+    with learner.averaged():
+        folder.write_final("weights.safetensors", pack(learner.module.state_dict(), about))
+    summary["latency"] = _latencies(learner, built)
+    text = json_text(summary, indent=2)
+    folder.write_final("summary.json", f"{text}\n".encode())
+    return summary
+
+
+def _classes(built: "Built") -> tuple[str, ...]:
+    pictures: Any = built.task
+    return pictures.pictures.classes
+
+
+def _latencies(learner: Learner, built: "Built") -> dict[str, float | Literal["eager"]]:
+    """Seconds for one picture (of text: STEPS words), as it is and with batch norms folded."""
+    with learner.measuring():
+        folded = lowering.to_inference(built.graph, learner.module)
+        folded = folded.to(built.place.device, built.place.dtype)
+        inputs = tuple(
+            x.to(built.place.device, built.place.dtype if x.is_floating_point() else x.dtype)
+            for x in measure.example(built.graph, 1)
+        )
+        found = measure.measure({"eager": learner.module, "folded": folded}, inputs)
+    return {each.name: each.seconds for each in found}
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """Size, cost, measures and latency."""
+    rows: list[tuple[Cell, ...]] = [
+        ("network", describe_size(summary["size"])),
+        ("parameters", summary["params"]),
+        ("multiply-adds", summary["macs"]),
+    ]
+    rows += [
+        (f"{split} {name}", measure_text(name, value))
+        for split in ("valid", "test")
+        for name, value in summary.get(split, {}).items()
+    ]
+    rows += [
+        (f"latency, {name}", f"{1e3 * seconds:.2f} ms")
+        for name, seconds in summary.get("latency", {}).items()
+    ]
+    return Table("", (summary["genotype"], ""), tuple(rows))
