@@ -168,14 +168,16 @@ def test_projections_have_epochs_and_rates_of_their_own() -> None:
     assert [epoch.rate for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 
-def test_lanczos_finds_the_greatest_eigenvalue() -> None:
+def test_the_greatest_eigenvalue_is_found() -> None:
     generator = torch.Generator().manual_seed(0)
     for size in (1, 2, 7, 60):
         matrix = torch.randn(size, size, generator=generator, dtype=torch.float64)
         matrix = matrix + matrix.T
         start = torch.randn(size, generator=generator, dtype=torch.float64)
-        found = greatest_eigenvalue(lambda v, m=matrix: m @ v, start, 60)
-        assert found == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]))
+        found = greatest_eigenvalue(lambda v, m=matrix: m @ v, start)
+        assert found == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]), rel=0.01)
+        assert greatest_eigenvalue(lambda v: 0 * v, start) == 0
+        assert math.isnan(greatest_eigenvalue(lambda v: v * torch.nan, start))
 
 
 def test_a_search_stops_when_the_mean_eigenvalue_has_grown() -> None:
@@ -203,10 +205,10 @@ def test_products_with_the_hessian_give_its_greatest_eigenvalue() -> None:
     x = torch.randn(5, generator=generator, dtype=torch.float64).requires_grad_()
     (gradient,) = torch.autograd.grad(loss(x), x, create_graph=True)
     found = greatest_eigenvalue(
-        lambda v: torch.autograd.grad(gradient, x, v, retain_graph=True)[0], torch.ones_like(x), 5
+        lambda v: torch.autograd.grad(gradient, x, v, retain_graph=True)[0], torch.ones_like(x)
     )
     hessian = torch.autograd.functional.hessian(loss, x.detach())
-    assert found == pytest.approx(float(torch.linalg.eigvalsh(hessian)[-1]))
+    assert found == pytest.approx(float(torch.linalg.eigvalsh(hessian)[-1]), rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201", "nasbench1shot1_2", "darts_rnn"])

@@ -101,9 +101,7 @@ def _histogram(heights: Sequence[float]) -> dict[str, object]:
         "max": limits[-1],
         "num": sum(heights),
         "sum": sum(limit * height for limit, height in pairs),
-        "sum_squares": sum(
-            limit**2 * height for limit, height in zip(limits, heights, strict=True)
-        ),
+        "sum_squares": sum(limit**2 * height for limit, height in pairs),
         "bucket_limit": limits,
         "bucket": heights,
     }

@@ -34,11 +34,6 @@ def length(vector: Tensor) -> Tensor:
     return _torch.linalg.vector_norm(vector)
 
 
-def eigenvalues(matrix: Tensor) -> Tensor:
-    """Of a symmetric matrix, ascending."""
-    return _torch.linalg.eigvalsh(matrix)
-
-
 def backward(loss: Tensor) -> None:
     """Adds the gradients of a loss to its leaves."""
     value: Any = loss

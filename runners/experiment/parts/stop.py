@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,11 +10,14 @@ from torch import Tensor
 import lowering
 from runners.experiment.parts.moment import Moment
 from runners.experiment.supernet import Supernet
-from runners.fields import AnyEpochs, Epochs, Number, Ranged, Repeats
-from runners.machine.arrays import eigenvalues, length
+from runners.fields import AnyEpochs, Epochs, Number, Ranged
+from runners.machine.arrays import length
 
 Product = Callable[[Tensor], Tensor]
 """A matrix times a vector."""
+
+_TOLERANCE = 0.01
+"""The relative error at which products end; it bounds the error, which is mostly far less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,8 @@ class EigenvalueStop(Ranged):
     term) by the logits is measured on the epoch's last validation batch, in training mode. With
     means over `window` values, the search stops when a mean is more than `factor` times the one
     `apart` values earlier, and ends with the genotype of that earlier epoch, which must be at least
-    `earliest`. The eigenvalue comes from Lanczos' method on exact Hessian-vector products, where
-    the published code builds the whole matrix.
+    `earliest`. The eigenvalue comes from exact Hessian-vector products, where the published code
+    builds the whole matrix.
     """
 
     every: Epochs = 2
@@ -33,7 +37,6 @@ class EigenvalueStop(Ranged):
     apart: Epochs = 4
     factor: Number = 1.3
     earliest: AnyEpochs = 10
-    products: Repeats = 24
 
     def due(self, epoch: int) -> bool:
         """Whether this epoch (from 0) is measured."""
@@ -64,7 +67,7 @@ class EigenvalueStop(Ranged):
             return torch.cat([part.reshape(-1) for part in parts])
 
         start = torch.randn(flat.shape, generator=moment.generator("lanczos"))
-        return greatest_eigenvalue(product, start.to(flat), self.products)
+        return greatest_eigenvalue(product, start.to(flat))
 
     def stops(self, values: Sequence[float]) -> int | None:
         """The epoch whose genotype is taken, if these values (one in `every` epochs) say stop."""
@@ -81,30 +84,22 @@ class EigenvalueStop(Ranged):
         return epoch if grown and epoch >= self.earliest else None
 
 
-def greatest_eigenvalue(product: Product, start: Tensor, steps: int) -> float:
-    """The greatest eigenvalue of a symmetric matrix, from products with it (Lanczos).
+def greatest_eigenvalue(product: Product, start: Tensor) -> float:
+    """The greatest eigenvalue of a symmetric matrix, from some 20 products with it (ARPACK)."""
+    from scipy.sparse import linalg as untyped
 
-    Every new direction is made orthogonal to all before, twice, so that no eigenvalue comes back.
-    """
-    basis: list[Tensor] = []
-    diagonal: list[Tensor] = []
-    off: list[Tensor] = []
-    vector = start / length(start)
-    for _ in range(min(steps, len(start))):
-        basis.append(vector)
-        image = product(vector)
-        diagonal.append(image.dot(vector))
-        known = torch.stack(basis)
-        for _ in range(2):
-            image = image - known.T @ (known @ image)
-        size = length(image)
-        if float(size) <= 1e-9 * max(1.0, abs(float(diagonal[0]))):
-            break
-        off.append(size)
-        vector = image / size
-    count = len(diagonal)
-    matrix = torch.diag(torch.stack(diagonal))
-    if count > 1:
-        sides = torch.stack(off[: count - 1])
-        matrix = matrix + torch.diag(sides, 1) + torch.diag(sides, -1)
-    return float(eigenvalues(matrix)[-1])
+    linalg: Any = untyped
+    size = len(start)
+    if size == 1:
+        return float(product(torch.ones_like(start)))
+
+    def times(vector: Any) -> Any:
+        return product(torch.as_tensor(vector.reshape(-1)).to(start)).double().cpu().numpy()
+
+    matrix = linalg.LinearOperator((size, size), matvec=times, dtype="float64")
+    vector = start.double().cpu().numpy()
+    try:
+        found = linalg.eigsh(matrix, 1, which="LA", v0=vector, tol=_TOLERANCE, rng=0)[0]
+    except linalg.ArpackError:  # all products are 0, or they are no numbers
+        return float(length(product(start)))
+    return float(found[0])
