@@ -226,13 +226,6 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
 
 
-def test_resuming_with_other_settings_is_an_error_that_names_them(tmp_path: Path) -> None:
-    train(small(), tmp_path / "run")
-    with pytest.raises(NasirError, match="seed") as caught:
-        training.resume(tmp_path / "run", {"seed": 5}, SilentDisplay())
-    assert caught.value.code == "E726"
-
-
 def test_a_searchs_run_is_no_trainings(tmp_path: Path) -> None:
     search(tiny(), tmp_path / "run")
     with pytest.raises(NasirError, match="search") as caught:
@@ -333,16 +326,6 @@ def test_text_is_not_accumulated(tmp_path: Path) -> None:
     with pytest.raises(NasirError, match="not accumulated") as caught:
         train(request, tmp_path / "run")
     assert caught.value.code == "E753"
-
-
-def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_checkpoint(
-    tmp_path: Path,
-) -> None:
-    values = {"optimizer.lr": "1e15", "optimizer.clip": "0", "train.epochs": "3"}
-    with pytest.raises(NasirError, match="loss") as caught:
-        train(small(values=values), tmp_path / "run")
-    assert caught.value.code == "E741"
-    assert not (tmp_path / "run" / "weights.safetensors").exists()
 
 
 def test_too_little_memory_is_an_error_with_a_batch_that_fits(
