@@ -22,6 +22,7 @@ from runners.fields import values_of
 ROWS = {
     "darts": ("softmax", "none", "none", "first", "argmax"),
     "darts-2nd": ("softmax", "none", "none", "second", "argmax"),
+    "beta-darts": ("softmax", "none", "none", "first", "argmax"),
     "pc-darts": ("softmax", "softmax", "none", "first", "argmax"),
     "drnas": ("dirichlet", "none", "none", "first", "argmax"),
     "drnas-progressive": ("dirichlet", "none", "none", "first", "argmax"),
@@ -55,6 +56,7 @@ STAGES = {
     ("darts", "cifar"): (Stage(50),),
     ("pc-darts", "cifar"): (Stage(50, 15, None, 4),),
     ("pc-darts", "imagenet_search"): (Stage(50, 35, None, 2),),
+    ("beta-darts", "nasbench201"): (Stage(100),),
     ("drnas", "nasbench201"): (Stage(100),),
     ("drnas-progressive", "cifar"): (Stage(25, 10, None, 6), Stage(25, 10, 4, 4)),
     ("drnas-progressive", "imagenet_search"): (Stage(25, 10, None, 6), Stage(25, 10, 4, 3)),
