@@ -18,7 +18,7 @@ help: ## Show this list
 		| while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(CORE) ## Compile published architectures and leave the results in demo-output/
-	$(BIN)/python -m runners.demo -o demo-output
+	$(BIN)/python -m runners.forms.demo -o demo-output
 
 test: $(FULL) ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -q

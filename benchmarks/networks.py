@@ -57,15 +57,20 @@ def _inference(batch: int, rounds: int) -> list[Result]:
 
     import lowering
     import nasir
-    from runners.forms.targets import AUTO, Source, find_targets
+    from runners.forms.table import AUTO, Source, find_forms
     from runners.task.measure import evaluate
 
     graph = nasir.network("darts_v2")
     module = lowering.to_torch(graph).eval()
     image = torch.randn(batch, 3, 32, 32)
     with tempfile.TemporaryDirectory() as folder:
-        source = Source(graph, module, Path(folder), batch, "cpu")
-        runs = {target.name: target.make(source) for target in find_targets(AUTO, "cpu")}
+        source = Source(graph, module, batch)
+        runs: dict[str, Callable[..., object]] = {}
+        for form in find_forms(AUTO, "cpu"):
+            path = Path(folder) / f"{form.name}{form.suffix}"
+            if not form.memory:
+                form.write(source, path)
+            runs[form.name] = form.load(source, path)
 
         def call(name: str) -> Callable[[], object]:
             return lambda: evaluate(runs[name], image)

@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from runners.experiment.loop import Request, Result, resume, search
     from runners.experiment.replay import Replay, replay
     from runners.experiment.training import Evaluation, Training, evaluate
-    from runners.forms.compile import compile_genotype
-    from runners.forms.report import Options, Report
+    from runners.forms.compile import Options, compile_genotype
+    from runners.forms.report import Report
 
 __all__ = [
     "Evaluation",
@@ -30,7 +30,7 @@ _MODULES = {
     "Replay": "runners.experiment.replay",
     "Training": "runners.experiment.training",
     "evaluate": "runners.experiment.training",
-    "Options": "runners.forms.report",
+    "Options": "runners.forms.compile",
     "Report": "runners.forms.report",
     "Request": "runners.experiment.loop",
     "Result": "runners.experiment.loop",

@@ -14,9 +14,10 @@ import nasir
 import runners
 from nasir.errors import NasirError
 from runners.experiment.size import NetworkSize
-from runners.forms import exports
-from runners.forms.outputs import Outputs
-from runners.forms.report import Difference, Options, Report
+from runners.forms import make
+from runners.forms.compile import Options
+from runners.forms.report import Report
+from runners.forms.table import FORMS, Source
 from tests.command_line import RESNET, TINY, call
 
 SIZE = NetworkSize(channels=4, layers=3)
@@ -27,8 +28,7 @@ EAGER = Options(SIZE, compile=False)
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """Everything that can be written, and the report."""
     directory = tmp_path_factory.mktemp("out") / "made"
-    outputs = Outputs(export=directory / "net.pt2")
-    options = Options(SIZE, compile=False, outputs=outputs, directory=directory)
+    options = Options(SIZE, compile=False, export=directory / "net.pt2", directory=directory)
     return directory, runners.compile_genotype("darts_v2", options)
 
 
@@ -41,15 +41,12 @@ def test_all_files_are_written_under_the_genotypes_name(written: tuple[Path, Rep
 
 
 def test_every_file_agrees_with_the_network(written: tuple[Path, Report]) -> None:
-    found = {each.name: each for each in written[1].differences}
-    assert set(found) == {"folded", "compiled", "ONNX Runtime", "Python file", "exported program"}
-    for name, each in found.items():
-        if name == "compiled":
-            assert (each.difference, each.reason) == (None, "not asked for")
-        else:
-            assert each.difference is not None
-            assert each.magnitude is not None
-            assert each.difference <= 1e-4 * max(1.0, each.magnitude)
+    found = {each.form: each for each in written[1].forms}
+    assert list(found) == ["eager", "folded", "onnxruntime", "python", "export"]
+    assert found.pop("eager").difference is None
+    for each in found.values():
+        assert each.difference is not None
+        assert each.difference.agrees
 
 
 def test_the_report_has_the_figures(written: tuple[Path, Report]) -> None:
@@ -59,8 +56,10 @@ def test_the_report_has_the_figures(written: tuple[Path, Report]) -> None:
     assert report.output == (1, 10)
     assert report.passes[0].before == len(graph)
     assert all(a.after == b.before for a, b in zip(report.passes, report.passes[1:], strict=False))
-    assert {each.name for each in report.latencies} == {"eager", "folded"}
-    assert {"lower to torch", "write ONNX", "measure"} <= {each.name for each in report.stages}
+    assert all(each.latency is not None for each in report.forms)
+    assert {"lower to torch", "write onnxruntime", "measure"} <= {
+        each.name for each in report.stages
+    }
 
 
 def test_the_report_file_is_the_report(written: tuple[Path, Report]) -> None:
@@ -81,12 +80,10 @@ def test_weights_that_were_saved_are_loaded(tmp_path: Path) -> None:
     graph = SIZE.build(nasir.load_genotype("darts_v2"))
     weights = lowering.save_weights(lowering.to_torch(graph, seed=7), tmp_path / "w.safetensors")
     made = tmp_path / "net.py"
-    options = Options(SIZE, weights=weights, compile=False, outputs=Outputs(python=made))
+    options = Options(SIZE, weights=weights, compile=False, python=made)
     runners.compile_genotype("darts_v2", options)
     with_seed = tmp_path / "seed.py"
-    runners.compile_genotype(
-        "darts_v2", Options(SIZE, seed=7, compile=False, outputs=Outputs(python=with_seed))
-    )
+    runners.compile_genotype("darts_v2", Options(SIZE, seed=7, compile=False, python=with_seed))
     assert made.with_suffix(".safetensors").read_bytes() == (
         with_seed.with_suffix(".safetensors").read_bytes()
     )
@@ -142,21 +139,24 @@ def test_without_onnxruntime_the_comparison_is_not_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    options = Options(SIZE, compile=False, outputs=Outputs(onnx=tmp_path / "net.onnx"))
-    found = runners.compile_genotype("darts_v2", options).differences[-1]
-    assert (found.name, found.difference) == ("ONNX Runtime", None)
-    assert found.reason.startswith("onnxruntime is not installed")
+    options = Options(SIZE, compile=False, onnx=tmp_path / "net.onnx")
+    report = runners.compile_genotype("darts_v2", options)
+    found = report.form("onnxruntime")
+    assert (found.difference, found.latency) == (None, None)
+    assert found.note == "onnxruntime is not installed"
+    assert report.files == found.files == (tmp_path / "net.onnx",)
 
 
 def test_a_file_that_differs_is_an_error(tmp_path: Path) -> None:
     graph = SIZE.build(nasir.load_genotype("darts_v2"))
     module = lowering.to_torch(graph).eval()
-    path = exports.export_program(graph, module, tmp_path / "net.pt2")
+    form, source, path = FORMS["export"], Source(graph, module), tmp_path / "net.pt2"
+    form.write(source, path)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.mul_(3.0)
-    with pytest.raises(NasirError, match="exported program differs") as caught:
-        exports.compare_program(graph, module, path)
+    with pytest.raises(NasirError, match="the form 'export' differs") as caught:
+        make._difference(form, source, form.load(source, path), path)
     assert caught.value.code == "E504"
 
 
@@ -168,13 +168,10 @@ def test_inline_writes_a_model_without_functions(tmp_path: Path) -> None:
 
 
 def test_a_network_that_draws_noise_is_compared_where_that_means_something(tmp_path: Path) -> None:
-    outputs = Outputs(onnx=tmp_path / "net.onnx")
-    report = runners.compile_genotype(
-        "c10_s4_pcdarts", Options(SIZE, compile=False, outputs=outputs)
-    )
-    found = {each.name: each for each in report.differences}
-    assert found["folded"].reason == "the network draws fresh noise at every call"
-    assert found["ONNX Runtime"].reason == "with the noise fixed on both sides"
+    options = Options(SIZE, compile=False, onnx=tmp_path / "net.onnx")
+    report = runners.compile_genotype("c10_s4_pcdarts", options)
+    assert report.form("folded").note == "the network draws fresh noise at every call"
+    assert report.form("onnxruntime").note == "with the noise fixed on both sides"
 
 
 def test_the_command_prints_the_report_and_says_what_it_wrote(tmp_path: Path) -> None:
@@ -204,24 +201,21 @@ def test_the_command_prints_the_report_as_json() -> None:
 def test_a_compiled_network_agrees_and_is_timed() -> None:
     size = NetworkSize(channels=2, layers=1)
     report = runners.compile_genotype(RESNET, Options(size))
-    reasons = [each.reason for each in report.differences]
-    assert [each.name for each in report.latencies] == ["eager", "folded", "compiled"], reasons
-    compiled = report.differences[1]
-    assert compiled.name == "compiled"
+    compiled = report.form("compiled")
+    assert compiled.latency is not None, compiled.note
     assert compiled.difference is not None
-    assert compiled.difference < 1e-4
+    assert compiled.difference.difference < 1e-4
 
 
 def test_without_a_compiler_the_report_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(device: str = "cpu") -> str:
         return f"no C++ compiler for the {device}"
 
-    # By its name in sys.modules: a function of the package has the same name as the module.
-    monkeypatch.setattr(sys.modules["lowering.torch.compiled"], "compiler_missing", missing)
+    monkeypatch.setattr(lowering, "compiler_missing", missing)
     report = runners.compile_genotype(RESNET, Options(NetworkSize(channels=2, layers=1)))
-    assert [each.name for each in report.latencies] == ["eager", "folded"]
-    assert report.differences[1].difference is None
-    assert "no C++ compiler" in report.differences[1].reason
+    compiled = report.form("compiled")
+    assert (compiled.difference, compiled.latency) == (None, None)
+    assert "no C++ compiler" in compiled.note
 
 
 def test_a_genotype_may_be_given_as_an_object_or_a_path(tmp_path: Path) -> None:
@@ -237,11 +231,11 @@ def test_a_genotype_may_be_given_as_an_object_or_a_path(tmp_path: Path) -> None:
 def test_an_export_that_differs_is_left_nowhere(
     option: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = Difference("file", 1.0, 1.0)
-    monkeypatch.setattr(exports, "find_difference", lambda *_: wrong)
+    wrong = lowering.Comparison(1.0, 1.0, 3)
+    monkeypatch.setattr(make, "compared", lambda *_: wrong)
     (tmp_path / name).write_text("an older one")
     done = call("compile", RESNET, "--layers", "1", "--no-compile", option, tmp_path / name)
     assert done.code == 1
-    assert "E504 the file differs" in done.err
+    assert "E504 the form" in done.err
     assert (tmp_path / name).read_text() == "an older one"
     assert len(list(tmp_path.iterdir())) == 1

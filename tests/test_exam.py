@@ -16,10 +16,10 @@ from nasir.formats.onnx_model import seal
 from runners import compile_genotype
 from runners.experiment.training import Evaluation
 from runners.folder.facts import read_facts
+from runners.forms.compile import Options
 from runners.forms.exam import Exam, examine
-from runners.forms.outputs import Outputs
-from runners.forms.report import Accuracy, Options
-from runners.task.accuracy import Answers, compared, require
+from runners.forms.report import Report
+from runners.task.accuracy import Accuracy, Answers, compared, require
 from tests.command_line import call
 from tests.searches import run, tiny
 from tests.trainings import small, small_text, train
@@ -41,6 +41,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     return done
 
 
+def accuracies_of(report: Report) -> dict[str, Accuracy]:
+    """The accuracies of a report by form."""
+    return {each.form: each.accuracy for each in report.forms if each.accuracy is not None}
+
+
 def test_a_run_is_measured_as_it_was_at_its_end(trained: Evaluation) -> None:
     found = examine(Exam(str(trained.folder)))
     assert found.measures["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
@@ -60,18 +65,17 @@ def test_a_run_compiles_with_its_weights_and_every_file_answers_alike(
     trained: Evaluation, tmp_path: Path
 ) -> None:
     options = Options(
-        compile=False, outputs=Outputs(tmp_path / "net.onnx", tmp_path / "net.py"), check=200
+        compile=False, onnx=tmp_path / "net.onnx", python=tmp_path / "net.py", check=200
     )
     report = compile_genotype(str(trained.folder), options)
-    assert [each.name for each in report.accuracies] == [
-        "torch", "folded", "ONNX Runtime", "Python file",
-    ]  # fmt: skip
-    for each in report.accuracies:
+    accuracies = accuracies_of(report)
+    assert list(accuracies) == ["eager", "folded", "onnxruntime", "python"]
+    for each in accuracies.values():
         assert each.count == 200
         assert (each.changed or 0) <= 1  # two classes may be as likely but for rounding
-        assert each.measures == pytest.approx(report.accuracies[0].measures, rel=1e-4)
+        assert each.measures == pytest.approx(accuracies["eager"].measures, rel=1e-4)
     assert report.size["channels"] == 4
-    assert json.loads(json.dumps(report.facts()["accuracies"]))[0]["split"] == "test"
+    assert json.loads(json.dumps(report.facts()["forms"]))[0]["accuracy"]["split"] == "test"
     model = examine(Exam(str(tmp_path / "net.onnx"), data="digits"))
     assert model.measures["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
     assert model.params == trained.summary["params"]
@@ -82,13 +86,13 @@ def test_a_file_of_8_bit_numbers_keeps_its_genotype_and_most_answers(
     kind: str, trained: Evaluation, tmp_path: Path
 ) -> None:
     path = tmp_path / "net.onnx"
-    options = Options(compile=False, outputs=Outputs(path), quantise=kind)
+    options = Options(compile=False, onnx=path, quantise=kind)
     report = compile_genotype(str(trained.folder), options)
     small_file = tmp_path / "net.int8.onnx"
     assert small_file in report.files
-    last = report.accuracies[-1]
-    assert last.name == f"int8, {kind}"
-    assert last.measures["accuracy"] > report.accuracies[0].measures["accuracy"] - 10
+    accuracies = accuracies_of(report)
+    found, first = accuracies[f"int8_{kind}"], accuracies["eager"]
+    assert found.measures["accuracy"] > first.measures["accuracy"] - 10
     assert nasir.load_genotype(str(small_file)) == nasir.load_genotype("darts_v2")
     types = {each.data_type for each in onnx.load_model(small_file).graph.initializer}
     assert types & {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
@@ -100,33 +104,33 @@ def test_a_recurrent_run_is_measured_and_compiled(tmp_path: Path) -> None:
     assert found.measures["test"]["perplexity"] == pytest.approx(
         done.summary["test"]["perplexity"], rel=1e-5
     )
-    options = Options(compile=False, outputs=Outputs(tmp_path / "net.onnx"), check=100)
+    options = Options(compile=False, onnx=tmp_path / "net.onnx", check=100)
     report = compile_genotype(str(tmp_path / "run"), options)
-    assert 100 <= report.accuracies[0].count < 300
-    names = {each.name for each in report.accuracies}
-    assert names == {"torch", "folded", "ONNX Runtime"}
-    assert all(each.changed is None for each in report.accuracies)
+    accuracies = accuracies_of(report)
+    assert 100 <= accuracies["eager"].count < 300
+    assert set(accuracies) == {"eager", "folded", "onnxruntime"}
+    assert all(each.changed is None for each in accuracies.values())
 
 
 def test_answers_that_differ_by_more_than_rounding_are_an_error() -> None:
     said = torch.zeros(100, dtype=torch.int64)
-    first = Answers(Accuracy("torch", "test", 100, {"loss": 1.0, "accuracy": 50.0}), said, said)
+    first = Answers(Accuracy("test", 100, {"loss": 1.0, "accuracy": 50.0}), said, said)
     other = said.clone()
     other[:1] = 1
-    accuracy = Accuracy("ONNX Runtime", "test", 100, {"loss": 1.0, "accuracy": 49.0})
-    found = require(first, compared(first, Answers(accuracy, other, said)))
+    accuracy = Accuracy("test", 100, {"loss": 1.0, "accuracy": 49.0})
+    found = require("onnxruntime", first, compared(first, Answers(accuracy, other, said)))
     assert found.changed == 1
     other[:3] = 1
     with pytest.raises(NasirError, match="3 of 100 answers") as caught:
-        require(first, compared(first, Answers(accuracy, other, said)))
+        require("onnxruntime", first, compared(first, Answers(accuracy, other, said)))
     assert caught.value.code == "E756"
 
 
 def test_a_loss_that_differs_by_more_than_rounding_is_an_error() -> None:
     none = torch.zeros(0, dtype=torch.int64)
-    first = Answers(Accuracy("torch", "test", 9, {"loss": 1.0, "perplexity": 2.7}), none, none)
+    first = Answers(Accuracy("test", 9, {"loss": 1.0, "perplexity": 2.7}), none, none)
     with pytest.raises(NasirError, match=r"loss of 1\.2 instead of 1"):
-        require(first, Accuracy("Python file", "test", 9, {"loss": 1.2, "perplexity": 3.3}))
+        require("python", first, Accuracy("test", 9, {"loss": 1.2, "perplexity": 3.3}))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,7 @@ def test_a_damaged_run_is_one_error(trained: Evaluation, tmp_path: Path) -> None
 
 def test_static_quantisation_of_text_is_refused(tmp_path: Path) -> None:
     train(small_text(tmp_path / "text"), tmp_path / "run")
-    options = Options(compile=False, outputs=Outputs(tmp_path / "net.onnx"), quantise="static")
+    options = Options(compile=False, onnx=tmp_path / "net.onnx", quantise="static")
     with pytest.raises(NasirError, match="pictures") as caught:
         compile_genotype(str(tmp_path / "run"), options)
     assert caught.value.code == "E505"
@@ -221,10 +225,10 @@ def test_the_data_says_how_many_channels_a_picture_has(channels: int, tmp_path: 
     inherited = small(found.folder.as_posix(), data=data, sizes={}, inherit=str(found.folder))
     assert train(inherited, tmp_path / "next").summary["params"] > 0
     options = Options(
-        compile=False, outputs=Outputs(tmp_path / "net.onnx", tmp_path / "net.py"), check=6
+        compile=False, onnx=tmp_path / "net.onnx", python=tmp_path / "net.py", check=6
     )
     report = compile_genotype(str(done.folder), options)
-    assert [each.count for each in report.accuracies] == [6, 6, 6, 6]
+    assert [each.count for each in accuracies_of(report).values()] == [6, 6, 6, 6]
     shape = onnx.load_model(tmp_path / "net.onnx").graph.input[0].type.tensor_type.shape
     assert shape.dim[1].dim_value == channels
     np.savez(tmp_path / "rgb.npz", x_train=images[0][..., [0] * 3], y_train=labels[0])

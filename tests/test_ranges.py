@@ -19,7 +19,7 @@ from runners.experiment.parts import perturb
 from runners.experiment.recipe_file import read_recipe
 from runners.experiment.training import request as training
 from runners.fields import Ranged, field_types, interval, takes
-from runners.forms import exam, report
+from runners.forms import compile, exam
 from tests.command_line import call
 from tests.searches import write_text
 
@@ -40,7 +40,7 @@ MADE: dict[type, dict[str, Any]] = {
 
 PART_CLASSES = {type(part) for kind in PARTS.values() for part in kind.values() if part is not None}
 CLASSES = [
-    *MADE, settings.Settings, report.Options, perturb.Radius, *sorted(PART_CLASSES, key=str),
+    *MADE, settings.Settings, compile.Options, perturb.Radius, *sorted(PART_CLASSES, key=str),
     *(type(getattr(recipe.Recipe(""), name)) for name in recipe.SECTIONS),
     *(type(each) for each in recipe.sections(settings.Settings()).values()),
 ]  # fmt: skip

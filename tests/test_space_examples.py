@@ -9,8 +9,7 @@ import pytest
 
 import nasir
 from runners.experiment.size import NetworkSize
-from runners.forms.compile import compile_genotype
-from runners.forms.report import Options
+from runners.forms.compile import Options, compile_genotype
 from tests.command_line import ROOT, call
 
 EXAMPLES = [ROOT / "spaces" / "examples" / f"{name}.json" for name in ("mobile", "three_kinds")]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +15,46 @@ import nasir
 from nasir import NasirError
 from runners import compile_genotype
 from runners.experiment.size import NetworkSize
-from runners.forms.report import Options
-from runners.forms.ship import Shipped, ship
-from runners.forms.targets import AUTO, TARGETS, Source, fastest, find_targets
+from runners.forms import make
+from runners.forms.compile import Options
+from runners.forms.report import FormResult
+from runners.forms.table import AUTO, FORMS, Source, find_forms, ship
+from runners.task.measure import Latency
 from tests.command_line import TINY, call
 
 SIZE = NetworkSize(channels=4, layers=3)
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
+def source() -> Source:
     """A small network whose batch norms have seen something."""
     graph = SIZE.build(nasir.load_genotype("darts_v2"))
     module = lowering.to_torch(graph)
     with torch.no_grad():
         module(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    return Source(graph, module.eval(), tmp_path, 9, "cpu")
+    return Source(graph, module.eval(), 9)
 
 
 def pictures(count: int) -> torch.Tensor:
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
+SLOW = {form.name for form in FORMS.values() if form.needs == "compiler"}
+EXACT = [form.name for form in FORMS.values() if form.exact]
+
+
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n == "compiled" else n for n in TARGETS],
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in EXACT]
 )
-def test_a_target_computes_the_network(name: str, source: Source) -> None:
-    run = TARGETS[name].make(source)
-    with torch.no_grad():
-        found, expected = run(pictures(9)), source.module(pictures(9))
-    assert torch.allclose(found, expected, atol=1e-5)
+def test_an_exact_form_computes_the_network(name: str, source: Source, tmp_path: Path) -> None:
+    form, path = FORMS[name], tmp_path / f"network{FORMS[name].suffix}"
+    if not form.memory:
+        assert path in form.write(source, path)
+    run = form.load(source, path)
+    for count in (9,) if name == "compiled" else (9, 4):
+        with torch.no_grad():
+            found, expected = run(pictures(count)), source.module(pictures(count))
+        assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_workers_with_pictures_of_their_own_compute_the_same(
@@ -59,20 +69,22 @@ def test_workers_with_pictures_of_their_own_compute_the_same(
 def test_auto_measures_all_and_picks_the_fastest(tmp_path: Path) -> None:
     options = Options(size=SIZE, compile=False, target=AUTO, ship=tmp_path / "out", batch=4)
     report = compile_genotype("darts_v2", options)
-    assert [each.name for each in report.targets] == [n for n in TARGETS if n != "compiled"]
-    least = min(report.targets, key=lambda each: each.seconds)
-    assert report.target == least.name
+    assert [each.form for each in report.forms] == [name for name in EXACT if name not in SLOW]
+    seconds = {each.form: each.latency.seconds for each in report.forms if each.latency}
+    assert report.target == min(seconds, key=lambda name: seconds[name])
     facts = json.loads((tmp_path / "out" / "ship.json").read_text())
     assert (facts["target"], facts["batch"]) == (report.target, 4)
-    assert set(facts["seconds"]) == {each.name for each in report.targets}
+    assert facts["seconds"] == seconds
     assert tmp_path / "out" / "run.py" in report.files
 
 
 def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
-    first, chosen = find_targets("folded", "cpu")
-    assert (first.name, chosen.name) == ("published", "folded")
-    seconds = {"published": 1.0, "folded": 2.0}
-    assert fastest(seconds, (first, chosen)) is first
+    results = {
+        name: FormResult(name, latency=Latency(seconds, seconds, 1))
+        for name, seconds in (("eager", 3.0), ("folded", 2.0), ("int8_static", 1.0))
+    }
+    assert make._picked(results, "eager") == "eager"
+    assert make._picked(results, AUTO) == "folded"  # the fastest that is exact
 
 
 @pytest.mark.parametrize(
@@ -82,17 +94,20 @@ def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
         ("channels_last", 2),
         ("onnxruntime", 1),
         ("onnxruntime", 8),
-        pytest.param("compiled", 4, marks=pytest.mark.slow),
+        ("python", 1),
+        ("export", 2),
+        pytest.param("package", 4, marks=pytest.mark.slow),
     ],
 )
 def test_what_is_shipped_runs_without_nasir(
     name: str, batch: int, source: Source, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    made = Source(source.graph, source.module, tmp_path, batch, "cpu")
+    form, made = FORMS[name], replace(source, batch=batch)
+    files = form.write(made, tmp_path / f"network{FORMS[name].suffix}")
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
-    ship(made, Shipped(TARGETS[name], {"target": name}), out)
+    ship(form, made, files, "{}", out)
     torch.set_num_threads(threads)
     np.save(tmp_path / "pictures.npy", pictures(6).numpy())
     program = (
@@ -124,9 +139,9 @@ def test_wrong_targets_are_one_error(arguments: tuple[str, ...], code: str, mess
 
 def test_a_target_that_cannot_be_here_says_why() -> None:
     with pytest.raises(NasirError, match="CPU alone") as caught:
-        find_targets("onnxruntime", "cuda")
+        find_forms("onnxruntime", "cuda")
     assert caught.value.code == "E766"
-    assert "onnxruntime" not in [target.name for target in find_targets(AUTO, "cuda")]
+    assert "onnxruntime" not in [form.name for form in find_forms(AUTO, "cuda")]
 
 
 def test_a_language_model_is_not_shipped(tmp_path: Path) -> None:

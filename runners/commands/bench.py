@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from nasir.files import check_file
 from runners.benchmarks import Store, import_benchmark, open_store
 from runners.benchmarks.record import Reading
 from runners.benchmarks.summary import best_of, describe_seeds
 from runners.benchmarks.trust import trusting
 from runners.commands.options import JsonOption, TrustOption
-from runners.forms.outputs import check_file
 from runners.forms.progress import progress_for_stderr
 from runners.output import Table, print_json, print_line, print_table
 

@@ -21,11 +21,10 @@ from runners.commands.options import (
     VocabularyOption,
 )
 from runners.experiment.size import NetworkSize
-from runners.forms.compile import compile_genotype
-from runners.forms.outputs import Outputs
+from runners.forms.compile import Options, compile_genotype
 from runners.forms.progress import progress_for_stderr
-from runners.forms.report import Options
-from runners.forms.show_report import print_report
+from runners.forms.report import print_report
+from runners.forms.table import AUTO, FORMS
 from runners.output import print_json
 
 _Weights = Annotated[
@@ -53,10 +52,7 @@ _Quantise = Annotated[
 ]
 _Target = Annotated[
     str | None,
-    typer.Option(
-        help="published, channels_last, folded, folded_last, compiled, onnxruntime; auto measures "
-        "all and picks the fastest."
-    ),
+    typer.Option(help=f"{', '.join(FORMS)}; {AUTO} measures the exact ones, picks the fastest."),
 ]
 _Ship = Annotated[
     Path | None,
@@ -68,7 +64,7 @@ _NoCompile = Annotated[
 _Batch = Annotated[int, typer.Option(help="Pictures in each measured call.")]
 _Device = Annotated[str, typer.Option(help="Where speed is measured: cpu or cuda.")]
 _Report = Annotated[
-    Path | None, typer.Option(metavar="FILE.json", help="Write all figures as JSON.")
+    Path | None, typer.Option(metavar="FILE", help="Write all figures: FILE.json, or FILE.html.")
 ]
 _Output = Annotated[
     Path | None,
@@ -136,8 +132,13 @@ def compile(
         batch=batch,
         device=device,
         space=space,
-        outputs=Outputs(onnx, python, export, draw, report, inline),
+        onnx=onnx,
+        python=python,
+        export=export,
+        draw=draw,
+        report=report,
         directory=output,
+        inline=inline,
         data=data,
         check=check,
         quantise=quantise,

@@ -82,7 +82,7 @@ def _write_final(
     }
     for split in built.task.splits:
         with learner.measuring():
-            found = answers(built.task, split, "torch", learner.run)
+            found = answers(built.task, split, learner.run)
         summary[split] = dict(found.accuracy.measures)
         if built.task.name == "images" and split == built.task.splits[-1]:
             table = listed(found.confusion(len(_classes(built))))
@@ -118,7 +118,7 @@ def _latencies(learner: Learner, built: "Built") -> dict[str, float | Literal["e
             for x in measure.example(built.graph, 1)
         )
         found = measure.measure({"eager": learner.module, "folded": folded}, inputs)
-    return {each.name: each.seconds for each in found}
+    return {name: each.seconds for name, each in found.items()}
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:

@@ -4,24 +4,90 @@ Importing this module does not import torch, and a wrong call fails before torch
 """
 
 import re
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import nasir
-from nasir.errors import NasirError, nearest, quoted
+from nasir.errors import NasirError, Where, nearest, quoted
+from nasir.files import check_directory, check_file
 from nasir.passes import INFERENCE
 from nasir.space import adopt
 from nasir.wanted import checked
+from runners.experiment.recipe import Recipe
+from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
-from runners.forms.outputs import Outputs
+from runners.fields import AnyCount, BatchSize, Limit, Ranged, Seed
 from runners.forms.progress import Clock, Progress, Silent
-from runners.forms.report import Options, Report
+from runners.forms.report import Report
+from runners.forms.table import AUTO, find_form
 from runners.inputs import named, read_named
 from runners.machine.machine import check_alone
 
-MOST_PICTURES = 1 << 16
+MOST_IMAGES = 1 << 16
 
 QUANTISED = ("dynamic", "static")
+
+
+@dataclass(frozen=True, slots=True)
+class Options(Ranged):
+    """How to compile, and which files to write; None is not written.
+
+    `onnx`, `python` (with its weights beside it as .safetensors) and `export` are files of forms;
+    `inline`: the ONNX file has no functions; `quantise` (dynamic or static) writes a second ONNX
+    file of 8-bit numbers. `draw` is a directory, `report` a file (a page where it ends in .html).
+    `directory` is where all of these go that have no name yet, but no exported program.
+
+    `compile`: whether to run torch.compile. `space`: the genotype's, a name or a path, whatever the
+    genotype says itself. With `data`, every form answers at most `check` of its held-out images (or
+    tokens; 0: none), which are normalised as `recipe` says; `limit` is the run's. `target` is a
+    form of `runners.forms.table`, or `auto` for the fastest of all; `ship` is a folder for it.
+    """
+
+    code: ClassVar[str] = "E505"
+
+    size: NetworkSize = field(default_factory=NetworkSize)
+    weights: Path | None = None
+    seed: Seed = 0
+    compile: bool = True
+    batch: BatchSize = 1
+    device: str = "cpu"
+    space: str | Path | None = None
+    onnx: Path | None = None
+    python: Path | None = None
+    export: Path | None = None
+    draw: Path | None = None
+    report: Path | None = None
+    directory: Path | None = None
+    inline: bool = False
+    data: str | None = None
+    check: AnyCount = 1000
+    recipe: Recipe | None = None
+    limit: Limit | None = None
+    quantise: str | None = None
+    target: str | None = None
+    ship: Path | None = None
+
+    def files(self) -> Mapping[str, Path]:
+        """The files to write by the form that they hold."""
+        named = {"onnxruntime": self.onnx, "python": self.python, "export": self.export}
+        if self.quantise is not None and self.onnx is not None:
+            named[f"int8_{self.quantise}"] = self.onnx.with_suffix(".int8.onnx")
+        return {form: path for form, path in named.items() if path is not None}
+
+    def below(self, name: str) -> "Options":
+        """The options with every file named that goes into `directory`."""
+        if self.directory is None:
+            return self
+        stem = self.directory / re.sub(r"[^\w+-]+", "_", name)
+        return replace(
+            self,
+            onnx=self.onnx or stem.with_name(f"{stem.name}.onnx"),
+            python=self.python or stem.with_name(f"{stem.name}.py"),
+            draw=self.draw or self.directory,
+            report=self.report or self.directory / "report.json",
+        )
 
 
 @checked
@@ -32,9 +98,9 @@ def compile_genotype(
 ) -> Report:
     """Compile a genotype, or what `load_genotype` takes; write the files that `options` name.
 
-    What the call says is checked before anything is written, and each file is written whole or
-    not at all. Raises what reading and building raise, E112, E502 (device, memory), E728, E503
-    (weights), E504 and E756 (a file differs from the network) and E505 (options).
+    The call is checked before anything is written, and each file is written whole or not at all.
+    Raises what reading and building raise, E112, E502 (device, memory), E728, E503 (weights), E504
+    and E756 (a file differs from the network), E505 (options), E765 and E766 (target).
     """
     check_alone()
     clock = Clock(progress or Silent())
@@ -47,8 +113,8 @@ def compile_genotype(
     with clock.quick_stage("run the passes"):
         _, passes = nasir.run_passes(graph, INFERENCE)
     with clock.stage("load torch"):
-        from runners.forms.work import Job, work
-    return work(Job(read, graph, passes, options), clock)
+        from runners.forms.make import make_forms
+    return make_forms(read, graph, passes, options, clock)
 
 
 def _read(genotype: nasir.Genotype | str | Path, space: str | Path | None) -> nasir.Genotype:
@@ -60,7 +126,7 @@ def _read(genotype: nasir.Genotype | str | Path, space: str | Path | None) -> na
 
 
 def _trained(genotype: nasir.Genotype | str | Path, options: Options) -> Options:
-    """The options with what a training's run directory, or a weights file, says. Raises E755."""
+    """The options with those of a training's run directory, or a weights file. Raises E755."""
     if isinstance(genotype, nasir.Genotype):
         genotype = ""
     found = find_trained(genotype, options.size, options.weights)
@@ -75,35 +141,56 @@ def _trained(genotype: nasir.Genotype | str | Path, options: Options) -> Options
 
 
 def _checked(options: Options, name: str) -> Options:
-    """The options with every output named. Raises E107, E112 and E505."""
-    if not 1 <= options.batch <= MOST_PICTURES:
-        raise NasirError("E107", f"batch must be 1 to {MOST_PICTURES}, not {options.batch}")
+    """The options with every file named. Raises E107, E112, E505 and E765."""
+    if not 1 <= options.batch <= MOST_IMAGES:
+        raise NasirError("E107", f"batch must be 1 to {MOST_IMAGES}, not {options.batch}")
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", options.device):
         message = f"unknown device {quoted(options.device)}"
         raise NasirError("E505", message, hint=nearest(options.device, ("cpu", "cuda", "cuda:0")))
     if options.ship is not None and options.target is None:
-        options = replace(options, target="auto")
-    outputs = options.outputs
-    if options.directory is not None:
-        outputs = outputs.below(options.directory, name)
-    if outputs.inline and outputs.onnx is None:
+        options = replace(options, target=AUTO)
+    options = options.below(name)
+    if options.inline and options.onnx is None:
         raise NasirError(
             "E505", "'inline' says how ONNX is written, and none is", hint="add --onnx or -o"
         )
-    if options.quantise is not None:
-        outputs = _quantised(options, outputs)
-    outputs.check()
-    return replace(options, outputs=outputs)
-
-
-def _quantised(options: Options, outputs: Outputs) -> Outputs:
-    """With the file of 8-bit numbers beside the ONNX file. Raises E505."""
-    if options.quantise not in QUANTISED:
+    if options.quantise not in (None, *QUANTISED):
         message = f"'quantise' is {quoted(str(options.quantise))}"
         raise NasirError("E505", message, hint=f"one of: {', '.join(QUANTISED)}")
-    if outputs.onnx is None:
+    if options.quantise is not None and options.onnx is None:
         raise NasirError("E505", "an ONNX file is quantised, and none is written", hint="--onnx")
-    if options.data is None or not options.check:
+    asked = () if options.target in (None, AUTO) else (options.target,)
+    forms = [find_form(name) for name in (*options.files(), *asked)]
+    if any(form.data for form in forms) and (options.data is None or not options.check):
         message = "quantising needs data: to find ranges on, and to say what it costs"
         raise NasirError("E505", message, hint="--data cifar10:PATH, or a run directory")
-    return replace(outputs, int8=outputs.onnx.with_suffix(".int8.onnx"))
+    _check_files(options)
+    return options
+
+
+def _check_files(options: Options) -> None:
+    """Raises E505 for a file named twice, E112 for a path that cannot be written."""
+    if options.python is not None and options.python.suffix != ".py":
+        hint = f"write to {options.python.with_suffix('.py')}"
+        where = Where(str(options.python))
+        raise NasirError("E505", "a Python file's name ends in .py", where, hint)
+    seen: set[Path] = set()
+    for path in _paths(options):
+        if path.resolve() in seen:
+            raise NasirError(
+                "E505",
+                f"two outputs are to be written to {quoted(str(path))}",
+                hint="the weights of a Python file stand beside it as .safetensors",
+            )
+        seen.add(path.resolve())
+        check_file(path)
+    if options.draw is not None:
+        check_directory(options.draw)
+
+
+def _paths(options: Options) -> Iterator[Path]:
+    yield from options.files().values()
+    if options.python is not None:
+        yield options.python.with_suffix(".safetensors")
+    if options.report is not None:
+        yield options.report

@@ -98,7 +98,7 @@ def examine(request: Exam) -> Result:
         raise NasirError("E753", "the data has no test pictures", hint="--recipe with validation")
     run = _run(request, found, graph, place)
     with place.autocast():
-        all_answers = {split: answers(task, split, "network", run) for split in task.splits}
+        all_answers = {split: answers(task, split, run) for split in task.splits}
     classes = task.pictures.classes if isinstance(task, Classify) else ()
     return _tested(genotype, graph, run, all_answers, (classes, place))
 
@@ -192,5 +192,5 @@ def _tested(
         {split: each.accuracy.count for split, each in found.items()},
         classes,
         listed(last.confusion(len(classes))) if classes else [],
-        measure.measure({"one": run}, inputs)[0].seconds,
+        measure.measure({"one": run}, inputs)["one"].seconds,
     )

@@ -1,48 +1,20 @@
-"""What a compilation is asked for, and what it reports: plain, frozen, and JSON-able."""
+"""A compilation's report: plain, frozen data, and tables of it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from nasir import Cost, Record
-from runners.experiment.recipe import Recipe
-from runners.experiment.size import NetworkSize
-from runners.fields import AnyCount, BatchSize, Limit, Ranged, Seed
-from runners.forms.costs import cost_facts
-from runners.forms.outputs import Outputs
+from runners.experiment.size import describe_size
+from runners.forms.costs import cost_facts, cost_table, with_head
 from runners.machine.machine import Machine
+from runners.output import Cell, Table, measure_text, print_line, print_table
 
-
-@dataclass(frozen=True, slots=True)
-class Options(Ranged):
-    """How to compile. `compile`: whether to run torch.compile; `directory`: see Outputs.below.
-
-    `space`: the genotype's, a name or a path, whatever the genotype says itself. With `data`, at
-    most `check` of its held-out pictures (or tokens; 0: none) are answered by the network and by
-    each file made of it, as `recipe` normalises them; `limit` is the run's. `quantise` (dynamic or
-    static) writes a second ONNX file of 8-bit numbers. `target` is one of `runners.forms.targets`,
-    or `auto` for the fastest of all; `ship` is a folder for it.
-    """
-
-    code: ClassVar[str] = "E505"
-
-    size: NetworkSize = field(default_factory=NetworkSize)
-    weights: Path | None = None
-    seed: Seed = 0
-    compile: bool = True
-    batch: BatchSize = 1
-    device: str = "cpu"
-    outputs: Outputs = field(default_factory=Outputs)
-    directory: Path | None = None
-    space: str | Path | None = None
-    data: str | None = None
-    check: AnyCount = 1000
-    recipe: Recipe | None = None
-    limit: Limit | None = None
-    quantise: str | None = None
-    target: str | None = None
-    ship: Path | None = None
+if TYPE_CHECKING:
+    from lowering import Comparison
+    from runners.task.accuracy import Accuracy
+    from runners.task.measure import Latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +26,23 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
-    """The time of one call: the median and the lowest of interleaved runs after a warm-up."""
+class FormResult:
+    """Measurements of one form; None was not measured, and `note` says why or what to know."""
 
-    name: str
-    seconds: float
-    lowest: float
-    runs: int
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The largest absolute difference from the network in eager torch.
-
-    `magnitude` is the largest absolute value of torch's. Both are None when nothing was measured,
-    for `reason`; otherwise `reason` is empty, or says what to know of the comparison.
-    """
-
-    name: str
-    difference: float | None
-    magnitude: float | None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """What a network reached on `count` held-out pictures (or words) of `split`.
-
-    `measures` are the loss and the metric (accuracy and top5 in percent, or perplexity).
-    `changed` is how many answers are not those of the network in eager torch, None of text.
-    """
-
-    name: str
-    split: str
-    count: int
-    measures: Mapping[str, float]
-    changed: int | None = None
+    form: str
+    difference: "Comparison | None" = None
+    latency: "Latency | None" = None
+    accuracy: "Accuracy | None" = None
+    note: str = ""
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A compilation. `output` is the shape of the logits; `files` are in the order written."""
+    """A compilation. `output` is the shape of the logits; `files` are in the order written.
+
+    The first of `forms` is the network in eager torch, which the others are compared with.
+    """
 
     nasir: str
     genotype: str
@@ -109,18 +57,111 @@ class Report:
     passes: tuple[Record, ...]
     stages: tuple[Stage, ...]
     output: tuple[int, ...]
-    latencies: tuple[Latency, ...]
-    differences: tuple[Difference, ...]
+    forms: tuple[FormResult, ...]
     machine: Machine
-    accuracies: tuple[Accuracy, ...] = ()
-    targets: tuple[Latency, ...] = ()
     target: str = ""
-    files: tuple[Path, ...] = field(default=())
+    files: tuple[Path, ...] = ()
+
+    def form(self, name: str) -> FormResult:
+        """The result of that form. Raises KeyError for one that was not made."""
+        return {each.form: each for each in self.forms}[name]
 
     def facts(self) -> dict[str, Any]:
         """The report as plain data: the cost without its nodes."""
         facts = {key: value for key, value in asdict(self).items() if key != "cost"}
+        forms = [{**row, "files": [*map(str, row["files"])]} for row in facts["forms"]]
         return facts | {
             "cost": cost_facts(self.cost),
+            "forms": forms,
             "files": [str(path) for path in self.files],
         }
+
+
+def print_report(report: Report) -> None:
+    """All figures, and the files written."""
+    print_line(title(report))
+    for table in tables(report):
+        print_line()
+        print_table(table)
+    print_line()
+    for line in notes(report):
+        print_line(line)
+    for path in report.files:
+        print_line(f"wrote {path}")
+
+
+def title(report: Report) -> str:
+    """The name and size of the network."""
+    return f"{report.name}: {describe_size(report.size)}"
+
+
+def notes(report: Report) -> tuple[str, ...]:
+    """How the figures were measured."""
+    machine = report.machine
+    threads = "1 thread" if machine.threads == 1 else f"{machine.threads} threads"
+    measured = (
+        f"measured on {machine.device}, {threads}, torch {machine.torch}, "
+        f"Python {machine.python}, {machine.platform}; {report.batch} in a batch; "
+        "interleaved runs after a warm-up"
+    )
+    what = "log-probabilities" if "vocabulary" in report.size else "logits"
+    weights = report.weights or f"random, of seed {report.seed}; batch norms have seen nothing"
+    return (
+        f"output: {what} of shape {report.output}",
+        f"weights: {weights}",
+        measured,
+        f"counted: {report.cost.convention}",
+    )
+
+
+def tables(report: Report) -> tuple[Table, ...]:
+    """Costs, passes, stages, forms, and accuracies where there are any."""
+    passes = [(p.name, p.before, p.after, f"{p.seconds * 1e3:.1f} ms") for p in report.passes]
+    stages = [(stage.name, f"{stage.seconds:.2f} s") for stage in report.stages]
+    return (
+        cost_table("", "cost", with_head(report.cost)),
+        Table("", ("pass", "nodes before", "nodes after", "time"), tuple(passes)),
+        Table("", ("stage", "time"), tuple(stages)),
+        forms_table(report),
+        *accuracies_table(report.forms),
+    )
+
+
+def forms_table(report: Report) -> Table:
+    """Latencies, and differences from the network in eager torch."""
+    first = report.forms[0].latency
+    rows: list[tuple[Cell, ...]] = []
+    for each in report.forms:
+        time, far = each.latency, each.difference
+        notes = ["picked"] if each.form == report.target else []
+        rows.append(
+            (
+                each.form,
+                f"{time.seconds * 1e3:.2f} ms" if time else "-",
+                f"{time.lowest * 1e3:.2f} ms" if time else "-",
+                f"{first.seconds / time.seconds:.2f}x" if time and first else "-",
+                f"{far.difference:.2e}" if far else "-",
+                f"{far.magnitude:.3g}" if far else "-",
+                "; ".join([*notes, *filter(None, [each.note])]),
+            )
+        )
+    columns = ("form", "median", "lowest", "speed-up", "difference", "of", "note")
+    return Table("", columns, tuple(rows))
+
+
+def accuracies_table(forms: Sequence[FormResult]) -> tuple[Table, ...]:
+    """Results of the forms on the same held-out data, where there is any."""
+    found = {each.form: each.accuracy for each in forms if each.accuracy is not None}
+    if not found:
+        return ()
+    first = next(iter(found.values()))
+    rows: list[tuple[Cell, ...]] = [
+        (
+            form,
+            *(measure_text(name, each.measures[name]) for name in first.measures),
+            "-" if each.changed is None else each.changed,
+        )
+        for form, each in found.items()
+    ]
+    corner = f"{first.count:,} of the {first.split} data"
+    return (Table("", (corner, *first.measures, "other answers"), tuple(rows)),)

@@ -1,8 +1,9 @@
-"""Latencies and differences of networks in torch."""
+"""Example inputs, outputs and latencies of networks in torch."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,20 +14,25 @@ from nasir.passes import EVALUATION
 from nasir.passes.draws import DRAW
 from nasir.passes.dropping import given_inputs
 from nasir.types import TokenType
-from runners.forms.report import Difference, Latency
 
 WARM_UP = 3
 MOST_RUNS = 50
 LEAST_RUNS = 5
 SECONDS = 3.0
 
-NOISE = "the network draws fresh noise at every call"
-
-
 STEPS = 5
 """Of each sequence of tokens that is measured."""
 
 Inputs = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The time of one call: the median and the lowest of interleaved runs after a warm-up."""
+
+    seconds: float
+    lowest: float
+    runs: int
 
 
 def example(graph: Graph, batch: int) -> Inputs:
@@ -45,15 +51,12 @@ def _draw(type_: Type, batch: int, generator: torch.Generator) -> Tensor:
     return torch.randn((batch, *type_.shape), generator=generator)
 
 
-def evaluate(module: Callable[..., Any], inputs: Inputs | Tensor) -> Tensor:
-    """The first output (logits, log-probabilities), without gradients."""
+def evaluate(module: Callable[..., Any], inputs: Inputs | Tensor) -> Inputs:
+    """All outputs, without gradients; the first are logits or log-probabilities."""
     inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
     with torch.inference_mode():
         outputs: Any = module(*inputs)
-    if not isinstance(outputs, Tensor):
-        outputs = outputs[0]
-    assert isinstance(outputs, Tensor)
-    return outputs
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 def draws_noise(module: nn.Module) -> bool:
@@ -66,14 +69,7 @@ def draws_noise(module: nn.Module) -> bool:
     return given or any(node.has("random") for node in left)
 
 
-def find_difference(name: str, expected: Tensor, actual: Tensor) -> Difference:
-    """How far `actual` is from `expected`; NaN if either has one."""
-    expected, actual = expected.double().cpu(), actual.double().cpu()
-    far = (actual - expected).abs().max().item()
-    return Difference(name, far, expected.abs().max().item())
-
-
-def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> tuple[Latency, ...]:
+def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> dict[str, Latency]:
     """The time of each network, interleaved so that what else the machine does hits all alike.
 
     After WARM_UP rounds, as many as fit into SECONDS, at least LEAST_RUNS and at most MOST_RUNS.
@@ -88,10 +84,10 @@ def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> tuple[
             break
         for name, module in modules.items():
             times[name].append(_time(module, inputs))
-    return tuple(
-        Latency(name, statistics.median(found), min(found), len(found))
+    return {
+        name: Latency(statistics.median(found), min(found), len(found))
         for name, found in times.items()
-    )
+    }
 
 
 def _time(module: Callable[..., Any], inputs: Inputs) -> float:

@@ -1,0 +1,87 @@
+"""`python -m runners.forms.demo -o DIR`: compiles three genotypes and leaves a page in DIR."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nasir.errors import NasirError
+from nasir.files import write_atomically
+from nasir.space.locate import spaces_directory
+from runners.cli import exit_code
+from runners.experiment.size import NetworkSize
+from runners.forms.compile import Options, compile_genotype
+from runners.forms.page import html_page
+from runners.forms.progress import Prefixed, Progress, progress_for_stderr
+from runners.machine.machine import wait_briefly
+from runners.output import print_error, print_line
+
+TITLE = "nasir: three genotypes, compiled"
+INTRODUCTION = (
+    "A published genotype by its name, a file in the JSON of nnabla's DARTS example, and an "
+    "architecture of NAS-Bench-201 by its string: each became a typed graph, went through the "
+    "passes, and was made in several forms, which were run and compared with the network in eager "
+    "torch. The weights are random."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A genotype and the size of its network, small enough for a minute in all."""
+
+    genotype: str | Path
+    size: NetworkSize
+
+
+CASES: Mapping[str, Case] = {
+    "darts_v2": Case("darts_v2", NetworkSize(channels=16, layers=8)),
+    "nnabla": Case(
+        spaces_directory() / "examples" / "DARTS_arch.json", NetworkSize(channels=16, layers=8)
+    ),
+    "nasbench201": Case(
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
+        "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+        NetworkSize(),
+    ),
+}
+"""By the name of their directory."""
+
+
+def run_demo(
+    cases: Mapping[str, Case], output: Path, progress: Progress, *, compiles: bool = True
+) -> Path:
+    """Compiles every case into a directory of its own; the page."""
+    reports = [
+        compile_genotype(
+            case.genotype,
+            Options(case.size, compile=compiles, directory=output / name),
+            Prefixed(name, progress),
+        )
+        for name, case in cases.items()
+    ]
+    page = html_page(reports, output, TITLE, INTRODUCTION)
+    return write_atomically(output / "report.html", page.encode())
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the results go.")
+    ] = Path("demo-output"),
+    no_compile: Annotated[
+        bool, typer.Option("--no-compile", help="Leave torch.compile out, which takes longest.")
+    ] = False,
+) -> None:
+    """Compile three published architectures, run them, and leave a page."""
+    wait_briefly()
+    try:
+        page = run_demo(CASES, output, progress_for_stderr(), compiles=not no_compile)
+    except NasirError as error:
+        print_error(error, as_json=False)
+        raise typer.Exit(exit_code(error)) from None
+    print_line(f"wrote {page}")
+
+
+if __name__ == "__main__":
+    typer.run(demo)

@@ -1,0 +1,281 @@
+"""Makes the forms of a network: writes, loads, compares, measures, and reports them."""
+
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import lowering
+import nasir
+from lowering.agreement import arrays, compared
+from nasir.draw import draw
+from nasir.errors import NasirError
+from nasir.files import write_atomically
+from nasir.quoting import json_text
+from runners.experiment.recipe import Recipe, Train
+from runners.experiment.size import size_facts
+from runners.forms.compile import Options
+from runners.forms.page import html_page
+from runners.forms.progress import Clock
+from runners.forms.report import FormResult, Report
+from runners.forms.table import AUTO, FORMS, Form, Run, Source, find_forms, ship
+from runners.machine.machine import find_machine
+from runners.machine.place import Place, find_device
+from runners.task import accuracy
+from runners.task.dealt import Dealt
+from runners.task.measure import draws_noise, evaluate, example, measure
+from runners.task.task import Training
+from runners.task.trained import training_task
+
+IMAGES = 3
+"""How many a form is compared on: another number than it was traced with."""
+
+NOISE = "the network draws fresh noise at every call"
+FROZEN = "with the noise fixed on both sides"
+
+
+def make_forms(
+    genotype: nasir.Genotype,
+    graph: nasir.Graph,
+    passes: tuple[nasir.Record, ...],
+    options: Options,
+    clock: Clock,
+) -> Report:
+    """Lower, write the files, compare and measure every form, and report."""
+    find_device(options.device)
+    module = _lower(graph, options, clock)
+    task = _task(graph, options, clock)
+    source = Source(graph, module, options.batch, options.device, options.inline, task)
+    drawn: tuple[Path, ...] = ()
+    if options.draw is not None:
+        with clock.stage("draw the cells"):
+            drawn = draw(genotype, options.draw)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        results, runs = _made(source, options, folder, clock)
+        results = _timed(source, results, runs, clock)
+        report = Report(
+            nasir=nasir.__version__,
+            genotype=nasir.dump_genotype(genotype),
+            name=genotype.name,
+            space=genotype.space,
+            size=size_facts(graph),
+            auxiliary=options.size.auxiliary,
+            seed=options.seed,
+            weights=str(options.weights or ""),
+            batch=options.batch,
+            cost=nasir.cost(graph),
+            passes=passes,
+            stages=(),
+            output=tuple(evaluate(module, example(graph, options.batch))[0].shape),
+            forms=tuple(results.values()),
+            machine=find_machine(options.device),
+            target=_picked(results, options.target) if options.target else "",
+            files=(*drawn, *(path for each in results.values() for path in each.files)),
+        )
+        if options.ship is not None:
+            with clock.stage("ship"):
+                shipped = _shipped(source, report, folder, options.ship)
+            report = replace(report, files=(*report.files, *shipped))
+    return _written(replace(report, stages=tuple(clock.stages)), options.report)
+
+
+def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Network:
+    """The network in torch, on the CPU, in evaluation mode. Raises E502, E503."""
+    with clock.stage("lower to torch"):
+        try:
+            module = lowering.to_torch(graph, seed=options.seed).eval()
+        except (MemoryError, RuntimeError) as error:
+            if "memory" not in str(error) and not isinstance(error, MemoryError):
+                raise
+            params = nasir.cost(graph).params
+            raise NasirError(
+                "E502",
+                f"the memory is not enough for {params:,} parameters",
+                hint="give a smaller size",
+            ) from None
+    if options.weights is not None:
+        with clock.stage("load the weights"):
+            lowering.load_weights(module, options.weights)
+    return module
+
+
+def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Training | None:
+    """Held-out data for the forms, where there is any; read before all work."""
+    if options.data is None or not options.check:
+        return None
+    with clock.stage("read the data"):
+        recipe = options.recipe or Recipe("", train=Train(batch=100))
+        skeleton = graph.about["skeleton"]
+        # The vocabulary of a text comes from all of its tokens, so all are read.
+        limit = options.limit if skeleton == "rnn" else options.check
+        task = training_task(skeleton, recipe, Dealt(options.data, 0, limit), Place())
+        task.prepare(graph)
+    if not task.splits:
+        message = "the data has no test pictures to compare answers on"
+        raise NasirError("E753", message, hint="--check 0, or data with test pictures")
+    return task
+
+
+def _wanted(options: Options) -> tuple[Form, ...]:
+    """The forms to make, in the table's order. Raises E766."""
+    names = {"eager", "folded", *options.files()}
+    if options.compile:
+        names.add("compiled")
+    if options.target is not None:
+        found = find_forms(options.target, options.device, options.compile)
+        names |= {form.name for form in found}
+    return tuple(form for form in FORMS.values() if form.name in names)
+
+
+def _made(
+    source: Source, options: Options, folder: Path, clock: Clock
+) -> tuple[dict[str, FormResult], dict[str, Run]]:
+    """Writes, loads and compares each form; a file that differs is left nowhere.
+
+    Raises E504 where outputs differ by more than rounding, E756 where answers do.
+    """
+    results: dict[str, FormResult] = {}
+    runs: dict[str, Run] = {}
+    first: accuracy.Answers | None = None
+    for form in _wanted(options):
+        place = options.files().get(form.name)
+        result, run = _one(form, source, folder, place, clock)
+        if run is not None:
+            runs[form.name] = run
+            if source.task and not (form.fixed and source.recurrent):
+                with clock.stage(f"test {form.name}"):
+                    answers = _answers(form, source, run, options.check)
+                first = first or answers
+                result = replace(result, accuracy=_accuracy(form, source, first, answers))
+        if place is not None:
+            files = [write_atomically(place.parent / f.name, f.read_bytes()) for f in result.files]
+            result = replace(result, files=tuple(files))
+        results[form.name] = result
+    return results, runs
+
+
+def _one(
+    form: Form, source: Source, folder: Path, place: Path | None, clock: Clock
+) -> tuple[FormResult, Run | None]:
+    """Writes a form below `folder`, under the name of `place`, loads it and compares it.
+
+    The result names the files only where they have a place.
+    """
+    result = FormResult(form.name, note=form.missing(source.device))
+    path = folder / form.name / (place.name if place else f"network{form.suffix}")
+    if place is not None or not (form.memory or result.note):
+        with clock.stage(f"write {form.name}"):
+            path.parent.mkdir()
+            files = tuple(form.write(source, path))
+        result = replace(result, files=files if place else ())
+    if result.note:
+        return result, None
+    with clock.stage(f"compare {form.name}"):
+        try:
+            run = form.load(source, path)
+        except lowering.CompileWarning as reason:
+            return replace(result, note=str(reason)), None
+        difference, note = _difference(form, source, run, path)
+    return replace(result, difference=difference, note=note), run
+
+
+def _difference(
+    form: Form, source: Source, run: Run, path: Path
+) -> tuple[lowering.Comparison | None, str]:
+    """The difference from the network in eager torch, and a note on it. Raises E504."""
+    if form.compare is not None:
+        found = form.compare(source, path)
+    elif run is source.module:
+        return None, ""
+    elif draws_noise(source.module):
+        return None, NOISE
+    else:
+        inputs = example(source.graph, source.batch if form.fixed == "batch" else IMAGES)
+        eager = FORMS["eager"].load(source, path) if form.memory else source.module
+        first, other = (arrays(evaluate(_on_cpu(form, source, x), inputs)) for x in (eager, run))
+        found = compared(first, other, len(inputs[0]))
+    found = replace(found, name=f"the form '{form.name}'")
+    return found.require() if form.exact else found, FROZEN if found.frozen else ""
+
+
+def _answers(form: Form, source: Source, run: Run, most: int) -> accuracy.Answers:
+    assert source.task is not None
+    split = source.task.splits[-1]
+    return accuracy.answers(source.task, split, _on_cpu(form, source, run), most)
+
+
+def _accuracy(
+    form: Form, source: Source, first: accuracy.Answers, other: accuracy.Answers
+) -> accuracy.Accuracy:
+    """The accuracy, with the number of answers that are not the first form's. Raises E756."""
+    if other is first:
+        return other.accuracy
+    found = accuracy.compared(first, other)
+    exact = form.exact and not draws_noise(source.module)
+    return accuracy.require(form.name, first, found) if exact else found
+
+
+def _on_cpu(form: Form, source: Source, run: Run) -> Run:
+    """The form for tensors on the CPU."""
+    if source.device == "cpu" or not form.memory:
+        return run
+
+    def call(*inputs: Any) -> Any:
+        found: Any = run(*(x.to(source.device) for x in inputs))
+        return found.cpu() if isinstance(found, Tensor) else tuple(x.cpu() for x in found)
+
+    return call
+
+
+def _timed(
+    source: Source, results: dict[str, FormResult], runs: dict[str, Run], clock: Clock
+) -> dict[str, FormResult]:
+    """The results with latencies of the forms that run on the device."""
+    inputs = tuple(x.to(source.device) for x in example(source.graph, source.batch))
+    here = {n: run for n, run in runs.items() if FORMS[n].memory or source.device == "cpu"}
+    with clock.stage("measure"):
+        found = measure(here, inputs)
+    return {name: replace(each, latency=found.get(name)) for name, each in results.items()}
+
+
+def _picked(results: dict[str, FormResult], target: str) -> str:
+    """The form that was asked for, or the fastest exact one. Raises E766."""
+    seconds = {n: each.latency.seconds for n, each in results.items() if each.latency}
+    if target == AUTO:
+        return min((name for name in seconds if FORMS[name].exact), key=lambda name: seconds[name])
+    if target not in seconds:
+        raise NasirError("E766", f"the target '{target}' cannot be here: {results[target].note}")
+    return target
+
+
+def _shipped(source: Source, report: Report, folder: Path, out: Path) -> tuple[Path, ...]:
+    """The files of the picked form with its program; `folder` has what was written before."""
+    form = FORMS[report.target]
+    made = folder / form.name
+    if not made.exists():
+        made.mkdir()
+        form.write(source, made / f"network{form.suffix}")
+    facts = {
+        "target": form.name,
+        "network": report.name,
+        "batch": report.batch,
+        "seconds": {each.form: each.latency.seconds for each in report.forms if each.latency},
+        "machine": asdict(report.machine),
+    }
+    return ship(form, source, sorted(made.iterdir()), f"{json_text(facts, indent=2)}\n", out)
+
+
+def _written(report: Report, path: Path | None) -> Report:
+    """The report, which is written last and names itself among its files."""
+    if path is None:
+        return report
+    report = replace(report, files=(*report.files, path))
+    if path.suffix == ".html":
+        text = html_page((report,), path.parent)
+    else:
+        text = json_text(report.facts(), indent=2) + "\n"
+    write_atomically(path, text.encode())
+    return report

@@ -1,0 +1,393 @@
+"""The forms that a network can take: a row says how one is made, written, shipped, and its needs.
+
+Reading the table does not import torch.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nasir import Graph, NasirError
+from nasir.errors import nearest, quoted
+from nasir.files import write_atomically
+from nasir.table import Table
+from nasir.types import TokenType
+from runners.forms import programs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    import lowering
+    from runners.task.task import Training
+
+Run = Callable[..., Any]
+"""A network as a function of tensors."""
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A network on the CPU in evaluation mode, and what its forms are made for.
+
+    `batch` images are in a call on `device`. `task` has the images for 8-bit forms; a call of a
+    file that was not written here takes at most `seconds`.
+    """
+
+    graph: Graph
+    module: "lowering.Network"
+    batch: int = 1
+    device: str = "cpu"
+    inline: bool = False
+    task: "Training | None" = None
+    seconds: float | None = None
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it is a language model."""
+        return self.graph.about.get("skeleton") == "rnn"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A row. `write` writes the form's files and returns their paths, `load` returns the network.
+
+    `memory`: `load` makes the network from the source without a file, on the source's device; all
+    others run on the CPU. `program` is the middle of the program that is shipped with the file.
+    `fixed`: it is made for one batch, or for sequences of STEPS tokens. `exact`: it differs from
+    the network by rounding alone. `data`: it is made with training images.
+    """
+
+    name: str
+    summary: str
+    suffix: str
+    write: Callable[[Source, Path], Sequence[Path]]
+    load: Callable[[Source, Path], Run]
+    program: str
+    memory: bool = False
+    needs: Literal["", "onnxruntime", "compiler"] = ""
+    fixed: Literal["", "batch", "steps"] = ""
+    exact: bool = True
+    data: bool = False
+    compare: "Callable[[Source, Path], lowering.Comparison] | None" = None
+
+    def missing(self, device: str) -> str:
+        """Why it cannot run on this machine; "" where it can."""
+        if self.needs == "onnxruntime":
+            return "" if find_spec("onnxruntime") else "onnxruntime is not installed"
+        if self.needs == "compiler":
+            import lowering
+
+            return lowering.compiler_missing(device.partition(":")[0] if self.memory else "cpu")
+        return ""
+
+
+def find_form(name: str) -> Form:
+    """The form of that name. Raises E765."""
+    if name not in FORMS:
+        message = f"unknown target {quoted(name)}"
+        raise NasirError("E765", message, hint=nearest(name, (AUTO, *FORMS)))
+    return FORMS[name]
+
+
+def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, ...]:
+    """The form of that name; of `auto` all exact ones that can run here on the device.
+
+    `compiles`: whether `auto` may compile, which can take minutes. Raises E765 for an unknown
+    name, E766 for a form that cannot run here.
+    """
+    asked = FORMS.values() if target == AUTO else (find_form(target),)
+    missing = {
+        form.name: form.missing(device)
+        if form.memory or device == "cpu"
+        else f"'{form.name}' runs on the CPU alone"
+        for form in asked
+    }
+    if target != AUTO and missing[target]:
+        raise NasirError("E766", f"the target '{target}' cannot be here: {missing[target]}")
+    return tuple(
+        form
+        for form in asked
+        if target != AUTO
+        or (form.exact and not missing[form.name] and (compiles or form.needs != "compiler"))
+    )
+
+
+def export(source: Source, path: Path, make: Callable[[Source], Any]) -> tuple[Path]:
+    """Writes the program of torch.export, for any number of images.
+
+    Of a language model it is one for STEPS tokens of any number of sequences, as the loop over
+    time is written out. Raises E112 and E504.
+    """
+    import torch
+
+    from runners.task.measure import example
+
+    batch = torch.export.Dim("batch")
+    axes = [1 if isinstance(type_, TokenType) else 0 for _, type_ in source.graph.inputs]
+    content = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, that weights in channels_last are slices
+            program = torch.export.export(
+                make(replace(source, device="cpu")),
+                example(source.graph, 2),
+                dynamic_shapes=(tuple({axis: batch} for axis in axes),),
+            )
+            torch.export.save(program, content)
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise NasirError("E504", f"torch.export refuses the network: {reason}") from error
+    return (write_atomically(path, content.getvalue()),)
+
+
+def _eager(source: Source) -> Any:
+    return source.module if source.device == "cpu" else _copy(source)
+
+
+def _copy(source: Source, optimise: bool = True) -> Any:
+    import lowering
+
+    module = lowering.to_torch(source.graph, optimise=optimise)
+    module.load_state_dict(source.module.state_dict())
+    return module.eval().to(source.device)
+
+
+def _folded(source: Source) -> Any:
+    import lowering
+
+    return lowering.to_inference(source.graph, source.module).to(source.device)
+
+
+def _folded_last(source: Source) -> Any:
+    return _folded(source).lie_channels_last()
+
+
+def _compiled(source: Source, _: Path) -> Run:
+    """After its first call. Raises CompileWarning where it would run without torch.compile.
+
+    In channels_last, too, on a CPU: the gains of the kernels and of the compiler add up.
+    """
+    import lowering
+    from runners.task.measure import evaluate, example
+
+    module = _folded_last(source) if source.device == "cpu" else _folded(source)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compiled = lowering.compile(module)
+        inputs = example(source.graph, source.batch)
+        evaluate(compiled, tuple(x.to(source.device) for x in inputs))
+    for each in caught:
+        if isinstance(each.message, lowering.CompileWarning):
+            raise each.message
+    return compiled
+
+
+def _write_package(source: Source, path: Path) -> tuple[Path]:
+    """Compiles the folded network ahead of time for the batch. Raises E504."""
+    import torch
+
+    from runners.task.measure import example
+
+    inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about itself
+            module = _folded_last(replace(source, device="cpu"))
+            program = torch.export.export(module, example(source.graph, source.batch))
+            inductor.aoti_compile_and_package(program, package_path=str(path))
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        message = f"the network cannot be compiled ahead of time: {reason}"
+        raise NasirError("E504", message) from error
+    return (path,)
+
+
+def _load_package(source: Source, path: Path) -> Run:
+    """Any number of images; the last call is filled up with zeros."""
+    import torch
+
+    inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
+    network: Any = inductor.aoti_load_package(str(path))
+
+    def run(*inputs: "Tensor") -> Any:
+        count, found = len(inputs[0]), list["Tensor"]()
+        if source.recurrent or count == source.batch:
+            return network(*inputs)
+        for at in range(0, count, source.batch):
+            part = inputs[0][at : at + source.batch]
+            full = torch.zeros((source.batch, *part.shape[1:]))
+            full[: len(part)] = part
+            found.append(network(full)[: len(part)])
+        return torch.cat(found)
+
+    return run
+
+
+def _write_onnx(source: Source, path: Path) -> tuple[Path]:
+    import lowering
+
+    return (lowering.to_onnx(source.graph, source.module, path, inline=source.inline),)
+
+
+def _load_onnx(source: Source, path: Path) -> Run:
+    """With as many threads as torch has, to be fair."""
+    import torch
+
+    import lowering
+
+    threads = torch.get_num_threads()
+    return lowering.OnnxNetwork(path, _workers(source), threads, source.seconds)
+
+
+def _workers(source: Source) -> int:
+    """How many threads work on images of their own; 1 where a call has too few images for that."""
+    import torch
+
+    threads = torch.get_num_threads()
+    return threads if not source.recurrent and source.batch >= 2 * threads > 2 else 1
+
+
+def _compare_onnx(source: Source, path: Path) -> "lowering.Comparison":
+    import lowering
+
+    return lowering.compare(source.graph, source.module, path)
+
+
+def _write_python(source: Source, path: Path) -> Sequence[Path]:
+    import lowering
+
+    return lowering.to_python(source.graph, source.module, path)
+
+
+def _load_python(_: Source, path: Path) -> Run:
+    import lowering
+
+    return lowering.load_python(path)
+
+
+def _load_program(_: Source, path: Path) -> Run:
+    import torch
+
+    return torch.export.load(path).module()
+
+
+def _write_int8(source: Source, path: Path, kind: Literal["dynamic", "static"]) -> tuple[Path]:
+    from runners.forms.quantise import quantise
+
+    assert source.task is not None
+    return (quantise(source.graph, source.module, path, kind, source.task),)
+
+
+def _in_torch(name: str, summary: str, make: Callable[[Source], Any]) -> Form:
+    """A module, shipped as a program of torch.export."""
+    return Form(
+        name,
+        summary,
+        ".pt2",
+        lambda source, path: export(source, path, make),
+        lambda source, _: make(source),
+        programs.EXPORTED,
+        memory=True,
+    )
+
+
+def _int8(kind: Literal["dynamic", "static"], summary: str) -> Form:
+    return Form(
+        f"int8_{kind}",
+        summary,
+        ".int8.onnx",
+        partial(_write_int8, kind=kind),
+        _load_onnx,
+        programs.ONNX,
+        needs="onnxruntime",
+        exact=False,
+        data=True,
+    )
+
+
+FORMS = Table(
+    _in_torch("eager", "values shared, in torch", _eager),
+    _in_torch("published", "the papers' operations, in torch", partial(_copy, optimise=False)),
+    _in_torch("channels_last", "eager in channels_last", lambda s: _copy(s).lie_channels_last()),
+    _in_torch("folded", "batch norms folded into convolutions", _folded),
+    _in_torch("folded_last", "folded in channels_last", _folded_last),
+    Form(
+        "compiled",
+        "folded, by torch.compile",
+        ".pt2",
+        _write_package,
+        _compiled,
+        programs.PACKAGE,
+        memory=True,
+        needs="compiler",
+        fixed="batch",
+    ),
+    Form(
+        "package",
+        "folded, compiled ahead of time by AOTInductor",
+        ".pt2",
+        _write_package,
+        _load_package,
+        programs.PACKAGE,
+        needs="compiler",
+        fixed="batch",
+    ),
+    Form(
+        "onnxruntime",
+        "the ONNX file in ONNX Runtime",
+        ".onnx",
+        _write_onnx,
+        _load_onnx,
+        programs.ONNX,
+        needs="onnxruntime",
+        compare=_compare_onnx,
+    ),
+    Form("python", "the Python file", ".py", _write_python, _load_python, programs.PYTHON),
+    Form(
+        "export",
+        "the program of torch.export",
+        ".pt2",
+        partial(export, make=_eager),
+        _load_program,
+        programs.EXPORTED,
+        fixed="steps",
+    ),
+    _int8("dynamic", "8-bit ONNX; ranges are found as the network runs"),
+    _int8("static", "8-bit ONNX; ranges come from training images"),
+)
+"""The first is what the others are compared with."""
+
+
+def ship(
+    form: Form, source: Source, made: Sequence[Path], facts: str, folder: Path
+) -> tuple[Path, ...]:
+    """Copies the files `made` of a form with `run.py`, which runs them, and the facts; the files.
+
+    `run.py` needs numpy and torch, or numpy and onnxruntime, and not nasir. Raises E112, and E766
+    for a language model, whose programs are not written.
+    """
+    from lowering.onnx.session import PART
+    from runners.task.measure import example
+
+    if source.recurrent:
+        message = "a language model has no program of its own to ship"
+        raise NasirError("E766", message, hint="--onnx and --python write its files")
+    workers = _workers(source)
+    text = programs.program(
+        form.program,
+        example(source.graph, 1)[0].shape[1:],
+        file=made[0].name,
+        batch=source.batch,
+        workers=workers,
+        part=PART if workers > 1 else source.batch,
+        threads=1 if workers > 1 else 0,
+    )
+    contents = {each.name: each.read_bytes() for each in made}
+    contents |= {"run.py": text.encode(), "ship.json": facts.encode()}
+    return tuple(write_atomically(folder / name, content) for name, content in contents.items())
