@@ -28,8 +28,8 @@ SAID_BY = {
     "runners/forms/exam.py": ("test",),
     "runners/forms/compile.py": ("compile",),
     "runners/forms/quantise.py": ("compile",),
-    "runners/forms/work.py": ("compile",),
-    "runners/forms/ship.py": ("compile",),
+    "runners/forms/make.py": ("compile",),
+    "runners/forms/table.py": ("compile",),
     "runners/plot": ("plot",),
     **{
         f"runners/commands/{name.replace('-', '_')}.py": (name,)
