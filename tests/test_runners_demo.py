@@ -22,12 +22,15 @@ SMALL = {
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the demonstration."""
-    cases = {name: replace(case, size=SMALL[name]) for name, case in CASES.items()}
-    return run_demo(cases, tmp_path_factory.mktemp("demo"), Silent(), compiles=False)
+    cases = {
+        name: (genotype, replace(options, size=SMALL[name], compile=False))
+        for name, (genotype, options) in CASES.items()
+    }
+    return run_demo(cases, tmp_path_factory.mktemp("demo"), Silent())
 
 
 def test_the_cases_come_from_three_formats() -> None:
-    darts, nnabla, benchmark = (nasir.load_genotype(case.genotype) for case in CASES.values())
+    darts, nnabla, benchmark = (nasir.load_genotype(genotype) for genotype, _ in CASES.values())
     assert darts.space == nnabla.space == "darts"
     assert benchmark.space == "nasbench201"
 

@@ -1,7 +1,7 @@
 """`python -m runners.forms.demo -o DIR`: compiles three genotypes and leaves a page in DIR."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,39 +27,32 @@ INTRODUCTION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A genotype and the size of its network, small enough for a minute in all."""
+SMALL = NetworkSize(channels=16, layers=8)
 
-    genotype: str | Path
-    size: NetworkSize
-
-
-CASES: Mapping[str, Case] = {
-    "darts_v2": Case("darts_v2", NetworkSize(channels=16, layers=8)),
-    "nnabla": Case(
-        spaces_directory() / "examples" / "DARTS_arch.json", NetworkSize(channels=16, layers=8)
+CASES: Mapping[str, tuple[str | Path, Options]] = {
+    "darts_v2": ("darts_v2", Options(SMALL)),
+    "nnabla": (
+        spaces_directory() / "examples" / "DARTS_arch.json",
+        Options(SMALL, compile=False),
     ),
-    "nasbench201": Case(
+    "nasbench201": (
         "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
         "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
-        NetworkSize(),
+        Options(compile=False),
     ),
 }
-"""By the name of their directory."""
+"""By the name of their directory. torch.compile takes most of the minute, so only one has it."""
 
 
 def run_demo(
-    cases: Mapping[str, Case], output: Path, progress: Progress, *, compiles: bool = True
+    cases: Mapping[str, tuple[str | Path, Options]], output: Path, progress: Progress
 ) -> Path:
     """Compiles every case into a directory of its own; the page."""
     reports = [
         compile_genotype(
-            case.genotype,
-            Options(case.size, compile=compiles, directory=output / name),
-            Prefixed(name, progress),
+            genotype, replace(options, directory=output / name), Prefixed(name, progress)
         )
-        for name, case in cases.items()
+        for name, (genotype, options) in cases.items()
     ]
     page = html_page(reports, output, TITLE, INTRODUCTION)
     return write_atomically(output / "report.html", page.encode())
@@ -69,14 +62,11 @@ def demo(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Where the results go.")
     ] = Path("demo-output"),
-    no_compile: Annotated[
-        bool, typer.Option("--no-compile", help="Leave torch.compile out, which takes longest.")
-    ] = False,
 ) -> None:
     """Compile three published architectures, run them, and leave a page."""
     wait_briefly()
     try:
-        page = run_demo(CASES, output, progress_for_stderr(), compiles=not no_compile)
+        page = run_demo(CASES, output, progress_for_stderr())
     except NasirError as error:
         print_error(error, as_json=False)
         raise typer.Exit(exit_code(error)) from None

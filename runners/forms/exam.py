@@ -15,6 +15,7 @@ from runners.experiment.recipe_file import read_recipe
 from runners.experiment.size import DATA, NetworkSize, size_facts
 from runners.experiment.trained import Trained, find_trained
 from runners.fields import BatchSize, Limit, Ranged
+from runners.forms.table import FORMS, Source
 from runners.inputs import read_named
 from runners.machine.arrays import listed
 from runners.machine.place import Place, find_place
@@ -131,12 +132,13 @@ def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[
 
 def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Run:
     """The network with its weights, or the ONNX file itself."""
+    module = lowering.to_torch(graph).eval()
     if found.weights is not None:
-        module = lowering.to_torch(graph).eval()
         lowering.load_weights(module, found.weights)
         return module.to(place.device, place.dtype)
     if request.genotype.endswith(".onnx"):
-        return _file(request, graph)
+        seconds = LEAST + request.batch * nasir.cost(graph).macs / SLOWEST
+        return _file(request, Source(graph, module, request.batch, seconds=seconds))
     raise NasirError(
         "E753",
         "no weights are named: the network would answer at random",
@@ -145,10 +147,9 @@ def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Run:
     )
 
 
-def _file(request: Exam, graph: Graph) -> Run:
+def _file(request: Exam, source: Source) -> Run:
     """An ONNX file, held to the outputs of its genotype's network and to a bound on its time."""
-    seconds = LEAST + request.batch * nasir.cost(graph).macs / SLOWEST
-    network = lowering.OnnxNetwork(request.genotype, seconds=seconds)
+    network, graph = FORMS["onnxruntime"].load(source, Path(request.genotype)), source.graph
     shapes: list[tuple[int, ...]] = [graph.types[name].shape for name in graph.outputs]
 
     def answer(*inputs: Tensor) -> Any:

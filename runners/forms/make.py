@@ -173,7 +173,7 @@ def _one(
         result = replace(result, files=files if place else ())
     if result.note:
         return result, None
-    with clock.stage(f"compare {form.name}"):
+    with clock.stage(f"{'make' if form.memory else 'compare'} {form.name}"):
         try:
             run = form.load(source, path)
         except lowering.CompileWarning as reason:

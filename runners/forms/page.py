@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -100,15 +101,11 @@ def _figures(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def _texts(report: Report) -> dict[str, str]:
-    """The genotype in every format that is written, or the reason why it is not."""
+    """The genotype in every format that can hold it."""
     genotype, texts = load_genotype(report.genotype), dict[str, str]()
-    for name, row in FORMATS.items():
-        if row.dump is None:
-            continue
-        try:
+    for name in (name for name, row in FORMATS.items() if row.dump is not None):
+        with suppress(NasirError):
             texts[name] = dump_genotype(genotype, name).strip()
-        except NasirError as error:
-            texts[name] = f"({error.message})"
     return texts
 
 
