@@ -57,26 +57,6 @@ def replacing(path: Path) -> Generator[BinaryIO]:
         raise
 
 
-def check_file(path: Path) -> None:
-    """Raises E112 unless a file can be written there. Pipes and devices are not replaced."""
-    if path.is_dir():
-        raise _unwritable(path, "it is a directory")
-    if path.exists() and not path.is_file():
-        raise _unwritable(path, "it is not a regular file")
-    check_directory(path.parent)
-
-
-def check_directory(directory: Path) -> None:
-    """Raises E112 unless files can be made in the directory, or it can be made itself."""
-    there = directory
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        raise _unwritable(directory, f"{quoted(str(there))} is not a directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise _unwritable(directory, f"no permission for {quoted(str(there))}")
-
-
 def _mode(path: Path) -> int:
     """The permissions of the file that is replaced, or those of a new file."""
     if path.exists():
@@ -96,13 +76,4 @@ def _cannot_write(path: Path, error: OSError | ValueError) -> NasirError:
         f"{quoted(str(path))} cannot be written: {reason}{f' ({at})' if at else ''}",
         Where(str(path)),
         hint="choose another path with --output, or make this one writable",
-    )
-
-
-def _unwritable(path: Path, reason: str) -> NasirError:
-    return NasirError(
-        "E112",
-        f"{quoted(str(path))} cannot be written: {reason}",
-        Where(str(path)),
-        hint="choose another path, or make this one writable",
     )

@@ -1,5 +1,6 @@
 """What a user names on the command line, read."""
 
+import os
 import shlex
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from nasir import Genotype, NasirError, Where, formats
+from nasir.errors import quoted
 from nasir.formats import Reading
 from nasir.formats.load import is_published, is_text, no_format, split
 from nasir.formats.shipped import find
@@ -73,6 +75,35 @@ def _check_data(name: str) -> None:
     path = name.partition(":")[2]
     if path and not is_there(path) and not is_there(path.rpartition("@")[0]):
         raise NasirError("E701", "the data is not there; nothing is downloaded", Where(path))
+
+
+def check_file(path: Path) -> None:
+    """Raises E112 unless a file can be written there. Pipes and devices are not replaced."""
+    if path.is_dir():
+        raise _unwritable(path, "it is a directory")
+    if path.exists() and not path.is_file():
+        raise _unwritable(path, "it is not a regular file")
+    check_directory(path.parent)
+
+
+def check_directory(directory: Path) -> None:
+    """Raises E112 unless files can be made in the directory, or it can be made itself."""
+    there = directory
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise _unwritable(directory, f"{quoted(str(there))} is not a directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _unwritable(directory, f"no permission for {quoted(str(there))}")
+
+
+def _unwritable(path: Path, reason: str) -> NasirError:
+    return NasirError(
+        "E112",
+        f"{quoted(str(path))} cannot be written: {reason}",
+        Where(str(path)),
+        hint="choose another path, or make this one writable",
+    )
 
 
 def read(argument: str | Path, space: str | Path | None = None) -> Reading:

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from nasir.files import check_file
 from runners.benchmarks import Store, import_benchmark, open_store
 from runners.benchmarks.record import Reading
 from runners.benchmarks.summary import best_of, describe_seeds
 from runners.benchmarks.trust import trusting
 from runners.commands.options import JsonOption, TrustOption
 from runners.forms.progress import progress_for_stderr
+from runners.inputs import check_file
 from runners.output import Table, print_json, print_line, print_table
 
 group = typer.Typer(

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 import nasir
-from nasir.files import check_file, write_atomically
+from nasir.files import write_atomically
 from runners.commands.options import FromOption, SpaceOption
-from runners.inputs import read
+from runners.inputs import check_file, read
 from runners.output import print_line, print_note, print_text
 
 

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import nasir
 from nasir.errors import NasirError, Where, nearest, quoted
-from nasir.files import check_directory, check_file
 from nasir.passes import INFERENCE
 from nasir.space import adopt
 from nasir.wanted import checked
@@ -22,7 +21,7 @@ from runners.fields import AnyCount, BatchSize, Limit, Ranged, Seed
 from runners.forms.progress import Clock, Progress, Silent
 from runners.forms.report import Report
 from runners.forms.table import AUTO, find_form
-from runners.inputs import named, read_named
+from runners.inputs import check_directory, check_file, named, read_named
 from runners.machine.machine import check_alone
 
 MOST_IMAGES = 1 << 16

@@ -36,8 +36,10 @@ CASES: Mapping[str, tuple[str | Path, Options]] = {
         Options(SMALL, compile=False),
     ),
     "nasbench201": (
-        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
-        "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+        (
+            "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
+            "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+        ),
         Options(compile=False),
     ),
 }
