@@ -185,7 +185,7 @@ def test_the_command_prints_the_report_and_says_what_it_wrote(tmp_path: Path) ->
     assert "output: logits of shape (2, 7)" in done.out
     assert "fold-batch-norm" in done.out
     assert "auxiliary head" in done.out
-    assert "threads" in done.out
+    assert " thread" in done.out
     assert "lower to torch ..." in done.err
 
 

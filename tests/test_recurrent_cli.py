@@ -57,7 +57,8 @@ def test_compile_writes_files_that_agree(tmp_path: Path) -> None:
     assert "log-probabilities of shape (5, 1, 20)" in done.out
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["size"] == {"skeleton": "rnn", "vocabulary": 20, "hidden": 4}
-    measured = {row["name"]: row["difference"] for row in report["differences"]}
-    assert measured.pop("compiled") is None
-    assert max(measured.values()) < 1e-4
+    measured = {row["form"]: row["difference"] for row in report["forms"]}
+    assert measured.pop("eager") is None
+    assert set(measured) == {"folded", "onnxruntime", "python", "export"}
+    assert max(each["difference"] for each in measured.values()) < 1e-4
     assert nasir.load_genotype(tmp_path / "penn_pgd.onnx") == nasir.load_genotype("penn_pgd")
