@@ -4,20 +4,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runners.experiment.loop import Request, Result, resume, search
+    from runners.experiment.experiment import Experiment, RunOptions, Search
+    from runners.experiment.loop import Result, resume, search
     from runners.experiment.replay import Replay, replay
-    from runners.experiment.training import Evaluation, Training, evaluate
+    from runners.experiment.training import Evaluation, evaluate
     from runners.forms.compile import Options, compile_genotype
     from runners.forms.report import Report
 
 __all__ = [
     "Evaluation",
+    "Experiment",
     "Options",
     "Replay",
     "Report",
-    "Request",
     "Result",
-    "Training",
+    "RunOptions",
+    "Search",
     "compile_genotype",
     "evaluate",
     "replay",
@@ -28,11 +30,12 @@ __all__ = [
 _MODULES = {
     "Evaluation": "runners.experiment.training",
     "Replay": "runners.experiment.replay",
-    "Training": "runners.experiment.training",
     "evaluate": "runners.experiment.training",
     "Options": "runners.forms.compile",
     "Report": "runners.forms.report",
-    "Request": "runners.experiment.loop",
+    "Experiment": "runners.experiment.experiment",
+    "RunOptions": "runners.experiment.experiment",
+    "Search": "runners.experiment.experiment",
     "Result": "runners.experiment.loop",
     "compile_genotype": "runners.forms.compile",
     "replay": "runners.experiment.replay",

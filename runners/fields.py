@@ -86,19 +86,21 @@ class Ranged:
         try:
             _checks(type(self)).model_validate({f"{name}_": values[name] for name in known})
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name, *rest = map(str, first["loc"])
-            name = name.removesuffix("_")
-            shown = first["input"] if rest else values[name]
-            wanted = "" if rest else takes(known[name])
-            what = f"`{'.'.join((name, *rest))}` is {_shown(shown)}"
-            message = f"and has to be {wanted}" if wanted else str(first["msg"]).lower()
-            wrong = (OutOfRangeError if first["type"] in _RANGE_FAULTS else ValueError)(
-                f"{what}, {message}"
-            )
+            wrong = fault(error, known)
             if self.code:
                 raise NasirError(code_for(wrong, self.code), str(wrong)) from None
             raise wrong from None
+
+
+def fault(error: ValidationError, hints: Mapping[str, Any]) -> ValueError:
+    """The first of pydantic's errors in a sentence, with what a field of that annotation takes."""
+    first = error.errors(include_url=False)[0]
+    name, *rest = map(str, first["loc"])
+    name = name.removesuffix("_")
+    wanted = "" if rest else takes(hints[name])
+    what = f"`{'.'.join((name, *rest))}` is {_shown(first['input'])}"
+    message = f"and has to be {wanted}" if wanted else str(first["msg"]).lower()
+    return (OutOfRangeError if first["type"] in _RANGE_FAULTS else ValueError)(f"{what}, {message}")
 
 
 @lru_cache(maxsize=128)

@@ -55,7 +55,7 @@ CASES = {
     "darts space, second order": f"{_CELLS} darts-2nd",
     "darts space, pc-darts": f"{_CELLS} pc-darts --cutout 2 --shuffled",
     "darts space, progressive": f"{_CELLS} drnas-progressive --channels 12 --as-published",
-    "darts space, drop path": f"{_CELLS} darts --drop-path 0.3 --validate last --memory cells",
+    "darts space, drop path": f"{_CELLS} darts --drop-path 0.3 --measure last --memory cells",
     "eigenvalue stop": f"{_TABULAR} stop.yaml --epochs 4",
     "nasbench1shot1": f"search nasbench1shot1_1 --layers 3 {_DIGITS} --regularise kl"
     " --method drnas",

@@ -1,16 +1,50 @@
 """Small searches for tests."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runners.experiment.loop import Request, Result, search
+from runners.experiment.experiment import Experiment, RunOptions, Search
+from runners.experiment.loop import Result, search
 from runners.folder.live import SilentDisplay
 
 TEXTS = ("train", "valid", "test")
 
+SHORT = {
+    "epochs": "train.epochs",
+    "batch": "train.batch",
+    "drop_path": "train.drop_path",
+    "cutout": "pictures.cutout",
+}
 
-def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> Request:
+
+def spread(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an experiment, from names of all its models, `sizes`, `parts` and `SHORT`."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in Search.model_fields:
+            found.setdefault("search", {})[name] = value
+        elif name in RunOptions.model_fields:
+            found.setdefault("run", {})[name] = value
+        elif name == "parts":
+            found.setdefault("search", {}).update(value)
+        elif name in ("sizes", "values"):
+            prefix = "network." if name == "sizes" else ""
+            named = {f"{prefix}{key}": each for key, each in value.items()}
+            found.setdefault("values", {}).update(named)
+        elif name in SHORT:
+            if value is not None:
+                found.setdefault("values", {})[SHORT[name]] = value
+        else:
+            found[name] = value
+    return found
+
+
+def changed(experiment: Experiment, **changes: Any) -> Experiment:
+    """The experiment with other values, by the names of `spread`."""
+    return experiment.having(spread(changes))
+
+
+def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> Experiment:
     """Two epochs of two steps on digits; selection measures little."""
     trains = method != "random"
     layers = 1 if space.startswith("nasbench201") else 3
@@ -22,13 +56,14 @@ def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> R
         "steps": 2,
         "candidates": 2,
         "batches": 1,
+        "method": method,
     }
-    return replace(Request(space, method), **(given | changes))
+    return Experiment.model_validate({"of": space, **spread(given | changes)})
 
 
-def run(request: Request, folder: Path) -> Result:
+def run(experiment: Experiment, folder: Path) -> Result:
     """The search, without a word."""
-    return search(request, folder, SilentDisplay())
+    return search(experiment, folder, SilentDisplay())
 
 
 def write_text(folder: Path, words: int = 400) -> str:

@@ -263,7 +263,7 @@ def test_no_name_in_a_table_is_cut_or_broken_on_a_terminal(
     monkeypatch.setenv("COLUMNS", str(width))
     drawn = call(*arguments).out
     assert drawn != plain
-    heads = {"method", "space", "genotype", "system", "recipe", "op", "pass", "node", "setting"}
+    heads = {"method", "space", "genotype", "system", "recipe", "op", "pass", "node", "value"}
     assert words(plain) - words(drawn) <= heads
 
 

@@ -44,7 +44,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         "parts": {"edges": "softmax", "perturb": "pgd", "select": "projection"},
         "epochs": 3,
     },
-    "stopped": {"parts": {"stop": "eigenvalue"}, "drop_path": 0.2, "fraction": "1/2"},
+    "stopped": {"parts": {"stop": "eigenvalue"}, "drop_path": 0.2, "channels_fraction": "1/2"},
     "gumbel, projected": {"parts": {"mixture": "gumbel", "select": "projection"}},
 }
 FAST = ("drnas-progressive", "enas", "random", "edges", "pgd, projected edges",
@@ -69,7 +69,7 @@ def test_a_search_is_drawn_repeated_gone_on_with_and_compiled(
     space.write_text(SPACE)
     (tmp_path / "enas.yaml").write_text(ENAS)
     given: dict[str, Any] = {
-        "validate": "last",
+        "measure": "last",
         "sizes": {"channels": 12, "layers": 3},
         **SEARCHES[name],
     }

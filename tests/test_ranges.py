@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
+from pydantic import BaseModel
 
 from nasir import NasirError
 from runners.commands import COMMANDS
-from runners.experiment import method, recipe, settings
-from runners.experiment.loop import request
+from runners.experiment import experiment, method, recipe, settings
 from runners.experiment.method import PARTS
 from runners.experiment.method_file import read_method
 from runners.experiment.parts import perturb
 from runners.experiment.recipe_file import read_recipe
-from runners.experiment.training import request as training
 from runners.fields import Ranged, field_types, interval, takes
 from runners.forms import compile, exam
 from tests.command_line import call
@@ -29,8 +28,6 @@ RANGES = ("has to be a", "E302", "E303", "E304", "Input should be", "the data ha
 OF_OTHERS = {"sizes": "the skeletons check them", "values": "of Settings and Recipe"}
 
 MADE: dict[type, dict[str, Any]] = {
-    request.Request: {"space": "darts"},
-    training.Training: {"genotype": "darts_v2"},
     exam.Exam: {"genotype": "darts_v2"},
     settings.Stage: {"epochs": 1},
     recipe.Recipe: {"name": ""},
@@ -81,6 +78,32 @@ def test_a_number_out_of_its_range_is_an_error_that_names_the_range(kind: type, 
         assert takes(hint) in str(caught.value)
     for right in (found.least, found.most - (0.5 if found.below else 0)):
         kind(**{**MADE.get(kind, {}), name: right})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (each, name)
+        for each in (experiment.Experiment, experiment.Search, experiment.RunOptions)
+        for name, field in each.model_fields.items()
+        if name != "values" and {int, float} & set(leaves(field.rebuild_annotation()))
+    ],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+def test_a_number_of_an_experiment_out_of_its_range_is_an_error(
+    kind: type[BaseModel], name: str
+) -> None:
+    hint = get_type_hints(kind, include_extras=True)[name]
+    found = interval(hint)
+    assert found is not None, "it has a range"
+    given = {"of": "darts"} if kind is experiment.Experiment else {}
+    for wrong in (found.least - 1, found.most * 2 + 1, 10**5000, float("nan"), "1", True):
+        with pytest.raises(NasirError) as caught:
+            kind.model_validate({**given, name: wrong})
+        assert f"`{name}` is " in str(caught.value)
+        assert takes(hint) in str(caught.value)
+    for right in (found.least, found.most - (0.5 if found.below else 0)):
+        kind.model_validate({**given, name: right})
 
 
 @pytest.mark.parametrize(

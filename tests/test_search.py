@@ -1,7 +1,6 @@
 """Searching: every method, run directories, going on after a kill, and what can go wrong."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ import torch
 import nasir
 from nasir import NasirError
 from runners.experiment import loop
+from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.method_file import method_names
 from runners.experiment.replay import replay
+from runners.folder.facts import read_facts
 from runners.folder.live import SilentDisplay
 from tests.command_line import call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
-from tests.searches import run, tiny, write_text
+from tests.searches import changed, run, tiny, write_text
 
 HEAVY = ("enas",)  # its controller measures 1,000 architectures after each epoch
 METHODS_HERE = [
@@ -60,7 +61,7 @@ def test_a_method_runs_on_every_space_that_has_its_decisions(
 @pytest.mark.parametrize("method", ["darts", "darts-2nd", "drnas", "gdas", "sdarts-rs"])
 def test_a_method_searches_recurrent_cells_on_text(method: str, tmp_path: Path) -> None:
     request = tiny("darts_rnn", method, data=write_text(tmp_path / "text"), sizes={"hidden": 8})
-    result = run(replace(request, batch=4, limit=None), tmp_path / "run")
+    result = run(changed(request, batch=4, limit=None), tmp_path / "run")
     assert nasir.load_space("darts_rnn").contains(result.genotype) == ()
     assert rows(tmp_path / "run")[0]["train"]["perplexity"] > 1
 
@@ -73,7 +74,7 @@ def test_drawing_needs_no_supernet(tmp_path: Path) -> None:
 def test_parts_of_different_methods_make_a_method(tmp_path: Path) -> None:
     parts = {"perturb": "pgd", "select": "projection", "edges": "softmax", "stop": "eigenvalue"}
     request = tiny(
-        parts=parts, fraction="1/2", drop_path=0.3, epochs=8, interval=1, memory="states"
+        parts=parts, channels_fraction="1/2", drop_path=0.3, epochs=8, interval=1, memory="states"
     )
     result = run(request, tmp_path / "run")
     assert nasir.load_space("nasbench201").contains(result.genotype) == ()
@@ -117,7 +118,7 @@ def test_warm_up_leaves_logits_alone(tmp_path: Path) -> None:
     request = tiny(method=str(tmp_path / "warm.yaml"), epochs=None)
     run(request, tmp_path / "run")
     first, second = (row["logits"] for row in rows(tmp_path / "run", "architecture.jsonl"))
-    run(replace(request, seed=0), tmp_path / "again")
+    run(changed(request, seed=0), tmp_path / "again")
     assert first != second
     started = nasir.load_space("nasbench201")
     assert started.name == "nasbench201"
@@ -125,7 +126,7 @@ def test_warm_up_leaves_logits_alone(tmp_path: Path) -> None:
     assert {name: pytest.approx(row, abs=1e-9) for name, row in first.items()} == start
 
 
-def loop_first_logits(request: loop.Request) -> dict[str, list[float]]:
+def loop_first_logits(request: Experiment) -> dict[str, list[float]]:
     """What logits begin with."""
     import lowering
 
@@ -226,7 +227,7 @@ def test_resuming_with_other_settings_is_an_error_that_names_them(tmp_path: Path
 
 def test_resuming_with_other_data_is_an_error(tmp_path: Path) -> None:
     data = write_text(tmp_path / "text")
-    request = replace(tiny("darts_rnn", data=data, sizes={"hidden": 8}), batch=4, limit=None)
+    request = changed(tiny("darts_rnn", data=data, sizes={"hidden": 8}), batch=4, limit=None)
     run(request, tmp_path / "run")
     write_text(tmp_path / "text", 500)
     with pytest.raises(NasirError, match="fingerprint"):
@@ -265,9 +266,9 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
         ({"method": "dart"}, "E742", "unknown method"),
         ({"parts": {"perturb": "noize"}}, "E742", "unknown part"),
         ({"parts": {"mixture": "dirichlet", "perturb": "pgd"}}, "E743", "softmax"),
-        ({"fraction": "2/3"}, "E743", "1/K"),
-        ({"fraction": "a"}, "E743", "no fraction"),
-        ({"fraction": "1/3"}, "E303", "cannot be divided by 3"),
+        ({"channels_fraction": "2/3"}, "E743", "1/K"),
+        ({"channels_fraction": "a"}, "E743", "no fraction"),
+        ({"channels_fraction": "1/3"}, "E303", "cannot be divided by 3"),
         ({"epochs": 0}, "E107", "`epochs` is 0, and .* from 1 to 100,000"),
         ({"batch": 0}, "E107", "`batch` is 0"),
         ({"split": 1.5}, "E107", "`split` is 1.5"),
@@ -278,8 +279,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
         ({"values": {"optimizer.lr": -1.0}}, "E107", "`lr` is -1"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
         ({"sizes": {"in_channels": 1}}, "E743", "the data has 3 in_channels, not 1"),
-        ({"space": "nasbench101"}, "E505", "no supernet"),
-        ({"space": "nasbench1shot1_1", "drop_path": 0.2}, "E505", "no path"),
+        ({"of": "nasbench101"}, "E505", "no supernet"),
+        ({"of": "nasbench1shot1_1", "drop_path": 0.2}, "E505", "no path"),
         ({"data": "cifar11:x"}, "E701", "unknown data"),
         ({"device": "cuda:7"}, "E502", "GPU"),
         ({"precision": "int4"}, "E729", "precision"),
@@ -289,7 +290,7 @@ def test_what_cannot_be_is_said_before_anything_is_written(
     changes: dict[str, Any], code: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(NasirError, match=message) as caught:
-        run(replace(tiny(), **changes), tmp_path / "run")
+        run(changed(tiny(), **changes), tmp_path / "run")
     assert caught.value.code == code
     assert not (tmp_path / "run").exists()
 
@@ -333,3 +334,56 @@ def test_methods_are_listed_and_shown() -> None:
     one = call("methods", "drnas-progressive").out
     assert "25,10,all,1/6 ; 25,10,4,1/4" in one
     assert "dirichlet" in one
+
+
+FILE = """\
+nasir: 1
+of: nasbench201
+search: {method: drnas, measure: last}
+seed: 3
+values: {train.epochs: 1, train.batch: 32, network.channels: 4, network.layers: 1}
+run:
+  limit: 64
+  steps: 2
+"""
+
+
+def test_a_file_of_an_experiment_runs_and_options_replace_its_fields(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(FILE)
+    done = call("search", tmp_path / "mine.yaml", "--steps", "1", "--set", "logits.lr=0.1",
+                "-o", tmp_path / "run")  # fmt: skip
+    assert done.code == 0, done.err
+    found = Experiment.model_validate(read_facts(tmp_path / "run")["experiment"])
+    file = read_experiment(str(tmp_path / "mine.yaml"))
+    assert file is not None
+    assert found == file.having({"run": {"steps": 1}, "values": {"logits.lr": 0.1},
+                                 "data": "digits"})  # fmt: skip
+    assert call("evaluate", tmp_path / "mine.yaml").code == 2
+    again = call("search", "--resume", tmp_path / "run", "--steps", "2")
+    assert "run.steps was '1' and is '2'" in again.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line"),
+    [
+        ("seed: 3", "sed: 3", "E109", 4),
+        ("seed: 3", "seed: -1", "E107", 4),
+        ("  limit: 64", "  limit: 0", "E107", 7),
+        ("method: drnas", "mixtures: softmax", "E109", 3),
+        ("measure: last", "measure: never", "E743", 3),
+        ("train.epochs: 1", "train.epochs: [1]", "E753", 5),
+        ("nasir: 1", "nasir: 2", "E110", 1),
+    ],
+)
+def test_what_is_wrong_in_an_experiments_file_is_said_with_its_place(
+    old: str, new: str, code: str, line: int, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(FILE.replace(old, new))
+    with pytest.raises(NasirError) as caught:
+        read_experiment(str(tmp_path / "mine.yaml"))
+    assert (caught.value.code, caught.value.where.line) == (code, line)
+
+
+def test_an_experiment_has_a_schema_and_is_its_own_dump() -> None:
+    assert set(Experiment.model_json_schema()["properties"]) == set(Experiment.model_fields)
+    assert Experiment.model_validate(tiny().facts()) == tiny()

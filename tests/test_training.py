@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,16 @@ from safetensors.torch import load_file
 import nasir
 from nasir import NasirError
 from runners.experiment import training
+from runners.experiment.experiment import Experiment
 from runners.experiment.replay import replay
-from runners.experiment.training import Training
 from runners.experiment.training.build import build
 from runners.folder.checkpoint import last_checkpoint
 from runners.folder.live import SilentDisplay
 from tests.command_line import ROOT, call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
+from tests.searches import changed, tiny
 from tests.searches import run as search
-from tests.searches import tiny
 from tests.trainings import small, small_text, train
 
 OVERFITS = {"optimizer.lr": "10"}
@@ -257,7 +256,7 @@ def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
 
 
 def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) -> None:
-    search(tiny(method="random-ws", fraction="1/2"), tmp_path / "found")
+    search(tiny(method="random-ws", channels_fraction="1/2"), tmp_path / "found")
     request = small(str(tmp_path / "found"), sizes={}, inherit=str(tmp_path / "found"))
     with pytest.raises(NasirError, match="in the search, and") as caught:
         train(request, tmp_path / "run")
@@ -285,7 +284,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"values": {"run.precision": "int4"}}, "E729", "precision"),
         ({"values": {"train.tail": "dropped", "train.batch": "65"}}, "E702", "no batch"),
         ({"device": "cuda:7"}, "E502", "GPU"),
-        ({"genotype": "darts_v9"}, "E209", "darts_v9"),
+        ({"of": "darts_v9"}, "E209", "darts_v9"),
         ({"weights": "nowhere.safetensors"}, "E101", "does not exist"),
     ],
 )
@@ -304,19 +303,19 @@ def test_cells_without_edges_that_could_be_dropped_say_how_they_train(tmp_path: 
     with pytest.raises(NasirError, match="no path") as caught:
         train(request, tmp_path / "run")
     assert (caught.value.code, caught.value.hint) == ("E753", "--set train.drop_path=0")
-    values = {**request.values, "train.drop_path": "0"}
-    assert train(replace(request, values=values), tmp_path / "run").summary["params"] > 0
+    request = changed(request, values={"train.drop_path": 0})
+    assert train(request, tmp_path / "run").summary["params"] > 0
 
 
 def test_the_space_s_own_size_comes_before_the_recipe_s_and_after_what_is_asked_for() -> None:
     space = str(ROOT / "spaces" / "examples" / "three_kinds.yaml")
     genotype = nasir.dump_genotype(nasir.sample(nasir.load_space(space), 0))
-    request = Training(genotype, "digits", space=space)
+    request = Experiment(of=genotype, recipe="digits", space=space)
     asked = [
         request,
-        replace(request, values={"network.layers": "12"}),
-        replace(request, sizes={"layers": 15}),
-        Training("darts_v2", "digits"),
+        changed(request, values={"network.layers": "12"}),
+        changed(request, sizes={"layers": 15}),
+        Experiment(of="darts_v2", recipe="digits"),
     ]
     assert [build(each).graph.about["layers"] for each in asked] == ["9", "12", "15", "5"]
 
@@ -381,6 +380,6 @@ def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> 
 def test_an_unfinished_run_has_no_genotype_to_take(command: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(f'{{"kind": "{command}"}}')
     with pytest.raises(NasirError, match="no genotype yet") as caught:
-        train(replace(small(), genotype=str(tmp_path)), tmp_path / "out")
+        train(changed(small(), of=str(tmp_path)), tmp_path / "out")
     assert caught.value.code == "E755"
     assert caught.value.hint == f"nasir {command} --resume {tmp_path}"

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lowering
-from runners.experiment.loop import Request
+from runners.experiment.experiment import Experiment
 from runners.experiment.loop.build import build
 from runners.experiment.method_file import read_method
 from runners.experiment.parts.moment import Moment
@@ -44,7 +44,7 @@ Perturb = Callable[[Rows, Any, "ByHand", Moment], Rows]
 class ByHand:
     """A search's network, weights and logits, with SGD and Adam as their papers write them."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Experiment) -> None:
         built = build(request)
         self.task, self.settings = built.task, built.settings
         assert built.supernet is not None
@@ -101,7 +101,7 @@ class ByHand:
         return self.weights, self.logits
 
 
-def searched(request: Request, folder: Path) -> State:
+def searched(request: Experiment, folder: Path) -> State:
     """Where a search ends."""
     run(request, folder)
     with RunFolder.open(folder) as opened:
@@ -117,7 +117,7 @@ def distance(one: State, other: State) -> float:
     return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
-def small(method: str, **changes: Any) -> Request:
+def small(method: str, **changes: Any) -> Experiment:
     """One epoch of two steps in float64."""
     given: dict[str, Any] = {"epochs": 1, "batch": 8, "precision": "float64"}
     return tiny(**({"method": method} | given | changes))
@@ -156,7 +156,7 @@ def hard(logits: Rows, temperature: float, moment: Moment) -> Rows:
     }
 
 
-def gdas(request: Request, *, weights_first: bool, covers: bool, rest: bool) -> State:
+def gdas(request: Experiment, *, weights_first: bool, covers: bool, rest: bool) -> State:
     by = ByHand(request)
 
     def learn_weights(moment: Moment) -> None:
@@ -180,7 +180,7 @@ GDAS = {"weights_first": True, "covers": True, "rest": False}
 
 
 @pytest.fixture(scope="module", name="autodl")
-def _autodl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, State]:
+def _autodl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, State]:
     folder = tmp_path_factory.mktemp("gdas")
     request = small(
         method_file(folder, "like: gdas\nmixture: {part: hard-gumbel, start: 1, end: 1}\n"),
@@ -195,14 +195,14 @@ def _autodl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, State]:
 
 
 @pytest.mark.parametrize("rule", GDAS)
-def test_gdas_takes_autodls_steps(rule: str, autodl: tuple[Request, State]) -> None:
+def test_gdas_takes_autodls_steps(rule: str, autodl: tuple[Experiment, State]) -> None:
     """Weights before logits, the clipped norm over both, decay and momentum of what rests."""
     request, found = autodl
     assert distance(found, gdas(request, **GDAS)) < 1e-10
     assert distance(found, gdas(request, **(GDAS | {rule: not GDAS[rule]}))) > 1e-6
 
 
-def covering(request: Request, rows_of: RowsOf, *, covers: bool) -> State:
+def covering(request: Experiment, rows_of: RowsOf, *, covers: bool) -> State:
     """Two steps of a search with logits first; `rows_of` gives rows, and what the norm covers."""
     by = ByHand(request)
     for step in range(2):
@@ -240,7 +240,7 @@ def test_tabular_searches_clip_the_logits_gradient_with_the_weights(
     assert distance(found, covering(request, rows_of, covers=False)) > 1e-6
 
 
-def snas(request: Request, temperatures: Sequence[float]) -> State:
+def snas(request: Experiment, temperatures: Sequence[float]) -> State:
     by = ByHand(request)
     for epoch, temperature in enumerate(temperatures):
         moment = Moment(0, epoch, 2, epoch, 0)
@@ -260,7 +260,7 @@ def test_the_temperature_of_snas_falls_by_the_epochs_share(tmp_path: Path) -> No
     assert distance(found, snas(request, (10.0, 1.0))) > 1e-3
 
 
-def beta(request: Request, scale: float) -> State:
+def beta(request: Experiment, scale: float) -> State:
     by = ByHand(request)
 
     def loss(batch: Batch) -> Tensor:
@@ -280,7 +280,7 @@ def test_beta_decay_weighs_the_log_sum_exp_of_logits_by_the_epochs_share(tmp_pat
     assert distance(found, beta(request, 0.0)) > 1e-3
 
 
-def projected(request: Request, folder: Path, perturb: Perturb, *, held: bool = True,
+def projected(request: Experiment, folder: Path, perturb: Perturb, *, held: bool = True,
               momentum: bool = False, rate: float = 0.0025) -> State:  # fmt: skip
     """One epoch of search, then tuning epochs with what the run decided before each."""
     by = ByHand(request)
@@ -359,7 +359,7 @@ cells:
 """
 
 
-def projecting(folder: Path, **changes: Any) -> Request:
+def projecting(folder: Path, **changes: Any) -> Experiment:
     """Three rounds: two edges get their op, then one of them goes."""
     (folder / "two.yaml").write_text(SPACE)
     given: dict[str, Any] = {"space": str(folder / "two.yaml"), "epochs": 4, "steps": 1,
@@ -448,7 +448,7 @@ def divergence(logits: Rows) -> Tensor:
     return total
 
 
-def pruned(request: Request, rates: Sequence[float], *, live: bool) -> State:
+def pruned(request: Experiment, rates: Sequence[float], *, live: bool) -> State:
     """An epoch with all options, two with the two best of each choice."""
     by = ByHand(request)
     kept: dict[str, list[int]] = {}

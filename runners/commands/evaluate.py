@@ -7,70 +7,37 @@ from typing import Annotated, Any
 import typer
 
 from runners.commands import run_options as options
-from runners.commands.options import FromOption, JsonOption, SkeletonOption, SpaceOption
+from runners.commands.options import FromOption, JsonOption
 from runners.output import print_json, print_line, print_table
 
-SIZES = ("channels", "layers", "classes", "resolution", "in_channels", "hidden", "vocabulary")
-PLAIN = ("recipe", "data", "seed", "skeleton", "space", "limit", "steps", "device")
-VALUES = {
-    "epochs": "train.epochs",
-    "batch": "train.batch",
-    "validation": "train.validation",
-    "precision": "run.precision",
+_VALUES = {
+    **options.COMMON,
+    "classes": options.Short("network.classes", int, "Classes; what the data has."),
+    "resolution": options.Short("network.resolution", int, "Height and width; what the data has."),
+    "skeleton": options.Short(
+        "network.skeleton", str, "cifar, imagenet, nasbench201, rnn, …; the space's own."
+    ),
+    "validation": options.Short(
+        "train.validation", float, "Share of the training images to hold out."
+    ),
 }
-"""Options that are values of a recipe."""
 
 _Genotype = Annotated[
     str | None,
-    typer.Argument(metavar="GENOTYPE", help="A name, a file, a text, or a search's run directory."),
-]
-_Recipe = Annotated[
-    str | None, typer.Option(help="A recipe (`nasir recipes`), or a YAML file. cifar10.")
-]
-_Epochs = Annotated[int | None, typer.Option(help="Epochs; the recipe's own.")]
-_Layers = Annotated[int | None, typer.Option(help="Cells; the recipe's own.")]
-_Classes = Annotated[int | None, typer.Option(help="Classes; what the data has.")]
-_Resolution = Annotated[int | None, typer.Option(help="Height and width; what the data has.")]
-_Validation = Annotated[
-    float | None, typer.Option(help="Share of the training pictures to hold out. 0.")
-]
-_Inherit = Annotated[
-    Path | None, typer.Option(metavar="RUN", help="Begin with the weights of that search.")
-]
-_Weights = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Begin with these weights, or those of a run.")
+    typer.Argument(
+        metavar="GENOTYPE",
+        help="A name, a file, a text, a search's run directory, or an experiment's YAML file.",
+    ),
 ]
 
 
+@options.asking(_VALUES, search=False)
 def evaluate(
-    ctx: typer.Context,
+    asked: dict[str, Any],
     genotype: _Genotype = None,
-    recipe: _Recipe = None,
-    data: options.Data = None,
     out: options.Out = None,
     resume: options.Resume = None,
-    set_: options.Set = None,
-    seed: options.Seed = None,
-    epochs: _Epochs = None,
-    batch: options.Batch = None,
-    steps: options.Steps = None,
-    skeleton: SkeletonOption = None,
-    channels: options.Channels = None,
-    layers: _Layers = None,
-    classes: _Classes = None,
-    resolution: _Resolution = None,
-    in_channels: options.InChannels = None,
-    hidden: options.Hidden = None,
-    vocabulary: options.Vocabulary = None,
-    space: SpaceOption = None,
     from_: FromOption = None,
-    validation: _Validation = None,
-    limit: options.Limit = None,
-    inherit: _Inherit = None,
-    weights: _Weights = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
-    deterministic: options.Deterministic = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train GENOTYPE's network as a recipe says, measure it on held-out data, and keep its weights.
@@ -81,49 +48,43 @@ def evaluate(
 
     Example: nasir evaluate darts_v2 --recipe digits -o run
     """
-    _show(_evaluated(ctx.params), as_json)
+    del from_  # its callback reads it
+    _show(_evaluated(genotype, out, resume, asked), as_json)
 
 
-def _evaluated(given: dict[str, Any]) -> Any:
-    """The result of a new training, or of one that goes on."""
-    asked = _asked(given)
+def _evaluated(
+    genotype: str | None, out: Path | None, resume: Path | None, asked: dict[str, Any]
+) -> Any:
+    """The result of a new training, or of one that is resumed."""
     from runners.experiment import training
+    from runners.experiment.experiment import Experiment, read_experiment
 
-    genotype, resume = given["genotype"], given["resume"]
+    for name in ("inherit", "weights"):
+        if name in asked:
+            asked[name] = str(Path(asked[name]).absolute())
     if resume is not None:
-        if given["out"] is not None or genotype is not None:
+        if out is not None or genotype is not None:
             message = "--resume takes neither GENOTYPE nor --out"
             raise options.wrong(message, "a run goes on where it lies, with what it began")
         return training.resume(resume, asked)
-    genotype = genotype or (given["inherit"] and str(given["inherit"]))
+    genotype = genotype or asked.get("inherit")
     if genotype is None:
         raise options.wrong("GENOTYPE is missing", "nasir spaces --genotypes lists published ones")
-    request = training.Training(genotype, **asked)
-    return training.evaluate(request, given["out"] or _fresh(request))
+    found = read_experiment(genotype)
+    if found is None:
+        found = Experiment.model_validate({"of": genotype, **asked})
+    elif asked:
+        found = found.having(asked)
+    return training.evaluate(found, out or _fresh(found))
 
 
-def _asked(given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a request that were named."""
-    asked = {name: given[name] for name in PLAIN if given[name] is not None}
-    asked |= {name: str(given[name].absolute()) for name in ("inherit", "weights") if given[name]}
-    if given["deterministic"]:
-        asked["deterministic"] = True
-    sizes = {name: given[name] for name in SIZES if given[name] is not None}
-    values = {key: str(given[name]) for name, key in VALUES.items() if given[name] is not None}
-    values |= dict(map(options.value, given["set_"] or ()))
-    if sizes:
-        asked["sizes"] = sizes
-    if values:
-        asked["values"] = values
-    return asked
-
-
-def _fresh(request: Any) -> Path:
+def _fresh(experiment: Any) -> Path:
     """runs/GENOTYPE-RECIPE-SEED, or numbered."""
     from runners.inputs import read_named
 
-    name = read_named(request.genotype, request.space).name
-    return options.fresh_run("-".join((name, Path(request.recipe).stem, str(request.seed))))
+    name = read_named(experiment.of, experiment.space).name
+    recipe = Path(experiment.recipe or "cifar10").stem
+    return options.fresh_run("-".join((name, recipe, str(experiment.seed))))
 
 
 def _show(result: Any, as_json: bool) -> None:

@@ -1,80 +1,151 @@
-"""The options of `nasir search`, many of which `nasir evaluate` has too."""
+"""The options of `nasir search` and `nasir evaluate`: the fields of an experiment, and values that
+have an option of their own."""
 
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import typer
 
-Space = Annotated[
-    str | None, typer.Argument(metavar="SPACE", help="A space's name, or its YAML file.")
-]
-Method = Annotated[
-    str | None, typer.Option(help="A method (`nasir methods`), or a YAML file. darts.")
-]
-Data = Annotated[
-    str | None,
-    typer.Option(help="digits, cifar10:PATH, imagefolder:PATH, FILE.npz, text:PATH, …"),
-]
+from runners.experiment.experiment import Experiment, RunOptions, Search
+
+
+class Short(NamedTuple):
+    """An option for a value of a recipe: its name there, its type, its help."""
+
+    value: str
+    kind: type
+    help: str
+
+
+COMMON = {
+    "epochs": Short("train.epochs", int, "Epochs in all; the method's or the recipe's own."),
+    "batch": Short("train.batch", int, "Images, or columns of text, a step."),
+    "channels": Short("network.channels", int, "Initial channels."),
+    "layers": Short("network.layers", int, "Cells; for nasbench201, in a stage."),
+    "in_channels": Short("network.in_channels", int, "Channels of the image; what the data has."),
+    "hidden": Short("network.hidden", int, "Units of the recurrent network."),
+    "vocabulary": Short("network.vocabulary", int, "Words; what the data has."),
+}
+"""Values that both commands have an option for."""
+
 Out = Annotated[
     Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run directory to make.")
 ]
 Resume = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
 ]
-Seed = Annotated[int | None, typer.Option(help="0.")]
-Epochs = Annotated[
-    int | None, typer.Option(help="Epochs in all, tuning too; the method's own. Stages scale.")
-]
-Batch = Annotated[int | None, typer.Option(help="Pictures, or columns of text, a step.")]
-Steps = Annotated[int | None, typer.Option(help="End each epoch after so many steps.")]
-Channels = Annotated[int | None, typer.Option(help="Initial channels.")]
-Layers = Annotated[int | None, typer.Option(help="Cells; for nasbench201, in a stage.")]
-InChannels = Annotated[int | None, typer.Option(help="Channels of the image; what the data has.")]
-Hidden = Annotated[int | None, typer.Option(help="Units of the recurrent network.")]
-Vocabulary = Annotated[int | None, typer.Option(help="Words; what the data has.")]
-ChannelsFraction = Annotated[
-    str | None, typer.Option(metavar="1/K", help="Ops see 1/K of the channels.")
-]
-Mixture = Annotated[
-    str | None, typer.Option(help="softmax, dirichlet, gumbel, hard-gumbel, uniform, controller.")
-]
-Edges = Annotated[str | None, typer.Option(help="none or softmax: weigh edges.")]
-Perturb = Annotated[str | None, typer.Option(help="none, noise or pgd.")]
-Architect = Annotated[str | None, typer.Option(help="first, second, frozen or reinforce.")]
-Regularise = Annotated[str | None, typer.Option(help="l2 or kl.")]
-Select = Annotated[str | None, typer.Option(help="argmax, projection, best-of or draw.")]
-EarlyStop = Annotated[str | None, typer.Option(help="none or eigenvalue.")]
-DropPath = Annotated[
-    float | None, typer.Option(help="Largest probability to drop an edge, in the last epoch.")
-]
-Interval = Annotated[int | None, typer.Option(help="Epochs between projections. 5.")]
-Candidates = Annotated[int | None, typer.Option(help="Architectures that best-of measures.")]
-Batches = Annotated[
-    int | None, typer.Option(help="Held-out batches that selection measures on; 0 for all.")
-]
-Split = Annotated[
-    float | None, typer.Option(help="Share of the training data for the weights. 0.5.")
-]
-Shuffled = Annotated[
-    bool,
-    typer.Option("--shuffled", help="Split by the seed, not in file order."),
-]
-Limit = Annotated[int | None, typer.Option(help="At most so many pictures (tokens) of each part.")]
-Cutout = Annotated[int | None, typer.Option(help="Side of the cut-out square. 0.")]
-Set = Annotated[
+_Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A value: optimizer.lr=0.05."),
 ]
-Validate = Annotated[str | None, typer.Option(help="each or last (epoch).")]
-Memory = Annotated[str | None, typer.Option(help="none, cells or states.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
-Precision = Annotated[str | None, typer.Option(help="float32 or bf16.")]
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="Repeat to the bit on a GPU too.")
-]
-AsPublished = Annotated[
-    bool, typer.Option("--as-published", help="Keep known defects of the published code.")
-]
+
+
+def asking(
+    short: Mapping[str, Short], *, search: bool
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorates a command, whose `asked` becomes options; it gets what the user named.
+
+    `asked` is a mapping of an `Experiment`, with the fields that were named alone.
+    """
+    own = ("recipe", "space", "inherit", "weights")
+    top = [name for name in ("data", "seed", *own) if not search or name not in own]
+    fields = dict.fromkeys(top, (Experiment, ()))
+    fields |= {name: (Search, ("search",)) for name in Search.model_fields if search}
+    others = () if search else ("memory",)
+    fields |= {n: (RunOptions, ("run",)) for n in RunOptions.model_fields if n not in others}
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        given = inspect.signature(function, eval_str=True).parameters
+        shown = [p for name, p in given.items() if name != "asked"]
+        for name, (model, _) in fields.items():
+            shown.append(_option(name, model))
+        for name, row in short.items():
+            option = Annotated[row.kind | None, typer.Option(help=row.help)]
+            shown.append(_parameter(name, option, None))
+        shown.append(_parameter("set_", _Set, None))
+
+        @wraps(function)
+        def command(**options: Any) -> None:
+            asked: dict[str, Any] = {}
+            for name, (model, path) in fields.items():
+                value = options.pop(name)
+                if value is not None and value is not False:
+                    _check_choice(name, model.model_fields[name].annotation, value)
+                    inner = asked
+                    for key in path:
+                        inner = inner.setdefault(key, {})
+                    inner[name] = value
+            values = {row.value: options.pop(name) for name, row in short.items()}
+            values = {name: value for name, value in values.items() if value is not None}
+            values |= dict(map(_value, options.pop("set_") or ()))
+            function(**options, asked=asked | ({"values": values} if values else {}))
+
+        signature = inspect.Signature(shown)
+        command.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
+        command.__annotations__ = {p.name: p.annotation for p in shown}
+        return command
+
+    return decorate
+
+
+def _option(name: str, model: type[Any]) -> inspect.Parameter:
+    """The option of a model's field: None, or False of a switch, is what was not named."""
+    field = model.model_fields[name]
+    kind = _kind(field.annotation)
+    default = field.default
+    text = str(field.description).rstrip(".")
+    tail = "" if default is None or kind is bool else f"; {default}"
+    helps = f"{text}{tail}."
+    if kind is bool:
+        flag = typer.Option(f"--{name.replace('_', '-')}", help=helps)
+        return _parameter(name, Annotated[bool, flag], default)
+    return _parameter(name, Annotated[kind | None, typer.Option(help=helps)], None)
+
+
+def _check_choice(name: str, hint: Any, value: object) -> None:
+    """Raises E505 for a word that is none of the field's."""
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        known = ", ".join(get_args(hint))
+        raise wrong(f"--{name.replace('_', '-')} is '{value}'", f"one of: {known}")
+
+
+def _kind(hint: Any) -> type:
+    """The type that the command line reads for an annotation; words are checked by the model."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return _kind(next(each for each in get_args(hint) if each is not NoneType))
+    if origin is Literal:
+        return str
+    return _kind(get_args(hint)[0]) if origin is Annotated else hint
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _value(text: str) -> tuple[str, bool | int | float | str]:
+    """The name and the value of a `--set`. Raises E505."""
+    name, equals, given = text.partition("=")
+    if not equals:
+        hint = "for example --set optimizer.lr=0.05"
+        raise wrong(f"--set '{text}' is no NAME=VALUE", hint)
+    if given in ("true", "false"):
+        return name, given == "true"
+    for kind in (int, float):
+        try:
+            number = kind(given)
+        except (ValueError, OverflowError):
+            continue
+        if math.isfinite(number):
+            return name, number
+    return name, given
 
 
 def fresh_run(stem: str) -> Path:
@@ -84,15 +155,6 @@ def fresh_run(stem: str) -> Path:
         number += 1
         path = Path("runs") / f"{stem}-{number}"
     return path
-
-
-def value(text: str) -> tuple[str, str]:
-    """The name and the value of a `--set`. Raises E505."""
-    name, equals, given = text.partition("=")
-    if not equals:
-        hint = "for example --set optimizer.lr=0.05"
-        raise wrong(f"--set '{text}' is no NAME=VALUE", hint)
-    return name, given
 
 
 def wrong(message: str, hint: str) -> Any:

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,77 +10,26 @@ from runners.commands import run_options as options
 from runners.commands.options import JsonOption
 from runners.output import print_json, print_line
 
-SIZES = ("channels", "layers", "in_channels", "hidden", "vocabulary")
-PARTS = {
-    "mixture": "mixture",
-    "edges": "edges",
-    "perturb": "perturb",
-    "architect": "architect",
-    "regularise": "regularise",
-    "select": "select",
-    "early_stop": "stop",
+_VALUES = {
+    **options.COMMON,
+    "drop_path": options.Short(
+        "train.drop_path", float, "Largest probability to drop an edge, in the last epoch."
+    ),
+    "cutout": options.Short("pictures.cutout", int, "Side of the cut-out square."),
 }
-PLAIN = (
-    "method",
-    "data",
-    "seed",
-    "epochs",
-    "batch",
-    "drop_path",
-    "interval",
-    "candidates",
-    "batches",
-    "steps",
-    "split",
-    "limit",
-    "cutout",
-    "validate",
-    "memory",
-    "device",
-    "precision",
-)
-FLAGS = ("shuffled", "deterministic", "as_published")
+
+_Space = Annotated[
+    str | None,
+    typer.Argument(metavar="SPACE", help="A space's name, its YAML file, or an experiment's."),
+]
 
 
+@options.asking(_VALUES, search=True)
 def search(
-    ctx: typer.Context,
-    space: options.Space = None,
-    method: options.Method = None,
-    data: options.Data = None,
+    asked: dict[str, Any],
+    space: _Space = None,
     out: options.Out = None,
     resume: options.Resume = None,
-    seed: options.Seed = None,
-    epochs: options.Epochs = None,
-    batch: options.Batch = None,
-    steps: options.Steps = None,
-    channels: options.Channels = None,
-    layers: options.Layers = None,
-    in_channels: options.InChannels = None,
-    hidden: options.Hidden = None,
-    vocabulary: options.Vocabulary = None,
-    channels_fraction: options.ChannelsFraction = None,
-    mixture: options.Mixture = None,
-    edges: options.Edges = None,
-    perturb: options.Perturb = None,
-    architect: options.Architect = None,
-    regularise: options.Regularise = None,
-    select: options.Select = None,
-    early_stop: options.EarlyStop = None,
-    drop_path: options.DropPath = None,
-    interval: options.Interval = None,
-    candidates: options.Candidates = None,
-    batches: options.Batches = None,
-    split: options.Split = None,
-    shuffled: options.Shuffled = False,
-    limit: options.Limit = None,
-    cutout: options.Cutout = None,
-    set_: options.Set = None,
-    validate: options.Validate = None,
-    memory: options.Memory = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
-    deterministic: options.Deterministic = False,
-    as_published: options.AsPublished = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search SPACE with a method, and leave a genotype that `nasir compile` takes.
@@ -91,60 +40,35 @@ def search(
 
     Example: nasir search nasbench201 --method drnas --epochs 5 -o run
     """
-    _show(_searched(ctx.params), as_json)
+    _show(_searched(space, out, resume, asked), as_json)
 
 
-def _searched(given: dict[str, Any]) -> Any:
-    """The result of a new search, or of one that goes on."""
-    asked = _asked(given)
+def _searched(
+    space: str | None, out: Path | None, resume: Path | None, asked: dict[str, Any]
+) -> Any:
+    """The result of a new search, or of one that is resumed."""
     from runners.experiment import loop
+    from runners.experiment.experiment import Experiment, merged, read_experiment
 
-    space, resume = given["space"], given["resume"]
     if resume is not None:
-        _check_alone(given["out"])
-        return loop.resume(resume, asked if space is None else {**asked, "space": space})
+        if out is not None:
+            message = "--out and --resume contradict each other"
+            raise options.wrong(message, "a run goes on where it lies")
+        return loop.resume(resume, asked if space is None else {**asked, "of": space})
     if space is None:
-        raise _missing("SPACE", "nasir spaces lists them")
-    request = loop.Request(space, **asked)
-    return loop.search(request, given["out"] or _fresh(request))
+        raise options.wrong("SPACE is missing", "nasir spaces lists them")
+    found = read_experiment(space)
+    if found is None:
+        found = Experiment.model_validate(merged({"of": space, "search": {}}, asked))
+    elif asked:
+        found = found.having(asked)
+    return loop.search(found, out or _fresh(found))
 
 
-def _asked(given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a request that were named."""
-    asked = {name: given[name] for name in PLAIN if given[name] is not None}
-    asked |= {name: True for name in FLAGS if given[name]}
-    parts = {kind: given[name] for name, kind in PARTS.items() if given[name] is not None}
-    sizes = {name: given[name] for name in SIZES if given[name] is not None}
-    values = dict(options.value(text) for text in given["set_"] or ())
-    if parts:
-        asked["parts"] = parts
-    if sizes:
-        asked["sizes"] = sizes
-    if values:
-        asked["values"] = values
-    if given["channels_fraction"] is not None:
-        asked["fraction"] = given["channels_fraction"]
-    for name, known in (("validate", ("each", "last")), ("memory", ("none", "cells", "states"))):
-        if given[name] is not None and given[name] not in known:
-            raise options.wrong(f"--{name} is '{given[name]}'", f"one of: {', '.join(known)}")
-    return asked
-
-
-def _fresh(request: Any) -> Path:
+def _fresh(experiment: Any) -> Path:
     """runs/SPACE-METHOD-SEED, or numbered."""
-    stem = "-".join((Path(request.space).stem, Path(request.method).stem, str(request.seed)))
-    return options.fresh_run(stem)
-
-
-def _check_alone(out: Path | None) -> None:
-    if out is not None:
-        raise options.wrong(
-            "--out and --resume contradict each other", "a run goes on where it lies"
-        )
-
-
-def _missing(what: str, hint: str) -> Exception:
-    return options.wrong(f"{what} is missing", hint)
+    names = (Path(experiment.of).stem, Path(experiment.searching.method).stem)
+    return options.fresh_run("-".join((*names, str(experiment.seed))))
 
 
 def _show(result: Any, as_json: bool) -> None:

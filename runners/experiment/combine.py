@@ -101,7 +101,7 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
         (
             method.stop is not None and not learns,
             "the eigenvalue is that of the loss by the logits, which do not learn here",
-            "--early-stop none",
+            "--stop none",
         ),
         (
             isinstance(method.select, Draw) and bool(method.settings.stages),

@@ -9,6 +9,7 @@ import torch
 
 import lowering
 from nasir import NasirError, Where
+from runners.experiment.experiment import merged
 from runners.experiment.learner import Learner
 from runners.folder.seeds import deterministic
 from runners.folder.settings import other_machine, same_settings
@@ -48,10 +49,10 @@ def resumed(
 ) -> tuple[Made, str]:
     """What goes on in a run's folder, and a line to say where the machine is another one.
 
-    `asked` are fields of the request that the caller names again; one that differs is E726, and so
-    are other `parts` of the facts: data, settings, or a space under the same name.
+    `asked` are fields of the experiment that the caller names again; one that differs is E726, and
+    so are other `parts` of the facts: data, settings, or a space under the same name.
     """
-    same_settings(facts["request"], {**facts["request"], **asked})
+    same_settings(facts["experiment"], merged(facts["experiment"], asked))
     built = make()
     now = built.facts()
     for part in parts:

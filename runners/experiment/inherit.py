@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -10,36 +10,33 @@ from torch import Tensor
 from lowering import Network, load_weights
 from nasir import NasirError, Where, load_space
 from nasir.space.skeletons import find_skeleton
-from runners.experiment.loop.request import request_of
+from runners.experiment.experiment import Experiment, experiment_in
 from runners.folder.checkpoint import last_checkpoint
-from runners.folder.facts import facts_of, read_facts, request_in
-
-if TYPE_CHECKING:
-    from runners.experiment.training.request import Training
+from runners.folder.facts import facts_of, read_facts
 
 SIZES = ("channels", "layers", "hidden")
 """Of a network, those that its search had."""
 
 
-def begin(module: Network, request: "Training") -> str:
+def begin(module: Network, experiment: Experiment) -> str:
     """Gives the network the weights that a training begins with; a line to say of them.
 
     Raises E754 and E727 for a search's that do not fit, E101, E104 and E503 for a file's.
     """
-    if request.inherit:
-        return inherit(module, request.inherit)
-    if request.weights:
-        load_weights(module, request.weights)
-        return f"begins with {request.weights}"
+    if experiment.inherit:
+        return inherit(module, experiment.inherit)
+    if experiment.weights:
+        load_weights(module, experiment.weights)
+        return f"begins with {experiment.weights}"
     return ""
 
 
 def searched_sizes(run: str) -> dict[str, int]:
     """The sizes of a search's supernet. Raises E721, E722, and E754 for a run of another kind."""
     facts = _search_facts(run)
-    request = request_in(Path(run), request_of, facts)
-    skeleton = find_skeleton(load_space(request.space).skeleton)
-    asked = cast("dict[str, int]", facts["settings"]["network"]) | dict(request.sizes)
+    experiment = experiment_in(Path(run), facts)
+    skeleton = find_skeleton(load_space(experiment.of).skeleton)
+    asked = cast("dict[str, int]", facts["settings"]["network"])
     found: dict[str, int] = {name: getattr(skeleton.search, name, 0) for name in SIZES}
     return {name: asked.get(name) or value for name, value in found.items() if value}
 

@@ -45,11 +45,15 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Sizes(Ranged):
-    """The network's: what is 0 is the skeleton's own, and classes are the data's."""
+    """The network's: what is 0 is the skeleton's own, or the data's."""
 
     channels: AnyCount = 0
     layers: AnyCount = 0
     hidden: AnyCount = 0
+    classes: AnyCount = 0
+    resolution: AnyCount = 0
+    in_channels: AnyCount = 0
+    vocabulary: AnyCount = 0
 
 
 @dataclass(frozen=True, slots=True)

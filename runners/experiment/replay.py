@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nasir.wanted import checked
-from runners.folder.facts import facts_of, read_facts, request_in
+from runners.experiment.experiment import experiment_in
+from runners.folder.facts import facts_of, read_facts
 from runners.folder.live import Display
 from runners.folder.rows import read_rows
 
@@ -43,16 +44,15 @@ def replay(out: str | Path, display: Display | None = None) -> Replay:
 
 
 def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | None) -> None:
-    if facts["kind"] == "search":
+    experiment = experiment_in(out, facts)
+    if experiment.search is not None:
         from runners.experiment.loop import search
-        from runners.experiment.loop.request import request_of
 
-        search(request_in(out, request_of, facts), folder, display)
+        search(experiment, folder, display)
         return
     from runners.experiment.training import evaluate
-    from runners.experiment.training.request import training_of
 
-    evaluate(request_in(out, training_of, facts), folder, display)
+    evaluate(experiment, folder, display)
 
 
 def _difference(one: Path, other: Path, names: Sequence[str]) -> str:

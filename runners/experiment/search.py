@@ -35,18 +35,18 @@ class Found:
 def search_in(run: Run, built: "Built") -> Found:
     """Searches, or resumes, to the end; writes `genotype.json` last."""
     genotype = _trained(run, built) if built.settings.stages else _drawn(built)
-    genotype = replace(genotype, name=f"{built.method.name}_{built.request.seed}")
+    genotype = replace(genotype, name=f"{built.method.name}_{built.experiment.seed}")
     run.folder.write_genotype(nasir.dump_genotype(genotype), None)
     return Found(genotype, run.row)
 
 
 def _drawn(built: "Built") -> Genotype:
-    return nasir.sample(built.space, built.request.seed)
+    return nasir.sample(built.space, built.experiment.seed)
 
 
 def _trained(run: Run, built: "Built") -> Genotype:
     """The genotype that a trained supernet gives."""
-    method, settings, request = built.method, built.settings, built.request
+    method, settings, search = built.method, built.settings, built.search
     assert built.supernet is not None, "what trains has a supernet"
     run.display.say(built.plan.words)
     graph = stage_graph(built.supernet, method, settings.stages[0], {}, built.space)
@@ -58,13 +58,16 @@ def _trained(run: Run, built: "Built") -> Genotype:
         hooks.append(DropPath(learner, lambda at: settings.train.drop_path * at.progress))
     hooks += [
         Mixed(learner),
-        Validated(learner, request.validate),
+        Validated(learner, search.measure),
         *([stop] if stop else ()),
         record,
     ]
     run.start(learner, hooks)
     epochs = search_epochs(
-        settings, method.select.tuning(learner), restarts=request.as_published, seed=request.seed
+        settings,
+        method.select.tuning(learner),
+        restarts=search.as_published,
+        seed=built.experiment.seed,
     )
     run.fit(epochs)
     if stop is not None and stop.stopped is not None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nasir
-from runners.fields import Ranged
+from nasir import NasirError
+from runners.experiment.recipe import Sizes
+from runners.fields import Ranged, values_of
 
 _TEXTS = {
     "channels": "{} channels",
@@ -49,6 +51,22 @@ class NetworkSize(Ranged):
             hidden=self.hidden,
             auxiliary=self.auxiliary,
         )
+
+
+def asked_sizes(
+    network: Sizes, values: Mapping[str, object], data: Mapping[str, int], code: str
+) -> dict[str, int]:
+    """The sizes among an experiment's values. Raises `code` where the data has others."""
+    found = {
+        name: value
+        for name, value in values_of(network).items()
+        if f"network.{name}" in values and name != "skeleton"
+    }
+    for name in DATA:
+        if name in found and data.get(name, found[name]) != found[name]:
+            message = f"the data has {data[name]} {name}, not {found[name]}"
+            raise NasirError(code, message, hint=f"leave --{name.replace('_', '-')} out")
+    return found
 
 
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:

@@ -52,9 +52,9 @@ class Supernet(Learner):
 
     def __init__(self, built: "Built", graph: Graph, say: Callable[[str], None]) -> None:
         settings = built.settings
-        super().__init__(built.task, built.place, built.request.seed, settings.optimizer)
+        super().__init__(built.task, built.place, built.experiment.seed, settings.optimizer)
         self.space, self.method, self.settings = built.space, built.method, settings
-        self.memory: MemoryLevel = built.request.memory
+        self.memory: MemoryLevel = built.experiment.run.memory
         self.say = say
         self.decided = Decided(built.space, graph.choices)
         self.baseline = 0.0

@@ -37,11 +37,11 @@ def train_in(run: Run, built: "Built") -> Mapping[str, Any]:
     hooks.append(Measured(learner, lambda epoch: _due(built, epoch), train.measure))
     hooks += [Average(learner, train.ema, built.recipe.optimizer.average_after, best), best]
     if not run.start(learner, hooks):
-        said = begin(learner.module, built.request)
+        said = begin(learner.module, built.experiment)
         if said:
             run.display.say(said)
     run.folder.write_final("genotype.json", nasir.dump_genotype(built.genotype).encode())
-    run.fit(training_epochs(built.recipe, built.request.seed))
+    run.fit(training_epochs(built.recipe, built.experiment.seed))
     kept = best.best
     if train.keep == "best" and kept is not None:
         run.load(run.folder.load(kept))
@@ -50,7 +50,7 @@ def train_in(run: Run, built: "Built") -> Mapping[str, Any]:
 
 def make_learner(built: "Built") -> Learner:
     """The network that is trained, with fresh weights."""
-    recipe, place, seed = built.recipe, built.place, built.request.seed
+    recipe, place, seed = built.recipe, built.place, built.experiment.seed
     learner = Learner(built.task, place, seed, recipe.optimizer, recipe.train.accumulate)
     module = lowering.to_torch(built.graph, seed, device=place.device)
     module = module.to(place.device, place.dtype).train()

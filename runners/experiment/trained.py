@@ -9,9 +9,10 @@ from typing import Any
 
 from nasir import NasirError, Where
 from nasir.source import read_source
+from runners.experiment.experiment import experiment_in
 from runners.experiment.recipe import Recipe, recipe_of
 from runners.experiment.size import NetworkSize
-from runners.folder.facts import damaged, facts_of, read_facts, request_in
+from runners.folder.facts import damaged, facts_of, read_facts
 from runners.inputs import is_run
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -63,19 +64,17 @@ def weights_about(path: Path) -> dict[str, str]:
 
 def _of_run(run: Path, asked: Trained) -> Trained:
     """With what a training's run says; a search's says nothing. Raises E722 for a damaged one."""
-    from runners.experiment.training.request import training_of  # torch, which not all calls need
-
     if read_facts(run).get("kind") != "evaluate":
         return asked
     facts = facts_of(run, "evaluate")
-    request = request_in(run, training_of, facts)
+    experiment = experiment_in(run, facts)
     try:
         return Trained(
             _filled(asked.size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
             asked.weights or weights_of(run),
             recipe_of(facts["recipe"]),
             facts["data"]["text"],
-            request.limit,
+            experiment.run.limit,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(run, str(error)) from None

@@ -1,7 +1,7 @@
 """What a run is (`run.json`), read and checked: any of its fields may have been edited."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -19,8 +19,6 @@ FORMAT = 2
 """Of run.json; version 0.1 wrote none."""
 
 Kind = Literal["search", "evaluate"]
-
-Made = TypeVar("Made")
 
 _HINT = "it is written when a run begins; start the run again in another folder"
 
@@ -45,7 +43,7 @@ class Run(BaseModel):
     machine: dict[str, JsonValue]
     data: Data
     seed: Annotated[StrictInt, Field(ge=0)]
-    request: dict[str, JsonValue]
+    experiment: dict[str, JsonValue]
 
 
 class Settings(BaseModel):
@@ -123,18 +121,6 @@ def checked(path: Path, model: type[Model], facts: Mapping[str, Json]) -> Model:
         first = error.errors(include_url=False)[0]
         place = quoted(".".join(map(str, first["loc"])))
         raise damaged(path, f"{place}: {first['msg']}") from None
-
-
-def request_in(
-    path: Path, make: Callable[[Mapping[str, Any]], Made], facts: Mapping[str, Any]
-) -> Made:
-    """The request of a run, made of its facts. Raises E722 where a field of it is wrong."""
-    try:
-        return make(facts["request"])
-    except NasirError as error:
-        raise damaged(path, error.message) from None
-    except TypeError as error:
-        raise damaged(path, f"'request': {error}") from None
 
 
 def damaged(path: str | os.PathLike[str], reason: str, where: Where | None = None) -> NasirError:

@@ -1,7 +1,7 @@
 """Training a found network from scratch, and going on with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import lowering
 from nasir import dump_genotype
 from nasir.wanted import checked
 from runners.data import absolute
+from runners.experiment.experiment import Experiment, experiment_in
 from runners.experiment.guard import guarded, resumed
 from runners.experiment.inherit import begin
 from runners.experiment.recipe_file import SUFFIXES
@@ -16,8 +17,7 @@ from runners.experiment.run import Run
 from runners.experiment.train import train_in
 from runners.experiment.trained import weights_of
 from runners.experiment.training.build import Built, build
-from runners.experiment.training.request import Training, training_of
-from runners.folder.facts import facts_of, request_in
+from runners.folder.facts import facts_of
 from runners.folder.live import Display, display_for_stderr
 from runners.folder.run_folder import RunFolder, standing
 from runners.inputs import is_run, read_named
@@ -33,16 +33,16 @@ class Evaluation:
 
 
 @checked
-def evaluate(request: Training, out: str | Path, display: Display | None = None) -> Evaluation:
+def evaluate(experiment: Experiment, out: str | Path, display: Display | None = None) -> Evaluation:
     """Trains a genotype's network into the new run directory `out`, measures and keeps it.
 
     Raises E741, E744, E75x, and what genotypes, data and folders raise.
     """
     out = Path(out)
     with told(lambda: standing(out, "evaluate")):
-        built = build(_placed(request))
-        if built.request.inherit or built.request.weights:  # said before there is a folder
-            begin(lowering.to_torch(built.graph), built.request)
+        built = build(_placed(experiment))
+        if built.experiment.inherit or built.experiment.weights:  # said before there is a folder
+            begin(lowering.to_torch(built.graph), built.experiment)
         shown = display_for_stderr() if display is None else display
         return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
 
@@ -50,40 +50,38 @@ def evaluate(request: Training, out: str | Path, display: Display | None = None)
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
     """Goes on with the training in `out`, which gives what it would have given undisturbed.
 
-    `asked` are fields of `Training` that the caller names again; one that differs is E726, and so
+    `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
     are other data, or another recipe under the same name.
     """
     facts = facts_of(out, "evaluate")
     parts = ("genotype", "data", "seed", "recipe", "size")
-    request = request_in(out, training_of, facts)
+    experiment = experiment_in(out, facts)
     with told(lambda: standing(out, "evaluate")):
-        built, moved = resumed(facts, asked, lambda: build(request), parts)
+        built, moved = resumed(facts, asked, lambda: build(experiment), parts)
         shown = display_for_stderr() if display is None else display
         if moved:
             shown.say(moved)
         return _run(built, RunFolder.open(out, shown.say), shown)
 
 
-def _placed(request: Training) -> Training:
-    """The request with paths that hold wherever it goes on, and the genotype itself for a file's.
-
-    A file of a genotype may change, or be that of the run that began it.
+def _placed(experiment: Experiment) -> Experiment:
+    """The experiment with paths that hold wherever it is resumed, and the genotype itself for a
+    file's: the file may change, or be that of the run that began it.
     """
 
     def there(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
 
-    genotype = dump_genotype(read_named(request.genotype, request.space))
-    data = None if request.data is None else absolute(request.data)
-    recipe = request.recipe
-    return replace(
-        request,
-        genotype=genotype,
-        recipe=there(recipe) or recipe if recipe.endswith(SUFFIXES) else recipe,
-        space=None,
-        data=data,
-        inherit=there(request.inherit),
-        weights=there(_weights(request.weights)),
+    recipe, data = experiment.recipe, experiment.data
+    return experiment.having(
+        {
+            "of": dump_genotype(read_named(experiment.of, experiment.space)),
+            "recipe": there(recipe) if recipe and recipe.endswith(SUFFIXES) else recipe,
+            "space": None,
+            "data": data and absolute(data),
+            "inherit": there(experiment.inherit),
+            "weights": there(_weights(experiment.weights)),
+        }
     )
 
 
@@ -93,10 +91,10 @@ def _weights(named: str | None) -> str | None:
 
 
 def _run(built: Built, folder: RunFolder, shown: Display) -> Evaluation:
-    run = Run(folder, shown, built.request.steps)
+    run = Run(folder, shown, built.experiment.run.steps)
     summary = guarded(
         run,
-        built.request.seed,
+        built.experiment.seed,
         built.place,
         lambda: train_in(run, built),
         built.recipe.train.batch,

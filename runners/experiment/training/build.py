@@ -1,19 +1,18 @@
-"""From a request to what a training needs: the recipe, the network's graph, the task, the place."""
+"""From an experiment to what a training needs: recipe, graph, task, place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nasir
 from nasir import Genotype, Graph, NasirError
-from nasir.errors import nearest, quoted
 from nasir.space import home_of
 from nasir.space.skeletons import find_skeleton
+from runners.experiment.experiment import Experiment
 from runners.experiment.inherit import SIZES, searched_sizes
 from runners.experiment.recipe import Recipe, with_values
 from runners.experiment.recipe_file import read_recipe
-from runners.experiment.size import DATA, NetworkSize, size_facts
-from runners.experiment.training.request import Training
+from runners.experiment.size import NetworkSize, asked_sizes, size_facts
 from runners.fields import values_of
 from runners.folder.facts import FORMAT
 from runners.inputs import read_named
@@ -26,9 +25,9 @@ from runners.task.trained import training_task
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A request with everything that it names made; nothing is lowered yet."""
+    """An evaluation with everything that it names made; nothing is lowered yet."""
 
-    request: Training
+    experiment: Experiment
     recipe: Recipe
     genotype: Genotype
     graph: Graph
@@ -38,7 +37,7 @@ class Built:
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the training."""
         cost = nasir.cost(self.graph)
-        data = self.request.data or self.recipe.data
+        data = self.experiment.data or self.recipe.data
         return {
             **surroundings(str(self.place.device)),
             "format": FORMAT,
@@ -47,62 +46,53 @@ class Built:
             "space": {"name": self.genotype.space},
             "recipe": self.recipe.facts(),
             "data": {"text": data, "fingerprint": self.task.fingerprint},
-            "seed": self.request.seed,
+            "seed": self.experiment.seed,
             "size": size_facts(self.graph),
             "auxiliary": bool(self.recipe.train.auxiliary),
             "cost": {"params": cost.params, "macs": cost.macs},
             "plan": {"epochs": self.recipe.train.epochs},
-            "request": self.request.facts(),
+            "experiment": self.experiment.facts(),
             "task": self.task.name,
             "metric": self.task.metric,
             "splits": list(self.task.splits),
         }
 
 
-def build(request: Training) -> Built:
+def build(experiment: Experiment) -> Built:
     """Looks names up, reads the data, builds the graph. Raises what each of these raises, E753."""
-    recipe = with_values(read_recipe(request.recipe), request.values)
-    genotype = read_named(request.genotype, request.space)
-    place = find_place(request.device, recipe.run.precision, request.deterministic)
-    size = _size(request, recipe, genotype)
-    dealt = Dealt(_data(request, recipe), request.seed, request.limit)
+    run = experiment.run
+    if experiment.search is not None or run.memory != "none":
+        name = "run.memory" if experiment.search is None else "search"
+        hint = "nasir search runs searches"
+        raise NasirError("E753", f"an evaluation has no `{name}`", hint=hint)
+    recipe = with_values(read_recipe(experiment.recipe or "cifar10"), experiment.values)
+    if run.precision is not None:
+        recipe = replace(recipe, run=replace(recipe.run, precision=run.precision))
+    genotype = read_named(experiment.of, experiment.space)
+    place = find_place(run.device, recipe.run.precision, run.deterministic)
+    size = _size(experiment, recipe, genotype)
+    dealt = Dealt(_data(experiment, recipe), experiment.seed, run.limit)
     task = training_task(find_skeleton(size["skeleton"]).name, recipe, dealt, place)
     _check_measured(task, recipe)
-    graph = _graph(genotype, {**size, **task.sizes}, _given(request, task.sizes), recipe)
-    return Built(request, recipe, genotype, task.prepare(graph), task, place)
+    asked = asked_sizes(recipe.network, experiment.values, task.sizes, "E753")
+    graph = _graph(genotype, {**size, **task.sizes}, asked, recipe)
+    return Built(experiment, recipe, genotype, task.prepare(graph), task, place)
 
 
-def _size(request: Training, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
-    """Skeleton, channels, layers and hidden units: what was asked for (an option, or `--set
-    network.layers=8`), else that of the search whose weights are inherited, else the space's own on
-    its skeleton, else the recipe's.
+def _size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
+    """Skeleton, channels, layers and hidden units: those of the experiment's values, else those of
+    the search whose weights are inherited, else the space's own on its skeleton, else the recipe's.
     """
     space = home_of(genotype) or nasir.load_space(genotype.space)
-    said = values_of(recipe.network)
-    found: dict[str, Any] = {"skeleton": request.skeleton or said.pop("skeleton") or space.skeleton}
+    said, values = values_of(recipe.network), experiment.values
+    found: dict[str, Any] = {"skeleton": said["skeleton"] or space.skeleton}
     found |= {name: said[name] for name in SIZES if said[name]}
     if found["skeleton"] == space.skeleton:
         found |= {name: value for name, value in space.size if name in SIZES}
-    if request.inherit:
-        found |= searched_sizes(request.inherit)
-        found["skeleton"] = request.skeleton or space.skeleton
-    asked = {
-        name: said[name] for name in SIZES if said[name] and f"network.{name}" in request.values
-    }
-    return {**found, **asked, **request.sizes}
-
-
-def _given(request: Training, data: Mapping[str, int]) -> dict[str, int]:
-    """The sizes that were asked for. Raises E753 where the data has others, E505 where none is."""
-    known = [field.name for field in fields(NetworkSize) if "int" in str(field.type)]
-    for name, value in request.sizes.items():
-        if name not in known:
-            hint = nearest(name, known)
-            raise NasirError("E505", f"a network has no size {quoted(name)}", hint=hint)
-        if name in DATA and data.get(name, value) != value:
-            message = f"the data has {data[name]} {name}, not {value}"
-            raise NasirError("E753", message, hint=f"leave --{name.replace('_', '-')} out")
-    return dict(request.sizes)
+    if experiment.inherit:
+        found |= searched_sizes(experiment.inherit)
+        found["skeleton"] = values.get("network.skeleton") or space.skeleton
+    return {**found, **{name: said[name] for name in SIZES if f"network.{name}" in values}}
 
 
 def _graph(
@@ -123,8 +113,8 @@ def _graph(
         raise NasirError("E753", message, hint="--set train.drop_path=0") from None
 
 
-def _data(request: Training, recipe: Recipe) -> str:
-    data = request.data or recipe.data
+def _data(experiment: Experiment, recipe: Recipe) -> str:
+    data = experiment.data or recipe.data
     if not data:
         message = f"the recipe '{recipe.name}' does not say where data lies"
         hint = "--data cifar10:PATH, imagefolder:PATH, text:PATH, …"
