@@ -4,7 +4,6 @@ from lowering.onnx import IR_VERSION, OPSET, Comparison, OnnxNetwork, compare, t
 from lowering.python import load_python, to_python
 from lowering.torch import (
     CompileWarning,
-    Decision,
     Mixture,
     Network,
     Policy,
@@ -33,7 +32,6 @@ __all__ = [
     "OPSET",
     "Comparison",
     "CompileWarning",
-    "Decision",
     "Mixture",
     "Network",
     "OnnxNetwork",

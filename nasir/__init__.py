@@ -17,7 +17,7 @@ from nasir.node import Cell, Node
 from nasir.passes import (
     PASSES,
     Pass,
-    Record,
+    PassRecord,
     drop_path,
     edge_weights,
     partial_channels,
@@ -81,7 +81,7 @@ __all__ = [
     "Node",
     "NodeCost",
     "Pass",
-    "Record",
+    "PassRecord",
     "SequenceType",
     "Space",
     "TokenType",

@@ -42,7 +42,7 @@ class _Step:
 
 
 @dataclass(slots=True)
-class _Frame:
+class _JsonFrame:
     """An open list or mapping: its path, and the key or index of the entry at hand."""
 
     path: Path
@@ -176,7 +176,7 @@ def _fault(source: Source, largest: float) -> NasirError:
 
 def _steps(text: str) -> Iterator[_Step]:
     """Every key and value in the order of the text, without recursion."""
-    stack: list[_Frame] = []
+    stack: list[_JsonFrame] = []
     offset = 0
     while match := _TOKEN.match(text, offset):
         token, start, offset = match[1], match.start(1), match.end()
@@ -195,10 +195,10 @@ def _steps(text: str) -> Iterator[_Step]:
             path = (*frame.path, frame.key) if frame else ()
             yield _Step(path, start, token, is_key=False)
             if token in "{[":
-                stack.append(_Frame(path, 0, wants_key=token == "{"))
+                stack.append(_JsonFrame(path, 0, wants_key=token == "{"))
 
 
-def _advance(frame: _Frame | None) -> None:
+def _advance(frame: _JsonFrame | None) -> None:
     if frame is None:
         return
     if isinstance(frame.key, int):

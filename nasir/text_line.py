@@ -6,7 +6,7 @@ from nasir.errors import NasirError, Where, quoted
 from nasir.text import NAME
 
 
-class Line:
+class TextLine:
     """A line and how far it has been read; errors name the column."""
 
     def __init__(self, file: str, number: int, text: str) -> None:

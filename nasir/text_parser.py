@@ -13,7 +13,7 @@ from nasir.node import Cell, Node, default_params
 from nasir.ops import BodyAttrs, Init, InitKind, Op, ParamRef
 from nasir.template import find_op, make_attrs, meaning_at, primitives
 from nasir.text import HEADER
-from nasir.text_line import Line
+from nasir.text_line import TextLine
 from nasir.types import Type, parse_type
 from nasir.wanted import checked
 
@@ -47,7 +47,7 @@ class _Parser:
         self.budget = Budget(PRIMITIVE_LIMIT, "the graph", "primitives")
         self.sizes: dict[int, int] = {}  # the primitives of each body, by its identity
 
-    def read(self, line: Line) -> "_Parser":
+    def read(self, line: TextLine) -> "_Parser":
         """Reads a line; the next one is for the parser that is returned."""
         word, _, rest = line.text[line.at :].partition(" ")
         if word == "body" and not rest.startswith("= "):
@@ -83,7 +83,7 @@ class _Parser:
             meta=tuple(self.meta),
         )
 
-    def _body(self, line: Line) -> "_Parser":
+    def _body(self, line: TextLine) -> "_Parser":
         line.expect("body")
         line.skip()
         where = line.where()
@@ -98,7 +98,7 @@ class _Parser:
             raise NasirError("E106", f"bodies nest more than {BODY_LEVELS} levels deep", where)
         return _Parser(self, name)
 
-    def _end(self, line: Line) -> "_Parser":
+    def _end(self, line: TextLine) -> "_Parser":
         where = line.where()
         line.expect("end")
         line.end()
@@ -108,7 +108,7 @@ class _Parser:
         self.outer.sizes[id(body)] = self.budget.spent
         return self.outer
 
-    def _meta(self, line: Line) -> None:
+    def _meta(self, line: TextLine) -> None:
         key = line.name()
         line.skip()
         where = line.where()
@@ -119,7 +119,7 @@ class _Parser:
             raise NasirError("E405", f"the string cannot be read: {error}", where) from None
         self.meta.append((key, value))
 
-    def _op(self, line: Line) -> None:
+    def _op(self, line: TextLine) -> None:
         from nasir.composition import read_definition  # few graphs have ops of their own
 
         line.skip()
@@ -131,19 +131,19 @@ class _Parser:
         except NasirError as error:
             raise error.at(where) from None
 
-    def _input(self, line: Line) -> None:
+    def _input(self, line: TextLine) -> None:
         name = self._fresh(line)
         line.expect(":")
         self.types[name] = _type(line)
         self.inputs.append((name, self.types[name]))
 
-    def _output(self, line: Line) -> None:
+    def _output(self, line: TextLine) -> None:
         self.outputs.append(self._known(line))
 
-    def _auxiliary(self, line: Line) -> None:
+    def _auxiliary(self, line: TextLine) -> None:
         self.auxiliary.append(self._known(line))
 
-    def _choice(self, line: Line) -> None:
+    def _choice(self, line: TextLine) -> None:
         name = line.name()
         line.expect(":")
         kind = line.match(_KIND, "a kind of choice")
@@ -156,7 +156,7 @@ class _Parser:
         line.at = len(line.text)
         self.choices.append(Choice(name, kinds[kind], options, keep))
 
-    def _node(self, line: Line) -> None:
+    def _node(self, line: TextLine) -> None:
         where = line.where()
         name = self._fresh(line)
         line.expect("=")
@@ -186,7 +186,7 @@ class _Parser:
         self.types[name] = found.type
         self.nodes.append(Node(name, op, inputs, attrs, params, cell, where))
 
-    def _attributes(self, line: Line, op: Op) -> dict[str, Any]:
+    def _attributes(self, line: TextLine, op: Op) -> dict[str, Any]:
         attrs: dict[str, Any] = {}
         if not line.take("{"):
             return attrs
@@ -206,7 +206,7 @@ class _Parser:
                 attrs[name] = _data(text, where) if text.startswith('"') else _value(text)
         return attrs
 
-    def _named_body(self, line: Line) -> Graph:
+    def _named_body(self, line: TextLine) -> Graph:
         line.skip()
         where = line.where()
         name = line.name()
@@ -215,7 +215,7 @@ class _Parser:
             raise NasirError("E401", f"there is no body {quoted(name)} above", where, hint)
         return self.bodies[name]
 
-    def _fresh(self, line: Line) -> str:
+    def _fresh(self, line: TextLine) -> str:
         line.skip()
         where = line.where()
         name = line.name()
@@ -223,7 +223,7 @@ class _Parser:
             raise NasirError("E402", f"the name {quoted(name)} is taken", where)
         return name
 
-    def _known(self, line: Line, reader: str = "") -> str:
+    def _known(self, line: TextLine, reader: str = "") -> str:
         line.skip()
         where = line.where()
         name = line.name()
@@ -238,7 +238,7 @@ class _Parser:
             )
         return name
 
-    def _sources(self, line: Line, reader: str) -> tuple[str, ...]:
+    def _sources(self, line: TextLine, reader: str) -> tuple[str, ...]:
         line.expect("(")
         sources: list[str] = []
         while not line.take(")"):
@@ -265,14 +265,14 @@ def parse_graph(text: str, file: str = "<graph>") -> Graph:
         raise NasirError("E405", message, Where(file, 1, 1, lines[0]))
     for number, source in enumerate(lines[1:], start=2):
         if source.strip() and not source.lstrip(" ").startswith("#"):
-            parser = parser.read(Line(file, number, source.rstrip()))
+            parser = parser.read(TextLine(file, number, source.rstrip()))
     last = Where(file, len(lines), 1, lines[-1])
     if parser.outer is not None:
         raise NasirError("E405", f"the body {quoted(parser.name)} has no 'end'", last)
     return parser.graph(last)
 
 
-def _type(line: Line) -> Type:
+def _type(line: TextLine) -> Type:
     line.skip()
     at = line.at
     try:
@@ -301,7 +301,7 @@ def _data(text: str, where: Where) -> Any:
         raise NasirError("E405", f"the string cannot be read: {error}", where) from None
 
 
-def _refs(line: Line, names: list[str]) -> tuple[ParamRef, ...]:
+def _refs(line: TextLine, names: list[str]) -> tuple[ParamRef, ...]:
     refs: list[ParamRef] = []
     for name in names:
         if refs:
@@ -311,7 +311,7 @@ def _refs(line: Line, names: list[str]) -> tuple[ParamRef, ...]:
     return tuple(refs)
 
 
-def _ref(line: Line, *, with_parts: bool = True) -> ParamRef:
+def _ref(line: TextLine, *, with_parts: bool = True) -> ParamRef:
     """A weight; its parts have none themselves."""
     key = line.name()
     line.expect("[")

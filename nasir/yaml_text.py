@@ -30,7 +30,7 @@ _WORDS: dict[str, Json] = {
 
 
 @dataclass(slots=True)
-class _Frame:
+class _YamlFrame:
     """An open list or mapping, and the key of the entry at hand (None: a key comes next)."""
 
     path: Path
@@ -59,7 +59,7 @@ class _Builder:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.places = Places()
-        self.stack: list[_Frame] = []
+        self.stack: list[_YamlFrame] = []
         self.root: Json = None
 
     def build(self) -> tuple[Json, Places]:
@@ -125,7 +125,7 @@ class _Builder:
         if len(self.stack) >= DEPTH_LIMIT:
             raise too_deep(self.source.at(event.start_mark.index))
         path = self.add(value, event)
-        self.stack.append(_Frame(path, value))
+        self.stack.append(_YamlFrame(path, value))
 
     def add(self, value: Json, event: Any) -> Path:
         """Put a value where it belongs; its path."""

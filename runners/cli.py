@@ -84,7 +84,7 @@ class Commands(TyperGroup):
             raise typer.Exit(FAILED) from None
 
 
-class Reading(TyperCommand):
+class ReadingCommand(TyperCommand):
     """A command that fails at once where a file that it reads is not there."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -185,7 +185,7 @@ def _load(row: Command) -> Any:
     if hasattr(module, "group"):
         return get_command(module.group)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(row.name, cls=Reading)(getattr(module, name))
+    single.command(row.name, cls=ReadingCommand)(getattr(module, name))
     return get_command(single)
 
 

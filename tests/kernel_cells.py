@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lowering.kernels import Term, Unit, mixed_sum
+from lowering.kernels import KernelChain, KernelUnit, mixed_sum
 
 EPS = 1e-5
 
 
-def convolution(kernel: int, dilation: int = 1, stride: int = 1) -> Unit:
+def convolution(kernel: int, dilation: int = 1, stride: int = 1) -> KernelUnit:
     """ReLU, a depthwise convolution that keeps the size, a product and a norm."""
     padding = dilation * (kernel - 1) // 2
-    return Unit(
+    return KernelUnit(
         relu=True,
         window="depthwise",
         kernel=(kernel, kernel),
@@ -27,24 +27,24 @@ def convolution(kernel: int, dilation: int = 1, stride: int = 1) -> Unit:
     )
 
 
-def pool(stride: int = 1, *, maximum: bool, eps: float | None = EPS) -> Unit:
+def pool(stride: int = 1, *, maximum: bool, eps: float | None = EPS) -> KernelUnit:
     """A 3x3 pool."""
     window = "max" if maximum else "avg"
     size = (stride, stride)
-    return Unit(window=window, kernel=(3, 3), stride=size, padding=(1, 1), eps=eps)
+    return KernelUnit(window=window, kernel=(3, 3), stride=size, padding=(1, 1), eps=eps)
 
 
-def candidates(value: int, stride: int = 1) -> tuple[Term, ...]:
+def candidates(value: int, stride: int = 1) -> tuple[KernelChain, ...]:
     """The terms of a DARTS edge that are not zero."""
-    shortcut = Unit(relu=True, stride=(stride, stride), product=True, eps=EPS)
+    shortcut = KernelUnit(relu=True, stride=(stride, stride), product=True, eps=EPS)
     return (
-        Term(value, (pool(stride, maximum=True),)),
-        Term(value, (pool(stride, maximum=False),)),
-        Term(value, (shortcut,) if stride > 1 else ()),
-        Term(value, (convolution(3, stride=stride), convolution(3))),
-        Term(value, (convolution(5, stride=stride), convolution(5))),
-        Term(value, (convolution(3, 2, stride),)),
-        Term(value, (convolution(5, 2, stride),)),
+        KernelChain(value, (pool(stride, maximum=True),)),
+        KernelChain(value, (pool(stride, maximum=False),)),
+        KernelChain(value, (shortcut,) if stride > 1 else ()),
+        KernelChain(value, (convolution(3, stride=stride), convolution(3))),
+        KernelChain(value, (convolution(5, stride=stride), convolution(5))),
+        KernelChain(value, (convolution(3, 2, stride),)),
+        KernelChain(value, (convolution(5, 2, stride),)),
     )
 
 
@@ -52,7 +52,7 @@ def candidates(value: int, stride: int = 1) -> tuple[Term, ...]:
 class Sum:
     """The terms of a mixed sum and tensors for them; every tensor wants a gradient."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[KernelChain, ...]
     values: tuple[Tensor, ...]
     coefficients: Tensor
     weights: tuple[Tensor, ...]
@@ -70,7 +70,7 @@ class Sum:
 
 
 def make(
-    terms: tuple[Term, ...],
+    terms: tuple[KernelChain, ...],
     shapes: Sequence[tuple[int, int, int, int]],
     channels: int,
     dtype: torch.dtype = torch.float64,
@@ -117,7 +117,7 @@ def plain(case: Sum) -> tuple[Tensor, Tensor, Tensor]:
     return total, torch.cat([*means, none]), torch.cat([*variances, none])
 
 
-def _window(unit: Unit, x: Tensor, weights: Iterator[Tensor]) -> Tensor:
+def _window(unit: KernelUnit, x: Tensor, weights: Iterator[Tensor]) -> Tensor:
     if unit.window == "depthwise":
         weight = next(weights)
         return F.conv2d(

@@ -16,7 +16,7 @@ import lowering
 import nasir
 from lowering.torch import network
 from lowering.torch.compiled import by_cells
-from lowering.torch.policies import Decision, Policy, policy
+from lowering.torch.policies import Policy, PolicyRow, policy
 from nasir.passes import MEMORY_LEVELS, MemoryLevel
 from tests.supernets import check_close, check_same, inputs_of, mixture_of, outcome
 
@@ -135,7 +135,7 @@ def test_where_the_policy_says_so_a_supernet_is_not_compiled() -> None:
 def test_a_supernet_is_compiled_by_cells_where_the_policy_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    yes, no = Decision("torch.compile", True, ""), Decision("CUDA graphs", False, "")
+    yes, no = PolicyRow("torch.compile", True, ""), PolicyRow("CUDA graphs", False, "")
     everything = Policy("cpu", no, no, yes, no)
     room = sys.modules["lowering.torch.compiled"]
     monkeypatch.setattr(room, "policy", lambda device: everything)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lowering import kernels
-from lowering.kernels import Term, Unit, build, mixed
+from lowering.kernels import KernelChain, KernelUnit, build, mixed
 from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
 
 needs_kernels = pytest.mark.skipif(not kernels.available(), reason=kernels.reason())
 
-NOR_CONV = Unit(relu=True, product=True, eps=EPS)
+NOR_CONV = KernelUnit(relu=True, product=True, eps=EPS)
 AVERAGE = pool(maximum=False, eps=None)
 
 
@@ -55,13 +55,13 @@ def test_terms_share_values_of_several_sizes(recompute: bool) -> None:
 
 @needs_kernels
 def test_sums_of_padded_channels_add_up() -> None:
-    terms = (*candidates(0), *candidates(1, 2), Term(0), Term(0, (NOR_CONV,)))
+    terms = (*candidates(0), *candidates(1, 2), KernelChain(0), KernelChain(0, (NOR_CONV,)))
     agree(make(terms, [(2, 6, 5, 5), (2, 6, 10, 10)], 6))
 
 
 @needs_kernels
 def test_a_value_that_no_term_reads_has_no_gradient() -> None:
-    case = make((Term(1, (NOR_CONV,)),), [(2, 8, 4, 4), (2, 8, 4, 4)], 8)
+    case = make((KernelChain(1, (NOR_CONV,)),), [(2, 8, 4, 4), (2, 8, 4, 4)], 8)
     gradients = torch.autograd.grad(case.kernel()[0].sum(), case.values)
     assert not gradients[0].any()
     assert gradients[1].any()
@@ -72,25 +72,25 @@ def test_a_value_that_no_term_reads_has_no_gradient() -> None:
     ("units", "channels"),
     [
         ((), 5),
-        ((Unit(eps=1e-3),), 16),
+        ((KernelUnit(eps=1e-3),), 16),
         ((NOR_CONV,), 64),
         ((AVERAGE,), 16),
         ((NOR_CONV, AVERAGE, NOR_CONV), 8),
-        ((Unit(stride=(2, 2)),), 16),
-        ((Unit(relu=True, window="max", kernel=(2, 3), stride=(2, 1)), NOR_CONV), 16),
+        ((KernelUnit(stride=(2, 2)),), 16),
+        ((KernelUnit(relu=True, window="max", kernel=(2, 3), stride=(2, 1)), NOR_CONV), 16),
         ((replace(convolution(3), product=False), convolution(7)), 4),
         ((replace(convolution(3), eps=None), replace(convolution(5, 2), relu=False)), 16),
     ],
 )
 @pytest.mark.parametrize("recompute", [False, True])
 def test_a_chain_is_what_torch_makes(
-    units: tuple[Unit, ...], channels: int, recompute: bool
+    units: tuple[KernelUnit, ...], channels: int, recompute: bool
 ) -> None:
-    agree(make((Term(0, units),), [(2, channels, 8, 8)], 16), recompute=recompute)
+    agree(make((KernelChain(0, units),), [(2, channels, 8, 8)], 16), recompute=recompute)
 
 
 UNITS = st.builds(
-    Unit,
+    KernelUnit,
     relu=st.booleans(),
     window=st.sampled_from(["", "depthwise", "max", "avg"]),
     kernel=st.just((3, 3)),
@@ -109,13 +109,13 @@ UNITS = st.builds(
     recompute=st.booleans(),
 )
 def test_any_chains_are_what_torch_makes(
-    chains: list[list[Unit]], channels: int, size: tuple[int, int, int], recompute: bool
+    chains: list[list[KernelUnit]], channels: int, size: tuple[int, int, int], recompute: bool
 ) -> None:
-    terms = tuple(Term(0, tuple(map(_whole, chain))) for chain in chains)
+    terms = tuple(KernelChain(0, tuple(map(_whole, chain))) for chain in chains)
     agree(make(terms, [(size[0], channels, *size[1:])], channels), recompute=recompute)
 
 
-def _whole(unit: Unit) -> Unit:
+def _whole(unit: KernelUnit) -> KernelUnit:
     return unit if unit.window else replace(unit, kernel=(1, 1), padding=(0, 0))
 
 
@@ -134,7 +134,7 @@ def test_float32_is_as_exact_as_float32_can_be() -> None:
 
 @needs_kernels
 def test_a_mean_far_from_zero_costs_no_digits_of_the_variance() -> None:
-    case = make((Term(0, (Unit(eps=EPS),)),), [(4, 16, 16, 16)], 16, torch.float32)
+    case = make((KernelChain(0, (KernelUnit(eps=EPS),)),), [(4, 16, 16, 16)], 16, torch.float32)
     with torch.no_grad():
         case.values[0].add_(1000.0)
     expected = case.values[0].double().var((0, 2, 3), unbiased=False)
@@ -189,7 +189,9 @@ def test_what_backward_keeps_is_the_windows_or_nothing(recompute: bool) -> None:
 
 @needs_kernels
 def test_nan_reaches_the_sum_and_the_gradients() -> None:
-    case = make((Term(0, (AVERAGE,)), Term(0, (pool(maximum=True),))), [(1, 16, 4, 4)], 16)
+    case = make(
+        (KernelChain(0, (AVERAGE,)), KernelChain(0, (pool(maximum=True),))), [(1, 16, 4, 4)], 16
+    )
     with torch.no_grad():
         case.values[0][0, 3, 2, 2] = float("nan")
     for recompute in (False, True):
@@ -200,7 +202,7 @@ def test_nan_reaches_the_sum_and_the_gradients() -> None:
 
 @needs_kernels
 def test_the_first_maximum_takes_the_gradient() -> None:
-    case = make((Term(0, (pool(maximum=True, eps=None),)),), [(1, 16, 6, 6)], 16)
+    case = make((KernelChain(0, (pool(maximum=True, eps=None),)),), [(1, 16, 6, 6)], 16)
     with torch.no_grad():
         case.values[0].round_().clamp_(-1, 1)
     agree(case)
@@ -208,7 +210,7 @@ def test_the_first_maximum_takes_the_gradient() -> None:
 
 @needs_kernels
 def test_a_weight_that_does_not_fit_is_refused() -> None:
-    case = make((Term(0, (NOR_CONV,)),), [(1, 16, 4, 4)], 16)
+    case = make((KernelChain(0, (NOR_CONV,)),), [(1, 16, 4, 4)], 16)
     with pytest.raises(TypeError, match=r"a weight is \(16, 8, 1, 1\)"):
         replace(case, weights=(case.weights[0][:, :8],)).kernel()
     with pytest.raises(TypeError, match="0 weights"):
@@ -220,8 +222,8 @@ def test_a_weight_that_does_not_fit_is_refused() -> None:
 def test_the_process_has_one_openmp_runtime() -> None:
     """In a process of its own: what other tests import may bring theirs."""
     program = (
-        "from lowering.kernels import Term; from tests.kernel_cells import make; "
-        "make((Term(0),), [(1, 16, 4, 4)], 16).kernel(); "
+        "from lowering.kernels import KernelChain; from tests.kernel_cells import make; "
+        "make((KernelChain(0),), [(1, 16, 4, 4)], 16).kernel(); "
         "print(open('/proc/self/maps').read())"
     )
     root = Path(__file__).parent.parent
@@ -243,10 +245,10 @@ def test_scratch_is_handed_back_and_taken_again() -> None:
 
 @needs_kernels
 def test_plans_are_freed_with_their_cache() -> None:
-    make((Term(0),), [(1, 3, 5, 5)], 3).kernel()
+    make((KernelChain(0),), [(1, 3, 5, 5)], 3).kernel()
     mixed._plan.cache_clear()
     gc.collect()
-    make((Term(0),), [(1, 3, 5, 5)], 3).kernel()
+    make((KernelChain(0),), [(1, 3, 5, 5)], 3).kernel()
 
 
 def test_without_a_compiler_there_is_a_reason_and_no_exception(

@@ -7,7 +7,7 @@ import pytest
 
 import nasir
 from nasir.formats import entries
-from nasir.space.results import Result, results
+from nasir.space.results import PublishedResult, results
 from tests.command_line import call
 
 CIFAR: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ def test_the_genotypes_that_results_name_are_shipped() -> None:
     [r for r in results() if r.status == "computed" and r.genotype],
     ids=lambda r: f"{r.genotype}-{r.dataset}",
 )
-def test_a_computed_result_is_what_nasir_computes(result: Result) -> None:
+def test_a_computed_result_is_what_nasir_computes(result: PublishedResult) -> None:
     graph = nasir.network(result.genotype, **CIFAR[result.dataset])
     assert nasir.cost(graph).params == result.value
 

@@ -9,13 +9,13 @@ from lowering.kernels.build import (
     reason,
 )
 from lowering.kernels.mixed import mixed_sum, release, supports
-from lowering.kernels.units import Term, Unit, Window
+from lowering.kernels.units import KernelChain, KernelUnit, Window
 
 __all__ = [
     "SWITCH",
     "BuildFailedError",
-    "Term",
-    "Unit",
+    "KernelChain",
+    "KernelUnit",
     "Window",
     "available",
     "cache_folder",

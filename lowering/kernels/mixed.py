@@ -12,13 +12,13 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from lowering.kernels import pool
 from lowering.kernels.build import library
-from lowering.kernels.units import Layout, Term, lay_out, weight_count
+from lowering.kernels.units import KernelChain, SumLayout, lay_out, weight_count
 
 _Grads = tuple[Tensor | None, ...]
 
 
 def mixed_sum(
-    terms: tuple[Term, ...],
+    terms: tuple[KernelChain, ...],
     values: Sequence[Tensor],
     coefficients: Tensor,
     weights: Sequence[Tensor],
@@ -70,7 +70,7 @@ def supports(value: Tensor) -> bool:
 class _Plan:
     """A layout as the library holds it."""
 
-    def __init__(self, layout: Layout, images: int, dtype: torch.dtype) -> None:
+    def __init__(self, layout: SumLayout, images: int, dtype: torch.dtype) -> None:
         self.layout = layout
         self.images = images
         self.dtype = dtype
@@ -112,7 +112,7 @@ _KINDS = {torch.float32: "float", torch.float64: "double"}
 
 @functools.lru_cache(maxsize=512)
 def _plan(
-    terms: tuple[Term, ...],
+    terms: tuple[KernelChain, ...],
     images: int,
     values: tuple[tuple[int, int, int], ...],
     weights: tuple[tuple[int, ...], ...],

@@ -11,7 +11,7 @@ _WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3}
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class KernelUnit:
     """One step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
 
     A maximum's padding is never the maximum and an average does not count it. The norm is a batch
@@ -30,15 +30,15 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class KernelChain:
     """A chain of units that starts from the value of that number; no units: the value itself."""
 
     value: int
-    units: tuple[Unit, ...] = ()
+    units: tuple[KernelUnit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class SumLayout:
     """What a mixed sum makes: its code for the library, its picture, its norms' channels."""
 
     code: tuple[int, ...]
@@ -47,17 +47,17 @@ class Layout:
     norms: tuple[int, ...]
 
 
-def weight_count(terms: Sequence[Term]) -> int:
+def weight_count(terms: Sequence[KernelChain]) -> int:
     """The number of weights that `terms` read: one for a depthwise window, one for a product."""
     return sum((unit.window == "depthwise") + unit.product for term in terms for unit in term.units)
 
 
 def lay_out(
-    terms: tuple[Term, ...],
+    terms: tuple[KernelChain, ...],
     images: int,
     values: tuple[Picture, ...],
     weights: tuple[tuple[int, ...], ...],
-) -> Layout:
+) -> SumLayout:
     """The layout of `terms` over values and weights of these shapes.
 
     Raises TypeError where a weight does not fit, or two terms make different pictures.
@@ -86,10 +86,10 @@ def lay_out(
         made.add(picture)
     if len(made) != 1:
         raise TypeError(f"the terms make different pictures: {sorted(made)}")
-    return Layout(tuple(code), tuple(eps), made.pop(), tuple(norms))
+    return SumLayout(tuple(code), tuple(eps), made.pop(), tuple(norms))
 
 
-def _after(unit: Unit, picture: Picture, channels: int) -> Picture:
+def _after(unit: KernelUnit, picture: Picture, channels: int) -> Picture:
     sizes = [
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         for size, kernel, stride, dilation, padding in zip(
@@ -101,7 +101,7 @@ def _after(unit: Unit, picture: Picture, channels: int) -> Picture:
     return channels, sizes[0], sizes[1]
 
 
-def _unit_code(unit: Unit, channels: int) -> list[int]:
+def _unit_code(unit: KernelUnit, channels: int) -> list[int]:
     window: Window = unit.window
     if not window and unit.stride != (1, 1):
         window = "avg"  # of one value

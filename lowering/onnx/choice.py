@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from lowering.onnx.conv import END
-from lowering.onnx.rule import Emitter, Rule, Values
+from lowering.onnx.rule import OnnxEmitter, OnnxRule, Values
 from nasir.ops.choice import (
     DROP_PATH,
     FROZEN_GAUSSIAN,
@@ -17,7 +17,7 @@ from nasir.ops.choice import (
 from nasir.ops.spec import NoAttrs
 
 
-def _strided(e: Emitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
+def _strided(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
     if a.stride == (1, 1):
         return x
     return e.part(
@@ -31,20 +31,20 @@ def _strided(e: Emitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
     )
 
 
-def _zero(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _zero(e: OnnxEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
     """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
     del weights
     shape = e.part("shape", "Shape", _strided(e, a, inputs[0]))
     return e.node("ConstantOfShape", shape, value=ir.tensor(np.zeros(1, dtype=np.float32)))
 
 
-def _gaussian(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _gaussian(e: OnnxEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
     """Without a seed, so that every run draws anew."""
     del weights
     return e.node("RandomNormalLike", _strided(e, a, inputs[0]), mean=0.0, scale=1.0)
 
 
-def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _frozen(e: OnnxEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
     """The buffer (1, C, H, W) once for each example."""
     del a
     batch = e.part("batch", "Shape", inputs[0], start=0, end=1)
@@ -52,7 +52,7 @@ def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.V
     return e.node("Expand", weights[0], shape)
 
 
-def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _mix(e: OnnxEmitter, a: MixAttrs, inputs: Values, weights: Values) -> ir.Value:
     """ONNX broadcasts the single weights."""
     del weights
     terms: list[ir.Value] = []
@@ -62,16 +62,16 @@ def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> ir.Value:
     return e.node("Sum", *terms)
 
 
-def _drop_path(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _drop_path(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     """Nothing is dropped."""
     del a, weights
     return e.node("Identity", inputs[0])
 
 
 RULES = (
-    Rule(ZERO, _zero),
-    Rule(GAUSSIAN, _gaussian),
-    Rule(FROZEN_GAUSSIAN, _frozen),
-    Rule(MIX, _mix),
-    Rule(DROP_PATH, _drop_path),
+    OnnxRule(ZERO, _zero),
+    OnnxRule(GAUSSIAN, _gaussian),
+    OnnxRule(FROZEN_GAUSSIAN, _frozen),
+    OnnxRule(MIX, _mix),
+    OnnxRule(DROP_PATH, _drop_path),
 )

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from lowering.onnx.rule import Emitter, Rule, Values
+from lowering.onnx.rule import OnnxEmitter, OnnxRule, Values
 from nasir.ops import NoAttrs
 from nasir.ops.linear import (
     CHUNK,
@@ -15,23 +15,23 @@ from nasir.ops.linear import (
 )
 
 
-def _flatten(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _flatten(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a, weights
     return e.node("Flatten", inputs[0], axis=1)
 
 
-def _linear(e: Emitter, a: LinearAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _linear(e: OnnxEmitter, a: LinearAttrs, inputs: Values, weights: Values) -> ir.Value:
     """Torch keeps the weight as (out, in)."""
     del a
     return e.node("Gemm", inputs[0], *weights, transB=1)
 
 
-def _project(e: Emitter, a: ProjectAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _project(e: OnnxEmitter, a: ProjectAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a
     return e.node("MatMul", inputs[0], weights[0])
 
 
-def _chunk(e: Emitter, a: ChunkAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _chunk(e: OnnxEmitter, a: ChunkAttrs, inputs: Values, weights: Values) -> ir.Value:
     """ONNX cuts into all parts at once."""
     del weights
     names = (e.body.fresh(f"{e.result.name}.other") for _ in range(a.of - 1))
@@ -43,8 +43,8 @@ def _chunk(e: Emitter, a: ChunkAttrs, inputs: Values, weights: Values) -> ir.Val
 
 
 RULES = (
-    Rule(FLATTEN, _flatten),
-    Rule(LINEAR, _linear),
-    Rule(PROJECT, _project),
-    Rule(CHUNK, _chunk),
+    OnnxRule(FLATTEN, _flatten),
+    OnnxRule(LINEAR, _linear),
+    OnnxRule(PROJECT, _project),
+    OnnxRule(CHUNK, _chunk),
 )

@@ -2,42 +2,42 @@
 
 import onnx_ir as ir
 
-from lowering.onnx.rule import Emitter, Rule, Values
+from lowering.onnx.rule import OnnxEmitter, OnnxRule, Values
 from nasir.ops import NoAttrs
 from nasir.ops.merge import ADD, CONCAT, MEAN, MUL, SUB
 
 
-def _add(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _add(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     """Two values as Add, which runtimes fuse into the convolution before it."""
     del a, weights
     return e.node("Add" if len(inputs) == 2 else "Sum", *inputs)
 
 
-def _mean(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _mean(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a, weights
     return e.node("Mean", *inputs)
 
 
-def _mul(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _mul(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     """ONNX broadcasts the (N, C, 1, 1) side."""
     del a, weights
     return e.node("Mul", *inputs)
 
 
-def _concat(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _concat(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a, weights
     return e.node("Concat", *inputs, axis=1)
 
 
-def _sub(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _sub(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a, weights
     return e.node("Sub", *inputs)
 
 
 RULES = (
-    Rule(ADD, _add),
-    Rule(MUL, _mul),
-    Rule(CONCAT, _concat),
-    Rule(SUB, _sub),
-    Rule(MEAN, _mean),
+    OnnxRule(ADD, _add),
+    OnnxRule(MUL, _mul),
+    OnnxRule(CONCAT, _concat),
+    OnnxRule(SUB, _sub),
+    OnnxRule(MEAN, _mean),
 )

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from lowering.onnx.rule import Apply, Body, Emitter, Values
+from lowering.onnx.rule import Apply, OnnxBody, OnnxEmitter, Values
 from lowering.onnx.rules import RULES
 from lowering.plan import Call, Function, Plan
 from lowering.torch.store import resolve
@@ -60,7 +60,7 @@ def _titles(names: list[str]) -> dict[str, str]:
 
     No title may be another with `_` and something behind it, but for a number.
     """
-    body = Body()
+    body = OnnxBody()
     titles = {name: body.fresh(name) for name in names}
     for name, title in titles.items():
         others = (title.removeprefix(f"{other}_") for other in titles.values())
@@ -84,7 +84,9 @@ def _encodable(text: str) -> str:
 def _application(functions: Mapping[Graph, str]) -> Apply:
     """Writes a body as a call of its function, or node by node where it has none."""
 
-    def apply(body: Body, graph: Graph, inputs: Values, weights: Values, result: ir.Value) -> None:
+    def apply(
+        body: OnnxBody, graph: Graph, inputs: Values, weights: Values, result: ir.Value
+    ) -> None:
         if graph in functions:
             name = functions[graph]
             call = ir.Node(DOMAIN, name, [*inputs, *weights], outputs=[result], name=result.name)
@@ -95,7 +97,7 @@ def _application(functions: Mapping[Graph, str]) -> Apply:
         for node in graph.nodes:
             last = node.name == graph.outputs[0]
             value = result if last else ir.Value(name=body.fresh(f"{result.name}/{node.name}"))
-            emitter = Emitter(body, value, {}, apply)
+            emitter = OnnxEmitter(body, value, {}, apply)
             read = tuple(values[name] for name in node.inputs)
             values[node.name] = _emit(emitter, node, read, tuple(refs[r.key] for r in node.params))
 
@@ -104,14 +106,14 @@ def _application(functions: Mapping[Graph, str]) -> Apply:
 
 def _function(function: Function, title: str, apply: Apply) -> ir.Function:
     names = (*function.inputs, *function.params)
-    body = Body()
+    body = OnnxBody()
     values = {name: ir.Value(name=body.fresh(name)) for name in names}
     weights = [values[name] for name in function.params]
     for step in function.steps:
         inputs = tuple(values[name] for name in step.inputs)
         params = tuple(weights[i] for i in step.params)
         result = ir.Value(name=body.fresh(re.sub(r"^(?=[\d_])", "n", step.name)))
-        emitter = Emitter(body, result, dict(step.widths), apply)
+        emitter = OnnxEmitter(body, result, dict(step.widths), apply)
         values[step.name] = _emit(emitter, step.node, inputs, params)
     graph = ir.Graph(
         [values[name] for name in names],
@@ -125,7 +127,7 @@ def _function(function: Function, title: str, apply: Apply) -> ir.Function:
 
 
 def _emit(
-    emitter: Emitter, node: Node, inputs: tuple[ir.Value, ...], weights: tuple[ir.Value, ...]
+    emitter: OnnxEmitter, node: Node, inputs: tuple[ir.Value, ...], weights: tuple[ir.Value, ...]
 ) -> ir.Value:
     return RULES[node.op.name].emit(emitter, node.attrs, inputs, weights)
 
@@ -143,7 +145,7 @@ class _Main:
         self.plan = plan
         self.apply = apply
         self.functions = functions
-        self.body = Body()
+        self.body = OnnxBody()
         self.inputs = [_value(self.body.fresh(name), type_) for name, type_ in plan.graph.inputs]
         self.outputs = tuple(map(self.body.fresh, output_names(plan.graph)))
         self.weights = {
@@ -175,7 +177,7 @@ class _Main:
     def _node(self, node: Node) -> None:
         inputs = tuple(self.values[name] for name in node.inputs)
         weights = tuple(self.weights[ref.key] for ref in node.params)
-        emitter = Emitter(self.body, self._result(node.name), {}, self.apply)
+        emitter = OnnxEmitter(self.body, self._result(node.name), {}, self.apply)
         _emit(emitter, node, inputs, weights)
 
     def _call(self, call: Call) -> None:
@@ -211,7 +213,7 @@ class _Main:
         if value.name == name:
             return value
         copy = _value(name, self.plan.graph.types[source])
-        return Emitter(self.body, copy, {}, self.apply).node("Identity", value)
+        return OnnxEmitter(self.body, copy, {}, self.apply).node("Identity", value)
 
 
 def output_names(graph: Graph) -> tuple[str, ...]:

@@ -13,14 +13,14 @@ from nasir.quoting import visible
 
 Values = tuple[ir.Value, ...]
 
-Emit = Callable[["Emitter", Any, Values, Values], ir.Value]
+Emit = Callable[["OnnxEmitter", Any, Values, Values], ir.Value]
 """(emitter, attributes, inputs, weights in the op's order) -> the result."""
 
 Attribute = int | float | Sequence[int] | ir.Attr | ir.TensorProtocol
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class OnnxRule:
     """A row of the table: what to emit for one primitive."""
 
     op: OpSpec
@@ -32,7 +32,7 @@ class Rule:
         return self.op.name
 
 
-class Body:
+class OnnxBody:
     """The nodes of a graph or of a function while they are written; mutable, names unique."""
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
@@ -40,9 +40,9 @@ class Body:
         self.formals: dict[str, None] = {}
         self._taken = set(reserved)
 
-    def inner(self) -> "Body":
+    def inner(self) -> "OnnxBody":
         """The nodes of a graph inside this one, whose names differ from all names here."""
-        inside = Body()
+        inside = OnnxBody()
         inside.formals, inside._taken = self.formals, self._taken
         return inside
 
@@ -57,19 +57,19 @@ class Body:
         return free
 
 
-Apply = Callable[[Body, Graph, Values, Values, ir.Value], None]
+Apply = Callable[[OnnxBody, Graph, Values, Values, ir.Value], None]
 """(where to write, a graph, its inputs, its weights, the value to compute)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Emitter:
+class OnnxEmitter:
     """Writes one primitive. What leads to its result is called `<result>.<part>`.
 
     `result` is the value to compute; `widths` maps the attributes that differ between calls of
     the function to its formal integers; `apply` writes the application of a graph.
     """
 
-    body: Body
+    body: OnnxBody
     result: ir.Value
     widths: Mapping[str, str]
     apply: "Apply"

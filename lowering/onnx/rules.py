@@ -1,10 +1,10 @@
 """The rules of all families, as one table."""
 
 from lowering.onnx import choice, conv, linear, merge, norm, pointwise, pool, sequence
-from lowering.onnx.rule import Rule
+from lowering.onnx.rule import OnnxRule
 from nasir.table import Table
 
-RULES: Table[Rule] = Table(
+RULES: Table[OnnxRule] = Table(
     *conv.RULES,
     *norm.RULES,
     *pool.RULES,

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from lowering.onnx.rule import Emitter, Rule, Values
+from lowering.onnx.rule import OnnxEmitter, OnnxRule, Values
 from nasir.ops import Attrs, NoAttrs
 from nasir.ops.sequence import (
     DECODER,
@@ -19,25 +19,25 @@ from nasir.ops.sequence import (
 )
 
 
-def _embedding(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _embedding(e: OnnxEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a
     return e.node("Gather", weights[0], inputs[0], axis=0)
 
 
-def _first(e: Emitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
+def _first(e: OnnxEmitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
     """Dropout drops nothing."""
     del a, weights
     return e.node("Identity", inputs[0])
 
 
-def _ones(e: Emitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
+def _ones(e: OnnxEmitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
     """The mask that drops nothing."""
     del a, weights
     shape = e.part("shape", "Shape", inputs[0], start=-2)
     return e.node("ConstantOfShape", shape, value=ir.tensor(np.ones(1, dtype=np.float32)))
 
 
-def _scan(e: Emitter, a: ScanAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _scan(e: OnnxEmitter, a: ScanAttrs, inputs: Values, weights: Values) -> ir.Value:
     """The state is what the Scan carries and, once more, what it collects."""
     sequence, state, *constants = inputs
     name = e.result.name
@@ -63,13 +63,13 @@ def _vector(name: str, width: int) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
 
 
-def _last(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _last(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a, weights
     index = e.part("index", "Constant", value=ir.tensor(np.array(-1, dtype=np.int64)))
     return e.node("Gather", inputs[0], index, axis=0)
 
 
-def _decoder(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _decoder(e: OnnxEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> ir.Value:
     """Torch keeps the weight as (out, in), and the embedding may share it."""
     del a
     weight = e.part("transposed", "Transpose", weights[0], perm=(1, 0))
@@ -77,18 +77,18 @@ def _decoder(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> ir.V
     return e.node("Add", product, weights[1])
 
 
-def _log_softmax(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _log_softmax(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
     del a, weights
     return e.node("LogSoftmax", inputs[0], axis=-1)
 
 
 RULES = (
-    Rule(EMBEDDING, _embedding),
-    Rule(WORD_DROPOUT, _first),
-    Rule(DROPOUT_MASK, _ones),
-    Rule(MASKED, _first),
-    Rule(SCAN, _scan),
-    Rule(LAST, _last),
-    Rule(DECODER, _decoder),
-    Rule(LOG_SOFTMAX, _log_softmax),
+    OnnxRule(EMBEDDING, _embedding),
+    OnnxRule(WORD_DROPOUT, _first),
+    OnnxRule(DROPOUT_MASK, _ones),
+    OnnxRule(MASKED, _first),
+    OnnxRule(SCAN, _scan),
+    OnnxRule(LAST, _last),
+    OnnxRule(DECODER, _decoder),
+    OnnxRule(LOG_SOFTMAX, _log_softmax),
 )

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lowering.agreement import arrays, compared, draw, quietly
-from lowering.torch.sampled import Sampled
+from lowering.torch.sampled import SampledGraph
 from lowering.torch.store import resolve
 from nasir import Graph, NasirError, Where, run_passes
 from nasir.passes import EVALUATION, PLAIN
@@ -59,7 +59,7 @@ def check(graph: Graph, weights: Mapping[str, Tensor], path: Path) -> None:
         if any(node.has("random") for node in plain):
             return
         known = {ref.key: resolve(ref, weights).cpu().float() for ref in plain.params}
-        run = Sampled(plain, plain.outputs, {}, training=False)
+        run = SampledGraph(plain, plain.outputs, {}, training=False)
         expected = arrays(run(known.__getitem__, inputs))
     replace(compared(expected, found, _BATCH), name="the Python file").require()
 

@@ -1,7 +1,7 @@
 """Mixtures, zeros and noise as Python."""
 
 from lowering.python.code import Code, call, operation
-from lowering.python.rule import Rule, Site
+from lowering.python.rule import PythonRule, Site
 from nasir.ops.choice import DROP_PATH, FROZEN_GAUSSIAN, GAUSSIAN, MIX, ZERO
 
 _FROZEN = '''\
@@ -69,9 +69,9 @@ def _drop_path(site: Site) -> Code:
 
 
 RULES = (
-    Rule(MIX, forward=_mix),
-    Rule(ZERO, forward=_zero),
-    Rule(GAUSSIAN, forward=_gaussian),
-    Rule(DROP_PATH, layer=_drop_path, helper=_DROP_PATH),
-    Rule(FROZEN_GAUSSIAN, layer=_frozen, helper=_FROZEN),
+    PythonRule(MIX, forward=_mix),
+    PythonRule(ZERO, forward=_zero),
+    PythonRule(GAUSSIAN, forward=_gaussian),
+    PythonRule(DROP_PATH, layer=_drop_path, helper=_DROP_PATH),
+    PythonRule(FROZEN_GAUSSIAN, layer=_frozen, helper=_FROZEN),
 )

@@ -1,7 +1,7 @@
 """Convolutions, cuts, margins and orders of channels as Python."""
 
 from lowering.python.code import Code, call, text
-from lowering.python.rule import Rule, Site, option
+from lowering.python.rule import PythonRule, Site, option
 from nasir.ops.conv import CHANNEL_SHUFFLE, CONV2D, CROP, PAD, REST, TRUNCATE
 
 
@@ -46,10 +46,10 @@ def _shuffle(site: Site, inputs: tuple[str, ...]) -> Code:
 
 
 RULES = (
-    Rule(CONV2D, layer=_conv2d),
-    Rule(CROP, forward=_crop),
-    Rule(PAD, forward=_pad),
-    Rule(TRUNCATE, forward=_truncate),
-    Rule(REST, forward=_rest),
-    Rule(CHANNEL_SHUFFLE, forward=_shuffle),
+    PythonRule(CONV2D, layer=_conv2d),
+    PythonRule(CROP, forward=_crop),
+    PythonRule(PAD, forward=_pad),
+    PythonRule(TRUNCATE, forward=_truncate),
+    PythonRule(REST, forward=_rest),
+    PythonRule(CHANNEL_SHUFFLE, forward=_shuffle),
 )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import nasir
 from lowering.python.check import check
 from lowering.python.file import write_file
-from lowering.python.keys import Place
+from lowering.python.keys import WeightPath
 from lowering.python.prepare import kinds_of, prepare
 from lowering.torch.store import resolve
 from lowering.torch.weights import pack
@@ -53,7 +53,7 @@ def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, 
 
 
 def _weights(
-    graph: Graph, places: tuple[Place, ...], weights: Mapping[str, Tensor]
+    graph: Graph, places: tuple[WeightPath, ...], weights: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """What the file's layers need, and the weights of dead nodes that the module has."""
     found = {place.key: resolve(place.ref, weights) for place in places}

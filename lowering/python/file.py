@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from lowering.python.classes import Class, Classes, find_classes
-from lowering.python.keys import Place, irregular, places, shared
+from lowering.python.keys import WeightPath, irregular, places, shared
 from lowering.python.module import helpers, write_class
 from lowering.python.network import write_network
 from lowering.python.outline import outline
@@ -20,7 +20,7 @@ from nasir.types import TokenType
 
 def write_file(
     graph: Graph, kinds: Mapping[str, Macro], stem: str, dtype: torch.dtype, dropped: Sequence[str]
-) -> tuple[str, tuple[Place, ...]]:
+) -> tuple[str, tuple[WeightPath, ...]]:
     """The text for a prepared graph, and where its weights go. `stem`: the file's name.
 
     `dropped` are the nodes of the plain graph that drop paths.
@@ -44,7 +44,7 @@ def write_file(
 
 
 def _class_texts(
-    graph: Graph, classes: Classes, found: tuple[Place, ...], dropped: Sequence[str]
+    graph: Graph, classes: Classes, found: tuple[WeightPath, ...], dropped: Sequence[str]
 ) -> Iterable[str]:
     *inner, network = classes.classes
     for one in inner:

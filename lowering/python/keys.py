@@ -14,7 +14,7 @@ from nasir.template import meaning
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WeightPath:
     """A weight's path in the modules (`c03.pre0.bn.weight`), and its key in the file.
 
     The key is the stable one; a derived weight stands under the name of its node.
@@ -25,7 +25,7 @@ class Place:
     ref: ParamRef
 
 
-def places(graph: Graph, network: Part, classes: Classes) -> tuple[Place, ...]:
+def places(graph: Graph, network: Part, classes: Classes) -> tuple[WeightPath, ...]:
     """Every weight of every layer, in order."""
     return tuple(_places(graph, network, classes, ""))
 
@@ -35,13 +35,13 @@ def plain(name: str) -> str:
     return re.sub(r"\W", "_", name)
 
 
-def shared(found: tuple[Place, ...]) -> dict[str, str]:
+def shared(found: tuple[WeightPath, ...]) -> dict[str, str]:
     """For each path whose weight an earlier path has too, that path."""
     first: dict[str, str] = {}
     return {p.path: first[p.key] for p in found if first.setdefault(p.key, p.path) != p.path}
 
 
-def irregular(found: tuple[Place, ...]) -> dict[str, str]:
+def irregular(found: tuple[WeightPath, ...]) -> dict[str, str]:
     """The keys of the paths from which they do not follow by `plain`."""
     counts = Counter(plain(key) for key in {place.key for place in found})
     return {
@@ -51,7 +51,7 @@ def irregular(found: tuple[Place, ...]) -> dict[str, str]:
     }
 
 
-def _places(graph: Graph, part: Part, classes: Classes, path: str) -> Iterator[Place]:
+def _places(graph: Graph, part: Part, classes: Classes, path: str) -> Iterator[WeightPath]:
     one = classes.of(part)
     first = one.first
     for (_, given), (_, model) in zip(part.given, first.given, strict=True):
@@ -63,7 +63,7 @@ def _places(graph: Graph, part: Part, classes: Classes, path: str) -> Iterator[P
         elif item.params:
             for name, ref in zip(_parameter_names(graph, item), item.params, strict=True):
                 key = f"{item.name}.{name}" if ref.parts else ref.key
-                yield Place(f"{path}{one.attribute(model)}.{name}", key, ref)
+                yield WeightPath(f"{path}{one.attribute(model)}.{name}", key, ref)
 
 
 def _parameter_names(graph: Graph, node: Node) -> list[str]:

@@ -1,7 +1,7 @@
 """Vectors as Python."""
 
 from lowering.python.code import Code, call, text
-from lowering.python.rule import Rule, Site, option
+from lowering.python.rule import PythonRule, Site, option
 from nasir.ops.linear import CHUNK, FLATTEN, LINEAR, PROJECT
 
 _PROJECT = '''\
@@ -36,8 +36,8 @@ def _chunk(site: Site, inputs: tuple[str, ...]) -> Code:
 
 
 RULES = (
-    Rule(FLATTEN, forward=_flatten),
-    Rule(LINEAR, layer=_linear),
-    Rule(PROJECT, layer=_project, helper=_PROJECT),
-    Rule(CHUNK, forward=_chunk),
+    PythonRule(FLATTEN, forward=_flatten),
+    PythonRule(LINEAR, layer=_linear),
+    PythonRule(PROJECT, layer=_project, helper=_PROJECT),
+    PythonRule(CHUNK, forward=_chunk),
 )

@@ -1,7 +1,7 @@
 """Sums, products and joins as Python."""
 
 from lowering.python.code import Code, call, operation
-from lowering.python.rule import Rule, Site
+from lowering.python.rule import PythonRule, Site
 from nasir.ops.merge import ADD, CONCAT, MEAN, MUL, SUB
 
 _MEAN = '''\
@@ -40,9 +40,9 @@ def _sub(site: Site, inputs: tuple[str, ...]) -> Code:
 
 
 RULES = (
-    Rule(ADD, forward=_add),
-    Rule(MUL, forward=_mul),
-    Rule(CONCAT, forward=_concat),
-    Rule(SUB, forward=_sub),
-    Rule(MEAN, layer=_mean, helper=_MEAN),
+    PythonRule(ADD, forward=_add),
+    PythonRule(MUL, forward=_mul),
+    PythonRule(CONCAT, forward=_concat),
+    PythonRule(SUB, forward=_sub),
+    PythonRule(MEAN, layer=_mean, helper=_MEAN),
 )

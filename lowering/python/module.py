@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from lowering.python.body import Body, Line
+from lowering.python.body import Statement, StatementWriter
 from lowering.python.classes import Class, Classes
 from lowering.python.code import Code, call, signature, statement
 from lowering.python.numbers import Numbers, Values, has_default
@@ -51,13 +51,15 @@ def write_members(graph: Graph, one: Class, classes: Classes) -> list[str]:
     return lines
 
 
-def write_lines(graph: Graph, one: Class, classes: Classes) -> list[Line]:
+def write_lines(graph: Graph, one: Class, classes: Classes) -> list[Statement]:
     """What `forward` does, step by step."""
-    lines: list[Line] = []
+    lines: list[Statement] = []
     for slot, given in one.first.given:
         attribute = one.attributes[given.outputs[0]]
         reads = (_source(slot),)
-        lines.append(Line(reads, given.outputs, (attribute,), _called(attribute), movable=False))
+        lines.append(
+            Statement(reads, given.outputs, (attribute,), _called(attribute), movable=False)
+        )
     for number, item in enumerate(one.first.items):
         if isinstance(item, Part):
             lines.append(_part_line(one, item, movable=one.name != "Network"))
@@ -144,7 +146,7 @@ def _forward(graph: Graph, one: Class, classes: Classes) -> list[str]:
     inputs = ["x"] if len(part.inputs) == 1 else [f"x{i}" for i in range(len(part.inputs))]
     given = {slot for slot, _ in part.given}
     variables = {_source(i) if i in given else part.inner[i]: name for i, name in enumerate(inputs)}
-    body = Body(write_lines(graph, one, classes), variables, Names(set(inputs)))
+    body = StatementWriter(write_lines(graph, one, classes), variables, Names(set(inputs)))
     body.decide(part.outputs)
     result = tensors(len(part.outputs))
     return [
@@ -157,12 +159,12 @@ def _called(attribute: str) -> Callable[[tuple[str, ...]], Code]:
     return lambda inputs: call(f"self.{attribute}", *inputs)
 
 
-def _part_line(one: Class, part: Part, *, movable: bool) -> Line:
+def _part_line(one: Class, part: Part, *, movable: bool) -> Statement:
     attribute = one.attribute(part)
     many = len(part.outputs) > 1
     labels = [f"{attribute}_{identifier(part.local(name))}" for name in part.outputs]
     random = any(node.has("random") for node in part.nodes)
-    return Line(
+    return Statement(
         part.inputs,
         part.outputs,
         tuple(labels) if many else (identifier(attribute),),
@@ -171,12 +173,12 @@ def _part_line(one: Class, part: Part, *, movable: bool) -> Line:
     )
 
 
-def _node_line(graph: Graph, one: Class, nodes: tuple[Node, ...]) -> Line:
+def _node_line(graph: Graph, one: Class, nodes: tuple[Node, ...]) -> Statement:
     node = nodes[0]
     site = Site(nodes, graph.types, one.numbers, held=True)
     found = rule(node.op)
     attribute = one.attributes.get(node.name, "")
-    return Line(
+    return Statement(
         node.inputs,
         (node.name,),
         (_label(one.first.local(node.name)),),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from lowering.python.body import Body, Line
+from lowering.python.body import Statement, StatementWriter
 from lowering.python.classes import Class, Classes
 from lowering.python.code import Code, signature, statement, text
 from lowering.python.module import tensors, write_lines, write_members
@@ -82,7 +82,9 @@ def _masks(graph: Graph, inputs: Mapping[str, str], count: int) -> list[str]:
     return [f"        {inputs[PROBABILITY]} = path_masks({count}, {inputs[like]}, {probability})"]
 
 
-def _forward(graph: Graph, lines: list[Line], inputs: dict[str, str], names: Names) -> list[str]:
+def _forward(
+    graph: Graph, lines: list[Statement], inputs: dict[str, str], names: Names
+) -> list[str]:
     if not graph.auxiliary:
         return _write(lines, inputs, names, graph.outputs).write(8, graph.outputs, reuse=False)
     wanted = graph.needed(graph.outputs)
@@ -104,15 +106,15 @@ def _forward(graph: Graph, lines: list[Line], inputs: dict[str, str], names: Nam
 
 
 def _write(
-    lines: list[Line], variables: dict[str, str], names: Names, outputs: tuple[str, ...]
-) -> Body:
-    body = Body(lines, variables, names)
+    lines: list[Statement], variables: dict[str, str], names: Names, outputs: tuple[str, ...]
+) -> StatementWriter:
+    body = StatementWriter(lines, variables, names)
     body.decide(outputs)
     return body
 
 
-def _labelled(line: Line, labels: Mapping[str, str]) -> Line:
+def _labelled(line: Statement, labels: Mapping[str, str]) -> Statement:
     found = tuple(
         labels.get(name, label) for name, label in zip(line.outputs, line.labels, strict=True)
     )
-    return Line(line.reads, line.outputs, found, line.write, line.movable, line.activation)
+    return Statement(line.reads, line.outputs, found, line.write, line.movable, line.activation)

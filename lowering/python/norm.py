@@ -1,7 +1,7 @@
 """Normalisation as Python."""
 
 from lowering.python.code import Code, call
-from lowering.python.rule import Rule, Site, option
+from lowering.python.rule import PythonRule, Site, option
 from nasir import VectorType
 from nasir.ops.norm import BATCH_NORM
 
@@ -17,4 +17,4 @@ def _batch_norm(site: Site) -> Code:
     )
 
 
-RULES = (Rule(BATCH_NORM, layer=_batch_norm),)
+RULES = (PythonRule(BATCH_NORM, layer=_batch_norm),)

@@ -3,7 +3,7 @@
 from functools import partial
 
 from lowering.python.code import Code, call
-from lowering.python.rule import Rule, Site
+from lowering.python.rule import PythonRule, Site
 from nasir.ops.pointwise import HARDSIGMOID, HARDSWISH, RELU, SIGMOID, SILU, TANH
 
 
@@ -13,10 +13,10 @@ def _pointwise(site: Site, inputs: tuple[str, ...], function: str) -> Code:
 
 
 RULES = (
-    Rule(RELU, forward=partial(_pointwise, function="F.relu")),
-    Rule(SIGMOID, forward=partial(_pointwise, function="torch.sigmoid")),
-    Rule(TANH, forward=partial(_pointwise, function="torch.tanh")),
-    Rule(SILU, forward=partial(_pointwise, function="F.silu")),
-    Rule(HARDSIGMOID, forward=partial(_pointwise, function="F.hardsigmoid")),
-    Rule(HARDSWISH, forward=partial(_pointwise, function="F.hardswish")),
+    PythonRule(RELU, forward=partial(_pointwise, function="F.relu")),
+    PythonRule(SIGMOID, forward=partial(_pointwise, function="torch.sigmoid")),
+    PythonRule(TANH, forward=partial(_pointwise, function="torch.tanh")),
+    PythonRule(SILU, forward=partial(_pointwise, function="F.silu")),
+    PythonRule(HARDSIGMOID, forward=partial(_pointwise, function="F.hardsigmoid")),
+    PythonRule(HARDSWISH, forward=partial(_pointwise, function="F.hardswish")),
 )

@@ -1,7 +1,7 @@
 """Pools as Python."""
 
 from lowering.python.code import Code, call
-from lowering.python.rule import Rule, Site, option
+from lowering.python.rule import PythonRule, Site, option
 from nasir.ops.pool import AVG_POOL, GLOBAL_POOL, MAX_POOL
 
 
@@ -27,7 +27,7 @@ def _global_pool(site: Site, inputs: tuple[str, ...]) -> Code:
 
 
 RULES = (
-    Rule(MAX_POOL, forward=_max_pool),
-    Rule(AVG_POOL, forward=_avg_pool),
-    Rule(GLOBAL_POOL, forward=_global_pool),
+    PythonRule(MAX_POOL, forward=_max_pool),
+    PythonRule(AVG_POOL, forward=_avg_pool),
+    PythonRule(GLOBAL_POOL, forward=_global_pool),
 )

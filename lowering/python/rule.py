@@ -68,7 +68,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PythonRule:
     """A row of the table. `forward` gets the inputs as code; without it, the layer is called.
 
     `helper` is the source of a class that the layer needs, perhaps one for each node.

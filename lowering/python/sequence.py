@@ -3,10 +3,10 @@
 import re
 import zlib
 
-from lowering.python.body import Body, Line
+from lowering.python.body import Statement, StatementWriter
 from lowering.python.code import Code, call, signature, statement, text
 from lowering.python.numbers import Numbers
-from lowering.python.rule import Rule, Site, attributes, class_of
+from lowering.python.rule import PythonRule, Site, attributes, class_of
 from lowering.python_text import CLASSES, Names, class_name, docstring, identifier
 from nasir import Graph, NasirError, Node, Type
 from nasir.ops.sequence import (
@@ -143,7 +143,7 @@ def write_body(node: Node) -> str:
         raise NasirError("E306", f"Python has no rule for a graph inside the body of '{node.name}'")
     numbers = Numbers(Names())
     made: dict[str, Code] = {}
-    lines: list[Line] = []
+    lines: list[Statement] = []
     layers = layer_names(body)
     for inner in body:
         found, attribute = rule(inner.op), layers[inner.name]
@@ -167,11 +167,11 @@ def write_body(node: Node) -> str:
     return "\n".join(head) + "\n" + _LOOP
 
 
-def _line(node: Node, site: Site, attribute: str) -> Line:
+def _line(node: Node, site: Site, attribute: str) -> Statement:
     from lowering.python.rules import rule
 
     found = rule(node.op)
-    return Line(
+    return Statement(
         node.inputs,
         (node.name,),
         (identifier(node.name),),
@@ -181,12 +181,12 @@ def _line(node: Node, site: Site, attribute: str) -> Line:
     )
 
 
-def _step(body: Graph, lines: list[Line]) -> list[str]:
+def _step(body: Graph, lines: list[Statement]) -> list[str]:
     """The method that computes the next state."""
     names = Names()
     variables = {name: names.fresh(identifier(name)) for name, _ in body.inputs}
     arguments = [f"{name}: Tensor" for name in variables.values()]
-    written = Body(lines, variables, names)
+    written = StatementWriter(lines, variables, names)
     written.decide(body.outputs)
     return [
         *signature("step", arguments, "Tensor"),
@@ -195,12 +195,12 @@ def _step(body: Graph, lines: list[Line]) -> list[str]:
 
 
 RULES = (
-    Rule(EMBEDDING, layer=_embedding),
-    Rule(WORD_DROPOUT, layer=_word_dropout, helper=_WORDS),
-    Rule(DROPOUT_MASK, layer=_mask, helper=_MASK),
-    Rule(MASKED, forward=_masked),
-    Rule(SCAN, layer=_scan, helper=write_body),
-    Rule(LAST, forward=_last),
-    Rule(DECODER, layer=_decoder),
-    Rule(LOG_SOFTMAX, forward=_log_softmax),
+    PythonRule(EMBEDDING, layer=_embedding),
+    PythonRule(WORD_DROPOUT, layer=_word_dropout, helper=_WORDS),
+    PythonRule(DROPOUT_MASK, layer=_mask, helper=_MASK),
+    PythonRule(MASKED, forward=_masked),
+    PythonRule(SCAN, layer=_scan, helper=write_body),
+    PythonRule(LAST, forward=_last),
+    PythonRule(DECODER, layer=_decoder),
+    PythonRule(LOG_SOFTMAX, forward=_log_softmax),
 )

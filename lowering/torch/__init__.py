@@ -3,7 +3,7 @@
 from lowering.torch.compiled import CompileWarning, compile
 from lowering.torch.compiler import compiler_missing
 from lowering.torch.network import Network, to_inference, to_torch
-from lowering.torch.policies import Decision, Policy, policy
+from lowering.torch.policies import Policy, PolicyRow, policy
 from lowering.torch.program import RULES
 from lowering.torch.sampled import Mixture
 from lowering.torch.saved import SavedBytes, saved_bytes
@@ -16,10 +16,10 @@ from lowering.torch.widening import Widened, widen
 __all__ = [
     "RULES",
     "CompileWarning",
-    "Decision",
     "Mixture",
     "Network",
     "Policy",
+    "PolicyRow",
     "SavedBytes",
     "Store",
     "Unrolled",

@@ -6,7 +6,7 @@ from functools import reduce
 import torch
 from torch import Tensor, fx
 
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops.choice import (
     DROP_PATH,
     DROP_PATH_DRAWN,
@@ -23,20 +23,20 @@ from nasir.ops.spec import NoAttrs
 Values = tuple[fx.Node, ...]
 
 
-def _strided(e: Emitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
+def _strided(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
     if a.stride == (1, 1):
         return x
     steps = (..., slice(None, None, a.stride[0]), slice(None, None, a.stride[1]))
     return e.call(operator.getitem, x, steps)
 
 
-def _zero(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _zero(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
     """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
     del weights
     return e.call(torch.zeros_like, _strided(e, a, inputs[0]))
 
 
-def _gaussian(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _gaussian(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
     """Drawn in the order of (N, C, H, W), so that memory formats have the same draws."""
     del weights
     x = _strided(e, a, inputs[0])
@@ -64,16 +64,16 @@ def gaussian(like: Tensor, seed: Tensor) -> Tensor:
     return _from_seed(like.detach(), seed)
 
 
-def _gaussian_drawn(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _gaussian_drawn(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     return e.call(gaussian, _strided(e, a, inputs[0]), inputs[1])
 
 
-def _frozen(e: Emitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _frozen(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(torch.Tensor.expand_as, weights[0], _strided(e, a, inputs[0]))
 
 
-def _mix(e: Emitter, a: MixAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _mix(e: TorchEmitter, a: MixAttrs, inputs: Values, weights: Values) -> fx.Node:
     """From left to right, as the papers' code adds."""
     del weights
     entries = e.call(torch.Tensor.unbind, inputs[0])
@@ -94,7 +94,7 @@ def drop_path(x: Tensor, probability: Tensor, draw: Tensor) -> Tensor:
     return x * mask.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
 
 
-def _drop_path(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _drop_path(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(_drop_path_anew, *inputs) if e.training else inputs[0]
 
@@ -103,17 +103,17 @@ def _drop_path_anew(x: Tensor, probability: Tensor) -> Tensor:
     return drop_path(x, probability, torch.rand(x.shape[0], 1, device=x.device))
 
 
-def _drop_path_drawn(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _drop_path_drawn(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(drop_path, *inputs) if e.training else inputs[0]
 
 
 RULES = (
-    Rule(ZERO, _zero),
-    Rule(GAUSSIAN, _gaussian),
-    Rule(GAUSSIAN_DRAWN, _gaussian_drawn),
-    Rule(FROZEN_GAUSSIAN, _frozen),
-    Rule(MIX, _mix),
-    Rule(DROP_PATH, _drop_path),
-    Rule(DROP_PATH_DRAWN, _drop_path_drawn),
+    TorchRule(ZERO, _zero),
+    TorchRule(GAUSSIAN, _gaussian),
+    TorchRule(GAUSSIAN_DRAWN, _gaussian_drawn),
+    TorchRule(FROZEN_GAUSSIAN, _frozen),
+    TorchRule(MIX, _mix),
+    TorchRule(DROP_PATH, _drop_path),
+    TorchRule(DROP_PATH_DRAWN, _drop_path_drawn),
 )

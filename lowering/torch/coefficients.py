@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from nasir.ops.fused import Branch, Term
+from nasir.ops.fused import Branch, MixedChain
 
 _ONE = (-1, 0)
 """Stands for the number 1 among the entries."""
@@ -18,7 +18,9 @@ class Coefficients:
     an input of the node to its place among the weights.
     """
 
-    def __init__(self, terms: Sequence[Term] | Sequence[Branch], places: Mapping[int, int]) -> None:
+    def __init__(
+        self, terms: Sequence[MixedChain] | Sequence[Branch], places: Mapping[int, int]
+    ) -> None:
         products = [(i, product) for i, term in enumerate(terms) for product in _products(term)]
         self.terms = len(terms)
         self.owners = [owner for owner, _ in products]
@@ -66,5 +68,5 @@ class Coefficients:
         return [torch.tensor(row, device=device) for row in (*rows, self.owners)]
 
 
-def _products(term: Term | Branch) -> tuple[tuple[tuple[int, int], ...], ...]:
+def _products(term: MixedChain | Branch) -> tuple[tuple[tuple[int, int], ...], ...]:
     return term.products or ((),)

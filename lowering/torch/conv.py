@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from lowering.torch.layout import whole
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops.conv import (
     CHANNEL_SHUFFLE,
     CONV2D,
@@ -28,7 +28,7 @@ from nasir.ops.conv import (
 Values = tuple[fx.Node, ...]
 
 
-def _conv2d(e: Emitter, a: ConvAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _conv2d(e: TorchEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> fx.Node:
     bias = weights[1] if a.bias else None
     return e.call(F.conv2d, inputs[0], weights[0], bias, a.stride, a.margins, a.dilation, a.groups)
 
@@ -57,7 +57,7 @@ def crop(x: Tensor, top: int, left: int) -> Tensor:
     return _apply(x, top, left)
 
 
-def _crop(e: Emitter, a: CropAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _crop(e: TorchEmitter, a: CropAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     if e.training:
         return e.call(crop, inputs[0], a.top, a.left)
@@ -65,32 +65,32 @@ def _crop(e: Emitter, a: CropAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(operator.getitem, inputs[0], cut)
 
 
-def _pad(e: Emitter, a: PadAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _pad(e: TorchEmitter, a: PadAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     return e.call(F.pad, inputs[0], (0, a.right, 0, a.bottom))
 
 
-def _truncate(e: Emitter, a: TruncateAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _truncate(e: TorchEmitter, a: TruncateAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     return e.call(operator.getitem, inputs[0], (slice(None), slice(None, a.channels)))
 
 
-def _rest(e: Emitter, a: RestAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _rest(e: TorchEmitter, a: RestAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     return e.call(operator.getitem, inputs[0], (slice(None), slice(a.channels, None)))
 
 
-def _shuffle(e: Emitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> fx.Node:
     """One copy, which keeps the layout in memory."""
     del weights
     return e.call(F.channel_shuffle, inputs[0], a.groups)
 
 
 RULES = (
-    Rule(CONV2D, _conv2d),
-    Rule(CROP, _crop),
-    Rule(PAD, _pad),
-    Rule(TRUNCATE, _truncate),
-    Rule(REST, _rest),
-    Rule(CHANNEL_SHUFFLE, _shuffle),
+    TorchRule(CONV2D, _conv2d),
+    TorchRule(CROP, _crop),
+    TorchRule(PAD, _pad),
+    TorchRule(TRUNCATE, _truncate),
+    TorchRule(REST, _rest),
+    TorchRule(CHANNEL_SHUFFLE, _shuffle),
 )

@@ -11,8 +11,8 @@ from lowering import kernels
 from lowering.torch import foreach
 from lowering.torch.coefficients import Coefficients
 from lowering.torch.highways import HighwaySum
-from lowering.torch.rule import Emitter, Rule
-from nasir.ops import Unit
+from lowering.torch.rule import TorchEmitter, TorchRule
+from nasir.ops import ChainUnit
 from nasir.ops.fused import (
     CONV_BANK,
     HIGHWAY_SUM,
@@ -20,9 +20,9 @@ from nasir.ops.fused import (
     PART,
     ConvBankAttrs,
     HighwaySumAttrs,
+    MixedChain,
     MixedSumAttrs,
     PartAttrs,
-    Term,
     unit_type,
 )
 from nasir.types import ImageType
@@ -31,7 +31,7 @@ Values = tuple[fx.Node, ...]
 
 
 def by_library(
-    terms: Sequence[Term], values: Sequence[Tensor], weights: Sequence[Tensor], scales: Tensor
+    terms: Sequence[MixedChain], values: Sequence[Tensor], weights: Sequence[Tensor], scales: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of all chains, and the means and biased variances of all batch norms in order.
 
@@ -54,7 +54,7 @@ def by_library(
 
 
 def _unit(
-    unit: Unit, x: Tensor, weights: Iterator[Tensor], statistics: list[tuple[Tensor, Tensor]]
+    unit: ChainUnit, x: Tensor, weights: Iterator[Tensor], statistics: list[tuple[Tensor, Tensor]]
 ) -> Tensor:
     if unit.relu:
         x = torch.relu(x)
@@ -142,7 +142,7 @@ def _full(value: Tensor) -> Tensor:
     return value.float() if half and value.device.type == "cpu" and kernels.available() else value
 
 
-def _norm_sizes(terms: Sequence[Term], shapes: Sequence[torch.Size]) -> list[tuple[int, int]]:
+def _norm_sizes(terms: Sequence[MixedChain], shapes: Sequence[torch.Size]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for term, (batch, c, h, w) in zip(terms, shapes, strict=True):
         x = ImageType(c, h, w)
@@ -153,9 +153,9 @@ def _norm_sizes(terms: Sequence[Term], shapes: Sequence[torch.Size]) -> list[tup
     return found
 
 
-def _chain(term: Term, places: Sequence[int]) -> kernels.Term:
+def _chain(term: MixedChain, places: Sequence[int]) -> kernels.KernelChain:
     units = tuple(
-        kernels.Unit(
+        kernels.KernelUnit(
             unit.relu,
             unit.window,
             unit.kernel,
@@ -167,11 +167,11 @@ def _chain(term: Term, places: Sequence[int]) -> kernels.Term:
         )
         for unit in term.units
     )
-    return kernels.Term(places.index(term.value), units)
+    return kernels.KernelChain(places.index(term.value), units)
 
 
 def _places(
-    terms: Sequence[Term], first: int
+    terms: Sequence[MixedChain], first: int
 ) -> tuple[tuple[int, ...], tuple[tuple[int, float], ...]]:
     """Of the arguments: those that are learned, and each running mean (the variance follows it)."""
     learned: list[int] = []
@@ -190,7 +190,7 @@ def _places(
     return tuple(learned), tuple(norms)
 
 
-def _mixed_sum(e: Emitter, a: MixedSumAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, inputs: Values, weights: Values) -> fx.Node:
     function = MixedSum(a, len(inputs), e.name, follow=e.follow)
     return e.call(function, *inputs, *weights)
 
@@ -207,7 +207,7 @@ def conv_bank(
     return torch.split(y, [len(weight) for weight in weights], 1)
 
 
-def _conv_bank(e: Emitter, a: ConvBankAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, inputs: Values, weights: Values) -> fx.Node:
     if a.rows:
         weights = tuple(
             e.call(F.pad, weight, [x, a.kernel[1] - 1 - x, y, a.kernel[0] - 1 - y])
@@ -216,18 +216,18 @@ def _conv_bank(e: Emitter, a: ConvBankAttrs, inputs: Values, weights: Values) ->
     return e.call(conv_bank, inputs[0], a.stride, a.padding, a.dilation, *weights)
 
 
-def _part(e: Emitter, a: PartAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _part(e: TorchEmitter, a: PartAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     return e.call(operator.getitem, inputs[0], a.number)
 
 
-def _highway_sum(e: Emitter, a: HighwaySumAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(HighwaySum(a, e.name), *inputs, *weights)
 
 
 RULES = (
-    Rule(MIXED_SUM, _mixed_sum),
-    Rule(CONV_BANK, _conv_bank),
-    Rule(PART, _part),
-    Rule(HIGHWAY_SUM, _highway_sum),
+    TorchRule(MIXED_SUM, _mixed_sum),
+    TorchRule(CONV_BANK, _conv_bank),
+    TorchRule(PART, _part),
+    TorchRule(HIGHWAY_SUM, _highway_sum),
 )

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx
 
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops import NoAttrs
 from nasir.ops.linear import (
     CHUNK,
@@ -21,21 +21,21 @@ from nasir.ops.linear import (
 Values = tuple[fx.Node, ...]
 
 
-def _flatten(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _flatten(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(torch.flatten, inputs[0], 1)
 
 
-def _linear(e: Emitter, a: LinearAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _linear(e: TorchEmitter, a: LinearAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(F.linear, inputs[0], weights[0], weights[1] if a.bias else None)
 
 
-def _project(e: Emitter, a: ProjectAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _project(e: TorchEmitter, a: ProjectAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a
     return e.call(torch.matmul, inputs[0], weights[0])
 
 
-def _chunk(e: Emitter, a: ChunkAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _chunk(e: TorchEmitter, a: ChunkAttrs, inputs: Values, weights: Values) -> fx.Node:
     """Parts of one vector are cut once."""
     del weights
     parts = e.once(torch.chunk, inputs[0], a.of, -1)
@@ -43,8 +43,8 @@ def _chunk(e: Emitter, a: ChunkAttrs, inputs: Values, weights: Values) -> fx.Nod
 
 
 RULES = (
-    Rule(FLATTEN, _flatten),
-    Rule(LINEAR, _linear),
-    Rule(PROJECT, _project),
-    Rule(CHUNK, _chunk),
+    TorchRule(FLATTEN, _flatten),
+    TorchRule(LINEAR, _linear),
+    TorchRule(PROJECT, _project),
+    TorchRule(CHUNK, _chunk),
 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 from torch.autograd.function import once_differentiable
 
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops.memory import CALL, RECOMPUTE, CallAttrs
 
 Function = Callable[..., Tensor]
@@ -107,7 +107,7 @@ class Recomputed(torch.autograd.Function):
         return (None, *(next(found) if need else None for need in needed))
 
 
-def _recompute(e: Emitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _recompute(e: TorchEmitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
     """In evaluation, the body alone."""
     first = e.function(a.body)
     if not e.training:
@@ -129,8 +129,8 @@ def _recomputed(runs: Runs, name: str) -> Function:
     return recomputed
 
 
-def _call(e: Emitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _call(e: TorchEmitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(e.function(a.body), *inputs, *weights)
 
 
-RULES = (Rule(RECOMPUTE, _recompute), Rule(CALL, _call))
+RULES = (TorchRule(RECOMPUTE, _recompute), TorchRule(CALL, _call))

@@ -9,26 +9,26 @@ import torch
 from torch import Tensor, fx
 
 from lowering.torch.layout import whole
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops import NoAttrs
 from nasir.ops.merge import ADD, CONCAT, MEAN, MUL, SUB
 
 Values = tuple[fx.Node, ...]
 
 
-def _add(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _add(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     """From left to right, so that rounding is the same everywhere."""
     del a, weights
     return reduce(lambda x, y: e.call(operator.add, x, y), inputs)
 
 
-def _mean(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _mean(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     total = reduce(lambda x, y: e.call(operator.add, x, y), inputs)
     return e.call(torch.div, total, len(inputs))
 
 
-def _mul(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _mul(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(operator.mul, *inputs)
 
@@ -62,20 +62,20 @@ def concat(*values: Tensor) -> Tensor:
     return _apply(*values)
 
 
-def _concat(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _concat(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(concat, *inputs) if e.training else e.call(torch.cat, inputs, 1)
 
 
-def _sub(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _sub(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(operator.sub, *inputs)
 
 
 RULES = (
-    Rule(ADD, _add),
-    Rule(MUL, _mul),
-    Rule(CONCAT, _concat),
-    Rule(SUB, _sub),
-    Rule(MEAN, _mean),
+    TorchRule(ADD, _add),
+    TorchRule(MUL, _mul),
+    TorchRule(CONCAT, _concat),
+    TorchRule(SUB, _sub),
+    TorchRule(MEAN, _mean),
 )

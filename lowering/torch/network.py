@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lowering.torch.entrance import Entrance, without_unread
 from lowering.torch.policies import policy
 from lowering.torch.program import Function, Mode, Program, make_program
-from lowering.torch.sampled import Live, Mixture, Sampled, places
+from lowering.torch.sampled import Live, Mixture, SampledGraph, places
 from lowering.torch.store import Store
 from nasir import Graph, NasirError, run_passes
 from nasir.errors import quoted
@@ -204,14 +204,14 @@ class Network(nn.Module):
         sampled = self._sampled(inputs, follow=follow)
         return sampled(weight, self._arguments(sampled.graph, inputs))
 
-    def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> Sampled:
+    def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> SampledGraph:
         """What runs of the graph for the live options of these inputs' mixture."""
         training = self.training and self._trainable
         live: Live = inputs[-1].live
         check_picks(self._plain, live)
         graph = self._graph("sampled" if training else "evaluated")
         outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
-        return Sampled(graph, outputs, live, training=training, follow=follow)
+        return SampledGraph(graph, outputs, live, training=training, follow=follow)
 
     def _weight(self, key: str) -> Tensor:
         """The parameter or buffer of a key."""

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from lowering.torch import foreach
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops.norm import BATCH_NORM, BatchNormAttrs
 
 
@@ -24,7 +24,7 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
 
 
 def _batch_norm(
-    e: Emitter, a: BatchNormAttrs, inputs: tuple[fx.Node, ...], weights: tuple[fx.Node, ...]
+    e: TorchEmitter, a: BatchNormAttrs, inputs: tuple[fx.Node, ...], weights: tuple[fx.Node, ...]
 ) -> fx.Node:
     """In training the batch's statistics, and the running ones updated; else the running ones."""
     if a.copies > 1:
@@ -40,10 +40,10 @@ def _batch_norm(
     )
 
 
-def _contiguous(e: Emitter, weight: fx.Node) -> fx.Node:
+def _contiguous(e: TorchEmitter, weight: fx.Node) -> fx.Node:
     """A weight from outside, contiguous: else torch 2.13 gets gradients in channels_last wrong."""
     own = getattr(weight, "op", "") == "get_attr"  # what runs at once has tensors here
     return weight if own or not e.training else e.call(torch.Tensor.contiguous, weight)
 
 
-RULES = (Rule(BATCH_NORM, _batch_norm),)
+RULES = (TorchRule(BATCH_NORM, _batch_norm),)

@@ -6,19 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops import NoAttrs, OpSpec
 from nasir.ops.pointwise import HARDSIGMOID, HARDSWISH, RELU, SIGMOID, SILU, TANH
 
 
-def _rule(op: OpSpec, function: Callable[[Tensor], Tensor]) -> Rule:
+def _rule(op: OpSpec, function: Callable[[Tensor], Tensor]) -> TorchRule:
     def emit(
-        e: Emitter, a: NoAttrs, inputs: tuple[fx.Node, ...], weights: tuple[fx.Node, ...]
+        e: TorchEmitter, a: NoAttrs, inputs: tuple[fx.Node, ...], weights: tuple[fx.Node, ...]
     ) -> fx.Node:
         del a, weights
         return e.call(function, inputs[0])
 
-    return Rule(op, emit)
+    return TorchRule(op, emit)
 
 
 RULES = (

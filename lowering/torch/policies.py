@@ -14,7 +14,7 @@ from nasir.wanted import checked
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PolicyRow:
     """One way to run faster: whether it is taken, and why."""
 
     name: str
@@ -32,13 +32,13 @@ class Policy:
     """
 
     device: str
-    channels_last: Decision
-    mixed_sums: Decision
-    compiled: Decision
-    graphs: Decision
+    channels_last: PolicyRow
+    mixed_sums: PolicyRow
+    compiled: PolicyRow
+    graphs: PolicyRow
 
     @property
-    def decisions(self) -> tuple[Decision, ...]:
+    def decisions(self) -> tuple[PolicyRow, ...]:
         """All of them, in order."""
         return (self.channels_last, self.mixed_sums, self.compiled, self.graphs)
 
@@ -53,10 +53,10 @@ def _cpu() -> Policy:
     missing = kernels.reason()
     return Policy(
         "cpu",
-        Decision("channels_last", True, "with shared values the step is 2.4 times faster"),
-        Decision("mixed sums", not missing, missing or "7 times faster, a quarter of the memory"),
-        Decision("torch.compile", False, "no gain over channels_last, half a minute of compiling"),
-        Decision("CUDA graphs", False, "no GPU"),
+        PolicyRow("channels_last", True, "with shared values the step is 2.4 times faster"),
+        PolicyRow("mixed sums", not missing, missing or "7 times faster, a quarter of the memory"),
+        PolicyRow("torch.compile", False, "no gain over channels_last, half a minute of compiling"),
+        PolicyRow("CUDA graphs", False, "no GPU"),
     )
 
 
@@ -65,8 +65,8 @@ def _cuda() -> Policy:
     graphs = not missing and torch.cuda.is_available()
     return Policy(
         "cuda",
-        Decision("channels_last", False, "not measured on a GPU"),
-        Decision("mixed sums", False, "the kernels are for the CPU"),
-        Decision("torch.compile", not missing, missing or "many small kernels become few"),
-        Decision("CUDA graphs", graphs, "one launch a cell" if graphs else "no GPU, or no Triton"),
+        PolicyRow("channels_last", False, "not measured on a GPU"),
+        PolicyRow("mixed sums", False, "the kernels are for the CPU"),
+        PolicyRow("torch.compile", not missing, missing or "many small kernels become few"),
+        PolicyRow("CUDA graphs", graphs, "one launch a cell" if graphs else "no GPU, or no Triton"),
     )

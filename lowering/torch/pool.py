@@ -3,19 +3,19 @@
 import torch.nn.functional as F
 from torch import fx
 
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops import NoAttrs
 from nasir.ops.pool import AVG_POOL, GLOBAL_POOL, MAX_POOL, AvgPoolAttrs, MaxPoolAttrs
 
 Values = tuple[fx.Node, ...]
 
 
-def _max_pool(e: Emitter, a: MaxPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _max_pool(e: TorchEmitter, a: MaxPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     return e.call(F.max_pool2d, inputs[0], a.kernel, a.stride, a.padding)
 
 
-def _avg_pool(e: Emitter, a: AvgPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _avg_pool(e: TorchEmitter, a: AvgPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     return e.call(
         F.avg_pool2d,
@@ -27,9 +27,13 @@ def _avg_pool(e: Emitter, a: AvgPoolAttrs, inputs: Values, weights: Values) -> f
     )
 
 
-def _global_pool(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _global_pool(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(F.adaptive_avg_pool2d, inputs[0], (1, 1))
 
 
-RULES = (Rule(MAX_POOL, _max_pool), Rule(AVG_POOL, _avg_pool), Rule(GLOBAL_POOL, _global_pool))
+RULES = (
+    TorchRule(MAX_POOL, _max_pool),
+    TorchRule(AVG_POOL, _avg_pool),
+    TorchRule(GLOBAL_POOL, _global_pool),
+)

@@ -23,12 +23,12 @@ from lowering.torch import (
     pool,
     sequence,
 )
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir import Graph, NasirError
 from nasir.ops import OpSpec
 from nasir.table import Table
 
-RULES: Table[Rule] = Table(
+RULES: Table[TorchRule] = Table(
     *conv.RULES,
     *norm.RULES,
     *pool.RULES,
@@ -99,7 +99,7 @@ def make_program(
     The weights with the keys `given` are its last arguments, in that order; it takes the others
     from the module.
     """
-    writer = _Writer(graph, mode)
+    writer = _SourceWriter(graph, mode)
     for ref in graph.params:
         writer.weights[ref.key] = lambda key=ref.key: writer.code.create_node(
             "get_attr", target(key), name=identifier(key)
@@ -112,14 +112,14 @@ def make_program(
 
 def make_body(graph: Graph, name: str, mode: Mode) -> Program:
     """The program `<name>(inputs …, weights …)` of a body, the weights in the order of `params`."""
-    writer = _Writer(graph, mode)
+    writer = _SourceWriter(graph, mode)
     for ref in graph.params:
         value = writer.argument(ref.key)
         writer.weights[ref.key] = lambda value=value: value
     return writer.write(graph.outputs, name)
 
 
-class _Writer:
+class _SourceWriter:
     """A program while it is written; `weights` make the value of a weight at its first use."""
 
     def __init__(self, graph: Graph, mode: Mode) -> None:
@@ -151,7 +151,7 @@ class _Writer:
                     made[ref.key] = self.weights[ref.key]()
             refs = tuple(made[ref.key] for ref in node.params)
             inputs = tuple(self.values[name] for name in node.inputs)
-            emitter = Emitter(
+            emitter = TorchEmitter(
                 self.code,
                 self.mode.training,
                 self.mode.follow,
@@ -182,7 +182,7 @@ class _Writer:
         return self.functions[body, follow]
 
 
-def find_rule(op: OpSpec) -> Rule:
+def find_rule(op: OpSpec) -> TorchRule:
     """How the op is written in torch. Raises E306."""
     if op.name not in RULES:
         raise NasirError("E306", f"torch has no rule for the op '{op.name}'")

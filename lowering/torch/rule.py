@@ -9,12 +9,12 @@ from torch import fx
 from nasir import Graph
 from nasir.ops import OpSpec
 
-Emit = Callable[["Emitter", Any, tuple[fx.Node, ...], tuple[fx.Node, ...]], fx.Node]
+Emit = Callable[["TorchEmitter", Any, tuple[fx.Node, ...], tuple[fx.Node, ...]], fx.Node]
 """(emitter, attributes, inputs, weights in the op's order) -> the result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TorchRule:
     """A row of the table: what to emit for one primitive."""
 
     op: OpSpec
@@ -27,7 +27,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Emitter:
+class TorchEmitter:
     """Appends calls to an fx graph; what the program is for is fixed when it is made.
 
     `follow`: whether training makes running statistics follow the batch's, which the second run of

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from lowering.torch.program import find_rule
-from lowering.torch.rule import Emitter
+from lowering.torch.rule import TorchEmitter
 from nasir import Graph, Node
 from nasir.ops import Attrs, OpSpec
 from nasir.template import make_attrs
@@ -56,7 +56,7 @@ def places(module: nn.Module) -> dict[str, tuple[nn.Module, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Immediate(Emitter):
+class Immediate(TorchEmitter):
     """Calls functions of values at once."""
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -69,7 +69,7 @@ class Immediate(Emitter):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SampledStep:
     """A value to be computed, of live options alone; without a node it is zero.
 
     `last` are the values that no later step reads.
@@ -80,7 +80,7 @@ class Step:
     last: tuple[str, ...]
 
 
-class Sampled:
+class SampledGraph:
     """A graph with some options live: a function of weights by key and of the graph's inputs."""
 
     def __init__(
@@ -166,7 +166,7 @@ class Sampled:
         assert node is not None
         pairs = zip(body.inputs, node.inputs, strict=True)
         live = {inner: self.live[outer] for (inner, _), outer in pairs if outer in self.live}
-        run = Sampled(body, body.outputs, live, training=self.training, follow=follow)
+        run = SampledGraph(body, body.outputs, live, training=self.training, follow=follow)
         count, keys = len(body.inputs), [ref.key for ref in body.params]
 
         def function(*arguments: Tensor) -> Any:
@@ -180,17 +180,17 @@ _NOTHING = fx.Graph()
 """What is called at once is written nowhere."""
 
 
-def _steps(graph: Graph, outputs: Iterable[str], live: Live) -> tuple[Step, ...]:
+def _steps(graph: Graph, outputs: Iterable[str], live: Live) -> tuple[SampledStep, ...]:
     """What the outputs need of the graph, in order."""
     needed = set(outputs)
-    steps: list[Step] = []
+    steps: list[SampledStep] = []
     for node in reversed(graph.nodes):
         if node.name not in needed:
             continue
         running = _of_live(node, live) if node.has("mixture") else node
         last = {*running.inputs} - needed if running else set[str]()
         needed |= last
-        steps.append(Step(node.name, running, tuple(last)))
+        steps.append(SampledStep(node.name, running, tuple(last)))
     return tuple(reversed(steps))
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from lowering.torch.rule import Emitter, Rule
+from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops import NoAttrs
 from nasir.ops.sequence import (
     DECODER,
@@ -55,12 +55,12 @@ def drop_words(
     return words * F.embedding(tokens, draw_mask(words, rate, draw).unsqueeze(1))
 
 
-def _embedding(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _embedding(e: TorchEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a
     return e.call(F.embedding, inputs[0], weights[0])
 
 
-def _word_dropout(e: Emitter, a: WordDropoutAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _word_dropout(e: TorchEmitter, a: WordDropoutAttrs, inputs: Values, weights: Values) -> fx.Node:
     del weights
     if not e.training:
         return inputs[0]
@@ -68,19 +68,19 @@ def _word_dropout(e: Emitter, a: WordDropoutAttrs, inputs: Values, weights: Valu
     return e.call(drop_words, words, tokens, a.vocabulary, a.rate, *draw)
 
 
-def _dropout_mask(e: Emitter, a: RateAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _dropout_mask(e: TorchEmitter, a: RateAttrs, inputs: Values, weights: Values) -> fx.Node:
     """In evaluation nothing reads it, unless it is an output."""
     del weights
     like, *draw = inputs
     return e.call(draw_mask, like, a.rate, *draw) if e.training else e.call(_all_kept, like)
 
 
-def _masked(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _masked(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(operator.mul, *inputs) if e.training else inputs[0]
 
 
-def _scan(e: Emitter, a: ScanAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _scan(e: TorchEmitter, a: ScanAttrs, inputs: Values, weights: Values) -> fx.Node:
     return e.call(_loop(e.function(a.body), e.name), *inputs, *weights)
 
 
@@ -98,30 +98,30 @@ def _loop(step: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     return scan
 
 
-def _last(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _last(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(operator.getitem, inputs[0], -1)
 
 
-def _decoder(e: Emitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _decoder(e: TorchEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a
     return e.call(F.linear, inputs[0], *weights)
 
 
-def _log_softmax(e: Emitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _log_softmax(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
     del a, weights
     return e.call(F.log_softmax, inputs[0], -1)
 
 
 RULES = (
-    Rule(EMBEDDING, _embedding),
-    Rule(WORD_DROPOUT, _word_dropout),
-    Rule(WORD_DROPOUT_DRAWN, _word_dropout),
-    Rule(DROPOUT_MASK, _dropout_mask),
-    Rule(DROPOUT_MASK_DRAWN, _dropout_mask),
-    Rule(MASKED, _masked),
-    Rule(SCAN, _scan),
-    Rule(LAST, _last),
-    Rule(DECODER, _decoder),
-    Rule(LOG_SOFTMAX, _log_softmax),
+    TorchRule(EMBEDDING, _embedding),
+    TorchRule(WORD_DROPOUT, _word_dropout),
+    TorchRule(WORD_DROPOUT_DRAWN, _word_dropout),
+    TorchRule(DROPOUT_MASK, _dropout_mask),
+    TorchRule(DROPOUT_MASK_DRAWN, _dropout_mask),
+    TorchRule(MASKED, _masked),
+    TorchRule(SCAN, _scan),
+    TorchRule(LAST, _last),
+    TorchRule(DECODER, _decoder),
+    TorchRule(LOG_SOFTMAX, _log_softmax),
 )

@@ -7,23 +7,25 @@ pictures) on two cores, against the papers' sequence of operations.
 from lowering.torch.compiled import compile as compile_network
 from lowering.torch.compiler import compiler_missing
 from lowering.torch.network import Network
-from lowering.torch.policies import Decision
+from lowering.torch.policies import PolicyRow
 from nasir.types import ImageType
 from nasir.wanted import checked
 
 
 @checked
-def training_policy(device: str = "cpu") -> tuple[Decision, Decision]:
+def training_policy(device: str = "cpu") -> tuple[PolicyRow, PolicyRow]:
     """Whether channels_last and torch.compile are taken on a kind of device (`cpu`, `cuda`)."""
     if device == "cuda":
         missing = compiler_missing("cuda")
         return (
-            Decision("channels_last", True, "what tensor cores read; not measured on a GPU"),
-            Decision("torch.compile", not missing, missing or "many small kernels become few"),
+            PolicyRow("channels_last", True, "what tensor cores read; not measured on a GPU"),
+            PolicyRow("torch.compile", not missing, missing or "many small kernels become few"),
         )
     return (
-        Decision("channels_last", True, "1.6 times the papers' speed, against 1.15 channels first"),
-        Decision("torch.compile", False, "no gain over channels_last, minutes of compiling"),
+        PolicyRow(
+            "channels_last", True, "1.6 times the papers' speed, against 1.15 channels first"
+        ),
+        PolicyRow("torch.compile", False, "no gain over channels_last, minutes of compiling"),
     )
 
 

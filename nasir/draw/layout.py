@@ -69,7 +69,7 @@ class Rectangle:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Drawing:
     """A picture with its places, in the picture's order.
 
     A path alternates: between points 2i and 2i+1 it runs straight through a layer, past boxes and
@@ -84,7 +84,7 @@ class Layout:
     paths: tuple[tuple[Point, ...], ...]
 
 
-def layout(shown: Picture) -> Layout:
+def layout(shown: Picture) -> Drawing:
     """The picture laid out from left to right. Deterministic."""
     plan = layers(shown)
     sizes = _sizes(shown, plan)
@@ -104,7 +104,7 @@ def layout(shown: Picture) -> Layout:
         for vertex in layer
     }
     bottom = max(place.y + place.height / 2 for place in places.values())
-    return Layout(
+    return Drawing(
         picture=shown,
         width=max(columns[-1][0] + columns[-1][1] / 2, text_width(shown.title) + MARGIN) + MARGIN,
         height=bottom + MARGIN,

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from nasir.draw.layout import FONT_SIZE, MARGIN, Layout, Point, Rectangle, layout
+from nasir.draw.layout import FONT_SIZE, MARGIN, Drawing, Point, Rectangle, layout
 from nasir.draw.picture import Arrow, Box, Role, picture
 from nasir.genotype import CellGenotype
 from nasir.quoting import xml
@@ -35,7 +35,7 @@ def svg_text(cell: CellGenotype, title: str = "") -> str:
     return layout_svg(layout(picture(cell, title)))
 
 
-def layout_svg(laid: Layout) -> str:
+def layout_svg(laid: Drawing) -> str:
     """The laid-out picture as SVG."""
     shown = laid.picture
     width, height = _number(laid.width), _number(laid.height)

@@ -45,7 +45,7 @@ _STRICT = re.compile(r"^[\"']?(?:nasir|arch_normal|arch_reduction)[\"']?\s{0,4}:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundGenotype:
     """A genotype in a source: its name there, perhaps empty, and where it stands.
 
     A genotype in running text has no `value`: it is a word, or is parsed when it is read.
@@ -83,7 +83,7 @@ class Sources:
     """All genotypes of a source, in order. Those of a series (a log) have no names of their own."""
 
     source: Source
-    found: tuple[Found, ...]
+    found: tuple[FoundGenotype, ...]
     is_series: bool
 
     @property
@@ -93,7 +93,7 @@ class Sources:
             return tuple(str(number) for number in range(len(self.found)))
         return tuple(each.name or str(number) for number, each in enumerate(self.found))
 
-    def named(self, name: str) -> Found:
+    def named(self, name: str) -> FoundGenotype:
         """The genotype of that name (in any case), or of that number, from 0 or from the end.
 
         Raises E209.
@@ -110,7 +110,7 @@ class Sources:
         message = f"{quoted(self.source.name)} has no genotype {quoted(name)}"
         raise NasirError("E209", message, Where(self.source.name), hint)
 
-    def only(self) -> Found:
+    def only(self) -> FoundGenotype:
         """The one genotype, or the last of a series. Raises E109 where a name must be given."""
         if len(self.found) == 1 or self.is_series:
             return self.found[-1]
@@ -129,7 +129,9 @@ def find_genotypes(source: Source, row: Format | None = None) -> Sources:
     """The genotypes of a source, of any format or of the one given. Raises E103 to E108."""
     if source.is_model:
         document = Document(source, None, Places())
-        return Sources(source, (Found(source, "", 0, value=document.root),), is_series=False)
+        return Sources(
+            source, (FoundGenotype(source, "", 0, value=document.root),), is_series=False
+        )
     faults: list[NasirError] = []
     for reader, is_told in _readers(source):
         try:
@@ -186,14 +188,14 @@ def _as_word(source: Source, row: Format | None) -> Sources | None:
     root = Document(source, word, Places({(): lead})).root
     if not (row.recognises(root) if row else rows_of(root)):
         return None
-    return Sources(source, (Found(source, "", lead, value=root),), is_series=False)
+    return Sources(source, (FoundGenotype(source, "", lead, value=root),), is_series=False)
 
 
 def _in_document(source: Source, row: Format | None) -> Sources | None:
     """The genotypes in JSON or YAML. Raises E104 to E107."""
     root = parse_document(source).root
     if row.recognises(root) if row else rows_of(root):
-        return Sources(source, (Found(source, "", 0, value=root),), is_series=False)
+        return Sources(source, (FoundGenotype(source, "", 0, value=root),), is_series=False)
     found = list(_Walk(row).inside(root))
     names = _names([path for path, _ in found], root.value)
     named = tuple(replace(each, name=name) for (_, each), name in zip(found, names, strict=True))
@@ -206,10 +208,10 @@ def _in_python(source: Source, row: Format | None) -> Sources | None:
     if len(statements) == 1 and isinstance(statements[0].value, Value):
         root = statements[0].value.document(source).root
         if row.recognises(root) if row else rows_of(root):
-            whole = Found(source, statements[0].name, statements[0].start, value=root)
+            whole = FoundGenotype(source, statements[0].name, statements[0].start, value=root)
             return Sources(source, (whole,), is_series=False)
     walk = _Walk(row)
-    found: list[Found] = []
+    found: list[FoundGenotype] = []
     for statement in statements:
         if isinstance(statement.value, Value):
             root = statement.value.document(source).root
@@ -219,15 +221,17 @@ def _in_python(source: Source, row: Format | None) -> Sources | None:
                 full = "/".join(filter(None, (statement.name, name)))
                 found.append(replace(each, name=full))
         elif in_running_text().search(source.text, statement.start, statement.end):
-            found.append(Found(source, statement.name, statement.start, value=statement.value))
+            found.append(
+                FoundGenotype(source, statement.name, statement.start, value=statement.value)
+            )
     return _by_name(source, found) if found else None
 
 
 def _in_lines(source: Source, row: Format | None) -> Sources | None:
     """The genotypes in running text, in order. Raises E104 where the only one is cut off."""
     del row  # a genotype is parsed when it is read
-    found: list[Found] = []
-    broken: Found | None = None
+    found: list[FoundGenotype] = []
+    broken: FoundGenotype | None = None
     for number, span in enumerate(_spans(source.text, 0, len(source.text))):
         each = _found_at(source, span)
         if span.closes:
@@ -244,7 +248,7 @@ def _in_lines(source: Source, row: Format | None) -> Sources | None:
     return _by_name(source, found)
 
 
-def _by_name(source: Source, found: list[Found]) -> Sources:
+def _by_name(source: Source, found: list[FoundGenotype]) -> Sources:
     """Genotypes with names of their own, of which the last holds; or a series without."""
     names = Counter(each.name for each in found)
     if len(found) > 1 and (len(names) == 1 or "" in names):
@@ -259,7 +263,7 @@ class _Walk:
     row: Format | None
     steps: int = 0
 
-    def inside(self, cursor: Cursor) -> Iterator[tuple[Path, Found]]:
+    def inside(self, cursor: Cursor) -> Iterator[tuple[Path, FoundGenotype]]:
         """Each genotype and its path. Raises E106 beyond so many values."""
         self.steps += 1
         if self.steps > _STEP_LIMIT:
@@ -269,7 +273,7 @@ class _Walk:
             yield from self.quoted(cursor, value)
         elif isinstance(value, (list, dict)) and value:
             if self.recognises(cursor):
-                yield cursor.path, Found(source, "", 0, value=cursor)
+                yield cursor.path, FoundGenotype(source, "", 0, value=cursor)
                 return
             items = cursor.items("") if isinstance(value, list) else cursor.entries("").values()
             for item in items:
@@ -283,7 +287,7 @@ class _Walk:
         rows = rows_of(cursor)
         return bool(rows) and not rows[0].shared
 
-    def quoted(self, cursor: Cursor, text: str) -> Iterator[tuple[Path, Found]]:
+    def quoted(self, cursor: Cursor, text: str) -> Iterator[tuple[Path, FoundGenotype]]:
         """The genotypes in a text, as running text has them."""
         spans = list(_spans(text, 0, len(text)))
         spans = [span for span in spans if span.closes] or spans[-1:]
@@ -298,17 +302,17 @@ class _Walk:
                 yield path, _escaped(cursor, text, span)
 
 
-def _escaped(cursor: Cursor, text: str, span: "_Span") -> Found:
+def _escaped(cursor: Cursor, text: str, span: "_Span") -> FoundGenotype:
     """A genotype in a text that is written with escapes: all of it stands where the text begins."""
     source = cursor.document.source
     try:
         inner = _found_at(Source.of(text, source.name), span).cursor
     except NasirError as error:
         fault = NasirError(error.code, error.message, cursor.where, error.hint)
-        return Found(source, "", 0, value=fault)
+        return FoundGenotype(source, "", 0, value=fault)
     places = Places({(): cursor.document.places.values.get(cursor.path, 0)})
     places.calls.update(inner.document.places.calls)
-    return Found(source, "", 0, value=Document(source, inner.value, places).root)
+    return FoundGenotype(source, "", 0, value=Document(source, inner.value, places).root)
 
 
 def _names(paths: list[Path], data: Json) -> list[str]:
@@ -352,8 +356,8 @@ class _Span:
         return replace(self, start=self.start + by, end=self.end + by)
 
 
-def _found_at(source: Source, span: _Span) -> Found:
-    return Found(source, span.name, span.start, span.end, span.is_word)
+def _found_at(source: Source, span: _Span) -> FoundGenotype:
+    return FoundGenotype(source, span.name, span.start, span.end, span.is_word)
 
 
 def _spans(text: str, start: int, end: int) -> Iterator[_Span]:

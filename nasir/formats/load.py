@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasir.errors import NasirError, quoted
-from nasir.formats.find import Found, find_genotypes
+from nasir.formats.find import FoundGenotype, find_genotypes
 from nasir.formats.format import Format
 from nasir.formats.shipped import find, load_shipped
 from nasir.formats.table import in_running_text, named_format, read_value, rows_of
@@ -144,7 +144,7 @@ def each_genotype(
 
 
 def read_found(
-    found: Found, name: str, space: "Space | str | Path | None", row: Format | None
+    found: FoundGenotype, name: str, space: "Space | str | Path | None", row: Format | None
 ) -> Reading:
     """A genotype that was found, with that name unless it has its own; of `space`, if given."""
     if space is None:

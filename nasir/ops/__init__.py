@@ -4,6 +4,7 @@ from nasir.ops import choice, conv, fused, linear, memory, merge, norm, pointwis
 from nasir.ops.spec import (
     Attrs,
     BodyAttrs,
+    ChainUnit,
     Init,
     InitKind,
     Macro,
@@ -15,7 +16,6 @@ from nasir.ops.spec import (
     ParamSpec,
     Size,
     Trait,
-    Unit,
 )
 from nasir.table import Table
 
@@ -51,6 +51,7 @@ __all__ = [
     "PRIMITIVES",
     "Attrs",
     "BodyAttrs",
+    "ChainUnit",
     "Init",
     "InitKind",
     "Macro",
@@ -62,5 +63,4 @@ __all__ = [
     "ParamSpec",
     "Size",
     "Trait",
-    "Unit",
 ]

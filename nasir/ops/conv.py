@@ -8,13 +8,13 @@ from pydantic import BeforeValidator
 from nasir.errors import NasirError
 from nasir.ops.spec import (
     Attrs,
+    ChainUnit,
     Margin,
     MarginPair,
     OpSpec,
     Pair,
     ParamSpec,
     Size,
-    Unit,
     expect_image,
     fan_in,
 )
@@ -80,12 +80,12 @@ def _macs(a: ConvAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
     return y.h * y.w * a.out * (inputs[0].c // a.groups) * a.kernel[0] * a.kernel[1]
 
 
-def _unit(a: ConvAttrs, inputs: tuple[ImageType]) -> Unit | None:
+def _unit(a: ConvAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
     """A window where each channel is its own group, a product where the kernel is one pixel."""
     if a.bias:
         return None
     if a.groups == inputs[0].c == a.out:
-        return Unit(
+        return ChainUnit(
             window="depthwise",
             kernel=a.kernel,
             stride=a.stride,
@@ -94,7 +94,7 @@ def _unit(a: ConvAttrs, inputs: tuple[ImageType]) -> Unit | None:
         )
     one = (1, 1)
     plain = a.kernel == a.stride == one and a.margins == (0, 0) and a.groups == 1
-    return Unit(product=a.out) if plain else None
+    return ChainUnit(product=a.out) if plain else None
 
 
 CONV2D = OpSpec(

@@ -15,6 +15,7 @@ from nasir.ops.spec import (
     ONES,
     ZEROS,
     Attrs,
+    ChainUnit,
     Init,
     Margin,
     MarginPair,
@@ -22,7 +23,6 @@ from nasir.ops.spec import (
     Pair,
     ParamSpec,
     Size,
-    Unit,
     expect_image,
     expect_vector,
     fan_in,
@@ -33,25 +33,25 @@ Factor = tuple[Margin, Margin]
 """An input that is a choice's weights, and the entry of them."""
 
 
-class Term(Attrs):
+class MixedChain(Attrs):
     """A chain that starts from the input number `value`, and what its result is multiplied by.
 
     The coefficient is the sum of the products of factors in `products`; of none, it is 1.
     """
 
     value: Margin
-    units: tuple[Unit, ...] = ()
+    units: tuple[ChainUnit, ...] = ()
     products: tuple[tuple[Factor, ...], ...] = ()
 
 
 class MixedSumAttrs(Attrs):
     """`recompute`: whether training keeps the inputs alone and computes the rest again."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[MixedChain, ...]
     recompute: bool = False
 
 
-def unit_type(unit: Unit, x: ImageType) -> ImageType:
+def unit_type(unit: ChainUnit, x: ImageType) -> ImageType:
     """The type of a unit's result."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = unit.kernel, unit.stride, unit.padding, unit.dilation
     if unit.window:
@@ -208,7 +208,7 @@ FUNCTIONS = ("", *(op.name for op in pointwise.OPS))
 
 
 class Branch(Attrs):
-    """A function of a highway, and what its result is multiplied by (see `Term`)."""
+    """A function of a highway, and what its result is multiplied by (see `MixedChain`)."""
 
     function: str = ""
     products: tuple[tuple[Factor, ...], ...] = ()

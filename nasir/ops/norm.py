@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from nasir.errors import NasirError
-from nasir.ops.spec import ONES, ZEROS, Attrs, OpSpec, ParamSpec, Unit
+from nasir.ops.spec import ONES, ZEROS, Attrs, ChainUnit, OpSpec, ParamSpec
 from nasir.types import ImageType, Type, VectorType
 
 
@@ -44,10 +44,10 @@ def _params(a: BatchNormAttrs, inputs: tuple[ImageType | VectorType]) -> tuple[P
     return (ParamSpec("weight", shape, ONES), ParamSpec("bias", shape, ZEROS), *statistics)
 
 
-def _unit(a: BatchNormAttrs, inputs: tuple[Type]) -> Unit | None:
+def _unit(a: BatchNormAttrs, inputs: tuple[Type]) -> ChainUnit | None:
     if a.affine or a.copies > 1 or not isinstance(inputs[0], ImageType):
         return None
-    return Unit(eps=a.eps, momentum=a.momentum)
+    return ChainUnit(eps=a.eps, momentum=a.momentum)
 
 
 BATCH_NORM = OpSpec(

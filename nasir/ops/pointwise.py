@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from nasir.ops.spec import NoAttrs, OpSpec, Trait, Unit
+from nasir.ops.spec import ChainUnit, NoAttrs, OpSpec, Trait
 from nasir.types import ImageType, Type
 
 
@@ -21,8 +21,8 @@ def _pointwise(name: str, summary: str, *traits: Trait) -> OpSpec:
     )
 
 
-def _relu(_: NoAttrs, inputs: tuple[Type]) -> Unit | None:
-    return Unit(relu=True) if isinstance(inputs[0], ImageType) else None
+def _relu(_: NoAttrs, inputs: tuple[Type]) -> ChainUnit | None:
+    return ChainUnit(relu=True) if isinstance(inputs[0], ImageType) else None
 
 
 RELU = replace(_pointwise("relu", "max(x, 0)", "idempotent", "keeps_zero"), unit=_relu)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from nasir.errors import NasirError
 from nasir.ops.conv import window
-from nasir.ops.spec import Attrs, MarginPair, NoAttrs, OpSpec, Pair, Unit, expect_image
+from nasir.ops.spec import Attrs, ChainUnit, MarginPair, NoAttrs, OpSpec, Pair, expect_image
 from nasir.types import ImageType
 
 
@@ -30,16 +30,16 @@ def _pool(a: MaxPoolAttrs, inputs: tuple[ImageType]) -> ImageType:
     return replace(x, h=window(x.h, kh, sh, ph), w=window(x.w, kw, sw, pw))
 
 
-def _maximum(a: MaxPoolAttrs, inputs: tuple[ImageType]) -> Unit | None:
+def _maximum(a: MaxPoolAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
     del inputs
-    return Unit(window="max", kernel=a.kernel, stride=a.stride, padding=a.padding)
+    return ChainUnit(window="max", kernel=a.kernel, stride=a.stride, padding=a.padding)
 
 
-def _average(a: AvgPoolAttrs, inputs: tuple[ImageType]) -> Unit | None:
+def _average(a: AvgPoolAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
     del inputs
     if a.count_padding:
         return None
-    return Unit(window="avg", kernel=a.kernel, stride=a.stride, padding=a.padding)
+    return ChainUnit(window="avg", kernel=a.kernel, stride=a.stride, padding=a.padding)
 
 
 MAX_POOL = OpSpec(

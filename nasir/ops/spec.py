@@ -117,7 +117,7 @@ class ParamRef:
         return self.key.rpartition(".")[2]
 
 
-class Unit(Attrs):
+class ChainUnit(Attrs):
     """A step of a chain that can be computed as one: ReLU, window, product, batch norm, in order.
 
     `product` is the number of channels of a 1x1 convolution's result, 0 without one; `eps` is that
@@ -134,7 +134,7 @@ class Unit(Attrs):
     eps: float | None = None
     momentum: float = 0.1
 
-    def then(self, other: "Unit") -> "Unit | None":
+    def then(self, other: "ChainUnit") -> "ChainUnit | None":
         """Both as one unit, or None where the order of its steps does not allow that."""
         if self._steps and other._steps and max(self._steps) >= min(other._steps):
             return None
@@ -182,7 +182,7 @@ def _no_macs(_attrs: Any, _inputs: tuple[Type, ...], _output: Type) -> int:
     return 0
 
 
-def _no_unit(_attrs: Any, _inputs: tuple[Type, ...]) -> Unit | None:
+def _no_unit(_attrs: Any, _inputs: tuple[Type, ...]) -> ChainUnit | None:
     return None
 
 
@@ -225,7 +225,7 @@ class OpSpec(_Itself):
     frozen: "OpSpec | None" = None
     drawn: "OpSpec | None" = None
     draw: Callable[..., Type] | None = None
-    unit: Callable[..., Unit | None] = _no_unit
+    unit: Callable[..., ChainUnit | None] = _no_unit
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

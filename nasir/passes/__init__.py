@@ -20,7 +20,7 @@ from nasir.passes.pipelines import (
     summed,
 )
 from nasir.passes.primitives import expand, infer_types, validate
-from nasir.passes.record import GraphPass, Pass, Record, run_passes
+from nasir.passes.record import GraphPass, Pass, PassRecord, run_passes
 from nasir.passes.resolve import restrict
 from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation, idle_code
 from nasir.passes.slices import MEMORY_LEVELS, MemoryLevel, call_cells, recompute
@@ -41,7 +41,7 @@ __all__ = [
     "GraphPass",
     "MemoryLevel",
     "Pass",
-    "Record",
+    "PassRecord",
     "call_cells",
     "canonicalise",
     "cse",

@@ -25,7 +25,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class PassRecord:
     """What one pass did: nodes before and after, whether anything changed, and its wall time."""
 
     name: str
@@ -36,19 +36,19 @@ class Record:
 
 
 @checked
-def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[Record, ...]]:
+def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[PassRecord, ...]]:
     """The graph after all passes, and a record of each.
 
     Passes are given themselves or by name. Raises E406, and TypeError for what is no graph.
     """
-    records: list[Record] = []
+    records: list[PassRecord] = []
     for given in (passes,) if isinstance(passes, (str, Pass)) else passes:
         row = given if isinstance(given, Pass) else _named(given)
         start = time.perf_counter()
         after = row.run(graph)
         seconds = time.perf_counter() - start
         changed = after is not graph and after.nodes != graph.nodes
-        records.append(Record(row.name, len(graph), len(after), changed, seconds))
+        records.append(PassRecord(row.name, len(graph), len(after), changed, seconds))
         graph = after
     return graph, tuple(records)
 

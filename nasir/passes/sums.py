@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from nasir.graph import Graph
 from nasir.node import Node
-from nasir.ops import Attrs, OpSpec, ParamRef, Unit
-from nasir.ops.fused import MIXED_SUM, MixedSumAttrs, Term
+from nasir.ops import Attrs, ChainUnit, OpSpec, ParamRef
+from nasir.ops.fused import MIXED_SUM, MixedChain, MixedSumAttrs
 from nasir.passes.bodies import in_bodies
 from nasir.types import ImageType
 
@@ -19,7 +19,7 @@ class _Chain:
     """A value, the units that it goes through, their weights, and the sum of its coefficients."""
 
     value: str
-    units: tuple[Unit, ...] = ()
+    units: tuple[ChainUnit, ...] = ()
     params: tuple[ParamRef, ...] = ()
     products: tuple[Product, ...] = ()
 
@@ -145,7 +145,7 @@ def _absorbed(graph: Graph, chain: _Chain, inner: set[str]) -> _Chain:
     return chain
 
 
-def _unit(graph: Graph, node: Node) -> Unit | None:
+def _unit(graph: Graph, node: Node) -> ChainUnit | None:
     if not isinstance(node.op, OpSpec):
         return None
     return node.op.unit(node.attrs, tuple(graph.types[name] for name in node.inputs))
@@ -161,9 +161,9 @@ def _node(graph: Graph, node: Node, chains: tuple[_Chain, ...]) -> Node:
     return replace(node, op=MIXED_SUM, inputs=inputs, attrs=attrs, params=params)
 
 
-def _term(chain: _Chain, place: Mapping[str, int]) -> Term:
+def _term(chain: _Chain, place: Mapping[str, int]) -> MixedChain:
     products = tuple(tuple((place[w], o) for w, o in product) for product in chain.products)
-    return Term(
+    return MixedChain(
         value=place[chain.value],
         units=chain.units,
         products=() if products == ((),) else products,

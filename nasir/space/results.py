@@ -12,7 +12,7 @@ Status = Literal["repository", "figure", "code", "computed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class PublishedResult:
     """One published figure. `deviation` is over runs; costs leave the evaluation out.
 
     `genotype` names the shipped genotype that the figure is of, where it is one's.
@@ -35,8 +35,8 @@ class Result:
 
 
 @cache
-def results() -> tuple[Result, ...]:
+def results() -> tuple[PublishedResult, ...]:
     """Every published result, in the order of the file."""
     path = spaces_directory() / "results" / "published.json"
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
-    return tuple(Result(**row) for row in rows)
+    return tuple(PublishedResult(**row) for row in rows)

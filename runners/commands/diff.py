@@ -30,7 +30,7 @@ DIFFERENT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class CellDifference:
     """One place where two genotypes differ: what only the first has, and only the second."""
 
     cell: str
@@ -94,30 +94,30 @@ def diff(
         raise typer.Exit(DIFFERENT)
 
 
-def differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[Difference]:
+def differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[CellDifference]:
     """Where two genotypes differ: by cell, then by node, then the output."""
     for kind in dict.fromkeys((*one.kinds, *two.kinds)):
         if kind not in one.kinds or kind not in two.kinds:
             has = (f"{kind} cell",)
-            yield Difference(
+            yield CellDifference(
                 kind, "cell", has if kind in one.kinds else (), has if kind in two.kinds else ()
             )
         else:
             yield from _cell_differences(one.cell(kind), two.cell(kind))
 
 
-def _cell_differences(one: nasir.CellGenotype, two: nasir.CellGenotype) -> Iterator[Difference]:
+def _cell_differences(one: nasir.CellGenotype, two: nasir.CellGenotype) -> Iterator[CellDifference]:
     if one.inputs != two.inputs:
-        yield Difference(one.kind, "inputs", (str(one.inputs),), (str(two.inputs),))
+        yield CellDifference(one.kind, "inputs", (str(one.inputs),), (str(two.inputs),))
     first, second = _edges(one), _edges(two)
     for state in sorted(first.keys() | second.keys()):
         a, b = first.get(state, Counter()), second.get(state, Counter())
         if a != b:
             only = (tuple((a - b).elements()), tuple((b - a).elements()))
-            yield Difference(one.kind, f"node {state}", *only)
+            yield CellDifference(one.kind, f"node {state}", *only)
     if one.output != two.output:
         outputs = tuple(tuple(str(state) for state in cell.output) for cell in (one, two))
-        yield Difference(one.kind, "output", *outputs)
+        yield CellDifference(one.kind, "output", *outputs)
 
 
 def _edges(cell: nasir.CellGenotype) -> dict[int, Counter[str]]:
@@ -135,7 +135,7 @@ def _edges(cell: nasir.CellGenotype) -> dict[int, Counter[str]]:
     }
 
 
-def _print(one: str, two: str, found: tuple[Difference, ...]) -> None:
+def _print(one: str, two: str, found: tuple[CellDifference, ...]) -> None:
     if not found:
         print_line(f"{one} and {two} are the same architecture")
         return

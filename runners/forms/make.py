@@ -39,7 +39,7 @@ FROZEN = "with the noise fixed on both sides"
 def make_forms(
     genotype: nasir.Genotype,
     graph: nasir.Graph,
-    passes: tuple[nasir.Record, ...],
+    passes: tuple[nasir.PassRecord, ...],
     options: Options,
     clock: Clock,
 ) -> Report:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nasir import Cost, Record
+from nasir import Cost, PassRecord
 from runners.experiment.size import describe_size
 from runners.forms.costs import cost_facts, cost_table, with_head
 from runners.machine.machine import Machine
@@ -54,7 +54,7 @@ class Report:
     weights: str
     batch: int
     cost: Cost
-    passes: tuple[Record, ...]
+    passes: tuple[PassRecord, ...]
     stages: tuple[Stage, ...]
     output: tuple[int, ...]
     forms: tuple[FormResult, ...]

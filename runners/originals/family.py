@@ -9,7 +9,7 @@ from torch import Tensor
 from nasir import Graph, NasirError
 from nasir.errors import quoted
 from runners.originals import autodl, quark0, recurrent
-from runners.originals.unit import Unit
+from runners.originals.unit import TensorGroup
 
 State = Mapping[str, Tensor]
 
@@ -26,7 +26,9 @@ class Family:
     name: str
     marks: tuple[str, ...]
     size: Callable[[State], dict[str, Any]]
-    units: Callable[[Any, Graph], tuple[Unit, ...]]  # of a genotype, or of a supernet's space
+    units: Callable[
+        [Any, Graph], tuple[TensorGroup, ...]
+    ]  # of a genotype, or of a supernet's space
     tied: Mapping[str, str] = field(default_factory=dict[str, str])
     optional: tuple[str, ...] = ()
     supernet: bool = False

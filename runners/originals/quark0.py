@@ -4,10 +4,10 @@ Those of AutoDL-Projects name the stem's and the reductions' tensors otherwise, 
 """
 
 from nasir import Genotype, Graph, Space
-from runners.originals.unit import Unit
+from runners.originals.unit import TensorGroup
 
 
-def units(genotype: Genotype, graph: Graph) -> tuple[Unit, ...]:
+def units(genotype: Genotype, graph: Graph) -> tuple[TensorGroup, ...]:
     """The parts in the order of the original's state.
 
     Ops of a cell are numbered in the order of the genotype: by node, and as each node names them.
@@ -17,13 +17,17 @@ def units(genotype: Genotype, graph: Graph) -> tuple[Unit, ...]:
         below, cell = f"cells.{number}.", f"c{number:02d}/"
         found += _preprocessing(below, cell)
         found += [
-            Unit(f"{below}_ops.{place}.", (f"{cell}{label}/",))
+            TensorGroup(f"{below}_ops.{place}.", (f"{cell}{label}/",))
             for place, label in enumerate(edge_labels(genotype, kind))
         ]
-    return (*found, Unit("auxiliary_head.", ("aux/",)), Unit("classifier.", ("head/",)))
+    return (
+        *found,
+        TensorGroup("auxiliary_head.", ("aux/",)),
+        TensorGroup("classifier.", ("head/",)),
+    )
 
 
-def supernet_units(space: Space, graph: Graph) -> tuple[Unit, ...]:
+def supernet_units(space: Space, graph: Graph) -> tuple[TensorGroup, ...]:
     """The same of a supernet: `_ops.E._ops.K` is option K of edge E.
 
     Edges are numbered by target node, then source, which is the order of a cell's choices; options
@@ -36,18 +40,18 @@ def supernet_units(space: Space, graph: Graph) -> tuple[Unit, ...]:
         found += _preprocessing(below, cell)
         edges = [choice for choice in graph.choices if choice.name.startswith(f"{kind}/")]
         found += [
-            Unit(
+            TensorGroup(
                 f"{below}_ops.{edge}._ops.{place}.",
                 (f"{cell}{choice.name.removeprefix(f'{kind}/')}/{option}/",),
             )
             for edge, choice in enumerate(edges)
             for place, option in enumerate(choice.options)
         ]
-    return (*found, Unit("classifier.", ("head/",)))
+    return (*found, TensorGroup("classifier.", ("head/",)))
 
 
-def _preprocessing(below: str, cell: str) -> list[Unit]:
-    return [Unit(f"{below}preprocess{i}.", (f"{cell}pre{i}/",)) for i in range(2)]
+def _preprocessing(below: str, cell: str) -> list[TensorGroup]:
+    return [TensorGroup(f"{below}preprocess{i}.", (f"{cell}pre{i}/",)) for i in range(2)]
 
 
 def cell_kinds(graph: Graph) -> tuple[str, ...]:
@@ -72,8 +76,8 @@ def edge_labels(genotype: Genotype, kind: str) -> tuple[str, ...]:
 LOGITS = ("alphas_", "betas_", "_arch_parameters", "arch_parameters")
 """Starts of the names of a supernet's architecture parameters, which are no weights."""
 
-_CIFAR = (Unit("stem.", ("stem/",)),)
-_IMAGENET = (Unit("stem0.", ("stem0a/", "stem0b/")), Unit("stem1.", ("stem1/",)))
+_CIFAR = (TensorGroup("stem.", ("stem/",)),)
+_IMAGENET = (TensorGroup("stem0.", ("stem0a/", "stem0b/")), TensorGroup("stem1.", ("stem1/",)))
 
 _STEMS = {
     "cifar": _CIFAR,

@@ -1,18 +1,18 @@
 """The language models of quark0's DARTS: `RNNModel` with one `DARTSCell`."""
 
 from nasir import Genotype, Graph
-from runners.originals.unit import Unit
+from runners.originals.unit import TensorGroup
 
 
-def units(genotype: Genotype, graph: Graph) -> tuple[Unit, ...]:
+def units(genotype: Genotype, graph: Graph) -> tuple[TensorGroup, ...]:
     """The parts in the order of the original's state. The decoder's weight is the encoder's."""
     del graph
     nodes = range(len(genotype.cell("recurrent").nodes))
     return (
-        Unit("encoder.", ("embedding.weight",)),
-        Unit("rnns.0._W0", ("cell/n0.weight",)),
-        *(Unit(f"rnns.0._Ws.{node}", (f"cell/n{node + 1}.weight",)) for node in nodes),
-        Unit("decoder.bias", ("decoder.bias",)),
+        TensorGroup("encoder.", ("embedding.weight",)),
+        TensorGroup("rnns.0._W0", ("cell/n0.weight",)),
+        *(TensorGroup(f"rnns.0._Ws.{node}", (f"cell/n{node + 1}.weight",)) for node in nodes),
+        TensorGroup("decoder.bias", ("decoder.bias",)),
     )
 
 

@@ -12,7 +12,7 @@ from nasir import Graph, NasirError
 from nasir.errors import quoted
 from nasir.space.stack import Design
 from runners.originals.family import Family, family_of
-from runners.originals.unit import Below, Unit, in_order
+from runners.originals.unit import Below, TensorGroup, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _tied(family: Family, state: Mapping[str, Tensor]) -> set[str]:
 
 
 def _check(
-    unit: Unit,
+    unit: TensorGroup,
     theirs: list[str],
     ours: list[str],
     state: Mapping[str, Tensor],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class TensorGroup:
     """All of the original's tensors below `theirs`, in order, are those below the keys `ours`.
 
     `theirs` and `ours` are names, or starts of names that end in a dot or a slash. Convolutions and

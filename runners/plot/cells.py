@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nasir import CellGenotype, Genotype
-from nasir.draw.layout import Layout, Point, layout
+from nasir.draw.layout import Drawing, Point, layout
 from nasir.draw.picture import Picture, picture
 from runners.plot.paint import FILL, LINE, NONE, Change, paint_cell
 from runners.plot.run import Run
@@ -35,7 +35,7 @@ LENGTH, LAST = 20_000, 2_500
 class _Scene:
     """The cells of one genotype, laid out, with what is new in each."""
 
-    cells: tuple[tuple[str, Layout, Change], ...]
+    cells: tuple[tuple[str, Drawing, Change], ...]
     heading: str
     note: str = ""
 
@@ -118,7 +118,7 @@ def _scenes(run: Run) -> Iterator[_Scene]:
         before = genotype
 
 
-def _laid(genotype: Genotype, before: Genotype | None) -> Iterator[tuple[str, Layout, Change]]:
+def _laid(genotype: Genotype, before: Genotype | None) -> Iterator[tuple[str, Drawing, Change]]:
     olds: Mapping[str, CellGenotype] = (
         {} if before is None else {cell.kind: cell for cell in before.cells}
     )
@@ -128,7 +128,7 @@ def _laid(genotype: Genotype, before: Genotype | None) -> Iterator[tuple[str, La
 
 
 @lru_cache(maxsize=64)
-def _layout(cell: CellGenotype) -> Layout:
+def _layout(cell: CellGenotype) -> Drawing:
     """The cell laid out: an epoch often leaves a cell as it was."""
     return layout(picture(cell))
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 
-from nasir.draw.layout import FONT_SIZE, LABEL_HEIGHT, Layout, Point
+from nasir.draw.layout import FONT_SIZE, LABEL_HEIGHT, Drawing, Point
 from nasir.draw.picture import Role
 from runners.plot.style import FAINT, TEXT, VERMILION
 
@@ -20,7 +20,7 @@ Change = frozenset[int]
 """The numbers of the arrows of a picture that the picture before did not have."""
 
 
-def paint_cell(axes: Axes, laid: Layout, change: Change, at: Point) -> None:
+def paint_cell(axes: Axes, laid: Drawing, change: Change, at: Point) -> None:
     """The cell with its corner at `at`, in the units of its layout; what is new is coloured."""
     shown = laid.picture
     for number, (arrow, path) in enumerate(zip(shown.arrows, laid.paths, strict=True)):
