@@ -4,6 +4,7 @@ import copy
 import gc
 import linecache
 import pickle
+import subprocess
 import sys
 import warnings
 from importlib import import_module
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import lowering
 import nasir
-from lowering.torch import RULES
+from lowering.torch import RULES, conv
 from nasir.ops import FAMILIES
 
 COMPILER = sys.modules["lowering.torch.compiler"]
@@ -280,3 +281,29 @@ def test_the_source_of_a_module_goes_with_it() -> None:
     del module
     gc.collect()
     assert not made & set(linecache.cache)
+
+
+_THIN = """
+import torch
+from lowering.torch.conv import strided_product
+torch.set_num_threads(1)
+for channels in (4, 8):
+    for _ in range(20):
+        x = torch.randn(8, channels, 56, 56).contiguous(memory_format=torch.channels_last)
+        weight = torch.randn(8, channels, 1, 1, requires_grad=True)
+        strided_product(x.requires_grad_(), weight, None, (2, 2)).sum().backward()
+"""
+
+
+def test_gradients_of_thin_strided_products_stay_in_their_memory() -> None:
+    """torch's own convolution ends such a process as a corrupted heap."""
+    run = subprocess.run([sys.executable, "-c", _THIN], check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_a_strided_product_is_the_convolution(channels: int) -> None:
+    x = torch.randn(2, channels, 7, 6).double().contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(5, channels, 1, 1).double()
+    found = conv.strided_product(x, weight, None, (2, 2))
+    assert torch.equal(found, nn.functional.conv2d(x, weight, None, 2))

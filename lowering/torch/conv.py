@@ -28,8 +28,28 @@ from nasir.ops.conv import (
 Values = tuple[fx.Node, ...]
 
 
+_THIN = 16
+"""Images of fewer channels are strided before a 1x1 convolution, not by it."""
+
+
+def strided_product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int]
+) -> Tensor:
+    """A 1x1 convolution with a stride, for training.
+
+    In torch 2.13, oneDNN writes beyond the gradient that it computes of such a convolution where
+    the image is channels_last and has 8 channels or fewer.
+    """
+    if x.shape[1] >= _THIN or x.stride(1) != 1:
+        return F.conv2d(x, weight, bias, stride)
+    return F.conv2d(whole(x[..., :: stride[0], :: stride[1]]), weight, bias)
+
+
 def _conv2d(e: TorchEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> fx.Node:
     bias = weights[1] if a.bias else None
+    pointwise = a.kernel == (1, 1) and a.margins == (0, 0) and a.groups == 1
+    if e.training and pointwise and max(a.stride) > 1:
+        return e.call(strided_product, inputs[0], weights[0], bias, a.stride)
     return e.call(F.conv2d, inputs[0], weights[0], bias, a.stride, a.margins, a.dilation, a.groups)
 
 
