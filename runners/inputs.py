@@ -71,9 +71,14 @@ def _values(value: object) -> Iterable[object]:
 
 
 def _check_data(name: str) -> None:
-    """Raises E701 for `KIND:PATH` or `KIND:PATH@SIDE` whose path is not there."""
+    """Raises E701 for `KIND:PATH`, perhaps with `@SIDE` or `,OPTION=…`, whose path is not there.
+
+    A path may have commas itself.
+    """
     path = name.partition(":")[2]
-    if path and not is_there(path) and not is_there(path.rpartition("@")[0]):
+    pieces = path.split(",")
+    paths = [",".join(pieces[: n + 1]) for n in range(len(pieces))] if path else []
+    if path and not any(map(is_there, (*paths, path.rpartition("@")[0]))):
         raise NasirError("E701", "the data is not there; nothing is downloaded", Where(path))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from nasir import NasirError
 from runners.data import Corpus, TextName, is_text, load_text, parse_text
+from runners.inputs import check_there
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "wikitext-2"
 HERE = Path(__file__).parents[1]
@@ -213,3 +214,12 @@ def test_wikitext_2_has_its_words_counted() -> None:
     corpus = load_text(f"wikitext-2:{SHARED},train=valid.txt,valid=test.txt")
     assert (len(corpus.train), len(corpus.valid)) == (213_886 + 3_760, 241_211 + 4_358)
     assert len(set(corpus.vocabulary)) == len(corpus.vocabulary) == int(corpus.valid.max()) + 1
+
+
+@pytest.mark.parametrize("options", ["", ",train=a.txt", ",vocabulary=20,tokens=10"])
+def test_options_are_no_part_of_the_folder_that_must_be_there(options: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a,b"
+    with pytest.raises(NasirError):
+        check_there({"data": f"text:{folder}{options}"})
+    folder.mkdir()
+    check_there({"data": f"text:{folder}{options}"})

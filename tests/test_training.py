@@ -278,6 +278,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"values": {"schedule.name": "cosinus"}}, "E752", "one of"),
         ({"values": {"train.keep": "best"}}, "E753", "asks for validation data"),
         ({"recipe": "cifar10"}, "E753", "does not say where data lies"),
+        ({"values": {"pictures.area": 0.3}}, "E753", "for images that stay in files"),
         ({"sizes": {"classes": 3}}, "E753", "has 10 classes"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
         ({"sizes": {"in_channels": 1}}, "E753", "the data has 3 in_channels, not 1"),

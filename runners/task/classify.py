@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nasir import NasirError
 from runners.data import AUTODL, Augment, Batches, Dealing, Jitter, PictureSet, halves
+from runners.data.images import Pictures as Images
 from runners.experiment.recipe import Pictures, Recipe
 from runners.machine.place import Place
 from runners.task.dealt import Dealt
@@ -30,6 +31,10 @@ class Classify(OnPictures):
     def __init__(self, pictures: PictureSet, recipe: Recipe, dealt: Dealt, place: Place) -> None:
         super().__init__(pictures)
         self.recipe = recipe
+        if recipe.pictures.area and isinstance(pictures.train, Images):
+            message = f"pictures.area={recipe.pictures.area:g} is for images that stay in files"
+            hint = "--set pictures.area=0, or --data imagenet:PATH"
+            raise NasirError("E753", message, hint=hint)
         learn, held = halves(len(pictures.train), 1 - recipe.train.validation)
         normalise = (pictures.mean, pictures.std)
         if recipe.pictures.normalise == "autodl":
