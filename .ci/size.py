@@ -25,14 +25,14 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 387,
-    "files of runners": 196,
-    "code lines of nasir and lowering": 17_060,
-    "code lines of runners": 14_364,
-    "code lines of tests": 22_128,
-    "places of runners": 17,
-    "arrows between them": 52,
-    "class names used twice": 33,
+    "files of the library": 355,
+    "files of runners": 164,
+    "code lines of nasir and lowering": 17_104,
+    "code lines of runners": 13_320,
+    "code lines of tests": 22_608,
+    "places of runners": 16,
+    "arrows between them": 47,
+    "class names used twice": 0,
     "files over 500 lines": 0,
 }
 

@@ -57,14 +57,14 @@ def _inference(batch: int, rounds: int) -> list[Result]:
 
     import lowering
     import nasir
-    from runners.forms.table import AUTO, Source, find_forms
+    from runners.forms.table import AUTO, FormSource, find_forms
     from runners.task.measure import evaluate
 
     graph = nasir.network("darts_v2")
     module = lowering.to_torch(graph).eval()
     image = torch.randn(batch, 3, 32, 32)
     with tempfile.TemporaryDirectory() as folder:
-        source = Source(graph, module, batch)
+        source = FormSource(graph, module, batch)
         runs: dict[str, Callable[..., object]] = {}
         for form in find_forms(AUTO, "cpu"):
             path = Path(folder) / f"{form.name}{form.suffix}"

@@ -20,7 +20,7 @@ from typing import Any
 import nasir
 from nasir.space.results import results
 from runners.benchmarks import Answer, Question, answers, find_record, open_benchmark
-from runners.benchmarks.record import Reading
+from runners.benchmarks.record import ReadingOptions
 from runners.experiment.method_file import method_names, read_method
 from runners.experiment.parts.select import Projection
 
@@ -81,7 +81,7 @@ def search_all(folder: Path, data: str, methods: Sequence[str]) -> None:
 
 def rows(folder: Path, table: Path) -> list[Row]:
     """What the finished runs found."""
-    benchmark = open_benchmark(table, Reading())
+    benchmark = open_benchmark(table, ReadingOptions())
     found: list[Row] = []
     for method in method_names():
         for seed in SEEDS:
@@ -106,7 +106,7 @@ def _tested(given: Sequence[Answer]) -> tuple[float, ...]:
 
 def random_mean(table: Path, count: int = 1000) -> tuple[tuple[float, float], ...]:
     """Mean and standard deviation of the accuracies of random architectures."""
-    benchmark = open_benchmark(table, Reading())
+    benchmark = open_benchmark(table, ReadingOptions())
     random = Random(0)
     drawn = [
         _tested(answers(find_record(benchmark, str(random.randrange(15_625)), table), _QUESTION))

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[-+]?\d")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TextTable:
     """Rows under column names. Columns of numbers stand to the right."""
 
     title: str
@@ -63,7 +63,7 @@ def print_json(facts: object) -> None:
     typer.echo(json_text(facts, indent=2))
 
 
-def print_table(table: Table) -> None:
+def print_table(table: TextTable) -> None:
     """The table: drawn on a terminal, aligned lines elsewhere.
 
     On a terminal that is too narrow for the longest word of each column, every row is a paragraph:
@@ -112,7 +112,7 @@ def print_warning(text: str) -> None:
     typer.echo(visible(f"warning: {text}"), err=True)
 
 
-def plain_lines(table: Table) -> list[str]:
+def plain_lines(table: TextTable) -> list[str]:
     """The table as lines of aligned columns."""
     rows = [list(table.columns), *table.texts()] if any(table.columns) else table.texts()
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))] if rows else []
@@ -126,7 +126,7 @@ def plain_lines(table: Table) -> list[str]:
     return found
 
 
-def paragraphs(table: Table, width: int) -> list[str]:
+def paragraphs(table: TextTable, width: int) -> list[str]:
     """The rows one after the other: the first cell, and below it the others with their columns."""
     lines = [table.title] if table.title else []
     for first, *others in table.texts():
@@ -154,12 +154,12 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _columns(table: Table) -> list[list[str]]:
+def _columns(table: TextTable) -> list[list[str]]:
     """Each column's texts, its name first."""
     return [list(texts) for texts in zip(table.columns, *table.texts(), strict=True)]
 
 
-def _least_width(table: Table) -> int:
+def _least_width(table: TextTable) -> int:
     """The width of the drawn table when every line break stands between words."""
     return sum(map(_longest_word, _columns(table))) + _around(table)
 
@@ -168,12 +168,12 @@ def _longest_word(texts: list[str]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=0)
 
 
-def _around(table: Table) -> int:
+def _around(table: TextTable) -> int:
     """The characters of a line that are lines and margins."""
     return 3 * len(table.columns) + 1
 
 
-def _widths(table: Table, width: int) -> list[int]:
+def _widths(table: TextTable, width: int) -> list[int]:
     """The width of each column: its longest word, and a share of what is left by what it lacks."""
     columns = _columns(table)
     least = list(map(_longest_word, columns))
@@ -184,7 +184,7 @@ def _widths(table: Table, width: int) -> list[int]:
     ]
 
 
-def _draw_table(table: Table, width: int) -> None:
+def _draw_table(table: TextTable, width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as Drawn

@@ -13,7 +13,7 @@ import nasir
 from runners.benchmarks import (
     Column,
     Question,
-    Reading,
+    ReadingOptions,
     answers,
     import_benchmark,
     open_benchmark,
@@ -105,7 +105,7 @@ def test_a_cell_that_is_listed_and_not_evaluated_has_an_index_and_no_result(
 
 def test_curves_keep_the_accuracy_after_every_epoch(tmp_path: Path) -> None:
     source = write_pth(tmp_path / "source.pth")
-    store = import_benchmark(source, tmp_path / "store", Reading(curves=True))
+    store = import_benchmark(source, tmp_path / "store", ReadingOptions(curves=True))
     record = store.at(0)
     assert record is not None
     for after in range(1, 6):
@@ -161,7 +161,7 @@ def test_the_numbers_are_those_of_the_benchmarks_own_package(tmp_path: Path) -> 
     api = pytest.importorskip("nas_201_api", reason="needs the package nas-bench-201")
     own = api.NASBench201API(nasbench201(12, 200), verbose=False)
     torch.save(nasbench201(12, 200), tmp_path / "a.pth")
-    store = import_benchmark(tmp_path / "a.pth", tmp_path / "store", Reading(curves=True))
+    store = import_benchmark(tmp_path / "a.pth", tmp_path / "store", ReadingOptions(curves=True))
     record = store.lookup(CELLS[1])
     assert record is not None
     for dataset in ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"):

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 import nasir
 from runners.benchmarks import import_benchmark, open_benchmark, open_store
-from runners.benchmarks.record import Column, Reading
+from runners.benchmarks.record import Column, ReadingOptions
 from runners.benchmarks.sources import Original, open_source
 from runners.benchmarks.store import Header, pack_header
 from runners.benchmarks.write_store import pack, write_store
@@ -202,7 +202,7 @@ def test_no_look_up_answers_with_what_was_changed(tmp_path: Path) -> None:
 def test_a_store_made_with_what_is_no_percentage_is_damaged(value: float, tmp_path: Path) -> None:
     path = tmp_path / "store"
     packed = pack(
-        Original(open_source(write_csv(tmp_path / "a.csv"), Reading())).contents.records(
+        Original(open_source(write_csv(tmp_path / "a.csv"), ReadingOptions())).contents.records(
             lambda *_: True
         ),
         tmp_path,

@@ -8,7 +8,7 @@ import pytest
 
 import nasir
 from runners.commands import COMMANDS
-from runners.output import Table, paragraphs, plain_lines
+from runners.output import TextTable, paragraphs, plain_lines
 from tests.command_line import RESNET, TINY, call
 
 NNABLA = Path(__file__).resolve().parent.parent / "spaces" / "examples" / "DARTS_arch.json"
@@ -214,12 +214,12 @@ def test_ops_are_listed_and_one_is_taken_apart() -> None:
 
 
 def test_a_plain_table_aligns_words_left_and_numbers_right() -> None:
-    table = Table("t", ("name", "count"), (("a", 5), ("long", 12345)))
+    table = TextTable("t", ("name", "count"), (("a", 5), ("long", 12345)))
     assert plain_lines(table) == ["t", "name   count", "a          5", "long  12,345"]
 
 
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
-    table = Table("", ("name",), (("\x1b[31mred\x07",),))
+    table = TextTable("", ("name",), (("\x1b[31mred\x07",),))
     assert "\x1b" not in "".join(plain_lines(table))
 
 
@@ -268,7 +268,9 @@ def test_no_name_in_a_table_is_cut_or_broken_on_a_terminal(
 
 
 def test_a_row_is_a_paragraph_where_the_longest_words_do_not_fit() -> None:
-    table = Table("about", ("name", "size", ""), (("a-very-long-name", 1, "x y"), ("b", 2, "z")))
+    table = TextTable(
+        "about", ("name", "size", ""), (("a-very-long-name", 1, "x y"), ("b", 2, "z"))
+    )
     assert paragraphs(table, 12) == [
         "about", "a-very-long-name", "  size: 1; x", "  y", "b", "  size: 2; z"
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from runners.experiment.size import NetworkSize
 from runners.forms import make
 from runners.forms.compile import Options
 from runners.forms.report import Report
-from runners.forms.table import FORMS, Source
+from runners.forms.table import FORMS, FormSource
 from tests.command_line import RESNET, TINY, call
 
 SIZE = NetworkSize(channels=4, layers=3)
@@ -150,7 +150,7 @@ def test_without_onnxruntime_the_comparison_is_not_measured(
 def test_a_file_that_differs_is_an_error(tmp_path: Path) -> None:
     graph = SIZE.build(nasir.load_genotype("darts_v2"))
     module = lowering.to_torch(graph).eval()
-    form, source, path = FORMS["export"], Source(graph, module), tmp_path / "net.pt2"
+    form, source, path = FORMS["export"], FormSource(graph, module), tmp_path / "net.pt2"
     form.write(source, path)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -406,7 +406,7 @@ def test_what_commands_print_moves_no_cursor(tty: bool, monkeypatch: pytest.Monk
         monkeypatch.setenv("TERM", "dumb")
         output.print_line(name)
         output.print_json({name: name})
-        output.print_table(output.Table(name, (name, "b"), ((name, 1),)))
+        output.print_table(output.TextTable(name, (name, "b"), ((name, 1),)))
         if tty:
             output.print_text(name)
         assert stream.getvalue().replace("\n", "").isprintable(), ascii(name)

@@ -18,7 +18,7 @@ from runners.experiment.size import NetworkSize
 from runners.forms import make
 from runners.forms.compile import Options
 from runners.forms.report import FormResult
-from runners.forms.table import AUTO, FORMS, Source, find_forms, ship
+from runners.forms.table import AUTO, FORMS, FormSource, find_forms, ship
 from runners.task.measure import Latency
 from tests.command_line import TINY, call
 
@@ -26,13 +26,13 @@ SIZE = NetworkSize(channels=4, layers=3)
 
 
 @pytest.fixture
-def source() -> Source:
+def source() -> FormSource:
     """A small network whose batch norms have seen something."""
     graph = SIZE.build(nasir.load_genotype("darts_v2"))
     module = lowering.to_torch(graph)
     with torch.no_grad():
         module(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    return Source(graph, module.eval(), 9)
+    return FormSource(graph, module.eval(), 9)
 
 
 def pictures(count: int) -> torch.Tensor:
@@ -46,7 +46,7 @@ EXACT = [form.name for form in FORMS.values() if form.exact]
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in EXACT]
 )
-def test_an_exact_form_computes_the_network(name: str, source: Source, tmp_path: Path) -> None:
+def test_an_exact_form_computes_the_network(name: str, source: FormSource, tmp_path: Path) -> None:
     form, path = FORMS[name], tmp_path / f"network{FORMS[name].suffix}"
     if not form.memory:
         assert path in form.write(source, path)
@@ -58,7 +58,7 @@ def test_an_exact_form_computes_the_network(name: str, source: Source, tmp_path:
 
 
 def test_workers_with_pictures_of_their_own_compute_the_same(
-    source: Source, tmp_path: Path
+    source: FormSource, tmp_path: Path
 ) -> None:
     path = lowering.to_onnx(source.graph, source.module, tmp_path / "net.onnx")
     together, apart = lowering.OnnxNetwork(path), lowering.OnnxNetwork(path, workers=2)
@@ -100,7 +100,7 @@ def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
     ],
 )
 def test_what_is_shipped_runs_without_nasir(
-    name: str, batch: int, source: Source, tmp_path: Path
+    name: str, batch: int, source: FormSource, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     form, made = FORMS[name], replace(source, batch=batch)

@@ -13,7 +13,7 @@ _LONGEST = 88
 
 
 @dataclass(frozen=True)
-class Statement:
+class CodeLine:
     """One step: `write` gives its code, from the code of what it reads.
 
     `movable`: it may be written where its result is used; `activation`: it begins a layer.
@@ -28,19 +28,19 @@ class Statement:
 
 
 @dataclass
-class StatementWriter:
+class CodeWriter:
     """Writes lines in order. `names` are the variables given out; `variables` those of values."""
 
-    lines: Sequence[Statement]
+    lines: Sequence[CodeLine]
     variables: dict[str, str]
     names: Names
-    inlined: dict[str, Statement] = field(default_factory=dict[str, Statement])
+    inlined: dict[str, CodeLine] = field(default_factory=dict[str, CodeLine])
 
     def decide(self, outputs: Iterable[str]) -> None:
         """Finds the values that are written where they are used: short ones, used once."""
         uses = Counter([name for line in self.lines for name in line.reads])
         uses.update(outputs)
-        found: dict[str, Statement] = {}
+        found: dict[str, CodeLine] = {}
         for line in self.lines:
             single = [x for x in line.reads if x in found and uses[x] == 1]
             self.inlined |= {x: found[x] for x in single if self._fits(line, found[x])}
@@ -49,16 +49,16 @@ class StatementWriter:
             if line.movable and len(line.outputs) == 1 and not code.is_operation:
                 found[line.outputs[0]] = line
 
-    def _fits(self, line: Statement, before: Statement) -> bool:
+    def _fits(self, line: CodeLine, before: CodeLine) -> bool:
         deep = self._depth(before)
         return deep < (_DEEPEST - 1 if line.activation else _DEEPEST)
 
-    def _depth(self, line: Statement) -> int:
+    def _depth(self, line: CodeLine) -> int:
         return 1 + max(
             (self._depth(self.inlined[x]) for x in line.reads if x in self.inlined), default=0
         )
 
-    def _shorten(self, line: Statement) -> None:
+    def _shorten(self, line: CodeLine) -> None:
         """Takes out the longest parts until the line is short enough.
 
         A chain of three or more breaks well at its operators: there only each part must be short.
@@ -71,7 +71,7 @@ class StatementWriter:
                 return
             del self.inlined[max(within, key=lambda x: len(self._draft_of(x)))]
 
-    def _draft(self, line: Statement) -> Code:
+    def _draft(self, line: CodeLine) -> Code:
         return line.write(tuple(self._draft_of(x) for x in line.reads))
 
     def _draft_of(self, name: str) -> str:
@@ -110,14 +110,14 @@ class StatementWriter:
         results = ", ".join(self.variables[name] for name in outputs)
         return [*lines, f"{' ' * indent}return {results}"]
 
-    def _reads(self, line: Statement) -> set[str]:
+    def _reads(self, line: CodeLine) -> set[str]:
         """The variables' values that the line reads, in what is written within it too."""
         found: set[str] = set()
         for name in line.reads:
             found |= self._reads(self.inlined[name]) if name in self.inlined else {name}
         return found
 
-    def _code(self, line: Statement) -> Code:
+    def _code(self, line: CodeLine) -> Code:
         return line.write(tuple(self._text(x) for x in line.reads))
 
     def _text(self, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from lowering.python.body import Statement, StatementWriter
+from lowering.python.body import CodeLine, CodeWriter
 from lowering.python.classes import Class, Classes
 from lowering.python.code import Code, call, signature, statement
 from lowering.python.numbers import Numbers, Values, has_default
@@ -51,14 +51,14 @@ def write_members(graph: Graph, one: Class, classes: Classes) -> list[str]:
     return lines
 
 
-def write_lines(graph: Graph, one: Class, classes: Classes) -> list[Statement]:
+def write_lines(graph: Graph, one: Class, classes: Classes) -> list[CodeLine]:
     """What `forward` does, step by step."""
-    lines: list[Statement] = []
+    lines: list[CodeLine] = []
     for slot, given in one.first.given:
         attribute = one.attributes[given.outputs[0]]
         reads = (_source(slot),)
         lines.append(
-            Statement(reads, given.outputs, (attribute,), _called(attribute), movable=False)
+            CodeLine(reads, given.outputs, (attribute,), _called(attribute), movable=False)
         )
     for number, item in enumerate(one.first.items):
         if isinstance(item, Part):
@@ -146,7 +146,7 @@ def _forward(graph: Graph, one: Class, classes: Classes) -> list[str]:
     inputs = ["x"] if len(part.inputs) == 1 else [f"x{i}" for i in range(len(part.inputs))]
     given = {slot for slot, _ in part.given}
     variables = {_source(i) if i in given else part.inner[i]: name for i, name in enumerate(inputs)}
-    body = StatementWriter(write_lines(graph, one, classes), variables, Names(set(inputs)))
+    body = CodeWriter(write_lines(graph, one, classes), variables, Names(set(inputs)))
     body.decide(part.outputs)
     result = tensors(len(part.outputs))
     return [
@@ -159,12 +159,12 @@ def _called(attribute: str) -> Callable[[tuple[str, ...]], Code]:
     return lambda inputs: call(f"self.{attribute}", *inputs)
 
 
-def _part_line(one: Class, part: Part, *, movable: bool) -> Statement:
+def _part_line(one: Class, part: Part, *, movable: bool) -> CodeLine:
     attribute = one.attribute(part)
     many = len(part.outputs) > 1
     labels = [f"{attribute}_{identifier(part.local(name))}" for name in part.outputs]
     random = any(node.has("random") for node in part.nodes)
-    return Statement(
+    return CodeLine(
         part.inputs,
         part.outputs,
         tuple(labels) if many else (identifier(attribute),),
@@ -173,12 +173,12 @@ def _part_line(one: Class, part: Part, *, movable: bool) -> Statement:
     )
 
 
-def _node_line(graph: Graph, one: Class, nodes: tuple[Node, ...]) -> Statement:
+def _node_line(graph: Graph, one: Class, nodes: tuple[Node, ...]) -> CodeLine:
     node = nodes[0]
     site = Site(nodes, graph.types, one.numbers, held=True)
     found = rule(node.op)
     attribute = one.attributes.get(node.name, "")
-    return Statement(
+    return CodeLine(
         node.inputs,
         (node.name,),
         (_label(one.first.local(node.name)),),

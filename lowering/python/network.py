@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from lowering.python.body import Statement, StatementWriter
+from lowering.python.body import CodeLine, CodeWriter
 from lowering.python.classes import Class, Classes
 from lowering.python.code import Code, signature, statement, text
 from lowering.python.module import tensors, write_lines, write_members
@@ -83,7 +83,7 @@ def _masks(graph: Graph, inputs: Mapping[str, str], count: int) -> list[str]:
 
 
 def _forward(
-    graph: Graph, lines: list[Statement], inputs: dict[str, str], names: Names
+    graph: Graph, lines: list[CodeLine], inputs: dict[str, str], names: Names
 ) -> list[str]:
     if not graph.auxiliary:
         return _write(lines, inputs, names, graph.outputs).write(8, graph.outputs, reuse=False)
@@ -106,15 +106,15 @@ def _forward(
 
 
 def _write(
-    lines: list[Statement], variables: dict[str, str], names: Names, outputs: tuple[str, ...]
-) -> StatementWriter:
-    body = StatementWriter(lines, variables, names)
+    lines: list[CodeLine], variables: dict[str, str], names: Names, outputs: tuple[str, ...]
+) -> CodeWriter:
+    body = CodeWriter(lines, variables, names)
     body.decide(outputs)
     return body
 
 
-def _labelled(line: Statement, labels: Mapping[str, str]) -> Statement:
+def _labelled(line: CodeLine, labels: Mapping[str, str]) -> CodeLine:
     found = tuple(
         labels.get(name, label) for name, label in zip(line.outputs, line.labels, strict=True)
     )
-    return Statement(line.reads, line.outputs, found, line.write, line.movable, line.activation)
+    return CodeLine(line.reads, line.outputs, found, line.write, line.movable, line.activation)

@@ -3,7 +3,7 @@
 import re
 import zlib
 
-from lowering.python.body import Statement, StatementWriter
+from lowering.python.body import CodeLine, CodeWriter
 from lowering.python.code import Code, call, signature, statement, text
 from lowering.python.numbers import Numbers
 from lowering.python.rule import PythonRule, Site, attributes, class_of
@@ -143,7 +143,7 @@ def write_body(node: Node) -> str:
         raise NasirError("E306", f"Python has no rule for a graph inside the body of '{node.name}'")
     numbers = Numbers(Names())
     made: dict[str, Code] = {}
-    lines: list[Statement] = []
+    lines: list[CodeLine] = []
     layers = layer_names(body)
     for inner in body:
         found, attribute = rule(inner.op), layers[inner.name]
@@ -167,11 +167,11 @@ def write_body(node: Node) -> str:
     return "\n".join(head) + "\n" + _LOOP
 
 
-def _line(node: Node, site: Site, attribute: str) -> Statement:
+def _line(node: Node, site: Site, attribute: str) -> CodeLine:
     from lowering.python.rules import rule
 
     found = rule(node.op)
-    return Statement(
+    return CodeLine(
         node.inputs,
         (node.name,),
         (identifier(node.name),),
@@ -181,12 +181,12 @@ def _line(node: Node, site: Site, attribute: str) -> Statement:
     )
 
 
-def _step(body: Graph, lines: list[Statement]) -> list[str]:
+def _step(body: Graph, lines: list[CodeLine]) -> list[str]:
     """The method that computes the next state."""
     names = Names()
     variables = {name: names.fresh(identifier(name)) for name, _ in body.inputs}
     arguments = [f"{name}: Tensor" for name in variables.values()]
-    written = StatementWriter(lines, variables, names)
+    written = CodeWriter(lines, variables, names)
     written.decide(body.outputs)
     return [
         *signature("step", arguments, "Tensor"),

@@ -1,13 +1,13 @@
 """Search spaces: their files, their cells, and which genotypes belong to them."""
 
 from nasir.space.adoption import adopt, home_of
-from nasir.space.layout import Layout, Place
+from nasir.space.layout import CellPlace, Layout
 from nasir.space.load import catalog, load_space, parse_space, space_schema
 from nasir.space.space import Space, SpaceCell, SpaceEdge
 
 __all__ = [
+    "CellPlace",
     "Layout",
-    "Place",
     "Space",
     "SpaceCell",
     "SpaceEdge",

@@ -6,7 +6,7 @@ from nasir.errors import NasirError, quoted
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CellPlace:
     """A layer: `number` from the start (from the end if negative), or `number / of` of the way.
 
     A fraction means layer `number * layers // of`.
@@ -33,7 +33,7 @@ class Layout:
     """
 
     pattern: tuple[str, ...]
-    places: tuple[tuple[str, tuple[Place, ...]], ...]
+    places: tuple[tuple[str, tuple[CellPlace, ...]], ...]
     halves: tuple[str, ...]
     doubles: tuple[str, ...]
 
@@ -75,5 +75,7 @@ class Layout:
         return tuple(claimed.get(i, pattern[i % len(pattern)]) for i in range(layers))
 
 
-PUBLISHED = Layout(("normal",), (("reduce", (Place(1, 3), Place(2, 3))),), ("reduce",), ("reduce",))
+PUBLISHED = Layout(
+    ("normal",), (("reduce", (CellPlace(1, 3), CellPlace(2, 3))),), ("reduce",), ("reduce",)
+)
 """The DARTS family's: reductions at layers // 3 and 2 * layers // 3 (quirk A3)."""

@@ -9,7 +9,7 @@ from nasir.errors import NasirError, nearest, quoted
 from nasir.genotype import Path
 from nasir.macros import ALL_OPS, MACROS, EdgeAttrs
 from nasir.ops import Macro
-from nasir.space.layout import PUBLISHED, Layout, Place
+from nasir.space.layout import PUBLISHED, CellPlace, Layout
 from nasir.space.model import SpaceModel
 from nasir.space.skeletons import SKELETONS
 from nasir.space.space import SpaceCell
@@ -96,7 +96,7 @@ def read_layout(document: Document, model: SpaceModel) -> Layout:
     for key, kinds in lists.items():
         for index, kind in enumerate(kinds):
             _check_kind(document, kind, model.cells, ("layout", key, index))
-    places: list[tuple[str, tuple[Place, ...]]] = []
+    places: list[tuple[str, tuple[CellPlace, ...]]] = []
     for kind, row in given.places.items():
         path = ("layout", "places", kind)
         _check_kind(document, kind, model.cells, path)
@@ -118,12 +118,12 @@ def _check_kind(document: Document, kind: str, known: Iterable[str], path: Path)
         raise NasirError("E210", f"there is no cell '{kind}'", where, nearest(kind, known))
 
 
-def _place(document: Document, path: Path, value: int | str) -> Place:
+def _place(document: Document, path: Path, value: int | str) -> CellPlace:
     if isinstance(value, int):
         if abs(value) > 1023:
             message = f"a layer lies between -1023 and 1023, not at {value}"
             raise NasirError("E107", message, document.place(path))
-        return Place(value)
+        return CellPlace(value)
     if not re.fullmatch(r"[0-9]{1,3}/[0-9]{1,3}", value):
         message = f"a place is a layer or a fraction such as 1/3, not {quoted(value)}"
         raise NasirError("E109", message, document.place(path))
@@ -131,4 +131,4 @@ def _place(document: Document, path: Path, value: int | str) -> Place:
     if number >= of:
         message = f"a fraction of the layers is less than 1, and {value} is not"
         raise NasirError("E107", message, document.place(path))
-    return Place(number, of)
+    return CellPlace(number, of)

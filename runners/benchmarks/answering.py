@@ -7,7 +7,7 @@ from statistics import fmean
 
 from nasir import NasirError, Where
 from nasir.errors import nearest, quoted
-from runners.benchmarks.record import MEAN, UNSTATED, Column, Record
+from runners.benchmarks.record import MEAN, UNSTATED, BenchmarkRecord, Column
 from runners.benchmarks.sources import Benchmark
 from runners.inputs import read_genotype
 
@@ -43,7 +43,7 @@ class Answer:
     accuracy: float
 
 
-def answers(record: Record, question: Question) -> tuple[Answer, ...]:
+def answers(record: BenchmarkRecord, question: Question) -> tuple[Answer, ...]:
     """The accuracies asked for, in the order of the columns. Raises E602 when there are none."""
     if not record.values:
         raise NasirError("E602", f"the benchmark has no result for {record.key}")
@@ -77,7 +77,7 @@ def _matches(column: Column, question: Question) -> bool:
     )
 
 
-def _by_seed(columns: list[Column], record: Record, seed: str) -> tuple[Answer, ...]:
+def _by_seed(columns: list[Column], record: BenchmarkRecord, seed: str) -> tuple[Answer, ...]:
     if seed == MEAN:
         groups: dict[tuple[object, ...], list[Column]] = {}
         for column in columns:
@@ -91,7 +91,7 @@ def _by_seed(columns: list[Column], record: Record, seed: str) -> tuple[Answer, 
     )
 
 
-def _mean(columns: list[Column], record: Record) -> Answer:
+def _mean(columns: list[Column], record: BenchmarkRecord) -> Answer:
     """The mean over numbered seeds, or else what the source has."""
     numbered = [column for column in columns if column.seed not in (MEAN, UNSTATED)]
     if not numbered:
@@ -140,7 +140,7 @@ def _described(column: Column) -> str:
     return f"{column.dataset} {column.split}, {column.epochs} epochs, seed {column.seed}"
 
 
-def find_record(benchmark: Benchmark, argument: str, path: Path) -> Record:
+def find_record(benchmark: Benchmark, argument: str, path: Path) -> BenchmarkRecord:
     """The record of an architecture, which `argument` names.
 
     A key of the benchmark is taken as it stands, a number as the benchmark's own index, anything

@@ -18,7 +18,15 @@ from nasir.errors import quoted
 from runners.benchmarks.budget import FileBudget
 from runners.benchmarks.damage import percent, read_whole
 from runners.benchmarks.kinds import KINDS
-from runners.benchmarks.record import MEAN, UNSTATED, Column, Contents, Reading, Record, Wanted
+from runners.benchmarks.record import (
+    MEAN,
+    UNSTATED,
+    BenchmarkRecord,
+    Column,
+    Contents,
+    ReadingOptions,
+    Wanted,
+)
 
 GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"(cifar10|cifar100|imagenet16)_(train|valid|test)_([0-9]{1,4})")
@@ -27,13 +35,13 @@ _SEEDS = {200: MEAN}
 """By epochs: runs of 200 are averaged over their seeds; shorter ones are one run each."""
 
 
-def read_csv(path: Path, reading: Reading) -> Contents:
+def read_csv(path: Path, reading: ReadingOptions) -> Contents:
     """The rows of a CSV file, or a gzip of one."""
     del reading  # a CSV has no curves, and nothing to trust
     return Contents("nasbench201", lambda wanted: _records(path, wanted))
 
 
-def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
+def _records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
     with read_whole(path), path.open("rb") as file:
         stream = _text(file, FileBudget.of(path))
         rows = csv.reader(stream)
@@ -48,7 +56,7 @@ def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
                 message = f"{quoted(row[0])}, {quoted(key)} is not architecture {index}"
                 raise NasirError("E109", message, where)
             if wanted(key, index):
-                yield Record(key, index, _values(columns, row[2:], where))
+                yield BenchmarkRecord(key, index, _values(columns, row[2:], where))
 
 
 def _text(file: BinaryIO, budget: FileBudget) -> IO[str]:

@@ -19,7 +19,7 @@ from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.damage import damaged, percent, read_whole
 from runners.benchmarks.kinds import KINDS
-from runners.benchmarks.record import Column, Contents, Reading, Record, Wanted
+from runners.benchmarks.record import BenchmarkRecord, Column, Contents, ReadingOptions, Wanted
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
@@ -30,7 +30,7 @@ _RUN_LIMIT = 1000
 _SPLITS = {3: "train", 4: "valid", 5: "test"}
 
 
-def read_tfrecord(path: Path, reading: Reading) -> Contents:
+def read_tfrecord(path: Path, reading: ReadingOptions) -> Contents:
     """The rows of nasbench_full.tfrecord or nasbench_only108.tfrecord, and their like.
 
     A row is one training; those of one module and length are numbered from 0 as they come, and
@@ -48,7 +48,7 @@ def starts_like_tfrecord(head: bytes) -> bool:
     return _masked(head[:8]) == checksum
 
 
-def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
+def _records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
     runs: dict[str, bytearray] = {}
     with read_whole(path), path.open("rb") as stream:
         for number, content in enumerate(checked_records(path, stream)):
@@ -61,7 +61,7 @@ def _records(path: Path, wanted: Wanted) -> Iterator[Record]:
                     message = f"there are more than {_RUN_LIMIT} trainings of one module"
                     raise NasirError("E109", message, where)
                 lengths.append(epochs)
-                yield Record(key, None, _values(epochs, str(seed), metrics, where))
+                yield BenchmarkRecord(key, None, _values(epochs, str(seed), metrics, where))
 
 
 def checked_records(path: Path, stream: IO[bytes]) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class BenchmarkRecord:
     """Accuracies in percent of the architecture with that key; `index` is the benchmark's own.
 
     A column that is not there was not measured.
@@ -64,7 +64,7 @@ def nothing_trusted(asked_for: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadingOptions:
     """How a source is read.
 
     `curves` adds the accuracy after each epoch where the source has it; `trusted` is asked with
@@ -84,7 +84,7 @@ class Contents:
     """
 
     kind: str
-    records: Callable[[Wanted], Iterator[Record]]
+    records: Callable[[Wanted], Iterator[BenchmarkRecord]]
 
 
-Read = Callable[[Path, Reading], Contents]
+Read = Callable[[Path, ReadingOptions], Contents]

@@ -19,8 +19,8 @@ from runners.benchmarks.read_pickles import (
     read_pth,
 )
 from runners.benchmarks.read_tfrecord import read_tfrecord, starts_like_tfrecord
-from runners.benchmarks.record import Contents, Read, Reading, Record, Wanted
-from runners.benchmarks.store import Store, is_store, open_store
+from runners.benchmarks.record import BenchmarkRecord, Contents, Read, ReadingOptions, Wanted
+from runners.benchmarks.store import BenchmarkStore, is_store, open_store
 
 _HEAD = 64
 _STARTS: tuple[tuple[bytes, Read], ...] = (
@@ -45,11 +45,11 @@ class Benchmark(Protocol):
         """Which benchmark it is."""
         ...
 
-    def lookup(self, key: str | Genotype) -> Record | None:
+    def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
         """The record of a key or genotype; None where the benchmark has no such architecture."""
         ...
 
-    def at(self, index: int) -> Record | None:
+    def at(self, index: int) -> BenchmarkRecord | None:
         """The record of an index of the benchmark; None when it has no such index."""
         ...
 
@@ -65,34 +65,36 @@ class Original:
         """Which benchmark it is."""
         return KINDS[self.contents.kind]
 
-    def lookup(self, key: str | Genotype) -> Record | None:
+    def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
         """The record of a key or genotype; None where the benchmark has no such architecture."""
         wanted = self.kind.key_of(key)
         return self._found(lambda each, _: each == wanted)
 
-    def at(self, index: int) -> Record | None:
+    def at(self, index: int) -> BenchmarkRecord | None:
         """The record of an index of the benchmark; None when it has no such index."""
         return self._found(lambda _, each: each == index)
 
-    def _found(self, wanted: Wanted) -> Record | None:
+    def _found(self, wanted: Wanted) -> BenchmarkRecord | None:
         records = self.contents.records(wanted)
         first = next(records, None)
         if first is None or self.kind.indexed:
             return first
         parts = [each.values.items() for each in (first, *records)]
-        return Record(first.key, first.index, dict(chain.from_iterable(parts)))
+        return BenchmarkRecord(first.key, first.index, dict(chain.from_iterable(parts)))
 
 
 @checked
-def open_benchmark(path: str | Path, reading: Reading | None = None) -> Store | Original:
+def open_benchmark(
+    path: str | Path, reading: ReadingOptions | None = None
+) -> BenchmarkStore | Original:
     """The benchmark in a store, a file or a folder. Raises E101, E102, E108, E603, E604."""
     path = Path(path)
     if is_store(_head(path)):
         return open_store(path)
-    return Original(open_source(path, reading or Reading()))
+    return Original(open_source(path, reading or ReadingOptions()))
 
 
-def open_source(path: Path, reading: Reading) -> Contents:
+def open_source(path: Path, reading: ReadingOptions) -> Contents:
     """A file or a folder as its authors wrote it. Raises as `open_benchmark` does."""
     if path.is_dir():
         if (path / META).exists():

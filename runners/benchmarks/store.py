@@ -24,7 +24,7 @@ from nasir import Genotype, NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.damage import damaged, read_whole
 from runners.benchmarks.kinds import KINDS, Kind
-from runners.benchmarks.record import Column, Record
+from runners.benchmarks.record import BenchmarkRecord, Column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +103,7 @@ def is_store(head: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class BenchmarkStore:
     """An open store. Opening reads the header alone; looking up needs no NumPy.
 
     A look-up verifies each key that it compares and the row that it returns, and raises E604 where
@@ -128,7 +128,7 @@ class Store:
     def __len__(self) -> int:
         return self.header.keys
 
-    def lookup(self, key: str | Genotype) -> Record | None:
+    def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
         """The record of a key or genotype; None where the benchmark has no such architecture."""
         key, width = self.kind.key_of(key), self.header.key_width
         wanted = key.encode()
@@ -147,7 +147,7 @@ class Store:
             low, high = (place + 1, high) if found < wanted else (low, place)
         return None
 
-    def at(self, index: int) -> Record | None:
+    def at(self, index: int) -> BenchmarkRecord | None:
         """The record of an index of the benchmark; None when it has no such index."""
         if not self.kind.indexed or not 0 <= index < len(self):
             return None
@@ -189,7 +189,7 @@ class Store:
     def _sums(self, row: int) -> tuple[int, int]:
         return SUMS.unpack(self._slice("sums", row, SUMS.size))
 
-    def _record(self, row: int, key: str) -> Record:
+    def _record(self, row: int, key: str) -> BenchmarkRecord:
         content = self._slice("values", row, 8 * len(self.columns))
         of_key, of_row = self._sums(row)
         if zlib.crc32(content, of_key) != of_row:
@@ -201,10 +201,10 @@ class Store:
         values = {column: number for column, number in pairs if not isnan(number)}
         if values and not (min(values.values()) >= 0 and max(values.values()) <= 100):
             raise damaged(self.path, f"an accuracy of {key} is no percentage")
-        return Record(key, row if self.kind.indexed else None, values)
+        return BenchmarkRecord(key, row if self.kind.indexed else None, values)
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path) -> BenchmarkStore:
     """Map a store. Raises E101, E102, E108 (no store), E110 (another version), E604 (damaged)."""
     with read_whole(path), path.open("rb") as stream:
         header, starts = _read_header(path, stream)
@@ -214,7 +214,7 @@ def open_store(path: Path) -> Store:
         if header.benchmark not in KINDS:
             raise ValueError(f"unknown benchmark {header.benchmark}")
         content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        return Store(path, header, starts, content)
+        return BenchmarkStore(path, header, starts, content)
 
 
 def _read_header(path: Path, stream: BinaryIO) -> tuple[Header, dict[str, int]]:

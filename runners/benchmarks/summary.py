@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runners.benchmarks.record import UNSTATED, Column
-from runners.benchmarks.store import Store
+from runners.benchmarks.store import BenchmarkStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ _ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class BestEntry:
     """One kind of accuracy at the end of training, averaged over the seeds of each architecture.
 
     `architectures`: how many have it; `seeds`: the columns it is averaged from.
@@ -29,7 +29,7 @@ class Best:
     key: str
 
 
-def best_of(store: Store) -> tuple[Best, ...]:
+def best_of(store: BenchmarkStore) -> tuple[BestEntry, ...]:
     """Each kind of accuracy with its best architecture, the first one where several tie."""
     groups: dict[tuple[str, str, int], list[int]] = {}
     for place, column in enumerate(store.columns):
@@ -39,7 +39,7 @@ def best_of(store: Store) -> tuple[Best, ...]:
     return tuple(_best(store, places) for places in groups.values())
 
 
-def _best(store: Store, places: list[int]) -> Best:
+def _best(store: BenchmarkStore, places: list[int]) -> BestEntry:
     import numpy as np
 
     first: Column = store.columns[places[0]]
@@ -53,7 +53,7 @@ def _best(store: Store, places: list[int]) -> Best:
             top, row = float(means[here]), start + here
     seeds = tuple(store.columns[place].seed for place in places)
     key = store.key_at(row)
-    return Best(first.dataset, first.split, first.epochs, seeds, counted, top, key)
+    return BestEntry(first.dataset, first.split, first.epochs, seeds, counted, top, key)
 
 
 def _means(part: "NDArray[np.float64]") -> "NDArray[np.float64]":

@@ -11,9 +11,9 @@ import nasir
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from nasir.files import replacing
-from runners.benchmarks.record import Column, Reading, Record, everything
+from runners.benchmarks.record import BenchmarkRecord, Column, ReadingOptions, everything
 from runners.benchmarks.sources import open_source
-from runners.benchmarks.store import Header, Store, checksum, open_store, pack_header
+from runners.benchmarks.store import BenchmarkStore, Header, checksum, open_store, pack_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class Packed:
     matrix: "NDArray[np.float64] | None" = None
     count: int = 0
 
-    def add(self, record: Record) -> None:
+    def add(self, record: BenchmarkRecord) -> None:
         """Keep a record's values; a key may come again with other columns."""
         row = self.rows.setdefault(record.key, len(self.rows))
         if record.index is not None and record.index != row:
@@ -64,7 +64,7 @@ class Packed:
         return grown
 
 
-def pack(records: Iterable[Record], source: Path) -> Packed:
+def pack(records: Iterable[BenchmarkRecord], source: Path) -> Packed:
     """The records as one matrix.
 
     Raises E105 when an architecture comes with two indices, E106 where nearly all would be gaps.
@@ -78,12 +78,14 @@ def pack(records: Iterable[Record], source: Path) -> Packed:
     return packed
 
 
-def import_benchmark(source: Path, output: Path, reading: Reading | None = None) -> Store:
+def import_benchmark(
+    source: Path, output: Path, reading: ReadingOptions | None = None
+) -> BenchmarkStore:
     """Write everything a source holds as a store, atomically, and open it.
 
     Raises what reading the source raises, and E112; no half of a store is left behind.
     """
-    contents = open_source(source, reading or Reading())
+    contents = open_source(source, reading or ReadingOptions())
     write_store(output, pack(contents.records(everything), source), contents.kind, source)
     return open_store(output)
 

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from runners.benchmarks import Store, import_benchmark, open_store
-from runners.benchmarks.record import Reading
+from runners.benchmarks import BenchmarkStore, import_benchmark, open_store
+from runners.benchmarks.record import ReadingOptions
 from runners.benchmarks.summary import best_of, describe_seeds
 from runners.benchmarks.trust import trusting
 from runners.commands.options import JsonOption, TrustOption
 from runners.forms.progress import progress_for_stderr
 from runners.inputs import check_file
-from runners.output import Table, print_json, print_line, print_table
+from runners.output import TextTable, print_json, print_line, print_table
 
 group = typer.Typer(
     add_completion=False,
@@ -43,7 +43,7 @@ def import_source(
     """
     check_file(output)
     with progress_for_stderr().stage(f"read {source.name}"):
-        store = import_benchmark(source, output, Reading(curves, trusting(trust_pickle)))
+        store = import_benchmark(source, output, ReadingOptions(curves, trusting(trust_pickle)))
     if as_json:
         print_json(_facts(store))
     else:
@@ -81,17 +81,17 @@ def info(
         for each in best
     )
     columns = ("data set", "epochs", "split", "seeds", "architectures", "best %", "best")
-    print_table(Table("", columns, rows))
+    print_table(TextTable("", columns, rows))
 
 
-def _describe(store: Store) -> str:
+def _describe(store: BenchmarkStore) -> str:
     return (
         f"{store.kind.title} from {store.header.source}: {len(store):,} architectures, "
         f"{len(store.columns):,} columns, {len(store.content) / 2**20:.1f} MiB"
     )
 
 
-def _facts(store: Store) -> dict[str, object]:
+def _facts(store: BenchmarkStore) -> dict[str, object]:
     return {
         "file": str(store.path),
         "benchmark": store.header.benchmark,

@@ -24,7 +24,7 @@ from runners.commands.options import (
 from runners.experiment.size import NetworkSize, describe_size, size_facts
 from runners.forms.costs import cost_facts, cost_table, with_head
 from runners.inputs import read_named
-from runners.output import Table, print_json, print_line, print_table
+from runners.output import TextTable, print_json, print_line, print_table
 
 
 def cost(
@@ -75,9 +75,9 @@ def _node_facts(found: nasir.Cost) -> list[dict[str, Any]]:
     return [asdict(node) for node in _all_nodes(found)]
 
 
-def _node_table(found: nasir.Cost) -> Table:
+def _node_table(found: nasir.Cost) -> TextTable:
     columns = ("node", "op", "parameters", "multiply-adds", "activations")
     rows = tuple(
         (node.name, node.op, node.params, node.macs, node.activations) for node in _all_nodes(found)
     )
-    return Table("", columns, rows)
+    return TextTable("", columns, rows)

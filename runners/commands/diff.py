@@ -24,7 +24,7 @@ from runners.commands.options import (
 from runners.experiment.size import NetworkSize, describe_size, size_facts
 from runners.forms.costs import cost_sums, cost_table
 from runners.inputs import read_named
-from runners.output import Table, joined, print_json, print_line, print_table
+from runners.output import TextTable, joined, print_json, print_line, print_table
 
 DIFFERENT = 1
 
@@ -142,13 +142,13 @@ def _print(one: str, two: str, found: tuple[CellDifference, ...]) -> None:
     rows = tuple(
         (row.cell, row.place, joined(row.first, ", "), joined(row.second, ", ")) for row in found
     )
-    print_table(Table("", ("cell", "place", f"only in A: {one}", f"only in B: {two}"), rows))
+    print_table(TextTable("", ("cell", "place", f"only in A: {one}", f"only in B: {two}"), rows))
 
 
-def _cost_table(one: str, two: str, costs: tuple[nasir.Cost, nasir.Cost]) -> Table:
+def _cost_table(one: str, two: str, costs: tuple[nasir.Cost, nasir.Cost]) -> TextTable:
     """Both costs, and the second as a multiple of the first."""
     sums = [cost_sums(cost) for cost in costs]
     ratios = [f"{sums[1][key] / max(1, sums[0][key]):.3f}" for key in sums[0]]
     table = cost_table("", "", {f"A: {one}": costs[0], f"B: {two}": costs[1]})
     rows = tuple((*row, ratio) for row, ratio in zip(table.rows, ratios, strict=True))
-    return Table("", (*table.columns, "B / A"), rows)
+    return TextTable("", (*table.columns, "B / A"), rows)

@@ -17,7 +17,7 @@ import nasir
 from runners.commands.options import JsonOption
 from runners.forms.progress import progress_for_stderr
 from runners.machine.machine import WAITING
-from runners.output import Table, print_json, print_table
+from runners.output import TextTable, print_json, print_table
 
 FAILED = 1
 
@@ -46,7 +46,7 @@ def doctor(as_json: JsonOption = False) -> None:
         print_json([asdict(check) for check in checks])
     else:
         rows = tuple((each.name, each.state, each.found, each.meaning) for each in checks)
-        print_table(Table("", ("part", "state", "found", "what it is for"), rows))
+        print_table(TextTable("", ("part", "state", "found", "what it is for"), rows))
     if any(check.required and check.state != "ok" for check in checks):
         raise typer.Exit(FAILED)
 

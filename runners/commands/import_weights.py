@@ -13,7 +13,7 @@ from runners.commands.options import (
     SpaceOption,
 )
 from runners.experiment.size import NetworkSize, describe_size
-from runners.output import Cell, Table, print_json, print_line, print_table
+from runners.output import Cell, TextTable, print_json, print_line, print_table
 
 
 def import_weights(
@@ -52,5 +52,5 @@ def import_weights(
         ("numbers", done.numbers),
         ("left out", ", ".join(done.left_out) or "nothing"),
     ]
-    print_table(Table("", (done.genotype, ""), tuple(rows)))
+    print_table(TextTable("", (done.genotype, ""), tuple(rows)))
     print_line(f"wrote {done.path}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from runners.commands.options import JsonOption
-from runners.output import Cell, Table, print_json, print_line, print_table
+from runners.output import Cell, TextTable, print_json, print_line, print_table
 
 _FIRST = "cifar"
 """The skeleton on which a method has the values that its file states outside `on`."""
@@ -44,7 +44,7 @@ def _list(as_json: bool) -> None:
         (method.name, *(parts[kind] for kind in columns[1:-1]), method.paper)
         for method, parts in rows
     ]
-    print_table(Table("", columns, tuple(cells)))
+    print_table(TextTable("", columns, tuple(cells)))
 
 
 def _one(name: str, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def _one(name: str, as_json: bool) -> None:
         (key, *(_shown(key, values[key]) if key in values else "" for values in found.values()))
         for key in names
     )
-    print_table(Table("", ("value", *skeletons), rows))
+    print_table(TextTable("", ("value", *skeletons), rows))
 
 
 def _values(method: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from nasir.ops import Macro, Op
 from nasir.passes import PLAIN
 from nasir.text import is_list, print_node, print_value
 from runners.commands.options import JsonOption
-from runners.output import Table, joined, print_json, print_line, print_table
+from runners.output import TextTable, joined, print_json, print_line, print_table
 
 _EXAMPLE = nasir.ImageType(16, 32, 32)
 
@@ -62,7 +62,7 @@ def _list(*, as_json: bool) -> None:
             for op in ALL_OPS.values()
             if _kind(op) == kind
         )
-        print_table(Table(title, ("op", "what it does", "attributes", "traits"), rows))
+        print_table(TextTable(title, ("op", "what it does", "attributes", "traits"), rows))
         if kind != "primitive":
             print_line()
 

@@ -8,13 +8,13 @@ import typer
 
 import nasir
 from nasir.errors import Where, quoted
-from runners.benchmarks import Answer, Question, Record, answers, find_record, kind_named
+from runners.benchmarks import Answer, BenchmarkRecord, Question, answers, find_record, kind_named
 from runners.benchmarks import open_benchmark as open_one
 from runners.benchmarks.kinds import Kind
-from runners.benchmarks.record import Reading
+from runners.benchmarks.record import ReadingOptions
 from runners.benchmarks.trust import trusting
 from runners.commands.options import FromOption, JsonOption, TrustOption
-from runners.output import Cell, Table, print_json, print_table
+from runners.output import Cell, TextTable, print_json, print_table
 
 
 def query(
@@ -51,7 +51,7 @@ def query(
     Example: nasir query 1462 --bench nasbench201 --data nasbench201.csv.gz --dataset cifar100
     """
     wanted = kind_named(bench) if bench is not None else None
-    found = open_one(data, Reading(trusted=trusting(trust_pickle)))
+    found = open_one(data, ReadingOptions(trusted=trusting(trust_pickle)))
     if wanted is not None and wanted != found.kind:
         message = f"the data is of {found.kind.title}, not of {quoted(wanted.name)}"
         raise nasir.NasirError("E505", message, Where(str(data)))
@@ -66,7 +66,7 @@ def query(
         print_table(_table(found.kind, record, given))
 
 
-def _facts(kind: Kind, record: Record, given: tuple[Answer, ...]) -> dict[str, object]:
+def _facts(kind: Kind, record: BenchmarkRecord, given: tuple[Answer, ...]) -> dict[str, object]:
     return {
         "benchmark": kind.name,
         "architecture": record.key,
@@ -75,7 +75,7 @@ def _facts(kind: Kind, record: Record, given: tuple[Answer, ...]) -> dict[str, o
     }
 
 
-def _table(kind: Kind, record: Record, given: tuple[Answer, ...]) -> Table:
+def _table(kind: Kind, record: BenchmarkRecord, given: tuple[Answer, ...]) -> TextTable:
     number = "" if record.index is None else f" {record.index}"
     rows: list[tuple[Cell, ...]] = [
         (
@@ -93,4 +93,4 @@ def _table(kind: Kind, record: Record, given: tuple[Answer, ...]) -> Table:
     if all(answer.after == answer.epochs for answer in given):
         columns = (*columns[:2], *columns[3:])
         rows = [(*row[:2], *row[3:]) for row in rows]
-    return Table(f"{kind.title}{number}: {record.key}", columns, tuple(rows))
+    return TextTable(f"{kind.title}{number}: {record.key}", columns, tuple(rows))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from runners.commands.options import JsonOption
-from runners.output import Cell, Table, print_json, print_line, print_table
+from runners.output import Cell, TextTable, print_json, print_line, print_table
 
 
 def recipes(
@@ -36,7 +36,7 @@ def _list(as_json: bool) -> None:
     rows: list[tuple[Cell, ...]] = [
         (recipe.name, recipe.train.epochs, recipe.train.batch, recipe.about) for recipe in found
     ]
-    print_table(Table("", ("recipe", "epochs", "batch", "trains"), tuple(rows)))
+    print_table(TextTable("", ("recipe", "epochs", "batch", "trains"), tuple(rows)))
 
 
 def _one(name: str, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def _one(name: str, as_json: bool) -> None:
         for section in SECTIONS
         for key, value in values_of(getattr(recipe, section)).items()
     ]
-    print_table(Table("", ("value", "is"), tuple(rows)))
+    print_table(TextTable("", ("value", "is"), tuple(rows)))
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,7 @@ from runners.commands.options import (
 )
 from runners.experiment.size import NetworkSize
 from runners.inputs import is_graph, named, open_source, read_named, read_opened
-from runners.output import Table, print_json, print_table, print_text
+from runners.output import TextTable, print_json, print_table, print_text
 
 
 def show(
@@ -90,7 +90,7 @@ def _list_passes(*, as_json: bool) -> None:
         print_json([{"name": p.name, "summary": p.summary, "exact": p.exact} for p in rows])
         return
     table = tuple((p.name, p.summary, "bitwise kept" if p.exact else "changed") for p in rows)
-    print_table(Table("", ("pass", "what it does", "results"), table))
+    print_table(TextTable("", ("pass", "what it does", "results"), table))
 
 
 def _read(argument: str, space: str | None, size: NetworkSize) -> nasir.Graph:

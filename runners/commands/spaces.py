@@ -12,7 +12,7 @@ from nasir.space.decisions import decisions
 from nasir.space.results import results
 from nasir.space.skeletons import SKELETONS
 from runners.commands.options import JsonOption
-from runners.output import Table, joined, print_json, print_line, print_table, print_warning
+from runners.output import TextTable, joined, print_json, print_line, print_table, print_warning
 
 _COUNTED = 300_000
 """The most cells of a kind that are enumerated: about ten seconds."""
@@ -60,7 +60,7 @@ def spaces(
         for s in found
     )
     columns = ("space", "title", "skeleton", "cells", "genotypes", "paper")
-    print_table(Table("", columns, rows))
+    print_table(TextTable("", columns, rows))
 
 
 def _count(number: int) -> str:
@@ -73,7 +73,7 @@ def _list_genotypes(*, as_json: bool) -> None:
         print_json([_entry_facts(entry) for entry in entries()])
         return
     rows = tuple((e.name, e.catalogue, joined(e.aliases), e.paper) for e in entries())
-    print_table(Table("", ("genotype", "catalogue", "aliases", "paper"), rows))
+    print_table(TextTable("", ("genotype", "catalogue", "aliases", "paper"), rows))
 
 
 def _list_results(*, as_json: bool) -> None:
@@ -94,7 +94,7 @@ def _list_results(*, as_json: bool) -> None:
         )
         for r in results()
     )
-    print_table(Table("", columns, rows))
+    print_table(TextTable("", columns, rows))
 
 
 def _number(value: float | None) -> str:
@@ -163,7 +163,7 @@ def _show(space: nasir.Space, counted: dict[str, int], *, as_json: bool) -> None
         if (cell.combine, cell.join) != ("sum", "concat"):
             print_line(f"a node is the {cell.combine} of its edges, the output the {cell.join}")
         rows = tuple((f"{e.source} to {e.node}", joined(e.ops)) for e in cell.edges)
-        print_table(Table("", ("edge", "ops"), rows))
+        print_table(TextTable("", ("edge", "ops"), rows))
 
 
 def _show_node_cell(cell: SpaceCell) -> None:
@@ -174,7 +174,7 @@ def _show_node_cell(cell: SpaceCell) -> None:
         return
     names = [*(f"node {node}" for node in range(1, cell.nodes + 1)), "output"]
     rows = tuple(zip(names, cell.parents, strict=True))
-    print_table(Table("", ("", "reads"), rows))
+    print_table(TextTable("", ("", "reads"), rows))
 
 
 def _cell_facts(cell: SpaceCell) -> dict[str, Any]:

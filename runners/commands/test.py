@@ -21,7 +21,7 @@ from runners.commands.options import (
 )
 from runners.experiment.size import NetworkSize
 from runners.forms.progress import progress_for_stderr
-from runners.output import Cell, Table, print_json, print_line, print_table
+from runners.output import Cell, TextTable, print_json, print_line, print_table
 
 WRITTEN = 12
 """Up to so many classes the confusion matrix is printed."""
@@ -102,6 +102,6 @@ def test(
         print_table(_confusion(found.classes, found.confusion))
 
 
-def _confusion(classes: tuple[str, ...], counts: list[list[int]]) -> Table:
+def _confusion(classes: tuple[str, ...], counts: list[list[int]]) -> TextTable:
     rows: list[tuple[Cell, ...]] = [(name, *row) for name, row in zip(classes, counts, strict=True)]
-    return Table("", ("true \\ said", *classes), tuple(rows))
+    return TextTable("", ("true \\ said", *classes), tuple(rows))

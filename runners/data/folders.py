@@ -29,7 +29,7 @@ _EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class FolderLayout:
     """Where each image belongs: sorted names, with those of one class together.
 
     `level` is which part of a name is its class.
@@ -62,7 +62,7 @@ def read_folder(path: Path, resolution: int | None, report: Report | None = None
     return cached(path, f"{resolution}", state_of(path, files), decode)
 
 
-def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:
+def layout_of(path: Path, names: list[PurePosixPath]) -> FolderLayout:
     """Which class and split each name belongs to. Raises E702, E703.
 
     Folders around all others count for nothing; those below a class belong to it.
@@ -91,7 +91,7 @@ def layout_of(path: Path, names: list[PurePosixPath]) -> Layout:
         if name.parts[top] not in classes:
             message = f"there are no training images of the class of {quoted(str(name))}"
             raise NasirError("E703", message, where, _LAYOUT)
-    return Layout(tuple(train), tuple(test), classes, top)
+    return FolderLayout(tuple(train), tuple(test), classes, top)
 
 
 def _top(names: list[PurePosixPath]) -> int:

@@ -20,7 +20,7 @@ from runners.machine.place import Place
 from runners.task import Batch, Outcome
 from runners.task.score import measures, score
 from runners.task.tally import Tally, check_finite
-from runners.task.task import Split, Training
+from runners.task.task import Split, TrainingTask
 
 
 class Learner:
@@ -32,7 +32,7 @@ class Learner:
     """
 
     def __init__(
-        self, task: Training, place: Place, seed: int, numbers: Sgd, accumulate: int = 1
+        self, task: TrainingTask, place: Place, seed: int, numbers: Sgd, accumulate: int = 1
     ) -> None:
         self.task, self.place, self.seed = task, place, seed
         self.numbers, self.accumulate = numbers, accumulate

@@ -57,7 +57,7 @@ class Sizes(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class Size(Sizes):
+class NetworkSection(Sizes):
     """With the skeleton; empty is the space's own."""
 
     skeleton: str = ""
@@ -135,7 +135,7 @@ class Schedule(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures(Ranged):
+class PicturesSection(Ranged):
     """What training does to pictures: see `runners.data.Augment`.
 
     `cutouts`: whether each picture is cut elsewhere, or a whole batch alike before the crop.
@@ -166,7 +166,7 @@ class Text(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class Run(Ranged):
+class RunSection(Ranged):
     """How it runs: nothing here changes what is computed but for rounding.
 
     `compile` and `layout`: `auto` does what pays on the device.
@@ -184,13 +184,13 @@ class Recipe(Ranged):
     name: str
     about: str = ""
     data: str = ""
-    network: Size = field(default_factory=Size)
+    network: NetworkSection = field(default_factory=NetworkSection)
     train: Train = field(default_factory=Train)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: PicturesSection = field(default_factory=PicturesSection)
     text: Text = field(default_factory=Text)
-    run: Run = field(default_factory=Run)
+    run: RunSection = field(default_factory=RunSection)
 
     def facts(self) -> dict[str, Any]:
         """As plain data."""

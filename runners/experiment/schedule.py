@@ -33,7 +33,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EpochPlan:
     """The epochs of a search's stages, those of tuning between `rounds` of projection, and the
     number of candidates that it measures at its end."""
 
@@ -65,13 +65,13 @@ class Plan:
         return {"epochs": self.epochs, **asdict(self)}
 
 
-def planned(settings: Settings, select: Selection, decided: Decided) -> Plan:
+def planned(settings: Settings, select: Selection, decided: Decided) -> EpochPlan:
     """The plan of a search with these settings."""
     stages = tuple(stage.epochs for stage in settings.stages)
     if isinstance(select, Projection):
         rounds = select.rounds(decided)
-        return Plan(stages, select.length(rounds), rounds)
-    return Plan(stages, candidates=select.count if isinstance(select, BestOf) else 0)
+        return EpochPlan(stages, select.length(rounds), rounds)
+    return EpochPlan(stages, candidates=select.count if isinstance(select, BestOf) else 0)
 
 
 def search_epochs(

@@ -10,10 +10,10 @@ from runners.experiment.run import Run
 from runners.experiment.schedule import search_epochs
 from runners.experiment.search_hooks import (
     Architecture,
+    ArchitectureRecord,
     Eigenvalue,
     Mixed,
     Projections,
-    Record,
     Stages,
     Validated,
     stage_graph,
@@ -21,7 +21,7 @@ from runners.experiment.search_hooks import (
 from runners.experiment.supernet import Supernet
 
 if TYPE_CHECKING:
-    from runners.experiment.loop.build import Built
+    from runners.experiment.loop.build import BuiltSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Found:
     row: dict[str, Any]
 
 
-def search_in(run: Run, built: "Built") -> Found:
+def search_in(run: Run, built: "BuiltSearch") -> Found:
     """Searches, or resumes, to the end; writes `genotype.json` last."""
     genotype = _trained(run, built) if built.settings.stages else _drawn(built)
     genotype = replace(genotype, name=f"{built.method.name}_{built.experiment.seed}")
@@ -40,18 +40,18 @@ def search_in(run: Run, built: "Built") -> Found:
     return Found(genotype, run.row)
 
 
-def _drawn(built: "Built") -> Genotype:
+def _drawn(built: "BuiltSearch") -> Genotype:
     return nasir.sample(built.space, built.experiment.seed)
 
 
-def _trained(run: Run, built: "Built") -> Genotype:
+def _trained(run: Run, built: "BuiltSearch") -> Genotype:
     """The genotype that a trained supernet gives."""
     method, settings, search = built.method, built.settings, built.search
     assert built.supernet is not None, "what trains has a supernet"
     run.display.say(built.plan.words)
     graph = stage_graph(built.supernet, method, settings.stages[0], {}, built.space)
     learner = Supernet(built, graph, run.display.say)
-    record, stop = Record(learner), method.stop and Eigenvalue(learner, method.stop)
+    record, stop = ArchitectureRecord(learner), method.stop and Eigenvalue(learner, method.stop)
     hooks: list[Hook] = [Stages(learner, built.supernet), Projections(learner)]
     hooks.append(Architecture(learner))
     if settings.train.drop_path:

@@ -253,7 +253,7 @@ class Eigenvalue(Hook):
             run.display.say(f"the eigenvalue has grown: {said}")
 
 
-class Record(Hook):
+class ArchitectureRecord(Hook):
     """Logs the architecture's weights, and the genotype that would be selected now."""
 
     keys = ("genotypes",)

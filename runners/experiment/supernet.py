@@ -21,7 +21,7 @@ from runners.task import Batch, Outcome, Task
 from runners.task.score import Score, score
 
 if TYPE_CHECKING:
-    from runners.experiment.loop.build import Built
+    from runners.experiment.loop.build import BuiltSearch
 
 
 class Objective:
@@ -50,7 +50,7 @@ class Supernet(Learner):
 
     task: Task
 
-    def __init__(self, built: "Built", graph: Graph, say: Callable[[str], None]) -> None:
+    def __init__(self, built: "BuiltSearch", graph: Graph, say: Callable[[str], None]) -> None:
         settings = built.settings
         super().__init__(built.task, built.place, built.experiment.seed, settings.optimizer)
         self.space, self.method, self.settings = built.space, built.method, settings

@@ -16,16 +16,16 @@ from runners.experiment.schedule import Epoch, training_epochs
 from runners.experiment.size import describe_size, size_facts
 from runners.folder.run_folder import RunFolder
 from runners.machine.arrays import listed
-from runners.output import Cell, Table, measure_text
+from runners.output import Cell, TextTable, measure_text
 from runners.task import measure
 from runners.task.accuracy import answers
 from runners.task.task import Split
 
 if TYPE_CHECKING:
-    from runners.experiment.training.build import Built
+    from runners.experiment.training.build import BuiltTraining
 
 
-def train_in(run: Run, built: "Built") -> Mapping[str, Any]:
+def train_in(run: Run, built: "BuiltTraining") -> Mapping[str, Any]:
     """Trains, or resumes, to the end; the summary, which is written last."""
     train = built.recipe.train
     run.display.say(f"{train.epochs} epochs")
@@ -48,7 +48,7 @@ def train_in(run: Run, built: "Built") -> Mapping[str, Any]:
     return _write_final(learner, built, run.folder, kept)
 
 
-def make_learner(built: "Built") -> Learner:
+def make_learner(built: "BuiltTraining") -> Learner:
     """The network that is trained, with fresh weights."""
     recipe, place, seed = built.recipe, built.place, built.experiment.seed
     learner = Learner(built.task, place, seed, recipe.optimizer, recipe.train.accumulate)
@@ -58,7 +58,7 @@ def make_learner(built: "Built") -> Learner:
     return learner
 
 
-def _due(built: "Built", epoch: Epoch) -> tuple[Split, ...]:
+def _due(built: "BuiltTraining", epoch: Epoch) -> tuple[Split, ...]:
     """The parts to measure: a text's test words only at the end, as published."""
     if built.task.name == "images" or epoch.at.number + 1 == epoch.at.epochs:
         return built.task.splits
@@ -66,7 +66,7 @@ def _due(built: "Built", epoch: Epoch) -> tuple[Split, ...]:
 
 
 def _write_final(
-    learner: Learner, built: "Built", folder: RunFolder, best: int | None
+    learner: Learner, built: "BuiltTraining", folder: RunFolder, best: int | None
 ) -> dict[str, Any]:
     """Measures the network as it is kept, and writes `weights.safetensors`, `summary.json` and, of
     pictures, `confusion.json`; the summary as plain data.
@@ -103,12 +103,12 @@ def _write_final(
     return summary
 
 
-def _classes(built: "Built") -> tuple[str, ...]:
+def _classes(built: "BuiltTraining") -> tuple[str, ...]:
     pictures: Any = built.task
     return pictures.pictures.classes
 
 
-def _latencies(learner: Learner, built: "Built") -> dict[str, float | Literal["eager"]]:
+def _latencies(learner: Learner, built: "BuiltTraining") -> dict[str, float | Literal["eager"]]:
     """Seconds for one picture (of text: STEPS words), as it is and with batch norms folded."""
     with learner.measuring():
         folded = lowering.to_inference(built.graph, learner.module)
@@ -121,7 +121,7 @@ def _latencies(learner: Learner, built: "Built") -> dict[str, float | Literal["e
     return {name: each.seconds for name, each in found.items()}
 
 
-def summary_table(summary: Mapping[str, Any]) -> Table:
+def summary_table(summary: Mapping[str, Any]) -> TextTable:
     """Size, cost, measures and latency."""
     rows: list[tuple[Cell, ...]] = [
         ("network", describe_size(summary["size"])),
@@ -137,4 +137,4 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
         (f"latency, {name}", f"{1e3 * seconds:.2f} ms")
         for name, seconds in summary.get("latency", {}).items()
     ]
-    return Table("", (summary["genotype"], ""), tuple(rows))
+    return TextTable("", (summary["genotype"], ""), tuple(rows))

@@ -23,54 +23,54 @@ Kind = Literal["search", "evaluate"]
 _HINT = "it is written when a run begins; start the run again in another folder"
 
 
-class Named(BaseModel):
+class NamedFacts(BaseModel):
     """A part that has a name."""
 
     name: StrictStr
 
 
-class Data(BaseModel):
+class DataFacts(BaseModel):
     """What the run learns from, as it was asked for, and a hash of it."""
 
     text: StrictStr
     fingerprint: StrictStr
 
 
-class Run(BaseModel):
+class RunFacts(BaseModel):
     """What every run says of itself."""
 
     kind: StrictStr
     machine: dict[str, JsonValue]
-    data: Data
+    data: DataFacts
     seed: Annotated[StrictInt, Field(ge=0)]
     experiment: dict[str, JsonValue]
 
 
-class Settings(BaseModel):
+class SettingsFacts(BaseModel):
     """Of a search's settings, the sizes that its method gives the supernet."""
 
     network: dict[StrictStr, StrictInt]
 
 
-class Search(Run):
+class SearchFacts(RunFacts):
     """What a search says of itself."""
 
-    space: Named
-    method: Named
-    settings: Settings
+    space: NamedFacts
+    method: NamedFacts
+    settings: SettingsFacts
     choices: dict[str, list[StrictStr]]
 
 
-class Training(Run):
+class TrainingFacts(RunFacts):
     """What a training says of itself."""
 
-    genotype: Named
+    genotype: NamedFacts
     recipe: dict[str, JsonValue]
     size: dict[str, StrictInt | StrictStr]
     auxiliary: StrictBool
 
 
-_MODELS: Mapping[str, type[Run]] = {"search": Search, "evaluate": Training}
+_MODELS: Mapping[str, type[RunFacts]] = {"search": SearchFacts, "evaluate": TrainingFacts}
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:

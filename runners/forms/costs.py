@@ -3,7 +3,7 @@
 from typing import Any
 
 from nasir import Cost
-from runners.output import Cell, Table
+from runners.output import Cell, TextTable
 
 
 def cost_sums(cost: Cost) -> dict[str, int]:
@@ -21,14 +21,14 @@ def cost_facts(cost: Cost) -> dict[str, Any]:
     }
 
 
-def cost_table(title: str, corner: str, costs: dict[str, Cost]) -> Table:
+def cost_table(title: str, corner: str, costs: dict[str, Cost]) -> TextTable:
     """Parameters, multiply-adds and activations, a column for each cost."""
     names = {"params": "parameters", "macs": "multiply-adds", "activations": "activations"}
     sums = [cost_sums(cost) for cost in costs.values()]
     rows: list[tuple[Cell, ...]] = [
         (label, *(row[key] for row in sums)) for key, label in names.items()
     ]
-    return Table(title, (corner, *costs), tuple(rows))
+    return TextTable(title, (corner, *costs), tuple(rows))
 
 
 def with_head(cost: Cost) -> dict[str, Cost]:

@@ -15,7 +15,7 @@ from runners.experiment.recipe_file import read_recipe
 from runners.experiment.size import DATA, NetworkSize, size_facts
 from runners.experiment.trained import Trained, find_trained
 from runners.fields import BatchSize, Limit, Ranged
-from runners.forms.table import FORMS, Source
+from runners.forms.table import FORMS, FormSource
 from runners.inputs import read_named
 from runners.machine.arrays import listed
 from runners.machine.place import Place, find_place
@@ -52,7 +52,7 @@ class Exam(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TestResult:
     """What it reached by split, how classes were confused on the last one, cost and latency."""
 
     genotype: Genotype
@@ -80,7 +80,7 @@ class Result:
         }
 
 
-def examine(request: Exam) -> Result:
+def examine(request: Exam) -> TestResult:
     """Measures a network. Raises E753, E755, E503, and what data and genotypes raise."""
     genotype = read_named(request.genotype, request.space)
     found = find_trained(request.genotype, request.size, request.weights)
@@ -138,7 +138,7 @@ def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Run:
         return module.to(place.device, place.dtype)
     if request.genotype.endswith(".onnx"):
         seconds = LEAST + request.batch * nasir.cost(graph).macs / SLOWEST
-        return _file(request, Source(graph, module, request.batch, seconds=seconds))
+        return _file(request, FormSource(graph, module, request.batch, seconds=seconds))
     raise NasirError(
         "E753",
         "no weights are named: the network would answer at random",
@@ -147,7 +147,7 @@ def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Run:
     )
 
 
-def _file(request: Exam, source: Source) -> Run:
+def _file(request: Exam, source: FormSource) -> Run:
     """An ONNX file, held to the outputs of its genotype's network and to a bound on its time."""
     network, graph = FORMS["onnxruntime"].load(source, Path(request.genotype)), source.graph
     shapes: list[tuple[int, ...]] = [graph.types[name].shape for name in graph.outputs]
@@ -176,7 +176,7 @@ def _tested(
     run: Run,
     found: Mapping[str, Answers],
     about: tuple[tuple[str, ...], Place],
-) -> Result:
+) -> TestResult:
     classes, place = about
     inputs = tuple(
         x.to(place.device, place.dtype if x.is_floating_point() else None)
@@ -184,7 +184,7 @@ def _tested(
     )
     cost = nasir.cost(graph)
     last = list(found.values())[-1]
-    return Result(
+    return TestResult(
         genotype,
         size_facts(graph),
         cost.params,

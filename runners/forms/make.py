@@ -20,13 +20,13 @@ from runners.forms.compile import Options
 from runners.forms.page import html_page
 from runners.forms.progress import Clock
 from runners.forms.report import FormResult, Report
-from runners.forms.table import AUTO, FORMS, Form, Run, Source, find_forms, ship
+from runners.forms.table import AUTO, FORMS, Form, FormSource, Run, find_forms, ship
 from runners.machine.machine import find_machine
 from runners.machine.place import Place, find_device
 from runners.task import accuracy
 from runners.task.dealt import Dealt
 from runners.task.measure import draws_noise, evaluate, example, measure
-from runners.task.task import Training
+from runners.task.task import TrainingTask
 from runners.task.trained import training_task
 
 IMAGES = 3
@@ -47,7 +47,7 @@ def make_forms(
     find_device(options.device)
     module = _lower(graph, options, clock)
     task = _task(graph, options, clock)
-    source = Source(graph, module, options.batch, options.device, options.inline, task)
+    source = FormSource(graph, module, options.batch, options.device, options.inline, task)
     drawn: tuple[Path, ...] = ()
     if options.draw is not None:
         with clock.stage("draw the cells"):
@@ -102,7 +102,7 @@ def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Netwo
     return module
 
 
-def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Training | None:
+def _task(graph: nasir.Graph, options: Options, clock: Clock) -> TrainingTask | None:
     """Held-out data for the forms, where there is any; read before all work."""
     if options.data is None or not options.check:
         return None
@@ -131,7 +131,7 @@ def _wanted(options: Options) -> tuple[Form, ...]:
 
 
 def _made(
-    source: Source, options: Options, folder: Path, clock: Clock
+    source: FormSource, options: Options, folder: Path, clock: Clock
 ) -> tuple[dict[str, FormResult], dict[str, Run]]:
     """Writes, loads and compares each form; a file that differs is left nowhere.
 
@@ -158,7 +158,7 @@ def _made(
 
 
 def _one(
-    form: Form, source: Source, folder: Path, place: Path | None, clock: Clock
+    form: Form, source: FormSource, folder: Path, place: Path | None, clock: Clock
 ) -> tuple[FormResult, Run | None]:
     """Writes a form below `folder`, under the name of `place`, loads it and compares it.
 
@@ -183,7 +183,7 @@ def _one(
 
 
 def _difference(
-    form: Form, source: Source, run: Run, path: Path
+    form: Form, source: FormSource, run: Run, path: Path
 ) -> tuple[lowering.Comparison | None, str]:
     """The difference from the network in eager torch, and a note on it. Raises E504."""
     if form.compare is not None:
@@ -201,14 +201,14 @@ def _difference(
     return found.require() if form.exact else found, FROZEN if found.frozen else ""
 
 
-def _answers(form: Form, source: Source, run: Run, most: int) -> accuracy.Answers:
+def _answers(form: Form, source: FormSource, run: Run, most: int) -> accuracy.Answers:
     assert source.task is not None
     split = source.task.splits[-1]
     return accuracy.answers(source.task, split, _on_cpu(form, source, run), most)
 
 
 def _accuracy(
-    form: Form, source: Source, first: accuracy.Answers, other: accuracy.Answers
+    form: Form, source: FormSource, first: accuracy.Answers, other: accuracy.Answers
 ) -> accuracy.Accuracy:
     """The accuracy, with the number of answers that are not the first form's. Raises E756."""
     if other is first:
@@ -218,7 +218,7 @@ def _accuracy(
     return accuracy.require(form.name, first, found) if exact else found
 
 
-def _on_cpu(form: Form, source: Source, run: Run) -> Run:
+def _on_cpu(form: Form, source: FormSource, run: Run) -> Run:
     """The form for tensors on the CPU."""
     if source.device == "cpu" or not form.memory:
         return run
@@ -231,7 +231,7 @@ def _on_cpu(form: Form, source: Source, run: Run) -> Run:
 
 
 def _timed(
-    source: Source, results: dict[str, FormResult], runs: dict[str, Run], clock: Clock
+    source: FormSource, results: dict[str, FormResult], runs: dict[str, Run], clock: Clock
 ) -> dict[str, FormResult]:
     """The results with latencies of the forms that run on the device."""
     inputs = tuple(x.to(source.device) for x in example(source.graph, source.batch))
@@ -251,7 +251,7 @@ def _picked(results: dict[str, FormResult], target: str) -> str:
     return target
 
 
-def _shipped(source: Source, report: Report, folder: Path, out: Path) -> tuple[Path, ...]:
+def _shipped(source: FormSource, report: Report, folder: Path, out: Path) -> tuple[Path, ...]:
     """The files of the picked form with its program; `folder` has what was written before."""
     form = FORMS[report.target]
     made = folder / form.name

@@ -11,7 +11,7 @@ from nasir.draw import svg_text
 from nasir.formats import FORMATS
 from nasir.quoting import xml
 from runners.forms.report import Report, notes, tables, title
-from runners.output import Table
+from runners.output import TextTable
 
 TITLES = ("Cost", "Passes, for inference", "Time of each stage", "Forms", "Held-out data")
 """Of the tables of a report, in their order."""
@@ -117,7 +117,7 @@ def _figure(svg: str, caption: str) -> str:
     )
 
 
-def _table(heading: str, table: Table) -> str:
+def _table(heading: str, table: TextTable) -> str:
     kinds = ['class="number"' if table.is_number(i) else "" for i in range(len(table.columns))]
     head = _row("th", table.columns, kinds)
     body = "".join(_row("td", row, kinds) for row in table.texts())

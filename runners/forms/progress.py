@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from runners.folder.live import Display as Progress
 from runners.folder.live import display_for_stderr as progress_for_stderr
-from runners.forms.report import Stage
+from runners.forms.report import CompileStage
 
 __all__ = ["Clock", "Prefixed", "Progress", "Silent", "progress_for_stderr"]
 
@@ -30,7 +30,7 @@ class Clock:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self.stages: list[Stage] = []
+        self.stages: list[CompileStage] = []
 
     @contextmanager
     def stage(self, name: str) -> Generator[None]:
@@ -38,11 +38,11 @@ class Clock:
         start = time.perf_counter()
         with self._progress.stage(name):
             yield
-        self.stages.append(Stage(name, time.perf_counter() - start))
+        self.stages.append(CompileStage(name, time.perf_counter() - start))
 
     @contextmanager
     def quick_stage(self, name: str) -> Generator[None]:
         """Around a stage that takes no time worth telling anybody."""
         start = time.perf_counter()
         yield
-        self.stages.append(Stage(name, time.perf_counter() - start))
+        self.stages.append(CompileStage(name, time.perf_counter() - start))

@@ -14,7 +14,7 @@ from nasir import Graph, NasirError
 from nasir.files import write_atomically
 from nasir.formats.onnx_model import seal
 from runners.task.classify import Classify
-from runners.task.task import Training
+from runners.task.task import TrainingTask
 
 Kind = Literal["dynamic", "static"]
 """`dynamic`: ranges of values are found as the network runs. `static`: beforehand, on pictures."""
@@ -26,7 +26,7 @@ AT_ONCE = 4
 """Pictures in one run of the tools, which keep all values of a network at a time."""
 
 
-def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: Training) -> Path:
+def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: TrainingTask) -> Path:
     """Writes the network with 8-bit weights, and products of 8-bit numbers, to an ONNX file.
 
     The file has no functions, which the tools do not know. Weights get a range for each channel.
@@ -55,7 +55,7 @@ def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: Training) 
     return write_atomically(path, after.SerializeToString())
 
 
-def _tools(plain: Path, made: Path, kind: Kind, task: Training) -> None:
+def _tools(plain: Path, made: Path, kind: Kind, task: TrainingTask) -> None:
     try:
         tools: Any = import_module("onnxruntime.quantization")
         shapes: Any = import_module("onnxruntime.quantization.shape_inference")

@@ -9,7 +9,7 @@ from nasir import Cost, PassRecord
 from runners.experiment.size import describe_size
 from runners.forms.costs import cost_facts, cost_table, with_head
 from runners.machine.machine import Machine
-from runners.output import Cell, Table, measure_text, print_line, print_table
+from runners.output import Cell, TextTable, measure_text, print_line, print_table
 
 if TYPE_CHECKING:
     from lowering import Comparison
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class CompileStage:
     """A stage and its wall time."""
 
     name: str
@@ -55,7 +55,7 @@ class Report:
     batch: int
     cost: Cost
     passes: tuple[PassRecord, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[CompileStage, ...]
     output: tuple[int, ...]
     forms: tuple[FormResult, ...]
     machine: Machine
@@ -114,20 +114,20 @@ def notes(report: Report) -> tuple[str, ...]:
     )
 
 
-def tables(report: Report) -> tuple[Table, ...]:
+def tables(report: Report) -> tuple[TextTable, ...]:
     """Costs, passes, stages, forms, and accuracies where there are any."""
     passes = [(p.name, p.before, p.after, f"{p.seconds * 1e3:.1f} ms") for p in report.passes]
     stages = [(stage.name, f"{stage.seconds:.2f} s") for stage in report.stages]
     return (
         cost_table("", "cost", with_head(report.cost)),
-        Table("", ("pass", "nodes before", "nodes after", "time"), tuple(passes)),
-        Table("", ("stage", "time"), tuple(stages)),
+        TextTable("", ("pass", "nodes before", "nodes after", "time"), tuple(passes)),
+        TextTable("", ("stage", "time"), tuple(stages)),
         forms_table(report),
         *accuracies_table(report.forms),
     )
 
 
-def forms_table(report: Report) -> Table:
+def forms_table(report: Report) -> TextTable:
     """Latencies, and differences from the network in eager torch."""
     first = report.forms[0].latency
     rows: list[tuple[Cell, ...]] = []
@@ -146,10 +146,10 @@ def forms_table(report: Report) -> Table:
             )
         )
     columns = ("form", "median", "lowest", "speed-up", "difference", "of", "note")
-    return Table("", columns, tuple(rows))
+    return TextTable("", columns, tuple(rows))
 
 
-def accuracies_table(forms: Sequence[FormResult]) -> tuple[Table, ...]:
+def accuracies_table(forms: Sequence[FormResult]) -> tuple[TextTable, ...]:
     """Results of the forms on the same held-out data, where there is any."""
     found = {each.form: each.accuracy for each in forms if each.accuracy is not None}
     if not found:
@@ -164,4 +164,4 @@ def accuracies_table(forms: Sequence[FormResult]) -> tuple[Table, ...]:
         for form, each in found.items()
     ]
     corner = f"{first.count:,} of the {first.split} data"
-    return (Table("", (corner, *first.measures, "other answers"), tuple(rows)),)
+    return (TextTable("", (corner, *first.measures, "other answers"), tuple(rows)),)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     import lowering
-    from runners.task.task import Training
+    from runners.task.task import TrainingTask
 
 Run = Callable[..., Any]
 """A network as a function of tensors."""
@@ -32,7 +32,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FormSource:
     """A network on the CPU in evaluation mode, and what its forms are made for.
 
     `batch` images are in a call on `device`. `task` has the images for 8-bit forms; a call of a
@@ -44,7 +44,7 @@ class Source:
     batch: int = 1
     device: str = "cpu"
     inline: bool = False
-    task: "Training | None" = None
+    task: "TrainingTask | None" = None
     seconds: float | None = None
 
     @property
@@ -66,15 +66,15 @@ class Form:
     name: str
     summary: str
     suffix: str
-    write: Callable[[Source, Path], Sequence[Path]]
-    load: Callable[[Source, Path], Run]
+    write: Callable[[FormSource, Path], Sequence[Path]]
+    load: Callable[[FormSource, Path], Run]
     program: str
     memory: bool = False
     needs: Literal["", "onnxruntime", "compiler"] = ""
     fixed: Literal["", "batch", "steps"] = ""
     exact: bool = True
     data: bool = False
-    compare: "Callable[[Source, Path], lowering.Comparison] | None" = None
+    compare: "Callable[[FormSource, Path], lowering.Comparison] | None" = None
 
     def missing(self, device: str) -> str:
         """Why it cannot run on this machine; "" where it can."""
@@ -118,7 +118,7 @@ def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, .
     )
 
 
-def export(source: Source, path: Path, make: Callable[[Source], Any]) -> tuple[Path]:
+def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) -> tuple[Path]:
     """Writes the program of torch.export, for any number of images.
 
     Of a language model it is one for STEPS tokens of any number of sequences, as the loop over
@@ -146,11 +146,11 @@ def export(source: Source, path: Path, make: Callable[[Source], Any]) -> tuple[P
     return (write_atomically(path, content.getvalue()),)
 
 
-def _eager(source: Source) -> Any:
+def _eager(source: FormSource) -> Any:
     return source.module if source.device == "cpu" else _copy(source)
 
 
-def _copy(source: Source, optimise: bool = True) -> Any:
+def _copy(source: FormSource, optimise: bool = True) -> Any:
     import lowering
 
     module = lowering.to_torch(source.graph, optimise=optimise)
@@ -158,17 +158,17 @@ def _copy(source: Source, optimise: bool = True) -> Any:
     return module.eval().to(source.device)
 
 
-def _folded(source: Source) -> Any:
+def _folded(source: FormSource) -> Any:
     import lowering
 
     return lowering.to_inference(source.graph, source.module).to(source.device)
 
 
-def _folded_last(source: Source) -> Any:
+def _folded_last(source: FormSource) -> Any:
     return _folded(source).lie_channels_last()
 
 
-def _compiled(source: Source, _: Path) -> Run:
+def _compiled(source: FormSource, _: Path) -> Run:
     """After its first call. Raises CompileWarning where it would run without torch.compile.
 
     In channels_last, too, on a CPU: the gains of the kernels and of the compiler add up.
@@ -188,7 +188,7 @@ def _compiled(source: Source, _: Path) -> Run:
     return compiled
 
 
-def _write_package(source: Source, path: Path) -> tuple[Path]:
+def _write_package(source: FormSource, path: Path) -> tuple[Path]:
     """Compiles the folded network ahead of time for the batch. Raises E504."""
     import torch
 
@@ -208,7 +208,7 @@ def _write_package(source: Source, path: Path) -> tuple[Path]:
     return (path,)
 
 
-def _load_package(source: Source, path: Path) -> Run:
+def _load_package(source: FormSource, path: Path) -> Run:
     """Any number of images; the last call is filled up with zeros."""
     import torch
 
@@ -229,13 +229,13 @@ def _load_package(source: Source, path: Path) -> Run:
     return run
 
 
-def _write_onnx(source: Source, path: Path) -> tuple[Path]:
+def _write_onnx(source: FormSource, path: Path) -> tuple[Path]:
     import lowering
 
     return (lowering.to_onnx(source.graph, source.module, path, inline=source.inline),)
 
 
-def _load_onnx(source: Source, path: Path) -> Run:
+def _load_onnx(source: FormSource, path: Path) -> Run:
     """With as many threads as torch has, to be fair."""
     import torch
 
@@ -245,7 +245,7 @@ def _load_onnx(source: Source, path: Path) -> Run:
     return lowering.OnnxNetwork(path, _workers(source), threads, source.seconds)
 
 
-def _workers(source: Source) -> int:
+def _workers(source: FormSource) -> int:
     """How many threads work on images of their own; 1 where a call has too few images for that."""
     import torch
 
@@ -253,38 +253,38 @@ def _workers(source: Source) -> int:
     return threads if not source.recurrent and source.batch >= 2 * threads > 2 else 1
 
 
-def _compare_onnx(source: Source, path: Path) -> "lowering.Comparison":
+def _compare_onnx(source: FormSource, path: Path) -> "lowering.Comparison":
     import lowering
 
     return lowering.compare(source.graph, source.module, path)
 
 
-def _write_python(source: Source, path: Path) -> Sequence[Path]:
+def _write_python(source: FormSource, path: Path) -> Sequence[Path]:
     import lowering
 
     return lowering.to_python(source.graph, source.module, path)
 
 
-def _load_python(_: Source, path: Path) -> Run:
+def _load_python(_: FormSource, path: Path) -> Run:
     import lowering
 
     return lowering.load_python(path)
 
 
-def _load_program(_: Source, path: Path) -> Run:
+def _load_program(_: FormSource, path: Path) -> Run:
     import torch
 
     return torch.export.load(path).module()
 
 
-def _write_int8(source: Source, path: Path, kind: Literal["dynamic", "static"]) -> tuple[Path]:
+def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static"]) -> tuple[Path]:
     from runners.forms.quantise import quantise
 
     assert source.task is not None
     return (quantise(source.graph, source.module, path, kind, source.task),)
 
 
-def _in_torch(name: str, summary: str, make: Callable[[Source], Any]) -> Form:
+def _in_torch(name: str, summary: str, make: Callable[[FormSource], Any]) -> Form:
     """A module, shipped as a program of torch.export."""
     return Form(
         name,
@@ -365,7 +365,7 @@ FORMS = Table(
 
 
 def ship(
-    form: Form, source: Source, made: Sequence[Path], facts: str, folder: Path
+    form: Form, source: FormSource, made: Sequence[Path], facts: str, folder: Path
 ) -> tuple[Path, ...]:
     """Copies the files `made` of a form with `run.py`, which runs them, and the facts; the files.
 

@@ -1,7 +1,16 @@
 """Figures of a run directory: how it learnt, how it decided, what it chose. Needs matplotlib."""
 
-from runners.plot.run import Run, read_run
+from runners.plot.run import PlottedRun, read_run
 from runners.plot.style import NothingToDrawError
 from runners.plot.write import PLOTS, LeftOut, Plot, Plots, plot_run
 
-__all__ = ["PLOTS", "LeftOut", "NothingToDrawError", "Plot", "Plots", "Run", "plot_run", "read_run"]
+__all__ = [
+    "PLOTS",
+    "LeftOut",
+    "NothingToDrawError",
+    "Plot",
+    "Plots",
+    "PlottedRun",
+    "plot_run",
+    "read_run",
+]

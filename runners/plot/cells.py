@@ -14,7 +14,7 @@ from nasir import CellGenotype, Genotype
 from nasir.draw.layout import Drawing, Point, layout
 from nasir.draw.picture import Picture, picture
 from runners.plot.paint import FILL, LINE, NONE, Change, paint_cell
-from runners.plot.run import Run
+from runners.plot.run import PlottedRun
 from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title, quote
 
 SCALE = 1 / 72
@@ -40,7 +40,7 @@ class _Scene:
     note: str = ""
 
 
-def cells(run: Run) -> Figure:
+def cells(run: PlottedRun) -> Figure:
     """The final genotype's cells, or while there is none those of the last epoch."""
     genotype, heading = run.final, "Final genotype"
     if genotype is None:
@@ -57,7 +57,7 @@ def cells(run: Run) -> Figure:
     return figure
 
 
-def animation(run: Run) -> bytes:
+def animation(run: PlottedRun) -> bytes:
     """A GIF of every epoch's cells, a frame an epoch; edges that an epoch changed are coloured."""
     if len(run.genotypes) < 2:
         raise NothingToDrawError("an animation needs the genotypes of two epochs")
@@ -105,7 +105,7 @@ def _meanings(shown: Picture) -> list[tuple[object, ...]]:
     ]
 
 
-def _scenes(run: Run) -> Iterator[_Scene]:
+def _scenes(run: PlottedRun) -> Iterator[_Scene]:
     phases = {row.epoch: row.phase for row in run.metrics}
     before: Genotype | None = None
     for epoch, genotype in run.genotypes.items():

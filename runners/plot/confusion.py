@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nasir import NasirError, Where
-from runners.plot.run import Run
+from runners.plot.run import PlottedRun
 from runners.plot.style import TEXT, NothingToDrawError, named, sheet
 
 WRITTEN = 20
@@ -36,7 +36,7 @@ class Confusion(BaseModel):
         return self
 
 
-def confusion(run: Run) -> Figure:
+def confusion(run: PlottedRun) -> Figure:
     """Of each true class, which share was taken for which class, in percent of the class."""
     found = read_confusion(run.path)
     counts = np.array(found.counts, dtype=float)

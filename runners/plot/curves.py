@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-from runners.plot.run import SPLITS, Metrics, Run, plain
+from runners.plot.run import SPLITS, Metrics, PlottedRun, plain
 from runners.plot.style import (
     BLUE,
     GREY,
@@ -31,7 +31,7 @@ _DECADES = 20.0
 """Curves that span more than this factor get a logarithmic axis."""
 
 
-def curves(run: Run) -> Figure:
+def curves(run: PlottedRun) -> Figure:
     """Loss, accuracy or perplexity, and learning rate over epochs, on every split there is."""
     rows = run.metrics
     if not rows:
@@ -69,7 +69,7 @@ def curves(run: Run) -> Figure:
     return figure
 
 
-def eigenvalue(run: Run) -> Figure:
+def eigenvalue(run: PlottedRun) -> Figure:
     """The largest eigenvalue of the architecture's Hessian, its mean, and the stopping rule."""
     measured = [
         (row.epoch, row.eigenvalue)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from runners.plot.run import Run, plain
+from runners.plot.run import PlottedRun, plain
 from runners.plot.style import (
     BLUE,
     FAINT,
@@ -36,7 +36,7 @@ _LAST = 10**6
 """The row of a cell's output in its panels: below every node."""
 
 
-def entropy(run: Run) -> Figure:
+def entropy(run: PlottedRun) -> Figure:
     """The entropy of every choice over epochs, kinds of cell side by side, their mean bold."""
     epochs, by_choice = _entropies(run)
     groups = kinds(by_choice)
@@ -67,7 +67,7 @@ def entropy(run: Run) -> Figure:
     return figure
 
 
-def trajectory(run: Run) -> Figure:
+def trajectory(run: PlottedRun) -> Figure:
     """The weights of every choice's options over epochs: a panel for each choice.
 
     Rows are target nodes, columns are sources. The line of an option that was pruned ends in a dot.
@@ -111,7 +111,7 @@ def trajectory(run: Run) -> Figure:
     return figure
 
 
-def skips(run: Run) -> Figure:
+def skips(run: PlottedRun) -> Figure:
     """The number of skip connections in each epoch's genotype, one line for each kind of cell."""
     rows = [row for row in run.metrics if row.skips]
     if not rows:
@@ -214,7 +214,7 @@ def _label(name: str, options: Sequence[str]) -> str:
     return f"node {place['node']}{' reads' if reads else ''}"
 
 
-def _weights(axes: Axes, run: Run, name: str, ink: Sequence[Pen]) -> None:
+def _weights(axes: Axes, run: PlottedRun, name: str, ink: Sequence[Pen]) -> None:
     epochs = [row.epoch for row in run.architecture]
     for values, pen in zip(zip(*run.weights(name), strict=True), ink, strict=True):
         last = max((place for place, value in enumerate(values) if value > 0), default=-1)
@@ -225,14 +225,14 @@ def _weights(axes: Axes, run: Run, name: str, ink: Sequence[Pen]) -> None:
             axes.plot(epochs[last], values[last], "o", color=pen.colour, markersize=3)
 
 
-def _finish(axes: Axes, run: Run, epochs: Sequence[int]) -> None:
+def _finish(axes: Axes, run: PlottedRun, epochs: Sequence[int]) -> None:
     mark_stages(axes, run.metrics)
     over_epochs(axes, epochs)
     if run.metrics:
         name_stages(axes, run.metrics)
 
 
-def _finish_panel(axes: Axes, run: Run, grid: _Grid, name: str) -> None:
+def _finish_panel(axes: Axes, run: PlottedRun, grid: _Grid, name: str) -> None:
     """A small panel has numbers only where no other panel stands to its left, or below."""
     mark_stages(axes, run.metrics)
     over_epochs(axes, [row.epoch for row in run.architecture])
@@ -270,7 +270,7 @@ def _legend(ink: Mapping[bool, Mapping[str, Pen]], width: float) -> _Legend:
     return _Legend(handles, max(1, min(len(names), int(width / (0.65 + 0.08 * widest)))))
 
 
-def _entropies(run: Run) -> tuple[list[int], dict[str, list[float]]]:
+def _entropies(run: PlottedRun) -> tuple[list[int], dict[str, list[float]]]:
     """Epochs and the entropy of each choice in nats: as measured, or else of its weights."""
     rows = [row for row in run.metrics if row.entropy]
     if rows:
@@ -290,7 +290,7 @@ def _entropy(weights: Iterable[float]) -> float:
     )
 
 
-def _has_weights(run: Run, choice: str) -> bool:
+def _has_weights(run: PlottedRun, choice: str) -> bool:
     return any(map(math.isfinite, sum(run.weights(choice), ())))
 
 

@@ -4,11 +4,11 @@ from random import Random
 
 import nasir
 from nasir import Genotype, NasirError
-from runners.plot.run import Architecture, Run
+from runners.plot.run import ArchitectureRow, PlottedRun
 from runners.plot.style import NothingToDrawError
 
 
-def draw_genotypes(run: Run, row: Architecture, count: int) -> list[Genotype]:
+def draw_genotypes(run: PlottedRun, row: ArchitectureRow, count: int) -> list[Genotype]:
     """Genotypes drawn by the weights of the epoch's choices (`nasir.draw_genotype`).
 
     The draws depend on the run's seed and the epoch alone. Raises NothingToDrawError where the

@@ -26,13 +26,13 @@ class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Named(_Read):
+class PlottedNamed(_Read):
     """A part of the run's facts that has a name."""
 
     name: str = ""
 
 
-class Data(_Read):
+class PlottedData(_Read):
     """What the run learnt from, as it was named on the command line."""
 
     text: str = ""
@@ -41,11 +41,11 @@ class Data(_Read):
 class Facts(_Read):
     """`run.json`, as far as figures need it."""
 
-    method: Named = Named()
-    genotype: Named = Named()
-    recipe: Named = Named()
-    space: Named = Named()
-    data: Data = Data()
+    method: PlottedNamed = PlottedNamed()
+    genotype: PlottedNamed = PlottedNamed()
+    recipe: PlottedNamed = PlottedNamed()
+    space: PlottedNamed = PlottedNamed()
+    data: PlottedData = PlottedData()
     seed: int | None = None
     metric: str = "accuracy"
     choices: dict[str, tuple[str, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
@@ -72,18 +72,18 @@ class Metrics(_Read):
         return plain(scores.get(name))
 
 
-class Architecture(_Read):
+class ArchitectureRow(_Read):
     """A row of `architecture.jsonl`: the weight of every option of every choice in an epoch."""
 
     epoch: int = Field(ge=0)
     weights: dict[str, tuple[Number, ...]]
 
 
-Row = TypeVar("Row", Metrics, Architecture)
+Row = TypeVar("Row", Metrics, ArchitectureRow)
 
 
 @dataclass(frozen=True)
-class Run:
+class PlottedRun:
     """A run directory. Rows are in the order of epochs, and each epoch has one: its last.
 
     `logged` are the genotypes of another program's log, by number, in place of a run's files.
@@ -92,7 +92,7 @@ class Run:
     path: Path
     facts: Facts
     metrics: tuple[Metrics, ...] = ()
-    architecture: tuple[Architecture, ...] = ()
+    architecture: tuple[ArchitectureRow, ...] = ()
     logged: Mapping[int, Genotype] | None = None
 
     @cached_property
@@ -131,20 +131,20 @@ class Run:
         return [missing if row is None else tuple(map(plain, row)) for row in rows]
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> PlottedRun:
     """The run in a directory, or the genotypes of a log where they change.
 
     A last line that was cut off while it was written is left out. Raises E721 (not a run
     directory), E722 (one of its files is damaged).
     """
     if path.is_file():
-        return Run(path, Facts(), logged=_changes(load_genotypes(path)))
+        return PlottedRun(path, Facts(), logged=_changes(load_genotypes(path)))
     facts = checked(path, Facts, read_facts(path))
-    run = Run(
+    run = PlottedRun(
         path,
         facts,
         _rows(Metrics, path / "metrics.jsonl"),
-        _rows(Architecture, path / "architecture.jsonl"),
+        _rows(ArchitectureRow, path / "architecture.jsonl"),
     )
     _check_weights(run)
     return run
@@ -199,7 +199,7 @@ def _parsed(model: type[Model], text: str, where: Where) -> Model:
     raise _damaged(message, where)
 
 
-def _check_weights(run: Run) -> None:
+def _check_weights(run: PlottedRun) -> None:
     """Raises E722 unless each row has one weight for each option of a choice that there is."""
     file = str(run.path / "architecture.jsonl")
     for row in run.architecture:

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from nasir.quoting import shortened
-from runners.plot.run import Metrics, Run
+from runners.plot.run import Metrics, PlottedRun
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILION, BLACK, GREY = "#56B4E9", "#D55E00", "#000000", "#999999"
@@ -74,7 +74,9 @@ class Pen:
     dash: Dash
 
 
-def sheet(run: Run, title: str, width: float, height: float, header: float = HEADER) -> Figure:
+def sheet(
+    run: PlottedRun, title: str, width: float, height: float, header: float = HEADER
+) -> Figure:
     """An empty figure of that size in inches, with the title and the run's description on top.
 
     `header` inches at the top stay free of axes.

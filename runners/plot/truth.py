@@ -11,12 +11,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nasir import Genotype, NasirError
-from runners.benchmarks import Column, Question, Record, Store, answers, open_benchmark
+from runners.benchmarks import (
+    BenchmarkRecord,
+    BenchmarkStore,
+    Column,
+    Question,
+    answers,
+    open_benchmark,
+)
 from runners.benchmarks.kinds import Kind
 from runners.benchmarks.record import MEAN, UNSTATED, everything
 from runners.benchmarks.sources import Original
 from runners.plot.drawn import draw_genotypes
-from runners.plot.run import Run
+from runners.plot.run import PlottedRun
 from runners.plot.style import (
     BLUE,
     GREEN,
@@ -79,14 +86,14 @@ class _Table:
     best: float
 
 
-def truth(run: Run, benchmark: Path | None) -> Figure:
+def truth(run: PlottedRun, benchmark: Path | None) -> Figure:
     """The accuracy of each epoch's genotype, with the range of architectures drawn in it."""
     if benchmark is None:
         raise NothingToDrawError("no benchmark was given (--benchmark)")
     return truth_figure(run, look_up(run, benchmark))
 
 
-def look_up(run: Run, path: Path) -> Truth:
+def look_up(run: PlottedRun, path: Path) -> Truth:
     """What the benchmark at `path` says of the run. Raises as opening it does.
 
     The numbers are those of the test pictures of the run's data set (CIFAR-10 where the benchmark
@@ -117,7 +124,7 @@ def look_up(run: Run, path: Path) -> Truth:
     )
 
 
-def truth_figure(run: Run, found: Truth) -> Figure:
+def truth_figure(run: PlottedRun, found: Truth) -> Figure:
     """The figure of what was looked up."""
     figure = sheet(run, "True accuracy of the search's choice", 7.2, 4.8)
     axes = figure.subplots()
@@ -212,7 +219,7 @@ def _key(kind: Kind, genotype: Genotype) -> str:
         ) from None
 
 
-def _drawn_keys(run: Run, kind: Kind) -> dict[int, list[str]]:
+def _drawn_keys(run: PlottedRun, kind: Kind) -> dict[int, list[str]]:
     """Keys of architectures drawn in each epoch; none for a space that they can't be drawn from."""
     try:
         return {
@@ -223,9 +230,9 @@ def _drawn_keys(run: Run, kind: Kind) -> dict[int, list[str]]:
         return {}
 
 
-def _table(opened: Store | Original, keys: Collection[str], dataset: str) -> _Table:
+def _table(opened: BenchmarkStore | Original, keys: Collection[str], dataset: str) -> _Table:
     """The accuracies of the keys that the benchmark has, and the best of all that it has."""
-    if isinstance(opened, Store):
+    if isinstance(opened, BenchmarkStore):
         records = [record for key in keys if (record := opened.lookup(key)) is not None]
         question, measured = _asked(records, opened.columns, dataset)
         return _Table(*measured, _accuracies(records, question), _best(opened, question))
@@ -237,7 +244,7 @@ def _table(opened: Store | Original, keys: Collection[str], dataset: str) -> _Ta
 
 
 def _asked(
-    records: Sequence[Record], columns: Sequence[Column], dataset: str
+    records: Sequence[BenchmarkRecord], columns: Sequence[Column], dataset: str
 ) -> tuple[Question, tuple[str, int]]:
     """The question to every record, and the data set and the epochs that it is about."""
     if not records:
@@ -251,7 +258,7 @@ def _asked(
     return Question(name, longest, SPLIT), (name, longest)
 
 
-def _accuracies(records: Sequence[Record], question: Question) -> dict[str, float]:
+def _accuracies(records: Sequence[BenchmarkRecord], question: Question) -> dict[str, float]:
     found: dict[str, float] = {}
     for record in records:
         try:
@@ -261,7 +268,7 @@ def _accuracies(records: Sequence[Record], question: Question) -> dict[str, floa
     return found
 
 
-def _best(store: Store, question: Question) -> float:
+def _best(store: BenchmarkStore, question: Question) -> float:
     """The highest accuracy that any architecture of the store has, as `answers` averages it."""
     places = [
         place

@@ -15,7 +15,7 @@ from nasir.files import write_atomically
 from nasir.table import Table
 from runners.plot import cells, curves, decisions
 from runners.plot.confusion import confusion
-from runners.plot.run import Run, read_run
+from runners.plot.run import PlottedRun, read_run
 from runners.plot.style import STYLE, NothingToDrawError, quote
 from runners.plot.truth import truth
 
@@ -31,7 +31,7 @@ class Plot:
     """
 
     name: str
-    figure: Callable[[Run, Path | None], Figure]
+    figure: Callable[[PlottedRun, Path | None], Figure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def plot_run(
     return Plots(files, tuple(left_out))
 
 
-def _pictures(run: Run, row: Plot, benchmark: Path | None) -> dict[str, bytes]:
+def _pictures(run: PlottedRun, row: Plot, benchmark: Path | None) -> dict[str, bytes]:
     """The files of one figure by name."""
     with mpl.rc_context(STYLE):
         figure = row.figure(run, benchmark)

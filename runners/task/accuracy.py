@@ -10,7 +10,7 @@ from torch import Tensor
 from nasir import NasirError
 from runners.task.score import measures
 from runners.task.tally import Tally
-from runners.task.task import Split, Training
+from runners.task.task import Split, TrainingTask
 
 FLIPPED = 0.005
 """The share of answers that rounding may change; more of them is an error."""
@@ -48,7 +48,7 @@ Run = Callable[..., Any]
 """A network as a function of tensors: a module, or a file in ONNX Runtime."""
 
 
-def answers(task: Training, split: Split, run: Run, most: int = 0) -> Answers:
+def answers(task: TrainingTask, split: Split, run: Run, most: int = 0) -> Answers:
     """What a network says of the held-out data, of whole batches up to `most` (0: of all)."""
     tally, near = Tally(), 0
     said, true = list[Tensor](), list[Tensor]()

@@ -1,4 +1,4 @@
-"""Pictures with labels for training from scratch: all training pictures, and held-out ones."""
+"""Images with labels for training from scratch: all training pictures, and held-out ones."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from torch import Tensor
 from nasir import NasirError
 from runners.data import AUTODL, Augment, Batches, Dealing, Jitter, PictureSet, halves
 from runners.data.images import Pictures as Images
-from runners.experiment.recipe import Pictures, Recipe
+from runners.experiment.recipe import PicturesSection, Recipe
 from runners.machine.place import Place
 from runners.task.dealt import Dealt
 from runners.task.on_pictures import OnPictures
@@ -59,7 +59,7 @@ class Classify(OnPictures):
 
     @property
     def largest(self) -> int:
-        """Pictures in a batch."""
+        """Images in a batch."""
         return self.recipe.train.batch
 
     @property
@@ -114,7 +114,7 @@ class Classify(OnPictures):
         return Outcome(loss, plain.detach() * count, correct, count)
 
 
-def augmentation(pictures: Pictures) -> Augment:
+def augmentation(pictures: PicturesSection) -> Augment:
     """What a recipe does to pictures."""
     return Augment(
         pictures.crop,

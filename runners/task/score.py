@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nasir import NasirError
-from runners.task.task import Batch, Outcome, Split, Training
+from runners.task.task import Batch, Outcome, Split, TrainingTask
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,7 +22,10 @@ class Score:
 
 
 def score(
-    task: Training, measure: Callable[[Batch], Outcome], batches: int = 0, split: Split = "valid"
+    task: TrainingTask,
+    measure: Callable[[Batch], Outcome],
+    batches: int = 0,
+    split: Split = "valid",
 ) -> Score:
     """Accuracy and mean loss over the first held-out batches, or over all of them (0).
 

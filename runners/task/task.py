@@ -49,7 +49,7 @@ class Outcome:
     ranked: Tensor | None = None
 
 
-class Training(Protocol):
+class TrainingTask(Protocol):
     """What a network is trained and measured on: batches by (epoch, step), and losses on them.
 
     A batch depends on the seed, on where it is, and on what was carried.
@@ -122,7 +122,7 @@ class Training(Protocol):
         ...
 
 
-class Task(Training, Protocol):
+class Task(TrainingTask, Protocol):
     """What a search trains on: an architecture learns from a stream of its own."""
 
     def valid(self, epoch: int, step: int) -> Batch:

@@ -10,9 +10,9 @@ from nasir.wanted import checked
 from runners.data import absolute
 from runners.experiment.experiment import Experiment, experiment_in
 from runners.experiment.guard import guarded, resumed
-from runners.experiment.loop.build import DATA_SET, Built, build
+from runners.experiment.loop.build import DATA_SET, BuiltSearch, build
 from runners.experiment.run import Run
-from runners.experiment.schedule import Plan
+from runners.experiment.schedule import EpochPlan
 from runners.experiment.search import search_in
 from runners.folder.facts import facts_of
 from runners.folder.live import Display, display_for_stderr
@@ -27,7 +27,7 @@ class Result:
     genotype: Genotype
     row: Mapping[str, Any]
     folder: Path
-    plan: Plan
+    plan: EpochPlan
 
 
 @checked
@@ -64,7 +64,7 @@ def _placed(experiment: Experiment) -> Experiment:
     return experiment.having({"data": absolute(experiment.data or DATA_SET)})
 
 
-def _run(built: Built, folder: RunFolder, shown: Display) -> Result:
+def _run(built: BuiltSearch, folder: RunFolder, shown: Display) -> Result:
     run = Run(folder, shown, built.experiment.run.steps)
     found = guarded(
         run,

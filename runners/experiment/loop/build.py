@@ -18,7 +18,7 @@ from runners.experiment.method_file import read_method
 from runners.experiment.parts.regularise import KullbackLeibler
 from runners.experiment.parts.select import BestOf, Projection
 from runners.experiment.recipe import with_values
-from runners.experiment.schedule import Plan, planned
+from runners.experiment.schedule import EpochPlan, planned
 from runners.experiment.search_hooks import stage_graph
 from runners.experiment.settings import Settings
 from runners.experiment.size import asked_sizes
@@ -36,7 +36,7 @@ DATA_SET = "digits"
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltSearch:
     """A search with everything that it names made; nothing is trained without a supernet."""
 
     experiment: Experiment
@@ -54,7 +54,7 @@ class Built:
         return self.experiment.searching
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> EpochPlan:
         """What it will do."""
         return planned(self.settings, self.method.select, Decided(self.space, self.choices))
 
@@ -81,7 +81,7 @@ class Built:
         }
 
 
-def build(experiment: Experiment) -> Built:
+def build(experiment: Experiment) -> BuiltSearch:
     """Looks names up, reads the data, builds the supernet. Raises what each of these raises."""
     space, method, own_epochs = resolved(experiment)
     settings, search, run = method.settings, experiment.searching, experiment.run
@@ -106,7 +106,7 @@ def build(experiment: Experiment) -> Built:
         if isinstance(method.select, Projection) and settings.train.epochs is not None:
             decided = Decided(space, choices)
             method = _shared(method, method.select, search.interval, own_epochs, decided)
-    return Built(experiment, space, method, method.settings, graph, choices, task, place)
+    return BuiltSearch(experiment, space, method, method.settings, graph, choices, task, place)
 
 
 def _shared(

@@ -16,7 +16,7 @@ from runners.experiment.recipe_file import SUFFIXES
 from runners.experiment.run import Run
 from runners.experiment.train import train_in
 from runners.experiment.trained import weights_of
-from runners.experiment.training.build import Built, build
+from runners.experiment.training.build import BuiltTraining, build
 from runners.folder.facts import facts_of
 from runners.folder.live import Display, display_for_stderr
 from runners.folder.run_folder import RunFolder, standing
@@ -90,7 +90,7 @@ def _weights(named: str | None) -> str | None:
     return str(weights_of(Path(named))) if named is not None and is_run(named) else named
 
 
-def _run(built: Built, folder: RunFolder, shown: Display) -> Evaluation:
+def _run(built: BuiltTraining, folder: RunFolder, shown: Display) -> Evaluation:
     run = Run(folder, shown, built.experiment.run.steps)
     summary = guarded(
         run,

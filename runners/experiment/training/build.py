@@ -19,12 +19,12 @@ from runners.inputs import read_named
 from runners.machine.machine import surroundings
 from runners.machine.place import Place, find_place
 from runners.task.dealt import Dealt
-from runners.task.task import Training as TrainingTask
+from runners.task.task import TrainingTask
 from runners.task.trained import training_task
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltTraining:
     """An evaluation with everything that it names made; nothing is lowered yet."""
 
     experiment: Experiment
@@ -58,7 +58,7 @@ class Built:
         }
 
 
-def build(experiment: Experiment) -> Built:
+def build(experiment: Experiment) -> BuiltTraining:
     """Looks names up, reads the data, builds the graph. Raises what each of these raises, E753."""
     run = experiment.run
     if experiment.search is not None or run.memory != "none":
@@ -76,7 +76,7 @@ def build(experiment: Experiment) -> Built:
     _check_measured(task, recipe)
     asked = asked_sizes(recipe.network, experiment.values, task.sizes, "E753")
     graph = _graph(genotype, {**size, **task.sizes}, asked, recipe)
-    return Built(experiment, recipe, genotype, task.prepare(graph), task, place)
+    return BuiltTraining(experiment, recipe, genotype, task.prepare(graph), task, place)
 
 
 def _size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
