@@ -136,6 +136,24 @@ def test_check_says_what_files_hold(tmp_path: Path) -> None:
     assert facts[0]["outside"] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("method: mine\nlike: darts\nperturb: pgd", "method"),
+        ("like: cifar10\ntrain: {epochs: 3}", "recipe"),
+        ("of: darts\nsearch: {method: darts}", "experiment"),
+    ],
+)
+def test_check_reads_what_runs_are_asked_for(text: str, kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"nasir: 1\n{text}\n")
+    assert [row["kind"] for row in json.loads(call("check", file, "--json").out)] == [kind]
+    file.write_text(f"nasir: 1\n{text}\ntypo: 1\n")
+    done = call("check", file)
+    assert done.code == 2
+    assert f"{file}:{text.count(chr(10)) + 3}:" in done.err
+
+
 def test_check_says_what_is_outside_the_space() -> None:
     done = call("check", "nasnet")
     assert done.code == 0

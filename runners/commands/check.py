@@ -1,7 +1,7 @@
-"""`nasir check`: whether genotype, space and graph files make sense."""
+"""`nasir check`: whether genotype, space, graph, method, recipe and experiment files make sense."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -20,11 +20,29 @@ from runners.output import joined, print_error, print_json, print_line
 _SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s{0,8}:", re.MULTILINE)
 _OWN_KEY = re.compile(r"""^[{ \t]{0,8}["']?nasir["']?\s{0,8}:""", re.MULTILINE)
 
+_METHOD = {
+    "method",
+    "paper",
+    "mixture",
+    "perturb",
+    "architect",
+    "regularise",
+    "select",
+    "stop",
+    "stages",
+}
+_RECIPE = {"recipe", "train", "like", "about"}
+_OTHERS = {"genotype", "genotypes", "space", "cells"}
+_RUN_KEY = re.compile(
+    rf"""^[{{ \t]{{0,8}}["']?({"|".join(sorted({"of", *_METHOD, *_RECIPE}))})["']?\s{{0,8}}:""",
+    re.MULTILINE,
+)
+
 
 def check(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="Genotype, space or graph files; names too."),
+        typer.Argument(metavar="[FILE]...", help="Files of any kind below; names too."),
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of space files, for editors.")
@@ -33,7 +51,7 @@ def check(
     from_: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check genotype, space and graph files.
+    """Check genotype, space, graph, method, recipe and experiment files.
 
     Prints what each file holds. Of a genotype these are its format, what lies outside the space it
     names (which is no fault), and its network's cost; of a file with several, those of each. All
@@ -84,6 +102,8 @@ def check_one(argument: str, space: str | None = None) -> list[dict[str, Any]]:
     if is_graph(source):
         graph = nasir.parse_graph(source.text, source.name)
         return [{"file": source.name, "kind": "graph", "nodes": len(graph)}]
+    if not name and (found := _run_facts(source)):
+        return [found]
     if not name and _is_space(source):
         return [_space_facts(source.name, parse_space(source))]
     if name:
@@ -112,6 +132,37 @@ def _each(source: Source, space: str | None) -> list[dict[str, Any]]:
         except NasirError as error:
             found.append({"file": file, "error": error.at(Where(file))})
     return found
+
+
+def _run_facts(source: Source) -> dict[str, Any] | None:
+    """The facts of a method, a recipe or an experiment; None for a file of something else."""
+    from runners.experiment.recipe_file import SUFFIXES, read_recipe
+
+    path = source.name
+    if not path.endswith(SUFFIXES) or not _RUN_KEY.search(source.text, 0, 2**14):
+        return None
+    data = parse_document(source).data
+    if not isinstance(data, dict) or _OTHERS & set(data):
+        return None
+    if "of" in data:
+        from runners.experiment.experiment import read_experiment
+
+        asked = read_experiment(path)
+        return {"file": path, "kind": "experiment", "of": asked.of} if asked else None
+    if _METHOD & set(data):
+        from runners.experiment.method_file import read_method
+
+        methods = [read_method(path, skeleton) for skeleton in _skeletons(data)]
+        return {"file": path, "kind": "method", "of": methods[0].name}
+    if _RECIPE & set(data):
+        return {"file": path, "kind": "recipe", "of": read_recipe(path).name}
+    return None
+
+
+def _skeletons(data: dict[str, Any]) -> tuple[str, ...]:
+    """A skeleton that has everything, and those on which the method differs."""
+    on = data.get("on")
+    return ("cifar", *(cast("dict[str, Any]", on) if isinstance(on, dict) else ()))
 
 
 def _is_space(source: Source) -> bool:
@@ -171,6 +222,9 @@ def _sentence(facts: dict[str, Any]) -> str:
     file, kind = visible(facts["file"]), facts["kind"]
     if kind == "graph":
         return f"{file}: a graph of {facts['nodes']} nodes"
+    if kind in ("experiment", "method", "recipe"):
+        what = "an experiment on" if kind == "experiment" else f"the {kind}"
+        return f"{file}: {what} {visible(facts['of'])}"
     cells = joined(facts["cells"], ", ")
     if kind == "space":
         return f"{file}: the space {facts['space']}, cells {cells}"
