@@ -168,7 +168,7 @@ optimizer: {lr: 0.05}
 train: {batch: 96, drop_path: 0.2}
 """
 
-_RECIPES = Path(__file__).parent.parent / "runners" / "recipes"
+_RECIPES = Path(__file__).parent.parent / "runners" / "experiment" / "recipes"
 
 _SUFFIXES = {"darts": ".py", "nasir": ".json", "nnabla": ".json"}
 
