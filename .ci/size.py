@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 355,
-    "files of runners": 164,
+    "files of the library": 351,
+    "files of runners": 160,
     "code lines of nasir and lowering": 17_104,
-    "code lines of runners": 13_364,
-    "code lines of tests": 22_624,
+    "code lines of runners": 13_339,
+    "code lines of tests": 22_625,
     "places of runners": 16,
     "arrows between them": 47,
     "class names used twice": 0,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runners.experiment.experiment import Experiment, RunOptions, Search
-    from runners.experiment.loop import Result, resume, search
     from runners.experiment.replay import Replay, replay
-    from runners.experiment.training import Evaluation, evaluate
+    from runners.experiment.search import Result, resume, search
+    from runners.experiment.train import Evaluation, evaluate
     from runners.forms.compile import Options, compile_genotype
     from runners.forms.report import Report
 
@@ -28,19 +28,19 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Evaluation": "runners.experiment.training",
+    "Evaluation": "runners.experiment.train",
     "Replay": "runners.experiment.replay",
-    "evaluate": "runners.experiment.training",
+    "evaluate": "runners.experiment.train",
     "Options": "runners.forms.compile",
     "Report": "runners.forms.report",
     "Experiment": "runners.experiment.experiment",
     "RunOptions": "runners.experiment.experiment",
     "Search": "runners.experiment.experiment",
-    "Result": "runners.experiment.loop",
+    "Result": "runners.experiment.search",
     "compile_genotype": "runners.forms.compile",
     "replay": "runners.experiment.replay",
-    "resume": "runners.experiment.loop",
-    "search": "runners.experiment.loop",
+    "resume": "runners.experiment.search",
+    "search": "runners.experiment.search",
 }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from runners.experiment.experiment import Experiment, RunOptions, Search
-from runners.experiment.loop import Result, search
+from runners.experiment.search import Result, search
 from runners.folder.live import SilentDisplay
 
 TEXTS = ("train", "valid", "test")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from nasir import NasirError
-from runners.experiment import loop, training
+from runners.experiment import search as loop
+from runners.experiment import train as training
 from runners.experiment.experiment import experiment_in
 from runners.experiment.inherit import searched_sizes
 from runners.experiment.size import NetworkSize

@@ -7,10 +7,10 @@ import pytest
 
 import nasir
 from runners.experiment.combine import with_parts
-from runners.experiment.loop import resume
 from runners.experiment.method import PARTS, part_name
 from runners.experiment.method_file import method_names, read_method
 from runners.experiment.replay import replay
+from runners.experiment.search import resume
 from runners.folder.facts import read_facts
 from runners.folder.live import SilentDisplay
 from runners.folder.rows import read_rows

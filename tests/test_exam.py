@@ -14,7 +14,7 @@ import nasir
 from nasir import NasirError
 from nasir.formats.onnx_model import seal
 from runners import compile_genotype
-from runners.experiment.training import Evaluation
+from runners.experiment.train import Evaluation
 from runners.folder.facts import read_facts
 from runners.forms.compile import Options
 from runners.forms.exam import Exam, examine

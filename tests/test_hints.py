@@ -16,11 +16,11 @@ CALL = re.compile(r"nasir ([a-z-]+)[^.;`]*$")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 SAID_BY = {
-    "runners/experiment/loop": ("search",),
+    "runners/experiment/search.py": ("search",),
     "runners/experiment/parts": ("search",),
     "runners/experiment/combine.py": ("search",),
     "runners/experiment/method.py": ("search",),
-    "runners/experiment/training": ("evaluate",),
+    "runners/experiment/train.py": ("evaluate",),
     "runners/experiment/recipe.py": ("evaluate",),
     "runners/folder": ("search", "evaluate"),
     "runners/folder/facts.py": ("search", "evaluate"),

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from runners.experiment.build_training import build
 from runners.experiment.hooks import Hook
 from runners.experiment.parts.moment import Moment
 from runners.experiment.run import Run
 from runners.experiment.schedule import Epoch
 from runners.experiment.train import make_learner
-from runners.experiment.training.build import build
 from runners.folder.live import SilentDisplay
 from runners.folder.run_folder import RunFolder
 from runners.task import Batch

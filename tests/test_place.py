@@ -9,8 +9,8 @@ import torch
 from nasir import NasirError
 from runners import compile_genotype
 from runners.commands import COMMANDS
-from runners.experiment.loop import search
-from runners.experiment.training import evaluate
+from runners.experiment.search import search
+from runners.experiment.train import evaluate
 from runners.machine.machine import (
     WAITING,
     find_machine,

@@ -9,7 +9,7 @@ import torch
 
 import nasir
 from nasir import NasirError
-from runners.experiment import loop
+from runners.experiment import search as loop
 from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.method_file import method_names
 from runners.experiment.replay import replay

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 import nasir
 from nasir import NasirError
-from runners.experiment import training
+from runners.experiment import train as training
+from runners.experiment.build_training import build
 from runners.experiment.experiment import Experiment
 from runners.experiment.replay import replay
-from runners.experiment.training.build import build
 from runners.folder.checkpoint import last_checkpoint
 from runners.folder.live import SilentDisplay
 from tests.command_line import ROOT, call

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lowering
+from runners.experiment.build_search import build
 from runners.experiment.experiment import Experiment
-from runners.experiment.loop.build import build
 from runners.experiment.method_file import read_method
 from runners.experiment.parts.moment import Moment
 from runners.experiment.parts.perturb import clipped

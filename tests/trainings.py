@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from runners.experiment.experiment import Experiment
-from runners.experiment.training import Evaluation, evaluate
+from runners.experiment.train import Evaluation, evaluate
 from runners.folder.live import SilentDisplay
 from tests.searches import spread, write_text
 

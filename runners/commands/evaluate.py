@@ -56,7 +56,7 @@ def _evaluated(
     genotype: str | None, out: Path | None, resume: Path | None, asked: dict[str, Any]
 ) -> Any:
     """The result of a new training, or of one that is resumed."""
-    from runners.experiment import training
+    from runners.experiment import train as training
     from runners.experiment.experiment import Experiment, read_experiment
 
     for name in ("inherit", "weights"):

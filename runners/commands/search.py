@@ -47,7 +47,7 @@ def _searched(
     space: str | None, out: Path | None, resume: Path | None, asked: dict[str, Any]
 ) -> Any:
     """The result of a new search, or of one that is resumed."""
-    from runners.experiment import loop
+    from runners.experiment import search as loop
     from runners.experiment.experiment import Experiment, merged, read_experiment
 
     if resume is not None:

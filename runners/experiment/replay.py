@@ -46,11 +46,11 @@ def replay(out: str | Path, display: Display | None = None) -> Replay:
 def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | None) -> None:
     experiment = experiment_in(out, facts)
     if experiment.search is not None:
-        from runners.experiment.loop import search
+        from runners.experiment.search import search
 
         search(experiment, folder, display)
         return
-    from runners.experiment.training import evaluate
+    from runners.experiment.train import evaluate
 
     evaluate(experiment, folder, display)
 

@@ -1,13 +1,20 @@
-"""A search in a run directory: its learner, its hooks, its loop, and the genotype at its end."""
+"""Searching: a supernet, its hooks and its loop in a run directory, and the genotype at its end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import nasir
 from nasir import Genotype
+from nasir.wanted import checked
+from runners.data import absolute
+from runners.experiment.build_search import DATA_SET, BuiltSearch, build
+from runners.experiment.experiment import Experiment, experiment_in
+from runners.experiment.guard import guarded, resumed
 from runners.experiment.hooks import DropPath, Hook
 from runners.experiment.run import Run
-from runners.experiment.schedule import search_epochs
+from runners.experiment.schedule import EpochPlan, search_epochs
 from runners.experiment.search_hooks import (
     Architecture,
     ArchitectureRecord,
@@ -19,32 +26,82 @@ from runners.experiment.search_hooks import (
     stage_graph,
 )
 from runners.experiment.supernet import Supernet
-
-if TYPE_CHECKING:
-    from runners.experiment.loop.build import BuiltSearch
+from runners.folder.facts import facts_of
+from runners.folder.live import Display, display_for_stderr
+from runners.folder.run_folder import RunFolder, standing
+from runners.machine.signals import told
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The result: a genotype, and the last epoch's measures."""
+class Result:
+    """The genotype, the last epoch's measures, the run directory, and the epochs' plan."""
 
     genotype: Genotype
-    row: dict[str, Any]
+    row: Mapping[str, Any]
+    folder: Path
+    plan: EpochPlan
 
 
-def search_in(run: Run, built: "BuiltSearch") -> Found:
-    """Searches, or resumes, to the end; writes `genotype.json` last."""
+@checked
+def search(experiment: Experiment, out: str | Path, display: Display | None = None) -> Result:
+    """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
+    out = Path(out)
+    with told(lambda: standing(out, "search")):
+        built = build(_placed(experiment))
+        shown = display_for_stderr() if display is None else display
+        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+
+
+@checked
+def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
+    """Resumes the search in `out`, which gives what it would have given undisturbed.
+
+    `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
+    are other data or another space under the same name.
+    """
+    out = Path(out)
+    facts = facts_of(out, "search")
+    parts = ("space", "data", "seed", "settings", "method")
+    experiment = experiment_in(out, facts)
+    with told(lambda: standing(out, "search")):
+        built, moved = resumed(facts, asked, lambda: build(experiment), parts)
+        shown = display_for_stderr() if display is None else display
+        if moved:
+            shown.say(moved)
+        return _run(built, RunFolder.open(out, shown.say), shown)
+
+
+def _placed(experiment: Experiment) -> Experiment:
+    """The experiment with a path of data that holds wherever it is resumed."""
+    return experiment.having({"data": absolute(experiment.data or DATA_SET)})
+
+
+def _run(built: BuiltSearch, folder: RunFolder, shown: Display) -> Result:
+    run = Run(folder, shown, built.experiment.run.steps)
+    genotype = guarded(
+        run,
+        built.experiment.seed,
+        built.place,
+        lambda: _searched(run, built),
+        built.settings.train.batch,
+        ("--batch ", "--memory states keeps less"),
+    )
+    return Result(genotype, run.row, folder.path, built.plan)
+
+
+def _searched(run: Run, built: BuiltSearch) -> Genotype:
+    """The genotype at the end of the search, or of the rest of it; writes `genotype.json` last."""
     genotype = _trained(run, built) if built.settings.stages else _drawn(built)
     genotype = replace(genotype, name=f"{built.method.name}_{built.experiment.seed}")
     run.folder.write_genotype(nasir.dump_genotype(genotype), None)
-    return Found(genotype, run.row)
+    return genotype
 
 
-def _drawn(built: "BuiltSearch") -> Genotype:
+def _drawn(built: BuiltSearch) -> Genotype:
     return nasir.sample(built.space, built.experiment.seed)
 
 
-def _trained(run: Run, built: "BuiltSearch") -> Genotype:
+def _trained(run: Run, built: BuiltSearch) -> Genotype:
     """The genotype that a trained supernet gives."""
     method, settings, search = built.method, built.settings, built.search
     assert built.supernet is not None, "what trains has a supernet"

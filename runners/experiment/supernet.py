@@ -21,7 +21,7 @@ from runners.task import Batch, Outcome, Task
 from runners.task.score import Score, score
 
 if TYPE_CHECKING:
-    from runners.experiment.loop.build import BuiltSearch
+    from runners.experiment.build_search import BuiltSearch
 
 
 class Objective:

@@ -1,31 +1,121 @@
-"""A training in a run directory: its learner, its hooks, its loop, and what it leaves."""
+"""Training a genotype from scratch: its learner, hooks and loop in a run, and what is kept."""
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import lowering
 import nasir
 from lowering.torch.weights import pack
+from nasir import dump_genotype
 from nasir.quoting import json_text
+from nasir.wanted import checked
+from runners.data import absolute
+from runners.experiment.build_training import BuiltTraining, build
+from runners.experiment.experiment import Experiment, experiment_in
+from runners.experiment.guard import guarded, resumed
 from runners.experiment.hooks import Average, Best, DropPath, Hook, Measured
 from runners.experiment.inherit import begin
 from runners.experiment.learner import Learner
+from runners.experiment.recipe_file import SUFFIXES
 from runners.experiment.run import Run
 from runners.experiment.schedule import Epoch, training_epochs
 from runners.experiment.size import describe_size, size_facts
-from runners.folder.run_folder import RunFolder
+from runners.experiment.trained import weights_of
+from runners.folder.facts import facts_of
+from runners.folder.live import Display, display_for_stderr
+from runners.folder.run_folder import RunFolder, standing
+from runners.inputs import is_run, read_named
 from runners.machine.arrays import listed
+from runners.machine.signals import told
 from runners.output import Cell, TextTable, measure_text
 from runners.task import measure
 from runners.task.accuracy import answers
 from runners.task.task import Split
 
-if TYPE_CHECKING:
-    from runners.experiment.training.build import BuiltTraining
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The summary of a training (`summary.json`), and its run directory."""
+
+    summary: Mapping[str, Any]
+    folder: Path
 
 
-def train_in(run: Run, built: "BuiltTraining") -> Mapping[str, Any]:
+@checked
+def evaluate(experiment: Experiment, out: str | Path, display: Display | None = None) -> Evaluation:
+    """Trains a genotype's network into the new run directory `out`, measures and keeps it.
+
+    Raises E741, E744, E75x, and what genotypes, data and folders raise.
+    """
+    out = Path(out)
+    with told(lambda: standing(out, "evaluate")):
+        built = build(_placed(experiment))
+        if built.experiment.inherit or built.experiment.weights:  # said before there is a folder
+            begin(lowering.to_torch(built.graph), built.experiment)
+        shown = display_for_stderr() if display is None else display
+        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+
+
+def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
+    """Resumes the training in `out`, which gives what it would have given undisturbed.
+
+    `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
+    are other data, or another recipe under the same name.
+    """
+    facts = facts_of(out, "evaluate")
+    parts = ("genotype", "data", "seed", "recipe", "size")
+    experiment = experiment_in(out, facts)
+    with told(lambda: standing(out, "evaluate")):
+        built, moved = resumed(facts, asked, lambda: build(experiment), parts)
+        shown = display_for_stderr() if display is None else display
+        if moved:
+            shown.say(moved)
+        return _run(built, RunFolder.open(out, shown.say), shown)
+
+
+def _placed(experiment: Experiment) -> Experiment:
+    """The experiment with paths that hold wherever it is resumed, and the genotype itself for a
+    file's: the file may change, or be that of the run that began it.
+    """
+
+    def there(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).absolute())
+
+    recipe, data = experiment.recipe, experiment.data
+    return experiment.having(
+        {
+            "of": dump_genotype(read_named(experiment.of, experiment.space)),
+            "recipe": there(recipe) if recipe and recipe.endswith(SUFFIXES) else recipe,
+            "space": None,
+            "data": data and absolute(data),
+            "inherit": there(experiment.inherit),
+            "weights": there(_weights(experiment.weights)),
+        }
+    )
+
+
+def _weights(named: str | None) -> str | None:
+    """The weights file, also of a training's run directory. Raises E755."""
+    return str(weights_of(Path(named))) if named is not None and is_run(named) else named
+
+
+def _run(built: BuiltTraining, folder: RunFolder, shown: Display) -> Evaluation:
+    run = Run(folder, shown, built.experiment.run.steps)
+    summary = guarded(
+        run,
+        built.experiment.seed,
+        built.place,
+        lambda: _trained(run, built),
+        built.recipe.train.batch,
+        ("--set train.batch=", "train.accumulate splits a batch"),
+    )
+    return Evaluation(summary, folder.path)
+
+
+def _trained(run: Run, built: BuiltTraining) -> Mapping[str, Any]:
     """Trains, or resumes, to the end; the summary, which is written last."""
     train = built.recipe.train
     run.display.say(f"{train.epochs} epochs")
@@ -48,7 +138,7 @@ def train_in(run: Run, built: "BuiltTraining") -> Mapping[str, Any]:
     return _write_final(learner, built, run.folder, kept)
 
 
-def make_learner(built: "BuiltTraining") -> Learner:
+def make_learner(built: BuiltTraining) -> Learner:
     """The network that is trained, with fresh weights."""
     recipe, place, seed = built.recipe, built.place, built.experiment.seed
     learner = Learner(built.task, place, seed, recipe.optimizer, recipe.train.accumulate)
@@ -58,7 +148,7 @@ def make_learner(built: "BuiltTraining") -> Learner:
     return learner
 
 
-def _due(built: "BuiltTraining", epoch: Epoch) -> tuple[Split, ...]:
+def _due(built: BuiltTraining, epoch: Epoch) -> tuple[Split, ...]:
     """The parts to measure: a text's test words only at the end, as published."""
     if built.task.name == "images" or epoch.at.number + 1 == epoch.at.epochs:
         return built.task.splits
@@ -66,7 +156,7 @@ def _due(built: "BuiltTraining", epoch: Epoch) -> tuple[Split, ...]:
 
 
 def _write_final(
-    learner: Learner, built: "BuiltTraining", folder: RunFolder, best: int | None
+    learner: Learner, built: BuiltTraining, folder: RunFolder, best: int | None
 ) -> dict[str, Any]:
     """Measures the network as it is kept, and writes `weights.safetensors`, `summary.json` and, of
     pictures, `confusion.json`; the summary as plain data.
@@ -103,12 +193,12 @@ def _write_final(
     return summary
 
 
-def _classes(built: "BuiltTraining") -> tuple[str, ...]:
+def _classes(built: BuiltTraining) -> tuple[str, ...]:
     pictures: Any = built.task
     return pictures.pictures.classes
 
 
-def _latencies(learner: Learner, built: "BuiltTraining") -> dict[str, float | Literal["eager"]]:
+def _latencies(learner: Learner, built: BuiltTraining) -> dict[str, float | Literal["eager"]]:
     """Seconds for one picture (of text: STEPS words), as it is and with batch norms folded."""
     with learner.measuring():
         folded = lowering.to_inference(built.graph, learner.module)
