@@ -1,4 +1,4 @@
-"""Around a run: what is resumed is the same run, and memory that is not enough is an error."""
+"""Around a run: it starts or resumes in its directory; memory that is not enough is an error."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,12 +9,16 @@ import torch
 
 import lowering
 from nasir import NasirError, Where
-from runners.experiment.experiment import merged
+from runners.experiment.experiment import Experiment, experiment_in, merged
 from runners.experiment.learner import Learner
+from runners.folder.facts import Kind, facts_of
+from runners.folder.live import Display, display_for_stderr
+from runners.folder.run_folder import RunFolder, standing
 from runners.folder.seeds import deterministic
 from runners.folder.settings import other_machine, same_settings
 from runners.machine.machine import spinning
 from runners.machine.place import Place
+from runners.machine.signals import told
 
 if TYPE_CHECKING:
     from runners.experiment.run import Run
@@ -41,23 +45,47 @@ Made = TypeVar("Made", bound=Built)
 Found = TypeVar("Found")
 
 
-def resumed(
-    facts: Mapping[str, Any],
-    asked: Mapping[str, Any],
+def started(
+    out: Path,
+    kind: Kind,
     make: Callable[[], Made],
+    work: Callable[[Made, RunFolder, Display], Found],
+    display: Display | None,
+) -> Found:
+    """The result of `work` in the new run directory `out`, which is made once `make` has built."""
+    with told(lambda: standing(out, kind)):
+        built = make()
+        shown = display_for_stderr() if display is None else display
+        return work(built, RunFolder.create(out, built.facts(), shown.say), shown)
+
+
+def resumed(
+    out: Path,
+    kind: Kind,
+    asked: Mapping[str, Any],
+    make: Callable[[Experiment], Made],
     parts: Sequence[str],
-) -> tuple[Made, str]:
-    """What goes on in a run's folder, and a line to say where the machine is another one.
+    work: Callable[[Made, RunFolder, Display], Found],
+    display: Display | None,
+) -> Found:
+    """The result of `work` in the run directory `out`; it says where the machine is another one.
 
     `asked` are fields of the experiment that the caller names again; one that differs is E726, and
     so are other `parts` of the facts: data, settings, or a space under the same name.
     """
-    same_settings(facts["experiment"], merged(facts["experiment"], asked))
-    built = make()
-    now = built.facts()
-    for part in parts:
-        same_settings({part: facts[part]}, {part: now[part]})
-    return built, other_machine(facts["machine"], now["machine"])
+    facts = facts_of(out, kind)
+    experiment = experiment_in(out, facts)
+    with told(lambda: standing(out, kind)):
+        same_settings(facts["experiment"], merged(facts["experiment"], asked))
+        built = make(experiment)
+        now = built.facts()
+        for part in parts:
+            same_settings({part: facts[part]}, {part: now[part]})
+        shown = display_for_stderr() if display is None else display
+        moved = other_machine(facts["machine"], now["machine"])
+        if moved:
+            shown.say(moved)
+        return work(built, RunFolder.open(out, shown.say), shown)
 
 
 def guarded(

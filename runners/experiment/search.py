@@ -10,8 +10,8 @@ from nasir import Genotype
 from nasir.wanted import checked
 from runners.data import absolute
 from runners.experiment.build_search import DATA_SET, BuiltSearch, build
-from runners.experiment.experiment import Experiment, experiment_in
-from runners.experiment.guard import guarded, resumed
+from runners.experiment.experiment import Experiment
+from runners.experiment.guard import guarded, resumed, started
 from runners.experiment.hooks import DropPath, Hook
 from runners.experiment.run import Run
 from runners.experiment.schedule import EpochPlan, search_epochs
@@ -26,10 +26,8 @@ from runners.experiment.search_hooks import (
     stage_graph,
 )
 from runners.experiment.supernet import Supernet
-from runners.folder.facts import facts_of
-from runners.folder.live import Display, display_for_stderr
-from runners.folder.run_folder import RunFolder, standing
-from runners.machine.signals import told
+from runners.folder.live import Display
+from runners.folder.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,7 @@ class Result:
 @checked
 def search(experiment: Experiment, out: str | Path, display: Display | None = None) -> Result:
     """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
-    out = Path(out)
-    with told(lambda: standing(out, "search")):
-        built = build(_placed(experiment))
-        shown = display_for_stderr() if display is None else display
-        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+    return started(Path(out), "search", lambda: build(_placed(experiment)), _run, display)
 
 
 @checked
@@ -59,16 +53,8 @@ def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = 
     `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
     are other data or another space under the same name.
     """
-    out = Path(out)
-    facts = facts_of(out, "search")
     parts = ("space", "data", "seed", "settings", "method")
-    experiment = experiment_in(out, facts)
-    with told(lambda: standing(out, "search")):
-        built, moved = resumed(facts, asked, lambda: build(experiment), parts)
-        shown = display_for_stderr() if display is None else display
-        if moved:
-            shown.say(moved)
-        return _run(built, RunFolder.open(out, shown.say), shown)
+    return resumed(Path(out), "search", asked, build, parts, _run, display)
 
 
 def _placed(experiment: Experiment) -> Experiment:

@@ -14,8 +14,8 @@ from nasir.quoting import json_text
 from nasir.wanted import checked
 from runners.data import absolute
 from runners.experiment.build_training import BuiltTraining, build
-from runners.experiment.experiment import Experiment, experiment_in
-from runners.experiment.guard import guarded, resumed
+from runners.experiment.experiment import Experiment
+from runners.experiment.guard import guarded, resumed, started
 from runners.experiment.hooks import Average, Best, DropPath, Hook, Measured
 from runners.experiment.inherit import begin
 from runners.experiment.learner import Learner
@@ -24,12 +24,10 @@ from runners.experiment.run import Run
 from runners.experiment.schedule import Epoch, training_epochs
 from runners.experiment.size import describe_size, size_facts
 from runners.experiment.trained import weights_of
-from runners.folder.facts import facts_of
-from runners.folder.live import Display, display_for_stderr
-from runners.folder.run_folder import RunFolder, standing
+from runners.folder.live import Display
+from runners.folder.run_folder import RunFolder
 from runners.inputs import is_run, read_named
 from runners.machine.arrays import listed
-from runners.machine.signals import told
 from runners.output import Cell, TextTable, measure_text
 from runners.task import measure
 from runners.task.accuracy import answers
@@ -50,13 +48,7 @@ def evaluate(experiment: Experiment, out: str | Path, display: Display | None = 
 
     Raises E741, E744, E75x, and what genotypes, data and folders raise.
     """
-    out = Path(out)
-    with told(lambda: standing(out, "evaluate")):
-        built = build(_placed(experiment))
-        if built.experiment.inherit or built.experiment.weights:  # said before there is a folder
-            begin(lowering.to_torch(built.graph), built.experiment)
-        shown = display_for_stderr() if display is None else display
-        return _run(built, RunFolder.create(out, built.facts(), shown.say), shown)
+    return started(Path(out), "evaluate", lambda: _begun(_placed(experiment)), _run, display)
 
 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
@@ -65,15 +57,16 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
     are other data, or another recipe under the same name.
     """
-    facts = facts_of(out, "evaluate")
     parts = ("genotype", "data", "seed", "recipe", "size")
-    experiment = experiment_in(out, facts)
-    with told(lambda: standing(out, "evaluate")):
-        built, moved = resumed(facts, asked, lambda: build(experiment), parts)
-        shown = display_for_stderr() if display is None else display
-        if moved:
-            shown.say(moved)
-        return _run(built, RunFolder.open(out, shown.say), shown)
+    return resumed(out, "evaluate", asked, build, parts, _run, display)
+
+
+def _begun(experiment: Experiment) -> BuiltTraining:
+    """What the experiment needs; weights that do not fit are an error before there is a folder."""
+    built = build(experiment)
+    if experiment.inherit or experiment.weights:
+        begin(lowering.to_torch(built.graph), experiment)
+    return built
 
 
 def _placed(experiment: Experiment) -> Experiment:
