@@ -8,8 +8,8 @@ import pytest
 
 import nasir
 from runners.experiment.size import NetworkSize
+from runners.folder.live import Display
 from runners.forms.demo import CASES, run_demo
-from runners.forms.progress import Silent
 from tests.command_line import RESNET, call
 
 SMALL = {
@@ -26,7 +26,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: (genotype, replace(options, size=SMALL[name], compile=False))
         for name, (genotype, options) in CASES.items()
     }
-    return run_demo(cases, tmp_path_factory.mktemp("demo"), Silent())
+    return run_demo(cases, tmp_path_factory.mktemp("demo"), Display())
 
 
 def test_the_cases_come_from_three_formats() -> None:

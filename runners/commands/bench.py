@@ -11,7 +11,7 @@ from runners.benchmarks.record import ReadingOptions
 from runners.benchmarks.summary import best_of, describe_seeds
 from runners.benchmarks.trust import trusting
 from runners.commands.options import JsonOption, TrustOption
-from runners.forms.progress import progress_for_stderr
+from runners.folder.live import display_for_stderr
 from runners.inputs import check_file
 from runners.output import TextTable, print_json, print_line, print_table
 
@@ -42,7 +42,7 @@ def import_source(
     Example: nasir bench import NATS-tss-v1_0-3ffb9-simple -o nats.bench
     """
     check_file(output)
-    with progress_for_stderr().stage(f"read {source.name}"):
+    with display_for_stderr().stage(f"read {source.name}"):
         store = import_benchmark(source, output, ReadingOptions(curves, trusting(trust_pickle)))
     if as_json:
         print_json(_facts(store))

@@ -21,8 +21,8 @@ from runners.commands.options import (
     VocabularyOption,
 )
 from runners.experiment.size import NetworkSize
+from runners.folder.live import display_for_stderr
 from runners.forms.compile import Options, compile_genotype
-from runners.forms.progress import progress_for_stderr
 from runners.forms.report import print_report
 from runners.forms.table import AUTO, FORMS
 from runners.output import print_json
@@ -145,7 +145,7 @@ def compile(
         target=target,
         ship=ship,
     )
-    done = compile_genotype(genotype, options, progress_for_stderr())
+    done = compile_genotype(genotype, options, display_for_stderr())
     if as_json:
         print_json(done.facts())
     else:

@@ -15,7 +15,7 @@ import typer
 
 import nasir
 from runners.commands.options import JsonOption
-from runners.forms.progress import progress_for_stderr
+from runners.folder.live import display_for_stderr
 from runners.machine.machine import WAITING
 from runners.output import TextTable, print_json, print_table
 
@@ -40,7 +40,7 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Example: nasir doctor
     """
-    with progress_for_stderr().stage("look around"):
+    with display_for_stderr().stage("look around"):
         checks = examine()
     if as_json:
         print_json([asdict(check) for check in checks])

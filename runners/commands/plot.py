@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from runners.commands.options import JsonOption
-from runners.forms.progress import progress_for_stderr
+from runners.folder.live import display_for_stderr
 from runners.output import print_json, print_line
 
 
@@ -41,7 +41,7 @@ def plot(
 
     Example: nasir plot runs/drnas -o figures --benchmark nasbench201.csv.gz
     """
-    with progress_for_stderr().stage("draw figures"):
+    with display_for_stderr().stage("draw figures"):
         from runners.plot import plot_run  # matplotlib takes its time
 
         done = plot_run(run, output, benchmark, tuple(only or ()))

@@ -20,7 +20,7 @@ from runners.commands.options import (
     VocabularyOption,
 )
 from runners.experiment.size import NetworkSize
-from runners.forms.progress import progress_for_stderr
+from runners.folder.live import display_for_stderr
 from runners.output import Cell, TextTable, print_json, print_line, print_table
 
 WRITTEN = 12
@@ -73,7 +73,7 @@ def test(
 
     Example: nasir test darts_v2 --weights run/weights.safetensors --data digits
     """
-    with progress_for_stderr().stage("measure"):
+    with display_for_stderr().stage("measure"):
         from runners.forms.exam import Exam, examine
 
         size = NetworkSize(

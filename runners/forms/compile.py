@@ -18,7 +18,8 @@ from runners.experiment.recipe import Recipe
 from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
 from runners.fields import AnyCount, BatchSize, Limit, Ranged, Seed
-from runners.forms.progress import Clock, Progress, Silent
+from runners.folder.live import Display
+from runners.forms.progress import Clock
 from runners.forms.report import Report
 from runners.forms.table import AUTO, find_form
 from runners.inputs import check_directory, check_file, named, read_named
@@ -93,7 +94,7 @@ class Options(Ranged):
 def compile_genotype(
     genotype: nasir.Genotype | str | Path,
     options: Options | None = None,
-    progress: Progress | None = None,
+    progress: Display | None = None,
 ) -> Report:
     """Compile a genotype, or what `load_genotype` takes; write the files that `options` name.
 
@@ -102,7 +103,7 @@ def compile_genotype(
     and E756 (a file differs from the network), E505 (options), E765 and E766 (target).
     """
     check_alone()
-    clock = Clock(progress or Silent())
+    clock = Clock(progress or Display())
     with clock.quick_stage("read the genotype"):
         options = options or Options()
         read = _read(genotype, options.space)

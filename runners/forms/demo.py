@@ -12,9 +12,10 @@ from nasir.files import write_atomically
 from nasir.space.locate import spaces_directory
 from runners.cli import exit_code
 from runners.experiment.size import NetworkSize
+from runners.folder.live import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.page import html_page
-from runners.forms.progress import Prefixed, Progress, progress_for_stderr
+from runners.forms.progress import Prefixed
 from runners.machine.machine import wait_briefly
 from runners.output import print_error, print_line
 
@@ -47,7 +48,7 @@ CASES: Mapping[str, tuple[str | Path, Options]] = {
 
 
 def run_demo(
-    cases: Mapping[str, tuple[str | Path, Options]], output: Path, progress: Progress
+    cases: Mapping[str, tuple[str | Path, Options]], output: Path, progress: Display
 ) -> Path:
     """Compiles every case into a directory of its own; the page."""
     reports = [
@@ -68,7 +69,7 @@ def demo(
     """Compile three published architectures, run them, and leave a page."""
     wait_briefly()
     try:
-        page = run_demo(CASES, output, progress_for_stderr())
+        page = run_demo(CASES, output, display_for_stderr())
     except NasirError as error:
         print_error(error, as_json=False)
         raise typer.Exit(exit_code(error)) from None

@@ -4,19 +4,14 @@ import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 
-from runners.folder.live import Display as Progress
-from runners.folder.live import display_for_stderr as progress_for_stderr
+from runners.folder.live import Display
 from runners.forms.report import CompileStage
 
-__all__ = ["Clock", "Prefixed", "Progress", "Silent", "progress_for_stderr"]
 
-Silent = Progress
-
-
-class Prefixed(Progress):
+class Prefixed(Display):
     """Hands stages on with the name of the larger task before each."""
 
-    def __init__(self, prefix: str, progress: Progress) -> None:
+    def __init__(self, prefix: str, progress: Display) -> None:
         self._prefix = prefix
         self._progress = progress
 
@@ -28,7 +23,7 @@ class Prefixed(Progress):
 class Clock:
     """Takes the time of every stage. Mutable: `stages` grows while it runs."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Display) -> None:
         self._progress = progress
         self.stages: list[CompileStage] = []
 
