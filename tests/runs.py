@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 from tests.processes import Say, fork
 
 
@@ -14,7 +14,7 @@ def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
-class Telling(SilentDisplay):
+class Telling(Display):
     """Says a line at every step and epoch."""
 
     def __init__(self, say: Say) -> None:

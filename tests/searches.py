@@ -5,7 +5,7 @@ from typing import Any
 
 from runners.experiment.experiment import Experiment, RunOptions, Search
 from runners.experiment.search import Result, search
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 
 TEXTS = ("train", "valid", "test")
 
@@ -63,7 +63,7 @@ def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> E
 
 def run(experiment: Experiment, folder: Path) -> Result:
     """The search, without a word."""
-    return search(experiment, folder, SilentDisplay())
+    return search(experiment, folder, Display())
 
 
 def write_text(folder: Path, words: int = 400) -> str:

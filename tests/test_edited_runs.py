@@ -18,7 +18,7 @@ from runners.experiment.inherit import searched_sizes
 from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
 from runners.folder.facts import facts_of, read_facts
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 from runners.folder.run_folder import standing
 from runners.plot import read_run
 from tests.searches import run, tiny
@@ -93,7 +93,7 @@ def test_a_field_of_run_json_that_is_edited_is_fine_or_an_error(
 
 def resumed(kind: str, folder: Path) -> None:
     """Goes on with the run, without a word."""
-    {"search": loop.resume, "evaluate": training.resume}[kind](folder, {}, SilentDisplay())
+    {"search": loop.resume, "evaluate": training.resume}[kind](folder, {}, Display())
 
 
 def check_resumes(kind: str, whole: Path, folder: Path, count: int | None) -> None:

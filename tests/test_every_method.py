@@ -12,7 +12,7 @@ from runners.experiment.method_file import method_names, read_method
 from runners.experiment.replay import replay
 from runners.experiment.search import resume
 from runners.folder.facts import read_facts
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 from runners.folder.rows import read_rows
 from runners.plot import plot_run, read_run, write
 from tests.command_line import call
@@ -106,7 +106,7 @@ def _check_resumed(folder: Path) -> None:
     rows = read_rows(folder / "metrics.jsonl")
     for path in sorted((folder / "checkpoints").glob("*"))[1:]:
         path.unlink()
-    resume(folder, {}, SilentDisplay())
+    resume(folder, {}, Display())
     assert {name: (folder / name).read_bytes() for name in whole} == whole
     assert read_rows(folder / "metrics.jsonl") == rows
 

@@ -9,7 +9,7 @@ from runners.experiment.parts.moment import Moment
 from runners.experiment.run import Run
 from runners.experiment.schedule import Epoch
 from runners.experiment.train import make_learner
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 from runners.folder.run_folder import RunFolder
 from runners.task import Batch
 from tests.trainings import small
@@ -48,7 +48,7 @@ class Noting(Hook):
 
 
 def ran(folder: RunFolder, hook: Noting) -> Run:
-    run = Run(folder, SilentDisplay(), steps=2)
+    run = Run(folder, Display(), steps=2)
     with folder:
         run.start(make_learner(build(small())), [hook, Hook()])
         run.fit(EPOCHS)

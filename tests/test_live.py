@@ -15,7 +15,6 @@ from runners.folder.live import (
     PATIENCE,
     Display,
     ShownDisplay,
-    SilentDisplay,
     display_for_stderr,
     facts_text,
     genotype_lines,
@@ -144,7 +143,7 @@ def test_a_stage_is_a_line_or_a_bar_that_goes(
 
 
 def test_a_silent_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    display = SilentDisplay()
+    display = Display()
     run(display)
     display.close()
     assert capsys.readouterr() == ("", "")

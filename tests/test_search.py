@@ -14,7 +14,7 @@ from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.method_file import method_names
 from runners.experiment.replay import replay
 from runners.folder.facts import read_facts
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 from tests.command_line import call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
@@ -162,7 +162,7 @@ def test_projection_decides_every_edge(tmp_path: Path) -> None:
 def test_the_epochs_that_are_asked_for_are_all_epochs(tmp_path: Path) -> None:
     said: list[str] = []
 
-    class Noting(SilentDisplay):
+    class Noting(Display):
         def say(self, text: str) -> None:
             said.append(text)
 
@@ -183,10 +183,10 @@ def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
 def test_replay_says_whether_a_run_repeats(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(tiny(), folder)
-    assert replay(folder, SilentDisplay()).difference == ""
+    assert replay(folder, Display()).difference == ""
     text = (folder / "metrics.jsonl").read_text()
     (folder / "metrics.jsonl").write_text(text.replace('"loss": ', '"loss": 1', 1))
-    found = replay(folder, SilentDisplay())
+    found = replay(folder, Display())
     assert found.difference.startswith("metrics.jsonl, line 1: ")
 
 
@@ -197,7 +197,7 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
 ) -> None:
     request = tiny(method=method, epochs=4)
     whole = tmp_path / "whole"
-    apart(lambda say: loop.search(request, whole, SilentDisplay()))
+    apart(lambda say: loop.search(request, whole, Display()))
     lines = 3 * len(rows(whole))  # two steps and an epoch each
     moments = torch.randint(1, lines, (5,), generator=torch.Generator().manual_seed(len(method)))
     for number, moment in enumerate(int(x) for x in moments):
@@ -206,14 +206,14 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
         for _ in range(moment):
             child.line()
         child.kill()
-        apart(lambda say, to=folder: loop.resume(to, {}, SilentDisplay()))
+        apart(lambda say, to=folder: loop.resume(to, {}, Display()))
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
 
 
 def test_a_finished_search_is_resumed_without_doing_anything(tmp_path: Path) -> None:
     result = run(tiny(), tmp_path / "run")
     before = left(tmp_path / "run")
-    again = loop.resume(tmp_path / "run", {}, SilentDisplay())
+    again = loop.resume(tmp_path / "run", {}, Display())
     assert again.genotype == result.genotype
     assert left(tmp_path / "run") == before
 
@@ -221,7 +221,7 @@ def test_a_finished_search_is_resumed_without_doing_anything(tmp_path: Path) -> 
 def test_resuming_with_other_settings_is_an_error_that_names_them(tmp_path: Path) -> None:
     run(tiny(), tmp_path / "run")
     with pytest.raises(NasirError, match="seed") as caught:
-        loop.resume(tmp_path / "run", {"seed": 5}, SilentDisplay())
+        loop.resume(tmp_path / "run", {"seed": 5}, Display())
     assert caught.value.code == "E726"
 
 
@@ -231,7 +231,7 @@ def test_resuming_with_other_data_is_an_error(tmp_path: Path) -> None:
     run(request, tmp_path / "run")
     write_text(tmp_path / "text", 500)
     with pytest.raises(NasirError, match="fingerprint"):
-        loop.resume(tmp_path / "run", {}, SilentDisplay())
+        loop.resume(tmp_path / "run", {}, Display())
 
 
 def test_a_loss_that_is_no_number_ends_the_search_and_keeps_the_checkpoint(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from runners.experiment.build_training import build
 from runners.experiment.experiment import Experiment
 from runners.experiment.replay import replay
 from runners.folder.checkpoint import last_checkpoint
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 from tests.command_line import ROOT, call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
@@ -149,7 +149,7 @@ def test_a_recurrent_cell_trains_and_is_measured_on_the_test_text_at_the_end(
 def test_weights_are_averaged_where_validation_stands_still(tmp_path: Path) -> None:
     said: list[str] = []
 
-    class Listening(SilentDisplay):
+    class Listening(Display):
         def say(self, text: str) -> None:
             """Keeps it."""
             said.append(text)
@@ -192,10 +192,10 @@ def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
 def test_replay_says_whether_a_training_repeats(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(small(), folder)
-    assert replay(folder, SilentDisplay()).difference == ""
+    assert replay(folder, Display()).difference == ""
     content = (folder / "weights.safetensors").read_bytes()
     (folder / "weights.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert replay(folder, SilentDisplay()).difference.startswith("weights.safetensors")
+    assert replay(folder, Display()).difference.startswith("weights.safetensors")
 
 
 @needs_fork
@@ -211,7 +211,7 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
         values |= {"train.validation": "0.2", "train.keep": "best"}
         request = small(values=values)
     whole = tmp_path / "whole"
-    apart(lambda say: training.evaluate(request, whole, SilentDisplay()))
+    apart(lambda say: training.evaluate(request, whole, Display()))
     steps = sum(row["steps"] for row in rows(whole, "times.jsonl"))
     lines = steps + 4
     moments = torch.randint(1, lines, (5,), generator=torch.Generator().manual_seed(len(kind)))
@@ -221,14 +221,14 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
         for _ in range(moment):
             child.line()
         child.kill()
-        apart(lambda say, to=folder: training.resume(to, {}, SilentDisplay()))
+        apart(lambda say, to=folder: training.resume(to, {}, Display()))
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
 
 
 def test_a_searchs_run_is_no_trainings(tmp_path: Path) -> None:
     search(tiny(), tmp_path / "run")
     with pytest.raises(NasirError, match="search") as caught:
-        training.resume(tmp_path / "run", {}, SilentDisplay())
+        training.resume(tmp_path / "run", {}, Display())
     assert caught.value.code == "E721"
 
 

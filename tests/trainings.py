@@ -5,7 +5,7 @@ from typing import Any
 
 from runners.experiment.experiment import Experiment
 from runners.experiment.train import Evaluation, evaluate
-from runners.folder.live import SilentDisplay
+from runners.folder.live import Display
 from tests.searches import spread, write_text
 
 SMALL = {"channels": 4, "layers": 3}
@@ -29,4 +29,4 @@ def small_text(folder: Path, **changes: Any) -> Experiment:
 
 def train(experiment: Experiment, folder: Path) -> Evaluation:
     """The training, without a word."""
-    return evaluate(experiment, folder, SilentDisplay())
+    return evaluate(experiment, folder, Display())

@@ -11,7 +11,7 @@ from runners.benchmarks.record import ReadingOptions
 from runners.benchmarks.summary import best_of, describe_seeds
 from runners.benchmarks.trust import trusting
 from runners.commands.options import JsonOption, TrustOption
-from runners.folder.live import display_for_stderr
+from runners.forms.progress import display_for_stderr
 from runners.inputs import check_file
 from runners.output import TextTable, print_json, print_line, print_table
 

@@ -21,8 +21,8 @@ from runners.commands.options import (
     VocabularyOption,
 )
 from runners.experiment.size import NetworkSize
-from runners.folder.live import display_for_stderr
 from runners.forms.compile import Options, compile_genotype
+from runners.forms.progress import display_for_stderr
 from runners.forms.report import print_report
 from runners.forms.table import AUTO, FORMS
 from runners.output import print_json

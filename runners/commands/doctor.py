@@ -15,7 +15,7 @@ import typer
 
 import nasir
 from runners.commands.options import JsonOption
-from runners.folder.live import display_for_stderr
+from runners.forms.progress import display_for_stderr
 from runners.machine.machine import WAITING
 from runners.output import TextTable, print_json, print_table
 

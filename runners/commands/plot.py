@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from runners.commands.options import JsonOption
-from runners.folder.live import display_for_stderr
+from runners.forms.progress import display_for_stderr
 from runners.output import print_json, print_line
 
 

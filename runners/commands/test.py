@@ -20,7 +20,7 @@ from runners.commands.options import (
     VocabularyOption,
 )
 from runners.experiment.size import NetworkSize
-from runners.folder.live import display_for_stderr
+from runners.forms.progress import display_for_stderr
 from runners.output import Cell, TextTable, print_json, print_line, print_table
 
 WRITTEN = 12

@@ -52,9 +52,6 @@ class Display:
         """The run has ended, in whatever way; may be called twice."""
 
 
-SilentDisplay = Display
-
-
 class ShownDisplay(Display):
     """On stderr: a bar with what is measured and the genotype below it, where the terminal moves;
     elsewhere a line for each stage and epoch, and within long epochs every PATIENCE seconds.

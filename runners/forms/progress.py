@@ -4,8 +4,10 @@ import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 
-from runners.folder.live import Display
+from runners.folder.live import Display, display_for_stderr
 from runners.forms.report import CompileStage
+
+__all__ = ["Clock", "Prefixed", "display_for_stderr"]
 
 
 class Prefixed(Display):
