@@ -18,7 +18,7 @@ def training(rounds: int) -> list[Result]:
 
     import lowering
     import nasir
-    from runners.machine.arrays import backward
+    from runners.machine.device import backward
 
     graph = nasir.network("darts_v2", auxiliary=True)
     source = torch.Generator().manual_seed(0)

@@ -111,7 +111,7 @@ def loader(rounds: int) -> list[Result]:
     import torch
 
     from runners.data import Augment, Batches, Dealing, Pictures
-    from runners.machine.place import find_place
+    from runners.machine.device import find_place
 
     source = torch.Generator().manual_seed(0)
     shape = (50_000, 3, 32, 32)

@@ -352,7 +352,7 @@ def _run(name: str) -> Read:
 
     def read(content: bytes, folder: Path) -> None:
         from runners.folder.facts import read_facts
-        from runners.folder.rows import read_rows
+        from runners.folder.logs import read_rows
         from tests.run_directories import Course, write_run
 
         path = folder / "run"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runners.folder.live import Display
+from runners.folder.display import Display
 from tests.processes import Say, fork
 
 

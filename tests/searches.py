@@ -5,7 +5,7 @@ from typing import Any
 
 from runners.experiment.experiment import Experiment, RunOptions, Search
 from runners.experiment.search import Result, search
-from runners.folder.live import Display
+from runners.folder.display import Display
 
 TEXTS = ("train", "valid", "test")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from runners.data import Augment, Batches, Dealing, Pictures
-from runners.machine.place import Place, find_place
+from runners.machine.device import Place, find_place
 
 ALL = Augment(crop=2, flip=True, cutout=4)
 CPU = find_place("cpu")

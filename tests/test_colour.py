@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 
 from runners.data import Augment, Jitter
 from runners.data.colour import Tints, tinted
-from runners.machine.place import find_place
+from runners.machine.device import find_place
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 CPU = find_place("cpu")

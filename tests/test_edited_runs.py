@@ -17,8 +17,8 @@ from runners.experiment.experiment import experiment_in
 from runners.experiment.inherit import searched_sizes
 from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
+from runners.folder.display import Display
 from runners.folder.facts import facts_of, read_facts
-from runners.folder.live import Display
 from runners.folder.run_folder import standing
 from runners.plot import read_run
 from tests.searches import run, tiny

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runners.cli import main
-from runners.folder.rows import read_rows
+from runners.folder.logs import read_rows
 from tests.processes import Child, Say, fork, needs_fork
 
 pytestmark = needs_fork

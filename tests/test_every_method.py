@@ -11,9 +11,9 @@ from runners.experiment.method import PARTS, part_name
 from runners.experiment.method_file import method_names, read_method
 from runners.experiment.replay import replay
 from runners.experiment.search import resume
+from runners.folder.display import Display
 from runners.folder.facts import read_facts
-from runners.folder.live import Display
-from runners.folder.rows import read_rows
+from runners.folder.logs import read_rows
 from runners.plot import plot_run, read_run, write
 from tests.command_line import call
 from tests.searches import run, tiny

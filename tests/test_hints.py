@@ -24,7 +24,7 @@ SAID_BY = {
     "runners/experiment/recipe.py": ("evaluate",),
     "runners/folder": ("search", "evaluate"),
     "runners/folder/facts.py": ("search", "evaluate"),
-    "runners/machine/place.py": ("search", "evaluate", "test"),
+    "runners/machine/device.py": ("search", "evaluate", "test"),
     "runners/forms/exam.py": ("test",),
     "runners/forms/compile.py": ("compile",),
     "runners/forms/quantise.py": ("compile",),

@@ -9,7 +9,7 @@ from runners.experiment.parts.moment import Moment
 from runners.experiment.run import Run
 from runners.experiment.schedule import Epoch
 from runners.experiment.train import make_learner
-from runners.folder.live import Display
+from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
 from runners.task import Batch
 from tests.trainings import small

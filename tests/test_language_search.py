@@ -11,7 +11,7 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import Graph
-from runners.machine.place import Place
+from runners.machine.device import Place
 from runners.task import Batch, FixedWindows, Language
 from tests.texts import STILL, corpus, task
 

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 import nasir
-from runners.folder.live import (
+from runners.folder.display import (
     PATIENCE,
     Display,
     ShownDisplay,

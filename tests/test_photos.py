@@ -10,7 +10,7 @@ from PIL import Image
 from nasir import NasirError
 from runners.data import Augment, Batches, Dealing, PictureSet, load_pictures
 from runners.data.image_files import TRIES, PictureFiles, middle, window
-from runners.machine.place import find_place
+from runners.machine.device import find_place
 from runners.task.images import Images, augmentation
 from runners.task.options import TaskOptions
 from tests.picture_files import write_tree

@@ -11,6 +11,7 @@ from runners import compile_genotype
 from runners.commands import COMMANDS
 from runners.experiment.search import search
 from runners.experiment.train import evaluate
+from runners.machine.device import Place, find_device, find_place
 from runners.machine.machine import (
     WAITING,
     find_machine,
@@ -19,7 +20,6 @@ from runners.machine.machine import (
     surroundings,
     wait_briefly,
 )
-from runners.machine.place import Place, find_device, find_place
 from tests.command_line import call
 from tests.searches import tiny
 from tests.trainings import small

@@ -8,7 +8,7 @@ import pytest
 
 import nasir
 from runners.experiment.size import NetworkSize
-from runners.folder.live import Display
+from runners.folder.display import Display
 from runners.forms.demo import CASES, run_demo
 from tests.command_line import RESNET, call
 

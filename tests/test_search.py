@@ -13,8 +13,8 @@ from runners.experiment import search as loop
 from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.method_file import method_names
 from runners.experiment.replay import replay
+from runners.folder.display import Display
 from runners.folder.facts import read_facts
-from runners.folder.live import Display
 from tests.command_line import call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows

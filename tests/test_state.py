@@ -18,10 +18,9 @@ import nasir
 from nasir import NasirError
 from nasir.space import catalog
 from runners.folder import checkpoint
-from runners.folder.facts import read_facts
-from runners.folder.rows import read_rows
+from runners.folder.facts import other_machine, read_facts, same_settings, space_hash
+from runners.folder.logs import read_rows
 from runners.folder.run_folder import RunFolder
-from runners.folder.settings import other_machine, same_settings, space_hash
 from tests.processes import Say, fork, needs_fork, void
 
 FACTS = {"seed": 3, "settings": {"batch": 64}}

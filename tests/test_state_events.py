@@ -6,7 +6,7 @@ from typing import Any
 from tensorboardX.proto import event_pb2 as untyped
 
 from runners.benchmarks.read_tfrecord import checked_records
-from runners.folder.rows import read_rows
+from runners.folder.logs import read_rows
 from runners.folder.run_folder import RunFolder
 
 event_pb2: Any = untyped

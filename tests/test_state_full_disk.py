@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nasir import NasirError
-from runners.folder.rows import read_rows
+from runners.folder.logs import read_rows
 from runners.folder.run_folder import RunFolder
 from tests.processes import Say, fork, needs_fork
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from runners.folder.seeds import deterministic, reseed
+from runners.machine.device import deterministic, reseed
 
 
 @pytest.fixture(autouse=True)

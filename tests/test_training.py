@@ -17,7 +17,7 @@ from runners.experiment.build_training import build
 from runners.experiment.experiment import Experiment
 from runners.experiment.replay import replay
 from runners.folder.checkpoint import last_checkpoint
-from runners.folder.live import Display
+from runners.folder.display import Display
 from tests.command_line import ROOT, call
 from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows

@@ -3,7 +3,7 @@
 import torch
 
 from runners.data import Corpus
-from runners.machine.place import Place
+from runners.machine.device import Place
 from runners.task import Dropout, Language, LanguageOptions
 
 USED = 5

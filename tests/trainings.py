@@ -5,7 +5,7 @@ from typing import Any
 
 from runners.experiment.experiment import Experiment
 from runners.experiment.train import Evaluation, evaluate
-from runners.folder.live import Display
+from runners.folder.display import Display
 from tests.searches import spread, write_text
 
 SMALL = {"channels": 4, "layers": 3}

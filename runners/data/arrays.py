@@ -15,7 +15,7 @@ from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.budget import FileBudget
 from runners.data.images import Pictures, Raw, mixed
-from runners.machine.arrays import distinct
+from runners.machine.device import distinct
 
 Array = NDArray[np.generic]
 

@@ -11,7 +11,7 @@ import lowering
 from runners.data.augment import Augment
 from runners.data.image_files import PictureFiles
 from runners.data.images import Pictures
-from runners.machine.place import Place
+from runners.machine.device import Place
 
 Order = Literal["file", "shuffled", "fresh"]
 """As they lie; an epoch is a shuffle; or every step draws from all images anew."""

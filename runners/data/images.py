@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import lowering
 from nasir import NasirError, Where
 from runners.data.image_files import PictureFiles
-from runners.machine.arrays import numbered
+from runners.machine.device import numbered
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation by channel, of values from 0 to 1."""

@@ -23,10 +23,9 @@ from runners.experiment.search_hooks import stage_graph
 from runners.experiment.settings import Settings
 from runners.experiment.size import asked_sizes
 from runners.fields import code_for, values_of
-from runners.folder.facts import FORMAT
-from runners.folder.settings import space_hash
+from runners.folder.facts import FORMAT, space_hash
+from runners.machine.device import Place, find_place
 from runners.machine.machine import surroundings
-from runners.machine.place import Place, find_place
 from runners.task import Task
 from runners.task.find import find_task
 from runners.task.options import TaskOptions

@@ -16,8 +16,8 @@ from runners.experiment.size import NetworkSize, asked_sizes, size_facts
 from runners.fields import values_of
 from runners.folder.facts import FORMAT
 from runners.inputs import read_named
+from runners.machine.device import Place, find_place
 from runners.machine.machine import surroundings
-from runners.machine.place import Place, find_place
 from runners.task.dealt import Dealt
 from runners.task.task import TrainingTask
 from runners.task.trained import training_task

@@ -11,13 +11,11 @@ import lowering
 from nasir import NasirError, Where
 from runners.experiment.experiment import Experiment, experiment_in, merged
 from runners.experiment.learner import Learner
-from runners.folder.facts import Kind, facts_of
-from runners.folder.live import Display, display_for_stderr
+from runners.folder.display import Display, display_for_stderr
+from runners.folder.facts import Kind, facts_of, other_machine, same_settings
 from runners.folder.run_folder import RunFolder, standing
-from runners.folder.seeds import deterministic
-from runners.folder.settings import other_machine, same_settings
+from runners.machine.device import Place, deterministic
 from runners.machine.machine import spinning
-from runners.machine.place import Place
 from runners.machine.signals import told
 
 if TYPE_CHECKING:

@@ -14,9 +14,7 @@ import torch
 from lowering import Network
 from runners.experiment.parts.moment import Moment
 from runners.experiment.recipe import Optimizer, Sgd
-from runners.folder.seeds import reseed
-from runners.machine.arrays import backward
-from runners.machine.place import Place
+from runners.machine.device import Place, backward, reseed
 from runners.task import Batch, Outcome
 from runners.task.score import measures, score
 from runners.task.tally import Tally, check_finite

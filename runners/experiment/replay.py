@@ -8,9 +8,9 @@ from typing import Any
 
 from nasir.wanted import checked
 from runners.experiment.experiment import experiment_in
+from runners.folder.display import Display
 from runners.folder.facts import facts_of, read_facts
-from runners.folder.live import Display
-from runners.folder.rows import read_rows
+from runners.folder.logs import read_rows
 
 FILES = {
     "search": ("metrics.jsonl", "architecture.jsonl", "genotype.json"),

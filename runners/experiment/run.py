@@ -10,7 +10,7 @@ from runners.experiment.hooks import Hook
 from runners.experiment.learner import Learner
 from runners.experiment.schedule import Epoch
 from runners.folder.checkpoint import Checkpoint
-from runners.folder.live import Display
+from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
 from runners.task.tally import Tally
 

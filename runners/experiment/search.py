@@ -26,7 +26,7 @@ from runners.experiment.search_hooks import (
     stage_graph,
 )
 from runners.experiment.supernet import Supernet
-from runners.folder.live import Display
+from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
 
 

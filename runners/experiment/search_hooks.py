@@ -20,8 +20,8 @@ from runners.experiment.parts.stop import EigenvalueStop
 from runners.experiment.schedule import Epoch
 from runners.experiment.settings import Stage
 from runners.experiment.supernet import Supernet
-from runners.folder.live import genotype_lines
-from runners.machine.arrays import entropy
+from runners.folder.display import genotype_lines
+from runners.machine.device import entropy
 from runners.task import Batch
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from runners.experiment.run import Run
 from runners.experiment.schedule import Epoch, training_epochs
 from runners.experiment.size import describe_size, size_facts
 from runners.experiment.trained import weights_of
-from runners.folder.live import Display
+from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
 from runners.inputs import is_run, read_named
-from runners.machine.arrays import listed
+from runners.machine.device import listed
 from runners.output import Cell, TextTable, measure_text
 from runners.task import measure
 from runners.task.accuracy import answers

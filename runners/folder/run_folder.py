@@ -19,11 +19,9 @@ from runners.folder.checkpoint import (
     read_checkpoint,
     saved_epochs,
 )
-from runners.folder.events import Events
+from runners.folder.disk import Lock, cannot_write, refusals, remove_parts, write_durably
 from runners.folder.facts import FACTS, read_facts
-from runners.folder.lock import Lock
-from runners.folder.rows import NEVER, Row, RowFile, read_rows
-from runners.folder.write import cannot_write, refusals, remove_parts, write_durably
+from runners.folder.logs import NEVER, Events, Row, RowFile, read_rows
 from runners.output import print_warning
 
 LOGS = ("metrics", "architecture", "times")

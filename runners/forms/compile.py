@@ -18,7 +18,7 @@ from runners.experiment.recipe import Recipe
 from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
 from runners.fields import AnyCount, BatchSize, Limit, Ranged, Seed
-from runners.folder.live import Display
+from runners.folder.display import Display
 from runners.forms.progress import Clock
 from runners.forms.report import Report
 from runners.forms.table import AUTO, find_form

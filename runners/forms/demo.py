@@ -12,7 +12,7 @@ from nasir.files import write_atomically
 from nasir.space.locate import spaces_directory
 from runners.cli import exit_code
 from runners.experiment.size import NetworkSize
-from runners.folder.live import Display, display_for_stderr
+from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.page import html_page
 from runners.forms.progress import Prefixed

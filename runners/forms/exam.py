@@ -17,8 +17,7 @@ from runners.experiment.trained import Trained, find_trained
 from runners.fields import BatchSize, Limit, Ranged
 from runners.forms.table import FORMS, FormSource
 from runners.inputs import read_named
-from runners.machine.arrays import listed
-from runners.machine.place import Place, find_place
+from runners.machine.device import Place, find_place, listed
 from runners.task import measure
 from runners.task.accuracy import Answers, Run, answers
 from runners.task.classify import Classify

@@ -21,8 +21,8 @@ from runners.forms.page import html_page
 from runners.forms.progress import Clock
 from runners.forms.report import FormResult, Report
 from runners.forms.table import AUTO, FORMS, Form, FormSource, Run, find_forms, ship
+from runners.machine.device import Place, find_device
 from runners.machine.machine import find_machine
-from runners.machine.place import Place, find_device
 from runners.task import accuracy
 from runners.task.dealt import Dealt
 from runners.task.measure import draws_noise, evaluate, example, measure

@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 
-from runners.folder.live import Display, display_for_stderr
+from runners.folder.display import Display, display_for_stderr
 from runners.forms.report import CompileStage
 
 __all__ = ["Clock", "Prefixed", "display_for_stderr"]

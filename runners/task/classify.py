@@ -12,7 +12,7 @@ from nasir import NasirError
 from runners.data import AUTODL, Augment, Batches, Dealing, Jitter, PictureSet, halves
 from runners.data.images import Pictures as Images
 from runners.experiment.recipe import PicturesSection, Recipe
-from runners.machine.place import Place
+from runners.machine.device import Place
 from runners.task.dealt import Dealt
 from runners.task.on_pictures import OnPictures
 from runners.task.task import Batch, Outcome, Split

@@ -1,6 +1,6 @@
 """The task that a space's skeleton asks for, on the data that is named."""
 
-from runners.machine.place import Place
+from runners.machine.device import Place
 from runners.task.options import TaskOptions
 from runners.task.task import Task
 

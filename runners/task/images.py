@@ -16,8 +16,7 @@ from runners.data import (
     halves,
     load_pictures,
 )
-from runners.machine.arrays import distinct
-from runners.machine.place import Place
+from runners.machine.device import Place, distinct
 from runners.task.on_pictures import OnPictures
 from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome, Split

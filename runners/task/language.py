@@ -11,7 +11,7 @@ from torch import Tensor
 from nasir import Graph, NasirError
 from nasir.types import TokenType, VectorType
 from runners.data import Corpus, load_text
-from runners.machine.place import Place
+from runners.machine.device import Place
 from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome, Split, Stream
 from runners.task.windows import LEAST_ROWS, FixedWindows, Windows, cut

@@ -3,7 +3,7 @@
 from nasir import NasirError
 from runners.data import load_pictures, load_text
 from runners.experiment.recipe import Recipe
-from runners.machine.place import Place
+from runners.machine.device import Place
 from runners.task.classify import Classify
 from runners.task.dealt import Dealt
 from runners.task.language import Dropout, Language, LanguageOptions

@@ -8,7 +8,7 @@ import lowering
 from runners.experiment.parts.moment import Moment
 from runners.experiment.supernet import Supernet
 from runners.fields import Number, Ranged, Repeats, Share
-from runners.machine.arrays import backward
+from runners.machine.device import backward
 from runners.task import Batch, Outcome
 
 

@@ -10,7 +10,7 @@ import lowering
 from nasir import CellGenotype, Edge, Genotype, Space
 from nasir.space.adoption import adopt
 from nasir.space.space import SpaceCell
-from runners.machine.arrays import entropy
+from runners.machine.device import entropy
 
 HIDDEN = 32
 SQUASH, TEMPERATURE = 2.5, 5.0  # logits are 2.5 · tanh(logit / 5), as in the published code

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 import lowering
-from runners.folder.seeds import set_generators
+from runners.machine.device import set_generators
 
 Phase = Literal["search", "projection", "train"]
 

@@ -11,7 +11,7 @@ import lowering
 from runners.experiment.parts.moment import Moment
 from runners.experiment.supernet import Supernet
 from runners.fields import AnyEpochs, Epochs, Number, Ranged
-from runners.machine.arrays import length
+from runners.machine.device import length
 
 Product = Callable[[Tensor], Tensor]
 """A matrix times a vector."""

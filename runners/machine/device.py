@@ -1,11 +1,15 @@
-"""Where a network runs: its device and its precision."""
+"""The device and precision of a network, seeds, and torch functions that lack types."""
 
+import os
+import random
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
+from torch import Tensor
 
+from lowering import generator
 from nasir import NasirError
 from nasir.errors import nearest, quoted
 from runners.machine.machine import check_alone
@@ -86,3 +90,72 @@ def _precision(text: str, device: torch.device) -> Precision:
 def _has_bf16(device: torch.device) -> bool:
     with torch.cuda.device(device):
         return torch.cuda.is_bf16_supported()
+
+
+_torch: Any = torch
+
+
+def distinct(values: Tensor) -> list[int]:
+    """The different whole numbers among the values, sorted."""
+    return _torch.unique(values).tolist()
+
+
+def numbered(values: Tensor) -> Tensor:
+    """Each whole number's place among the different ones, from 0."""
+    return _torch.unique(values, return_inverse=True)[1]
+
+
+def entropy(shares: Tensor) -> Tensor:
+    """Of a distribution, in nats; 0 log 0 is 0."""
+    return _torch.special.entr(shares).sum()
+
+
+def length(vector: Tensor) -> Tensor:
+    """The Euclidean norm."""
+    return _torch.linalg.vector_norm(vector)
+
+
+def backward(loss: Tensor) -> None:
+    """Adds the gradients of a loss to its leaves."""
+    value: Any = loss
+    value.backward()
+
+
+def listed(values: Tensor) -> list[Any]:
+    """The numbers as nested lists."""
+    found: Any = values
+    return found.tolist()
+
+
+def deterministic(seed: int) -> int:
+    """Makes runs of one seed equal to the bit on one machine; the number of torch's threads.
+
+    Asks torch for deterministic operations on every device (it raises RuntimeError at those that
+    have none) and seeds what anything might draw from. Sums are split among the threads, so that
+    number is part of what a run repeats under. On a GPU this must be called before its first
+    product, because cuBLAS reads its setting once.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    # Or torch fills fresh memory with NaN first, which costs time and helps nobody here.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 (no stub)
+    torch.backends.cudnn.benchmark = False
+    random.seed(seed)
+    reseed(seed, 0, 0)
+    return torch.get_num_threads()
+
+
+def reseed(seed: int, epoch: int, step: int) -> None:
+    """Lets what networks draw from torch's own generators depend on these numbers alone.
+
+    Called before each step: dropout and noise are then the same in a run that was killed and one
+    that was not.
+    """
+    set_generators(generator(seed, f"step {epoch} {step}").initial_seed())
+
+
+def set_generators(number: int) -> None:
+    """Seeds torch's own generators, on every device."""
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # before that the call would queue, and queue, and queue
+        torch.cuda.manual_seed_all(number)
