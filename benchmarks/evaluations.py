@@ -1,6 +1,6 @@
 """Real trainings for RESULTS.md: published, random and searched networks at a reduced size.
 
-    python -m benchmarks.evaluations pictures FOLDER --data cifar10:PATH
+    python -m benchmarks.evaluations images FOLDER --data cifar10:PATH
     python -m benchmarks.evaluations searched FOLDER --data cifar10:PATH --searches FOLDER
     python -m benchmarks.evaluations text FOLDER --data wikitext-2:PATH,… [--searches FOLDER]
     python -m benchmarks.evaluations write FOLDER
@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PICTURES = ("darts_v2", "drnas_cifar10", "pc_darts_cifar", "random")
+IMAGES = ("darts_v2", "drnas_cifar10", "pc_darts_cifar", "random")
 SEARCHED = ("darts", "pc-darts", "drnas", "darts-pt", "gdas", "random")
 TEXT = ("DARTS_V2@darts_rnn", "random_rnn")
 
 OPTIONS = {
-    "pictures": ("--recipe", "cifar10-short"),
+    "images": ("--recipe", "cifar10-short"),
     "searched": ("--recipe", "nasbench201-12", "--channels", "8", "--layers", "1", "--epochs", "4"),
     "text": ("--recipe", "wikitext2", "--hidden", "128", "--epochs", "12", "--limit", "64000",
              "--set", "train.batch=32"),
@@ -64,8 +64,8 @@ def run_kind(kind: str, folder: Path, data: str, searches: Path | None) -> None:
         for method in SEARCHED:
             run(kind, method, str(searches / f"{method}-0" / "genotype.json"), folder, data)
         return
-    names = PICTURES if kind == "pictures" else TEXT
-    space = "darts" if kind == "pictures" else "darts_rnn"
+    names = IMAGES if kind == "images" else TEXT
+    space = "darts" if kind == "images" else "darts_rnn"
     for name in names:
         genotype = random_genotype(space, folder) if name.startswith("random") else name
         run(kind, name.partition("@")[0], genotype, folder, data)

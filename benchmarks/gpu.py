@@ -12,7 +12,7 @@ SPACES = ("darts", "nasbench201")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where the supernets run, how large they are, and how many pictures a batch has."""
+    """Where the supernets run, how large they are, and how many images a batch has."""
 
     device: str = "cuda"
     batch: int = 64

@@ -12,7 +12,7 @@ def no_runtime() -> str:
 
 
 def training(rounds: int) -> list[Result]:
-    """A step of DARTS_V2 (36, 20, auxiliary head) on 32 pictures: forward, backward, SGD."""
+    """A step of DARTS_V2 (36, 20, auxiliary head) on 32 images: forward, backward, SGD."""
     import torch
     import torch.nn.functional as F
 
@@ -79,10 +79,10 @@ def _inference(batch: int, rounds: int) -> list[Result]:
 
 
 def inference_one(rounds: int) -> list[Result]:
-    """DARTS_V2 (36, 20) on CIFAR-10 pictures, batch 1."""
+    """DARTS_V2 (36, 20) on CIFAR-10 images, batch 1."""
     return _inference(1, rounds)
 
 
 def inference_many(rounds: int) -> list[Result]:
-    """DARTS_V2 (36, 20) on CIFAR-10 pictures, batch 32."""
+    """DARTS_V2 (36, 20) on CIFAR-10 images, batch 32."""
     return _inference(32, max(3, rounds // 2))

@@ -27,7 +27,7 @@ from runners.experiment.parts.select import Projection
 SEEDS = (0, 1, 2)
 COMMON = ("--channels", "8", "--layers", "1", "--limit", "1024", "--epochs", "10")
 MORE = ("--measure", "last", "--batches", "2", "--interval", "1")
-"""A smaller supernet, 1,024 pictures for each part, ten epochs, short rounds of selection."""
+"""A smaller supernet, 1,024 images for each part, ten epochs, short rounds of selection."""
 PUBLISHED = {
     "darts": "DARTS",
     "pc-darts": "PC-DARTS",

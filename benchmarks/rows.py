@@ -105,23 +105,23 @@ def look_up(rounds: int) -> list[Result]:
 
 
 def loader(rounds: int) -> list[Result]:
-    """A batch of 64 pictures of 32x32 pixels: chosen, cropped, mirrored, normalised, on the CPU."""
+    """A batch of 64 images of 32x32 pixels: chosen, cropped, mirrored, normalised, on the CPU."""
     import itertools
 
     import torch
 
-    from runners.data import Augment, Batches, Dealing, Pictures
+    from runners.data import Augment, Batches, Dealing, ImageTensors
     from runners.machine.device import find_place
 
     source = torch.Generator().manual_seed(0)
     shape = (50_000, 3, 32, 32)
     images = torch.randint(256, shape, dtype=torch.uint8, generator=source)
-    pictures = Pictures(images, torch.randint(10, shape[:1], generator=source))
+    data = ImageTensors(images, torch.randint(10, shape[:1], generator=source))
 
     def batches(augment: Augment) -> Callable[[], object]:
         dealing = Dealing("train", 0, 64, "shuffled", augment)
         half = torch.arange(25_000)
-        made = Batches(pictures, half, dealing, ((0.5,) * 3, (0.25,) * 3), find_place("cpu"))
+        made = Batches(data, half, dealing, ((0.5,) * 3, (0.25,) * 3), find_place("cpu"))
         steps = itertools.cycle(range(len(made)))
         return lambda: made.at(0, next(steps))
 
@@ -141,7 +141,7 @@ BENCHMARKS = (
     Benchmark("lower", "From genotype to module: DARTS_V2 (36, 20, auxiliary)", lowering_time),
     Benchmark("spaces", "Computing with spaces, one core", spaces),
     Benchmark("look-up", "A benchmark's store: 423,624 architectures, 72 columns", look_up),
-    Benchmark("loader", "A batch of 64 pictures, 32x32, on the CPU", loader),
+    Benchmark("loader", "A batch of 64 images, 32x32, on the CPU", loader),
     Benchmark("build", "From space to module: DARTS supernet (16, 8)", supernets.build),
     Benchmark("darts", "Supernet, DARTS (16, 8)", supernets.darts),
     Benchmark("darts-8", "Supernet, DARTS (8, 5)", supernets.small_darts),

@@ -1,6 +1,6 @@
 """Supernets: training steps, memory and second order against the papers' sequence of operations.
 
-Every row compares with `optimise=False` in one interleaved run, on pictures of 32x32 in batches of
+Every row compares with `optimise=False` in one interleaved run, on images of 32x32 in batches of
 16: forward, and a weight step (forward, backward to weights and mixtures, clipping, SGD).
 """
 

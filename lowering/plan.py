@@ -35,7 +35,7 @@ class Function:
     """One kind of cell. `inputs`, `params` and `outputs` are local names; `widths` formal integers.
 
     `node` of a step is the first instance's: its attributes hold wherever `widths` does not say
-    otherwise. Instances may differ in the sizes of their pictures and weights.
+    otherwise. Instances may differ in the sizes of their images and weights.
     """
 
     name: str

@@ -38,7 +38,7 @@ CODES: dict[str, str] = {
     "E301": "unknown skeleton",
     "E302": "the skeleton cannot take this number of layers, classes, or size",
     "E303": "the skeleton or an op cannot take this number of channels",
-    "E304": "the picture is too small",
+    "E304": "the image is too small",
     "E305": "the types at a node clash",
     "E306": "an attribute of an op is wrong",
     # graphs

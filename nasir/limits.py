@@ -61,7 +61,7 @@ BODY_LEVELS = 16
 """The levels to which the bodies of a graph nest."""
 
 DRAWN_LIMIT = 256
-"""The most arrows of a picture, whose layout takes time in proportion to their square."""
+"""The most arrows of a drawing, whose layout takes time in proportion to their square."""
 
 LIKE_LEVELS = 16
 """The most files of which each is `like` the next."""

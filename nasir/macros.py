@@ -62,7 +62,7 @@ def factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
         raise NasirError(
             "E304",
             f"a factorized reduce needs even height and width, not {image}",
-            hint="choose a picture size that the reductions divide evenly",
+            hint="choose an image size that the reductions divide evenly",
         )
     x = b("relu", inputs[0], name="relu")
     first = b("conv2d", x, name="conv1", out=a.out // 2, kernel=1, stride=2)
@@ -181,7 +181,7 @@ def _residual(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
         raise NasirError(
             "E304",
             f"a residual reduction needs height and width divisible by {a.stride}, not {b.type(x)}",
-            hint="choose a picture size that the reductions divide evenly",
+            hint="choose an image size that the reductions divide evenly",
         )
     for number, stride in (("1", a.stride), ("2", 1)):
         x = b("relu", x, name=f"relu{number}")
@@ -209,7 +209,7 @@ def _imagenet_head(b: Scope, inputs: tuple[str, ...], a: ClassAttrs) -> str:
         raise NasirError(
             "E304",
             f"the imagenet head takes 7x7 feature maps, not {b.type(inputs[0])}",
-            hint="use pictures of 224x224 and at least 2 layers",
+            hint="use images of 224x224 and at least 2 layers",
         )
     return b("linear", b("flatten", x, name="flatten"), name="linear", out=a.classes)
 
@@ -232,7 +232,7 @@ def _auxiliary(b: Scope, inputs: tuple[str, ...], a: AuxiliaryAttrs) -> str:
             "E304",
             f"the auxiliary head takes {'8x8' if a.stride == 3 else '7x7'} feature maps, "
             f"not {b.type(inputs[0])}",
-            hint="leave the auxiliary head out, or use the skeleton's own picture size",
+            hint="leave the auxiliary head out, or use the skeleton's own image size",
         )
     x = b("relu", inputs[0], name="relu1")
     x = b("avg_pool", x, name="pool", kernel=5, stride=a.stride)

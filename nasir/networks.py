@@ -35,7 +35,7 @@ def network(
     What is None is the skeleton's own: `cifar` 36 channels, 20 layers (cells), 10 classes, 32
     pixels; `imagenet` 48, 14, 1000, 224; `nasbench201` 16, 5 (cells in each of three stages), 10,
     32; `transnasbench101` 64, 2 (cells in each of five modules), 75, 256; `rnn` a vocabulary of
-    10,000 words and 850 hidden units. `in_channels` are those of a picture, 3 if None. The
+    10,000 words and 850 hidden units. `in_channels` are those of an image, 3 if None. The
     skeleton's own name is the space's. `auxiliary` adds the auxiliary head, whose logits are
     `graph.auxiliary` (of `rnn`, the states of all steps). `space` (or what `load_space` takes) is
     the genotype's space whatever it says itself; its own ops, layout and sizes hold. Raises E201,

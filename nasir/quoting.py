@@ -9,7 +9,7 @@ import re
 from html import escape
 
 LONGEST = 80
-"""The most characters of a name in a picture, or in a file's name."""
+"""The most characters of a name in a drawing, or in a file's name."""
 
 
 def visible(text: str) -> str:

@@ -226,7 +226,7 @@ def primitives(op: Op) -> int:
 
 @cache
 def _shipped_primitives(op: Macro) -> int:
-    """Those of a shipped macro, tried on a picture."""
+    """Those of a shipped macro, tried on an image."""
     wide = {"out": 8} if "out" in op.attrs.model_fields else {}
     try:
         return max(1, len(template(op, make_attrs(op, wide), (ImageType(8, 32, 32),)).nodes))

@@ -1,4 +1,4 @@
-"""The types of values, per example (batch symbolic): pictures, vectors, sequences and tokens.
+"""The types of values, per example (batch symbolic): images, vectors, sequences and tokens.
 
 The weights of a supernet's choices are values too, which have no batch.
 """

@@ -157,13 +157,13 @@ def _data(text: str, name: str, pack: Callable[[bytes], bytes] = bytes) -> Read:
     """Loads what a text names, in a folder where the other files of a data set stand."""
 
     def read(content: bytes, folder: Path) -> None:
-        from runners.data import load_pictures
+        from runners.data import load_images
 
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         path = folder / name
         path.write_bytes(pack(content))
         shutil.rmtree(folder / "cache", ignore_errors=True)
-        load_pictures(text.format(folder))
+        load_images(text.format(folder))
 
     return read
 
@@ -171,7 +171,7 @@ def _data(text: str, name: str, pack: Callable[[bytes], bytes] = bytes) -> Read:
 def _npz() -> Sequence[bytes]:
     import numpy as np
 
-    from tests.picture_files import npz_arrays
+    from tests.image_files import npz_arrays
 
     plain, packed = io.BytesIO(), io.BytesIO()
     np.savez(plain, allow_pickle=True, **npz_arrays(6))
@@ -195,7 +195,7 @@ def _in_npz(content: bytes) -> bytes:
     return made.getvalue()
 
 
-def _pictures() -> Sequence[bytes]:
+def _images() -> Sequence[bytes]:
     from PIL import Image
 
     made: list[bytes] = []
@@ -209,15 +209,15 @@ def _pictures() -> Sequence[bytes]:
     return made
 
 
-def _picture(content: bytes, folder: Path) -> None:
+def _image(content: bytes, folder: Path) -> None:
     from runners.data.decode import decode
 
     del folder
-    decode(content, "picture.png", 8)
+    decode(content, "image.png", 8)
 
 
 def _tars() -> Sequence[bytes]:
-    from tests.picture_files import tree, write_tar
+    from tests.image_files import tree, write_tar
 
     return [
         _written(lambda path, m=mode: write_tar(path, tree((2, 2, 2)), m)) for mode in ("w", "w:gz")
@@ -225,7 +225,7 @@ def _tars() -> Sequence[bytes]:
 
 
 def _zips() -> Sequence[bytes]:
-    from tests.picture_files import tree, write_zip
+    from tests.image_files import tree, write_zip
 
     return [_written(lambda path: write_zip(path, tree((2, 2, 2))))]
 
@@ -379,7 +379,7 @@ BINARIES: tuple[Target, ...] = tuple(
         ("store header", _headers, _store_header, True),
         ("npz", _npz, _data("{}/a.npz", "a.npz"), False),
         ("npy in it", _npy, _data("{}/a.npz", "a.npz", _in_npz), False),
-        ("picture", _pictures, _picture, False),
+        ("image", _images, _image, False),
         ("tar", _tars, _data("imagefolder:{}/a.tar", "a.tar"), False),
         ("zip", _zips, _data("imagefolder:{}/a.zip", "a.zip"), False),
         ("onnx", _models, _model, False),

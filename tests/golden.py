@@ -62,7 +62,7 @@ CASES = {
     "recurrent search": f"search darts_rnn --epochs 2 --steps 2 {_TEXT}",
     "cifar10 search": f"search nasbench201 --layers 1 --channels 4 --limit 96 {_CIFAR} --cutout 8",
     "wikitext-2 search": f"search darts_rnn {_WIKI}",
-    "train darts": f"evaluate darts_v2 --data pictures.npz {_TRAIN} --set train.ema=0.9"
+    "train darts": f"evaluate darts_v2 --data images.npz {_TRAIN} --set train.ema=0.9"
     " --set train.smoothing=0.1 --set train.drop_path=0.4 --set train.auxiliary=0.4"
     " --set pictures.cutout=8",
     "train the best": f"evaluate pc_darts_cifar --recipe digits {_TRAIN} --limit 64"
@@ -74,7 +74,7 @@ CASES = {
     " --channels 4 --epochs 2 --steps 3 --batch 16 --limit 64 --seed 7",
     "train nasbench101": "evaluate node_cell.json --recipe digits --layers 1 --channels 8"
     " --set train.drop_path=0 --epochs 2 --steps 3 --batch 16 --limit 64 --seed 7",
-    "train nnabla": f"evaluate darts_v2 --recipe nnabla --data pictures.npz {_TRAIN}",
+    "train nnabla": f"evaluate darts_v2 --recipe nnabla --data images.npz {_TRAIN}",
     "train recurrent": f"evaluate penn_pgd --recipe ptb {_TEXT} --epochs 5"
     " --set optimizer.average_after=1",
     "train photos": f"evaluate darts_v2 --data imagefolder:photos@32 {_TRAIN}",
@@ -189,7 +189,7 @@ def run_all(names: list[str]) -> Iterator[tuple[str, Digest, float]]:
 
 
 def make_inputs() -> None:
-    """Files, pictures and a text in this folder, the same every time."""
+    """Files, images and a text in this folder, the same every time."""
     import numpy as np
     from PIL import Image
 
@@ -197,16 +197,16 @@ def make_inputs() -> None:
         Path(name).write_text(text, encoding="utf-8")
     labels = np.arange(48) % 4
     noise = np.random.default_rng(0).integers(0, 64, (48, 32, 32, 3))
-    pictures = (noise + 60 * labels[:, None, None, None]).clip(0, 255).astype(np.uint8)
+    images = (noise + 60 * labels[:, None, None, None]).clip(0, 255).astype(np.uint8)
     parts = {"train": slice(0, 32), "test": slice(32, 48)}
-    arrays: dict[str, Any] = {f"x_{part}": pictures[rows] for part, rows in parts.items()}
+    arrays: dict[str, Any] = {f"x_{part}": images[rows] for part, rows in parts.items()}
     arrays |= {f"y_{part}": labels[rows] for part, rows in parts.items()}
-    np.savez("pictures.npz", **arrays)
+    np.savez("images.npz", **arrays)
     for part, rows in parts.items():
-        for number, picture in enumerate(pictures[rows]):
+        for number, image in enumerate(images[rows]):
             path = Path("photos", part, f"class{number % 4}", f"{number:02d}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).resize((40 + number % 3, 36)).save(path)
+            Image.fromarray(image).resize((40 + number % 3, 36)).save(path)
     words = Random(0).choices([f"w{i}" for i in range(23)], range(1, 24), k=1800)
     made = [f"{' '.join(words[i : i + 20])}\n" for i in range(0, 1800, 20)]
     texts = {"text": (made[:30], made[30:60], made[60:])}

@@ -77,9 +77,9 @@ class Norms(TorchDispatchMode):
     ) -> Any:
         if "batch_norm" in str(func):
             tensors = [x for x in args if isinstance(x, Tensor)]
-            pictures = [x for x in tensors if x.dim() == 4]
+            images = [x for x in tensors if x.dim() == 4]
             vectors = [x for x in tensors if x.dim() == 1]
-            last = any(not x.is_contiguous() for x in pictures)
+            last = any(not x.is_contiguous() for x in images)
             self.channels_last += last
             self.wrong += last and any(not x.is_contiguous() for x in vectors)
         return func(*args, **(kwargs or {}))

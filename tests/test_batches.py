@@ -1,4 +1,4 @@
-"""Batches of pictures: order, draws, augmentation and shares of processes."""
+"""Batches of images: order, draws, augmentation and shares of processes."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from runners.data import Augment, Batches, Dealing, Pictures
+from runners.data import Augment, Batches, Dealing, ImageTensors
 from runners.machine.device import Place, find_place
 
 ALL = Augment(crop=2, flip=True, cutout=4)
@@ -15,17 +15,17 @@ SAME = ((0.0,) * 3, (1 / 255,) * 3)
 """What leaves bytes as they are."""
 
 
-def pictures(count: int = 20, side: int = 8) -> Pictures:
-    """Pictures whose labels are their numbers; no pixel is 0."""
+def images(count: int = 20, side: int = 8) -> ImageTensors:
+    """Images whose labels are their numbers; no pixel is 0."""
     source = torch.Generator().manual_seed(5)
     images = torch.randint(1, 256, (count, 3, side, side), dtype=torch.uint8, generator=source)
-    return Pictures(images, torch.arange(count))
+    return ImageTensors(images, torch.arange(count))
 
 
 def batches(dealing: Dealing, place: Place | None = None, indices: Tensor | None = None) -> Batches:
-    """Batches of `pictures` as bytes."""
+    """Batches of `images` as bytes."""
     chosen = torch.arange(20) if indices is None else indices
-    return Batches(pictures(), chosen, dealing, SAME, place or CPU)
+    return Batches(images(), chosen, dealing, SAME, place or CPU)
 
 
 def labels(of: Batches, epoch: int) -> list[int]:
@@ -33,7 +33,7 @@ def labels(of: Batches, epoch: int) -> list[int]:
     return torch.cat([of.at(epoch, step)[1] for step in range(len(of))]).tolist()
 
 
-def test_an_epoch_is_a_shuffle_of_the_chosen_pictures_and_the_next_another() -> None:
+def test_an_epoch_is_a_shuffle_of_the_chosen_images_and_the_next_another() -> None:
     chosen = torch.arange(3, 14)
     dealt = batches(Dealing("train", 0, 4), indices=chosen)
     assert (len(dealt), dealt.count) == (3, 11)
@@ -42,7 +42,7 @@ def test_an_epoch_is_a_shuffle_of_the_chosen_pictures_and_the_next_another() -> 
     assert len({tuple(first), tuple(second), tuple(chosen.tolist())}) == 3
 
 
-def test_pictures_come_in_file_order_where_that_is_asked() -> None:
+def test_images_come_in_file_order_where_that_is_asked() -> None:
     assert labels(batches(Dealing("held out", 0, 6, "file")), 3) == list(range(20))
 
 
@@ -64,7 +64,7 @@ def test_fresh_batches_are_full_and_each_is_drawn_from_all() -> None:
     seen = [dealt.at(0, step)[1].tolist() for step in range(30)]
     assert all(len(set(batch)) == 8 for batch in seen)
     assert {label for batch in seen for label in batch} == set(range(20))
-    # Three batches of an epoch's shuffle would have no picture twice.
+    # Three batches of an epoch's shuffle would have no image twice.
     assert len({label for batch in seen[:2] for label in batch}) < 16
 
 
@@ -95,9 +95,9 @@ def test_seeds_names_epochs_and_steps_have_draws_of_their_own() -> None:
         assert not any(torch.equal(image, other) for other in in_order[i + 1 :])
 
 
-def test_pictures_are_normalised_by_channel() -> None:
+def test_images_are_normalised_by_channel() -> None:
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-    source = pictures()
+    source = images()
     dealt = Batches(source, torch.arange(20), Dealing("t", 0, 20, "file"), (mean, std), CPU)
     image, _ = dealt.at(0, 0)
     expected = (source.images.double() / 255).movedim(1, 3)
@@ -107,31 +107,31 @@ def test_pictures_are_normalised_by_channel() -> None:
     torch.testing.assert_close(image, expected.float())
 
 
-def test_pictures_have_the_type_of_the_weights() -> None:
+def test_images_have_the_type_of_the_weights() -> None:
     image, _ = batches(Dealing("t", 0, 4), find_place("cpu", "float64")).at(0, 0)
     assert image.dtype == torch.float64
 
 
-def test_batches_leave_the_pictures_as_they_are() -> None:
-    source = pictures()
+def test_batches_leave_the_images_as_they_are() -> None:
+    source = images()
     before = source.images.clone()
     Batches(source, torch.arange(20), Dealing("t", 0, 20, "file", ALL), SAME, CPU).at(0, 0)
     assert torch.equal(source.images, before)
 
 
-def test_a_stream_of_no_pictures_has_no_steps() -> None:
+def test_a_stream_of_no_images_has_no_steps() -> None:
     assert len(batches(Dealing("t", 0, 4), indices=torch.arange(0))) == 0
 
 
 def augmented(augment: Augment, count: int = 400) -> tuple[Tensor, Tensor]:
     """Bytes before and after, (N, 3, 8, 8)."""
-    source = pictures(count)
+    source = images(count)
     dealing = Dealing("t", 0, count, "file", augment)
     dealt = Batches(source, torch.arange(count), dealing, SAME, CPU)
     return source.images, dealt.at(0, 0)[0].round().to(torch.uint8)
 
 
-def test_a_flip_mirrors_half_of_the_pictures_left_to_right() -> None:
+def test_a_flip_mirrors_half_of_the_images_left_to_right() -> None:
     before, after = augmented(Augment(flip=True))
     same = (before == after).flatten(1).all(1)
     mirrored = (before.flip(3) == after).flatten(1).all(1)
@@ -139,7 +139,7 @@ def test_a_flip_mirrors_half_of_the_pictures_left_to_right() -> None:
     assert 150 < int(mirrored.sum()) < 250
 
 
-def test_a_crop_moves_each_picture_and_fills_with_black() -> None:
+def test_a_crop_moves_each_image_and_fills_with_black() -> None:
     before, after = augmented(Augment(crop=2))
     found = set[tuple[int, int]]()
     for image, moved in zip(before, after, strict=True):
@@ -171,7 +171,7 @@ def test_cutout_blanks_a_square_that_may_hang_over_the_border() -> None:
 
 
 def test_cutout_is_the_mean_and_the_border_of_a_crop_is_black() -> None:
-    source = pictures(100)
+    source = images(100)
     dealing = Dealing("t", 0, 100, "file", Augment(crop=2, cutout=4))
     halfway = ((0.5,) * 3, (0.5,) * 3)
     image, _ = Batches(source, torch.arange(100), dealing, halfway, CPU).at(0, 0)

@@ -25,11 +25,11 @@ from nasir import NasirError
 from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
 from runners.benchmarks.budget import FileBudget
-from runners.data import load_pictures
+from runners.data import load_images
 from runners.experiment.trained import weights_about
 from runners.originals.read import read_state
 from tests.benchmark_files import metrics, natsbench, record, row, write_csv, write_pbz2
-from tests.picture_files import npz_arrays, picture, tree, write_npz, write_tar, write_zip
+from tests.image_files import image_file, npz_arrays, tree, write_npz, write_tar, write_zip
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -201,7 +201,7 @@ def test_data_unpacks_to_no_more_than_its_size_allows(
     write: Callable[[Path], str], code: str, tmp_path: Path
 ) -> None:
     text = write(tmp_path)
-    refused(lambda: load_pictures(text), code)
+    refused(lambda: load_images(text), code)
 
 
 def _pt(folder: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
@@ -269,16 +269,16 @@ def test_headers_of_safetensors_are_read_within_bounds(header: bytes, tmp_path: 
 
 def test_valid_files_stay_within_their_budgets(tmp_path: Path) -> None:
     source = write_npz(tmp_path / "a.npz", npz_arrays())
-    assert len(load_pictures(str(source)).train) == 12
+    assert len(load_images(str(source)).train) == 12
     archive = write_tar(tmp_path / "a.tar.gz", tree((40, 40, 40)))
-    assert len(load_pictures(f"imagefolder:{archive}").train) == 120
+    assert len(load_images(f"imagefolder:{archive}").train) == 120
     budget = FileBudget(Path("a"), 10, least=0)
     assert budget.stream(io.BytesIO(bytes(1000))).read() == bytes(1000)
     with pytest.raises(NasirError, match="a file of 10 bytes takes more than 1,000 bytes"):
         budget.spend(1)
 
 
-def test_a_picture_is_what_its_content_says_not_its_name(
+def test_an_image_is_what_its_content_says_not_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pillow starts Ghostscript for an EPS file, whatever it is called."""
@@ -286,12 +286,12 @@ def test_a_picture_is_what_its_content_says_not_its_name(
     Image.new("RGB", (8, 8)).save(stream, "EPS")
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("started"))
     path = write_zip(tmp_path / "a.zip", tree() | {"train/ant/a.png": stream.getvalue()})
-    refused(lambda: load_pictures(f"imagefolder:{path}"), "E704")
+    refused(lambda: load_images(f"imagefolder:{path}"), "E704")
     for name in ("BMP", "JPEG", "PPM", "TIFF", "WEBP"):
         stream = io.BytesIO()
-        Image.open(io.BytesIO(picture(9))).save(stream, name)
+        Image.open(io.BytesIO(image_file(9))).save(stream, name)
         path = write_zip(tmp_path / "a.zip", tree() | {"train/ant/a.png": stream.getvalue()})
-        assert len(load_pictures(f"imagefolder:{path}").train) == 13
+        assert len(load_images(f"imagefolder:{path}").train) == 13
 
 
 def test_a_value_is_quoted_in_bounded_time() -> None:

@@ -103,14 +103,14 @@ def classes() -> list[list[Genotype]]:
 
 def test_members_of_nasbench201_classes_are_one_network() -> None:
     random = Random(0)
-    picture = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    image = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     for members in random.sample(classes(), 40):
         first, second = random.sample(members, 2)
         one, two = tiny(first), tiny(second)
         weights = random_weights(module_of(one), 1)
         names, _ = renamings(first, second, {f"c{i:02d}": "cell" for i in range(3)})
         other = carried(weights, names, module_of(two))
-        for a, b in zip(results(one, weights, picture), results(two, other, picture), strict=True):
+        for a, b in zip(results(one, weights, image), results(two, other, image), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
@@ -194,8 +194,8 @@ def test_a_network_of_relabelled_cells_computes_the_same(data: st.DataObject) ->
                 places = outputs[DARTS[read]]
                 moved = [parts[places.index(place)] for place in range(4)]
                 other[key] = torch.cat(moved, dim=1)
-    picture = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    for a, b in zip(results(one, weights, picture), results(two, other, picture), strict=True):
+    image = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    for a, b in zip(results(one, weights, image), results(two, other, image), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 

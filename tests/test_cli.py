@@ -117,7 +117,7 @@ def test_show_lists_the_passes() -> None:
     assert "fold-batch-norm" in call("show", "--list").out
 
 
-def test_draw_prints_the_pictures_it_wrote(tmp_path: Path) -> None:
+def test_draw_prints_the_drawings_it_wrote(tmp_path: Path) -> None:
     done = call("draw", NNABLA, "-o", tmp_path, "--format", "svg", "--format", "dot")
     assert sorted(done.out.split()) == sorted(map(str, tmp_path.iterdir()))
     assert {path.name for path in tmp_path.iterdir()} >= {

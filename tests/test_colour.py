@@ -51,7 +51,7 @@ def test_grey_has_no_hue_to_turn() -> None:
     assert torch.equal(tinted(grey, tints), grey)
 
 
-def test_factors_are_drawn_within_their_ends_for_each_picture() -> None:
+def test_factors_are_drawn_within_their_ends_for_each_image() -> None:
     source = torch.Generator().manual_seed(0)
     tints = Jitter(0.4, 2.0, 0.1, 0.2).draw(4000, source)
     least, greatest = tints.factors.amin(1).tolist(), tints.factors.amax(1).tolist()

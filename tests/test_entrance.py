@@ -17,7 +17,7 @@ IMAGES = supernet()
 WORDS = supernet("darts_rnn")
 
 
-PICTURES = torch.zeros(2, 3, 8, 8)
+PIXELS = torch.zeros(2, 3, 8, 8)
 
 
 def rows(**changed: Any) -> dict[str, Any]:
@@ -31,21 +31,21 @@ WRONG: list[tuple[Graph, Callable[[], tuple[Any, ...]], str, str]] = [
     (IMAGES, lambda: (torch.zeros(3, 8, 8), mixture(IMAGES)), "E305", r"\(3, 8, 8\)"),
     (
         IMAGES,
-        lambda: (PICTURES.byte(), mixture(IMAGES)),
+        lambda: (PIXELS.byte(), mixture(IMAGES)),
         "E305",
         "uint8",
     ),
-    (IMAGES, lambda: (PICTURES.numpy(), mixture(IMAGES)), "E305", "ndarray"),
-    (IMAGES, lambda: (PICTURES,), "E404", "a mixture, not 1"),
-    (IMAGES, lambda: (PICTURES, list(mixture(IMAGES).values())), "E305", "list"),
-    (IMAGES, lambda: (PICTURES, {}), "E401", "has no choice 'normal/n2.e0'"),
+    (IMAGES, lambda: (PIXELS.numpy(), mixture(IMAGES)), "E305", "ndarray"),
+    (IMAGES, lambda: (PIXELS,), "E404", "a mixture, not 1"),
+    (IMAGES, lambda: (PIXELS, list(mixture(IMAGES).values())), "E305", "list"),
+    (IMAGES, lambda: (PIXELS, {}), "E401", "has no choice 'normal/n2.e0'"),
     (
         IMAGES,
-        lambda: (PICTURES, rows(**{"normal/n2.e0": torch.ones(3)})),
+        lambda: (PIXELS, rows(**{"normal/n2.e0": torch.ones(3)})),
         "E212",
         "8",
     ),
-    (IMAGES, lambda: (PICTURES, rows(**{"normal/n2.e0": [1] * 8})), "E212", "list"),
+    (IMAGES, lambda: (PIXELS, rows(**{"normal/n2.e0": [1] * 8})), "E212", "list"),
     (
         WORDS,
         lambda: (torch.zeros(4, 3), torch.zeros(3, 6), mixture(WORDS)),
@@ -76,7 +76,7 @@ def test_what_a_network_cannot_take_is_an_error_that_says_what_it_takes(
     assert caught.value.code == code
 
 
-def test_pictures_of_another_size_are_refused_whatever_is_live() -> None:
+def test_images_of_another_size_are_refused_whatever_is_live() -> None:
     module = lowering.to_torch(IMAGES).double()
     for option in (0, 4):
         live = {choice.name: (option,) for choice in IMAGES.choices}
@@ -110,7 +110,7 @@ def test_a_supernet_refuses_a_batch_of_one_where_pools_leave_one_value() -> None
 
 
 def noisy() -> Graph:
-    """A network with draws of every kind that pictures have: noise, and dropped paths."""
+    """A network with draws of every kind that images allow: noise, and dropped paths."""
     build = Builder(image=ImageType(3, 8, 8), drop_path=nasir.WeightsType(1))
     noise = build("gaussian", "image", name="noise")
     conv = build("conv2d", "image", name="conv", out=3, kernel=3)

@@ -186,7 +186,7 @@ def test_a_damaged_run_is_one_error(trained: Evaluation, tmp_path: Path) -> None
 def test_static_quantisation_of_text_is_refused(tmp_path: Path) -> None:
     train(small_text(tmp_path / "text"), tmp_path / "run")
     options = Options(compile=False, onnx=tmp_path / "net.onnx", quantise="static")
-    with pytest.raises(NasirError, match="pictures") as caught:
+    with pytest.raises(NasirError, match="images") as caught:
         compile_genotype(str(tmp_path / "run"), options)
     assert caught.value.code == "E505"
 
@@ -212,7 +212,7 @@ def test_an_onnx_network_takes_and_gives_tensors(trained: Evaluation, tmp_path: 
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_the_data_says_how_many_channels_a_picture_has(channels: int, tmp_path: Path) -> None:
+def test_the_data_says_how_many_channels_an_image_has(channels: int, tmp_path: Path) -> None:
     source = np.random.default_rng(0)
     images = [source.integers(0, 256, (n, 8, 8, channels), np.uint8) for n in (24, 6)]
     labels = [np.arange(len(part)) % 3 for part in images]

@@ -259,7 +259,7 @@ def test_a_file_truncated_anywhere_raises_only_nasir_errors(text: str) -> None:
             load_genotype(f"\n{text[:end]}")
 
 
-def test_a_picture_has_the_ops_in_its_boxes_and_plain_arrows() -> None:
+def test_a_drawing_has_the_ops_in_its_boxes_and_plain_arrows() -> None:
     assert dot_text(INCEPTION.cells[0]).splitlines()[4:] == [
         '  s0 [label="c_{k-1}", fillcolor="darkseagreen2"];',
         '  s1 [label="conv1x1-bn-relu", fillcolor="lightblue"];',
@@ -282,7 +282,7 @@ def test_a_picture_has_the_ops_in_its_boxes_and_plain_arrows() -> None:
 
 
 @given(node_genotypes(5))
-def test_every_cell_has_a_picture(genotype: Genotype) -> None:
+def test_every_cell_has_a_drawing(genotype: Genotype) -> None:
     cell = genotype.cells[0]
     svg = svg_text(cell)
     assert svg.count('class="box"') == len(cell.nodes) + 2

@@ -348,7 +348,7 @@ def test_a_hostile_kind_op_or_step_is_refused_in_printable_lines(name: str) -> N
 
 
 @pytest.mark.parametrize("name", MARKS, ids=short)
-def test_a_picture_of_a_cell_names_its_ops_as_text(name: str) -> None:
+def test_a_drawing_of_a_cell_names_its_ops_as_text(name: str) -> None:
     cell = CellGenotype("normal", 1, ((Edge(name, 0),), (Edge("b", 0), Edge(name, 1))), (1, 2))
     tree = ET.fromstring(svg_text(cell, name))
     texts = [each.text or "" for each in tree.iter() if each.tag.endswith(("text", "title"))]

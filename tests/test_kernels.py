@@ -183,8 +183,8 @@ def test_what_backward_keeps_is_the_windows_or_nothing(recompute: bool) -> None:
     saved: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         case.kernel(recompute=recompute)
-    picture = case.values[0].numel()
-    assert sum(tensor.numel() >= picture for tensor in saved) == 1 + (0 if recompute else 6)
+    image = case.values[0].numel()
+    assert sum(tensor.numel() >= image for tensor in saved) == 1 + (0 if recompute else 6)
 
 
 @needs_kernels

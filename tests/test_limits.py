@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[str, Callable[[], object]]] = {
     "values in JSON": ("E106", lambda: read_json("[" + "0," * 300_000 + "0]", "x")),
     "mappings in JSON": ("E106", lambda: read_json("[" + "{}," * 300_000 + "0]", "x")),
     "values in YAML": ("E106", lambda: parse_document(Source.of("- 1\n" * 40_000, "x.yaml"))),
-    "arrows in a picture": ("E106", lambda: svg_text(WIDE)),
+    "arrows in a drawing": ("E106", lambda: svg_text(WIDE)),
     "a deep JSON": ("E106", lambda: read_json(DEEP, "x")),
     "a deep YAML": ("E106", lambda: parse_document(Source.of(DEEP, "x.yaml"))),
     "a number of 5,000 digits": ("E107", lambda: read_json("[" + "9" * 5000 + "]", "x")),

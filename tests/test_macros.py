@@ -211,14 +211,14 @@ def test_an_odd_width_does_not_fit_a_factorized_reduce() -> None:
 
 
 @pytest.mark.parametrize("size", [(7, 8), (8, 7), (1, 1)])
-def test_an_odd_picture_does_not_fit_a_factorized_reduce(size: tuple[int, int]) -> None:
+def test_an_odd_image_does_not_fit_a_factorized_reduce(size: tuple[int, int]) -> None:
     error = _error("skip_connect", ImageType(4, *size), stride=2)
     shown = f"image[4,{size[0]},{size[1]}]"
     assert error.code == "E304"
     assert error.message == f"a factorized reduce needs even height and width, not {shown}"
 
 
-def test_an_odd_picture_does_not_fit_a_residual_reduction() -> None:
+def test_an_odd_image_does_not_fit_a_residual_reduction() -> None:
     error = _error("residual_reduce", ImageType(4, 7, 8), out=8, stride=2)
     assert error.code == "E304"
     assert "needs height and width divisible by 2, not image[4,7,8]" in error.message
@@ -243,7 +243,7 @@ def test_what_goes_wrong_inside_a_macro_names_the_node_and_the_part() -> None:
     assert str(error) == (
         "node m: E304 a window of 7 does not fit into 6 pixels "
         "(at 'pool' inside imagenet_classifier)\n"
-        "  hint: use a larger picture, or fewer reductions"
+        "  hint: use a larger image, or fewer reductions"
     )
 
 

@@ -248,25 +248,25 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         {"resolution": 1},
         "E304",
         "a factorized reduce needs even height and width, not image[144,1,1]",
-        "choose a picture size that the reductions divide evenly",
+        "choose an image size that the reductions divide evenly",
     ),
     (
         {"resolution": 30},
         "E304",
         "a factorized reduce needs even height and width, not image[288,15,15]",
-        "choose a picture size that the reductions divide evenly",
+        "choose an image size that the reductions divide evenly",
     ),
     (
         {"skeleton": "imagenet", "resolution": 256},
         "E304",
         "the imagenet head takes 7x7 feature maps, not image[768,8,8]",
-        "use pictures of 224x224 and at least 2 layers",
+        "use images of 224x224 and at least 2 layers",
     ),
     (
         {"auxiliary": True, "resolution": 64},
         "E304",
         "the auxiliary head takes 8x8 feature maps, not image[576,16,16]",
-        "leave the auxiliary head out, or use the skeleton's own picture size",
+        "leave the auxiliary head out, or use the skeleton's own image size",
     ),
     (
         {"skeleton": "cifr"},
@@ -296,7 +296,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         {"genotype": ALL_SKIP, "resolution": 18},
         "E304",
         "a residual reduction needs height and width divisible by 2, not image[32,9,9]",
-        "choose a picture size that the reductions divide evenly",
+        "choose an image size that the reductions divide evenly",
     ),
 ]
 
@@ -358,7 +358,7 @@ def _error(call: Callable[[], object]) -> NasirError:
     "skeleton", [s for s, row in SKELETONS.items() if "in_channels" in row.sizes]
 )
 @pytest.mark.parametrize("channels", [1, 4])
-def test_a_network_reads_pictures_of_any_number_of_channels(skeleton: str, channels: int) -> None:
+def test_a_network_reads_images_of_any_number_of_channels(skeleton: str, channels: int) -> None:
     space = {row.skeleton: row for row in catalog().values()}.get(skeleton, load_space("darts"))
     genotype = sample(space, 0)
     graph = network(genotype, skeleton, in_channels=channels)
@@ -375,7 +375,7 @@ def test_a_network_reads_pictures_of_any_number_of_channels(skeleton: str, chann
 
 
 @pytest.mark.parametrize("channels", [0, -1, 1025])
-def test_a_picture_without_channels_is_refused(channels: int) -> None:
+def test_an_image_without_channels_is_refused(channels: int) -> None:
     with pytest.raises(NasirError) as caught:
         network("darts_v2", in_channels=channels)
     assert (caught.value.code, str(channels) in caught.value.message) == ("E303", True)

@@ -47,7 +47,7 @@ def run(content: bytes, image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(session.run(None, {"image": image})[0], dtype=np.float32)
 
 
-def picture(*shape: int) -> NDArray[np.float32]:
+def noise(*shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
@@ -229,7 +229,7 @@ def test_an_inlined_network_agrees(name: str, tmp_path: Path) -> None:
 def test_functions_and_their_inlining_compute_bitwise_the_same(inline: bool) -> None:
     graph = small()
     state = trained(graph).state_dict()
-    image = picture(2, 3, 16, 16)
+    image = noise(2, 3, 16, 16)
     plain = run(encode(graph, state), image)
     assert np.array_equal(run(encode(graph, state, inline=inline), image), plain)
 
@@ -249,7 +249,7 @@ def test_a_network_with_folded_batch_norms_agrees_with_the_one_it_comes_from(
 def test_a_network_with_noise_draws_anew_at_each_run() -> None:
     graph = small(NOISY)
     session = onnxruntime.InferenceSession(encode(graph, trained(graph).state_dict()))
-    feed = {"image": picture(2, 3, 16, 16)}
+    feed = {"image": noise(2, 3, 16, 16)}
     first, second = (np.asarray(session.run(None, feed)[0]) for _ in range(2))
     assert np.abs(first - second).max() > 1e-3
 
@@ -282,7 +282,7 @@ def test_frozen_noise_is_the_same_for_all_examples() -> None:
     b = Builder(image=ImageType(3, 5, 5))
     graph = b.graph(b("frozen_gaussian", "image", name="noise", stride=2))
     state = to_torch(graph).state_dict()
-    result = run(encode(graph, state), picture(4, 3, 5, 5))
+    result = run(encode(graph, state), noise(4, 3, 5, 5))
     assert np.array_equal(result, np.broadcast_to(state["noise.value"].numpy(), (4, 3, 3, 3)))
 
 

@@ -199,7 +199,7 @@ def _dil(s: Mapping[str, Tensor], x: Tensor, name: str, stride: int) -> Tensor:
 
 
 def _reduced(s: Mapping[str, Tensor], x: Tensor, name: str) -> Tensor:
-    """Two halves of channels, the second of the picture moved by one pixel."""
+    """Two halves of channels, the second of the image moved by one pixel."""
     x = F.relu(x)
     one = F.conv2d(x, s[f"{name}.conv_1.weight"], stride=2)
     two = F.conv2d(x[:, :, 1:, 1:], s[f"{name}.conv_2.weight"], stride=2)
@@ -311,9 +311,9 @@ def test_an_imported_network_answers_as_the_original(name: str) -> None:
     graph = nasir.network(genotype, "cifar", channels=4, layers=4)
     module = lowering.to_torch(graph).double().eval()
     module.load_state_dict(dict(translate(genotype, graph, state).weights))
-    picture = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
-    expected = quark0(state, genotype, 4, picture)
-    assert torch.allclose(module(picture), expected, atol=1e-10, rtol=1e-10)
+    image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
+    expected = quark0(state, genotype, 4, image)
+    assert torch.allclose(module(image), expected, atol=1e-10, rtol=1e-10)
 
 
 def test_an_imported_nasbench201_network_answers_as_the_original() -> None:
@@ -326,8 +326,8 @@ def test_an_imported_nasbench201_network_answers_as_the_original() -> None:
     graph = nasir.network(genotype, channels=4, layers=1)
     module = lowering.to_torch(graph).double().eval()
     module.load_state_dict(dict(translate(genotype, graph, state).weights))
-    picture = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
-    assert torch.allclose(module(picture), tiny_network(state, picture), atol=1e-10, rtol=1e-10)
+    image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
+    assert torch.allclose(module(image), tiny_network(state, image), atol=1e-10, rtol=1e-10)
 
 
 def tiny_network(s: Mapping[str, Tensor], x: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def softmaxes(graph: Graph) -> dict[str, Tensor]:
     }
 
 
-def pictures(*shape: int) -> Tensor:
+def images(*shape: int) -> Tensor:
     generator = torch.Generator().manual_seed(7)
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
@@ -110,7 +110,7 @@ def reference(x: Tensor, alpha: Tensor, stride: int, state: Mapping[str, Tensor]
 def test_a_partial_mixture_computes_the_published_formula(stride: int, optimise: bool) -> None:
     graph = nasir.partial_channels(one_edge(stride), 4)
     module = lowering.to_torch(graph, optimise=optimise).double()
-    x, mixture = pictures(3, 8, 6, 6), softmaxes(graph)
+    x, mixture = images(3, 8, 6, 6), softmaxes(graph)
     expected = reference(x, mixture["normal/n2.e0"], stride, module.state_dict())
     torch.testing.assert_close(module(x, mixture), expected, rtol=1e-12, atol=1e-12)
 
@@ -186,7 +186,7 @@ def test_a_partial_supernet_computes_the_same_with_and_without_passes(space: str
         lowering.to_torch(shared, optimise=False),
         lowering.to_torch(graph),
     ]
-    x, mixture = pictures(2, 3, 8, 8), softmaxes(graph)
+    x, mixture = images(2, 3, 8, 8), softmaxes(graph)
     plain, exact, close = (module.double()(x, mixture) for module in modules)
     assert torch.isfinite(plain).all()
     assert torch.equal(exact, plain)
@@ -209,7 +209,7 @@ def test_one_hot_weights_compute_what_the_resolved_supernet_computes(space: str)
     }
     resolved = nasir.resolve(graph, genotype)
     assert resolved.choices == ()
-    x = pictures(2, 3, 8, 8)
+    x = images(2, 3, 8, 8)
     expected = lowering.to_torch(graph, seed=3, optimise=False).double()(x, mixture)
     assert torch.equal(lowering.to_torch(resolved, seed=3).double()(x), expected)
     shared = lowering.to_torch(graph, seed=3).double()(x, mixture)
@@ -235,7 +235,7 @@ def test_a_weighed_node_is_the_weighted_sum_of_its_edges(optimise: bool) -> None
     names = ["c00/n3.e0", "c00/n3.e1", "c00/n3.e2", "c00/n3"]
     module = lowering.to_torch(graph.with_nodes(graph.nodes, outputs=names), optimise=optimise)
     mixture = softmaxes(graph)
-    *edges, node = module.double()(pictures(2, 3, 8, 8), mixture)
+    *edges, node = module.double()(images(2, 3, 8, 8), mixture)
     beta = mixture["cell/n3"]
     expected = edges[0] * beta[0] + edges[1] * beta[1] + edges[2] * beta[2]
     torch.testing.assert_close(node, expected, rtol=1e-12, atol=1e-12)
@@ -303,7 +303,7 @@ def test_fewer_than_one_part_is_refused(parts: int) -> None:
         (lambda: lone(small("darts")), "the options of 'c00/n2.e0' read 2 values from outside"),
     ],
 )
-def test_a_graph_without_choices_of_whole_pictures_is_refused(graph: Any, message: str) -> None:
+def test_a_graph_without_choices_of_whole_images_is_refused(graph: Any, message: str) -> None:
     with pytest.raises(NasirError, match=message) as caught:
         nasir.partial_channels(graph(), 2)
     assert caught.value.code == "E505"
@@ -314,7 +314,7 @@ def lone(graph: Graph) -> Graph:
     return graph.rewire("c00/n2.e0/skip_connect", {"c00/pre0": "c00/pre1"})
 
 
-def test_an_odd_picture_that_the_ops_halve_is_refused() -> None:
+def test_an_odd_image_that_the_ops_halve_is_refused() -> None:
     graph = nasir.supernet("nnabla", channels=8, layers=3, resolution=15)
     with pytest.raises(NasirError, match="need an even height and width") as caught:
         nasir.partial_channels(graph, 2)
@@ -355,7 +355,7 @@ def test_exports_of_a_partial_supernet_compute_the_same(space: str, tmp_path: Pa
     graph = with_both(space)
     module = lowering.to_torch(graph).eval()
     mixture = {name: weights.float() for name, weights in softmaxes(graph).items()}
-    x = pictures(2, 3, 8, 8).float()
+    x = images(2, 3, 8, 8).float()
     expected = module(x, mixture)
     for inline in (False, True):
         path = lowering.to_onnx(graph, module, tmp_path / "net.onnx", inline=inline)

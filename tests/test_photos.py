@@ -1,4 +1,4 @@
-"""Pictures that stay in files: windows, what is read of them, and batches."""
+"""Images that stay in files: windows, what is read of them, and batches."""
 
 from pathlib import Path
 
@@ -8,19 +8,19 @@ import torch
 from PIL import Image
 
 from nasir import NasirError
-from runners.data import Augment, Batches, Dealing, PictureSet, load_pictures
-from runners.data.image_files import TRIES, PictureFiles, middle, window
+from runners.data import Augment, Batches, Dealing, ImageSet, load_images
+from runners.data.image_files import TRIES, ImageFiles, middle, window
 from runners.machine.device import find_place
 from runners.task.images import Images, augmentation
 from runners.task.options import TaskOptions
-from tests.picture_files import write_tree
+from tests.image_files import write_tree
 
 CPU = find_place("cpu")
 SAME = ((0.0,) * 3, (1 / 255,) * 3)
 
 
 def photo(folder: Path, name: str, size: tuple[int, int], seed: int) -> None:
-    """A picture of noise in a folder of its class."""
+    """An image of noise in a folder of its class."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
@@ -28,7 +28,7 @@ def photo(folder: Path, name: str, size: tuple[int, int], seed: int) -> None:
 
 
 def folder(path: Path) -> Path:
-    """Twelve training pictures in two classes and three for tests, all of different sizes."""
+    """Twelve training images in two classes and three for tests, all of different sizes."""
     for i in range(12):
         photo(path, f"train/n{i % 2}/{i:02d}.png", (40 + i, 60 - i), i)
     for i in range(3):
@@ -36,14 +36,14 @@ def folder(path: Path) -> Path:
     return path
 
 
-def files(of: PictureSet) -> PictureFiles:
-    """The training pictures."""
-    assert isinstance(of.train, PictureFiles)
+def files(of: ImageSet) -> ImageFiles:
+    """The training images."""
+    assert isinstance(of.train, ImageFiles)
     return of.train
 
 
 def test_imagenet_is_read_by_name_and_classes_are_mixed(tmp_path: Path) -> None:
-    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    found = load_images(f"imagenet:{folder(tmp_path)}@32")
     assert (found.name, found.classes, found.resolution, found.channels) == (
         "imagenet",
         ("n0", "n1"),
@@ -56,21 +56,21 @@ def test_imagenet_is_read_by_name_and_classes_are_mixed(tmp_path: Path) -> None:
     assert found.test.labels.tolist() == [1, 1, 1]
     for file, label in zip(files(found).files, found.train.labels, strict=True):
         assert file.parent.name == f"n{label}"
-    assert load_pictures(f"imagenet:{tmp_path}").resolution == 224
+    assert load_images(f"imagenet:{tmp_path}").resolution == 224
 
 
 def test_the_fingerprint_of_files_changes_with_their_names_and_sizes(tmp_path: Path) -> None:
-    before = load_pictures(f"imagenet:{folder(tmp_path)}").fingerprint
-    assert load_pictures(f"imagenet:{tmp_path}@64").fingerprint == before
+    before = load_images(f"imagenet:{folder(tmp_path)}").fingerprint
+    assert load_images(f"imagenet:{tmp_path}@64").fingerprint == before
     with (tmp_path / "val/n1/0.png").open("ab") as stream:
         stream.write(b" ")
-    longer = load_pictures(f"imagenet:{tmp_path}").fingerprint
+    longer = load_images(f"imagenet:{tmp_path}").fingerprint
     (tmp_path / "train/n0/00.png").rename(tmp_path / "train/n0/x.png")
-    assert len({before, longer, load_pictures(f"imagenet:{tmp_path}").fingerprint}) == 3
+    assert len({before, longer, load_images(f"imagenet:{tmp_path}").fingerprint}) == 3
 
 
 def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
-    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    found = load_images(f"imagenet:{folder(tmp_path)}@32")
     dealing = Dealing("train", 0, 5, "shuffled", Augment(flip=True, area=0.08))
     dealt = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), CPU)
     whole = dealt.at(1, 1)
@@ -82,14 +82,14 @@ def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
     assert not torch.equal(other[0], whole[0])
 
 
-def test_a_picture_without_a_window_is_its_middle_in_the_size_asked_for(tmp_path: Path) -> None:
+def test_an_image_without_a_window_is_its_middle_in_the_size_asked_for(tmp_path: Path) -> None:
     for label in ("a", "b"):
         path = tmp_path / "train" / label / "1.png"
         path.parent.mkdir(parents=True)
-        picture = Image.new("RGB", (96, 64), (200, 0, 0))
-        picture.paste((0, 90, 0), (20, 4, 76, 60))  # 56 of 64 pixels, in the middle
-        picture.save(path)
-    found = load_pictures(f"imagenet:{tmp_path}@28")
+        image = Image.new("RGB", (96, 64), (200, 0, 0))
+        image.paste((0, 90, 0), (20, 4, 76, 60))  # 56 of 64 pixels, in the middle
+        image.save(path)
+    found = load_images(f"imagenet:{tmp_path}@28")
     dealt = Batches(found.train, torch.arange(2), Dealing("t", 0, 2, "file"), SAME, CPU)
     image, label = dealt.at(0, 0)
     assert label.tolist() == [0, 1]
@@ -100,7 +100,7 @@ def test_a_picture_without_a_window_is_its_middle_in_the_size_asked_for(tmp_path
 
 
 @pytest.mark.parametrize("size", [(100, 100), (300, 40), (20, 200), (1, 1)])
-def test_windows_lie_in_the_picture_and_cover_the_share_that_is_drawn(
+def test_windows_lie_in_the_image_and_cover_the_share_that_is_drawn(
     size: tuple[int, int],
 ) -> None:
     drawn = np.random.default_rng(0).random((200, TRIES, 4))
@@ -120,21 +120,21 @@ def test_windows_lie_in_the_picture_and_cover_the_share_that_is_drawn(
 
 def test_the_first_window_that_fits_is_taken() -> None:
     row = np.zeros((TRIES, 4))
-    row[0] = [1.0, 0.0, 0.5, 0.5]  # the whole area in 3:4 is higher than the picture
+    row[0] = [1.0, 0.0, 0.5, 0.5]  # the whole area in 3:4 is higher than the image
     row[1] = [0.25, 0.5, 0.0, 0.999]
     assert window((100, 100), row) == (0, 50, 50, 100)
 
 
-def test_a_picture_in_which_no_window_fits_is_seen_in_its_middle() -> None:
+def test_an_image_in_which_no_window_fits_is_seen_in_its_middle() -> None:
     row = np.full((TRIES, 4), 0.5)
     row[:, 0] = 1.0
     assert window((300, 40), row) == (130, 0, 170, 40)
     assert middle((512, 256)) == (144, 16, 368, 240)
 
 
-@pytest.mark.parametrize("content", [b"no picture", None])
+@pytest.mark.parametrize("content", [b"no image", None])
 def test_a_broken_or_missing_photo_is_e704_and_named(tmp_path: Path, content: bytes | None) -> None:
-    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    found = load_images(f"imagenet:{folder(tmp_path)}@32")
     bad = tmp_path / "train" / "n0" / "02.png"
     bad.unlink()
     if content is not None:
@@ -149,23 +149,23 @@ def test_imagenet_needs_a_folder_with_two_classes(tmp_path: Path) -> None:
     write_tree(tmp_path, {"one/train/n0/1.png": b"", "none/train/notes.txt": b"", "file": b""})
     for name, code in (("one", "E703"), ("none", "E702"), ("file", "E701"), ("gone", "E701")):
         with pytest.raises(NasirError) as caught:
-            load_pictures(f"imagenet:{tmp_path / name}")
+            load_images(f"imagenet:{tmp_path / name}")
         assert caught.value.code == code
 
 
-def test_pictures_in_files_have_no_pixels_to_hand_out(tmp_path: Path) -> None:
-    found = load_pictures(f"imagenet:{folder(tmp_path)}")
+def test_images_in_files_have_no_pixels_to_hand_out(tmp_path: Path) -> None:
+    found = load_images(f"imagenet:{folder(tmp_path)}")
     with pytest.raises(AssertionError, match="batch by batch"):
         _ = found.train.images
 
 
 def test_a_search_on_imagenet_sees_random_parts_and_no_change_of_colour(tmp_path: Path) -> None:
-    found = load_pictures(f"imagenet:{folder(tmp_path)}@32")
+    found = load_images(f"imagenet:{folder(tmp_path)}@32")
     assert augmentation(found, 0) == Augment(flip=True, area=0.08)
 
 
 def test_the_architects_batches_are_drawn_anew_however_small_its_part_is() -> None:
-    digits = load_pictures("digits")
+    digits = load_images("digits")
     task = Images(digits, TaskOptions("digits", 500, split=0.8), CPU)
     assert task.steps(0) == 3
     first, last = (task.valid(0, step).inputs[0] for step in (0, 2))

@@ -13,7 +13,7 @@ import lowering
 import nasir
 import runners
 from nasir.ops import PRIMITIVES
-from runners.forms.quantise import AT_ONCE, _Pictures  # pyright: ignore[reportPrivateUsage]
+from runners.forms.quantise import AT_ONCE, _Calibration  # pyright: ignore[reportPrivateUsage]
 from tests.supernets import inputs_of, mixture_of
 
 GRAPH = nasir.network("darts_v2", channels=4, layers=3, resolution=8)
@@ -68,7 +68,7 @@ def test_logits_are_taken_by_name_as_the_module_takes_them() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_quantising_reads_few_pictures_at_a_time() -> None:
+def test_quantising_reads_few_images_at_a_time() -> None:
     class Batch:
         inputs = (torch.zeros(10, 3, 8, 8),)
 
@@ -77,9 +77,9 @@ def test_quantising_reads_few_pictures_at_a_time() -> None:
             return [Batch(), Batch()]
 
     task: Any = Task()
-    pictures = _Pictures("image", task)
+    images = _Calibration("image", task)
     sizes: list[int] = []
-    while (given := pictures.get_next()) is not None:
+    while (given := images.get_next()) is not None:
         sizes.append(len(given["image"]))
     assert sum(sizes) == 20
     assert max(sizes) <= AT_ONCE

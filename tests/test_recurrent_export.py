@@ -1,4 +1,4 @@
-"""Language models as ONNX and Python files, as programs of torch.compile, and as pictures."""
+"""Language models as ONNX and Python files, as programs of torch.compile, and as drawings."""
 
 import importlib.util
 import subprocess

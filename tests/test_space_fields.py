@@ -105,7 +105,7 @@ def test_layers_that_a_layout_does_not_fit_are_an_error(layers: int, message: st
     assert (caught.value.code, caught.value.message) == ("E302", message)
 
 
-def test_channels_double_and_pictures_halve_where_the_layout_says(files: Path) -> None:
+def test_channels_double_and_images_halve_where_the_layout_says(files: Path) -> None:
     graph = small(str(files / "cell.yaml"), layers=6)
     shapes = [graph.types[node.name].shape for node in graph if node.name.endswith("/pre1")]
     widths = [shape[0] for shape in shapes]
@@ -249,5 +249,5 @@ def test_the_documented_space_is_one() -> None:
     assert space.kinds == ("near", "far", "reduce")
     assert str(space.layout) == (
         "near, near, far repeated; reduce at 1/3, 2/3; far at -1; "
-        "reduce halves the picture; reduce doubles channels"
+        "reduce halves the image; reduce doubles channels"
     )

@@ -35,7 +35,7 @@ def source() -> FormSource:
     return FormSource(graph, module.eval(), 9)
 
 
-def pictures(count: int) -> torch.Tensor:
+def images(count: int) -> torch.Tensor:
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
@@ -53,17 +53,17 @@ def test_an_exact_form_computes_the_network(name: str, source: FormSource, tmp_p
     run = form.load(source, path)
     for count in (9,) if name == "compiled" else (9, 4):
         with torch.no_grad():
-            found, expected = run(pictures(count)), source.module(pictures(count))
+            found, expected = run(images(count)), source.module(images(count))
         assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_workers_with_pictures_of_their_own_compute_the_same(
+def test_workers_with_images_of_their_own_compute_the_same(
     source: FormSource, tmp_path: Path
 ) -> None:
     path = lowering.to_onnx(source.graph, source.module, tmp_path / "net.onnx")
     together, apart = lowering.OnnxNetwork(path), lowering.OnnxNetwork(path, workers=2)
     for count in (1, 4, 9):
-        assert torch.allclose(together(pictures(count)), apart(pictures(count)), atol=1e-6)
+        assert torch.allclose(together(images(count)), apart(images(count)), atol=1e-6)
 
 
 def test_auto_measures_all_and_picks_the_fastest(tmp_path: Path) -> None:
@@ -109,18 +109,18 @@ def test_what_is_shipped_runs_without_nasir(
     torch.set_num_threads(2)
     ship(form, made, files, "{}", out)
     torch.set_num_threads(threads)
-    np.save(tmp_path / "pictures.npy", pictures(6).numpy())
+    np.save(tmp_path / "images.npy", images(6).numpy())
     program = (
         "import sys; sys.modules['nasir'] = None; sys.argv = sys.argv[1:]; "
         "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(out / "run.py"), str(tmp_path / "pictures.npy")],
+        [sys.executable, "-c", program, str(out / "run.py"), str(tmp_path / "images.npy")],
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with torch.no_grad():
-        expected = source.module(pictures(6)).argmax(1)
+        expected = source.module(images(6)).argmax(1)
     assert [int(line) for line in done.stdout.split()] == expected.tolist()
 
 
@@ -158,7 +158,7 @@ def test_training_in_the_fastest_form_learns_the_same() -> None:
     fast = lowering.prepare_training(module)
     assert module.channels_last
     for network in (plain, fast):
-        network(pictures(4).double()).square().sum().backward()
+        network(images(4).double()).square().sum().backward()
     for key, value in plain.state_dict().items():
         assert torch.allclose(value, module.state_dict()[key], atol=1e-9), key
     for one, other in zip(plain.parameters(), module.parameters(), strict=True):

@@ -129,7 +129,7 @@ def test_a_name_is_written_as_it_is_read() -> None:
     assert name.resolved().path.is_absolute()
 
 
-def test_what_names_texts_is_told_from_what_names_pictures() -> None:
+def test_what_names_texts_is_told_from_what_names_images() -> None:
     assert is_text("ptb:penn")
     assert not is_text("cifar10:penn")
 

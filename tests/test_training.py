@@ -68,7 +68,7 @@ def test_a_run_directory_says_all_of_the_training(tmp_path: Path) -> None:
     assert list((folder / "events").iterdir())
 
 
-def test_the_confusion_matrix_counts_every_test_picture_once(tmp_path: Path) -> None:
+def test_the_confusion_matrix_counts_every_test_image_once(tmp_path: Path) -> None:
     done = train(small(), tmp_path / "run")
     found = json.loads((tmp_path / "run" / "confusion.json").read_text())
     counts = torch.tensor(found["counts"])
@@ -111,7 +111,7 @@ def test_every_value_of_a_recipe_trains(values: dict[str, str], tmp_path: Path) 
     assert done.summary["params"] > 0
 
 
-def test_held_out_pictures_are_measured_beside_the_test_pictures(tmp_path: Path) -> None:
+def test_held_out_images_are_measured_beside_the_test_images(tmp_path: Path) -> None:
     done = train(small(values={"train.validation": "0.25"}), tmp_path / "run")
     assert set(rows(tmp_path / "run")[0]) >= {"valid", "test"}
     assert done.summary["valid"]["loss"] != done.summary["test"]["loss"]
@@ -168,13 +168,11 @@ def test_weights_are_averaged_where_validation_stands_still(tmp_path: Path) -> N
 
 def test_the_auxiliary_head_trains_and_is_no_part_of_the_networks_cost(tmp_path: Path) -> None:
     source = np.random.default_rng(0)
-    pictures, labels = source.integers(256, size=(20, 32, 32, 3)), source.integers(10, size=20)
-    images = pictures.astype(np.uint8)
-    np.savez(
-        tmp_path / "pictures.npz", x_train=images, y_train=labels, x_test=images, y_test=labels
-    )
+    images, labels = source.integers(256, size=(20, 32, 32, 3)), source.integers(10, size=20)
+    images = images.astype(np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     values = {"train.auxiliary": "0.4", "train.batch": "10", "train.epochs": "1"}
-    request = small(data=str(tmp_path / "pictures.npz"), values=values, limit=None)
+    request = small(data=str(tmp_path / "images.npz"), values=values, limit=None)
     done = train(request, tmp_path / "run")
     plain = nasir.cost(nasir.network("darts_v2", channels=4, layers=3))
     assert done.summary["params"] == plain.params
@@ -199,7 +197,7 @@ def test_replay_says_whether_a_training_repeats(tmp_path: Path) -> None:
 
 
 @needs_fork
-@pytest.mark.parametrize("kind", ["pictures", "text"])
+@pytest.mark.parametrize("kind", ["images", "text"])
 def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
     kind: str, tmp_path: Path
 ) -> None:

@@ -59,7 +59,7 @@ def test_any_other_failure_of_its_import_is_e501(tmp_path: Path) -> None:
     assert "E501 torchvision cannot be imported: something else" in done.stderr
 
 
-def test_the_installed_torchvision_transforms_pictures() -> None:
+def test_the_installed_torchvision_transforms_images() -> None:
     done = run(
         ROOT,
         "import torch\nfrom runners.data.vision import import_torchvision\nimport_torchvision()\n"

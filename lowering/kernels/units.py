@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Window = Literal["", "depthwise", "max", "avg"]
-Picture = tuple[int, int, int]  # channels, height, width
+Image = tuple[int, int, int]  # channels, height, width
 
 _WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3}
 
@@ -39,11 +39,11 @@ class KernelChain:
 
 @dataclass(frozen=True, slots=True)
 class SumLayout:
-    """What a mixed sum makes: its code for the library, its picture, its norms' channels."""
+    """What a mixed sum makes: its code for the library, its image, its norms' channels."""
 
     code: tuple[int, ...]
     eps: tuple[float, ...]
-    out: Picture
+    out: Image
     norms: tuple[int, ...]
 
 
@@ -55,49 +55,49 @@ def weight_count(terms: Sequence[KernelChain]) -> int:
 def lay_out(
     terms: tuple[KernelChain, ...],
     images: int,
-    values: tuple[Picture, ...],
+    values: tuple[Image, ...],
     weights: tuple[tuple[int, ...], ...],
 ) -> SumLayout:
     """The layout of `terms` over values and weights of these shapes.
 
-    Raises TypeError where a weight does not fit, or two terms make different pictures.
+    Raises TypeError where a weight does not fit, or two terms make different images.
     """
     code = [images, len(values), *(size for value in values for size in value), len(terms)]
     eps: list[float] = []
     norms: list[int] = []
-    made: set[Picture] = set()
+    made: set[Image] = set()
     left = iter(weights)
     for term in terms:
         code += [term.value, len(term.units)]
-        picture = values[term.value]
+        image = values[term.value]
         for unit in term.units:
             if unit.window == "depthwise":
-                _check(next(left), (picture[0], 1, *unit.kernel))
-            channels = picture[0]
+                _check(next(left), (image[0], 1, *unit.kernel))
+            channels = image[0]
             if unit.product:
                 weight = next(left)
                 channels = weight[0]
-                _check(weight, (channels, picture[0], 1, 1))
-            picture = _after(unit, picture, channels)
+                _check(weight, (channels, image[0], 1, 1))
+            image = _after(unit, image, channels)
             code += _unit_code(unit, channels)
             eps.append(unit.eps or 0.0)
             if unit.eps is not None:
                 norms.append(channels)
-        made.add(picture)
+        made.add(image)
     if len(made) != 1:
-        raise TypeError(f"the terms make different pictures: {sorted(made)}")
+        raise TypeError(f"the terms make different images: {sorted(made)}")
     return SumLayout(tuple(code), tuple(eps), made.pop(), tuple(norms))
 
 
-def _after(unit: KernelUnit, picture: Picture, channels: int) -> Picture:
+def _after(unit: KernelUnit, image: Image, channels: int) -> Image:
     sizes = [
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         for size, kernel, stride, dilation, padding in zip(
-            picture[1:], unit.kernel, unit.stride, unit.dilation, unit.padding, strict=True
+            image[1:], unit.kernel, unit.stride, unit.dilation, unit.padding, strict=True
         )
     ]
     if min(sizes) < 1:
-        raise TypeError(f"{unit} does not fit a picture of {picture[1]} x {picture[2]}")
+        raise TypeError(f"{unit} does not fit an image of {image[1]} x {image[2]}")
     return channels, sizes[0], sizes[1]
 
 

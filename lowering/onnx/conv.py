@@ -78,8 +78,8 @@ def _shuffle(e: OnnxEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Va
     """Groups and their members become two axes, which are swapped; sizes are the input's own."""
     del weights
     x = inputs[0]
-    picture = e.part("picture", "Shape", x, start=2)
-    groups = e.part("groups", "Concat", e.integers("split", 0, a.groups, -1), picture, axis=0)
+    size = e.part("size", "Shape", x, start=2)
+    groups = e.part("groups", "Concat", e.integers("split", 0, a.groups, -1), size, axis=0)
     parts = e.part("parts", "Reshape", x, groups)
     swapped = e.part("swapped", "Transpose", parts, perm=(0, 2, 1, 3, 4))
     return e.node("Reshape", swapped, e.part("shape", "Shape", x))

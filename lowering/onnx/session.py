@@ -17,7 +17,7 @@ from nasir.errors import quoted
 from nasir.source import is_file
 
 PART = 4
-"""Pictures that a worker works on at a time: what it makes of them stays in its cache."""
+"""Images that a worker works on at a time: what it makes of them stays in its cache."""
 
 
 class Session(Protocol):
@@ -52,7 +52,7 @@ def open_session(content: bytes, threads: int = 0) -> Session:
 class OnnxNetwork:
     """A model's file in ONNX Runtime, on the CPU: tensors in, tensors out, in the file's order.
 
-    With several `workers` each works on pictures of its own, PART at a time, which stay in its
+    With several `workers` each works on images of its own, PART at a time, which stay in its
     cache; otherwise `threads` work on each op (0: as many as the runtime likes). A call that takes
     more than `seconds` is stopped, for a file may have a loop without end. Raises E101 where
     the file is not there, E501 without the runtime, E104 for what is no model; calls raise E504.

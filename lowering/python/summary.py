@@ -49,7 +49,7 @@ def _skeleton(graph: Graph) -> str:
 def _sizes(graph: Graph) -> str:
     """Parameters and multiply-adds of what the file computes."""
     found = cost(graph)
-    example = "token" if _reads_tokens(graph) else "picture"
+    example = "token" if _reads_tokens(graph) else "image"
     text = f"{found.params:,} parameters, {found.macs:,} multiply-adds for one {example}"
     if found.auxiliary is None:
         return f"{text}."

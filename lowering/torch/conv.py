@@ -54,7 +54,7 @@ def _conv2d(e: TorchEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> f
 
 
 class _Crop(torch.autograd.Function):
-    """A picture without its first rows and columns; the gradient lies in memory as the picture."""
+    """An image without its first rows and columns; the gradient lies in memory as the image."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, top: int, left: int) -> Tensor:
@@ -71,7 +71,7 @@ _apply = cast("Callable[..., Tensor]", _Crop.apply)  # pyright: ignore[reportUnk
 
 
 def crop(x: Tensor, top: int, left: int) -> Tensor:
-    """A picture without its first rows and columns, for training."""
+    """An image without its first rows and columns, for training."""
     if torch.compiler.is_compiling():  # which lays out gradients itself
         return x[..., top:, left:]
     return _apply(x, top, left)

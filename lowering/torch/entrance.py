@@ -145,7 +145,7 @@ def _too_few(node: Node, type_: Type) -> NasirError:
         "E304",
         f"a batch of one example leaves batch norm one value for each channel of {type_}",
         Where(f"node {node.name}"),
-        hint="train with batches of two or more, or with larger pictures",
+        hint="train with batches of two or more, or with larger images",
     )
 
 
@@ -166,7 +166,7 @@ def _check(name: str, type_: Type, value: Any) -> None:
         raise NasirError(
             "E305",
             f"{quoted(name)} takes a tensor {_shape(type_)} of {kind} numbers, not {_given(value)}",
-            hint="build the network for the size of the pictures it is to read"
+            hint="build the network for the size of the images it is to read"
             if isinstance(type_, ImageType)
             else "",
         )

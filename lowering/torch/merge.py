@@ -37,7 +37,7 @@ class _Concat(torch.autograd.Function):
     """The values side by side; gradients of each lie in memory as it does.
 
     torch hands back slices of the whole's gradient, and its batch norms and sums are several times
-    slower on those than on whole pictures.
+    slower on those than on whole images.
     """
 
     @staticmethod

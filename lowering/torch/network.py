@@ -47,7 +47,7 @@ class Network(nn.Module):
 
     `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
     it runs the graph that these make of `plain`; `sampling` are those for the training of a mixture
-    with few live options. With `channels_last` pictures are brought into that memory format first.
+    with few live options. With `channels_last` images are brought into that memory format first.
 
     What it is called with is checked: E404 and E305 say what is taken and what was given, E401 and
     E212 what a mixture lacks, and E304 that a batch of one leaves a batch norm a single value.

@@ -26,7 +26,7 @@ class PolicyRow:
 class Policy:
     """How supernets run on a kind of device (`cpu`, `cuda`).
 
-    `channels_last`: pictures lie in memory pixel by pixel. `mixed_sums`: the graph is lowered to
+    `channels_last`: images lie in memory pixel by pixel. `mixed_sums`: the graph is lowered to
     mixed sums, which the kernels compute. `compiled`: `lowering.compile` compiles each kind of
     cell, with `graphs` as CUDA graphs; elsewhere it returns the module as it is.
     """

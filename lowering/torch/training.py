@@ -1,7 +1,7 @@
 """How a discrete network trains: the form that was fastest where it was measured.
 
 The figures are those of `docs/performance.md`: a step of DARTS_V2 (36 channels, 20 cells, 32
-pictures) on two cores, against the papers' sequence of operations.
+images) on two cores, against the papers' sequence of operations.
 """
 
 from lowering.torch.compiled import compile as compile_network
@@ -38,8 +38,8 @@ def prepare_training(module: Network, compiling: str = "auto", layout: str = "au
     """
     device = next((p.device.type for p in module.parameters()), "cpu")
     last, compiled = training_policy(device)
-    pictures = any(isinstance(type_, ImageType) for _, type_ in module.graph.inputs)
-    if pictures and (layout == "channels_last" or (layout == "auto" and last.taken)):
+    images = any(isinstance(type_, ImageType) for _, type_ in module.graph.inputs)
+    if images and (layout == "channels_last" or (layout == "auto" and last.taken)):
         module.lie_channels_last()
     if compiling == "on" or (compiling == "auto" and compiled.taken):
         return compile_network(module)

@@ -72,7 +72,7 @@ _GAUSSIAN = OpSpec(
 
 
 def _seed(_: StrideAttrs, _inputs: tuple[Type, ...]) -> Type:
-    """A whole number that the draw is made from: a picture of noise would have to be kept."""
+    """A whole number that the draw is made from: an image of noise would have to be kept."""
     return WeightsType(1)
 
 

@@ -29,7 +29,7 @@ def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1)
             "E304",
             f"a window of {dilation * (kernel - 1) + 1} does not fit into {size} pixels"
             + (f" with a margin of {padding}" if padding else ""),
-            hint="use a larger picture, or fewer reductions",
+            hint="use a larger image, or fewer reductions",
         )
     return count
 

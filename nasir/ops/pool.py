@@ -9,7 +9,7 @@ from nasir.types import ImageType
 
 
 class MaxPoolAttrs(Attrs):
-    """Positions outside the picture never win."""
+    """Positions outside the image never win."""
 
     kernel: Pair
     stride: Pair = (1, 1)
@@ -17,7 +17,7 @@ class MaxPoolAttrs(Attrs):
 
 
 class AvgPoolAttrs(MaxPoolAttrs):
-    """`count_padding`: whether positions outside the picture count in the mean."""
+    """`count_padding`: whether positions outside the image count in the mean."""
 
     count_padding: bool = False
 

@@ -44,7 +44,7 @@ def drop_path(graph: Graph) -> Graph:
         raise NasirError(
             "E505",
             "the graph has no path that could be dropped",
-            hint="drop path takes cells of pictures with ops on edges, before passes",
+            hint="drop path takes cells of images with ops on edges, before passes",
         )
     names = {name: f"{name}.drop" for name in found}
     nodes: list[Node] = []

@@ -132,7 +132,7 @@ def _offsets(graph: Graph, nodes: Iterable[Node]) -> tuple[_Offset, ...]:
 
 
 def _fits(graph: Graph, nodes: list[Node]) -> bool:
-    """Whether one window that holds all offsets makes pictures of the size of theirs."""
+    """Whether one window that holds all offsets makes images of the size of theirs."""
     offsets = _offsets(graph, nodes)
     if not any(any(offset) for offset in offsets):
         return True

@@ -19,15 +19,15 @@ def partial_channels(graph: Graph, parts: int) -> Graph:
     """The supernet whose mixtures of ops see the first of `parts` equal parts of the channels.
 
     Of C channels the ops read and compute C / parts. The others pass by, through the maximum of
-    each 2x2 square where the ops halve the picture; then both are joined and shuffled in `parts`
+    each 2x2 square where the ops halve the image; then both are joined and shuffled in `parts`
     groups, so that the next ops see channels of both. PC-DARTS, arXiv:1907.05737, equation 2,
     whose K is `parts`. One part is all of them: the graph comes back as it is.
 
     Nodes and weights keep their names and keys. The result has the name that the mixture had,
     `c00/n2.e0`; the mixture is `c00/n2.e0.mix`, beside `.first`, `.rest`, `.pool` and `.join`.
 
-    Raises E107 for fewer than one part, E303 and E304 where channels or pictures cannot be divided,
-    and E505 for a graph without choices of ops on pictures, or whose channels are partial already.
+    Raises E107 for fewer than one part, E303 and E304 where channels or images cannot be divided,
+    and E505 for a graph without choices of ops on images, or whose channels are partial already.
     """
     if parts < 1:
         raise NasirError("E107", f"the number of parts must be 1 or more, not {parts}")
@@ -65,7 +65,7 @@ def _mixes(graph: Graph) -> dict[str, Node]:
         recurrent = bool(names and graph.bodies)
         raise NasirError(
             "E505",
-            "the graph has no choice of ops on pictures",
+            "the graph has no choice of ops on images",
             hint="recurrent cells have vectors, which are not divided"
             if recurrent
             else "it takes a supernet as nasir.supernet makes it",
@@ -146,7 +146,7 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
                 f"channels that pass by {quoted(mix.name)} need an even height and width, "
                 f"not {graph.types[source]}",
                 place_of(mix),
-                hint="choose a picture size that the reductions divide evenly",
+                hint="choose an image size that the reductions divide evenly",
             )
         rest = b("max_pool", rest, name=f"{mix.name}.pool", kernel=2, stride=2)
     joined = b("concat", name, rest, name=f"{mix.name}.join")

@@ -47,7 +47,7 @@ def edge_weights(graph: Graph, space: SpaceLike) -> Graph:
         raise NasirError(
             "E505",
             "the graph has no sum of edges into a node of a cell",
-            hint="it takes a supernet of pictures, with ops on edges, whose edges have no weights",
+            hint="it takes a supernet of images, with ops on edges, whose edges have no weights",
         )
     return _with_choices(graph, nodes, found)
 

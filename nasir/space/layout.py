@@ -46,7 +46,7 @@ class Layout:
         places = [f"{kind} at {', '.join(map(str, each))}" for kind, each in self.places]
         parts = [f"{', '.join(self.pattern)} repeated", *places]
         for verb, kinds in (
-            ("halves the picture", self.halves),
+            ("halves the image", self.halves),
             ("doubles channels", self.doubles),
         ):
             parts += [f"{', '.join(kinds)} {verb}"] if kinds else []

@@ -17,7 +17,7 @@ STACKS = 3
 
 
 def nasbench101(b: Builder, design: Design, size: "Size") -> tuple[str, str | None]:
-    """Three stacks of equal modules, the pictures halved and the widths doubled between them.
+    """Three stacks of equal modules, the images halved and the widths doubled between them.
 
     The cell is pruned first, as the benchmark does. Raises E505 for a supernet: how wide a node is
     follows from the edges.
@@ -217,7 +217,7 @@ def _sum(b: Builder, terms: list[str], name: str) -> str:
 
 
 def _halved(b: Builder, x: str, name: str) -> str:
-    """The maximum of each 2x2 square; one that sticks out of the picture has only what is in it.
+    """The maximum of each 2x2 square; one that sticks out of the image has only what is in it.
 
     A margin of zeros is no maximum here, for a module emits nothing below zero.
     """

@@ -21,7 +21,7 @@ _IMAGE = ImageType(96, 32, 32)
 
 
 def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
-    """The space's own ops, each tried on a picture.
+    """The space's own ops, each tried on an image.
 
     Raises E106, E109, E201, E205, E305 and E306, at the step or its attribute.
     """
@@ -43,9 +43,9 @@ def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
 
 
 def _try(document: Document, macro: Macro) -> None:
-    """Runs the op on a picture. Raises E305 and E306, and E404 for the number of inputs.
+    """Runs the op on an image. Raises E305 and E306, and E404 for the number of inputs.
 
-    What only this picture's size, or a stride of 2, may be to blame for is no fault yet.
+    What only this image's size, or a stride of 2, may be to blame for is no fault yet.
     """
     body = macro.body
     assert isinstance(body, Composition)

@@ -25,7 +25,7 @@ from nasir.types import ImageType, Type
 class Size:
     """Of a network: `layers` is the number of cells, or of cells a stage (the benchmarks').
 
-    `in_channels` are those of a picture: 3 of a coloured one, 1 of a grey one.
+    `in_channels` are those of an image: 3 of a coloured one, 1 of a grey one.
     """
 
     channels: int
@@ -56,7 +56,7 @@ class StageSize:
         return (self.stage1, self.stage2, self.stage3, self.stage4, self.stage5)
 
 
-def _picture(size: Size | StageSize) -> dict[str, Type]:
+def _image(size: Size | StageSize) -> dict[str, Type]:
     return {"image": ImageType(size.in_channels, size.resolution, size.resolution)}
 
 
@@ -83,7 +83,7 @@ class Skeleton:
     default: Any
     search: Any
     build: Callable[[Builder, Design, Any], tuple[str | tuple[str, ...], str | None]]
-    begin: Callable[[Any], dict[str, Type]] = _picture
+    begin: Callable[[Any], dict[str, Type]] = _image
     ops: Mapping[str, Op] = field(default_factory=lambda: EDGE_MACROS)
     outputs: tuple[str, ...] = ("logits",)
     laid_out: bool = False
@@ -330,7 +330,7 @@ def _natsbench_size(b: Builder, design: Design, size: StageSize) -> tuple[str, s
 
 
 _HALVING = (True, False, True, False, True)
-"""Which of TransNAS-Bench-101's five modules halve the picture and double the channels: 41414."""
+"""Which of TransNAS-Bench-101's five modules halve the image and double the channels: 41414."""
 
 
 def _transnasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:

@@ -19,7 +19,7 @@ class Question:
     """What to answer; None asks for all. `after` None asks for the end of each training.
 
     `seed` is `mean`, `each`, or a seed's number. As in the benchmark's own interface, the
-    validation accuracy of `cifar10` is that of the networks trained without these pictures,
+    validation accuracy of `cifar10` is that of the networks trained without these images,
     which NAS-Bench-201 calls the data set `cifar10-valid`.
     """
 

@@ -85,7 +85,7 @@ def _columns(names: list[str], where: Where) -> list[Column]:
 
 def _column(dataset: str, split: str, epochs: int) -> Column:
     # The networks whose validation accuracy is known were trained on half of CIFAR-10's
-    # pictures: to the benchmark that is a data set of its own.
+    # images: to the benchmark that is a data set of its own.
     half = dataset == "cifar10" and split == "valid"
     name = "cifar10-valid" if half else _DATASETS.get(dataset, dataset)
     return Column(name, split, epochs, epochs, _SEEDS.get(epochs, UNSTATED))

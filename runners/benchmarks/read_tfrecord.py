@@ -3,7 +3,7 @@
 A record is its length (8 bytes), the masked CRC-32C of these, the content, and its masked CRC-32C.
 The content is JSON: [hash, epochs, adjacency, ops, metrics]; the metrics are a base64 protocol
 buffer whose field 1 comes three times, for the start, the middle and the end of the training, with
-the accuracies on the training, validation and test pictures as fractions in its fields 3 to 5.
+the accuracies on the training, validation and test images as fractions in its fields 3 to 5.
 """
 
 import base64

@@ -9,7 +9,7 @@ MEAN = "mean"
 UNSTATED = "unstated"
 
 SPLITS = ("train", "valid", "test", "valid+test")
-"""`valid+test`: NAS-Bench-201's `ori-test` where the test pictures were halved into the two."""
+"""`valid+test`: NAS-Bench-201's `ori-test` where the test images were halved into the two."""
 
 
 class Column(NamedTuple):

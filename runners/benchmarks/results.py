@@ -22,7 +22,7 @@ _VALUE = 16
 
 _HALVES = {"x-valid": "valid", "x-test": "test"}
 _WHOLE_TEST = {"cifar10": "test", "cifar10-valid": "test"}
-"""Data sets whose test pictures were not halved into a validation and a test part."""
+"""Data sets whose test images were not halved into a validation and a test part."""
 
 
 def values_of(

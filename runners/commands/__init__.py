@@ -15,7 +15,7 @@ class Command:
 
 
 _ROWS = (
-    Command("compile", "Compile a genotype: a network, ONNX, Python, pictures."),
+    Command("compile", "Compile a genotype: a network, ONNX, Python, drawings."),
     Command("search", "Search a space with a method, on data."),
     Command("evaluate", "Train a genotype's network from scratch, and measure it."),
     Command("test", "Measure a trained network on held-out data."),

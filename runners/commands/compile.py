@@ -40,12 +40,12 @@ _Python = Annotated[
 _Export = Annotated[
     Path | None, typer.Option(metavar="FILE.pt2", help="Write the program of torch.export.")
 ]
-_Draw = Annotated[Path | None, typer.Option(metavar="DIR", help="Write pictures of the cells.")]
+_Draw = Annotated[Path | None, typer.Option(metavar="DIR", help="Write drawings of the cells.")]
 _Data = Annotated[
     str | None, typer.Option(help="Compare accuracies on it: cifar10:PATH, …; a run's own.")
 ]
 _Check = Annotated[
-    int, typer.Option(help="On at most so many held-out pictures (tokens); 0: on none.")
+    int, typer.Option(help="On at most so many held-out images (tokens); 0: on none.")
 ]
 _Quantise = Annotated[
     str | None, typer.Option(help="dynamic or static: write ONNX of 8-bit numbers as well.")
@@ -61,7 +61,7 @@ _Ship = Annotated[
 _NoCompile = Annotated[
     bool, typer.Option("--no-compile", help="Leave torch.compile out; it can take minutes.")
 ]
-_Batch = Annotated[int, typer.Option(help="Pictures in each measured call.")]
+_Batch = Annotated[int, typer.Option(help="Images in each measured call.")]
 _Device = Annotated[str, typer.Option(help="Where speed is measured: cpu or cuda.")]
 _Report = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write all figures: FILE.json, or FILE.html.")
@@ -69,7 +69,7 @@ _Report = Annotated[
 _Output = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="DIR", help="Write ONNX, Python, pictures and report here."
+        "-o", "--output", metavar="DIR", help="Write ONNX, Python, drawings and report here."
     ),
 ]
 
@@ -106,7 +106,7 @@ def compile(
     output: _Output = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile a genotype: a network in torch, and ONNX, plain Python and pictures of it.
+    """Compile a genotype: a network in torch, and ONNX, plain Python and drawings of it.
 
     Prints cost, passes, output shape, speed, and how far each file is from the network in torch.
     Nothing is written unless a file or directory is named. GENOTYPE may be the run directory of

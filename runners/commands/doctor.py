@@ -60,7 +60,7 @@ def examine() -> tuple[Check, ...]:
         torch,
         *((_threads(), _gpu(), _compiler(), _kernels()) if torch.state == "ok" else ()),
         *((_torchvision(),) if torch.state == "ok" else ()),
-        _package("pillow", "decoding pictures", module="PIL"),
+        _package("pillow", "decoding images", module="PIL"),
         _package("scikit-learn", "the data 'digits'", module="sklearn"),
         _package("onnx", "writing and reading ONNX models", required=True),
         _opset(),
@@ -92,7 +92,7 @@ def _package(name: str, meaning: str, *, required: bool = False, module: str = "
 
 
 def _torchvision() -> Check:
-    """Its build may not match that of torch: then its pictures work, and its ops do not."""
+    """Its build may not match that of torch: then its images work, and its ops do not."""
     from runners.data.vision import declared, import_torchvision
 
     meaning = "reading CIFAR-10, CIFAR-100 and SVHN"
@@ -177,7 +177,7 @@ def _opset() -> Check:
 
 
 def _dot() -> Check:
-    meaning = "PNG and PDF pictures; SVG and DOT need nothing"
+    meaning = "PNG and PDF drawings; SVG and DOT need nothing"
     path = shutil.which("dot")
     if path is None:
         return Check("dot", "missing", "Graphviz is not installed", meaning)

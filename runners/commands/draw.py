@@ -1,4 +1,4 @@
-"""`nasir draw`: pictures of a genotype's cells."""
+"""`nasir draw`: drawings of a genotype's cells."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from runners.output import print_json, print_line
 def draw(
     genotype: GenotypeArgument,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the pictures go.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the drawings go.")
     ] = Path(),
     formats: Annotated[
         list[str] | None,
@@ -25,11 +25,11 @@ def draw(
     from_: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a genotype's cells, one picture for each kind.
+    """Draw a genotype's cells, one drawing for each kind.
 
     SVG and DOT need no other program; PNG and PDF need Graphviz's dot. Prints the files written.
 
-    Example: nasir draw darts_v2 -o pictures --format svg --format dot
+    Example: nasir draw darts_v2 -o drawings --format svg --format dot
     """
     from nasir.draw import draw as draw_cells
 

@@ -46,7 +46,7 @@ LayersOption = Annotated[
     int | None, typer.Option(help="Cells; for nasbench201, cells in each stage.")
 ]
 ClassesOption = Annotated[int | None, typer.Option(help="Classes.")]
-ResolutionOption = Annotated[int | None, typer.Option(help="Height and width of the picture.")]
+ResolutionOption = Annotated[int | None, typer.Option(help="Height and width of the image.")]
 InChannelsOption = Annotated[
     int | None, typer.Option(help="Channels of the image: 3, or 1 where it is grey.")
 ]

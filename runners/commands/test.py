@@ -39,8 +39,8 @@ _Data = Annotated[
 _Recipe = Annotated[
     str | None, typer.Option(help="How data is normalised and held out; a run's own.")
 ]
-_Batch = Annotated[int, typer.Option(help="Pictures, or columns of text, at a time.")]
-_Limit = Annotated[int | None, typer.Option(help="At most so many pictures (tokens).")]
+_Batch = Annotated[int, typer.Option(help="Images, or columns of text, at a time.")]
+_Limit = Annotated[int | None, typer.Option(help="At most so many images (tokens).")]
 _Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")]
 _Precision = Annotated[str, typer.Option(help="float32 or bf16.")]
 

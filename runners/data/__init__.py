@@ -3,8 +3,8 @@
 from runners.data.augment import Augment
 from runners.data.batches import Batches, Dealing, Order
 from runners.data.colour import Jitter
-from runners.data.images import Pictures, PictureSet, halves, statistics
-from runners.data.load import load_pictures
+from runners.data.images import ImageSet, ImageTensors, halves, statistics
+from runners.data.load import load_images
 from runners.data.name import DataName, TextName, absolute, is_text, parse_data, parse_text
 from runners.data.official import AUTODL
 from runners.data.text import Corpus, load_text
@@ -16,15 +16,15 @@ __all__ = [
     "Corpus",
     "DataName",
     "Dealing",
+    "ImageSet",
+    "ImageTensors",
     "Jitter",
     "Order",
-    "PictureSet",
-    "Pictures",
     "TextName",
     "absolute",
     "halves",
     "is_text",
-    "load_pictures",
+    "load_images",
     "load_text",
     "parse_data",
     "parse_text",

@@ -14,7 +14,7 @@ from torch import Tensor
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.budget import FileBudget
-from runners.data.images import Pictures, Raw, mixed
+from runners.data.images import ImageTensors, Raw, mixed
 from runners.machine.device import distinct
 
 Array = NDArray[np.generic]
@@ -40,7 +40,7 @@ def read_digits() -> Raw:
     images = grey.round().to(torch.uint8).repeat(1, 3, 1, 1)
     labels = torch.as_tensor(targets).to(torch.int64)
     cut = len(labels) - DIGITS_TEST
-    train, test = Pictures(images[:cut], labels[:cut]), Pictures(images[cut:], labels[cut:])
+    train, test = ImageTensors(images[:cut], labels[:cut]), ImageTensors(images[cut:], labels[cut:])
     return Raw("digits", tuple(str(digit) for digit in range(10)), train, test)
 
 
@@ -60,7 +60,7 @@ def read_npz(path: Path) -> Raw:
     test = _part(path, arrays, _TEST)
     if len(train) and _sorted(train.labels):
         order = mixed(train.labels)
-        train = Pictures(train.images[order], train.labels[order])
+        train = ImageTensors(train.images[order], train.labels[order])
     return Raw(path.stem, _classes(arrays, train, test), train, test)
 
 
@@ -91,7 +91,7 @@ def _read(path: Path) -> Mapping[str, Array]:
 
 def _part(
     path: Path, arrays: Mapping[str, Array], names: tuple[tuple[str, str], ...]
-) -> Pictures | None:
+) -> ImageTensors | None:
     for name, other in names:
         if name not in arrays:
             continue
@@ -101,7 +101,7 @@ def _part(
         labels = _labels(path, other, arrays[other])
         if len(images) != len(labels):
             raise _bad(path, f"{name} has {len(images)} images, {other} {len(labels)} labels")
-        return Pictures(images, labels)
+        return ImageTensors(images, labels)
     return None
 
 
@@ -134,7 +134,7 @@ def _sorted(labels: Tensor) -> bool:
 
 
 def _classes(
-    arrays: Mapping[str, Array], train: Pictures, test: Pictures | None
+    arrays: Mapping[str, Array], train: ImageTensors, test: ImageTensors | None
 ) -> tuple[str, ...]:
     if "classes" in arrays:
         return tuple(str(name) for name in arrays["classes"].reshape(-1))

@@ -44,7 +44,7 @@ class Augment:
     cutout: int = 0
     area: float = 0.0
     jitter: Jitter | None = None
-    cutouts: Literal["picture", "batch"] = "picture"
+    cutouts: Literal["image", "batch"] = "image"
 
     def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
         """The draws for (N, H, W) images."""
@@ -55,7 +55,7 @@ class Augment:
         if self.crop:
             shift = torch.randint(2 * self.crop + 1, (2, count, 1), generator=source)
         if self.cutout:
-            squares = count if self.cutouts == "picture" else 1
+            squares = count if self.cutouts == "image" else 1
             row = torch.randint(height, (squares, 1), generator=source).expand(count, 1)
             column = torch.randint(width, (squares, 1), generator=source)
             middle = (row, column.expand(count, 1))
@@ -80,8 +80,8 @@ class Augment:
         if draws.mirrored is None and draws.shift is None:
             return images
         count, channels, padded_height, padded_width = images.shape
-        picture = torch.arange(count, device=device)[:, None, None] * padded_height
-        places = (picture + rows[:, :, None]) * padded_width + columns[:, None, :]
+        image = torch.arange(count, device=device)[:, None, None] * padded_height
+        places = (image + rows[:, :, None]) * padded_width + columns[:, None, :]
         # Channels last while indexing, so that a pixel's channels are copied together.
         pixels = images.movedim(1, 3).reshape(-1, channels).index_select(0, places.flatten())
         return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()

@@ -9,8 +9,8 @@ from torch import Tensor
 
 import lowering
 from runners.data.augment import Augment
-from runners.data.image_files import PictureFiles
-from runners.data.images import Pictures
+from runners.data.image_files import ImageFiles
+from runners.data.images import ImageTensors
 from runners.machine.device import Place
 
 Order = Literal["file", "shuffled", "fresh"]
@@ -46,14 +46,14 @@ class Batches:
 
     def __init__(
         self,
-        pictures: Pictures | PictureFiles,
+        images: ImageTensors | ImageFiles,
         indices: Tensor,
         dealing: Dealing,
         normalise: tuple[tuple[float, ...], tuple[float, ...]],
         place: Place,
     ) -> None:
         self.dealing, self.place = dealing, place
-        self._pictures, self._indices = pictures.placed(indices, place.device)
+        self._images, self._indices = images.placed(indices, place.device)
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in normalise)
         self._scale = (1 / (255 * std)).to(place.device, place.dtype)[None, :, None, None]
         self._shift = (mean / std).to(place.device, place.dtype)[None, :, None, None]
@@ -79,11 +79,11 @@ class Batches:
         chosen = self._chosen(epoch, step)
         augment = self.dealing.augment
         source = self._generator(f"augment {epoch} {step} 0")
-        draws = augment.draw((len(chosen), *self._pictures.size), source)
-        images = augment.moved(self._pictures.taken(chosen, draws.windows), draws)
+        draws = augment.draw((len(chosen), *self._images.size), source)
+        images = augment.moved(self._images.taken(chosen, draws.windows), draws)
         images = augment.coloured(images.to(self.place.dtype), draws)
         images = images.mul_(self._scale).sub_(self._shift)
-        labels = self._pictures.labels
+        labels = self._images.labels
         return augment.blanked(images, draws), labels.index_select(0, chosen.to(labels.device))
 
     def _chosen(self, epoch: int, step: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nasir import NasirError
 from nasir.files import write_atomically
-from runners.data.images import Pictures, Raw
+from runners.data.images import ImageTensors, Raw
 
 LARGEST = 4 * 2**30
 """Bytes that the cache may have; more than that of one data set is not kept at all."""
@@ -36,7 +36,7 @@ def cached(path: Path, key: str, state: str, decode: Callable[[], Raw]) -> Raw:
     state takes its place.
     """
     name = hashlib.sha256(f"{path.resolve()}\0{key}".encode(errors="surrogateescape"))
-    file = cache_folder() / f"pictures-{name.hexdigest()[:16]}.safetensors"
+    file = cache_folder() / f"images-{name.hexdigest()[:16]}.safetensors"
     state = f"{_VERSION} {state}"
     found = _read(file, state, path.name)
     if found is not None:
@@ -67,7 +67,7 @@ def _read(file: Path, state: str, name: str) -> Raw | None:
     except (OSError, SafetensorError, KeyError):
         return None
     parts = {
-        part: Pictures(tensors[f"{part}.images"], tensors[f"{part}.labels"])
+        part: ImageTensors(tensors[f"{part}.images"], tensors[f"{part}.labels"])
         for part in ("training", "test")
         if f"{part}.images" in tensors
     }
@@ -104,10 +104,10 @@ def _checksum(classes: str, tensors: Mapping[str, Tensor]) -> str:
 
 def _make_room(file: Path, size: int) -> None:
     """Removes what was read longest ago, and what a writer that was killed has left beside it."""
-    for left in file.parent.glob(".pictures-*"):
+    for left in file.parent.glob(".images-*"):
         if time.time() - left.stat().st_mtime > _DAY:
             left.unlink(missing_ok=True)
-    found = {path: path.stat() for path in file.parent.glob("pictures-*.safetensors")}
+    found = {path: path.stat() for path in file.parent.glob("images-*.safetensors")}
     found.pop(file, None)
     total = size + sum(status.st_size for status in found.values())
     for path in sorted(found, key=lambda path: found[path].st_mtime_ns):

@@ -14,8 +14,8 @@ from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.data.cache import cached
 from runners.data.files import Files, image_files, is_image, state_of
-from runners.data.image_files import PictureFiles
-from runners.data.images import Pictures, PictureSet, Raw, evened, mixed
+from runners.data.image_files import ImageFiles
+from runners.data.images import ImageSet, ImageTensors, Raw, evened, mixed
 from runners.data.name import FOLDERS, DataName
 
 Report = Callable[[int, int], None]
@@ -108,13 +108,13 @@ def _decoded(path: Path, resolution: int | None, report: Report | None) -> Raw:
     layout = layout_of(path, list(files))
     decoder = _Decoder(path, files, resolution, report)
     decoder.total = len(layout.train) + len(layout.test)
-    parts: list[Pictures] = []
+    parts: list[ImageTensors] = []
     for names in (layout.train, layout.test):
         if names:
             labels = layout.labels(names)
             order = mixed(labels)
             images = decoder.images([names[int(i)] for i in order])
-            parts.append(Pictures(images, labels[order]))
+            parts.append(ImageTensors(images, labels[order]))
     test = parts[1] if layout.test else None
     return evened(Raw(path.name, layout.classes, parts[0], test))
 
@@ -197,7 +197,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SIDE = 224
 
 
-def read_imagenet(name: DataName) -> PictureSet:
+def read_imagenet(name: DataName) -> ImageSet:
     """`train/CLASS` and `val/CLASS` in any number and size; looks at names and sizes of files only.
 
     The fingerprint is over those. Raises E701, E702, E703; batches raise E704.
@@ -214,7 +214,7 @@ def read_imagenet(name: DataName) -> PictureSet:
         message = f"all training images are of one class, '{''.join(classes)}'"
         raise NasirError("E703", message, Where(str(path)), "a classifier needs two or more")
     digest = hashlib.sha256("\0".join(layout.classes).encode(errors="surrogateescape"))
-    parts: list[PictureFiles] = []
+    parts: list[ImageFiles] = []
     for names in (layout.train, layout.test):
         order = mixed(layout.labels(names)) if names else layout.labels(names)
         chosen = tuple(names[int(i)] for i in order)
@@ -222,6 +222,6 @@ def read_imagenet(name: DataName) -> PictureSet:
             text = f"{file}\0{(path / file).stat().st_size}\0"
             digest.update(text.encode(errors="surrogateescape"))
         files = tuple(path / file for file in chosen)
-        parts.append(PictureFiles(files, layout.labels(chosen), name.resolution or SIDE))
+        parts.append(ImageFiles(files, layout.labels(chosen), name.resolution or SIDE))
     test = parts[1] if layout.test else None
-    return PictureSet("imagenet", layout.classes, parts[0], test, *IMAGENET, digest.hexdigest())
+    return ImageSet("imagenet", layout.classes, parts[0], test, *IMAGENET, digest.hexdigest())

@@ -23,7 +23,7 @@ _RATIOS = (math.log(3 / 4), math.log(4 / 3))
 
 
 @dataclass(frozen=True)
-class PictureFiles:
+class ImageFiles:
     """One split: files, labels, int64 (N,), and the pixels of a side that they are brought to."""
 
     files: tuple[Path, ...]
@@ -43,7 +43,7 @@ class PictureFiles:
         """Not there, whatever asks for it."""
         raise AssertionError("these images are decoded batch by batch")
 
-    def placed(self, indices: Tensor, device: str | torch.device) -> tuple["PictureFiles", Tensor]:
+    def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageFiles", Tensor]:
         """Themselves: a batch goes to its device once it is decoded."""
         return replace(self, labels=self.labels.to(device)), indices
 

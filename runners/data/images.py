@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import lowering
 from nasir import NasirError, Where
-from runners.data.image_files import PictureFiles
+from runners.data.image_files import ImageFiles
 from runners.machine.device import numbered
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -20,7 +20,7 @@ SMALLEST = 8
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageTensors:
     """One split: images, uint8 (N, C, H, W), and labels, int64 (N,)."""
 
     images: Tensor
@@ -34,14 +34,14 @@ class Pictures:
         """Height and width, in pixels."""
         return self.images.shape[2], self.images.shape[3]
 
-    def placed(self, indices: Tensor, device: str | torch.device) -> tuple["Pictures", Tensor]:
+    def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageTensors", Tensor]:
         """Images on a device, and the indices by which the chosen ones are taken from them.
 
         On the CPU these are themselves, one copy for all streams; elsewhere the chosen ones alone.
         """
         if torch.device(device).type == "cpu":
             return self, indices
-        chosen = Pictures(self.images[indices].to(device), self.labels[indices].to(device))
+        chosen = ImageTensors(self.images[indices].to(device), self.labels[indices].to(device))
         return chosen, torch.arange(len(indices))
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
@@ -51,7 +51,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class ImageSet:
     """A data set: its splits, its classes by label, and by what its images are normalised.
 
     `mean` and `std` are by channel, of values from 0 to 1. `fingerprint` is the SHA-256 over
@@ -61,8 +61,8 @@ class PictureSet:
 
     name: str
     classes: tuple[str, ...]
-    train: Pictures | PictureFiles
-    test: Pictures | PictureFiles | None
+    train: ImageTensors | ImageFiles
+    test: ImageTensors | ImageFiles | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
@@ -84,35 +84,35 @@ class Raw:
 
     name: str
     classes: tuple[str, ...]
-    train: Pictures
-    test: Pictures | None = None
+    train: ImageTensors
+    test: ImageTensors | None = None
     statistics: Statistics | None = None
 
     @property
-    def parts(self) -> dict[str, Pictures]:
+    def parts(self) -> dict[str, ImageTensors]:
         """The splits that are there, by name."""
         parts = {"training": self.train, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
 
-def image_set(raw: Raw, where: Where) -> PictureSet:
+def image_set(raw: Raw, where: Where) -> ImageSet:
     """The set that a network can learn from. Raises E702, E703, E705, E706, E707.
 
     Where no statistics are published they are those of the training images.
     """
     _check(raw, where)
     mean, std = raw.statistics or statistics(raw.train.images)
-    return PictureSet(raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw))
+    return ImageSet(raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw))
 
 
 def resized(raw: Raw, side: int) -> Raw:
     """The same images with `side` pixels on each side, by bilinear interpolation."""
 
-    def part(pictures: Pictures) -> Pictures:
-        if pictures.images.shape[-2:] == (side, side):
-            return pictures
-        images = F.interpolate(pictures.images, (side, side), mode="bilinear", antialias=True)
-        return Pictures(images, pictures.labels)
+    def part(old: ImageTensors) -> ImageTensors:
+        if old.images.shape[-2:] == (side, side):
+            return old
+        images = F.interpolate(old.images, (side, side), mode="bilinear", antialias=True)
+        return ImageTensors(images, old.labels)
 
     return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
 
@@ -121,10 +121,10 @@ def evened(raw: Raw) -> Raw:
     """The same images; grey ones get three equal channels where those of another split have 3."""
     most = max(part.images.shape[1] for part in raw.parts.values())
 
-    def part(pictures: Pictures) -> Pictures:
-        if pictures.images.shape[1] == most:
-            return pictures
-        return Pictures(pictures.images.repeat(1, most, 1, 1), pictures.labels)
+    def part(old: ImageTensors) -> ImageTensors:
+        if old.images.shape[1] == most:
+            return old
+        return ImageTensors(old.images.repeat(1, most, 1, 1), old.labels)
 
     return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
 

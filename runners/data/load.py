@@ -3,12 +3,12 @@
 from nasir import NasirError, Where
 from runners.data.arrays import read_digits, read_npz
 from runners.data.folders import Report, read_folder, read_imagenet
-from runners.data.images import PictureSet, Raw, image_set
+from runners.data.images import ImageSet, Raw, image_set
 from runners.data.name import DataName, parse_data
 from runners.data.official import STATISTICS, read_official
 
 
-def load_pictures(text: str, report: Report | None = None) -> PictureSet:
+def load_images(text: str, report: Report | None = None) -> ImageSet:
     """The data set that a text names; `parse_data` says how. Nothing is downloaded.
 
     `report(done, all)` is called while images are decoded. Raises E501, E701 to E709.

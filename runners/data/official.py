@@ -16,7 +16,7 @@ from nasir import NasirError, Where
 from runners.data.cache import cached
 from runners.data.files import ARCHIVES, is_image, state_of, tar_files
 from runners.data.folders import Report, read_folder
-from runners.data.images import Pictures, Raw, Statistics, resized
+from runners.data.images import ImageTensors, Raw, Statistics, resized
 from runners.data.name import FOLDERS, DataName
 from runners.data.vision import import_torchvision
 
@@ -145,17 +145,17 @@ def _svhn(kind: str, folder: Path) -> Raw:
 
 def _imagenet16(kind: str, folder: Path) -> Raw:
     """Labels 1 to 120 of the 1,000; label 1 becomes 0."""
-    parts: list[Pictures] = []
+    parts: list[ImageTensors] = []
     for file in IMAGENET16:
         with (folder / file).open("rb") as stream:
             batch: dict[str, Any] = pickle.load(stream)
         part = _part(np.reshape(batch["data"], (-1, 3, 16, 16)), batch["labels"])
         kept = part.labels <= IMAGENET16_CLASSES
-        parts.append(Pictures(part.images[kept], part.labels[kept] - 1))
+        parts.append(ImageTensors(part.images[kept], part.labels[kept] - 1))
     images = torch.cat([part.images for part in parts[:-1]])
     labels = torch.cat([part.labels for part in parts[:-1]])
     classes = tuple(str(number) for number in range(IMAGENET16_CLASSES))
-    return Raw(kind, classes, Pictures(images, labels), parts[-1])
+    return Raw(kind, classes, ImageTensors(images, labels), parts[-1])
 
 
 _READERS: Mapping[str, Callable[[str, Path], Raw]] = {
@@ -166,9 +166,9 @@ _READERS: Mapping[str, Callable[[str, Path], Raw]] = {
 }
 
 
-def _part(images: Any, labels: Any) -> Pictures:
+def _part(images: Any, labels: Any) -> ImageTensors:
     images = torch.as_tensor(np.ascontiguousarray(images))
-    return Pictures(images, torch.as_tensor(labels, dtype=torch.int64))
+    return ImageTensors(images, torch.as_tensor(labels, dtype=torch.int64))
 
 
 def _holds_images(path: Path) -> bool:

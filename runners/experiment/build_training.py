@@ -125,7 +125,7 @@ def _data(experiment: Experiment, recipe: Recipe) -> str:
 def _check_measured(task: TrainingTask, recipe: Recipe) -> None:
     """Raises E753 where there is nothing to measure on, or to choose by."""
     if not task.splits:
-        message = "the data has no test pictures, and none are held out"
+        message = "the data has no test images, and none are held out"
         raise NasirError("E753", message, hint="--set train.validation=0.1")
     for wanted, value in (
         ("train.keep", recipe.train.keep == "best"),

@@ -128,7 +128,7 @@ class Learner:
 
 
 def _parts(batch: Batch, count: int) -> list[Batch]:
-    """The batch in so many parts of pictures, or fewer where it has not enough."""
+    """The batch in so many parts of images, or fewer where it has not enough."""
     if count == 1:
         return [batch]
     (images,) = batch.inputs

@@ -67,9 +67,9 @@ class NetworkSection(Sizes):
 class Train(Ranged):
     """How long, on what, and what is added to the loss.
 
-    `batch` are pictures (columns of text) a step, which `accumulate` parts make one after the
+    `batch` are images (columns of text) a step, which `accumulate` parts make one after the
     other. `tail`: whether an epoch's last, smaller batch is kept. `validation` is the share of the
-    training pictures that is held out. `measure` says every how many epochs held-out data is
+    training images that is held out. `measure` says every how many epochs held-out data is
     measured. `keep`: whether the final weights are the last epoch's or the best one's on the
     validation data.
 
@@ -135,17 +135,17 @@ class Schedule(Ranged):
 
 
 @dataclass(frozen=True, slots=True)
-class PicturesSection(Ranged):
-    """What training does to pictures: see `runners.data.Augment`.
+class ImagesSection(Ranged):
+    """What training does to images: see `runners.data.Augment`.
 
-    `cutouts`: whether each picture is cut elsewhere, or a whole batch alike before the crop.
+    `cutouts`: whether each image is cut elsewhere, or a whole batch alike before the crop.
     `normalise`: by the data's own mean and deviation, or by those of AutoDL-Projects.
     """
 
     crop: Pixels = 0
     flip: bool = False
     cutout: Pixels = 0
-    cutouts: Literal["picture", "batch"] = "picture"
+    cutouts: Literal["image", "batch"] = "image"
     area: Share = 0.0
     jitter: bool = False
     normalise: Literal["data", "autodl"] = "data"
@@ -188,7 +188,7 @@ class Recipe(Ranged):
     train: Train = field(default_factory=Train)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
-    pictures: PicturesSection = field(default_factory=PicturesSection)
+    pictures: ImagesSection = field(default_factory=ImagesSection)
     text: Text = field(default_factory=Text)
     run: RunSection = field(default_factory=RunSection)
 

@@ -12,7 +12,7 @@ _TEXTS = {
     "channels": "{} channels",
     "layers": "{} layers",
     "classes": "{} classes",
-    "resolution": "{0}x{0} pictures",
+    "resolution": "{0}x{0} images",
     "in_channels": "{} channels each",
     "vocabulary": "{} words",
     "hidden": "{} hidden units",

@@ -152,7 +152,7 @@ def _write_final(
     learner: Learner, built: BuiltTraining, folder: RunFolder, best: int | None
 ) -> dict[str, Any]:
     """Measures the network as it is kept, and writes `weights.safetensors`, `summary.json` and, of
-    pictures, `confusion.json`; the summary as plain data.
+    images, `confusion.json`; the summary as plain data.
     """
     cost = nasir.cost(built.graph)
     summary: dict[str, Any] = {
@@ -187,12 +187,12 @@ def _write_final(
 
 
 def _classes(built: BuiltTraining) -> tuple[str, ...]:
-    pictures: Any = built.task
-    return pictures.pictures.classes
+    task: Any = built.task
+    return task.data.classes
 
 
 def _latencies(learner: Learner, built: BuiltTraining) -> dict[str, float | Literal["eager"]]:
-    """Seconds for one picture (of text: STEPS words), as it is and with batch norms folded."""
+    """Seconds for one image (of text: STEPS words), as it is and with batch norms folded."""
     with learner.measuring():
         folded = lowering.to_inference(built.graph, learner.module)
         folded = folded.to(built.place.device, built.place.dtype)

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 class Trained:
     """A network to be measured. What is None is not known.
 
-    `limit` is how many tokens of each text, or pictures of each part, the run took: of texts that
+    `limit` is how many tokens of each text, or images of each part, the run took: of texts that
     decides the vocabulary.
     """
 

@@ -95,11 +95,11 @@ def examine(request: Exam) -> TestResult:
     graph = _fitting(graph, found.size, genotype, task.sizes)
     task.prepare(graph)
     if not task.splits:
-        raise NasirError("E753", "the data has no test pictures", hint="--recipe with validation")
+        raise NasirError("E753", "the data has no test images", hint="--recipe with validation")
     run = _run(request, found, graph, place)
     with place.autocast():
         all_answers = {split: answers(task, split, run) for split in task.splits}
-    classes = task.pictures.classes if isinstance(task, Classify) else ()
+    classes = task.data.classes if isinstance(task, Classify) else ()
     return _tested(genotype, graph, run, all_answers, (classes, place))
 
 

@@ -114,8 +114,8 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> TrainingTask | 
         task = training_task(skeleton, recipe, Dealt(options.data, 0, limit), Place())
         task.prepare(graph)
     if not task.splits:
-        message = "the data has no test pictures to compare answers on"
-        raise NasirError("E753", message, hint="--check 0, or data with test pictures")
+        message = "the data has no test images to compare answers on"
+        raise NasirError("E753", message, hint="--check 0, or data with test images")
     return task
 
 

@@ -17,13 +17,13 @@ from runners.task.classify import Classify
 from runners.task.task import TrainingTask
 
 Kind = Literal["dynamic", "static"]
-"""`dynamic`: ranges of values are found as the network runs. `static`: beforehand, on pictures."""
+"""`dynamic`: ranges of values are found as the network runs. `static`: beforehand, on images."""
 
 CALIBRATION = 8
-"""Batches of training pictures that a static file's ranges come from."""
+"""Batches of training images that a static file's ranges come from."""
 
 AT_ONCE = 4
-"""Pictures in one run of the tools, which keep all values of a network at a time."""
+"""Images in one run of the tools, which keep all values of a network at a time."""
 
 
 def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: TrainingTask) -> Path:
@@ -33,7 +33,7 @@ def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: TrainingTa
     Raises E501 without onnxruntime, E504 where its tools refuse the network, E505 for static text.
     """
     if kind == "static" and not isinstance(task, Classify):
-        message = "static quantisation needs pictures to find ranges on"
+        message = "static quantisation needs images to find ranges on"
         raise NasirError("E505", message, hint="--quantise dynamic")
     with tempfile.TemporaryDirectory() as folder:
         plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
@@ -77,7 +77,7 @@ def _tools(plain: Path, made: Path, kind: Kind, task: TrainingTask) -> None:
         tools.quantize_static(
             ready,
             made,
-            _Pictures(name, task),
+            _Calibration(name, task),
             quant_format=tools.QuantFormat.QDQ,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
@@ -91,8 +91,8 @@ def _model(path: Path) -> onnx.ModelProto:
     return onnx.load_model_from_string(path.read_bytes())
 
 
-class _Pictures:
-    """Training pictures, few at a time, as the tools read them."""
+class _Calibration:
+    """Training images, few at a time, as the tools read them."""
 
     def __init__(self, name: str, task: Classify) -> None:
         self._batches = self._some(name, task)
@@ -106,6 +106,6 @@ class _Pictures:
         for number, batch in enumerate(task.plain()):
             if number == CALIBRATION:
                 return
-            pictures = batch.inputs[0].cpu().numpy()
-            for start in range(0, len(pictures), AT_ONCE):
-                yield {name: pictures[start : start + AT_ONCE]}
+            images = batch.inputs[0].cpu().numpy()
+            for start in range(0, len(images), AT_ONCE):
+                yield {name: images[start : start + AT_ONCE]}

@@ -44,7 +44,7 @@ def confusion(run: PlottedRun) -> Figure:
     shares = 100.0 * counts / np.maximum(totals, 1.0)
     size = len(found.classes)
     side = max(4.6, min(0.52 * size, 11.0))
-    figure = sheet(run, f"What {found.split} pictures were taken for", side + 2.2, side + 1.2)
+    figure = sheet(run, f"What {found.split} images were taken for", side + 2.2, side + 1.2)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.grid(visible=False)

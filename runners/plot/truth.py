@@ -96,7 +96,7 @@ def truth(run: PlottedRun, benchmark: Path | None) -> Figure:
 def look_up(run: PlottedRun, path: Path) -> Truth:
     """What the benchmark at `path` says of the run. Raises as opening it does.
 
-    The numbers are those of the test pictures of the run's data set (CIFAR-10 where the benchmark
+    The numbers are those of the test images of the run's data set (CIFAR-10 where the benchmark
     does not have it) after the longest training there is, as means over seeds where there are any.
     """
     opened = open_benchmark(path)
@@ -251,7 +251,7 @@ def _asked(
         raise NothingToDrawError("the benchmark has none of the run's architectures")
     tested = [column for column in columns if column.split == SPLIT]
     if not tested:
-        raise NothingToDrawError("the benchmark has no accuracies on test pictures")
+        raise NothingToDrawError("the benchmark has no accuracies on test images")
     names = {column.dataset.lower(): column.dataset for column in tested}
     name = names.get(dataset.lower(), names.get("cifar10", tested[0].dataset))
     longest = max(column.epochs for column in tested if column.dataset == name)

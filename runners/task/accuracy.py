@@ -32,7 +32,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Answers:
-    """An accuracy with the answers: the likeliest and the true class of each picture, (N,)."""
+    """An accuracy with the answers: the likeliest and the true class of each image, (N,)."""
 
     accuracy: Accuracy
     said: Tensor

@@ -1,4 +1,4 @@
-"""Images with labels for training from scratch: all training pictures, and held-out ones."""
+"""Images with labels for training from scratch: all training images, and held-out ones."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,52 +9,52 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasir import NasirError
-from runners.data import AUTODL, Augment, Batches, Dealing, Jitter, PictureSet, halves
-from runners.data.images import Pictures as Images
-from runners.experiment.recipe import PicturesSection, Recipe
+from runners.data import AUTODL, Augment, Batches, Dealing, ImageSet, Jitter, halves
+from runners.data.images import ImageTensors
+from runners.experiment.recipe import ImagesSection, Recipe
 from runners.machine.device import Place
 from runners.task.dealt import Dealt
-from runners.task.on_pictures import OnPictures
+from runners.task.image_task import ImageTask
 from runners.task.task import Batch, Outcome, Split
 
 RANKED = 5
-"""Of each held-out picture so many classes are noted."""
+"""Of each held-out image so many classes are noted."""
 
 
-class Classify(OnPictures):
-    """Cross-entropy on pictures, as an evaluation trains and measures.
+class Classify(ImageTask):
+    """Cross-entropy on images, as an evaluation trains and measures.
 
-    The first (1 - validation) of the training pictures in file order are learnt from, augmented;
-    the rest is held out as `valid`, and the data's own test pictures as `test`, both as they are.
+    The first (1 - validation) of the training images in file order are learnt from, augmented;
+    the rest is held out as `valid`, and the data's own test images as `test`, both as they are.
     """
 
-    def __init__(self, pictures: PictureSet, recipe: Recipe, dealt: Dealt, place: Place) -> None:
-        super().__init__(pictures)
+    def __init__(self, data: ImageSet, recipe: Recipe, dealt: Dealt, place: Place) -> None:
+        super().__init__(data)
         self.recipe = recipe
-        if recipe.pictures.area and isinstance(pictures.train, Images):
+        if recipe.pictures.area and isinstance(data.train, ImageTensors):
             message = f"pictures.area={recipe.pictures.area:g} is for images that stay in files"
             hint = "--set pictures.area=0, or --data imagenet:PATH"
             raise NasirError("E753", message, hint=hint)
-        learn, held = halves(len(pictures.train), 1 - recipe.train.validation)
-        normalise = (pictures.mean, pictures.std)
+        learn, held = halves(len(data.train), 1 - recipe.train.validation)
+        normalise = (data.mean, data.std)
         if recipe.pictures.normalise == "autodl":
-            normalise = AUTODL.get(pictures.name, normalise)
+            normalise = AUTODL.get(data.name, normalise)
         dealing = Dealing("train", dealt.seed, recipe.train.batch, tail=recipe.train.tail)
         kept = slice(dealt.limit)
         learnt = replace(dealing, augment=augmentation(recipe.pictures))
-        self._train = Batches(pictures.train, learn[kept], learnt, normalise, place)
+        self._train = Batches(data.train, learn[kept], learnt, normalise, place)
         plain = replace(dealing, name="plain", order="file", tail="kept")
-        self._plain = Batches(pictures.train, learn[kept], plain, normalise, place)
+        self._plain = Batches(data.train, learn[kept], plain, normalise, place)
         self._held: dict[Split, Batches] = {}
         parts: dict[Split, tuple[Any, Tensor]] = {}
         if len(held):
-            parts["valid"] = (pictures.train, held[kept])
-        if pictures.test is not None:
-            parts["test"] = (pictures.test, torch.arange(len(pictures.test))[kept])
+            parts["valid"] = (data.train, held[kept])
+        if data.test is not None:
+            parts["test"] = (data.test, torch.arange(len(data.test))[kept])
         for split, (source, indices) in parts.items():
             self._held[split] = Batches(source, indices, plain, normalise, place)
         if not len(self._train):
-            message = f"an epoch has no batch: {self._train.count} pictures are learnt from"
+            message = f"an epoch has no batch: {self._train.count} images are learnt from"
             raise NasirError("E702", message, hint="smaller batches, or train.tail=kept")
 
     @property
@@ -84,7 +84,7 @@ class Classify(OnPictures):
             yield Batch((image,), label, "train")
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
-        """The held-out pictures, in order, as they are."""
+        """The held-out images, in order, as they are."""
         batches = self._held[split]
         for step in range(len(batches)):
             image, label = batches.at(0, step)
@@ -114,15 +114,15 @@ class Classify(OnPictures):
         return Outcome(loss, plain.detach() * count, correct, count)
 
 
-def augmentation(pictures: PicturesSection) -> Augment:
-    """What a recipe does to pictures."""
+def augmentation(section: ImagesSection) -> Augment:
+    """The augmentation that a recipe names."""
     return Augment(
-        pictures.crop,
-        pictures.flip,
-        pictures.cutout,
-        pictures.area,
-        Jitter() if pictures.jitter else None,
-        pictures.cutouts,
+        section.crop,
+        section.flip,
+        section.cutout,
+        section.area,
+        Jitter() if section.jitter else None,
+        section.cutouts,
     )
 
 

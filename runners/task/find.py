@@ -6,7 +6,7 @@ from runners.task.task import Task
 
 
 def find_task(skeleton: str, options: TaskOptions, place: Place) -> Task:
-    """Text for recurrent networks, pictures for all others. Raises what reading the data raises."""
+    """Text for recurrent networks, images for all others. Raises what reading the data raises."""
     if skeleton == "rnn":
         from runners.task.language import search_language
 

@@ -1,4 +1,4 @@
-"""Pictures with labels: a training set in two parts, and cross-entropy."""
+"""Images with labels: a training set in two parts, and cross-entropy."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,30 +11,30 @@ from runners.data import (
     Augment,
     Batches,
     Dealing,
+    ImageSet,
     Order,
-    PictureSet,
     halves,
-    load_pictures,
+    load_images,
 )
 from runners.machine.device import Place, distinct
-from runners.task.on_pictures import OnPictures
+from runners.task.image_task import ImageTask
 from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome, Split
 
 
-class Images(OnPictures):
+class Images(ImageTask):
     """The images task of a search: weights learn from one part, the architecture from the other.
 
-    As published, held-out pictures are augmented too (their loader shares the transform), and the
+    As published, held-out images are augmented too (their loader shares the transform), and the
     architect's batches are drawn afresh at every step.
     """
 
-    def __init__(self, pictures: PictureSet, options: TaskOptions, place: Place) -> None:
-        super().__init__(pictures)
+    def __init__(self, data: ImageSet, options: TaskOptions, place: Place) -> None:
+        super().__init__(data)
         self.options = options
-        count = len(pictures.train)
+        count = len(data.train)
         learn, held = halves(count, options.split, options.seed if options.shuffled else None)
-        augment = augmentation(pictures, options.cutout)
+        augment = augmentation(data, options.cutout)
         deals: tuple[tuple[str, Tensor, Order], ...] = (
             ("train", learn, "shuffled"),
             ("valid", held, "fresh"),
@@ -42,23 +42,23 @@ class Images(OnPictures):
         )
         self._train, self._valid, self._held = (
             Batches(
-                pictures.train,
+                data.train,
                 indices[: options.limit],
                 Dealing(name, options.seed, options.batch, order, augment),
-                (pictures.mean, pictures.std),
+                (data.mean, data.std),
                 place,
             )
             for name, indices, order in deals
         )
-        _check_classes(pictures, learn[: options.limit])
+        _check_classes(data, learn[: options.limit])
         for name, batches in (("weights", self._train), ("the architecture", self._valid)):
             if not batches.count:
-                message = f"no pictures are left for {name}: {count} split at {options.split:g}"
+                message = f"no images are left for {name}: {count} split at {options.split:g}"
                 raise NasirError("E702", message, hint="another --split")
 
     @property
     def largest(self) -> int:
-        """Pictures in a batch."""
+        """Images in a batch."""
         return self.options.batch
 
     def steps(self, epoch: int) -> int:
@@ -83,7 +83,7 @@ class Images(OnPictures):
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
         """The held-out part, in order."""
-        assert split == "valid", "a search leaves test pictures alone"
+        assert split == "valid", "a search leaves test images alone"
         for step in range(len(self._held)):
             image, label = self._held.at(0, step)
             yield Batch((image,), label, "valid")
@@ -101,26 +101,26 @@ class Images(OnPictures):
 
 def search_images(options: TaskOptions, place: Place) -> Images:
     """The images task on the data that the options name. Raises E701 to E709."""
-    return Images(load_pictures(options.data, options.progress), options, place)
+    return Images(load_images(options.data, options.progress), options, place)
 
 
-def augmentation(pictures: PictureSet, cutout: int) -> Augment:
+def augmentation(data: ImageSet, cutout: int) -> Augment:
     """A crop by an eighth of the side and, unless mirrored ones mean something else, a flip.
 
     At 32 pixels that is the papers' crop of 4, at 16 ImageNet16-120's of 2. Digits are not
-    mirrored (SVHN's are, in the papers' code). ImageNet takes a random part of each picture, at
+    mirrored (SVHN's are, in the papers' code). ImageNet takes a random part of each image, at
     least 8 % of it.
     """
-    if pictures.name == "imagenet":
+    if data.name == "imagenet":
         return Augment(flip=True, area=0.08, cutout=cutout)
-    return Augment(pictures.resolution // 8, pictures.name != "digits", cutout)
+    return Augment(data.resolution // 8, data.name != "digits", cutout)
 
 
-def _check_classes(pictures: PictureSet, indices: Tensor) -> None:
+def _check_classes(data: ImageSet, indices: Tensor) -> None:
     """Raises E743 where a split in file order leaves a class out of what weights learn from."""
-    labels = pictures.train.labels
+    labels = data.train.labels
     missing = set(distinct(labels)) - set(distinct(labels[indices]))
     if missing:
-        name = pictures.classes[min(missing)]
-        message = f"the part that weights learn from has no picture of class '{name}'"
+        name = data.classes[min(missing)]
+        message = f"the part that weights learn from has no image of class '{name}'"
         raise NasirError("E743", message, hint="--shuffled splits by the seed, not in file order")

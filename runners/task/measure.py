@@ -38,7 +38,7 @@ class Latency:
 def example(graph: Graph, batch: int) -> Inputs:
     """The network's inputs, the same every time.
 
-    Pictures (batch, C, H, W) and states (batch, c) are drawn from N(0, 1), tokens (STEPS, batch)
+    Images (batch, C, H, W) and states (batch, c) are drawn from N(0, 1), tokens (STEPS, batch)
     from the vocabulary.
     """
     generator = torch.Generator().manual_seed(0)

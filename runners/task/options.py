@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class TaskOptions:
     """How data is dealt out: its name, the batch, the seed, and the split of the training data.
 
-    `limit` takes at most so many pictures (or tokens) of each part. `cutout` is a side in pixels.
+    `limit` takes at most so many images (or tokens) of each part. `cutout` is a side in pixels.
     """
 
     data: str

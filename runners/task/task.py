@@ -37,7 +37,7 @@ class Outcome:
     `loss` is what is minimised, penalties included. `total` is the sum of the plain losses (in
     nats), `correct` the number of right answers and `count` of how many; both are detached.
     `carried` is what the next batch of the stream begins with (a language model's hidden state).
-    `ranked` are, of held-out pictures, the classes that the network finds likeliest, the likeliest
+    `ranked` are, of held-out images, the classes that the network finds likeliest, the likeliest
     first, int64 (N, at most 5).
     """
 
@@ -77,7 +77,7 @@ class TrainingTask(Protocol):
 
     @property
     def largest(self) -> int:
-        """The pictures (or columns of text) in a batch."""
+        """The images (or columns of text) in a batch."""
         ...
 
     def steps(self, epoch: int) -> int:

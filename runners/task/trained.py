@@ -1,7 +1,7 @@
 """The task that a trained network's skeleton asks for."""
 
 from nasir import NasirError
-from runners.data import load_pictures, load_text
+from runners.data import load_images, load_text
 from runners.experiment.recipe import Recipe
 from runners.machine.device import Place
 from runners.task.classify import Classify
@@ -11,12 +11,12 @@ from runners.task.windows import VariedWindows
 
 
 def training_task(skeleton: str, recipe: Recipe, dealt: Dealt, place: Place) -> Classify | Language:
-    """Text for recurrent networks, pictures for all others.
+    """Text for recurrent networks, images for all others.
 
     Raises what reading the data raises, and E753 where the recipe accumulates text.
     """
     if skeleton != "rnn":
-        return Classify(load_pictures(dealt.data), recipe, dealt, place)
+        return Classify(load_images(dealt.data), recipe, dealt, place)
     text, train = recipe.text, recipe.train
     if train.accumulate > 1:
         message = f"text is not accumulated, and train.accumulate is {train.accumulate}"

@@ -15,7 +15,7 @@ inline int omp_get_thread_num() { return 0; }
 #include "product.h"
 #include "rows.h"
 
-constexpr long kChunk = 2048;  // values of a picture worked on at a time: they stay in L1
+constexpr long kChunk = 2048;  // values of an image worked on at a time: they stay in L1
 
 // What Python hands over; the arrays of pointers have one entry for each value, weight, kept A.
 template <class T>
@@ -212,7 +212,7 @@ void Engine<T>::widen(const T* from, const Shape& shape, T* to, int thread) {
              shape.stride, pixels);
 }
 
-// A slot's margins; what is inside them is written with each picture.
+// A slot's margins; what is inside them is written with each image.
 template <class T>
 void Engine<T>::fill_margins(const Slot& slot, T* to) {
   const T border = slot.minimum ? -std::numeric_limits<T>::infinity() : T(0);
@@ -298,7 +298,7 @@ void Engine<T>::put(const Slot& slot, T* to, long y, const T* row) {
       std::memcpy(to + slot.at(y, x), row + x * stride, stride * sizeof(T));
 }
 
-// Unit `u`'s input picture, normalised and rectified, with margins.
+// Unit `u`'s input image, normalised and rectified, with margins.
 template <class T>
 const T* Engine<T>::pad(Scratch<T>& own, size_t t, size_t u, long image) {
   const Unit& unit = plan_.terms[t].units[u];

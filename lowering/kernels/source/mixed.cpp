@@ -1,4 +1,4 @@
-// Mixed sums of a supernet on the CPU, for Python's ctypes: raw pointers, NHWC pictures.
+// Mixed sums of a supernet on the CPU, for Python's ctypes: raw pointers, NHWC images.
 
 #include <mutex>
 

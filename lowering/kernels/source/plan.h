@@ -1,4 +1,4 @@
-// What a call computes: shapes, padded scratch pictures and tap offsets, from a list of integers.
+// What a call computes: shapes, padded scratch images and tap offsets, from a list of integers.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@ constexpr long kUnitCode = 13;  // integers for each unit
 
 enum Window { kNone, kDepthwise, kMaximum, kAverage };
 
-// A picture in scratch: rows of columns of `stride` channels. Channels are padded to the lanes, or,
+// An image in scratch: rows of columns of `stride` channels. Channels are padded to the lanes, or,
 // where there are fewer of them than lanes and every row is whole vectors, to a power of two.
 struct Shape {
   long channels, height, width, stride;
@@ -21,7 +21,7 @@ struct Shape {
   bool operator==(const Shape& other) const = default;
 };
 
-// A scratch picture with margins; its columns lie by phase (column modulo `phases`), so that
+// A scratch image with margins; its columns lie by phase (column modulo `phases`), so that
 // what a strided window reads is contiguous.
 struct Slot {
   Shape shape;
@@ -146,7 +146,7 @@ inline void Plan::read(const long* code, const double* eps) {
   }
 }
 
-// Whether every row of every picture, and of its phases, would be whole vectors.
+// Whether every row of every image, and of its phases, would be whole vectors.
 inline bool Plan::packs() const {
   const auto whole = [&](Shape shape, long phases) {
     const long power = std::min(lanes, long(1) << long(std::ceil(std::log2(shape.channels))));

@@ -1,4 +1,4 @@
-// Products of tall matrices with small ones: rows of a picture times a 1x1 convolution.
+// Products of tall matrices with small ones: rows of an image times a 1x1 convolution.
 #pragma once
 
 #include "vector.h"

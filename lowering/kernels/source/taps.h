@@ -1,4 +1,4 @@
-// Windows over a padded picture: every tap is an offset, so stride and dilation need no code here.
+// Windows over a padded image: every tap is an offset, so stride and dilation need no code here.
 #pragma once
 
 #include <limits>
@@ -39,7 +39,7 @@ void weighted_row(const T* x, Taps taps, const T* w, long columns, long step, T*
     });
 }
 
-// Rows of two pictures that lie `x` and `d` values apart.
+// Rows of two images that lie `x` and `d` values apart.
 struct Rows {
   long count, columns, x, d;
 };

@@ -13,9 +13,9 @@ import pytest
 import scipy.io  # pyright: ignore[reportMissingTypeStubs]
 import torch
 
-from runners.data import load_pictures
+from runners.data import load_images
 from runners.data.official import checksums
-from tests.picture_files import (
+from tests.image_files import (
     cifar10_files,
     cifar100_files,
     fails,
@@ -38,7 +38,7 @@ def _published(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[repo
 
 
 def svhn_folder(folder: Path) -> Path:
-    """Three training pictures, with the labels 1, 10 and 9, and two for tests."""
+    """Three training images, with the labels 1, 10 and 9, and two for tests."""
     folder.mkdir(exist_ok=True)
     for split, labels in (("train", [1, 10, 9]), ("test", [10, 2])):
         images = np.random.default_rng(len(labels)).integers(0, 256, (32, 32, 3, len(labels)))
@@ -57,7 +57,7 @@ def test_the_published_checksums_are_those_of_the_loaders(monkeypatch: pytest.Mo
 
 
 def test_cifar10_reads_its_five_batches_in_order(tmp_path: Path) -> None:
-    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', cifar10_files())}")
+    found = load_images(f"cifar10:{write_tree(tmp_path / 'a', cifar10_files())}")
     expected = np.concatenate([rows(4, 32, number) for number in range(1, 6)])
     assert torch.equal(found.train.images.flatten(1), torch.as_tensor(expected))
     assert found.train.images.shape == (20, 3, 32, 32)
@@ -75,7 +75,7 @@ def test_cifar10_is_the_same_in_its_folder_around_it_and_in_its_archive(tmp_path
     write_tree(tmp_path, files)
     write_tar(tmp_path / "cifar-10-python.tar.gz", files)
     places = (".", "cifar-10-batches-py", "cifar-10-python.tar.gz")
-    prints = {load_pictures(f"cifar10:{tmp_path / place}").fingerprint for place in places}
+    prints = {load_images(f"cifar10:{tmp_path / place}").fingerprint for place in places}
     assert len(prints) == 1
 
 
@@ -83,10 +83,10 @@ def test_files_are_read_once_until_one_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_tree(tmp_path / "a", cifar10_files())
-    first = load_pictures(f"cifar10:{folder}")
+    first = load_images(f"cifar10:{folder}")
     with monkeypatch.context() as patch:
         patch.setattr("runners.data.official.checksums", lambda _: pytest.fail("read again"))
-        assert load_pictures(f"cifar10:{folder}").fingerprint == first.fingerprint
+        assert load_images(f"cifar10:{folder}").fingerprint == first.fingerprint
     os.utime(folder / "test_batch", (1, 1))
     (folder / "test_batch").write_bytes(b"?")
     assert fails(f"cifar10:{folder}").code == "E709"
@@ -97,17 +97,17 @@ def test_batches_that_python_2_wrote_are_read(
 ) -> None:
     files = cifar10_files() | {"data_batch_1": python2_batch(rows(2, 32, 77), [3, 4])}
     publish(monkeypatch, files)
-    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', files)}").train
+    found = load_images(f"cifar10:{write_tree(tmp_path / 'a', files)}").train
     assert torch.equal(found.images[:2].flatten(1), torch.as_tensor(rows(2, 32, 77)))
     assert found.labels[:2].tolist() == [3, 4]
 
 
 @pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
-def test_cifar_may_be_a_folder_or_an_archive_of_pictures(tmp_path: Path, kind: str) -> None:
+def test_cifar_may_be_a_folder_or_an_archive_of_images(tmp_path: Path, kind: str) -> None:
     write_tree(tmp_path / "a", tree())
     write_tar(tmp_path / "a.tar.gz", tree())
     for place in ("a", "a.tar.gz"):
-        found = load_pictures(f"{kind}:{tmp_path / place}")
+        found = load_images(f"{kind}:{tmp_path / place}")
         assert found.classes == ("ant", "bee", "cat")
         assert found.name == kind
         assert found.mean[0] in (0.49139968, 0.5071)
@@ -118,19 +118,19 @@ def test_cifar100_has_its_hundred_fine_labels_by_name(tmp_path: Path) -> None:
     write_tree(tmp_path / "a", files)
     write_tar(tmp_path / "cifar-100-python.tar.gz", files)
     for place in ("a", "cifar-100-python.tar.gz"):
-        found = load_pictures(f"cifar100:{tmp_path / place}")
+        found = load_images(f"cifar100:{tmp_path / place}")
         assert found.train.labels.tolist() == [0, 99, 5]
         assert found.classes[99] == "thing99"
         assert torch.equal(found.train.images.flatten(1), torch.as_tensor(rows(3, 32, 1)))
         assert found.std == (0.2673, 0.2564, 0.2762)
 
 
-def test_svhn_has_pictures_upright_and_the_digit_0_where_the_file_says_10(
+def test_svhn_has_images_upright_and_the_digit_0_where_the_file_says_10(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = svhn_folder(tmp_path / "a")
     publish(monkeypatch, {file.name: file.read_bytes() for file in folder.iterdir()})
-    found = load_pictures(f"svhn:{folder}")
+    found = load_images(f"svhn:{folder}")
     stored: Any = scipy.io.loadmat(folder / "train_32x32.mat")
     assert found.train.labels.tolist() == [1, 0, 9]
     assert found.train.images.shape == (3, 3, 32, 32)
@@ -141,7 +141,7 @@ def test_svhn_has_pictures_upright_and_the_digit_0_where_the_file_says_10(
 
 
 def test_imagenet16_keeps_the_first_120_classes_from_0(tmp_path: Path) -> None:
-    found = load_pictures(f"imagenet16-120:{write_tree(tmp_path / 'a', imagenet16_files())}")
+    found = load_images(f"imagenet16-120:{write_tree(tmp_path / 'a', imagenet16_files())}")
     assert found.train.images.shape == (20, 3, 16, 16)
     assert found.train.labels.tolist() == [x for n in range(10) for x in (n, 119)]
     assert torch.equal(found.train.images[2].flatten(), torch.as_tensor(rows(3, 16, 2)[0]))
@@ -151,13 +151,13 @@ def test_imagenet16_keeps_the_first_120_classes_from_0(tmp_path: Path) -> None:
     assert found.mean == pytest.approx((122.68 / 255, 116.66 / 255, 104.01 / 255))
 
 
-def test_official_pictures_can_be_resized_too(
+def test_official_images_can_be_resized_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flat = {"data": np.full((4, 3072), 90, np.uint8), "labels": [0, 1, 2, 3]}
     files = cifar10_files() | {"data_batch_1": pickle.dumps(flat, 2)}
     publish(monkeypatch, files)
-    found = load_pictures(f"cifar10:{write_tree(tmp_path / 'a', files)}@16")
+    found = load_images(f"cifar10:{write_tree(tmp_path / 'a', files)}@16")
     assert found.train.images.shape == (20, 3, 16, 16)
     assert found.train.images[:4].unique().tolist() == [90]
     assert found.test is not None

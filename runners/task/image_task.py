@@ -1,4 +1,4 @@
-"""What all tasks on pictures have in common."""
+"""What all tasks on images have in common."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -6,31 +6,31 @@ from typing import Literal
 from torch import Tensor
 
 from nasir import Graph, NasirError
-from runners.data import PictureSet
+from runners.data import ImageSet
 from runners.task.task import Batch, Outcome
 
 
-class OnPictures:
-    """Of a set of pictures: what it says of a network, and that batches do not go on."""
+class ImageTask:
+    """Of a set of images: what it says of a network, and that batches do not go on."""
 
     name: Literal["images"] = "images"
     metric: Literal["accuracy"] = "accuracy"
 
-    def __init__(self, pictures: PictureSet) -> None:
-        self.pictures = pictures
+    def __init__(self, data: ImageSet) -> None:
+        self.data = data
 
     @property
     def fingerprint(self) -> str:
         """The data's."""
-        return self.pictures.fingerprint
+        return self.data.fingerprint
 
     @property
     def sizes(self) -> Mapping[str, int]:
         """Classes, pixels of a side, and channels."""
         return {
-            "classes": len(self.pictures.classes),
-            "resolution": self.pictures.resolution,
-            "in_channels": self.pictures.channels,
+            "classes": len(self.data.classes),
+            "resolution": self.data.resolution,
+            "in_channels": self.data.channels,
         }
 
     def prepare(self, graph: Graph) -> Graph:
@@ -44,7 +44,7 @@ class OnPictures:
         return graph
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """Nothing: pictures do not go on."""
+        """Nothing: images do not go on."""
         del batch, outcome
 
     def state(self) -> dict[str, Tensor]:

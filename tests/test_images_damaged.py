@@ -1,4 +1,4 @@
-"""Files of pictures with changed bytes, and files that were made to do harm."""
+"""Files of images with changed bytes, and files that were made to do harm."""
 
 from pathlib import Path, PurePosixPath
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.picture_files import (
+from tests.image_files import (
     fails,
     npz_arrays,
     tree,
@@ -47,7 +47,7 @@ def test_a_path_that_the_system_refuses_is_e701(text: str) -> None:
     assert "too long" in error.message
 
 
-def test_a_picture_that_may_not_be_read_is_e704_and_named(
+def test_an_image_that_may_not_be_read_is_e704_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_tree(tmp_path / "a", tree())
@@ -62,7 +62,7 @@ def test_a_picture_that_may_not_be_read_is_e704_and_named(
     assert "Permission denied" in error.message
 
 
-def test_a_picture_of_more_than_8_bits_is_e704(tmp_path: Path) -> None:
+def test_an_image_of_more_than_8_bits_is_e704(tmp_path: Path) -> None:
     folder = write_tree(tmp_path / "a", tree())
     deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
     Image.fromarray(deep).save(folder / "train/ant/ant01.png")
@@ -71,7 +71,7 @@ def test_a_picture_of_more_than_8_bits_is_e704(tmp_path: Path) -> None:
     assert "8 bits" in error.message
 
 
-def test_pictures_that_do_not_fit_into_memory_are_e106_before_they_are_decoded(
+def test_images_that_do_not_fit_into_memory_are_e106_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runners.data.folders.memory", lambda: 5000)

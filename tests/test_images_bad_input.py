@@ -10,11 +10,11 @@ import pytest
 
 from nasir import NasirError
 from runners.data import parse_data
-from tests.picture_files import (
+from tests.image_files import (
     cifar10_files,
     fails,
+    image_file,
     npz_arrays,
-    picture,
     tree,
     write_npz,
     write_tar,
@@ -84,8 +84,8 @@ def test_a_missing_batch_is_named(tmp_path: Path, archive: bool) -> None:
     assert "'data_batch_3' is not there; nothing is downloaded" in error.message
 
 
-@pytest.mark.parametrize("files", [{}, {"train/ant/x.txt": b""}, {"x.png": picture(1)}])
-def test_a_folder_without_pictures_of_classes_is_e702(
+@pytest.mark.parametrize("files", [{}, {"train/ant/x.txt": b""}, {"x.png": image_file(1)}])
+def test_a_folder_without_images_of_classes_is_e702(
     tmp_path: Path, files: dict[str, bytes]
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -102,34 +102,34 @@ def test_a_folder_without_pictures_of_classes_is_e702(
         (("test/a/1.png", "test/b/1.png", "val/a/1.png"), "in test, val, but none in train"),
     ],
 )
-def test_pictures_outside_of_the_layout_are_e702(
+def test_images_outside_of_the_layout_are_e702(
     tmp_path: Path, files: tuple[str, ...], shown: str
 ) -> None:
-    write_tree(tmp_path / "a", dict.fromkeys(files, picture(1)))
+    write_tree(tmp_path / "a", dict.fromkeys(files, image_file(1)))
     for kind in ("imagefolder", "imagenet"):
         error = fails(f"{kind}:{tmp_path}/a")
         assert error.code == "E702"
         assert shown in error.message
 
 
-def test_an_archive_without_pictures_is_e702(tmp_path: Path) -> None:
+def test_an_archive_without_images_is_e702(tmp_path: Path) -> None:
     assert fails(f"imagefolder:{write_zip(tmp_path / 'a.zip', {})}").code == "E702"
 
 
-def test_arrays_without_pictures_are_e702(tmp_path: Path) -> None:
+def test_arrays_without_images_are_e702(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", npz_arrays(0))
     assert fails(f"{tmp_path}/a.npz").code == "E702"
 
 
 def test_one_class_is_e703_and_named(tmp_path: Path) -> None:
-    files = {"train/ant/1.png": picture(1), "train/ant/2.png": picture(2)}
+    files = {"train/ant/1.png": image_file(1), "train/ant/2.png": image_file(2)}
     error = fails(f"imagefolder:{write_tree(tmp_path / 'a', files)}")
     assert error.code == "E703"
     assert "'ant'" in error.message
 
 
-def test_test_pictures_of_another_class_are_e703(tmp_path: Path) -> None:
-    files = tree() | {"test/wasp/1.png": picture(1)}
+def test_test_images_of_another_class_are_e703(tmp_path: Path) -> None:
+    files = tree() | {"test/wasp/1.png": image_file(1)}
     error = fails(f"imagefolder:{write_tree(tmp_path / 'a', files)}")
     assert error.code == "E703"
     assert "test/wasp/1.png" in error.message
@@ -137,14 +137,14 @@ def test_test_pictures_of_another_class_are_e703(tmp_path: Path) -> None:
 
 BROKEN = {
     "empty": b"",
-    "text": b"no picture",
-    "half": picture(3, (64, 64))[:60],
-    "wrong checksum": picture(3)[:20] + b"\xff" + picture(3)[21:],
+    "text": b"no image",
+    "half": image_file(3, (64, 64))[:60],
+    "wrong checksum": image_file(3)[:20] + b"\xff" + image_file(3)[21:],
 }
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_a_broken_picture_is_e704_and_named(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_image_is_e704_and_named(tmp_path: Path, content: bytes) -> None:
     folder = write_tree(tmp_path / "a", tree() | {"train/bee/bee01.png": content})
     error = fails(f"imagefolder:{folder}")
     assert error.code == "E704"
@@ -153,14 +153,14 @@ def test_a_broken_picture_is_e704_and_named(tmp_path: Path, content: bytes) -> N
     assert "BytesIO" not in error.message
 
 
-def test_a_broken_picture_in_an_archive_is_named_by_its_path_there(tmp_path: Path) -> None:
+def test_a_broken_image_in_an_archive_is_named_by_its_path_there(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", tree() | {"train/cat/cat00.png": b"?"}, "w")
     error = fails(f"imagefolder:{path}")
     assert (error.code, error.where.file) == ("E704", f"{path}/train/cat/cat00.png")
 
 
-def test_a_picture_of_another_size_is_e705_and_named_with_both_sizes(tmp_path: Path) -> None:
-    folder = write_tree(tmp_path / "a", tree() | {"train/cat/big.png": picture(1, (12, 9))})
+def test_an_image_of_another_size_is_e705_and_named_with_both_sizes(tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "a", tree() | {"train/cat/big.png": image_file(1, (12, 9))})
     error = fails(f"imagefolder:{folder}")
     assert error.code == "E705"
     assert "train/cat/big.png" in str(error)
@@ -169,7 +169,7 @@ def test_a_picture_of_another_size_is_e705_and_named_with_both_sizes(tmp_path: P
     assert f"imagefolder:{folder}@32" in error.hint
 
 
-def test_test_pictures_of_another_size_are_e705(tmp_path: Path) -> None:
+def test_test_images_of_another_size_are_e705(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", npz_arrays() | {"x_test": np.zeros((3, 9, 9, 3), np.uint8)})
     assert fails(f"{tmp_path}/a.npz").code == "E705"
 
@@ -183,7 +183,7 @@ def test_labels_that_do_not_count_from_0_are_e706(tmp_path: Path, labels: list[i
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 9, 3), (4, 4, 4, 3), (4, 0, 0, 3)])
-def test_pictures_that_are_not_square_or_too_small_are_e707(
+def test_images_that_are_not_square_or_too_small_are_e707(
     tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
     np.savez(tmp_path / "a.npz", x_train=np.zeros(shape, np.uint8), y_train=[0, 1, 2, 3])
@@ -193,7 +193,7 @@ def test_pictures_that_are_not_square_or_too_small_are_e707(
 
 
 ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
-    "no pictures": ({"x": np.zeros(3)}, "there are: x"),
+    "no images": ({"x": np.zeros(3)}, "there are: x"),
     "nothing": ({}, "there are: none"),
     "no labels": ({"x_train": np.zeros((4, 8, 8), np.uint8)}, "no y_train"),
     "floats": ({"x_train": np.zeros((4, 8, 8, 3)), "y_train": [0, 1, 2, 3]}, "float64"),
@@ -208,7 +208,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("arrays", "shown"), ARRAYS.values(), ids=ARRAYS)
-def test_arrays_that_are_no_pictures_are_e708(
+def test_arrays_that_are_no_images_are_e708(
     tmp_path: Path, arrays: dict[str, Any], shown: str
 ) -> None:
     write_npz(tmp_path / "a.npz", arrays)

@@ -1,4 +1,4 @@
-"""Pictures, archives and data sets for tests, written in the formats of the originals."""
+"""Images, archives and data sets for tests, written in the formats of the originals."""
 
 import io
 import pickle
@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from nasir import NasirError
-from runners.data import load_pictures
+from runners.data import load_images
 from runners.data.official import IMAGENET16
 from runners.data.vision import import_torchvision
 
 CLASSES = ("ant", "bee", "cat")
 
 
-def picture(value: int, size: tuple[int, int] = (8, 8)) -> bytes:
+def image_file(value: int, size: tuple[int, int] = (8, 8)) -> bytes:
     """A PNG file, all of whose pixels are (value, 0, 255 - value)."""
     stream = io.BytesIO()
     Image.new("RGB", size, (value, 0, 255 - value)).save(stream, "PNG")
@@ -29,12 +29,12 @@ def picture(value: int, size: tuple[int, int] = (8, 8)) -> bytes:
 
 
 def tree(counts: tuple[int, ...] = (4, 4, 4)) -> dict[str, bytes]:
-    """Files of train/CLASS and test/CLASS; pictures of class c have the values 100 c + number."""
+    """Files of train/CLASS and test/CLASS; images of class c have the values 100 c + number."""
     files: dict[str, bytes] = {}
     for number, (label, count) in enumerate(zip(CLASSES, counts, strict=True)):
         for i in range(count):
-            files[f"train/{label}/{label}{i:02d}.png"] = picture(100 * number + i)
-        files[f"test/{label}/x.png"] = picture(100 * number + 50)
+            files[f"train/{label}/{label}{i:02d}.png"] = image_file(100 * number + i)
+        files[f"test/{label}/x.png"] = image_file(100 * number + 50)
     return files
 
 
@@ -71,7 +71,7 @@ def rows(count: int, side: int, seed: int) -> np.ndarray:
 
 
 def cifar10_files(protocol: int = 2) -> dict[str, bytes]:
-    """Five batches of four pictures and a test batch of two."""
+    """Five batches of four images and a test batch of two."""
     files: dict[str, bytes] = {}
     for number in range(1, 6):
         batch = {"data": rows(4, 32, number), "labels": [number, 0, 9, number]}
@@ -84,7 +84,7 @@ def cifar10_files(protocol: int = 2) -> dict[str, bytes]:
 
 
 def cifar100_files() -> dict[str, bytes]:
-    """Three training pictures, two for tests, and the names of the classes."""
+    """Three training images, two for tests, and the names of the classes."""
     names = [f"thing{number}" for number in range(100)]
     parts = {
         "train": {"data": rows(3, 32, 1), "fine_labels": [0, 99, 5], "coarse_labels": [1, 2, 3]},
@@ -95,7 +95,7 @@ def cifar100_files() -> dict[str, bytes]:
 
 
 def imagenet16_files() -> dict[str, bytes]:
-    """Ten batches of three pictures, two of them of the first 120 classes, and a test batch."""
+    """Ten batches of three images, two of them of the first 120 classes, and a test batch."""
     files: dict[str, bytes] = {}
     for number in range(1, 11):
         batch = {"data": rows(3, 16, number), "labels": [number, 121, 120], "mean": rows(1, 16, 0)}
@@ -147,7 +147,7 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> Path:
 
 
 def npz_arrays(count: int = 12) -> dict[str, np.ndarray]:
-    """Training and test arrays of 8x8 pictures in three classes."""
+    """Training and test arrays of 8x8 images in three classes."""
     source = np.random.default_rng(0)
     return {
         "x_train": source.integers(0, 256, (count, 8, 8, 3), np.uint8),
@@ -160,5 +160,5 @@ def npz_arrays(count: int = 12) -> dict[str, np.ndarray]:
 def fails(text: str) -> NasirError:
     """The error on loading what a text names."""
     with pytest.raises(NasirError) as caught:
-        load_pictures(text)
+        load_images(text)
     return caught.value
