@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measure import Result
 from benchmarks.rows import BENCHMARKS
-from runners.machine.machine import machine
+from runners.machine.machine import find_machine
 
 SCALES: dict[str, tuple[float, str]] = {
     "seconds": (1e3, "ms"),
@@ -51,7 +51,7 @@ def main() -> None:
         parser.error(
             f"unknown benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}"
         )
-    facts = machine()
+    facts = asdict(find_machine())
     print(
         ", ".join(f"{key} {value}" for key, value in facts.items()),
         "(milliseconds, megabytes)",

@@ -18,7 +18,6 @@ def training(rounds: int) -> list[Result]:
 
     import lowering
     import nasir
-    from runners.machine.device import backward
 
     graph = nasir.network("darts_v2", auxiliary=True)
     source = torch.Generator().manual_seed(0)
@@ -32,7 +31,7 @@ def training(rounds: int) -> list[Result]:
             logits, auxiliary = network(image)
             loss = F.cross_entropy(logits, label) + 0.4 * F.cross_entropy(auxiliary, label)
             optimiser.zero_grad(set_to_none=True)
-            backward(loss)
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimiser.step()  # pyright: ignore[reportUnknownMemberType]
 

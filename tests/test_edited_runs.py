@@ -19,7 +19,7 @@ from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
 from runners.folder.display import Display
 from runners.folder.facts import facts_of, read_facts
-from runners.folder.run_folder import standing
+from runners.folder.run_folder import describe_progress
 from runners.plot import read_run
 from tests.searches import run, tiny
 from tests.trainings import small, train
@@ -63,7 +63,7 @@ def edits(facts: Any, at: list[str | int] | None = None) -> Iterator[tuple[str, 
 
 def readers(kind: str, folder: Path) -> Iterator[Callable[[], object]]:
     """Everything that reads run.json, but for what then trains."""
-    yield lambda: standing(folder, kind)
+    yield lambda: describe_progress(folder, kind)
     yield lambda: read_run(folder).description
     yield lambda: find_trained(folder, NetworkSize(), None)
     if kind == "search":

@@ -74,11 +74,11 @@ def test_a_signal_ends_a_run_and_says_how_to_go_on(
 
 
 def test_a_signal_that_is_ignored_does_not_end_a_run(tmp_path: Path) -> None:
-    from runners.machine.signals import told
+    from runners.folder.run_folder import stopped_by_signals
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
     try:
-        with told(lambda: "nowhere"):
+        with stopped_by_signals(tmp_path, "search"):
             os.kill(os.getpid(), signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:

@@ -1,6 +1,7 @@
 """Where networks run: devices, precisions, one process, and what cannot be."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from runners.machine.device import Place, find_device, find_place
 from runners.machine.machine import (
     WAITING,
     find_machine,
-    machine,
     spinning,
     surroundings,
     wait_briefly,
@@ -101,8 +101,8 @@ def test_the_machine_is_plain_data_and_part_of_what_surrounds_a_run() -> None:
     found = find_machine()
     assert found.cores >= 1
     assert found.processor
-    assert machine()["torch"] == torch.__version__
-    assert surroundings()["machine"] == machine()
+    assert found.torch == torch.__version__
+    assert surroundings()["machine"] == asdict(found)
 
 
 def test_threads_that_spin_on_a_busy_machine_are_named_with_the_cure(

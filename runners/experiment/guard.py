@@ -13,10 +13,9 @@ from runners.experiment.experiment import Experiment, experiment_in, merged
 from runners.experiment.learner import Learner
 from runners.folder.display import Display, display_for_stderr
 from runners.folder.facts import Kind, facts_of, other_machine, same_settings
-from runners.folder.run_folder import RunFolder, standing
+from runners.folder.run_folder import RunFolder, stopped_by_signals
 from runners.machine.device import Place, deterministic
 from runners.machine.machine import spinning
-from runners.machine.signals import told
 
 if TYPE_CHECKING:
     from runners.experiment.run import Run
@@ -51,7 +50,7 @@ def started(
     display: Display | None,
 ) -> Found:
     """The result of `work` in the new run directory `out`, which is made once `make` has built."""
-    with told(lambda: standing(out, kind)):
+    with stopped_by_signals(out, kind):
         built = make()
         shown = display_for_stderr() if display is None else display
         return work(built, RunFolder.create(out, built.facts(), shown.say), shown)
@@ -73,7 +72,7 @@ def resumed(
     """
     facts = facts_of(out, kind)
     experiment = experiment_in(out, facts)
-    with told(lambda: standing(out, kind)):
+    with stopped_by_signals(out, kind):
         same_settings(facts["experiment"], merged(facts["experiment"], asked))
         built = make(experiment)
         now = built.facts()

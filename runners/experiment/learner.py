@@ -14,7 +14,7 @@ import torch
 from lowering import Network
 from runners.experiment.parts.moment import Moment
 from runners.experiment.recipe import Optimizer, Sgd
-from runners.machine.device import Place, backward, reseed
+from runners.machine.device import Place, reseed
 from runners.task import Batch, Outcome
 from runners.task.score import measures, score
 from runners.task.tally import Tally, check_finite
@@ -69,7 +69,7 @@ class Learner:
         for part in _parts(batch, self.accumulate):
             outcome = self.outcome(self.run, part, *inputs)
             check_finite(outcome, at.number, at.step)
-            backward(outcome.loss * (outcome.count / batch.target.numel()))
+            torch.autograd.backward(outcome.loss * (outcome.count / batch.target.numel()))
             self.task.carry(part, outcome)
             tally.add(outcome)
         self.clip_gradients()

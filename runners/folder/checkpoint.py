@@ -19,7 +19,7 @@ from runners.originals.read import load_plain
 VERSION = 2
 
 CHECKPOINTS = "checkpoints"
-"""The folder of them in a run."""
+"""The folder of checkpoints in a run."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Checkpoint:
 
 
 def pack_checkpoint(epoch: int, state: Mapping[str, Any]) -> bytes:
-    """The file's content, the same bytes for an equal state; `torch.load` reads it.
+    """The content of a checkpoint's file: the same bytes for an equal state; `torch.load` reads it.
 
     The state is mappings, lists and tuples of tensors, numbers, texts and None. Tensors may have
     any type, device and layout, and may share memory; all is read back equal to the bit.
@@ -57,37 +57,40 @@ def read_checkpoint(path: Path) -> Checkpoint:
             return Checkpoint(int(found["epoch"]), dict(found["state"]))
         version = quoted(found["checkpoint"]).strip("'")
     except FileNotFoundError:
-        raise _unusable(path, "it is not there") from None
+        reason = "it is not there"
     except OSError as error:
         message = f"the checkpoint cannot be read: {error.strerror or error}"
         raise NasirError("E722", message, Where(str(path))) from None
-    # What a file with a right checksum may hold instead has no class in common.
+    # The errors of a file with a right checksum and other content have no class in common.
     except Exception as error:
         reason = error.message if isinstance(error, NasirError) else str(error)
-        raise _unusable(path, quoted(reason or type(error).__name__, 200)) from None
-    raise _other_version(path, version)
+        reason = quoted(reason or type(error).__name__, 200)
+    else:
+        raise _other_version(path, version)
+    message = f"the checkpoint cannot be read: {reason}"
+    raise NasirError("E727", message, Where(str(path)), "--resume takes the latest that is whole")
 
 
-def saved_epochs(folder: Path) -> list[int]:
-    """The epochs whose checkpoints are in a folder, whole or not, in order.
+def saved_epochs(run: Path) -> list[int]:
+    """The epochs whose checkpoints a run has, whole or not, in order.
 
     Raises E110 where nasir 0.1 wrote them.
     """
-    old = next(folder.glob("*.safetensors"), None)
+    old = next((run / CHECKPOINTS).glob("*.safetensors"), None)
     if old is not None:
         raise _other_version(old, "1 (nasir 0.1)")
-    names = (path.name for path in folder.glob("*.pt"))
+    names = (path.name for path in (run / CHECKPOINTS).glob("*.pt"))
     return sorted(int(name[:-3]) for name in names if re.fullmatch(r"\d+\.pt", name))
 
 
 def last_checkpoint(run: Path) -> Checkpoint | None:
-    """The last checkpoint of a run, for readers, who need no lock. Raises E727, E722, E110."""
-    epochs = saved_epochs(run / CHECKPOINTS)
+    """The last checkpoint of a run, read without its lock. Raises E727, E722, E110."""
+    epochs = saved_epochs(run)
     return read_checkpoint(checkpoint_file(run, epochs[-1])) if epochs else None
 
 
 def checkpoint_file(run: Path, epoch: int) -> Path:
-    """Where the checkpoint of an epoch is."""
+    """The path of an epoch's checkpoint."""
     return run / CHECKPOINTS / f"{epoch:04d}.pt"
 
 
@@ -120,12 +123,3 @@ def _other_version(path: Path, version: str) -> NasirError:
     message = f"the checkpoint is of version {version}, this nasir reads {VERSION}"
     hint = "resume with the nasir that wrote it, or start the run again in another folder"
     return NasirError("E110", message, Where(str(path)), hint=hint)
-
-
-def _unusable(path: Path, reason: str) -> NasirError:
-    return NasirError(
-        "E727",
-        f"the checkpoint cannot be read: {reason}",
-        Where(str(path)),
-        hint="--resume takes the latest that is whole",
-    )

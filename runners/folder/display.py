@@ -1,4 +1,4 @@
-"""Shows how a run goes, or which stage of a command runs: a bar on a terminal, else plain lines."""
+"""The progress of a run or of a command: a bar on a terminal, else plain lines."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ PATIENCE = 10.0
 """Seconds between two lines within an epoch."""
 
 _PERIOD = 3600.0
-"""Seconds whose speed, of at most 1,000 steps, foretells the time left: stages differ."""
+"""Seconds whose speed, of at most 1,000 steps, predicts the time left: stages differ."""
 
 
 class Display:
@@ -53,15 +53,17 @@ class Display:
 
 
 class ShownDisplay(Display):
-    """On stderr: a bar with what is measured and the genotype below it, where the terminal moves;
-    elsewhere a line for each stage and epoch, and within long epochs every PATIENCE seconds.
-    Mutable.
+    """Shows progress on stderr. Mutable.
+
+    A terminal shows a bar with metrics and the genotype below it; other streams get a line for each
+    stage and epoch, and within long epochs every PATIENCE seconds.
     """
 
     def __init__(
         self, console: "Console | None" = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.moves = console is not None or _moves()
+        moves = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+        self.moves = console is not None or moves
         self._console = console
         self._clock = clock
         self._said = clock()
@@ -163,7 +165,7 @@ class ShownDisplay(Display):
 
     @property
     def _left(self) -> str:
-        """The time left, if it can be foretold."""
+        """The time left, if it can be predicted."""
         seconds = self._task.time_remaining
         return f"{timedelta(seconds=int(seconds))} left" if seconds else ""
 
@@ -180,45 +182,32 @@ def display_for_stderr() -> Display:
     return ShownDisplay()
 
 
-def _moves() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-
-
 def genotype_lines(genotype: Genotype) -> str:
     """A genotype in few and short lines: a line a node, `kind node: op source, op source`."""
-    return "\n".join(_node_lines(genotype))
-
-
-def facts_text(facts: Facts) -> str:
-    """`rate 0.025; train loss 1.234, accuracy 0.5`: numbers to four digits; None is left out."""
-    plain = [
-        f"{name} {_number(value)}"
-        for name, value in facts.items()
-        if value is not None and not isinstance(value, Mapping)
-    ]
-    groups = [
-        f"{name} {facts_text(cast('Facts', value))}"
-        for name, value in facts.items()
-        if isinstance(value, Mapping) and value
-    ]
-    return "; ".join(_filled(", ".join(plain), *groups))
-
-
-_NOT_SHOWN = {"epoch", "stage", "phase", "skips", "entropy"}
-"""Of an epoch's row: what the line says elsewhere, and what is there for every choice."""
-
-
-def _filled(*texts: str) -> Iterator[str]:
-    return (text for text in texts if text)
-
-
-def _number(value: object) -> str:
-    return value if isinstance(value, str) else f"{float(cast('Any', value)):.4g}"
-
-
-def _node_lines(genotype: Genotype) -> Iterator[str]:
+    lines: list[str] = []
     for cell in genotype.cells:
         for index, edges in enumerate(cell.nodes):
             op = f"{cell.ops[index]} of " if cell.ops else ""
             reads = ", ".join(f"{edge.op} {edge.source}".strip() for edge in edges)
-            yield f"{cell.kind} {cell.inputs + index}: {op}{reads}"
+            lines.append(f"{cell.kind} {cell.inputs + index}: {op}{reads}")
+    return "\n".join(lines)
+
+
+def facts_text(facts: Facts) -> str:
+    """`rate 0.025; train loss 1.234, accuracy 0.5`: numbers to four digits; None is left out."""
+    plain, groups = list[str](), list[str]()
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            groups += [f"{name} {facts_text(cast('Facts', value))}"] if value else []
+        elif value is not None:
+            shown = value if isinstance(value, str) else f"{float(cast('Any', value)):.4g}"
+            plain.append(f"{name} {shown}")
+    return "; ".join(_filled(", ".join(plain), *groups))
+
+
+_NOT_SHOWN = {"epoch", "stage", "phase", "skips", "entropy"}
+"""Fields of an epoch's row that its line has elsewhere, or that every choice has."""
+
+
+def _filled(*texts: str) -> Iterator[str]:
+    return (text for text in texts if text)

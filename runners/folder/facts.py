@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from nasir import NasirError, Space, Where
 from nasir.errors import quoted
@@ -19,75 +19,79 @@ from nasir.source import Source
 FACTS = "run.json"
 
 FORMAT = 2
-"""Of run.json; version 0.1 wrote none."""
+"""The version of run.json's format; nasir 0.1 wrote none."""
 
 Kind = Literal["search", "evaluate"]
 
-_HINT = "it is written when a run begins; start the run again in another folder"
+_ABSENT = object()
 
 
-class NamedFacts(BaseModel):
-    """A part that has a name."""
+class StrictFacts(BaseModel):
+    """A part of the facts; a field of another type is an error."""
 
-    name: StrictStr
-
-
-class DataFacts(BaseModel):
-    """What the run learns from, as it was asked for, and a hash of it."""
-
-    text: StrictStr
-    fingerprint: StrictStr
+    model_config = ConfigDict(strict=True)
 
 
-class RunFacts(BaseModel):
-    """What every run says of itself."""
+class NamedFacts(StrictFacts):
+    """The space, method or genotype of a run."""
 
-    kind: StrictStr
+    name: str
+
+
+class DataFacts(StrictFacts):
+    """The data as it was asked for, and a hash of it."""
+
+    text: str
+    fingerprint: str
+
+
+class SettingsFacts(StrictFacts):
+    """The sizes of the supernet among a search's settings."""
+
+    network: dict[str, int]
+
+
+class RunFacts(StrictFacts):
+    """The facts of every run."""
+
+    kind: str
     machine: dict[str, JsonValue]
     data: DataFacts
-    seed: Annotated[StrictInt, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
     experiment: dict[str, JsonValue]
 
 
-class SettingsFacts(BaseModel):
-    """Of a search's settings, the sizes that its method gives the supernet."""
-
-    network: dict[StrictStr, StrictInt]
-
-
 class SearchFacts(RunFacts):
-    """What a search says of itself."""
+    """The facts of a search."""
 
     space: NamedFacts
     method: NamedFacts
     settings: SettingsFacts
-    choices: dict[str, list[StrictStr]]
+    choices: dict[str, list[str]]
 
 
 class TrainingFacts(RunFacts):
-    """What a training says of itself."""
+    """The facts of a training."""
 
     genotype: NamedFacts
     recipe: dict[str, JsonValue]
-    size: dict[str, StrictInt | StrictStr]
-    auxiliary: StrictBool
+    size: dict[str, int | str]
+    auxiliary: bool
 
 
 _MODELS: Mapping[str, type[RunFacts]] = {"search": SearchFacts, "evaluate": TrainingFacts}
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
-    """What a run says of itself, for readers, who need no lock. Raises E721, E722."""
+    """The facts of a run, without its lock. Raises E721 (no run) and E722 (damaged)."""
     file = Path(path) / FACTS
     try:
-        content = file.read_bytes()
+        source = Source(str(file), file.read_bytes())
+        facts = parse_json(source)
     except (FileNotFoundError, NotADirectoryError):
         raise _no_run(Path(path)) from None
     except OSError as error:
         raise NasirError("E722", f"{FACTS} cannot be read: {error}", Where(str(file))) from None
-    try:
-        source = Source(str(file), content)
-        facts = parse_json(source)
     except NasirError as error:
         raise damaged(path, error.message, error.where) from None
     if not isinstance(facts, dict):
@@ -100,9 +104,9 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
 
 
 def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
-    """What a run of that kind says of itself, with every field that is needed.
+    """The facts of a run of that kind, with every field that is needed.
 
-    Raises E721 for a run of something else, and E722 where a field is missing or wrong.
+    Raises E721 for a run of another kind, and E722 where a field is missing or wrong.
     """
     facts = read_facts(path)
     found = facts.get("kind")
@@ -127,59 +131,34 @@ def checked(path: Path, model: type[Model], facts: Mapping[str, Json]) -> Model:
 
 
 def damaged(path: str | os.PathLike[str], reason: str, where: Where | None = None) -> NasirError:
-    """E722 for a run's facts."""
-    place = where or Where(str(Path(path) / FACTS))
-    reason = reason[:1].lower() + reason[1:]
-    return NasirError("E722", f"{FACTS} is damaged: {reason}", place, _HINT)
-
-
-def _no_run(path: Path) -> NasirError:
-    what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
-    message = f"the folder is not a run: {what}" if what else "there is no such run"
-    hint = "`nasir search` and `nasir evaluate` make runs"
-    return NasirError("E721", message, Where(str(path)), hint)
-
-
-_ABSENT = object()
+    """E722 for the facts of a run."""
+    message = f"{FACTS} is damaged: {reason[:1].lower()}{reason[1:]}"
+    hint = "it is written when a run begins; start the run again in another folder"
+    return NasirError("E722", message, where or Where(str(Path(path) / FACTS)), hint)
 
 
 def same_settings(old: Mapping[str, object], new: Mapping[str, object]) -> None:
     """Raises E726 naming every setting that differs with both values; nested ones by their path.
 
-    Values are compared as JSON holds them: a tuple equals a list.
+    Values are compared as JSON holds them: a tuple equals a list, 1 equals 1.0, but not true.
     """
-    before, after = _flat(old), _flat(new)
-    keys = [*before, *(key for key in after if key not in before)]
-    differing = [
-        f"{key} was {_shown(before.get(key, _ABSENT))} and is {_shown(after.get(key, _ABSENT))}"
-        for key in keys
-        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
-    ]
+    differing = _differences(old, new)
     if differing:
-        raise NasirError(
-            "E726",
-            f"the run has other settings: {'; '.join(differing)}",
-            hint="leave the options out to go on with the run's own, or start another run",
-        )
+        hint = "leave the options out to go on with the run's own, or start another run"
+        raise NasirError("E726", f"the run has other settings: {differing}", hint=hint)
 
 
 def other_machine(old: Mapping[str, object], new: Mapping[str, object]) -> str:
-    """What differs of the machine (`runners.machine.machine`) that began the run, or "".
+    """A line naming what differs between the machine that began a run and this one, or "".
 
-    Not an error: a run goes on anywhere, but sums may then differ in their last bits.
+    Not an error: a run resumes anywhere, but sums may then differ in their last bits.
     """
-    differing = [
-        f"{key} was {_shown(old.get(key, _ABSENT))} and is {_shown(value)}"
-        for key, value in new.items()
-        if old.get(key, _ABSENT) != value
-    ]
-    if not differing:
-        return ""
-    return f"the run began elsewhere, and may not repeat to the bit: {'; '.join(differing)}"
+    differing = _differences(old, new)
+    return f"the run began elsewhere, and may not repeat to the bit: {differing}" * bool(differing)
 
 
 def space_hash(space: Space) -> str:
-    """A hash of what the space's file says (sha256, 64 hexadecimal digits).
+    """A hash of the data in a space's file (sha256, 64 hexadecimal digits).
 
     Neither its form (YAML, JSON), its white space nor the order of its keys counts, but the order
     of its cells does: decisions follow it.
@@ -191,24 +170,39 @@ def space_hash(space: Space) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    data: dict[str, Json] = json.loads(json.dumps(dict(settings)))
-    for key, value in data.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+def flat(
+    values: Mapping[str, object], separator: str, prefix: str = ""
+) -> Iterator[tuple[str, object]]:
+    """The values with their paths; mappings in them are entered."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            inner = cast("Mapping[str, object]", value)
+            yield from flat(inner, separator, f"{prefix}{key}{separator}")
         else:
-            flat[prefix + key] = _typed(value)
-    return flat
+            yield prefix + key, value
 
 
-def _typed(value: object) -> object:
-    """True is not 1 here, but 1.0 is."""
-    return ("bool", value) if isinstance(value, bool) else value
+def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    plain: list[dict[str, object]] = [json.loads(json.dumps(dict(each))) for each in (old, new)]
+    before, after = (dict(flat(each, ".")) for each in plain)
+    pairs = {
+        key: (before.get(key, _ABSENT), after.get(key, _ABSENT)) for key in {**before, **after}
+    }
+    return "; ".join(
+        f"{key} was {_shown(one)} and is {_shown(other)}"
+        for key, (one, other) in pairs.items()
+        if one != other or isinstance(one, bool) != isinstance(other, bool)
+    )
 
 
 def _shown(value: object) -> str:
     if value is _ABSENT:
         return "not there"
-    value = cast("tuple[str, bool]", value)[1] if isinstance(value, tuple) else value
     return quoted(value if isinstance(value, str) else json_text(value))
+
+
+def _no_run(path: Path) -> NasirError:
+    what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
+    message = f"the folder is not a run: {what}" if what else "there is no such run"
+    hint = "`nasir search` and `nasir evaluate` make runs"
+    return NasirError("E721", message, Where(str(path)), hint)

@@ -1,16 +1,20 @@
-"""A run's folder: what the run is, what it logs, and the states from which it can go on."""
+"""The folder of a run: its facts, logs and checkpoints, and the signals that end it."""
 
 import json
 import shlex
+import signal
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any, Self
+
+import typer
 
 from nasir import NasirError, Where
 from nasir.plain import Json
-from nasir.quoting import json_text
+from nasir.quoting import json_text, visible
 from runners.folder.checkpoint import (
     CHECKPOINTS,
     Checkpoint,
@@ -19,20 +23,19 @@ from runners.folder.checkpoint import (
     read_checkpoint,
     saved_epochs,
 )
-from runners.folder.disk import Lock, cannot_write, refusals, remove_parts, write_durably
+from runners.folder.disk import PART, Lock, refusals, remove_parts, synchronise, write_durably
 from runners.folder.facts import FACTS, read_facts
-from runners.folder.logs import NEVER, Events, Row, RowFile, read_rows
-from runners.output import print_warning
+from runners.folder.logs import NEVER, Events, Row, append_row, read_rows, rewind_rows
 
-LOGS = ("metrics", "architecture", "times")
+METRICS, ARCHITECTURE, TIMES = LOGS = ("metrics.jsonl", "architecture.jsonl", "times.jsonl")
 LOCK = "lock"
 FINALS = ("genotype.json", "weights.safetensors", "summary.json", "confusion.json")
-"""What a run leaves when it ends; one that goes back behind its end loses them."""
+"""The files that a run leaves when it ends; rewinding the run removes them."""
 
 GENOTYPES, EVENTS = "genotypes", "events"
 
 Say = Callable[[str], None]
-"""Tells a person one line."""
+"""Shows the user one line."""
 
 
 class RunFolder:
@@ -41,7 +44,7 @@ class RunFolder:
     An epoch is logged, then saved; after a kill `latest` and `rewind` go back to where both agree.
     `keep` checkpoints stay, and those of the epochs in `pinned`, which the caller changes as it
     likes (they are not remembered). Every method raises E725 where the disk refuses to write, and
-    then what was there before is whole. Mutable.
+    then the files are as they were. Mutable.
     """
 
     def __init__(self, path: Path, lock: Lock, facts: dict[str, Json], say: Say) -> None:
@@ -52,78 +55,65 @@ class RunFolder:
         self._epochs = 0
         self._lock = lock
         self._say = say
-        self._logs = {name: RowFile(path / f"{name}.jsonl") for name in LOGS}
         self._events = Events(path / EVENTS, say)
 
     @classmethod
-    def create(
-        cls, path: str | Path, facts: Mapping[str, object], say: Say = print_warning
-    ) -> Self:
+    def create(cls, path: str | Path, facts: Mapping[str, object], say: Say = typer.echo) -> Self:
         """A new run in a folder that is empty or not there.
 
         Raises E723 for any other folder, E724 for one in use.
         """
         path = Path(path)
-        lock = _lock_new(path)
-        found = _occupants(path)
-        if found:
+        if path.exists() and not path.is_dir():
+            raise NasirError("E723", "a run needs a folder, and this is a file", Where(str(path)))
+        with refusals(path, lambda: "nothing was written: give another folder"):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = Lock(path / LOCK)
+        text = json_text(facts, indent=2)
+        try:
+            _check_empty(path)
+            with refusals(path / FACTS, lambda: "the run has not begun"):
+                write_durably(path / FACTS, f"{text}\n".encode())
+        except BaseException:
             lock.release()
-            raise _not_empty(path, found[0])
-        return cls._begin(path, lock, facts, say)
+            raise
+        return cls(path, lock, json.loads(text), say)
 
     @classmethod
-    def open(cls, path: str | Path, say: Say = print_warning) -> Self:
+    def open(cls, path: str | Path, say: Say = typer.echo) -> Self:
         """A run that is there. Raises E721 where there is none, E722 (damaged), E724 (in use)."""
         path = Path(path)
         facts = read_facts(path)
-        with refusals(path, "nothing was changed"):
+        with refusals(path, lambda: "nothing was changed"):
             lock = Lock(path / LOCK)
-        folder = cls(path, lock, facts, say)
         for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
             remove_parts(directory)
-        return folder
-
-    @classmethod
-    def _begin(cls, path: Path, lock: Lock, facts: Mapping[str, object], say: Say) -> Self:
-        text = json_text(facts, indent=2)
-        try:
-            write_durably(path / FACTS, f"{text}\n".encode())
-        except OSError as error:
-            lock.release()
-            raise cannot_write(path / FACTS, error, "the run has not begun") from error
-        return cls(path, lock, json.loads(text), say)
+        return cls(path, lock, facts, say)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Closes the files and lets other processes in."""
-        for log in self._logs.values():
-            log.close()
+        """Closes the events and releases the lock."""
         self._events.close()
         self._lock.release()
 
     def log(self, row: Row) -> None:
         """Appends an epoch's metrics, which hold no times; TensorBoard's events get them too."""
-        self._append("metrics", row)
+        self._append(METRICS, row)
         self._events.scalars(row)
 
     def log_architecture(self, row: Row) -> None:
         """Appends an epoch's architecture weights."""
-        self._append("architecture", row)
+        self._append(ARCHITECTURE, row)
         self._events.architecture(row)
 
     def log_times(self, row: Row) -> None:
         """Appends an epoch's times."""
-        self._append("times", row)
+        self._append(TIMES, row)
 
     def write_genotype(self, text: str, epoch: int | None) -> Path:
         """Writes the genotype of an epoch, or the final one (None)."""
@@ -140,8 +130,9 @@ class RunFolder:
         path = checkpoint_file(self.path, epoch)
         with self._writing(path):
             path.parent.mkdir(exist_ok=True)
-            for log in self._logs.values():
-                log.sync()
+            for name in LOGS:
+                if (self.path / name).exists():
+                    synchronise(self.path / name)
             write_durably(path, pack_checkpoint(epoch, state))
             stay = {*self.saved()[-self.keep :], *self.pinned, epoch}
             for other in self.saved():
@@ -152,7 +143,7 @@ class RunFolder:
 
     def saved(self) -> list[int]:
         """The epochs whose checkpoints are there, whole or not, in order."""
-        return saved_epochs(self.path / CHECKPOINTS)
+        return saved_epochs(self.path)
 
     def latest(self) -> Checkpoint | None:
         """The latest checkpoint that is whole; a line is said for each damaged one after it.
@@ -178,16 +169,16 @@ class RunFolder:
         return read_checkpoint(checkpoint_file(self.path, epoch))
 
     def rewind(self, epoch: int) -> None:
-        """Forgets what lies behind an epoch (-1: everything), as if the run had stopped after it.
+        """Removes everything after an epoch (-1: everything), as if the run had stopped there.
 
-        Metrics and architectures, genotypes and checkpoints go, the final files with them; of
-        the times nothing but a torn last row. Raises E722 for damaged rows.
+        Metrics and architectures, genotypes and checkpoints go, the final files with them, but no
+        times except a torn last row. Raises E722 for damaged rows.
         """
         with self._writing(self.path):
             dropped = 0
             for name in LOGS[:2] if self.facts.get("kind") == "search" else LOGS[:1]:
-                dropped += self._logs[name].rewind(epoch)
-            self._logs["times"].rewind(NEVER)
+                dropped += rewind_rows(self.path / name, epoch)
+            rewind_rows(self.path / TIMES, NEVER)
             for path in (self.path / GENOTYPES).glob("*.json"):
                 if path.stem.isdecimal() and int(path.stem) > epoch:
                     path.unlink()
@@ -199,9 +190,8 @@ class RunFolder:
         self._events.purge(epoch + 1)
 
     def _append(self, name: str, row: Row) -> None:
-        log = self._logs[name]
-        with self._writing(log.path):
-            log.append(row)
+        with self._writing(self.path / name):
+            append_row(self.path / name, row)
 
     def _write(self, name: str, content: bytes) -> Path:
         path = self.path / name
@@ -213,8 +203,8 @@ class RunFolder:
 
     def _check_unsaved(self) -> None:
         """Raises E727 unless the run was stopped before its first checkpoint."""
-        rows = [row["epoch"] for row in read_rows(self._logs["metrics"].path)]
-        times = [row["epoch"] for row in read_rows(self._logs["times"].path)]
+        rows = [row["epoch"] for row in read_rows(self.path / METRICS)]
+        times = [row["epoch"] for row in read_rows(self.path / TIMES)]
         # An epoch is logged, then saved, then its time is logged.
         lost = [epoch for epoch in rows if epoch != 0 or 0 in times]
         if self.saved() or lost:
@@ -225,13 +215,10 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, path: Path) -> Generator[None]:
-        """Around what writes `path`: the system's refusal is E725, as is a folder that is gone."""
+        """Around a write to `path`: the system's refusal is E725, as is a folder that is gone."""
         self._check_there()
-        try:
+        with refusals(path, self._safe):
             yield
-        except OSError as error:
-            self._check_there()
-            raise cannot_write(path, error, self._safe()) from error
 
     def _check_there(self) -> None:
         """Raises E725 where the folder was removed; nothing is written, so nothing comes back."""
@@ -244,42 +231,71 @@ class RunFolder:
         raise NasirError("E725", message, Where(str(self.path)), hint)
 
     def _safe(self) -> str:
-        """What is on the disk, and how to go on."""
+        """A sentence naming the state on the disk, and how to resume from it."""
+        self._check_there()
         saved = self.saved()
         if not saved:
             return "no checkpoint is written yet: make room and start again"
         return f"the checkpoint of epoch {saved[-1]} is safe: make room, then go on with --resume"
 
 
-def standing(path: Path, command: str) -> str:
-    """How far the run in a folder is, and the call of nasir that goes on with it."""
+class Stopped(KeyboardInterrupt):
+    """A signal has ended the work. The command line exits with 128 + `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.number = number
+
+
+@contextmanager
+def stopped_by_signals(path: Path, command: str) -> Generator[None]:
+    """Within, a signal raises Stopped at once; a line on stderr names the progress of the run.
+
+    Signals that the process ignores (nohup) or handles itself are left alone, and all are outside
+    the main thread. A second signal has the effect that it had before.
+    """
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    names = ("SIGINT", "SIGTERM", "SIGHUP") if current_thread() is main_thread() else ()
+    ending = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in ending}
+    ours = {number: handler for number, handler in before.items() if handler in usual}
+
+    def restore() -> None:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        restore()
+        raise Stopped(number)
+
+    try:
+        for number in ours:
+            signal.signal(number, stop)
+        yield
+    except Stopped as stopped:
+        typer.echo(visible(f"nasir: {stopped}: {describe_progress(path, command)}"), err=True)
+        raise
+    finally:
+        restore()
+
+
+def describe_progress(path: Path, command: str) -> str:
+    """How many epochs of a run are saved, and the call of nasir that resumes it."""
     if not (path / FACTS).is_file():
         return "the run had not begun"
-    saved = saved_epochs(path / CHECKPOINTS)
+    saved = saved_epochs(path)
     plan = read_facts(path).get("plan")
     total = f" of {plan.get('epochs')}" if isinstance(plan, dict) else ""
     done = f"{saved[-1] + 1}{total} epochs are saved" if saved else "no epoch is saved yet"
     return f"{done}; go on with: nasir {command} --resume {shlex.quote(str(path))}"
 
 
-def _lock_new(path: Path) -> Lock:
-    if path.exists() and not path.is_dir():
-        raise NasirError("E723", "a run needs a folder, and this is a file", Where(str(path)))
-    with refusals(path, "nothing was written: give another folder"):
-        path.mkdir(parents=True, exist_ok=True)
-        return Lock(path / LOCK)
-
-
-def _occupants(path: Path) -> list[str]:
-    """What is in the folder, besides what a run leaves that dies while it begins."""
-    names = sorted(entry.name for entry in path.iterdir())
-    return [name for name in names if name not in (LOCK, f"{LOCK}.pid", f".{FACTS}.part")]
-
-
-def _not_empty(path: Path, name: str) -> NasirError:
-    if (path / FACTS).exists():
-        message = "the folder holds a run already"
+def _check_empty(path: Path) -> None:
+    """Raises E723 for a folder that holds more than what a run leaves that dies in `create`."""
+    names = {entry.name for entry in path.iterdir()} - {LOCK, f"{LOCK}.pid", f".{FACTS}{PART}"}
+    if FACTS in names:
         hint = "go on with it (--resume), or give another folder"
-    else:
-        message, hint = f"the folder is not empty: it has '{name}'", "give another folder"
-    return NasirError("E723", message, Where(str(path)), hint)
+        raise NasirError("E723", "the folder holds a run already", Where(str(path)), hint)
+    if names:
+        message = f"the folder is not empty: it has '{min(names)}'"
+        raise NasirError("E723", message, Where(str(path)), "give another folder")

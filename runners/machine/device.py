@@ -22,7 +22,7 @@ _HINT = "leave --device out; `nasir doctor` says what torch sees"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a loop needs to know of where it runs."""
+    """The device, precision and determinism of a loop."""
 
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
@@ -30,7 +30,7 @@ class Place:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of weights and of what a network is given."""
+        """The type of weights and inputs."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -49,8 +49,15 @@ def find_place(
     precision that is unknown or not possible.
     """
     check_alone()
-    found = find_device(device)
-    return Place(found, _precision(precision, found), deterministic)
+    found, known = find_device(device), get_args(Precision)
+    if precision not in known:
+        message = f"unknown precision {quoted(precision)}"
+        raise NasirError("E729", message, hint=nearest(precision, known))
+    lacks_bf16 = precision == "bf16" and found.type == "cuda" and not _has_bf16(found)
+    if lacks_bf16 or (precision == "float64" and found.type == "mps"):
+        message = f"the device '{found}' has no {precision}"
+        raise NasirError("E729", message, hint="use --precision float32")
+    return Place(found, cast("Precision", precision), deterministic)
 
 
 def find_device(text: str) -> torch.device:
@@ -72,21 +79,6 @@ def find_device(text: str) -> torch.device:
     return device
 
 
-def _precision(text: str, device: torch.device) -> Precision:
-    if text not in get_args(Precision):
-        known = get_args(Precision)
-        raise NasirError("E729", f"unknown precision {quoted(text)}", hint=nearest(text, known))
-    precision = cast("Precision", text)
-    lacks = (precision == "bf16" and device.type == "cuda" and not _has_bf16(device)) or (
-        precision == "float64" and device.type == "mps"
-    )
-    if lacks:
-        raise NasirError(
-            "E729", f"the device '{device}' has no {precision}", hint="use --precision float32"
-        )
-    return precision
-
-
 def _has_bf16(device: torch.device) -> bool:
     with torch.cuda.device(device):
         return torch.cuda.is_bf16_supported()
@@ -96,29 +88,23 @@ _torch: Any = torch
 
 
 def distinct(values: Tensor) -> list[int]:
-    """The different whole numbers among the values, sorted."""
+    """The distinct whole numbers among the values, sorted."""
     return _torch.unique(values).tolist()
 
 
 def numbered(values: Tensor) -> Tensor:
-    """Each whole number's place among the different ones, from 0."""
+    """The index of each whole number among the distinct ones."""
     return _torch.unique(values, return_inverse=True)[1]
 
 
 def entropy(shares: Tensor) -> Tensor:
-    """Of a distribution, in nats; 0 log 0 is 0."""
+    """The entropy of a distribution in nats; 0 log 0 is 0."""
     return _torch.special.entr(shares).sum()
 
 
 def length(vector: Tensor) -> Tensor:
     """The Euclidean norm."""
     return _torch.linalg.vector_norm(vector)
-
-
-def backward(loss: Tensor) -> None:
-    """Adds the gradients of a loss to its leaves."""
-    value: Any = loss
-    value.backward()
 
 
 def listed(values: Tensor) -> list[Any]:

@@ -36,7 +36,7 @@ def spinning() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What figures depend on. `device` is the GPU's name, or what it was called (`cpu`)."""
+    """The hardware and software that figures depend on. `device` is a GPU's name, or `cpu`."""
 
     device: str
     threads: int
@@ -48,7 +48,7 @@ class Machine:
 
 
 def find_machine(device: str = "cpu") -> Machine:
-    """This machine, and the device that is used of it."""
+    """This machine with the device that is used."""
     import torch
 
     return Machine(
@@ -60,11 +60,6 @@ def find_machine(device: str = "cpu") -> Machine:
         processor=_processor(),
         cores=os.cpu_count() or 0,
     )
-
-
-def machine(device: str = "cpu") -> dict[str, str | int]:
-    """`find_machine` as plain data."""
-    return asdict(find_machine(device))
 
 
 def surroundings(device: str = "cpu") -> dict[str, object]:

@@ -8,7 +8,6 @@ import lowering
 from runners.experiment.parts.moment import Moment
 from runners.experiment.supernet import Supernet
 from runners.fields import Number, Ranged, Repeats, Share
-from runners.machine.device import backward
 from runners.task import Batch, Outcome
 
 
@@ -96,7 +95,7 @@ class Reinforce(Architect, Ranged):
                 reward += self.entropy_weight * float(sample.entropy)
                 learner.baseline += (1 - self.baseline_decay) * (reward - learner.baseline)
                 loss = -sample.log_probability * (reward - learner.baseline) / self.together
-                backward(loss)
+                torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(controller.parameters(), self.clip)
             optimiser.step()
 
