@@ -21,7 +21,7 @@ import nasir
 from nasir.space.results import results
 from runners.benchmarks import Answer, Question, answers, find_record, open_benchmark
 from runners.benchmarks.record import ReadingOptions
-from runners.experiment.method_file import method_names, read_method
+from runners.experiment.method import method_names, read_method
 from runners.experiment.parts.select import Projection
 
 SEEDS = (0, 1, 2)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runners.experiment.experiment import Experiment, RunOptions, Search
-    from runners.experiment.replay import Replay, replay
     from runners.experiment.search import Result, resume, search
     from runners.experiment.train import Evaluation, evaluate
+    from runners.experiment.trained import Replay, replay
     from runners.forms.compile import Options, compile_genotype
     from runners.forms.report import Report
 
@@ -29,7 +29,7 @@ __all__ = [
 
 _MODULES = {
     "Evaluation": "runners.experiment.train",
-    "Replay": "runners.experiment.replay",
+    "Replay": "runners.experiment.trained",
     "evaluate": "runners.experiment.train",
     "Options": "runners.forms.compile",
     "Report": "runners.forms.report",
@@ -38,7 +38,7 @@ _MODULES = {
     "Search": "runners.experiment.experiment",
     "Result": "runners.experiment.search",
     "compile_genotype": "runners.forms.compile",
-    "replay": "runners.experiment.replay",
+    "replay": "runners.experiment.trained",
     "resume": "runners.experiment.search",
     "search": "runners.experiment.search",
 }

@@ -73,7 +73,7 @@ def _graph(content: bytes, folder: Path) -> None:
 
 
 def _method(content: bytes, folder: Path) -> None:
-    from runners.experiment.method_file import read_method
+    from runners.experiment.method import read_method
 
     path = folder / "method.yaml"
     path.write_bytes(content)
@@ -81,7 +81,7 @@ def _method(content: bytes, folder: Path) -> None:
 
 
 def _recipe(content: bytes, folder: Path) -> None:
-    from runners.experiment.recipe_file import read_recipe
+    from runners.experiment.recipe import read_recipe
 
     path = folder / "recipe.yaml"
     path.write_bytes(content)

@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 
 import nasir
-from runners.experiment.combine import with_parts
-from runners.experiment.method import PARTS, part_name
-from runners.experiment.method_file import method_names, read_method
-from runners.experiment.replay import replay
+from runners.experiment.method import PARTS, method_names, part_name, read_method, with_parts
 from runners.experiment.search import resume
+from runners.experiment.trained import replay
 from runners.folder.display import Display
 from runners.folder.facts import read_facts
 from runners.folder.logs import read_rows

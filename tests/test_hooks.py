@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from runners.experiment.build_training import build
-from runners.experiment.hooks import Hook
-from runners.experiment.parts.moment import Moment
-from runners.experiment.run import Run
-from runners.experiment.schedule import Epoch
+from runners.experiment.build import build_training
+from runners.experiment.run import Hook, Run
+from runners.experiment.schedule import Epoch, Moment
 from runners.experiment.train import make_learner
 from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
@@ -50,7 +48,7 @@ class Noting(Hook):
 def ran(folder: RunFolder, hook: Noting) -> Run:
     run = Run(folder, Display(), steps=2)
     with folder:
-        run.start(make_learner(build(small())), [hook, Hook()])
+        run.start(make_learner(build_training(small())), [hook, Hook()])
         run.fit(EPOCHS)
     return run
 

@@ -1,21 +1,25 @@
 """The files of search methods against the constants of their papers' code."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nasir import NasirError
-from runners.experiment.combine import with_epochs, with_fraction, with_parts
-from runners.experiment.method import PARTS, find_part, part_name
-from runners.experiment.method_file import method_names, read_method
-from runners.experiment.parts.mixture import HardGumbel, SoftGumbel
-from runners.experiment.parts.perturb import Ascent, Radius, UniformNoise
+from runners.experiment.method import (
+    PARTS,
+    find_part,
+    method_names,
+    part_name,
+    read_method,
+    with_epochs,
+    with_fraction,
+    with_parts,
+)
+from runners.experiment.parts.architect import EigenvalueStop
+from runners.experiment.parts.mixture import Ascent, HardGumbel, Radius, SoftGumbel, UniformNoise
 from runners.experiment.parts.select import BestOf, Projection
-from runners.experiment.parts.stop import EigenvalueStop
-from runners.experiment.recipe import RENAMED, with_values
-from runners.experiment.settings import Settings, Stage
+from runners.experiment.recipe import RENAMED, Settings, Stage, with_values
 from runners.fields import values_of
 
 # name -> mixture, edges, perturb, architect, select
@@ -150,7 +154,7 @@ def test_temperatures_radii_and_counts_are_the_published_ones() -> None:
     assert read_method("sdarts-rs", "cifar").perturb == UniformNoise(
         Radius(0.03, 0.3), Radius(0.3, 0.3)
     )
-    assert read_method("sdarts-adv", "cifar").perturb == Ascent(7, Radius(0.03, 0.3))
+    assert read_method("sdarts-adv", "cifar").perturb == Ascent(Radius(0.03, 0.3), steps=7)
     assert read_method("random-ws", "cifar").select == BestOf(1000, 10, 10)
     assert read_method("enas", "cifar").select == BestOf(100, 1, 1)
     select = read_method("darts-pt", "cifar").select
@@ -226,8 +230,8 @@ def test_too_few_epochs_and_odd_fractions_are_errors() -> None:
     with pytest.raises(NasirError, match="1 epochs are too few for 2 stages"):
         with_epochs(read_method("drnas-progressive", "cifar").settings, 1)
     with pytest.raises(NasirError, match="is 1/K, not 2/3"):
-        with_fraction(Settings(), Fraction(2, 3))
-    assert with_fraction(Settings(), Fraction(1, 4)).stages[0].parts == 4
+        with_fraction(Settings(), "2/3")
+    assert with_fraction(Settings(), "1/4").stages[0].parts == 4
 
 
 FILE = """\

@@ -3,34 +3,39 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 import nasir
-from runners.experiment.method_file import read_method
+from runners.experiment.method import read_method
+from runners.experiment.parts.architect import (
+    L2,
+    BetaDecay,
+    EigenvalueStop,
+    KullbackLeibler,
+    greatest_eigenvalue,
+)
 from runners.experiment.parts.controller import Controller
 from runners.experiment.parts.mixture import (
-    Decisions,
     Dirichlet,
     HardGumbel,
+    Radius,
     SoftGumbel,
     Softmax,
     Uniform,
+    clipped,
 )
-from runners.experiment.parts.moment import Moment
-from runners.experiment.parts.perturb import Radius, clipped
-from runners.experiment.parts.regularise import L2, BetaDecay, KullbackLeibler
 from runners.experiment.parts.select import Tuning
-from runners.experiment.parts.stop import EigenvalueStop, greatest_eigenvalue
-from runners.experiment.recipe import with_values
-from runners.experiment.schedule import search_epochs
-from runners.experiment.settings import Settings, Stage
+from runners.experiment.recipe import Settings, Stage, with_values
+from runners.experiment.schedule import Moment, search_epochs
 
 SPACE = nasir.load_space("nasbench201")
 GRAPH = nasir.supernet(SPACE, channels=4, layers=1)
-DECISIONS = Decisions(SPACE, GRAPH)
+LEARNER: Any = SimpleNamespace(space=SPACE, graph=GRAPH)
 MOMENT = Moment(0, 4, 9, 4)
 
 
@@ -47,12 +52,12 @@ def logits(seed: int = 0) -> dict[str, Tensor]:
 @pytest.mark.parametrize("part", [Softmax(), Dirichlet(), SoftGumbel(), HardGumbel()])
 def test_weights_of_a_choice_sum_to_one_and_pull_its_logits(part: Softmax) -> None:
     rows = logits()
-    drawn = part.mix(rows, DECISIONS, MOMENT)
+    drawn = part.mix(rows, LEARNER, MOMENT)
     for name, row in drawn.weights.items():
         assert float(row.detach().sum()) == pytest.approx(1.0)
         (gradient,) = torch.autograd.grad(row[0], rows[name], retain_graph=True)
         assert float(gradient.abs().sum()) > 0
-    again = part.mix(rows, DECISIONS, MOMENT)
+    again = part.mix(rows, LEARNER, MOMENT)
     assert all(torch.equal(again.weights[name], row) for name, row in drawn.weights.items())
 
 
@@ -60,7 +65,7 @@ def test_a_dirichlet_mixture_has_the_mean_of_its_concentrations() -> None:
     row = torch.tensor([1.0, 0.0, -2.0], dtype=torch.float64)
     part, total = Dirichlet(), torch.zeros(3, dtype=torch.float64)
     for step in range(3000):
-        total += part.mix({"a": row}, DECISIONS, replace(MOMENT, step=step)).weights["a"]
+        total += part.mix({"a": row}, LEARNER, replace(MOMENT, step=step)).weights["a"]
     concentration = torch.nn.functional.elu(row) + 1
     torch.testing.assert_close(total / 3000, concentration / concentration.sum(), atol=0.02, rtol=0)
 
@@ -69,7 +74,7 @@ def test_a_hard_draw_is_one_hot_with_one_live_option_drawn_by_its_probability() 
     row = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     counts: Counter[int] = Counter()
     for step in range(2000):
-        drawn = HardGumbel().mix({"a": row}, DECISIONS, replace(MOMENT, step=step))
+        drawn = HardGumbel().mix({"a": row}, LEARNER, replace(MOMENT, step=step))
         (option,) = drawn.live["a"]
         assert drawn.weights["a"].tolist() == [float(o == option) for o in range(3)]
         counts[option] += 1
@@ -88,7 +93,7 @@ def test_temperatures_fall_from_the_first_epoch_to_the_last_and_stay_for_project
 
 
 def test_a_uniform_draw_is_a_genotype_of_the_space() -> None:
-    drawn = Uniform().mix(logits(), DECISIONS, MOMENT)
+    drawn = Uniform().mix(logits(), LEARNER, MOMENT)
     assert all(float(row.sum()) == 1.0 for row in drawn.weights.values())
     assert all(len(options) == 1 for options in drawn.live.values())
 

@@ -12,11 +12,10 @@ from pydantic import BaseModel
 
 from nasir import NasirError
 from runners.commands import COMMANDS
-from runners.experiment import experiment, method, recipe, settings
-from runners.experiment.method import PARTS
-from runners.experiment.method_file import read_method
-from runners.experiment.parts import perturb
-from runners.experiment.recipe_file import read_recipe
+from runners.experiment import experiment, method, recipe
+from runners.experiment.method import PARTS, read_method
+from runners.experiment.parts import mixture
+from runners.experiment.recipe import read_recipe
 from runners.fields import Ranged, field_types, interval, takes
 from runners.forms import compile, exam
 from tests.command_line import call
@@ -29,7 +28,7 @@ OF_OTHERS = {"sizes": "the skeletons check them", "values": "of Settings and Rec
 
 MADE: dict[type, dict[str, Any]] = {
     exam.Exam: {"genotype": "darts_v2"},
-    settings.Stage: {"epochs": 1},
+    recipe.Stage: {"epochs": 1},
     recipe.Recipe: {"name": ""},
     method.Method: {"name": ""},
 }
@@ -37,9 +36,9 @@ MADE: dict[type, dict[str, Any]] = {
 
 PART_CLASSES = {type(part) for kind in PARTS.values() for part in kind.values() if part is not None}
 CLASSES = [
-    *MADE, settings.Settings, compile.Options, perturb.Radius, *sorted(PART_CLASSES, key=str),
+    *MADE, recipe.Settings, compile.Options, mixture.Radius, *sorted(PART_CLASSES, key=str),
     *(type(getattr(recipe.Recipe(""), name)) for name in recipe.SECTIONS),
-    *(type(each) for each in recipe.sections(settings.Settings()).values()),
+    *(type(each) for each in recipe.sections(recipe.Settings()).values()),
 ]  # fmt: skip
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from nasir import NasirError
-from runners.experiment.recipe import Recipe, recipe_of, with_values
-from runners.experiment.recipe_file import read_recipe, recipe_names
+from runners.experiment.recipe import Recipe, read_recipe, recipe_names, recipe_of, with_values
 from runners.experiment.schedule import training_epochs
 from tests.command_line import call
 

@@ -11,8 +11,8 @@ import nasir
 from nasir import NasirError
 from runners.experiment import search as loop
 from runners.experiment.experiment import Experiment, read_experiment
-from runners.experiment.method_file import method_names
-from runners.experiment.replay import replay
+from runners.experiment.method import method_names
+from runners.experiment.trained import replay
 from runners.folder.display import Display
 from runners.folder.facts import read_facts
 from tests.command_line import call
@@ -253,7 +253,7 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
 
     monkeypatch.setattr("runners.experiment.learner.Learner.learn", full)
-    monkeypatch.setattr("runners.experiment.guard.free_bytes", lambda device: 40_000_000)
+    monkeypatch.setattr("runners.experiment.learner.free_bytes", lambda device: 40_000_000)
     with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
         run(tiny(), tmp_path / "run")
     assert caught.value.code == "E744"

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 import nasir
 from nasir import NasirError
 from runners.experiment import train as training
-from runners.experiment.build_training import build
+from runners.experiment.build import build_training
 from runners.experiment.experiment import Experiment
-from runners.experiment.replay import replay
+from runners.experiment.trained import replay
 from runners.folder.checkpoint import last_checkpoint
 from runners.folder.display import Display
 from tests.command_line import ROOT, call
@@ -275,7 +275,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"values": {"train.drop_path": "1"}}, "E107", "below 1"),
         ({"values": {"schedule.name": "cosinus"}}, "E752", "one of"),
         ({"values": {"train.keep": "best"}}, "E753", "asks for validation data"),
-        ({"recipe": "cifar10"}, "E753", "does not say where data lies"),
+        ({"recipe": "cifar10"}, "E753", "does not name its data"),
         ({"values": {"pictures.area": 0.3}}, "E753", "for images that stay in files"),
         ({"sizes": {"classes": 3}}, "E753", "has 10 classes"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
@@ -316,7 +316,7 @@ def test_the_space_s_own_size_comes_before_the_recipe_s_and_after_what_is_asked_
         changed(request, sizes={"layers": 15}),
         Experiment(of="darts_v2", recipe="digits"),
     ]
-    assert [build(each).graph.about["layers"] for each in asked] == ["9", "12", "15", "5"]
+    assert [build_training(each).graph.about["layers"] for each in asked] == ["9", "12", "15", "5"]
 
 
 def test_text_is_not_accumulated(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
 
     monkeypatch.setattr("runners.experiment.learner.Learner.learn", full)
-    monkeypatch.setattr("runners.experiment.guard.free_bytes", lambda device: 40_000_000)
+    monkeypatch.setattr("runners.experiment.learner.free_bytes", lambda device: 40_000_000)
     with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
         train(small(), tmp_path / "run")
     assert caught.value.code == "E744"

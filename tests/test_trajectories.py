@@ -17,12 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lowering
-from runners.experiment.build_search import build
+from runners.experiment.build import build_search
 from runners.experiment.experiment import Experiment
-from runners.experiment.method_file import read_method
-from runners.experiment.parts.moment import Moment
-from runners.experiment.parts.perturb import clipped
-from runners.experiment.schedule import search_epochs
+from runners.experiment.method import read_method
+from runners.experiment.parts.mixture import clipped
+from runners.experiment.schedule import Moment, search_epochs
 from runners.experiment.supernet import Supernet
 from runners.folder.run_folder import RunFolder
 from runners.task import Batch
@@ -45,8 +44,8 @@ class ByHand:
     """A search's network, weights and logits, with SGD and Adam as their papers write them."""
 
     def __init__(self, request: Experiment) -> None:
-        built = build(request)
-        self.task, self.settings = built.task, built.settings
+        built = build_search(request)
+        self.task, self.settings = built.task, built.method.settings
         assert built.supernet is not None
         self.net = lowering.to_torch(built.supernet, request.seed, optimise=False).double()
         self.weights = dict(self.net.named_parameters())

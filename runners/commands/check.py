@@ -136,7 +136,7 @@ def _each(source: Source, space: str | None) -> list[dict[str, Any]]:
 
 def _run_facts(source: Source) -> dict[str, Any] | None:
     """The facts of a method, a recipe or an experiment; None for a file of something else."""
-    from runners.experiment.recipe_file import SUFFIXES, read_recipe
+    from runners.experiment.recipe import SUFFIXES, read_recipe
 
     path = source.name
     if not path.endswith(SUFFIXES) or not _RUN_KEY.search(source.text, 0, 2**14):
@@ -150,7 +150,7 @@ def _run_facts(source: Source) -> dict[str, Any] | None:
         asked = read_experiment(path)
         return {"file": path, "kind": "experiment", "of": asked.of} if asked else None
     if _METHOD & set(data):
-        from runners.experiment.method_file import read_method
+        from runners.experiment.method import read_method
 
         methods = [read_method(path, skeleton) for skeleton in _skeletons(data)]
         return {"file": path, "kind": "method", "of": methods[0].name}

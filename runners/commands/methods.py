@@ -31,8 +31,7 @@ def methods(
 
 
 def _list(as_json: bool) -> None:
-    from runners.experiment.method import PARTS
-    from runners.experiment.method_file import method_names, read_method
+    from runners.experiment.method import PARTS, method_names, read_method
 
     rows = [(method, _parts(method)) for method in (read_method(n, _FIRST) for n in method_names())]
     if as_json:
@@ -48,7 +47,7 @@ def _list(as_json: bool) -> None:
 
 
 def _one(name: str, as_json: bool) -> None:
-    from runners.experiment.method_file import read_method
+    from runners.experiment.method import read_method
 
     method = read_method(name, _FIRST)
     skeletons = (_FIRST, *(each for each in method.skeletons if each != _FIRST))

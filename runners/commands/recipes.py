@@ -27,7 +27,7 @@ def recipes(
 
 
 def _list(as_json: bool) -> None:
-    from runners.experiment.recipe_file import read_recipe, recipe_names
+    from runners.experiment.recipe import read_recipe, recipe_names
 
     found = [read_recipe(name) for name in recipe_names()]
     if as_json:
@@ -40,8 +40,7 @@ def _list(as_json: bool) -> None:
 
 
 def _one(name: str, as_json: bool) -> None:
-    from runners.experiment.recipe import SECTIONS
-    from runners.experiment.recipe_file import read_recipe
+    from runners.experiment.recipe import SECTIONS, read_recipe
     from runners.fields import values_of
 
     recipe = read_recipe(name)

@@ -22,7 +22,7 @@ def replay(
 
     Example: nasir replay runs/nasbench201-drnas-0
     """
-    from runners.experiment.replay import replay as repeat
+    from runners.experiment.trained import replay as repeat
 
     found = repeat(run)
     if as_json:

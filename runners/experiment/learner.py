@@ -7,18 +7,24 @@ so that all of it fits in a checkpoint.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+import lowering
 from lowering import Network
-from runners.experiment.parts.moment import Moment
 from runners.experiment.recipe import Optimizer, Sgd
+from runners.experiment.schedule import Moment
 from runners.machine.device import Place, reseed
 from runners.task import Batch, Outcome
 from runners.task.score import measures, score
 from runners.task.tally import Tally, check_finite
 from runners.task.task import Split, TrainingTask
+
+PROBE = 2
+BACKWARD = 1.6
+"""The peak of a step's memory, as a multiple of what forward keeps (measured: 1.2 to 1.5)."""
 
 
 class Learner:
@@ -54,8 +60,8 @@ class Learner:
         """Seeds torch's generators, from which the network draws in this step."""
         reseed(self.seed, at.number, at.step)
 
-    def example(self) -> tuple[Any, ...]:
-        """Inputs of the network beside the batch, to measure memory with."""
+    def inputs(self, at: Moment) -> tuple[Any, ...]:
+        """Inputs of the network at a moment, beside the batch."""
         return ()
 
     def outcome(self, run: Callable[..., Any], batch: Batch, *inputs: Any) -> Outcome:
@@ -65,7 +71,7 @@ class Learner:
 
     def learn(self, batch: Batch, inputs: Sequence[Any], at: Moment, tally: Tally) -> None:
         """One step of the weights. Raises E741 where the loss is not a number."""
-        self.clear_gradients()
+        self.optimiser.zero_grad(set_to_none=True)
         for part in _parts(batch, self.accumulate):
             outcome = self.outcome(self.run, part, *inputs)
             check_finite(outcome, at.number, at.step)
@@ -76,10 +82,6 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * batch.rate
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
-
-    def clear_gradients(self) -> None:
-        """Before a step."""
-        self.optimiser.zero_grad(set_to_none=True)
 
     def clip_gradients(self) -> None:
         """Bounds the norm of all gradients, or of each tensor's."""
@@ -101,16 +103,33 @@ class Learner:
                 self.module.train()
                 self.run.train()
 
-    def evaluated(self, batch: Batch, *inputs: Any) -> Outcome:
-        """The outcome of the network as it is, without gradients."""
-        with torch.no_grad():
-            return self.outcome(self.run, batch, *inputs)
-
-    def measured(self, split: Split, *inputs: Any) -> dict[str, float]:
+    def measured(self, split: Split, at: Moment) -> dict[str, float]:
         """Loss and metric on held-out data. Raises E741 where the loss is not a number."""
-        with self.measuring():
-            found = score(self.task, lambda batch: self.evaluated(batch, *inputs), split=split)
+        inputs = self.inputs(at)
+        with self.measuring(), torch.no_grad():
+            found = score(self.task, lambda b: self.outcome(self.run, b, *inputs), split=split)
         return measures(found.loss, found.accuracy, 1, self.task.metric)
+
+    def largest_batch(self) -> int | None:
+        """The largest batch, a power of two, that should fit by what a small step keeps; None where
+        that cannot be found.
+        """
+        try:
+            free = free_bytes(self.place.device)
+            if free is None:
+                return None
+            batch = self.task.train(0, 0)
+            axis = 1 if self.task.name == "language" else 0
+            inputs = tuple(
+                value.narrow(axis if value.dim() > 1 and number == 0 else 0, 0, PROBE)
+                for number, value in enumerate(batch.inputs)
+            )
+            at = Moment(self.seed, 0, 1, 0, purpose="planner")
+            kept = lowering.saved_bytes(self.module, *inputs, *self.inputs(at)).bytes
+            fits = int(free / (kept / PROBE * BACKWARD)) if kept else 0
+            return 1 << (fits.bit_length() - 1) if fits else 0
+        except (RuntimeError, MemoryError):
+            return None
 
     def state_dict(self) -> dict[str, Any]:
         """The state at the end of an epoch, by part."""
@@ -134,3 +153,25 @@ def _parts(batch: Batch, count: int) -> list[Batch]:
     (images,) = batch.inputs
     pairs = zip(images.chunk(count), batch.target.chunk(count), strict=True)
     return [replace(batch, inputs=(image,), target=target) for image, target in pairs]
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Free memory of the device in bytes; None where the system does not report it."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = {line.partition(":")[0]: line.split()[1] for line in lines}
+    return int(found["MemAvailable"]) * 1024 if "MemAvailable" in found else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory is not enough."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "out of memory" in text
+    )

@@ -1,15 +1,22 @@
 """What a network is trained from scratch with: the numbers of an evaluation, by section."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from nasir import NasirError
+from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
+from nasir.limits import LIKE_LEVELS
+from nasir.source import read_source
 from runners.fields import (
     AnyCount,
     AnyEpochs,
     BatchSize,
+    Count,
     Epochs,
     Number,
     Pixels,
@@ -17,6 +24,7 @@ from runners.fields import (
     Share,
     Window,
     code_for,
+    filled,
     parsed,
     values_of,
 )
@@ -244,3 +252,166 @@ def with_values(
             raise NasirError(code_for(error, code), f"in '{section}': {error}") from None
     changed: Any = made
     return replace(changed, **known)
+
+
+STAGES, EPOCHS = 100, 100_000
+"""Of a search, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Ranged):
+    """Epochs with one supernet, of which the first `warm_up` are without architect steps.
+
+    `options` are how many options each choice of ops keeps when the stage begins (None: all), and
+    ops see 1/`parts` of the channels.
+    """
+
+    epochs: Epochs
+    warm_up: AnyEpochs = 0
+    options: Count | None = None
+    parts: Count = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTrain(Ranged):
+    """`epochs` are all, tuning too, which the stages share in proportion (None: the stages' own).
+
+    `batch` are images (columns of text) a step. `drop_path` is the largest probability to drop an
+    edge, reached in the last epoch.
+    """
+
+    epochs: Epochs | None = None
+    batch: BatchSize = 64
+    drop_path: Share = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptimizer(Sgd):
+    """`clip` is the largest norm of the gradients that `clip_covers`: `all` are the logits' too."""
+
+    clip_covers: Literal["weights", "all"] = "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSchedule(Ranged):
+    """A cosine from the learning rate to `minimum` over all epochs, after a linear `warm_up`."""
+
+    minimum: Number = 0.001
+    warm_up: AnyEpochs = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Logits(Ranged):
+    """Adam on the logits, whose L2 is the regulariser's.
+
+    `clip` is their gradients' largest norm (0: any). `order` says what learns first in a step.
+    """
+
+    lr: Number = 3e-4
+    betas: tuple[Share, Share] = (0.5, 0.999)
+    clip: Number = 0.0
+    order: Literal["architecture-first", "weights-first"] = "architecture-first"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchImages(Ranged):
+    """`cutout` is the side of the square that is cut out of each image (0: none)."""
+
+    cutout: Pixels = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(Ranged):
+    """The numbers of a search."""
+
+    network: Sizes = Sizes()
+    train: SearchTrain = SearchTrain()
+    optimizer: SearchOptimizer = SearchOptimizer()
+    schedule: SearchSchedule = SearchSchedule()
+    logits: Logits = Logits()
+    pictures: SearchImages = SearchImages()
+    stages: tuple[Stage, ...] = (Stage(50),)
+
+    def __post_init__(self) -> None:
+        Ranged.__post_init__(self)
+        if len(self.stages) > STAGES or self.epochs > EPOCHS:
+            counts = f"{len(self.stages)} stages with {self.epochs:,} epochs"
+            raise ValueError(f"there are {counts}, and have to be at most {STAGES} with {EPOCHS:,}")
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+
+Made = TypeVar("Made")
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The recipes that nasir has, by name."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+
+
+def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
+    """The recipe of that name, or of a YAML or JSON file.
+
+    A file says `nasir: 1`, and may say `recipe:` (its name), `like:` (another recipe, of which it
+    says what is different), `about:`, `data:`, and the sections of `Recipe` by field. Raises E751
+    for an unknown name, and E1xx for the file, with the place. `outer` are the files that are
+    `like` this one, E109 where it is among them.
+    """
+    if text.endswith(SUFFIXES):
+        return _read(Path(text), entered(text, outer, "recipes"))
+    names = recipe_names()
+    if text not in names:
+        raise NasirError("E751", f"unknown recipe {quoted(text)}", hint=nearest(text, names))
+    return _shipped(text)
+
+
+def entered(text: str, outer: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """`outer` with the file `text`. Raises E109 for a circle of files, E106 for too many."""
+    path = os.path.realpath(text)
+    if path in outer:
+        names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
+        raise NasirError("E109", f"the {what} are `like` one another in a circle: {names}")
+    if len(outer) == LIKE_LEVELS:
+        raise NasirError("E106", f"more than {LIKE_LEVELS} {what} are each `like` the next")
+    return (*outer, path)
+
+
+@lru_cache(maxsize=64)
+def _shipped(name: str) -> Recipe:
+    return _read(SHIPPED / f"{name}.yaml")
+
+
+def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
+    root = parse_document(read_source(path)).root
+    entries = root.fields("a recipe", ("nasir",), ("recipe", "like", "about", "data", *SECTIONS))
+    check_version(root, "a recipe")
+    like = entries.get("like")
+    base = Recipe("")
+    if like is not None:
+        base = placed(like, partial(read_recipe, like.text("`like`"), outer))
+    words = {name: entries[name].text(f"`{name}`") for name in ("about", "data") if name in entries}
+    found: dict[str, Any] = {name: getattr(base, name) for name in ("about", "data", *SECTIONS)}
+    for name in SECTIONS:
+        if name in entries:
+            given = entries[name].entries(f"`{name}`")
+            found[name] = filled(found[name], given)
+    own = entries["recipe"].text("`recipe`") if "recipe" in entries else path.stem
+    known: dict[str, Any] = {"name": own, **found, **words}
+    return Recipe(**known)
+
+
+def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:
+    """Returns `make()`; its errors get the cursor's place."""
+    try:
+        return make()
+    except NasirError as error:
+        raise error.at(cursor.where) from None
+    except ValueError as error:
+        raise cursor.fault(code_for(error, "E109"), str(error)) from None

@@ -1,16 +1,57 @@
-"""The epochs of a search or a training in order, each with its learning rate."""
+"""The epochs of a search or a training in order: their random numbers and learning rates."""
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Literal
 
-from runners.experiment.decided import Decided
-from runners.experiment.parts.moment import Moment
-from runners.experiment.parts.select import BestOf, Projection, Selection, Tuning
-from runners.experiment.recipe import Recipe
-from runners.experiment.settings import Settings
+import torch
+
+import lowering
+from runners.experiment.recipe import Recipe, Settings
+from runners.machine.device import set_generators
+
+Phase = Literal["search", "projection", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A step of an epoch, of `epochs` in its phase; `number` counts epochs over all phases.
+
+    Random numbers depend on the seed, the place, the purpose (one step has several) and a label
+    alone, so that nothing random has to be kept: whoever asks again draws the same.
+    """
+
+    seed: int
+    epoch: int
+    epochs: int
+    number: int
+    step: int = 0
+    phase: Phase = "search"
+    purpose: str = ""
+
+    @property
+    def share(self) -> float:
+        """The epoch as a share of all, from 0; never 1."""
+        return self.epoch / self.epochs
+
+    @property
+    def progress(self) -> float:
+        """From 0 in the first epoch to 1 in the last."""
+        return self.epoch / max(self.epochs - 1, 1)
+
+    def generator(self, label: str) -> torch.Generator:
+        """A source of random numbers on the CPU."""
+        return lowering.generator(self.seed, f"{label} {self.number} {self.step} {self.purpose}")
+
+    def seed_of(self, label: str) -> int:
+        """A number for whatever takes a seed, from 0 to 2**31 - 1."""
+        return int(torch.randint(2**31 - 1, (), generator=self.generator(label)))
+
+    def reseed(self, label: str) -> None:
+        """Sets torch's own generators, on every device."""
+        set_generators(self.seed_of(label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,45 +74,12 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochPlan:
-    """The epochs of a search's stages, those of tuning between `rounds` of projection, and the
-    number of candidates that it measures at its end."""
+class Tuning:
+    """Epochs between a search's decisions: how many, and the learning rate of the weights."""
 
-    stages: tuple[int, ...]
-    tuning: int = 0
-    rounds: int = 0
-    candidates: int = 0
-
-    @property
-    def epochs(self) -> int:
-        """In all."""
-        return sum(self.stages) + self.tuning
-
-    @property
-    def words(self) -> str:
-        """The plan in a line."""
-        parts: list[str] = []
-        if len(self.stages) > 1:
-            parts.append(f"stages of {', '.join(map(str, self.stages))}")
-        if self.rounds:
-            parts.append(f"{sum(self.stages)} of search")
-            parts.append(f"{self.tuning} of tuning between {self.rounds} projections")
-        total = f"{self.epochs} epochs" + (f" ({'; '.join(parts)})" if parts else "")
-        last = f", then the best of {self.candidates:,} candidates" if self.candidates else ""
-        return f"{total}{last}"
-
-    def facts(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"epochs": self.epochs, **asdict(self)}
-
-
-def planned(settings: Settings, select: Selection, decided: Decided) -> EpochPlan:
-    """The plan of a search with these settings."""
-    stages = tuple(stage.epochs for stage in settings.stages)
-    if isinstance(select, Projection):
-        rounds = select.rounds(decided)
-        return EpochPlan(stages, select.length(rounds), rounds)
-    return EpochPlan(stages, candidates=select.count if isinstance(select, BestOf) else 0)
+    epochs: int
+    rate: float
+    minimum: float
 
 
 def search_epochs(

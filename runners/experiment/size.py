@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nasir
-from nasir import NasirError
-from runners.experiment.recipe import Sizes
-from runners.fields import Ranged, values_of
+from runners.fields import Ranged
 
 _TEXTS = {
     "channels": "{} channels",
@@ -51,22 +49,6 @@ class NetworkSize(Ranged):
             hidden=self.hidden,
             auxiliary=self.auxiliary,
         )
-
-
-def asked_sizes(
-    network: Sizes, values: Mapping[str, object], data: Mapping[str, int], code: str
-) -> dict[str, int]:
-    """The sizes among an experiment's values. Raises `code` where the data has others."""
-    found = {
-        name: value
-        for name, value in values_of(network).items()
-        if f"network.{name}" in values and name != "skeleton"
-    }
-    for name in DATA:
-        if name in found and data.get(name, found[name]) != found[name]:
-            message = f"the data has {data[name]} {name}, not {found[name]}"
-            raise NasirError(code, message, hint=f"leave --{name.replace('_', '-')} out")
-    return found
 
 
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:

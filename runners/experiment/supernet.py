@@ -1,6 +1,7 @@
 """A supernet that learns: its weights, its logits, their optimisers, and the decisions so far."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,119 @@ from torch import Tensor
 import lowering
 import nasir
 from lowering import Mixture, Unrolled
-from nasir import Choice, Genotype, Graph
+from nasir import Choice, Genotype, Graph, Space
 from nasir.passes import MemoryLevel
-from runners.experiment.decided import Decided
 from runners.experiment.learner import Learner
 from runners.experiment.parts.controller import Controller
-from runners.experiment.parts.mixture import Decisions, Drawn, Sampled, Softmax, Uniform
-from runners.experiment.parts.moment import Moment
+from runners.experiment.parts.mixture import Drawn, Sampled, Softmax, Uniform
+from runners.experiment.schedule import Moment
 from runners.task import Batch, Outcome, Task
 from runners.task.score import Score, score
 
 if TYPE_CHECKING:
-    from runners.experiment.build_search import BuiltSearch
+    from runners.experiment.build import BuiltSearch
+
+OPS = ("op on edge", "op on node")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What competes for a place in a node: whole edges, or options of one choice; `keep` stay.
+
+    `members` are (choice, options): all options of an edge, or one option of an input choice.
+    """
+
+    name: str
+    keep: int
+    members: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class Decided:
+    """The choices, and what was decided of them. Changes as a search goes on.
+
+    `kept` are the options that pruning left, `fixed` the one that a projection chose, `dropped`
+    those that weigh nothing any more.
+    """
+
+    def __init__(self, space: Space, choices: Sequence[Choice]) -> None:
+        self.space = space
+        self.choices: dict[str, Choice] = {choice.name: choice for choice in choices}
+        self.ops = {choice.name for choice in choices if choice.kind in OPS}
+        self.kept: dict[str, tuple[int, ...]] = {}
+        self.fixed: dict[str, int] = {}
+        self.dropped: dict[str, tuple[int, ...]] = {}
+
+    def ops_of(self, kind: str) -> tuple[str, ...]:
+        """The choices of ops in that kind of cell."""
+        return tuple(name for name in self.choices if name in self.ops and _in(name, kind))
+
+    def options(self, name: str) -> tuple[int, ...]:
+        """The live options of a choice."""
+        return self.kept.get(name, tuple(range(len(self.choices[name].options))))
+
+    def is_open(self, name: str) -> bool:
+        """Whether it is a choice of ops of which a projection has decided nothing."""
+        return name in self.ops and name not in self.fixed and name not in self.dropped
+
+    def selectable(self, name: str) -> tuple[int, ...]:
+        """Those that the space ever selects."""
+        excluded = self.space.cell(name.rpartition("/")[0]).exclude
+        names = self.choices[name].options
+        return tuple(o for o in self.options(name) if names[o] not in excluded)
+
+    def option_name(self, name: str, option: int) -> str:
+        """The op, or the source."""
+        return self.choices[name].options[option]
+
+    def groups(self, kind: str) -> tuple[Group, ...]:
+        """Where more edges, inputs or outputs compete than stay, in that kind of cell."""
+        cell = self.space.cell(kind)
+        found: list[Group] = []
+        if not cell.on_nodes and cell.keep is not None:
+            for node in range(cell.inputs, cell.inputs + cell.nodes):
+                edges = [f"{kind}/n{node}.e{edge.source}" for edge in cell.into(node)]
+                if len(edges) > cell.keep:
+                    members = tuple((e, tuple(range(len(self.choices[e].options)))) for e in edges)
+                    found.append(Group(f"n{node}", cell.keep, members))
+        for choice in self.choices.values():
+            wanted = choice.kind in ("input", "output") and _in(choice.name, kind)
+            if wanted and choice.keep < len(choice.options):
+                members = tuple((choice.name, (o,)) for o in range(len(choice.options)))
+                found.append(Group(choice.name.rpartition("/")[2], choice.keep, members))
+        return tuple(found)
+
+    def left(self, group: Group) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The members of a group that were not dropped."""
+        return tuple(
+            (name, options)
+            for name, options in group.members
+            if not set(options) <= set(self.dropped.get(name, ()))
+        )
+
+    def is_thin(self, group: Group) -> bool:
+        """Whether only as many are left as stay."""
+        return len(self.left(group)) <= group.keep
+
+    def drop(self, name: str, options: tuple[int, ...]) -> None:
+        """From now on these options weigh nothing."""
+        self.dropped[name] = tuple(sorted({*self.dropped.get(name, ()), *options}))
+
+    def whole(self, name: str, row: Tensor) -> Tensor:
+        """Weights of a choice's live options, over all options, with what was decided in place."""
+        if name in self.kept:
+            index = torch.tensor(self.kept[name], device=row.device)
+            row = row.new_zeros(len(self.choices[name].options)).index_copy(0, index, row)
+        if name in self.fixed:
+            row = torch.zeros_like(row)
+            row[self.fixed[name]] = 1.0
+        if name in self.dropped:
+            row = row.clone()
+            row[list(self.dropped[name])] = 0.0
+        return row
+
+
+def _in(name: str, kind: str) -> bool:
+    return name.rpartition("/")[0] == kind
 
 
 class Objective:
@@ -51,7 +153,7 @@ class Supernet(Learner):
     task: Task
 
     def __init__(self, built: "BuiltSearch", graph: Graph, say: Callable[[str], None]) -> None:
-        settings = built.settings
+        settings = built.method.settings
         super().__init__(built.task, built.place, built.experiment.seed, settings.optimizer)
         self.space, self.method, self.settings = built.space, built.method, settings
         self.memory: MemoryLevel = built.experiment.run.memory
@@ -110,9 +212,9 @@ class Supernet(Learner):
         """Seeds torch's generators, from which the network draws in this step."""
         at.reseed("network")
 
-    def example(self) -> tuple[Mixture]:
-        """A mixture."""
-        return (self.draw(Moment(self.seed, 0, 1, 0, purpose="planner")),)
+    def inputs(self, at: Moment) -> tuple[Mixture]:
+        """The mixture at a moment."""
+        return (self.draw(at),)
 
     def rows(self, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """The logits of live options."""
@@ -129,8 +231,8 @@ class Supernet(Learner):
     def drawn(self, moment: Moment, given: Mapping[str, Tensor] | None = None) -> Drawn:
         """Its weights for live options alone, before what is decided."""
         ops, rest = self._by_kind(given)
-        first = self.method.mixture.mix(ops, self.decisions, moment)
-        second = self._edges.mix(rest, self.decisions, moment) if rest else Drawn({})
+        first = self.method.mixture.mix(ops, self, moment)
+        second = self._edges.mix(rest, self, moment) if rest else Drawn({})
         return Drawn({**first.weights, **second.weights}, {**first.live, **second.live})
 
     def whole(self, drawn: Drawn) -> Mixture:
@@ -144,20 +246,15 @@ class Supernet(Learner):
         }
         return Mixture({name: weights[name] for name in self.decided.choices}, live)
 
-    def expected(self, moment: Moment) -> dict[str, list[float]]:
+    def expected(self) -> dict[str, list[float]]:
         """The mean weights over all options, decided ones included."""
         ops, rest = self._by_kind()
-        mixture = self.method.mixture.expected(ops, moment)
-        found = {**mixture, **self._edges.expected(rest, moment)}
+        mixture = self.method.mixture.expected(ops)
+        found = {**mixture, **self._edges.expected(rest)}
         return {
             name: [float(x) for x in self.decided.whole(name, found[name])]
             for name in self.decided.choices
         }
-
-    @property
-    def decisions(self) -> Decisions:
-        """The input of the mixture's parts."""
-        return Decisions(self.space, self.graph, self.controller)
 
     def frozen_run(self, *inputs: Any) -> Any:
         """The network with constant weights, whose running statistics stay."""
@@ -166,11 +263,6 @@ class Supernet(Learner):
     def objective(self, batch: Batch, moment: Moment) -> Objective:
         """The loss of a batch for the architect."""
         return Objective(self, batch, moment)
-
-    def clear_gradients(self) -> None:
-        """Before a step, those of the logits too."""
-        self.optimiser.zero_grad(set_to_none=True)
-        self.logit_optimiser.zero_grad(set_to_none=True)
 
     def clip_gradients(self) -> None:
         """Bounds the norm of all gradients; logits have one where the mixture has a graph.
@@ -215,7 +307,7 @@ class Supernet(Learner):
         seed = int(torch.randint(2**31 - 1, (), generator=source))
         if isinstance(self.method.mixture, Uniform):
             return nasir.sample(self.space, seed)
-        return nasir.draw_genotype(self.space, self.expected(moment), seed)
+        return nasir.draw_genotype(self.space, self.expected(), seed)
 
     def apart(self, genotype: Genotype, batch: Batch) -> Outcome:
         """The outcome of the genotype with the supernet's weights and batch statistics."""

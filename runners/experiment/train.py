@@ -1,10 +1,15 @@
-"""Training a genotype from scratch: its learner, hooks and loop in a run, and what is kept."""
+"""Training a genotype from scratch: its hooks, the weights that are kept, and their measures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 import lowering
 import nasir
@@ -13,23 +18,19 @@ from nasir import dump_genotype
 from nasir.quoting import json_text
 from nasir.wanted import checked
 from runners.data import absolute
-from runners.experiment.build_training import BuiltTraining, build
-from runners.experiment.experiment import Experiment
-from runners.experiment.guard import guarded, resumed, started
-from runners.experiment.hooks import Average, Best, DropPath, Hook, Measured
-from runners.experiment.inherit import begin
+from runners.experiment.build import BuiltTraining, build_training
+from runners.experiment.experiment import SUFFIXES, Experiment
 from runners.experiment.learner import Learner
-from runners.experiment.recipe_file import SUFFIXES
-from runners.experiment.run import Run
-from runners.experiment.schedule import Epoch, training_epochs
+from runners.experiment.run import DropPath, Hook, Measured, Run, resumed, started
+from runners.experiment.schedule import Epoch, Moment, training_epochs
 from runners.experiment.size import describe_size, size_facts
-from runners.experiment.trained import weights_of
+from runners.experiment.trained import begin, weights_of
 from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
 from runners.inputs import is_run, read_named
 from runners.machine.device import listed
 from runners.output import Cell, TextTable, measure_text
-from runners.task import measure
+from runners.task import Batch, measure
 from runners.task.accuracy import answers
 from runners.task.task import Split
 
@@ -48,25 +49,23 @@ def evaluate(experiment: Experiment, out: str | Path, display: Display | None = 
 
     Raises E741, E744, E75x, and what genotypes, data and folders raise.
     """
-    return started(Path(out), "evaluate", lambda: _begun(_placed(experiment)), _run, display)
+
+    def build() -> BuiltTraining:  # weights that do not fit are an error before there is a folder
+        built = build_training(_placed(experiment))
+        if experiment.inherit or experiment.weights:
+            begin(lowering.to_torch(built.graph), built.experiment)
+        return built
+
+    return started(Path(out), "evaluate", build, _trained, display)
 
 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
-    """Resumes the training in `out`, which gives what it would have given undisturbed.
+    """Resumes the training in `out`, with the result that an undisturbed one would have had.
 
     `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
     are other data, or another recipe under the same name.
     """
-    parts = ("genotype", "data", "seed", "recipe", "size")
-    return resumed(out, "evaluate", asked, build, parts, _run, display)
-
-
-def _begun(experiment: Experiment) -> BuiltTraining:
-    """What the experiment needs; weights that do not fit are an error before there is a folder."""
-    built = build(experiment)
-    if experiment.inherit or experiment.weights:
-        begin(lowering.to_torch(built.graph), experiment)
-    return built
+    return resumed(out, "evaluate", asked, build_training, _trained, display)
 
 
 def _placed(experiment: Experiment) -> Experiment:
@@ -77,7 +76,9 @@ def _placed(experiment: Experiment) -> Experiment:
     def there(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
 
-    recipe, data = experiment.recipe, experiment.data
+    recipe, data, weights = experiment.recipe, experiment.data, experiment.weights
+    if weights is not None and is_run(weights):
+        weights = str(weights_of(Path(weights)))
     return experiment.having(
         {
             "of": dump_genotype(read_named(experiment.of, experiment.space)),
@@ -85,39 +86,21 @@ def _placed(experiment: Experiment) -> Experiment:
             "space": None,
             "data": data and absolute(data),
             "inherit": there(experiment.inherit),
-            "weights": there(_weights(experiment.weights)),
+            "weights": there(weights),
         }
     )
 
 
-def _weights(named: str | None) -> str | None:
-    """The weights file, also of a training's run directory. Raises E755."""
-    return str(weights_of(Path(named))) if named is not None and is_run(named) else named
-
-
-def _run(built: BuiltTraining, folder: RunFolder, shown: Display) -> Evaluation:
-    run = Run(folder, shown, built.experiment.run.steps)
-    summary = guarded(
-        run,
-        built.experiment.seed,
-        built.place,
-        lambda: _trained(run, built),
-        built.recipe.train.batch,
-        ("--set train.batch=", "train.accumulate splits a batch"),
-    )
-    return Evaluation(summary, folder.path)
-
-
-def _trained(run: Run, built: BuiltTraining) -> Mapping[str, Any]:
-    """Trains, or resumes, to the end; the summary, which is written last."""
+def _trained(run: Run, built: BuiltTraining) -> Evaluation:
+    """Trains, or resumes, to the end; the summary is written last."""
     train = built.recipe.train
     run.display.say(f"{train.epochs} epochs")
     learner = make_learner(built)
     best = Best()
     hooks: list[Hook] = []
     if train.drop_path:
-        hooks.append(DropPath(learner, lambda at: train.drop_path * at.epoch / at.epochs))
-    hooks.append(Measured(learner, lambda epoch: _due(built, epoch), train.measure))
+        hooks.append(DropPath(learner, lambda at: train.drop_path * at.share))
+    hooks.append(Measured(learner, lambda epoch: _due(built, epoch)))
     hooks += [Average(learner, train.ema, built.recipe.optimizer.average_after, best), best]
     if not run.start(learner, hooks):
         said = begin(learner.module, built.experiment)
@@ -128,7 +111,7 @@ def _trained(run: Run, built: BuiltTraining) -> Mapping[str, Any]:
     kept = best.best
     if train.keep == "best" and kept is not None:
         run.load(run.folder.load(kept))
-    return _write_final(learner, built, run.folder, kept)
+    return Evaluation(_write_final(learner, built, run.folder, kept), run.folder.path)
 
 
 def make_learner(built: BuiltTraining) -> Learner:
@@ -143,9 +126,10 @@ def make_learner(built: BuiltTraining) -> Learner:
 
 def _due(built: BuiltTraining, epoch: Epoch) -> tuple[Split, ...]:
     """The parts to measure: a text's test words only at the end, as published."""
-    if built.task.name == "images" or epoch.at.number + 1 == epoch.at.epochs:
-        return built.task.splits
-    return ("valid",)
+    number, last = epoch.at.number + 1, epoch.at.number + 1 == epoch.at.epochs
+    if number % built.recipe.train.measure and not last:
+        return ()
+    return built.task.splits if built.task.name == "images" or last else ("valid",)
 
 
 def _write_final(
@@ -202,6 +186,90 @@ def _latencies(learner: Learner, built: BuiltTraining) -> dict[str, float | Lite
         )
         found = measure.measure({"eager": learner.module, "folded": folded}, inputs)
     return {name: each.seconds for name, each in found.items()}
+
+
+class Best(Hook):
+    """Keeps the checkpoint of the epoch with the least loss on validation data.
+
+    `losses` has an entry for each time it was measured.
+    """
+
+    keys = ("losses", "best")
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.best: int | None = None
+
+    def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
+        """Compares."""
+        if "valid" in row:
+            loss = row["valid"]["loss"]
+            if not self.losses or loss < min(self.losses):
+                self.best = epoch.at.number
+            self.losses.append(loss)
+        run.folder.pinned = set() if self.best is None else {self.best}
+
+
+class Average(Hook):
+    """A running average of the network's state, which is then what is measured and kept.
+
+    With a `decay` d it moves by 1 - d towards the state at each step (an exponential average);
+    with 0 all states count alike, which is averaged SGD (Polyak and Juditsky, 1992). It begins at
+    once, or with a `patience` where validation stands still: Merity and others (arXiv:1708.02182,
+    algorithm 1), as DARTS' code has it: from the sixth measurement on, when the loss is above the
+    least of all but the last n.
+    """
+
+    keys = ("averaging", "count", "values")
+
+    def __init__(self, learner: Learner, decay: float, patience: int, best: Best) -> None:
+        self.learner, self.patience, self.best = learner, patience, best
+        self._update: Any = get_ema_multi_avg_fn(decay) if decay else get_swa_multi_avg_fn()
+        self.averaging = bool(decay)
+        self.count = 0
+        self.values: dict[str, Tensor] = {}
+        learner.averaged = self.applied
+
+    def after(self, run: Run, epoch: Epoch, batch: Batch, at: Moment) -> None:
+        """Takes the state as it is now into the average."""
+        if not self.averaging:
+            return
+        state = self.learner.module.state_dict()
+        if not self.count:
+            self.values = {key: value.detach().clone() for key, value in state.items()}
+        else:
+            with torch.no_grad():
+                now = [state[key].detach() for key in self.values]
+                self._update(list(self.values.values()), now, torch.tensor(self.count))
+        self.count += 1
+
+    def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
+        """Whether validation stands still; the losses are those before this epoch's."""
+        losses, patience = self.best.losses, self.patience
+        before = losses[:-patience] if patience and "valid" in row else []
+        if before and not self.averaging and row["valid"]["loss"] > min(before):
+            self.averaging = True
+            run.display.say("validation stands still: weights are averaged from here on")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a `state_dict`."""
+        own = self.learner.module.state_dict()
+        self.values = {key: value.to(own[key]).clone() for key, value in state["values"].items()}
+        self.averaging, self.count = bool(state["averaging"]), int(state["count"])
+
+    @contextmanager
+    def applied(self) -> Generator[None]:
+        """Within, the module has the average for its state, if there is one."""
+        if not self.count:
+            yield
+            return
+        module = self.learner.module
+        kept = {key: value.detach().clone() for key, value in module.state_dict().items()}
+        try:
+            module.load_state_dict(self.values)
+            yield
+        finally:
+            module.load_state_dict(kept)
 
 
 def summary_table(summary: Mapping[str, Any]) -> TextTable:

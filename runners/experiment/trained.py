@@ -3,16 +3,27 @@
 import json
 import re
 import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from nasir import NasirError, Where
+import torch
+from torch import Tensor
+
+from lowering import Network, load_weights
+from nasir import NasirError, Where, load_space
 from nasir.source import read_source
-from runners.experiment.experiment import experiment_in
+from nasir.space.skeletons import find_skeleton
+from nasir.wanted import checked
+from runners.experiment.experiment import Experiment, experiment_in
 from runners.experiment.recipe import Recipe, recipe_of
 from runners.experiment.size import NetworkSize
+from runners.folder.checkpoint import last_checkpoint
+from runners.folder.display import Display
 from runners.folder.facts import damaged, facts_of, read_facts
+from runners.folder.logs import read_rows
 from runners.inputs import is_run
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -106,3 +117,145 @@ def _filled(size: NetworkSize, known: dict[str, Any]) -> NetworkSize:
         if field.name in known and not getattr(size, field.name)
     }
     return replace(size, **changed)
+
+
+SIZES = ("channels", "layers", "hidden")
+"""Of a network, those that its search had."""
+
+
+def begin(module: Network, experiment: Experiment) -> str:
+    """Gives the network the weights that a training begins with; a line to say of them.
+
+    Raises E754 and E727 for a search's that do not fit, E101, E104 and E503 for a file's.
+    """
+    if experiment.inherit:
+        return inherit(module, experiment.inherit)
+    if experiment.weights:
+        load_weights(module, experiment.weights)
+        return f"begins with {experiment.weights}"
+    return ""
+
+
+def searched_sizes(run: str) -> dict[str, int]:
+    """The sizes of a search's supernet. Raises E721, E722, and E754 for a run of another kind."""
+    facts = _search_facts(run)
+    experiment = experiment_in(Path(run), facts)
+    skeleton = find_skeleton(load_space(experiment.of).skeleton)
+    asked = cast("dict[str, int]", facts["settings"]["network"])
+    found: dict[str, int] = {name: getattr(skeleton.search, name, 0) for name in SIZES}
+    return {name: asked.get(name) or value for name, value in found.items() if value}
+
+
+def inherit(module: Network, run: str) -> str:
+    """Copies the weights of a search's last checkpoint that the network has too; how many.
+
+    A network's weights have the keys that they had in the supernet. Affine parts of batch norms,
+    which supernets lack, begin anew. Raises E754 where nothing fits, or shapes differ, and E727.
+    """
+    _search_facts(run)
+    checkpoint = last_checkpoint(Path(run))
+    if checkpoint is None:
+        raise NasirError("E754", "the search has no checkpoint", Where(run))
+    found: Mapping[str, Tensor] = checkpoint.state["weights"]
+    state = module.state_dict()
+    shared = [key for key in state if key in found]
+    apart = [key for key in shared if found[key].shape != state[key].shape]
+    if apart:
+        key = apart[0]
+        raise NasirError(
+            "E754",
+            f"'{key}' has shape {list(found[key].shape)} in the search, and "
+            f"{list(state[key].shape)} in the network ({len(apart)} differ)",
+            Where(run),
+            hint="the sizes of the search, and one whose ops saw all channels",
+        )
+    if not any("/" in key for key in shared):
+        message = "the search has no weights of the network's cells"
+        raise NasirError("E754", message, Where(run), hint="a genotype of that search's space")
+    _copy(state, {key: found[key] for key in shared})
+    return f"{len(shared)} of {len(state)} weights are inherited, the others begin anew"
+
+
+def _copy(state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for key, value in values.items():
+            state[key].copy_(value)
+
+
+def _search_facts(run: str) -> dict[str, Any]:
+    if read_facts(run).get("kind") == "evaluate":
+        raise NasirError("E754", "the run is no search", Where(run), hint="--weights takes others")
+    return facts_of(Path(run), "search")
+
+
+FILES = {
+    "search": ("metrics.jsonl", "architecture.jsonl", "genotype.json"),
+    "evaluate": ("metrics.jsonl", "genotype.json", "confusion.json", "weights.safetensors"),
+}
+"""What must be equal, by the kind of run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Whether a run repeats, and the first difference where it does not."""
+
+    epochs: int
+    difference: str
+
+
+@checked
+def replay(out: str | Path, display: Display | None = None) -> Replay:
+    """Runs a finished run again and compares what it left, line by line and bit by bit.
+
+    Raises E721 and E722 for what is no run, and what the run itself raises.
+    """
+    out = Path(out)
+    kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
+    facts = facts_of(out, kind)
+    with tempfile.TemporaryDirectory() as parent:
+        again = Path(parent) / "run"
+        _run(out, facts, again, display)
+        epochs = len(read_rows(out / "metrics.jsonl"))
+        return Replay(epochs, _difference(out, again, FILES[kind]))
+
+
+def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | None) -> None:
+    experiment = experiment_in(out, facts)
+    if experiment.search is not None:
+        from runners.experiment.search import search
+
+        search(experiment, folder, display)
+        return
+    from runners.experiment.train import evaluate
+
+    evaluate(experiment, folder, display)
+
+
+def _difference(one: Path, other: Path, names: Sequence[str]) -> str:
+    """The first place where these files of two runs differ; "" where they are equal."""
+    for name in names:
+        before, after = _lines(one / name), _lines(other / name)
+        for number, (a, b) in enumerate(zip(before, after, strict=False), start=1):
+            if a != b:
+                return f"{name}, line {number}: {_apart(a, b)}"
+        if len(before) != len(after):
+            return f"{name} has {len(before)} lines, then {len(after)}"
+    return ""
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text, or what a file of tensors is."""
+    if not path.exists():
+        return []
+    if path.suffix == ".safetensors":
+        from hashlib import sha256
+
+        return [sha256(path.read_bytes()).hexdigest()]
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _apart(one: str, other: str) -> str:
+    """The place where two lines part, some characters of each."""
+    at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    start = max(0, at - 30)
+    return f"…{one[start : at + 20]}… became …{other[start : at + 20]}…"

@@ -10,8 +10,7 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import Genotype, Graph, NasirError, Where
-from runners.experiment.recipe import Recipe, Train
-from runners.experiment.recipe_file import read_recipe
+from runners.experiment.recipe import Recipe, Train, read_recipe
 from runners.experiment.size import DATA, NetworkSize, size_facts
 from runners.experiment.trained import Trained, find_trained
 from runners.fields import BatchSize, Limit, Ranged

@@ -1,13 +1,19 @@
-"""How an architecture learns: gradients of its logits, or rewards of a controller."""
+"""How an architecture learns, what pulls its logits back, and when the search ends early."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 import lowering
-from runners.experiment.parts.moment import Moment
+from runners.experiment.parts.mixture import Rows
+from runners.experiment.schedule import Moment
 from runners.experiment.supernet import Supernet
-from runners.fields import Number, Ranged, Repeats, Share
+from runners.fields import AnyEpochs, Epochs, Number, Ranged, Repeats, Share
+from runners.machine.device import length
 from runners.task import Batch, Outcome
 
 
@@ -104,3 +110,159 @@ def _reward(outcome: Outcome, metric: str) -> float:
     if metric == "accuracy":
         return float(outcome.correct) / outcome.count
     return 80.0 / float(torch.exp(outcome.total / outcome.count))
+
+
+class Regulariser:
+    """A pull on logits, as decay in Adam or as a term of the loss; by default none."""
+
+    decay: float = 0.0
+    """The weight decay of the architect's Adam (L2 in the gradient, not decoupled)."""
+
+    def term(self, live: Rows, logits: Rows, moment: Moment) -> Tensor | None:
+        """The term of the architect's loss at a moment.
+
+        `live` are the logits of options that were not pruned, `logits` all of them.
+        """
+
+
+@dataclass(frozen=True)
+class L2(Ranged, Regulariser):
+    """Decay inside Adam, 1e-3 in all published code. For DrNAS it pulls concentrations to 1."""
+
+    decay: Number = 1e-3
+
+
+@dataclass(frozen=True)
+class KullbackLeibler(Regulariser, Ranged):
+    """scale · Σ KL(Dir(elu(logit) + 1) ‖ Dir(1)). DrNAS, arXiv:2006.10355, equation 5.
+
+    It belongs to the architect's loss alone, not to the weights'. After pruning it is that of the
+    distribution over live options, which is what is drawn; the published code counts pruned ones
+    too (`options="all"`), with their logits of 0.
+    """
+
+    scale: Number = 1e-3
+    options: Literal["live", "all"] = "live"
+
+    def term(self, live: Rows, logits: Rows, moment: Moment) -> Tensor:
+        """The sum over choices."""
+        rows = live if self.options == "live" else logits
+        return self.scale * torch.stack(list(map(_divergence, rows.values()))).sum()
+
+
+@dataclass(frozen=True)
+class BetaDecay(Ranged, Regulariser):
+    """scale · e/E · the mean over choices of log Σ exp(logit). β-DARTS, arXiv:2203.01665.
+
+    e counts epochs from 0 of E, so that `scale` is never reached, as in the published code, which
+    keeps the decay inside Adam beside it.
+    """
+
+    scale: Number = 50.0
+    decay: Number = 1e-3
+
+    def term(self, live: Rows, logits: Rows, moment: Moment) -> Tensor:
+        """The mean over choices, with live options alone."""
+        rows = torch.stack([row.logsumexp(0) for row in live.values()])
+        return self.scale * moment.share * rows.mean()
+
+
+def _divergence(row: Tensor) -> Tensor:
+    """lnΓ(Σβ) − Σ lnΓ(β) − lnΓ(n) + Σ (β − 1)(ψ(β) − ψ(Σβ))."""
+    beta = F.elu(row) + 1.0
+    total = beta.sum()
+    count = torch.tensor(float(len(row)), dtype=row.dtype, device=row.device)
+    away = (beta - 1.0) * (torch.digamma(beta) - torch.digamma(total))
+    return torch.lgamma(total) - torch.lgamma(beta).sum() - torch.lgamma(count) + away.sum()
+
+
+Product = Callable[[Tensor], Tensor]
+"""A matrix times a vector."""
+
+_TOLERANCE = 0.01
+"""The relative error at which products end; it bounds the error, which is mostly far less."""
+
+
+@dataclass(frozen=True, slots=True)
+class EigenvalueStop(Ranged):
+    """RobustDARTS, arXiv:1909.09656, section 4.3, with the constants of its code.
+
+    Every `every` epochs the greatest eigenvalue of the Hessian of the validation loss (and its L2
+    term) by the logits is measured on the epoch's last validation batch, in training mode. With
+    means over `window` values, the search stops when a mean is more than `factor` times the one
+    `apart` values earlier, and ends with the genotype of that earlier epoch, which must be at least
+    `earliest`. The eigenvalue comes from exact Hessian-vector products, where the published code
+    builds the whole matrix.
+    """
+
+    every: Epochs = 2
+    window: Epochs = 5
+    apart: Epochs = 4
+    factor: Number = 1.3
+    earliest: AnyEpochs = 10
+
+    def due(self, epoch: int) -> bool:
+        """Whether this epoch (from 0) is measured."""
+        return epoch % self.every == 0
+
+    def measure(self, learner: Supernet, moment: Moment) -> float:
+        """The greatest eigenvalue now."""
+        batch = learner.task.valid(moment.number, moment.step)
+        exact = lowering.to_torch(learner.graph, optimise=False).to(learner.place.device)
+        exact.load_state_dict(learner.module.state_dict())
+        exact.train()
+        rows = [row.detach().requires_grad_() for row in learner.leaves]
+        given = dict(zip(learner.logits, rows, strict=True))
+        weights = [weight.detach() for weight in exact.parameters()]
+        loss = learner.outcome(
+            lambda *inputs: exact.call_apart(weights, *inputs), batch, learner.draw(moment, given)
+        ).loss
+        loss = loss + learner.decay / 2 * sum(row.square().sum() for row in rows)
+        gradients = torch.autograd.grad(loss, rows, create_graph=True, materialize_grads=True)
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+
+        def product(vector: Tensor) -> Tensor:
+            if not flat.requires_grad:
+                return torch.zeros_like(vector)
+            parts = torch.autograd.grad(
+                flat, rows, vector, retain_graph=True, materialize_grads=True
+            )
+            return torch.cat([part.reshape(-1) for part in parts])
+
+        start = torch.randn(flat.shape, generator=moment.generator("lanczos"))
+        return greatest_eigenvalue(product, start.to(flat))
+
+    def stops(self, values: Sequence[float]) -> int | None:
+        """The epoch whose genotype is taken, if these values (one in `every` epochs) say stop."""
+        means = [
+            sum(part) / len(part)
+            for end in range(1, len(values) + 1)
+            if len(part := values[max(0, end - self.window) : end]) >= (self.window + 1) // 2
+        ]
+        if len(means) <= self.apart or means[-1 - self.apart] <= 0:
+            return None
+        centre = (len(values) - 1) * self.every - self.every * (self.window // 2)
+        epoch = centre - self.every * self.apart
+        grown = means[-1] / means[-1 - self.apart] > self.factor
+        return epoch if grown and epoch >= self.earliest else None
+
+
+def greatest_eigenvalue(product: Product, start: Tensor) -> float:
+    """The greatest eigenvalue of a symmetric matrix, from some 20 products with it (ARPACK)."""
+    from scipy.sparse import linalg as untyped
+
+    linalg: Any = untyped
+    size = len(start)
+    if size == 1:
+        return float(product(torch.ones_like(start)))
+
+    def times(vector: Any) -> Any:
+        return product(torch.as_tensor(vector.reshape(-1)).to(start)).double().cpu().numpy()
+
+    matrix = linalg.LinearOperator((size, size), matvec=times, dtype="float64")
+    vector = start.double().cpu().numpy()
+    try:
+        found = linalg.eigsh(matrix, 1, which="LA", v0=vector, tol=_TOLERANCE, rng=0)[0]
+    except linalg.ArpackError:  # all products are 0, or they are no numbers
+        return float(length(product(start)))
+    return float(found[0])

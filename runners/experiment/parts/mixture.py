@@ -1,39 +1,28 @@
-"""From logits to the weights of options: how a method relaxes or draws decisions.
+"""From logits to the weights of options: how a method relaxes, samples or perturbs decisions.
 
 A part sees the logits of live options alone, one row for each choice, and gives weights for the
 same options. `expected` is what it gives on average, for selection and for the record.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 import nasir
-from nasir import Choice, Graph, Space
-from runners.experiment.parts.controller import Controller
-from runners.experiment.parts.moment import Moment
-from runners.fields import Positive, Ranged
+from runners.experiment.schedule import Moment
+from runners.fields import Number, Positive, Ranged, Repeats
+from runners.task import Batch
+
+if TYPE_CHECKING:
+    from runners.experiment.supernet import Supernet
 
 Rows = Mapping[str, Tensor]
 """Choice name -> one number for each of its live options, shape (options,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """What is decided: the space, its supernet and the choices; a controller where there is one."""
-
-    space: Space
-    graph: Graph
-    controller: Controller | None = None
-
-    @property
-    def choices(self) -> tuple[Choice, ...]:
-        """The supernet's choices, in its order."""
-        return self.graph.choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +33,32 @@ class Drawn:
     live: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
 
-class MixturePart(Protocol):
-    """How weights follow from logits."""
+class MixturePart(ABC):
+    """How weights follow from logits; `ranks` where expected weights prefer some options."""
 
-    def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
-        """The weights at one forward pass; a draw is made from the moment's random numbers."""
-        ...
+    __slots__ = ()
+    ranks: ClassVar[bool] = True
 
-    def expected(self, rows: Rows, moment: Moment) -> Rows:
-        """The mean of the weights, on the simplex, without gradients."""
-        ...
+    @abstractmethod
+    def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
+        """The weights at one forward pass; random numbers are those of the moment."""
+
+    def expected(self, rows: Rows) -> Rows:
+        """The mean weights on the simplex without gradients: by default the softmax of a row."""
+        return {name: row.detach().softmax(0) for name, row in rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Softmax:
+class Softmax(MixturePart):
     """Softmax of each row. DARTS, arXiv:1806.09055, equation 2."""
 
-    def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
+    def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
         """Weights that sum to 1 over the options of a choice."""
-        del decisions, moment
         return Drawn({name: row.softmax(0) for name, row in rows.items()})
-
-    def expected(self, rows: Rows, moment: Moment) -> Rows:
-        """The same."""
-        del moment
-        return _softmax(rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Dirichlet:
+class Dirichlet(MixturePart):
     """One reparameterised draw per choice from Dir(elu(logit) + 1).
 
     DrNAS, arXiv:2006.10355. The +1 keeps every concentration positive; elu rather than exp keeps
@@ -81,20 +67,18 @@ class Dirichlet:
     selection goes by the softmax of the logits, not by the mean of the distribution.
     """
 
-    def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
+    def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
         """Weights that sum to 1 over the options of a choice."""
-        del decisions
         moment.reseed("dirichlet")
-        return Drawn({name: _dirichlet(row).rsample() for name, row in rows.items()})
-
-    def expected(self, rows: Rows, moment: Moment) -> Rows:
-        """The softmax of the logits, as in the published selection."""
-        del moment
-        return _softmax(rows)
+        found: dict[str, Tensor] = {}
+        for name, row in rows.items():
+            part = torch.distributions.Dirichlet(F.elu(row) + 1.0, validate_args=False)
+            found[name] = part.rsample()
+        return Drawn(found)
 
 
 @dataclass(frozen=True, slots=True)
-class SoftGumbel(Ranged):
+class SoftGumbel(MixturePart, Ranged):
     """A draw of the concrete distribution per choice; its temperature falls linearly.
 
     SNAS, arXiv:1812.09926, equation 5: softmax((log softmax(logits) + g) / τ), g Gumbel(0, 1).
@@ -105,22 +89,28 @@ class SoftGumbel(Ranged):
     end: Positive = 1.0
 
     def temperature(self, moment: Moment) -> float:
-        """τ in this epoch."""
-        return _falling(self.start, self.end, moment.share, moment)
+        """τ in this epoch; `end` while decisions are made one by one."""
+        if moment.phase == "projection":
+            return self.end
+        return self.start + (self.end - self.start) * self.done(moment)
 
-    def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
+    def done(self, moment: Moment) -> float:
+        """The part of the way that τ has gone."""
+        return moment.share
+
+    def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
         """Weights that sum to 1 over the options of a choice."""
-        del decisions
-        return Drawn(_concrete(rows, self.temperature(moment), moment))
-
-    def expected(self, rows: Rows, moment: Moment) -> Rows:
-        """The probability of each option to win, which is the softmax of the logits."""
-        del moment
-        return _softmax(rows)
+        temperature, generator = self.temperature(moment), moment.generator("gumbel")
+        found: dict[str, Tensor] = {}
+        for name, row in rows.items():
+            noise = torch.empty(row.shape).exponential_(generator=generator).log_().neg_()
+            noise = noise.to(device=row.device, dtype=row.dtype)
+            found[name] = ((row.log_softmax(0) + noise) / temperature).softmax(0)
+        return Drawn(found)
 
 
 @dataclass(frozen=True, slots=True)
-class HardGumbel(Ranged):
+class HardGumbel(SoftGumbel):
     """One option per choice by Gumbel's maximum; the gradient is the concrete distribution's.
 
     GDAS, arXiv:1910.04465, equations 3 to 5: forward is one-hot, backward as if it were
@@ -130,99 +120,191 @@ class HardGumbel(Ranged):
     e/(E − 1), so that the last epoch has `end`.
     """
 
-    start: Positive = 10.0
     end: Positive = 0.1
 
-    def temperature(self, moment: Moment) -> float:
-        """τ in this epoch."""
-        return _falling(self.start, self.end, moment.progress, moment)
+    def done(self, moment: Moment) -> float:
+        """The part of the way that τ has gone."""
+        return moment.progress
 
-    def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
+    def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
         """One-hot weights, of which one option is live."""
-        del decisions
-        soft = _concrete(rows, self.temperature(moment), moment)
+        soft = SoftGumbel.mix(self, rows, learner, moment).weights
         # One transfer from the device, not one for each choice.
         best = torch.stack([row.detach().argmax() for row in soft.values()]).cpu()
-        drawn = [int(index) for index in best]
+        live = {name: (int(index),) for name, index in zip(soft, best, strict=True)}
         weights: dict[str, Tensor] = {}
-        for (name, row), index in zip(soft.items(), drawn, strict=True):
+        for name, row in soft.items():
             hard = torch.zeros_like(row)
-            hard[index] = 1.0
+            hard[live[name][0]] = 1.0
             weights[name] = hard - row.detach() + row
-        return Drawn(weights, {name: (i,) for name, i in zip(soft, drawn, strict=True)})
+        return Drawn(weights, live)
 
-    def expected(self, rows: Rows, moment: Moment) -> Rows:
-        """The probability of each option to be drawn."""
-        del moment
-        return _softmax(rows)
+
+class WholeGenotype(MixturePart):
+    """A genotype is drawn, and nothing else runs; logits play no part."""
+
+    __slots__ = ()
+    ranks = False
+
+    @abstractmethod
+    def genotype(self, learner: "Supernet", moment: Moment) -> nasir.Genotype:
+        """The genotype at this moment."""
+
+    def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
+        """One-hot weights (several ones where a choice keeps several), zeros for other edges."""
+        found = nasir.picks(learner.graph, self.genotype(learner, moment))
+        weights: dict[str, Tensor] = {}
+        for name, row in rows.items():
+            weights[name] = torch.zeros_like(row.detach())
+            weights[name][list(found[name])] = 1.0
+        return Drawn(weights, {name: found[name] for name in rows})
+
+    def expected(self, rows: Rows) -> Rows:
+        """Equal weights: a controller's preferences depend on its earlier decisions."""
+        return {name: torch.full_like(row.detach(), 1 / len(row)) for name, row in rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform:
-    """A genotype of the space, drawn uniformly decision by decision; nothing else runs.
+class Uniform(WholeGenotype):
+    """A genotype of the space, drawn uniformly decision by decision.
 
     Random search with weight sharing, Li and Talwalkar, arXiv:1902.07638. Ops that the space never
     selects are never drawn (the published sampler draws `none` too, which is never selected).
     """
 
-    def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
-        """One-hot weights, and zeros for edges that the genotype does not have."""
-        genotype = nasir.sample(decisions.space, moment.seed_of("genotype"))
-        return of_genotype(genotype, rows, decisions)
-
-    def expected(self, rows: Rows, moment: Moment) -> Rows:
-        """Equal weights."""
-        del moment
-        return {name: torch.full_like(row.detach(), 1 / len(row)) for name, row in rows.items()}
+    def genotype(self, learner: "Supernet", moment: Moment) -> nasir.Genotype:
+        """The genotype at this moment."""
+        return nasir.sample(learner.space, moment.seed_of("genotype"))
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class Sampled(WholeGenotype):
     """A genotype drawn by the controller. ENAS, arXiv:1802.03268."""
 
-    def mix(self, rows: Rows, decisions: Decisions, moment: Moment) -> Drawn:
-        """One-hot weights, and zeros for edges that the genotype does not have."""
-        controller = decisions.controller
+    def genotype(self, learner: "Supernet", moment: Moment) -> nasir.Genotype:
+        """The genotype at this moment."""
+        controller = learner.controller
         assert controller is not None, "the method table pairs this part with a controller"
         with torch.no_grad():
-            sample = controller.sample(moment.generator("controller"))
-        return of_genotype(sample.genotype, rows, decisions)
-
-    def expected(self, rows: Rows, moment: Moment) -> Rows:
-        """Equal weights: what the controller prefers depends on what it chose before."""
-        return Uniform().expected(rows, moment)
+            return controller.sample(moment.generator("controller")).genotype
 
 
-def of_genotype(genotype: nasir.Genotype, rows: Rows, decisions: Decisions) -> Drawn:
-    """One-hot weights of a genotype's options (several ones where a choice keeps several)."""
-    found = nasir.picks(decisions.graph, genotype)
-    weights: dict[str, Tensor] = {}
-    for name, row in rows.items():
-        hot = torch.zeros_like(row.detach())
-        hot[list(found[name])] = 1.0
-        weights[name] = hot
-    return Drawn(weights, {name: found[name] for name in rows})
+@dataclass(frozen=True, slots=True)
+class Radius(Ranged):
+    """ε grows linearly over the epochs, by e/E as published, so that `end` is never reached."""
+
+    start: Number = 0.03
+    end: Number = 0.3
+
+    def at(self, moment: Moment) -> float:
+        """ε in this epoch."""
+        return self.start + (self.end - self.start) * moment.share
 
 
-def _falling(start: float, end: float, done: float, moment: Moment) -> float:
-    """Linearly by the part that is done; `end` while decisions are made one by one."""
-    return end if moment.phase == "projection" else start + (end - start) * done
+WIDE = Radius(0.3, 0.3)
+"""ε while edges are projected: fixed, as in the published code of DARTS-PT."""
 
 
-def _softmax(rows: Rows) -> Rows:
-    return {name: row.detach().softmax(0) for name, row in rows.items()}
+@dataclass(frozen=True)
+class Perturbation(ABC, Ranged):
+    """Weights are trained at perturbed mixtures, so that the loss is flat around the decisions.
+
+    SmoothDARTS, arXiv:2002.05283. Perturbations live on the simplex: the mixture's weights move,
+    not the logits, and only for the step of the network's weights. Live options of undecided
+    choices move; pruned options and rows that a projection has decided are held. Rows move by
+    `radius`, and by `tuning` between decisions.
+    """
+
+    radius: Radius = Radius()
+    tuning: Radius = WIDE
+
+    def epsilon(self, moment: Moment) -> float:
+        """ε at this moment."""
+        return (self.tuning if moment.phase == "projection" else self.radius).at(moment)
+
+    @abstractmethod
+    def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
+        """The rows at which weights take their step on this batch, without gradients."""
 
 
-def _dirichlet(row: Tensor) -> torch.distributions.Dirichlet:
-    return torch.distributions.Dirichlet(F.elu(row) + 1.0, validate_args=False)
+@dataclass(frozen=True)
+class UniformNoise(Perturbation):
+    """Every weight of an op moves by U(−ε, ε), then rows are clipped and divided (SDARTS-RS)."""
+
+    def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
+        """Equation 6 without the maximum: one random direction."""
+        return _moved(drawn, _shaken(_open(drawn, learner), self.epsilon(moment), moment))
 
 
-def _concrete(rows: Rows, temperature: float, moment: Moment) -> dict[str, Tensor]:
-    """softmax((log softmax(row) + g) / temperature) with Gumbel noise g = -log(Exp(1))."""
-    generator = moment.generator("gumbel")
+@dataclass(frozen=True)
+class Ascent(Perturbation):
+    """Projected gradient ascent of the training loss in the box of side 2ε (SDARTS-ADV, eq. 7).
+
+    `steps` of 2ε/steps by the gradient's sign from a random start; the network is in evaluation
+    mode. If the loss at the end is below that at the start, nothing moves. Rows stay on the
+    simplex, but dividing them can lead out of the box, as in the published code.
+    """
+
+    steps: Repeats = 7
+
+    def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
+        """The rows that are worst for the batch, as far as these steps find them."""
+        start = _open(drawn, learner)
+        if not start:
+            return drawn
+        epsilon = self.epsilon(moment)
+
+        def loss(rows: Rows) -> Tensor:
+            moved = learner.whole(_moved(drawn, rows))
+            return learner.outcome(learner.frozen_run, batch, moved).loss
+
+        learner.module.eval()
+        try:
+            rows = _shaken(start, epsilon, moment)
+            for _ in range(self.steps):
+                rows = _climbed(rows, start, epsilon, 2 * epsilon / self.steps, loss)
+            with torch.no_grad():
+                worse = bool(loss(rows) >= loss(start))
+        finally:
+            learner.module.train()
+        return _moved(drawn, rows if worse else start)
+
+
+def _climbed(
+    rows: Rows, start: Rows, epsilon: float, length: float, loss: Callable[[Rows], Tensor]
+) -> dict[str, Tensor]:
+    """One step up by the gradient's sign, held in the box around the start."""
+    leaves = {name: row.detach().requires_grad_() for name, row in rows.items()}
+    gradients = torch.autograd.grad(loss(leaves), tuple(leaves.values()), materialize_grads=True)
+    found: dict[str, Tensor] = {}
+    for (name, row), gradient in zip(rows.items(), gradients, strict=True):
+        away = (row + length * gradient.sign() - start[name]).clamp(-epsilon, epsilon)
+        found[name] = clipped(start[name] + away)
+    return found
+
+
+def _open(drawn: Drawn, learner: "Supernet") -> dict[str, Tensor]:
+    """The rows of undecided ops; those of edges, inputs and outputs are not perturbed."""
+    return {n: row.detach() for n, row in drawn.weights.items() if learner.decided.is_open(n)}
+
+
+def _moved(drawn: Drawn, rows: Rows) -> Drawn:
+    """The same with these rows."""
+    return replace(drawn, weights={**drawn.weights, **rows})
+
+
+def _shaken(rows: Rows, epsilon: float, moment: Moment) -> dict[str, Tensor]:
+    generator = moment.generator("perturb")
     found: dict[str, Tensor] = {}
     for name, row in rows.items():
-        noise = torch.empty(row.shape).exponential_(generator=generator).log_().neg_()
-        noise = noise.to(device=row.device, dtype=row.dtype)
-        found[name] = ((row.log_softmax(0) + noise) / temperature).softmax(0)
+        noise = torch.empty(row.shape).uniform_(-epsilon, epsilon, generator=generator)
+        found[name] = clipped(row + noise.to(row))
     return found
+
+
+def clipped(row: Tensor) -> Tensor:
+    """The row within [0, 1] and divided by its sum; its greatest alone where nothing is left."""
+    inside = row.clamp(0, 1)
+    total = inside.sum()
+    hot = torch.zeros_like(row).scatter(0, row.argmax(0, keepdim=True), 1.0)
+    return torch.where(total > 0, inside / total.clamp(min=torch.finfo(row.dtype).tiny), hot)

@@ -7,20 +7,10 @@ import torch
 
 import nasir
 from nasir import Genotype
-from runners.experiment.decided import Decided
-from runners.experiment.parts.moment import Moment
-from runners.experiment.supernet import Supernet
+from runners.experiment.schedule import Moment, Tuning
+from runners.experiment.supernet import Decided, Supernet
 from runners.fields import AnyCount, AnyEpochs, Count, Number, Ranged, Repeats
 from runners.task.score import Score
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """Epochs between decisions: how many, and the learning rate of the weights."""
-
-    epochs: int
-    rate: float
-    minimum: float
 
 
 class Selection:
@@ -34,7 +24,7 @@ class Selection:
 
     def genotype(self, learner: Supernet, moment: Moment) -> Genotype:
         """The choice as things are, by the mixture's expected weights; at the end the result."""
-        return nasir.derive(learner.space, learner.expected(moment))
+        return nasir.derive(learner.space, learner.expected())
 
 
 @dataclass(frozen=True)

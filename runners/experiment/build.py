@@ -1,0 +1,391 @@
+"""Builds an experiment: looks up its names, reads its data, makes its graph."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import nasir
+from nasir import Choice, Genotype, Graph, NasirError, Space
+from nasir.space import home_of
+from nasir.space.skeletons import Skeleton, find_skeleton
+from runners.experiment.experiment import Experiment
+from runners.experiment.method import (
+    PARTS,
+    Method,
+    checked,
+    part_name,
+    read_method,
+    with_epochs,
+    with_fraction,
+    with_parts,
+)
+from runners.experiment.parts.architect import KullbackLeibler
+from runners.experiment.parts.select import BestOf, Projection
+from runners.experiment.recipe import Recipe, Sizes, Stage, read_recipe, with_values
+from runners.experiment.size import DATA, size_facts
+from runners.experiment.supernet import Decided
+from runners.experiment.trained import SIZES, searched_sizes
+from runners.fields import code_for, values_of
+from runners.folder.facts import FORMAT, Kind, space_hash
+from runners.inputs import read_named
+from runners.machine.device import Place, find_place
+from runners.machine.machine import surroundings
+from runners.task import Task
+from runners.task.dealt import Dealt
+from runners.task.find import find_task
+from runners.task.options import TaskOptions
+from runners.task.task import TrainingTask
+from runners.task.trained import training_task
+
+DATA_SET = "digits"
+"""The data of a search whose experiment names none."""
+
+Kept = Mapping[str, tuple[int, ...]]
+"""The options that are left of pruned choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An experiment with everything that it names; nothing is lowered yet."""
+
+    kind: ClassVar[Kind]
+    compared: ClassVar[tuple[str, ...]]
+    """The facts that a resumed run must have in common with its beginning."""
+    batch_option: ClassVar[str]
+    memory_hint: ClassVar[str]
+
+    experiment: Experiment
+    data: str
+    place: Place
+    task: TrainingTask
+
+    @property
+    def batch(self) -> int:
+        """The batch size."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """The content of `run.json`."""
+        return {
+            **surroundings(str(self.place.device)),
+            "format": FORMAT,
+            "kind": self.kind,
+            "data": {"text": self.data, "fingerprint": self.task.fingerprint},
+            "seed": self.experiment.seed,
+            "experiment": self.experiment.facts(),
+            "task": self.task.name,
+            "metric": self.task.metric,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlan:
+    """The epochs of a search's stages, those of tuning between `rounds` of projection, and the
+    number of candidates that it measures at its end."""
+
+    stages: tuple[int, ...]
+    tuning: int = 0
+    rounds: int = 0
+    candidates: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """In all."""
+        return sum(self.stages) + self.tuning
+
+    @property
+    def words(self) -> str:
+        """The plan in a line."""
+        parts: list[str] = []
+        if len(self.stages) > 1:
+            parts.append(f"stages of {', '.join(map(str, self.stages))}")
+        if self.rounds:
+            parts.append(f"{sum(self.stages)} of search")
+            parts.append(f"{self.tuning} of tuning between {self.rounds} projections")
+        total = f"{self.epochs} epochs" + (f" ({'; '.join(parts)})" if parts else "")
+        last = f", then the best of {self.candidates:,} candidates" if self.candidates else ""
+        return f"{total}{last}"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSearch(Built):
+    """A search; only a method that trains has a supernet."""
+
+    kind = "search"
+    compared = ("space", "data", "seed", "settings", "method")
+    batch_option = "--batch "
+    memory_hint = "--memory states keeps less"
+
+    task: Task
+    space: Space
+    method: Method
+    supernet: Graph | None = None
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """The batch size."""
+        return self.method.settings.train.batch
+
+    @property
+    def plan(self) -> EpochPlan:
+        """The search's epochs."""
+        stages = tuple(stage.epochs for stage in self.method.settings.stages)
+        select = self.method.select
+        if isinstance(select, Projection):
+            rounds = select.rounds(Decided(self.space, self.choices))
+            return EpochPlan(stages, select.length(rounds), rounds)
+        return EpochPlan(stages, candidates=select.count if isinstance(select, BestOf) else 0)
+
+    def facts(self) -> dict[str, Any]:
+        """The content of `run.json`."""
+        method = self.method
+        return {
+            **Built.facts(self),
+            "method": {"name": method.name, "paper": method.paper, **_parts(method)},
+            "space": {"name": self.space.name, "hash": space_hash(self.space)},
+            "settings": _plain(method.settings),
+            "plan": {"epochs": self.plan.epochs, **asdict(self.plan)},
+            "choices": {choice.name: list(choice.options) for choice in self.choices},
+            "genotype_space": self.space.name,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTraining(Built):
+    """An evaluation: the training of a genotype's network."""
+
+    kind = "evaluate"
+    compared = ("genotype", "data", "seed", "recipe", "size")
+    batch_option = "--set train.batch="
+    memory_hint = "train.accumulate splits a batch"
+
+    recipe: Recipe
+    genotype: Genotype
+    graph: Graph
+
+    @property
+    def batch(self) -> int:
+        """The batch size."""
+        return self.recipe.train.batch
+
+    def facts(self) -> dict[str, Any]:
+        """The content of `run.json`."""
+        cost = nasir.cost(self.graph)
+        return {
+            **Built.facts(self),
+            "genotype": {"name": self.genotype.name, "text": nasir.dump_genotype(self.genotype)},
+            "space": {"name": self.genotype.space},
+            "recipe": self.recipe.facts(),
+            "size": size_facts(self.graph),
+            "auxiliary": bool(self.recipe.train.auxiliary),
+            "cost": {"params": cost.params, "macs": cost.macs},
+            "plan": {"epochs": self.recipe.train.epochs},
+            "splits": list(self.task.splits),
+        }
+
+
+def build_search(experiment: Experiment) -> BuiltSearch:
+    """Looks up names, reads the data and builds the supernet. Raises what these raise, and E743."""
+    search, run = experiment.searching, experiment.run
+    for name in ("recipe", "space", "inherit", "weights"):
+        if getattr(experiment, name) is not None:
+            raise NasirError("E743", f"a search has no `{name}`", hint="nasir evaluate takes it")
+    space = nasir.load_space(experiment.of)
+    named = with_parts(read_method(search.method, space.skeleton), search.parts)
+    method = _asked(named, experiment)
+    settings = method.settings
+    place = find_place(run.device, run.precision or "float32", run.deterministic)
+    data = experiment.data or DATA_SET
+    options = TaskOptions(
+        data,
+        settings.train.batch,
+        experiment.seed,
+        search.split,
+        search.shuffled,
+        run.limit,
+        settings.pictures.cutout,
+    )
+    task = find_task(space.skeleton, options, place)
+    if not settings.stages:
+        return BuiltSearch(experiment, data, place, task, space, method)
+    skeleton = find_skeleton(space.skeleton)
+    own = {name: value for name, value in values_of(settings.network).items() if value}
+    sizes = _sizes(skeleton, own, settings.network, experiment, task, "E743")
+    graph = task.prepare(nasir.supernet(space, auxiliary=skeleton.name == "rnn", **sizes))
+    # All stages, so that an impossible one is an error now; their choices are the same.
+    graphs = [stage_graph(graph, method, each, {}, space) for each in settings.stages]
+    choices = graphs[0].choices
+    if isinstance(method.select, Projection) and settings.train.epochs is not None:
+        rounds = method.select.rounds(Decided(space, choices))
+        method = _shared(method, method.select, search.interval, named.settings.epochs, rounds)
+    return BuiltSearch(experiment, data, place, task, space, method, graph, choices)
+
+
+def build_training(experiment: Experiment) -> BuiltTraining:
+    """Looks up names, reads the data and builds the graph. Raises what these raise, and E753."""
+    run = experiment.run
+    if experiment.search is not None or run.memory != "none":
+        name = "run.memory" if experiment.search is None else "search"
+        hint = "nasir search runs searches"
+        raise NasirError("E753", f"an evaluation has no `{name}`", hint=hint)
+    recipe = with_values(read_recipe(experiment.recipe or "cifar10"), experiment.values)
+    if run.precision is not None:
+        recipe = replace(recipe, run=replace(recipe.run, precision=run.precision))
+    genotype = read_named(experiment.of, experiment.space)
+    place = find_place(run.device, recipe.run.precision, run.deterministic)
+    size = _training_size(experiment, recipe, genotype)
+    data = experiment.data or recipe.data
+    if not data:
+        message = f"the recipe '{recipe.name}' does not name its data"
+        hint = "--data cifar10:PATH, imagefolder:PATH, text:PATH, …"
+        raise NasirError("E753", message, hint=hint)
+    skeleton = find_skeleton(size.pop("skeleton"))
+    task = training_task(skeleton.name, recipe, Dealt(data, experiment.seed, run.limit), place)
+    _check_measured(task, recipe)
+    sizes = _sizes(skeleton, size, recipe.network, experiment, task, "E753")
+    auxiliary = bool(recipe.train.auxiliary) or skeleton.name == "rnn"
+    graph = nasir.network(genotype, skeleton.name, auxiliary=auxiliary, **sizes)
+    if recipe.train.drop_path:
+        try:
+            graph = nasir.drop_path(graph)
+        except NasirError as error:
+            message = f"the recipe drops paths, and {error.message}"
+            raise NasirError("E753", message, hint="--set train.drop_path=0") from None
+    return BuiltTraining(experiment, data, place, task, recipe, genotype, task.prepare(graph))
+
+
+def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space: Space) -> Graph:
+    """The supernet that a stage lowers. Raises E505 for what the space cannot have."""
+    graph = supernet
+    if kept:
+        graph, _ = nasir.run_passes(nasir.restrict(graph, kept), (nasir.PASSES["dead-code"],))
+    if stage.parts > 1:
+        graph = nasir.partial_channels(graph, stage.parts)
+    weighs = method.edges is not None and method.edges.ranks
+    if weighs and not any(cell.on_nodes for cell in space.cells):  # these weigh inputs anyway
+        graph = nasir.edge_weights(graph, space)
+    if method.settings.train.drop_path:
+        graph = nasir.drop_path(graph)
+    return graph
+
+
+def _sizes(
+    skeleton: Skeleton,
+    own: Mapping[str, int],
+    network: Sizes,
+    experiment: Experiment,
+    task: TrainingTask,
+    code: str,
+) -> dict[str, Any]:
+    """The network's sizes: those among the experiment's values, else the data's, else `own`.
+
+    A size that is asked for stays even where the skeleton lacks it: the network's builder refuses.
+    Raises `code` where the data has another size than the one that is asked for.
+    """
+    data = task.sizes
+    asked = {
+        name: value
+        for name, value in values_of(network).items()
+        if f"network.{name}" in experiment.values and name != "skeleton"
+    }
+    for name in DATA:
+        if name in asked and data.get(name, asked[name]) != asked[name]:
+            message = f"the data has {data[name]} {name}, not {asked[name]}"
+            raise NasirError(code, message, hint=f"leave --{name.replace('_', '-')} out")
+    known = {name: value for name, value in {**own, **data}.items() if name in skeleton.sizes}
+    return {**known, **asked}
+
+
+def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
+    """Skeleton, channels, layers and hidden units: those of the experiment's values, else those of
+    the search whose weights are inherited, else the space's own on its skeleton, else the recipe's.
+    """
+    space = home_of(genotype) or nasir.load_space(genotype.space)
+    named, values = values_of(recipe.network), experiment.values
+    found: dict[str, Any] = {"skeleton": named["skeleton"] or space.skeleton}
+    found |= {name: named[name] for name in SIZES if named[name]}
+    if found["skeleton"] == space.skeleton:
+        found |= {name: value for name, value in space.size if name in SIZES}
+    if experiment.inherit:
+        found |= searched_sizes(experiment.inherit)
+        found["skeleton"] = values.get("network.skeleton") or space.skeleton
+    return {**found, **{name: named[name] for name in SIZES if f"network.{name}" in values}}
+
+
+def _check_measured(task: TrainingTask, recipe: Recipe) -> None:
+    """Raises E753 where there is nothing to measure on, or to choose by."""
+    if not task.splits:
+        message = "the data has no test images, and none are held out"
+        raise NasirError("E753", message, hint="--set train.validation=0.1")
+    for wanted, value in (
+        ("train.keep", recipe.train.keep == "best"),
+        ("optimizer.average_after", recipe.optimizer.average_after > 0),
+    ):
+        if value and "valid" not in task.splits:
+            message = f"{wanted} asks for validation data, and none is held out"
+            raise NasirError("E753", message, hint="--set train.validation=0.1")
+
+
+def _asked(method: Method, experiment: Experiment) -> Method:
+    """The method with the experiment's values. Raises E107 and E743."""
+    search, settings = experiment.searching, method.settings
+    select: Any = method.select
+    if search.channels_fraction is not None:
+        settings = with_fraction(settings, search.channels_fraction)
+    try:
+        settings = with_values(settings, experiment.values, "a search", "E743")
+        if settings.train.epochs is not None:
+            settings = with_epochs(settings, settings.train.epochs)
+    except ValueError as error:
+        raise NasirError(code_for(error, "E743"), str(error)) from None
+    bounds = {"count": search.candidates, "interval": search.interval, "batches": search.batches}
+    known = values_of(select)
+    bounds = {name: value for name, value in bounds.items() if value is not None and name in known}
+    regularise = method.regularise
+    if search.as_published and isinstance(select, Projection):
+        select = replace(select, candidates="all")
+    if search.as_published and isinstance(regularise, KullbackLeibler):
+        regularise = replace(regularise, options="all")
+    select = replace(select, **bounds)
+    return checked(replace(method, settings=settings, select=select, regularise=regularise))
+
+
+def _shared(
+    method: Method, select: Projection, interval: int | None, own_epochs: int, rounds: int
+) -> Method:
+    """The method where the search and the tuning between projections have all epochs together.
+
+    They share them as the method's own do, or an interval that is asked for leaves the search the
+    rest. Raises E743 where too few are left.
+    """
+    settings, epochs = method.settings, method.settings.train.epochs or 0
+    stages, tuning = len(settings.stages), select.length(rounds)
+    if interval is None:
+        share = round(epochs * tuning / (own_epochs + tuning))
+        tuning = max(1, min(share, epochs - stages))
+    if epochs < stages + tuning:
+        message = f"{epochs} epochs are too few for the search and {rounds} projections"
+        raise NasirError("E743", message, hint=f"--epochs {stages + tuning} or more")
+    return replace(
+        method,
+        settings=with_epochs(settings, epochs - tuning),
+        select=replace(select, epochs=tuning),
+    )
+
+
+def _parts(method: Method) -> dict[str, Any]:
+    """The parts by kind, and the numbers that they have."""
+    found: dict[str, Any] = {}
+    for kind in PARTS:
+        part = getattr(method, kind)
+        found[kind] = "none" if part is None else part_name(kind, part)
+        fields = {} if part is None else _plain(part)
+        if fields:
+            found[f"{kind}_values"] = fields
+    return found
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(value)))
