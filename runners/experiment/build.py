@@ -107,6 +107,10 @@ class EpochPlan:
         last = f", then the best of {self.candidates:,} candidates" if self.candidates else ""
         return f"{total}{last}"
 
+    def facts(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"epochs": self.epochs, **asdict(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltSearch(Built):
@@ -146,7 +150,7 @@ class BuiltSearch(Built):
             "method": {"name": method.name, "paper": method.paper, **_parts(method)},
             "space": {"name": self.space.name, "hash": space_hash(self.space)},
             "settings": _plain(method.settings),
-            "plan": {"epochs": self.plan.epochs, **asdict(self.plan)},
+            "plan": self.plan.facts(),
             "choices": {choice.name: list(choice.options) for choice in self.choices},
             "genotype_space": self.space.name,
         }
