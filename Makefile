@@ -23,8 +23,8 @@ demo: $(CORE) ## Compile published architectures and leave the results in demo-o
 test: $(FULL) ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -q
 
-test-slow: $(FULL) ## Run the slow tests
-	$(BIN)/python -m pytest -q -m slow
+test-slow: $(FULL) ## Run the slow tests, and the laws with all of their examples
+	$(BIN)/python -m pytest -q -m "slow or hypothesis"
 
 lint: $(FULL) ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -10,8 +10,15 @@ from hypothesis import settings
 
 from runners.machine.machine import wait_briefly
 
-settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
-settings.load_profile("repeatable")
+settings.register_profile("gate", derandomize=True, deadline=None, print_blob=True, max_examples=20)
+settings.register_profile("full", settings.get_profile("gate"), max_examples=100)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Laws have all of their examples where they are asked for by hypothesis' own marker."""
+    asked = "hypothesis" in str(config.getoption("markexpr"))
+    settings.load_profile("full" if asked else "gate")
+
 
 wait_briefly()
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import hypothesis.strategies as st
+from hypothesis import settings
 
 from nasir import (
     Builder,
@@ -53,6 +54,12 @@ OWN_OPS = own_ops(
 
 _STEMS = ("n", "c0/n2.e0/skip_connect#", "né'-", "a.b/", "x%;", "%")
 _WORDS = ("meta", "op", "input", "choice", "output", "auxiliary")  # also words of the text form
+
+
+def examples(full: int) -> settings:
+    """So many examples where laws are asked for (`-m hypothesis`); in the gate a part of them."""
+    some = full if settings.get_current_profile_name() == "full" else max(min(full, 12), full // 5)
+    return settings(max_examples=some)
 
 
 @st.composite

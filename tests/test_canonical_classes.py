@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import permutations
 
 import pytest
@@ -15,6 +16,7 @@ from nasir.canonical.terms import Place, cell_terms
 from nasir.macros import MACROS
 
 
+@cache
 def nasbench201() -> list[CellGenotype]:
     return [g.cells[0] for g in nasir.enumerate_genotypes(load_space("nasbench201"))]
 
@@ -107,6 +109,7 @@ VARIANTS: dict[str, tuple[int, Callable[[Behaviour], Behaviour]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "change"), VARIANTS.values(), ids=VARIANTS)
 def test_the_way_from_the_literatures_classes_to_ours(
     count: int, change: Callable[[Behaviour], Behaviour]

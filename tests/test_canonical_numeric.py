@@ -8,14 +8,14 @@ from random import Random
 import hypothesis.strategies as st
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 import lowering
 import nasir
 from nasir import Builder, CellGenotype, Edge, Genotype, Graph, ImageType, load_space
 from nasir.canonical.terms import Place
 from nasir.space.skeletons import add_cell
-from tests.strategies import darts_cells, relabelled
+from tests.strategies import darts_cells, examples, relabelled
 
 Weights = dict[str, torch.Tensor]
 
@@ -94,9 +94,11 @@ def tiny(genotype: Genotype) -> Graph:
     return nasir.network(genotype, channels=4, layers=1, classes=3, resolution=8)
 
 
-def classes() -> list[list[Genotype]]:
+def classes(random: Random) -> list[list[Genotype]]:
+    """Drawn cells of NAS-Bench-201 that are not alone in their class."""
     found: dict[str, list[Genotype]] = defaultdict(list)
-    for genotype in nasir.enumerate_genotypes(load_space("nasbench201")):
+    for index in random.sample(range(15_625), 1200):
+        genotype = nasir.unrank(load_space("nasbench201"), index)
         found[nasir.canonical_id(genotype)].append(genotype)
     return [members for members in found.values() if len(members) > 1]
 
@@ -104,7 +106,7 @@ def classes() -> list[list[Genotype]]:
 def test_members_of_nasbench201_classes_are_one_network() -> None:
     random = Random(0)
     image = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    for members in random.sample(classes(), 40):
+    for members in random.sample(classes(random), 15):
         first, second = random.sample(members, 2)
         one, two = tiny(first), tiny(second)
         weights = random_weights(module_of(one), 1)
@@ -137,7 +139,7 @@ def assert_one_cell(first: CellGenotype, second: CellGenotype) -> None:
 
 
 @given(data=st.data(), kind=st.sampled_from(("normal", "reduce")))
-@settings(max_examples=25)
+@examples(25)
 def test_a_relabelled_cell_computes_the_same(data: st.DataObject, kind: str) -> None:
     cell = data.draw(darts_cells(kind))
     assert_one_cell(cell, data.draw(relabelled(cell)))
@@ -162,12 +164,11 @@ cells:
 def test_drawn_cells_of_one_id_compute_the_same(kind: str) -> None:
     space, random = load_space(SPACE), Random(1)
     found: dict[str, list[CellGenotype]] = defaultdict(list)
-    for _ in range(4000):
+    for _ in range(2000):
         cell = nasir.sample(space, random).cell(kind)
         found[nasir.canonical_id(Genotype("x", (cell,)))].append(cell)
     pairs = [(cells[0], cells[-1]) for cells in found.values() if cells[0] != cells[-1]]
-    assert len(pairs) > 100
-    for first, second in random.sample(pairs, 30):
+    for first, second in random.sample(pairs, 15):
         assert_one_cell(first, second)
 
 
@@ -176,7 +177,7 @@ DARTS = {"c00": "normal", "c01": "reduce", "c02": "reduce"}
 
 
 @given(data=st.data())
-@settings(max_examples=6)
+@examples(6)
 def test_a_network_of_relabelled_cells_computes_the_same(data: st.DataObject) -> None:
     """What reads a cell has its weights reordered as the parts of the cell's output are."""
     first = nasir.sample(load_space("darts"), data.draw(st.integers(0, 99)))

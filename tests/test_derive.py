@@ -6,11 +6,12 @@ from random import Random
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import nasir
 from nasir import NasirError
 from nasir.space.space import SpaceCell, SpaceEdge
+from tests.strategies import examples
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +40,7 @@ def weights_of(name: str, seed: int) -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("name", SPACES)
-@settings(max_examples=8)
+@examples(8)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_is_derived_or_drawn_belongs_to_the_space(name: str, seed: int) -> None:
     space = nasir.load_space(name)
@@ -51,7 +52,7 @@ def test_what_is_derived_or_drawn_belongs_to_the_space(name: str, seed: int) -> 
 
 
 @pytest.mark.parametrize("name", [name for name in SPACES if name != "nasnet"])
-@settings(max_examples=8)
+@examples(8)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_one_hot_weights_derive_and_draw_their_genotype(name: str, seed: int) -> None:
     space = nasir.load_space(name)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from lowering import kernels
 from lowering.kernels import KernelChain, KernelUnit, build, mixed
 from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
+from tests.strategies import examples
 
 needs_kernels = pytest.mark.skipif(not kernels.available(), reason=kernels.reason())
 
@@ -101,7 +102,7 @@ UNITS = st.builds(
 
 
 @needs_kernels
-@settings(max_examples=30)
+@examples(30)
 @given(
     chains=st.lists(st.lists(UNITS, max_size=3), min_size=1, max_size=4),
     channels=st.integers(1, 20),

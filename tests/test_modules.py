@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from nasir import CellGenotype, Genotype, NasirError
 from nasir.nasbench101 import OPS, live_cell, module_of
 from nasir.space.modules import node_widths
 from tests.node_cells import INCEPTION, node_cell, node_cells, one_shot_genotypes
+from tests.strategies import examples
 
 CONV3, CONV1, POOL = OPS
 MIXED = node_cell([[0], [0, 1], [1], [1, 3]], [0, 2, 3, 4], [POOL, CONV3, CONV1, POOL])
@@ -147,7 +148,7 @@ def module_value(state: Mapping[str, Tensor], name: str, cell: CellGenotype, x: 
     return out
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(node_cells(5), st.integers(5, 9), st.integers(8, 9))
 def test_a_network_computes_what_the_benchmark_describes(
     cell: CellGenotype, channels: int, pixels: int
@@ -165,7 +166,7 @@ def test_a_network_computes_what_the_benchmark_describes(
     torch.testing.assert_close(network(image), expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(one_shot_genotypes())
 def test_a_discrete_1shot1_network_is_the_one_shot_model_with_hard_choices(one: Genotype) -> None:
     """The model's cell: nodes of equal width, weighted by 0 and 1, each with a projected input."""

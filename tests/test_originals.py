@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ import nasir
 from nasir import NasirError
 from runners.originals import import_weights, translate
 from tests.command_line import call
+from tests.strategies import examples
 
 NAMES = Path(__file__).parent.parent.parent / "shared" / "spec" / "state-dict-names.json"
 NB201 = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
@@ -449,7 +450,7 @@ SHAPES = ((), (0,), (3,), (3, 0), (12, 3, 3, 3), (10, 256), (1, 1, 1, 1))
     st.sampled_from((torch.float32, torch.int64, torch.complex64)),
     st.sampled_from(("darts_v2", "darts", NB201, "DARTS_V2@darts_rnn")),
 )
-@settings(max_examples=150)
+@examples(150)
 def test_small_states_of_any_names_and_shapes_are_an_error_of_their_own(
     shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, name: str
 ) -> None:

@@ -2,19 +2,19 @@
 
 import hypothesis.strategies as st
 import networkx as nx
-from hypothesis import given, settings
+from hypothesis import given
 
 import nasir
 from nasir import CellGenotype, Edge, Genotype
 from nasir.canonical.behaviour import behaviour
 from nasir.macros import MACROS
-from tests.strategies import darts_genotypes, nasbench201_genotypes, relabelled
+from tests.strategies import darts_genotypes, examples, nasbench201_genotypes, relabelled
 
 ANY = st.one_of(darts_genotypes(), nasbench201_genotypes())
 
 
 @given(data=st.data(), genotype=ANY)
-@settings(max_examples=150)
+@examples(150)
 def test_an_id_does_not_depend_on_the_order_of_nodes_edges_and_outputs(
     data: st.DataObject, genotype: Genotype
 ) -> None:
@@ -24,7 +24,7 @@ def test_an_id_does_not_depend_on_the_order_of_nodes_edges_and_outputs(
 
 
 @given(data=st.data(), genotype=ANY)
-@settings(max_examples=100)
+@examples(100)
 def test_an_edge_with_the_op_none_can_be_added_anywhere(
     data: st.DataObject, genotype: Genotype
 ) -> None:
@@ -39,7 +39,7 @@ def test_an_edge_with_the_op_none_can_be_added_anywhere(
 
 
 @given(data=st.data(), genotype=darts_genotypes())
-@settings(max_examples=100)
+@examples(100)
 def test_a_node_that_nothing_reads_can_be_added(data: st.DataObject, genotype: Genotype) -> None:
     last = genotype.cells[0]
     op = data.draw(st.sampled_from(("sep_conv_3x3", "skip_connect", "none", "max_pool_3x3")))
@@ -50,7 +50,7 @@ def test_a_node_that_nothing_reads_can_be_added(data: st.DataObject, genotype: G
 
 
 @given(data=st.data(), genotype=ANY)
-@settings(max_examples=100)
+@examples(100)
 def test_a_correspondence_pairs_edges_that_do_the_same(
     data: st.DataObject, genotype: Genotype
 ) -> None:
@@ -80,7 +80,7 @@ def convolution_cells(draw: st.DrawFn) -> CellGenotype:
 
 
 @given(first=convolution_cells(), second=convolution_cells())
-@settings(max_examples=300)
+@examples(300)
 def test_cells_of_convolutions_are_equal_exactly_when_their_graphs_are_isomorphic(
     first: CellGenotype, second: CellGenotype
 ) -> None:

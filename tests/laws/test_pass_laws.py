@@ -3,80 +3,67 @@
 from collections import Counter
 
 import networkx as nx
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
-from nasir import PASSES, Genotype, Graph, Node, Pass, cost, network, print_graph, run_passes
+from nasir import PASSES, Genotype, Graph, Node, cost, network, print_graph, run_passes
 from nasir.node import default_params
 from nasir.ops import Macro, ParamRef
 from nasir.passes import DISCRETE, INFERENCE, cse, dead_code, expand, validate
 from nasir.template import meaning
-from tests.strategies import darts_genotypes, graphs, nasbench201_genotypes
+from tests.strategies import darts_genotypes, examples, graphs, nasbench201_genotypes
 
-each_pass = pytest.mark.parametrize("row", PASSES.values(), ids=lambda row: row.name)
-
-
-@each_pass
-@settings(max_examples=40)
-@given(graph=graphs())
-def test_a_pass_run_twice_does_nothing_more(row: Pass, graph: Graph) -> None:
-    once = row.run(graph)
-    assert row.run(once) == once
+EVERY = tuple(PASSES.values())
 
 
-@each_pass
-@settings(max_examples=30)
-@given(graph=graphs())
-def test_a_pass_keeps_the_types_of_the_outputs(row: Pass, graph: Graph) -> None:
-    after = row.run(graph)
-    for before, name in zip(_outputs(graph), _outputs(after), strict=True):
-        assert after.types[name] == graph.types[before]
+@examples(40)
+@given(graphs())
+def test_a_pass_run_twice_does_nothing_more(graph: Graph) -> None:
+    for row in EVERY:
+        once = row.run(graph)
+        assert row.run(once) == once, row.name
 
 
-@each_pass
-@settings(max_examples=30)
-@given(graph=graphs())
-def test_a_pass_keeps_inputs_meta_and_choices(row: Pass, graph: Graph) -> None:
-    after = row.run(graph)
-    assert (after.inputs, after.meta, after.choices) == (graph.inputs, graph.meta, graph.choices)
+@examples(30)
+@given(graphs())
+def test_a_pass_keeps_the_types_of_the_outputs_inputs_meta_and_choices(graph: Graph) -> None:
+    for row in EVERY:
+        after = row.run(graph)
+        for before, name in zip(_outputs(graph), _outputs(after), strict=True):
+            assert after.types[name] == graph.types[before], row.name
+        assert (after.inputs, after.meta) == (graph.inputs, graph.meta), row.name
+        assert after.choices == graph.choices, row.name
 
 
-@each_pass
-@settings(max_examples=30)
-@given(graph=graphs())
-def test_a_graph_is_valid_after_a_pass(row: Pass, graph: Graph) -> None:
-    assert validate(row.run(validate(graph)))
+@examples(30)
+@given(graphs())
+def test_a_graph_is_valid_after_a_pass(graph: Graph) -> None:
+    validate(graph)
+    for row in EVERY:
+        assert validate(row.run(graph)), row.name
 
 
-@each_pass
-@settings(max_examples=30)
-@given(graph=graphs())
-def test_a_pass_does_the_same_each_time(row: Pass, graph: Graph) -> None:
-    assert print_graph(row.run(graph)) == print_graph(row.run(graph))
+@examples(30)
+@given(graphs())
+def test_a_pass_does_the_same_each_time_and_leaves_its_graph_as_it_was(graph: Graph) -> None:
+    before = print_graph(graph)
+    for row in EVERY:
+        assert print_graph(row.run(graph)) == print_graph(row.run(graph)), row.name
+        assert print_graph(graph) == before, row.name
 
 
-@each_pass
-@settings(max_examples=40)
-@given(graph=graphs())
-def test_a_pass_adds_only_weights_that_derive_from_those_there(row: Pass, graph: Graph) -> None:
+@examples(40)
+@given(graphs())
+def test_a_pass_adds_only_weights_that_derive_from_those_there(graph: Graph) -> None:
     graph = expand(graph)
     there = set(graph.params)
-    for ref in row.run(graph).params:
-        parts = {part for _, part in ref.parts}
-        frozen = row.name == "freeze-noise" and ref.buffer
-        assert ref in there or (parts and parts <= there) or frozen
+    for row in EVERY:
+        for ref in row.run(graph).params:
+            parts = {part for _, part in ref.parts}
+            frozen = row.name == "freeze-noise" and ref.buffer
+            assert ref in there or (parts and parts <= there) or frozen, row.name
 
 
-@each_pass
-@settings(max_examples=15)
-@given(graph=graphs(macros=False))
-def test_a_pass_leaves_the_graph_it_was_given_as_it_was(row: Pass, graph: Graph) -> None:
-    before = print_graph(graph)
-    row.run(graph)
-    assert print_graph(graph) == before
-
-
-@settings(max_examples=60)
+@examples(60)
 @given(graphs())
 def test_dead_code_removes_exactly_what_is_no_ancestor_of_an_output(graph: Graph) -> None:
     ancestors = set(_outputs(graph))
@@ -86,13 +73,13 @@ def test_dead_code_removes_exactly_what_is_no_ancestor_of_an_output(graph: Graph
     assert list(dead_code(graph).nodes) == kept
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(graphs())
 def test_cse_keeps_every_weight(graph: Graph) -> None:
     assert set(cse(graph).params) == set(graph.params)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(graphs())
 def test_cse_keeps_every_random_node_and_every_macro(graph: Graph) -> None:
     def count(of: Graph) -> Counter[str]:
@@ -101,14 +88,14 @@ def test_cse_keeps_every_random_node_and_every_macro(graph: Graph) -> None:
     assert count(cse(graph)) == count(graph)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(graphs())
 def test_after_cse_no_two_nodes_compute_the_same(graph: Graph) -> None:
     nodes = [node for node in cse(expand(graph)) if not node.has("random")]
     assert len({node.identity for node in nodes}) == len(nodes)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(graphs())
 def test_expanding_leaves_primitives_with_the_weights_of_their_templates(graph: Graph) -> None:
     after = expand(graph)
@@ -117,13 +104,13 @@ def test_expanding_leaves_primitives_with_the_weights_of_their_templates(graph: 
         assert [ref.shape for ref in node.params] == [ref.shape for ref in _own(after, node)]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(graphs())
 def test_expanding_keeps_the_cost(graph: Graph) -> None:
     assert cost(expand(graph)) == cost(graph)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(graphs())
 def test_no_pass_makes_a_graph_more_costly_but_for_folded_weights(graph: Graph) -> None:
     before, after = cost(graph), cost(run_passes(graph, DISCRETE)[0])
@@ -132,7 +119,7 @@ def test_no_pass_makes_a_graph_more_costly_but_for_folded_weights(graph: Graph) 
     assert after.activations <= before.activations
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(darts_genotypes())
 def test_a_darts_network_goes_through_every_pass(genotype: Genotype) -> None:
     graph = network(genotype, channels=4, layers=3)
@@ -141,7 +128,7 @@ def test_a_darts_network_goes_through_every_pass(genotype: Genotype) -> None:
     assert [record.name for record in records] == [row.name for row in INFERENCE]
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(nasbench201_genotypes())
 def test_a_nasbench201_network_goes_through_every_pass(genotype: Genotype) -> None:
     graph = network(genotype, channels=4, layers=1)
@@ -149,7 +136,7 @@ def test_a_nasbench201_network_goes_through_every_pass(genotype: Genotype) -> No
     assert validate(after).types[after.outputs[0]] == graph.types[graph.outputs[0]]
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(darts_genotypes())
 def test_passes_in_another_order_remove_as_much(genotype: Genotype) -> None:
     graph = expand(network(genotype, channels=4, layers=3))

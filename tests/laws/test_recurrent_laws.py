@@ -1,23 +1,20 @@
 """Laws of graphs that apply a body: text, passes and results, over random recurrent cells."""
 
-import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 import lowering
-from nasir import PASSES, Genotype, Graph, Pass, cost, network, parse_graph, print_graph, run_passes
+from nasir import PASSES, Genotype, Graph, cost, network, parse_graph, print_graph, run_passes
 from nasir.formats import dump_genotype, load_genotype
 from nasir.passes import DISCRETE, EVALUATION, PLAIN, expand
-from tests.strategies import recurrent_genotypes
-
-each_pass = pytest.mark.parametrize("row", PASSES.values(), ids=lambda row: row.name)
+from tests.strategies import examples, recurrent_genotypes
 
 
 def small(genotype: Genotype) -> Graph:
     return network(genotype, vocabulary=9, hidden=4, auxiliary=True)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(recurrent_genotypes())
 def test_a_printed_graph_with_a_body_parses_to_an_equal_graph(genotype: Genotype) -> None:
     graph = small(genotype)
@@ -26,7 +23,7 @@ def test_a_printed_graph_with_a_body_parses_to_an_equal_graph(genotype: Genotype
     assert parse_graph(print_graph(after)) == after
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(recurrent_genotypes())
 def test_a_recurrent_genotype_round_trips(genotype: Genotype) -> None:
     assert load_genotype(dump_genotype(genotype)) == genotype
@@ -34,18 +31,18 @@ def test_a_recurrent_genotype_round_trips(genotype: Genotype) -> None:
         assert load_genotype(dump_genotype(genotype, "darts")) == genotype
 
 
-@each_pass
-@settings(max_examples=15)
-@given(genotype=recurrent_genotypes())
-def test_a_pass_run_twice_does_nothing_more_to_a_body(row: Pass, genotype: Genotype) -> None:
+@examples(15)
+@given(recurrent_genotypes())
+def test_a_pass_run_twice_does_nothing_more_to_a_body(genotype: Genotype) -> None:
     graph = expand(small(genotype))
-    once = row.run(graph)
-    assert row.run(once) == once
-    assert [once.types[x] for x in once.outputs] == [graph.types[x] for x in graph.outputs]
-    assert set(once.params) <= set(graph.params)
+    for row in PASSES.values():
+        once = row.run(graph)
+        assert row.run(once) == once, row.name
+        assert [once.types[x] for x in once.outputs] == [graph.types[x] for x in graph.outputs]
+        assert set(once.params) <= set(graph.params), row.name
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(recurrent_genotypes())
 def test_expanding_a_body_keeps_the_cost(genotype: Genotype) -> None:
     graph = small(genotype)
@@ -54,7 +51,7 @@ def test_expanding_a_body_keeps_the_cost(genotype: Genotype) -> None:
     assert cost(graph).params == 9 * 4 + 9 + (2 * 4) ** 2 + nodes * 2 * 4**2
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(recurrent_genotypes())
 def test_the_passes_keep_what_a_body_computes_bitwise(genotype: Genotype) -> None:
     graph = small(genotype)

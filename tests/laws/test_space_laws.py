@@ -4,11 +4,12 @@ from collections import Counter
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import nasir
 from nasir import CellGenotype, Edge, Genotype, Space
 from nasir.space import catalog
+from tests.strategies import examples
 
 SPACES = pytest.mark.parametrize("space", catalog().values(), ids=catalog())
 WITH_NEIGHBOURS = pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def members(draw: st.DrawFn, space: Space) -> Genotype:
 
 @SPACES
 @given(data=st.data())
-@settings(max_examples=50)
+@examples(50)
 def test_rank_inverts_unrank(space: Space, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, nasir.size(space) - 1))
     genotype = nasir.unrank(space, index)
@@ -34,7 +35,7 @@ def test_rank_inverts_unrank(space: Space, data: st.DataObject) -> None:
 
 @SPACES
 @given(seed=SEEDS)
-@settings(max_examples=25)
+@examples(25)
 def test_unrank_inverts_rank_of_what_is_drawn(space: Space, seed: int) -> None:
     genotype = nasir.sample(space, seed)
     assert nasir.unrank(space, nasir.rank(space, genotype)) == genotype == nasir.sample(space, seed)
@@ -42,7 +43,7 @@ def test_unrank_inverts_rank_of_what_is_drawn(space: Space, seed: int) -> None:
 
 @WITH_NEIGHBOURS
 @given(data=st.data(), seed=SEEDS)
-@settings(max_examples=25)
+@examples(25)
 def test_a_mutant_is_in_the_space_and_differs_in_one_decision(
     space: Space, data: st.DataObject, seed: int
 ) -> None:
@@ -80,7 +81,7 @@ def _differs_in_one_node_or_edge(first: CellGenotype, second: CellGenotype) -> N
 
 @WITH_NEIGHBOURS
 @given(data=st.data())
-@settings(max_examples=8)
+@examples(8)
 def test_being_neighbours_is_mutual(space: Space, data: st.DataObject) -> None:
     genotype = data.draw(members(space))
     found = list(nasir.neighbours(space, genotype))
@@ -92,7 +93,7 @@ def test_being_neighbours_is_mutual(space: Space, data: st.DataObject) -> None:
 
 @SPACES
 @given(data=st.data(), seed=SEEDS)
-@settings(max_examples=25)
+@examples(25)
 def test_a_child_is_in_the_space_and_has_its_edges_from_its_parents(
     space: Space, data: st.DataObject, seed: int
 ) -> None:

@@ -5,12 +5,13 @@ from random import Random
 import hypothesis.strategies as st
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 import lowering
 import nasir
 from nasir import Space
 from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel, dead_code, recompute, run_passes
+from tests.strategies import examples
 from tests.supernets import (
     Outcome,
     check_close,
@@ -27,7 +28,7 @@ each_level = pytest.mark.parametrize("memory", MEMORY_LEVELS)
 
 
 @each_level
-@settings(max_examples=6)
+@examples(6)
 @given(space=small_spaces(), seed=SEEDS, optimise=st.booleans())
 def test_every_level_gives_what_the_plain_lowering_gives(
     space: Space, seed: int, optimise: bool, memory: MemoryLevel
@@ -48,7 +49,7 @@ def test_every_level_gives_what_the_plain_lowering_gives(
 
 
 @each_level
-@settings(max_examples=3)
+@examples(3)
 @given(space=small_spaces(), seed=SEEDS)
 def test_second_order_is_that_of_the_plain_lowering(
     space: Space, seed: int, memory: MemoryLevel
@@ -74,7 +75,7 @@ def test_second_order_is_that_of_the_plain_lowering(
     check_close(list(modules[1].buffers()), list(modules[0].buffers()))
 
 
-@settings(max_examples=6)
+@examples(6)
 @given(space=small_spaces(), seed=SEEDS, optimise=st.booleans())
 def test_one_option_of_each_choice_is_the_network_it_becomes(
     space: Space, seed: int, optimise: bool
@@ -96,7 +97,7 @@ def test_one_option_of_each_choice_is_the_network_it_becomes(
     check_close([whole(*inputs, lowering.Mixture(one_hot, picks))], [expected])
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(space=small_spaces(), seed=SEEDS)
 def test_what_is_drawn_is_computed_and_moves_its_statistics_whatever_passes_ran(
     space: Space, seed: int
@@ -114,7 +115,7 @@ def test_what_is_drawn_is_computed_and_moves_its_statistics_whatever_passes_ran(
     check_same(found[1], found[0])
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(space=small_spaces(), level=st.sampled_from(MEMORY_LEVELS))
 def test_recomputing_twice_is_recomputing_once(space: Space, level: MemoryLevel) -> None:
     graph, _ = run_passes(graph_of(space), DISCRETE[:-1])

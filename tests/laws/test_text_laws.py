@@ -1,7 +1,7 @@
 """Laws of the text form: it holds every graph, and wrong text is an error of nasir's own."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nasir import (
@@ -15,36 +15,36 @@ from nasir import (
     run_passes,
 )
 from nasir.node import Cell
-from tests.strategies import graphs
+from tests.strategies import examples, graphs
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(graphs())
 def test_a_printed_graph_parses_to_an_equal_graph(graph: Graph) -> None:
     assert parse_graph(print_graph(graph)) == graph
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(graphs())
 def test_printing_what_was_parsed_gives_the_same_text(graph: Graph) -> None:
     text = print_graph(graph)
     assert print_graph(parse_graph(text)) == text
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(graphs(), st.sampled_from(["\r\n", "\r"]))
 def test_the_line_break_does_not_matter(graph: Graph, line_break: str) -> None:
     assert parse_graph(print_graph(graph).replace("\n", line_break)) == graph
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(graphs())
 def test_a_graph_with_folded_weights_parses_to_an_equal_graph(graph: Graph) -> None:
     folded, _ = run_passes(graph, PASSES.values())
     assert parse_graph(print_graph(folded)) == folded
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(graphs(), st.data())
 def test_text_that_misses_a_line_parses_or_is_an_error(graph: Graph, data: st.DataObject) -> None:
     lines = print_graph(graph).split("\n")
@@ -52,7 +52,7 @@ def test_text_that_misses_a_line_parses_or_is_an_error(graph: Graph, data: st.Da
     _parses_or_is_an_error("\n".join(lines))
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(graphs(), st.data(), st.text(max_size=3))
 def test_text_that_is_changed_somewhere_parses_or_is_an_error(
     graph: Graph, data: st.DataObject, instead: str

@@ -3,55 +3,47 @@
 from collections.abc import Sequence
 from zlib import crc32
 
-import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import Tensor
 
 import lowering
 from nasir import PASSES, Graph, Pass, run_passes
 from nasir.passes import DISCRETE, INFERENCE, expand
 from nasir.types import ImageType
-from tests.strategies import graphs
+from tests.strategies import examples, graphs
 
 EXACT = [row for row in PASSES.values() if row.exact]
 
-each_exact_pass = pytest.mark.parametrize("row", EXACT, ids=lambda row: row.name)
+
+@examples(12)
+@given(graphs(random=False, odd=False))
+def test_an_exact_pass_keeps_inference_bitwise(graph: Graph) -> None:
+    expected = _infer(graph)
+    for row in EXACT:
+        _assert_same(_infer(_after(graph, [row])), expected, row.name)
 
 
-@each_exact_pass
-@settings(max_examples=12)
-@given(graph=graphs(random=False, odd=False))
-def test_an_exact_pass_keeps_inference_bitwise(row: Pass, graph: Graph) -> None:
-    _assert_same(_infer(graph), _infer(_after(graph, [row])))
+@examples(12)
+@given(graphs(random=False, odd=False))
+def test_an_exact_pass_keeps_training_bitwise_and_the_gradients(graph: Graph) -> None:
+    expected, gradients = _train(graph)
+    for row in EXACT:
+        found, after = _train(_after(graph, [row]))
+        _assert_same(found, expected, row.name)
+        for key in gradients.keys() | after.keys():
+            wanted = gradients.get(key, torch.zeros(()))
+            slope = after.get(key, torch.zeros(())).expand_as(wanted)
+            assert torch.allclose(slope, wanted, rtol=1e-12, atol=1e-12), row.name
 
 
-@each_exact_pass
-@settings(max_examples=12)
-@given(graph=graphs(random=False, odd=False))
-def test_an_exact_pass_keeps_training_bitwise(row: Pass, graph: Graph) -> None:
-    _assert_same(_train(graph)[0], _train(_after(graph, [row]))[0])
-
-
-@each_exact_pass
-@settings(max_examples=12)
-@given(graph=graphs(random=False, odd=False))
-def test_an_exact_pass_keeps_the_gradients(row: Pass, graph: Graph) -> None:
-    before, after = _train(graph)[1], _train(_after(graph, [row]))[1]
-    for key in before.keys() | after.keys():
-        expected = before.get(key, torch.zeros(()))
-        assert torch.allclose(
-            after.get(key, torch.zeros(())).expand_as(expected), expected, rtol=1e-12, atol=1e-12
-        )
-
-
-@settings(max_examples=30)
+@examples(30)
 @given(graphs(random=False, odd=False))
 def test_the_passes_for_training_together_keep_results_bitwise(graph: Graph) -> None:
     _assert_same(_train(graph)[0], _train(_after(graph, DISCRETE))[0])
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(graphs(random=False, odd=False))
 def test_folding_keeps_inference_to_1e_9_whatever_the_statistics(graph: Graph) -> None:
     plain = _module(graph).eval()
@@ -63,14 +55,14 @@ def test_folding_keeps_inference_to_1e_9_whatever_the_statistics(graph: Graph) -
         assert torch.allclose(x, y, rtol=1e-9, atol=1e-9 * max(1.0, float(y.abs().max())))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(graphs(odd=False))
 def test_values_have_the_shapes_that_the_types_say(graph: Graph) -> None:
     for name, value in zip(graph.outputs, _infer(graph), strict=True):
         assert value.shape[1:] == graph.types[name].shape
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(graphs(macros=False, odd=False))
 def test_every_value_has_the_shape_that_its_type_says(graph: Graph) -> None:
     shown = [node.name for node in graph.nodes]
@@ -78,7 +70,7 @@ def test_every_value_has_the_shape_that_its_type_says(graph: Graph) -> None:
         assert value.shape[1:] == graph.types[name].shape
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(graphs(odd=False))
 def test_frozen_noise_gives_the_same_result_twice(graph: Graph) -> None:
     frozen = _after(expand(graph), [PASSES["freeze-noise"]])
@@ -87,7 +79,7 @@ def test_frozen_noise_gives_the_same_result_twice(graph: Graph) -> None:
         _assert_same(_tuple(module(*_inputs(graph))), _tuple(module(*_inputs(graph))))
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(graphs(random=False, odd=False))
 def test_the_passes_leave_every_weight_its_value_and_key(graph: Graph) -> None:
     plain = lowering.to_torch(graph, seed=3, optimise=False).state_dict()
@@ -146,10 +138,10 @@ def _weights(value: Tensor) -> Tensor:
     return torch.linspace(-1.0, 1.0, value.numel(), dtype=torch.float64)
 
 
-def _assert_same(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
-    assert len(actual) == len(expected)
+def _assert_same(actual: Sequence[Tensor], expected: Sequence[Tensor], message: str = "") -> None:
+    assert len(actual) == len(expected), message
     for x, y in zip(actual, expected, strict=True):
-        assert torch.equal(x, y)
+        assert torch.equal(x, y), message
 
 
 def _tuple(value: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
