@@ -74,6 +74,7 @@ def test_steps_of_a_search_compile_each_kind_of_cell_once() -> None:
     assert compiled() - before == 5
 
 
+@pytest.mark.slow
 def test_steps_over_words_compile_the_cell_no_more_after_the_first() -> None:
     module = by_cells(lowering.to_torch(WORDS), EAGER)
     search_step(module, WORDS, 0)
@@ -83,7 +84,10 @@ def test_steps_over_words_compile_the_cell_no_more_after_the_first() -> None:
     assert compiled() == before
 
 
-@pytest.mark.parametrize("memory", MEMORY_LEVELS)
+@pytest.mark.parametrize(
+    "memory",
+    [m if m == "none" else pytest.param(m, marks=pytest.mark.slow) for m in MEMORY_LEVELS],
+)
 def test_compiled_cells_compute_what_the_network_computes(memory: MemoryLevel) -> None:
     module = lowering.to_torch(FEW, memory=memory).double()
     twin = by_cells(lowering.to_torch(FEW, memory=memory).double(), EAGER)
@@ -93,6 +97,7 @@ def test_compiled_cells_compute_what_the_network_computes(memory: MemoryLevel) -
     check_close([found], [expected], tolerance=1e-12)
 
 
+@pytest.mark.slow
 def test_compiled_cells_have_the_second_order_of_the_network() -> None:
     graph = FEW
     mixture = mixture_of(graph)
