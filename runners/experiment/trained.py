@@ -7,12 +7,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import torch
-from torch import Tensor
-
-from lowering import Network, load_weights
 from nasir import NasirError, Where, load_space
 from nasir.source import read_source
 from nasir.space.skeletons import find_skeleton
@@ -20,11 +16,15 @@ from nasir.wanted import checked
 from runners.experiment.experiment import Experiment, experiment_in
 from runners.experiment.recipe import Recipe, recipe_of
 from runners.experiment.size import NetworkSize
-from runners.folder.checkpoint import last_checkpoint
 from runners.folder.display import Display
 from runners.folder.facts import damaged, facts_of, read_facts
 from runners.folder.logs import read_rows
 from runners.inputs import is_run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lowering import Network
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -123,7 +123,7 @@ SIZES = ("channels", "layers", "hidden")
 """Of a network, those that its search had."""
 
 
-def begin(module: Network, experiment: Experiment) -> str:
+def begin(module: "Network", experiment: Experiment) -> str:
     """Gives the network the weights that a training begins with; a line to say of them.
 
     Raises E754 and E727 for a search's that do not fit, E101, E104 and E503 for a file's.
@@ -131,6 +131,8 @@ def begin(module: Network, experiment: Experiment) -> str:
     if experiment.inherit:
         return inherit(module, experiment.inherit)
     if experiment.weights:
+        from lowering import load_weights  # not at the top: it loads torch
+
         load_weights(module, experiment.weights)
         return f"begins with {experiment.weights}"
     return ""
@@ -146,12 +148,14 @@ def searched_sizes(run: str) -> dict[str, int]:
     return {name: asked.get(name) or value for name, value in found.items() if value}
 
 
-def inherit(module: Network, run: str) -> str:
+def inherit(module: "Network", run: str) -> str:
     """Copies the weights of a search's last checkpoint that the network has too; how many.
 
     A network's weights have the keys that they had in the supernet. Affine parts of batch norms,
     which supernets lack, begin anew. Raises E754 where nothing fits, or shapes differ, and E727.
     """
+    from runners.folder.checkpoint import last_checkpoint  # not at the top: it loads torch
+
     _search_facts(run)
     checkpoint = last_checkpoint(Path(run))
     if checkpoint is None:
@@ -172,14 +176,8 @@ def inherit(module: Network, run: str) -> str:
     if not any("/" in key for key in shared):
         message = "the search has no weights of the network's cells"
         raise NasirError("E754", message, Where(run), hint="a genotype of that search's space")
-    _copy(state, {key: found[key] for key in shared})
+    module.load_state_dict({key: found[key] for key in shared}, strict=False)
     return f"{len(shared)} of {len(state)} weights are inherited, the others begin anew"
-
-
-def _copy(state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for key, value in values.items():
-            state[key].copy_(value)
 
 
 def _search_facts(run: str) -> dict[str, Any]:
