@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from nasir import NasirError
-from runners.plot.confusion import confusion
-from runners.plot.run import read_run
-from runners.plot.style import NothingToDrawError
+from runners.plot import plot_run, read_run
+from runners.plot.curves import confusion
 from tests.run_directories import Course, write_run
 
 
@@ -30,7 +29,7 @@ def test_each_row_shows_shares_of_the_true_class(tmp_path: Path) -> None:
     assert shares.tolist() == [[75, 25, 0], [0, 50, 50], [0, 0, 0]]
     assert [text.get_text() for text in axes.texts] == ["75", "25", "50", "50"]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "dog", "owl"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("said", "true")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
 
 
 def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
@@ -43,8 +42,8 @@ def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
 
 def test_a_run_without_one_has_nothing_to_draw(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Course("nasbench201", 2))
-    with pytest.raises(NothingToDrawError, match=r"confusion\.json"):
-        confusion(read_run(run))
+    with pytest.raises(NasirError, match=r"confusion\.json"):
+        plot_run(run, only=("confusion",))
 
 
 @pytest.mark.parametrize(

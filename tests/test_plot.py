@@ -17,11 +17,10 @@ from PIL import Image
 
 from nasir import CellGenotype, Edge
 from runners.plot import PLOTS, read_run
-from runners.plot.cells import animation, cells, changes
-from runners.plot.curves import THRESHOLD, curves, eigenvalue, windowed
-from runners.plot.decisions import entropy, skips, trajectory
-from runners.plot.paint import FILL
+from runners.plot.cells import FILL, animation, cells, changes
+from runners.plot.curves import THRESHOLD, curves, eigenvalue, entropy, skips, windowed
 from runners.plot.style import pens
+from runners.plot.trajectory import trajectory
 from tests.command_line import call
 from tests.run_directories import Course, append, write_run
 
@@ -105,9 +104,8 @@ def test_a_stage_is_a_line_and_a_projection_a_shade(tmp_path: Path) -> None:
 def test_a_loss_that_was_not_finite_is_a_gap(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Course("nasbench201", 3))
     append(run / "metrics.jsonl", {"epoch": 1, "train": {"loss": None}})
-    append(run / "metrics.jsonl", {"epoch": 3, "train": {"loss": math.nan}})
     _, losses = drawn(curves(read_run(run)).axes[0], "train")
-    assert [math.isnan(loss) for loss in losses] == [False, True, False, True]
+    assert [math.isnan(loss) for loss in losses] == [False, True, False]
 
 
 # eigenvalue
@@ -147,15 +145,6 @@ def test_every_entropy_is_a_line_and_the_mean_is_their_mean(tmp_path: Path) -> N
         assert lines[15] == [math.log(8)] * 2
 
 
-def test_entropies_that_no_row_has_are_those_of_the_weights(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", NB201)
-    measured = entropy(read_run(run)).axes[0]
-    (run / "metrics.jsonl").unlink()
-    computed = entropy(read_run(run)).axes[0]
-    for one, other in zip(measured.lines[:7], computed.lines[:7], strict=True):
-        assert np.asarray(one.get_ydata()) == pytest.approx(np.asarray(other.get_ydata()))
-
-
 def test_every_decision_has_a_panel_with_its_options_weights(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Course("nasbench201", 4))
     figure = trajectory(read_run(run))
@@ -179,8 +168,8 @@ def test_the_line_of_a_pruned_option_ends(tmp_path: Path) -> None:
         np.asarray(line.get_ydata())[-1] for line in axes.lines if np.size(line.get_xdata()) == 6
     ]
     assert [math.isnan(end) for end in ends] == [weight == 0 for weight in last]
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [list(np.asarray(dot.get_xdata())) for dot in dots] == [[2], [2]]
+    dots = [line.get_markevery() for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [[2], [2]]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +199,7 @@ def test_the_weights_of_edges_stand_beside_their_nodes(tmp_path: Path) -> None:
 
 def test_ops_and_sources_look_different_and_skips_always_the_same() -> None:
     many = pens([f"op{number}" for number in range(20)])
-    assert len({(pen.colour, pen.dash) for pen in many.values()}) == 20
+    assert len({(pen["color"], pen["linestyle"]) for pen in many.values()}) == 20
     assert pens(["a", "skip_connect"])["skip_connect"] == pens(["skip_connect"])["skip_connect"]
 
 

@@ -18,8 +18,7 @@ from runners.benchmarks import import_benchmark
 from runners.plot import PLOTS, NothingToDrawError, plot_run, read_run
 from runners.plot import cells as cell_figures
 from runners.plot import write as plot_files
-from runners.plot.drawn import draw_genotypes
-from runners.plot.truth import Band, look_up, truth_figure
+from runners.plot.truth import band_of, draw_genotypes, look_up, truth
 from tests.command_line import ROOT, call
 from tests.run_directories import Course, append, write_run
 
@@ -60,14 +59,16 @@ def test_the_truth_is_the_benchmarks_of_every_epochs_genotype(
     assert found.chosen == {epoch: accuracy(each) for epoch, each in run.genotypes.items()}
     for row in run.architecture:
         values = sorted(accuracy(each) for each in draw_genotypes(run, row, 100))
-        band = found.bands[row.epoch]
-        assert (band.least, band.most) == (values[0], values[-1])
-        assert band.median == pytest.approx((values[49] + values[50]) / 2)
-        assert band.lower <= band.median <= band.upper
-    [axes] = truth_figure(run, found).axes
-    lines = {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in axes.lines}
-    assert lines["genotype of the epoch"] == list(found.chosen.values())
-    assert lines["their median"] == [band.median for band in found.bands.values()]
+        least, lower, median, upper, most = found.bands[row.epoch]
+        assert (least, most) == (values[0], values[-1])
+        assert median == pytest.approx((values[49] + values[50]) / 2)
+        assert lower <= median <= upper
+    [axes] = truth(replace(run, benchmark=benchmark)).axes
+    errors = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}
+    shown = {label: [100 - float(error) for error in row] for label, row in errors.items()}
+    assert shown["genotype of the epoch"] == pytest.approx(list(found.chosen.values()))
+    assert shown["their median"] == pytest.approx([band[2] for band in found.bands.values()])
+    assert {axes.yaxis.get_major_formatter()(error) for error in (3.0, 0.5)} == {"97", "99.5"}
     store = import_benchmark(benchmark, tmp_path / "all.bench")
     store.close()
     assert look_up(run, tmp_path / "all.bench") == found
@@ -111,7 +112,7 @@ def test_a_benchmark_without_the_runs_cells_leaves_the_truth_out(tmp_path: Path)
 
 
 def test_the_bands_are_quartiles() -> None:
-    assert Band.of([5.0, 1.0, 2.0, 4.0, 3.0]) == Band(1.0, 2.0, 3.0, 4.0, 5.0)
+    assert band_of([5.0, 1.0, 2.0, 4.0, 3.0]) == (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 # files
@@ -189,9 +190,9 @@ def test_another_directory_is_no_run(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "line", "says"),
     [
-        ("metrics.jsonl", '{"epoch": 0}\n{"epo\n{"epoch": 2}\n', 2, "no JSON"),
+        ("metrics.jsonl", '{"epoch": 0}\n{"epo\n{"epoch": 2}\n', 2, "row is damaged"),
         ("metrics.jsonl", '{"epoch": -1}\n', 1, "'epoch'"),
-        ("metrics.jsonl", '[1]\n', 1, "dictionary"),
+        ("metrics.jsonl", '[1]\n', 1, "row is damaged"),
         ("metrics.jsonl", '{"epoch": 0, "train": {"loss": "x"}}\n', 1, "'train.loss'"),
         ("architecture.jsonl", '{"epoch": 0, "weights": {"b": [1]}}\n', 0, "1 weights for 2"),
         ("run.json", "{", 1, "run.json is damaged"),

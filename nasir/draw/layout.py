@@ -114,6 +114,26 @@ def layout(shown: Picture) -> Drawing:
     )
 
 
+def outline(path: tuple[Point, ...]) -> list[tuple[str, tuple[Point, ...]]]:
+    """The path in SVG's commands: straight through each layer, curves without a kink between."""
+    parts = [("M", path[:1])]
+    slopes = [_rise(*path[start : start + 2]) for start in range(0, len(path), 2)]
+    for index, (start, end) in enumerate(pairwise(path)):
+        if index % 2 == 0:
+            parts += [("L", (end,))] if end.x > start.x else []
+            continue
+        reach = (end.x - start.x) / 2
+        leaving, arriving = slopes[index // 2], slopes[index // 2 + 1]
+        first = Point(start.x + reach, start.y + reach * leaving)
+        second = Point(end.x - reach, end.y - reach * arriving)
+        parts.append(("C", (first, second, end)))
+    return parts
+
+
+def _rise(start: Point, end: Point) -> float:
+    return (end.y - start.y) / (end.x - start.x) if end.x > start.x else 0.0
+
+
 def text_width(text: str) -> float:
     """The width of a text in a fixed-width font; East Asian wide characters take two columns."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)

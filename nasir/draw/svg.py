@@ -1,8 +1,6 @@
 """A picture of a cell as SVG, laid out here: needs no other program, the same on every machine."""
 
-from itertools import pairwise
-
-from nasir.draw.layout import FONT_SIZE, MARGIN, Drawing, Point, Rectangle, layout
+from nasir.draw.layout import FONT_SIZE, MARGIN, Drawing, Point, Rectangle, layout, outline
 from nasir.draw.picture import Arrow, Box, Role, picture
 from nasir.genotype import CellGenotype
 from nasir.quoting import xml
@@ -63,28 +61,8 @@ def layout_svg(laid: Drawing) -> str:
 
 def _edge(arrow: Arrow, path: tuple[Point, ...]) -> str:
     kind = "edge none" if arrow.label == "none" else "edge"
-    return f'<path class="{kind}" d="{_curve(path)}" marker-end="url(#head)"/>'
-
-
-def _curve(path: tuple[Point, ...]) -> str:
-    """The path's drawing commands: a straight line through each layer, curves between them."""
-    slopes = [_slope(*path[start : start + 2]) for start in range(0, len(path), 2)]
-    parts = [f"M{_pair(path[0])}"]
-    for index, (start, end) in enumerate(pairwise(path)):
-        if index % 2 == 0:
-            if end.x > start.x:
-                parts.append(f"L{_pair(end)}")
-            continue
-        reach = (end.x - start.x) / 2
-        leaving, arriving = slopes[index // 2], slopes[index // 2 + 1]
-        first = Point(start.x + reach, start.y + reach * leaving)
-        second = Point(end.x - reach, end.y - reach * arriving)
-        parts.append("C" + " ".join(_pair(bend) for bend in (first, second, end)))
-    return " ".join(parts)
-
-
-def _slope(start: Point, end: Point) -> float:
-    return (end.y - start.y) / (end.x - start.x) if end.x > start.x else 0.0
+    parts = (letter + " ".join(map(_pair, points)) for letter, points in outline(path))
+    return f'<path class="{kind}" d="{" ".join(parts)}" marker-end="url(#head)"/>'
 
 
 def _box(box: Box, place: Rectangle) -> str:

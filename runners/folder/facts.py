@@ -85,21 +85,29 @@ _MODELS: Mapping[str, type[RunFacts]] = {"search": SearchFacts, "evaluate": Trai
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
     """The facts of a run, without its lock. Raises E721 (no run) and E722 (damaged)."""
     file = Path(path) / FACTS
-    try:
-        source = Source(str(file), file.read_bytes())
-        facts = parse_json(source)
-    except (FileNotFoundError, NotADirectoryError):
-        raise _no_run(Path(path)) from None
-    except OSError as error:
-        raise NasirError("E722", f"{FACTS} cannot be read: {error}", Where(str(file))) from None
-    except NasirError as error:
-        raise damaged(path, error.message, error.where) from None
-    if not isinstance(facts, dict):
-        raise damaged(path, "no mapping", source.at(0))
+    facts = read_object(file)
+    if facts is None:
+        raise _no_run(Path(path))
     if "nasir" in facts and facts.get("format") != FORMAT:
         version = quoted(str(facts["nasir"]))
         message = f"the run is of nasir {version}, whose runs this version does not read"
         raise NasirError("E721", message, Where(str(file)), "use that version, or start it again")
+    return facts
+
+
+def read_object(file: Path) -> dict[str, Json] | None:
+    """The object in a JSON file of a run; None where there is no file. Raises E722."""
+    try:
+        source = Source(str(file), file.read_bytes())
+        facts = parse_json(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise damaged(file.parent, f"it cannot be read: {error}", Where(str(file))) from None
+    except NasirError as error:
+        raise damaged(file.parent, error.message, error.where) from None
+    if not isinstance(facts, dict):
+        raise damaged(file.parent, "no mapping", source.at(0))
     return facts
 
 
@@ -120,21 +128,24 @@ def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def checked(path: Path, model: type[Model], facts: Mapping[str, Json]) -> Model:
-    """The facts as a model. Raises E722 with the field that is wrong."""
+def checked(
+    path: Path, model: type[Model], facts: Mapping[str, Json], where: Where | None = None
+) -> Model:
+    """The facts, or a row at that place, as a model. Raises E722 with the field that is wrong."""
     try:
         return model.model_validate(facts)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = quoted(".".join(map(str, first["loc"])))
-        raise damaged(path, f"{place}: {first['msg']}") from None
+        place = f"{quoted('.'.join(map(str, first['loc'])))}: " if first["loc"] else ""
+        raise damaged(path, f"{place}{first['msg']}", where) from None
 
 
 def damaged(path: str | os.PathLike[str], reason: str, where: Where | None = None) -> NasirError:
-    """E722 for the facts of a run."""
-    message = f"{FACTS} is damaged: {reason[:1].lower()}{reason[1:]}"
-    hint = "it is written when a run begins; start the run again in another folder"
-    return NasirError("E722", message, where or Where(str(Path(path) / FACTS)), hint)
+    """E722 for the facts of a run, or another of its files."""
+    place = where or Where(str(Path(path) / FACTS))
+    message = f"{Path(place.file).name} is damaged: {reason[:1].lower()}{reason[1:]}"
+    hint = "put back a copy of the file, or start the run again in another folder"
+    return NasirError("E722", message, place, hint)
 
 
 def same_settings(old: Mapping[str, object], new: Mapping[str, object]) -> None:

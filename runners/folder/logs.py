@@ -79,7 +79,7 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
             row = read_json(line, "", largest=float_info.max) if line.endswith(b"\n") else None
         if isinstance(row, dict) and type(row.get("epoch")) is int:
             rows.append(row)
-        elif number < len(lines):
+        elif line.endswith(b"\n"):
             where = Where(str(path), number, 1, line.decode(errors="replace").rstrip())
             raise NasirError("E722", "the row is damaged", where, _HINT)
     return rows

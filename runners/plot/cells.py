@@ -1,21 +1,31 @@
-"""The cells that a run chose: the last ones as a picture, those of every epoch as an animation."""
+"""The cells that a run chose: a figure of the last ones, and an animation of every epoch's."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path as Outline
 from PIL import Image
 
 from nasir import CellGenotype, Genotype
-from nasir.draw.layout import Drawing, Point, layout
-from nasir.draw.picture import Picture, picture
-from runners.plot.paint import FILL, LINE, NONE, Change, paint_cell
+from nasir.draw.layout import FONT_SIZE, Drawing, layout, outline
+from nasir.draw.picture import Picture, Role, picture
+from nasir.quoting import shortened
 from runners.plot.run import PlottedRun
-from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title, quote
+from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title
+
+FILL: dict[Role, str] = {"input": "#CDE9D6", "node": "#CFE3F2", "output": "#F3E3B3"}
+
+LINE, NONE = "#555555", "#B5B5B5"
+"""The colours of arrows: of those that compute, and of those whose op is `none`."""
 
 SCALE = 1 / 72
 """Inches to a unit of a layout, so that its letters have their size in points."""
@@ -30,10 +40,15 @@ BEATS = (110, 500)
 LENGTH, LAST = 20_000, 2_500
 """Milliseconds: of a frame, at least and at most; of all frames about; of the last one more."""
 
+Change = frozenset[int]
+"""The numbers of the arrows of a cell that the cell before did not have."""
+
+_CODES = {"M": [Outline.MOVETO], "L": [Outline.LINETO], "C": [Outline.CURVE4] * 3}
+
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """The cells of one genotype, laid out, with what is new in each."""
+    """The cells of one genotype, laid out, with the new arrows of each."""
 
     cells: tuple[tuple[str, Drawing, Change], ...]
     heading: str
@@ -44,30 +59,25 @@ def cells(run: PlottedRun) -> Figure:
     """The final genotype's cells, or while there is none those of the last epoch."""
     genotype, heading = run.final, "Final genotype"
     if genotype is None:
-        if not run.genotypes:
-            raise NothingToDrawError("the run has no genotypes")
         last = max(run.genotypes)
         genotype, heading = run.genotypes[last], f"Genotype of epoch {last}"
         if run.logged:
-            heading = f"Genotype {last} of {run.path.name}"
-    scene = _Scene(tuple(_laid(genotype, None)), heading, run.description)
-    size = _Size.of([scene])
-    figure = Figure(figsize=(size.width * SCALE, size.height * SCALE))
-    _paint(figure, scene, size)
-    return figure
+            heading = shortened(f"Genotype {last} of {run.path.name}")
+    return next(_figures([_Scene(_laid(genotype, None), heading, run.description)]))
 
 
 def animation(run: PlottedRun) -> bytes:
     """A GIF of every epoch's cells, a frame an epoch; edges that an epoch changed are coloured."""
     if len(run.genotypes) < 2:
         raise NothingToDrawError("an animation needs the genotypes of two epochs")
-    scenes = list(_scenes(run))
-    size = _Size.of(scenes)
     palette = _palette()
-    plain = Image.Dither.NONE
-    frames = [_frame(scene, size).quantize(palette=palette, dither=plain) for scene in scenes]
-    least, most = BEATS
-    beat = min(most, max(least, LENGTH // len(frames)))
+    frames: list[Image.Image] = []
+    for figure in _figures(list(_scenes(run))):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        frames.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
+    beat = min(BEATS[1], max(BEATS[0], LENGTH // len(frames)))
     content = io.BytesIO()
     frames[0].save(
         content,
@@ -82,7 +92,7 @@ def animation(run: PlottedRun) -> bytes:
 
 
 def changes(before: CellGenotype | None, after: CellGenotype) -> Change:
-    """Which arrows of `picture(after)` the picture of `before` lacks; none where there is none.
+    """The arrows of `picture(after)` that the picture of `before` lacks; none without one.
 
     An arrow is new where its source, its op, or the op of the node that it leads to is.
     """
@@ -99,7 +109,7 @@ def changes(before: CellGenotype | None, after: CellGenotype) -> Change:
 
 
 def _meanings(shown: Picture) -> list[tuple[object, ...]]:
-    """What each arrow says: from where, to where, by which op, and what its head is."""
+    """Source, target and op of each arrow, and the box at its head."""
     return [
         (arrow.tail, arrow.head, arrow.label, shown.boxes[arrow.head]) for arrow in shown.arrows
     ]
@@ -109,7 +119,7 @@ def _scenes(run: PlottedRun) -> Iterator[_Scene]:
     phases = {row.epoch: row.phase for row in run.metrics}
     before: Genotype | None = None
     for epoch, genotype in run.genotypes.items():
-        laid = tuple(_laid(genotype, before))
+        laid = _laid(genotype, before)
         count = sum(len(change) for _, _, change in laid)
         phase = ", projection" if phases.get(epoch) == "projection" else ""
         note = "" if before is None else f"{count} new edge{'' if count == 1 else 's'}"
@@ -118,13 +128,12 @@ def _scenes(run: PlottedRun) -> Iterator[_Scene]:
         before = genotype
 
 
-def _laid(genotype: Genotype, before: Genotype | None) -> Iterator[tuple[str, Drawing, Change]]:
-    olds: Mapping[str, CellGenotype] = (
-        {} if before is None else {cell.kind: cell for cell in before.cells}
+def _laid(genotype: Genotype, before: Genotype | None) -> tuple[tuple[str, Drawing, Change], ...]:
+    olds = {} if before is None else {cell.kind: cell for cell in before.cells}
+    return tuple(
+        (cell_title(cell.kind), _layout(cell), changes(olds.get(cell.kind), cell))
+        for cell in genotype.cells
     )
-    for cell in genotype.cells:
-        change = changes(olds.get(cell.kind), cell)
-        yield cell_title(cell.kind), _layout(cell), change
 
 
 @lru_cache(maxsize=64)
@@ -133,75 +142,92 @@ def _layout(cell: CellGenotype) -> Drawing:
     return layout(picture(cell))
 
 
-@dataclass(frozen=True, slots=True)
-class _Size:
-    """Room for each cell of any of several scenes, in units of the layouts."""
-
-    width: float
-    rooms: tuple[float, ...]
-
-    @staticmethod
-    def of(scenes: Sequence[_Scene]) -> "_Size":
-        """The least room that holds every scene."""
-        rooms = [[laid.height for _, laid, _ in scene.cells] for scene in scenes]
-        widest = max(laid.width for scene in scenes for _, laid, _ in scene.cells)
-        texts = max(len(f"{scene.heading}   {scene.note}") for scene in scenes)
-        width = max(widest, texts * 7.4 + 24)
-        return _Size(width, tuple(max(heights) for heights in zip(*rooms, strict=True)))
-
-    @property
-    def height(self) -> float:
-        """Of all cells, their titles and the heading."""
-        return HEADING + sum(self.gap + room for room in self.rooms)
-
-    @property
-    def gap(self) -> float:
-        """Above each cell: room for its title, where there are several."""
-        return GAP if len(self.rooms) > 1 else 0.0
-
-
-def _frame(scene: _Scene, size: _Size) -> Image.Image:
-    figure = Figure(figsize=(size.width * SCALE, size.height * SCALE), dpi=DENSITY)
-    canvas = FigureCanvasAgg(figure)
-    _paint(figure, scene, size)
-    quote(figure)
-    canvas.draw()
-    wide, high = canvas.get_width_height()
-    return Image.frombytes("RGBA", (wide, high), bytes(canvas.buffer_rgba())).convert("RGB")
-
-
 def _palette() -> Image.Image:
-    """Every ink that the cells are drawn with, in steps towards every ground that it stands on.
+    """Every ink that the cells are drawn with, in steps towards every ground below it.
 
     One palette for all frames: colours that a frame picks for itself would flicker. The steps are
     wide, for Pillow takes near colours for each other.
     """
-    inks = [to_rgb(ink) for ink in (TEXT, FAINT, VERMILION, LINE, NONE)]
-    grounds = [to_rgb(ground) for ground in ("white", *FILL.values())]
-    colours = dict.fromkeys(
-        tuple(round(255 * (share * one + (1 - share) * other)) for one, other in pairs)
-        for ink in inks
-        for ground in grounds
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-        for pairs in [list(zip(ink, ground, strict=True))]
-    )
+    inks = np.array([to_rgb(ink) for ink in (TEXT, FAINT, VERMILION, LINE, NONE)])[:, None, None]
+    grounds = np.array([to_rgb(ground) for ground in ("white", *FILL.values())])[:, None]
+    shares = np.linspace(0.0, 1.0, 5)[:, None]
+    colours = np.round(255 * (shares * inks + (1 - shares) * grounds)).astype(np.uint8)
     image = Image.new("P", (1, 1))
-    image.putpalette([part for colour in colours for part in colour])
+    image.putpalette(np.unique(colours.reshape(-1, 3), axis=0).tobytes())
     return image
 
 
-def _paint(figure: Figure, scene: _Scene, size: _Size) -> None:
-    """The scene on a figure of that size: one axes whose units are those of the layouts."""
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(0, size.width)
-    axes.set_ylim(size.height, 0)
-    axes.set_axis_off()
-    axes.text(12, 20, scene.heading, size=12.5, weight="bold", va="center")
-    axes.text(size.width - 12, 20, scene.note, size=9, color=FAINT, va="center", ha="right")
-    top = HEADING
-    for (title, laid, change), room in zip(scene.cells, size.rooms, strict=True):
-        if len(scene.cells) > 1:
-            axes.text(12, top + size.gap / 2, title, size=10, color=FAINT, va="center")
-        across = (size.width - laid.width) / 2
-        paint_cell(axes, laid, change, Point(across, top + size.gap + (room - laid.height) / 2))
-        top += size.gap + room
+def _figures(scenes: Sequence[_Scene]) -> Iterator[Figure]:
+    """A figure of each scene, all of one size, with one axes whose units are the layouts'."""
+    heights = zip(*([laid.height for _, laid, _ in each.cells] for each in scenes), strict=True)
+    rooms = [max(each) for each in heights]
+    gap = GAP if len(rooms) > 1 else 0.0
+    texts = max(len(f"{each.heading}   {each.note}") for each in scenes)
+    width = max(texts * 7.4 + 24, *(laid.width for each in scenes for _, laid, _ in each.cells))
+    height = HEADING + sum(gap + room for room in rooms)
+    for scene in scenes:
+        figure = Figure(figsize=(width * SCALE, height * SCALE), dpi=DENSITY)
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(0, width), ylim=(height, 0))
+        axes.set_axis_off()
+        axes.text(12, 20, scene.heading, size=12.5, weight="bold", va="center")
+        axes.text(width - 12, 20, scene.note, size=9, color=FAINT, va="center", ha="right")
+        top = HEADING
+        for (title, laid, change), room in zip(scene.cells, rooms, strict=True):
+            if gap:
+                axes.text(12, top + gap / 2, title, size=10, color=FAINT, va="center")
+            _paint(
+                axes, laid, change, (width - laid.width) / 2, top + gap + (room - laid.height) / 2
+            )
+            top += gap + room
+        yield figure
+
+
+def _paint(axes: Axes, laid: Drawing, change: Change, left: float, top: float) -> None:
+    """The cell with its corner there, in the units of its layout; new arrows are coloured."""
+    shown = laid.picture
+    mono: dict[str, Any] = {
+        "family": "DejaVu Sans Mono",
+        "size": FONT_SIZE - 0.5,
+        "va": "center_baseline",
+    }
+    for number, (arrow, path) in enumerate(zip(shown.arrows, laid.paths, strict=True)):
+        parts = outline(path)
+        points = [(left + point.x, top + point.y) for _, part in parts for point in part]
+        line = FancyArrowPatch(
+            path=Outline(points, [code for letter, _ in parts for code in _CODES[letter]]),
+            arrowstyle="-|>,head_length=3.5,head_width=1.8",
+            mutation_scale=1.9,
+            color=VERMILION if number in change else NONE if arrow.label == "none" else LINE,
+            linewidth=1.2,
+            linestyle=(0, (4, 3)) if arrow.label == "none" else "-",
+        )
+        axes.add_patch(line)
+    for box, place in zip(shown.boxes, laid.boxes, strict=True):
+        frame = FancyBboxPatch(
+            (left + place.left, top + place.top),
+            place.width,
+            place.height,
+            boxstyle="round,pad=0,rounding_size=5",
+            facecolor=FILL[box.role],
+            edgecolor=LINE,
+            linewidth=1.0,
+        )
+        axes.add_patch(frame)
+        x, y = left + place.x, top + place.y
+        if box.role != "node" and "_{" in box.label:  # c_{k-1}: never a text from a file
+            axes.text(
+                x, y, f"${box.label}$", size=FONT_SIZE, ha="center", va="center", parse_math=True
+            )
+        else:
+            axes.text(x, y, box.label, ha="center", **mono)
+    for number, (arrow, place) in enumerate(zip(shown.arrows, laid.labels, strict=True)):
+        if place is not None:
+            axes.text(
+                left + place.x,
+                top + place.y,
+                arrow.label,
+                ha="center",
+                color=VERMILION if number in change else FAINT if arrow.label == "none" else TEXT,
+                bbox={"color": "white", "pad": 4.0},
+                **mono,
+            )

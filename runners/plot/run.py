@@ -1,54 +1,58 @@
-"""What lies in a run directory, read as far as it goes: a run may be unfinished or resumed."""
+"""A run directory as figures read it: a run may be unfinished or resumed."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nasir import Genotype, NasirError, Where, load_genotype, load_genotypes
+from nasir import Genotype, Where, load_genotype, load_genotypes
 from nasir.errors import quoted
-from runners.folder.facts import checked, read_facts
+from nasir.quoting import shortened
+from runners.folder.facts import checked, damaged, read_facts, read_object
+from runners.folder.logs import read_rows
 
-Number = float | None
-"""A number as rows have it; null stands for one that is not finite."""
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number as rows have it; null stands for one that is not finite, and becomes NaN."""
 
 Split = Literal["train", "valid", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
+LONGEST = 200
+"""The most characters of a heading."""
+
 
 class _Read(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
 
-class PlottedNamed(_Read):
+class PlottedPart(_Read):
     """A part of the run's facts that has a name."""
 
     name: str = ""
 
 
 class PlottedData(_Read):
-    """What the run learnt from, as it was named on the command line."""
+    """The data that the run learnt from, as the command named it."""
 
     text: str = ""
 
 
-class Facts(_Read):
+class PlottedFacts(_Read):
     """`run.json`, as far as figures need it."""
 
-    method: PlottedNamed = PlottedNamed()
-    genotype: PlottedNamed = PlottedNamed()
-    recipe: PlottedNamed = PlottedNamed()
-    space: PlottedNamed = PlottedNamed()
+    method: PlottedPart = PlottedPart()
+    genotype: PlottedPart = PlottedPart()
+    recipe: PlottedPart = PlottedPart()
+    space: PlottedPart = PlottedPart()
     data: PlottedData = PlottedData()
     seed: int | None = None
     metric: str = "accuracy"
-    choices: dict[str, tuple[str, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
+    choices: dict[str, tuple[str, ...]] = {}
     genotype_space: str | None = None
 
 
@@ -58,18 +62,19 @@ class Metrics(_Read):
     epoch: int = Field(ge=0)
     stage: int = 0
     phase: str = "search"
-    rate: Number = None
-    train: dict[str, Number] = Field(default_factory=dict[str, Number])
-    valid: dict[str, Number] = Field(default_factory=dict[str, Number])
-    test: dict[str, Number] = Field(default_factory=dict[str, Number])
-    eigenvalue: Number = None
-    entropy: dict[str, Number] = Field(default_factory=dict[str, Number])
-    skips: dict[str, int] = Field(default_factory=dict[str, int])
+    rate: Number = math.nan
+    train: dict[str, Number] = {}
+    valid: dict[str, Number] = {}
+    test: dict[str, Number] = {}
+    eigenvalue: Number = math.nan
+    entropy: dict[str, Number] = {}
+    skips: dict[str, int] = {}
 
     def score(self, split: Split, name: str) -> float:
-        """What the epoch reached on a split, NaN where nobody measured."""
-        scores = {"train": self.train, "valid": self.valid, "test": self.test}[split]
-        return plain(scores.get(name))
+        """The measure of a split, NaN where there is none."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}[split].get(
+            name, math.nan
+        )
 
 
 class ArchitectureRow(_Read):
@@ -79,7 +84,19 @@ class ArchitectureRow(_Read):
     weights: dict[str, tuple[Number, ...]]
 
 
-Row = TypeVar("Row", Metrics, ArchitectureRow)
+class Confusion(_Read):
+    """`confusion.json`: rows are true classes, columns predicted ones, in `split`."""
+
+    split: str
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    @model_validator(mode="after")
+    def _square(self) -> "Confusion":
+        size = len(self.classes)
+        if len(self.counts) != size or any(len(row) != size for row in self.counts):
+            raise ValueError(f"the counts are no {size} rows of {size}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -87,13 +104,15 @@ class PlottedRun:
     """A run directory. Rows are in the order of epochs, and each epoch has one: its last.
 
     `logged` are the genotypes of another program's log, by number, in place of a run's files.
+    `benchmark` is a store or a file that knows accuracies of its genotypes.
     """
 
     path: Path
-    facts: Facts
+    facts: PlottedFacts
     metrics: tuple[Metrics, ...] = ()
     architecture: tuple[ArchitectureRow, ...] = ()
     logged: Mapping[int, Genotype] | None = None
+    benchmark: Path | None = None
 
     @cached_property
     def genotypes(self) -> Mapping[int, Genotype]:
@@ -108,9 +127,16 @@ class PlottedRun:
     def final(self) -> Genotype | None:
         """The genotype that the run ended with; None while it has not. Raises as above."""
         file = self.path / "genotype.json"
-        if self.logged is not None:
-            return None
         return load_genotype(file) if file.exists() else None
+
+    @cached_property
+    def confusion(self) -> Confusion | None:
+        """The confusion matrix of a training that ended. Raises E722 where it is damaged."""
+        file = self.path / "confusion.json"
+        facts = read_object(file)
+        if facts is None:
+            return None
+        return checked(self.path, Confusion, facts, Where(str(file)))
 
     @property
     def description(self) -> str:
@@ -121,14 +147,21 @@ class PlottedRun:
         about = (facts.method.name, facts.space.name)
         if facts.genotype.name:
             about = (facts.genotype.name, f"recipe {facts.recipe.name}")
-        return ", ".join(part for part in (*about, data, seed) if part)
+        return shortened(", ".join(part for part in (*about, data, seed) if part), LONGEST)
 
     def weights(self, choice: str) -> list[tuple[float, ...]]:
         """The weights of a choice's options, a row for each row of `architecture`."""
-        options = len(self.facts.choices[choice])
-        missing = (math.nan,) * options
-        rows = [row.weights.get(choice) for row in self.architecture]
-        return [missing if row is None else tuple(map(plain, row)) for row in rows]
+        missing = (math.nan,) * len(self.facts.choices[choice])
+        return [row.weights.get(choice, missing) for row in self.architecture]
+
+    @property
+    def decided(self) -> list[str]:
+        """The choices that have weights."""
+        return [
+            name
+            for name in self.facts.choices
+            if any(math.isfinite(weight) for row in self.weights(name) for weight in row)
+        ]
 
 
 def read_run(path: Path) -> PlottedRun:
@@ -138,16 +171,18 @@ def read_run(path: Path) -> PlottedRun:
     directory), E722 (one of its files is damaged).
     """
     if path.is_file():
-        return PlottedRun(path, Facts(), logged=_changes(load_genotypes(path)))
-    facts = checked(path, Facts, read_facts(path))
-    run = PlottedRun(
-        path,
-        facts,
-        _rows(Metrics, path / "metrics.jsonl"),
-        _rows(ArchitectureRow, path / "architecture.jsonl"),
-    )
-    _check_weights(run)
-    return run
+        return PlottedRun(path, PlottedFacts(), logged=_changes(load_genotypes(path)))
+    facts = checked(path, PlottedFacts, read_facts(path))
+    architecture = _rows(path / "architecture.jsonl", ArchitectureRow)
+    for row in architecture:
+        for choice, weights in row.weights.items():
+            options: Sequence[str] | None = facts.choices.get(choice)
+            # Older runs do not name the choices of edges.
+            if options is not None and len(weights) != len(options):
+                count = f"{len(weights)} weights for {len(options)} options"
+                message = f"epoch {row.epoch} has {count} of {quoted(choice)}"
+                raise damaged(path, message, Where(str(path / "architecture.jsonl")))
+    return PlottedRun(path, facts, _rows(path / "metrics.jsonl", Metrics), architecture)
 
 
 def _changes(genotypes: Mapping[str, Genotype]) -> dict[int, Genotype]:
@@ -160,66 +195,13 @@ def _changes(genotypes: Mapping[str, Genotype]) -> dict[int, Genotype]:
     return found
 
 
-def plain(value: Number) -> float:
-    """The number, NaN for none."""
-    return math.nan if value is None else value
+Row = TypeVar("Row", Metrics, ArchitectureRow)
 
 
-def _rows(model: type[Row], file: Path) -> tuple[Row, ...]:
+def _rows(file: Path, model: type[Row]) -> tuple[Row, ...]:
     """The rows of a file by epoch; where an epoch repeats, after a resume, the last one holds."""
-    if not file.exists():
-        return ()
-    lines = _text(file).split("\n")
     by_epoch: dict[int, Row] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = _parsed(model, line, Where(str(file), number))
-        except NasirError:
-            if number == len(lines):  # no line break follows: the run writes it, or was killed
-                break
-            raise
+    for number, facts in enumerate(read_rows(file), start=1):
+        row = checked(file.parent, model, facts, Where(str(file), number))
         by_epoch[row.epoch] = row
     return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
-
-
-Model = TypeVar("Model", bound=_Read)
-
-
-def _parsed(model: type[Model], text: str, where: Where) -> Model:
-    try:
-        return model.model_validate(json.loads(text))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = f"{f'{quoted(place)}: ' if place else ''}{first['msg']}"
-    except (ValueError, RecursionError) as error:
-        message = f"it is no JSON: {error}"
-    raise _damaged(message, where)
-
-
-def _check_weights(run: PlottedRun) -> None:
-    """Raises E722 unless each row has one weight for each option of a choice that there is."""
-    file = str(run.path / "architecture.jsonl")
-    for row in run.architecture:
-        for choice, weights in row.weights.items():
-            options: Sequence[str] | None = run.facts.choices.get(choice)
-            # Older runs do not name the choices of edges.
-            if options is not None and len(weights) != len(options):
-                count = f"{len(weights)} weights for {len(options)} options"
-                message = f"epoch {row.epoch} has {count} of {quoted(choice)}"
-                raise _damaged(message, Where(file))
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise _damaged(f"it cannot be read: {reason}", Where(str(file))) from error
-
-
-def _damaged(message: str, where: Where) -> NasirError:
-    hint = "put a copy of the file back, or start the run again in another folder"
-    return NasirError("E722", f"the run's file is damaged: {message}", where, hint)

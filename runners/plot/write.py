@@ -1,9 +1,10 @@
 """The figures of a run, written as files."""
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,10 +14,11 @@ from nasir import NasirError, Where
 from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
 from nasir.table import Table
-from runners.plot import cells, curves, decisions
-from runners.plot.confusion import confusion
+from runners.plot.cells import animation, cells
+from runners.plot.curves import confusion, curves, eigenvalue, entropy, skips
 from runners.plot.run import PlottedRun, read_run
-from runners.plot.style import STYLE, NothingToDrawError, quote
+from runners.plot.style import STYLE, NothingToDrawError
+from runners.plot.trajectory import trajectory
 from runners.plot.truth import truth
 
 DENSITY = 150
@@ -25,18 +27,22 @@ DENSITY = 150
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One figure: its name, and what makes it of a run (and of the benchmark at a path).
+    """A figure: how it is drawn, what it needs of a run, and the reason where that is not there.
 
-    Making it raises NothingToDrawError where the run has nothing for it.
+    `moving` makes a GIF of a run whose genotypes are known at several epochs. Drawing raises
+    NothingToDrawError for other reasons.
     """
 
     name: str
-    figure: Callable[[PlottedRun, Path | None], Figure]
+    draw: Callable[[PlottedRun], Figure]
+    needs: Callable[[PlottedRun], object]
+    missing: str
+    moving: Callable[[PlottedRun], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A figure that was not made, and why."""
+    """A figure that was not made, and the reason."""
 
     figure: str
     reason: str
@@ -51,14 +57,40 @@ class Plots:
 
 
 PLOTS = Table(
-    Plot("curves", lambda run, _: curves.curves(run)),
-    Plot("entropy", lambda run, _: decisions.entropy(run)),
-    Plot("trajectory", lambda run, _: decisions.trajectory(run)),
-    Plot("skips", lambda run, _: decisions.skips(run)),
-    Plot("cells", lambda run, _: cells.cells(run)),
-    Plot("eigenvalue", lambda run, _: curves.eigenvalue(run)),
-    Plot("truth", truth),
-    Plot("confusion", lambda run, _: confusion(run)),
+    Plot("curves", curves, lambda run: run.metrics, "metrics.jsonl has no rows"),
+    Plot(
+        "entropy",
+        entropy,
+        lambda run: any(row.entropy for row in run.metrics),
+        "no row of metrics.jsonl has entropies",
+    ),
+    Plot("trajectory", trajectory, lambda run: run.decided, "architecture.jsonl has no weights"),
+    Plot(
+        "skips",
+        skips,
+        lambda run: any(row.skips for row in run.metrics),
+        "no row of metrics.jsonl counts skip connections",
+    ),
+    Plot(
+        "cells",
+        cells,
+        lambda run: run.final or run.genotypes,
+        "the run has no genotypes",
+        moving=animation,
+    ),
+    Plot(
+        "eigenvalue",
+        eigenvalue,
+        lambda run: any(math.isfinite(row.eigenvalue) for row in run.metrics),
+        "no row of metrics.jsonl has an eigenvalue",
+    ),
+    Plot("truth", truth, lambda run: run.benchmark, "no benchmark was given (--benchmark)"),
+    Plot(
+        "confusion",
+        confusion,
+        lambda run: run.confusion,
+        "there is no confusion.json: nothing was trained to its end",
+    ),
 )
 
 
@@ -79,44 +111,37 @@ def plot_run(
         if name not in PLOTS:
             message = f"no figure is called {quoted(name)}"
             raise NasirError("E505", message, hint=nearest(name, PLOTS))
-    run = read_run(path)
-    pictures: dict[str, bytes] = {}
+    run = replace(read_run(path), benchmark=benchmark)
+    contents: dict[str, bytes] = {}
     left_out: list[LeftOut] = []
     for row in PLOTS.values():
         if only and row.name not in only:
             continue
-        if run.logged is not None and row.name != "cells":
-            left_out.append(LeftOut(row.name, "a log has cells alone"))
-            continue
         try:
-            pictures |= _pictures(run, row, benchmark)
+            contents |= _drawn(row, run)
         except NothingToDrawError as error:
             left_out.append(LeftOut(row.name, str(error)))
-    if not pictures:
+    if not contents:
         reasons = "; ".join(f"{each.figure}: {each.reason}" for each in left_out)
         raise NasirError("E731", "the run has nothing to draw", Where(str(path)), reasons)
     beside = path.with_name(f"{path.stem}-plots") if path.is_file() else path / "plots"
     into = beside if directory is None else directory
-    files = tuple(write_atomically(into / name, content) for name, content in pictures.items())
+    files = tuple(write_atomically(into / name, content) for name, content in contents.items())
     return Plots(files, tuple(left_out))
 
 
-def _pictures(run: PlottedRun, row: Plot, benchmark: Path | None) -> dict[str, bytes]:
-    """The files of one figure by name."""
-    with mpl.rc_context(STYLE):
-        figure = row.figure(run, benchmark)
-        found = {f"{row.name}.{kind}": _encoded(figure, kind) for kind in ("png", "svg")}
-        if row.name == "cells" and len(run.genotypes) > 1:
-            found["cells.gif"] = cells.animation(run)
-    return found
-
-
-def _encoded(figure: Figure, kind: str) -> bytes:
-    """The figure as a file that depends on its content alone."""
-    content = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {}
-    quote(figure)
-    with warnings.catch_warnings():
+def _drawn(row: Plot, run: PlottedRun) -> dict[str, bytes]:
+    """The files of one figure by name; they depend on its content alone."""
+    if not row.needs(run):
+        raise NothingToDrawError(row.missing)
+    found: dict[str, bytes] = {}
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
-        figure.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
-    return content.getvalue()
+        figure = row.draw(run)
+        for kind, metadata in (("png", {}), ("svg", {"Date": None})):
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
+            found[f"{row.name}.{kind}"] = content.getvalue()
+        if row.moving is not None and len(run.genotypes) > 1:
+            found[f"{row.name}.gif"] = row.moving(run)
+    return found
