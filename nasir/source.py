@@ -86,8 +86,7 @@ class Source:
 
     def line(self, line: int, column: int) -> Where:
         """The place at a line and a column, both from 1."""
-        lines = self.lines
-        return Where(self.name, line, column, lines[line - 1] if line <= len(lines) else "")
+        return Where(self.name, line, column, "".join(self.lines[line - 1 : line]))
 
     @property
     def end(self) -> Where:
@@ -97,7 +96,10 @@ class Source:
     def _binary(self, offset: int, what: str) -> NasirError:
         before = self.content[:offset]
         where = Where(self.name, before.count(b"\n") + 1, offset - before.rfind(b"\n"))
-        return NasirError("E103", f"the file is {what}", where, hint="save it as UTF-8 text")
+        hint = "save it as UTF-8 text"
+        if _is_binary(self.content) and self.content[:1] not in b"\xff\xfe":  # UTF-16
+            what, hint = "binary, not text", "--weights takes weights, nasir bench benchmarks"
+        return NasirError("E103", f"the file is {what}", where, hint)
 
 
 def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
@@ -106,11 +108,10 @@ def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
     Never waits on a pipe or a device. Raises E101, E102, E106.
     """
     name = os.fspath(path)
+    # Opening a pipe blocks without O_NONBLOCK; Windows has no such flag and no such pipes.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        # Opening a pipe blocks without this flag; Windows has no such flag and no such pipes.
-        file = os.open(
-            name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
+        file = os.open(name, flags)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise not_there(name) from None
     except IsADirectoryError:
@@ -129,8 +130,7 @@ def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
 
 def looks_like_path(text: str, suffixes: tuple[str, ...]) -> bool:
     """Whether a word names a file rather than something shipped: a separator, or a known suffix."""
-    separators = {"/", os.sep}
-    return any(mark in text for mark in separators) or text.lower().endswith(suffixes)
+    return "/" in text or os.sep in text or text.lower().endswith(suffixes)
 
 
 def is_there(name: str) -> bool:

@@ -3,20 +3,18 @@
 import os
 import shlex
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from nasir import Genotype, NasirError, Where, formats
 from nasir.errors import quoted
 from nasir.formats import Reading
-from nasir.formats.load import is_published, is_text, no_format, split
-from nasir.formats.shipped import find
+from nasir.formats.load import is_published, is_text, split
 from nasir.limits import LOG_LIMIT, MODEL_LIMIT
-from nasir.source import Source, is_there, not_there, read_source
+from nasir.source import Source, is_there, read_source
 from nasir.text import HEADER
 
 STDIN = "-"
@@ -35,51 +33,6 @@ def reading_as(format_name: str | None) -> Generator[None]:
         yield
     finally:
         _format.reset(token)
-
-
-_READ = ("genotype", "genotypes", "space", "method", "recipe", "name", "weights", "file")
-_GENOTYPES = ("genotype", "genotypes", "files", "first", "second", "source")
-_RUNS = ("run", "resume", "inherit")
-"""Parameters of commands that name what is read: files (or names, or texts), genotypes, runs."""
-
-
-def check_there(parameters: Mapping[str, object]) -> None:
-    """Raises E101 or E721 where a command names a file or run that is not there, E505 for --from
-    where nothing but published names is read.
-
-    It costs nothing; a command that loads torch first lets its user wait for seconds.
-    """
-    genotypes = [each for name in _GENOTYPES for each in _values(parameters.get(name)) if each]
-    if parameters.get("from_") and genotypes and all(find(str(each)) for each in genotypes):
-        raise no_format(str(genotypes[0]))
-    for parameter, value in parameters.items():
-        for each in _values(value):
-            if not isinstance(each, str | Path) or each == STDIN:
-                continue
-            if parameter in _RUNS and not is_there(str(each)):
-                raise NasirError("E721", "there is no such run", Where(str(each)))
-            if parameter in _READ and not is_published(each) and not is_text(str(each)):
-                path = str(split(each)[0])
-                if not is_there(path):
-                    raise not_there(path)
-            if parameter == "data" and isinstance(each, str):
-                _check_data(each)
-
-
-def _values(value: object) -> Iterable[object]:
-    return cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
-
-
-def _check_data(name: str) -> None:
-    """Raises E701 for `KIND:PATH`, perhaps with `@SIDE` or `,OPTION=…`, whose path is not there.
-
-    A path may have commas itself.
-    """
-    path = name.partition(":")[2]
-    pieces = path.split(",")
-    paths = [",".join(pieces[: n + 1]) for n in range(len(pieces))] if path else []
-    if path and not any(map(is_there, (*paths, path.rpartition("@")[0]))):
-        raise NasirError("E701", "the data is not there; nothing is downloaded", Where(path))
 
 
 def check_file(path: Path) -> None:

@@ -1,10 +1,10 @@
-"""What commands print: tables on a terminal, plain lines elsewhere, facts as JSON, errors."""
+"""The output of commands: tables on a terminal, plain lines elsewhere, facts as JSON, errors."""
 
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 Cell = str | int
 
 _NUMBER = re.compile(r"[-+]?\d")
+
+FAILED, WRONG_CALL = 1, 2
+
+FAILURES = ("E112", "E501", "E502", "E504", "E724", "E725", "E741", "E744", "E756")
+"""Errors where the call was right and the work failed on this machine: exit code 1.
+
+Every other NasirError says that the call or its input is wrong: exit code 2, as for an option
+that does not exist. `diff` returns 1 for genotypes that differ, like diff(1).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,49 @@ class TextTable:
         texts = [_shown(row[column]) for row in self.rows]
         numbers = [bool(_NUMBER.match(text)) for text in texts]
         return any(numbers) and all(n or t == "-" for n, t in zip(numbers, texts, strict=True))
+
+
+class FileText(str):
+    """Text as it stands in a file, of any number of lines, each with its end."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The result of a command: facts for --json, otherwise lines, tables and texts of files.
+
+    `facts` may be a function that finds them; None prints nothing. `code` is the exit code.
+    `errors` are those of some of the inputs.
+    """
+
+    facts: object | Callable[[], object]
+    shown: Iterable[str | TextTable] = ()
+    code: int = 0
+    errors: tuple["NasirError", ...] = ()
+
+
+def print_reply(reply: Reply, *, as_json: bool) -> None:
+    """The reply on stdout, as JSON or for a reader; its errors on stderr."""
+    for error in reply.errors:
+        print_error(error, as_json=as_json)
+    if as_json:
+        facts = reply.facts() if callable(reply.facts) else reply.facts
+        if facts is not None:
+            print_json(facts)
+        return
+    for part in reply.shown:
+        if isinstance(part, TextTable):
+            print_table(part)
+        elif isinstance(part, FileText):
+            print_text(part)
+        else:
+            print_line(part)
+
+
+def exit_code(error: "NasirError") -> int:
+    """1 when the work failed, 2 when the call or its input is wrong."""
+    return FAILED if error.code in FAILURES else WRONG_CALL
 
 
 def visible(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import nasir
-from runners.commands import COMMANDS
+from runners.cli import COMMANDS
 from runners.output import TextTable, paragraphs, plain_lines
 from tests.command_line import RESNET, TINY, call
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import runners
-from runners.commands import COMMANDS
+from runners.cli import COMMANDS
 from tests.command_line import ROOT, call, call_apart, start
 
 HEAVY = ("torch", "onnx", "onnxruntime", "networkx", "rich", "numpy")

@@ -271,7 +271,8 @@ def test_binary_files_and_nasirs_own_are_refused_where_they_are_no_text(
     path = tmp_path / name
     path.write_bytes(content)
     error = refused(path)
-    assert (error.code, error.hint) == ("E103", "save it as UTF-8 text")
+    hint = "nasir bench" if name == "archive" else "save it as UTF-8 text"
+    assert (error.code, hint in error.hint) == ("E103", True)
     assert place in (None, (error.where.line, error.where.column))
     assert "E103" in call("check", str(path)).err
 

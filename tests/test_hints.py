@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from runners.cli import _load  # pyright: ignore[reportPrivateUsage]
-from runners.commands import COMMANDS
+from runners.cli import COMMANDS
+from runners.cli.entry import load_command
 from tests.command_line import ROOT
 
 CALL = re.compile(r"nasir ([a-z-]+)[^.;`]*$")
@@ -32,10 +32,11 @@ SAID_BY = {
     "runners/forms/table.py": ("compile",),
     "runners/plot": ("plot",),
     **{
-        f"runners/commands/{name.replace('-', '_')}.py": (name,)
-        for name in COMMANDS
-        if name not in ("doctor", "import-weights")  # which say how to go on with other commands
-    },
+        f"runners/cli/{module}.py": tuple(
+            name for name, row in COMMANDS.items() if row.module == module
+        )
+        for module in {row.module for row in COMMANDS.values()} - {"doctor", "runs"}
+    },  # doctor and import-weights name options of other commands
 }
 """The commands that reach the errors of a module; of others any command may."""
 
@@ -43,7 +44,7 @@ SAID_BY = {
 @lru_cache
 def options(command: str) -> frozenset[str]:
     """What a command takes, and all that the commands of a group take."""
-    loaded: Any = _load(COMMANDS[command])
+    loaded: Any = load_command(command)
     each = [loaded, *getattr(loaded, "commands", {}).values()]
     return frozenset(
         {name for one in each for part in one.params for name in part.opts} | {"--help"}

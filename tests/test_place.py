@@ -9,7 +9,7 @@ import torch
 
 from nasir import NasirError
 from runners import compile_genotype
-from runners.commands import COMMANDS
+from runners.cli import COMMANDS
 from runners.experiment.search import search
 from runners.experiment.train import evaluate
 from runners.machine.device import Place, find_device, find_place

@@ -164,7 +164,7 @@ def test_an_epoch_that_was_run_again_counts_once_and_a_cut_line_does_not(tmp_pat
 
 
 def test_the_command_imports_matplotlib_only_when_it_draws() -> None:
-    script = "import runners.commands.plot, sys; sys.exit('matplotlib' in sys.modules)"
+    script = "import runners.cli.runs, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 

@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from nasir import NasirError
-from runners.commands import COMMANDS
+from runners.cli import COMMANDS
+from runners.cli.options import as_command
 from runners.experiment import experiment, method, recipe
 from runners.experiment.method import PARTS, read_method
 from runners.experiment.parts import mixture
@@ -140,13 +141,11 @@ def options() -> list[tuple[str, str]]:
     """Every option of a command that is a number, as it is typed."""
     found: list[tuple[str, str]] = []
     for name in ("search", "evaluate", "test", "compile", "cost", "show", "sample"):
-        assert name in COMMANDS
-        function = getattr(import_module(f"runners.commands.{name}"), name)
-        hints = get_type_hints(function, include_extras=True)
+        function = as_command(getattr(import_module(f"runners.cli.{COMMANDS[name].module}"), name))
         found += [
-            (name, f"--{each.replace('_', '-')}" if each != "count" else "-n")
-            for each in inspect.signature(function).parameters
-            if {int, float} & set(leaves(hints[each]))
+            (name, f"--{each.name.replace('_', '-')}" if each.name != "count" else "-n")
+            for each in inspect.signature(function).parameters.values()
+            if {int, float} & set(leaves(each.annotation))
         ]
     return found
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nasir import NasirError
+from runners.cli.options import check_data
 from runners.data import Corpus, TextName, is_text, load_text, parse_text
-from runners.inputs import check_there
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "wikitext-2"
 HERE = Path(__file__).parents[1]
@@ -220,6 +220,6 @@ def test_wikitext_2_has_its_words_counted() -> None:
 def test_options_are_no_part_of_the_folder_that_must_be_there(options: str, tmp_path: Path) -> None:
     folder = tmp_path / "a,b"
     with pytest.raises(NasirError):
-        check_there({"data": f"text:{folder}{options}"})
+        check_data(f"text:{folder}{options}")
     folder.mkdir()
-    check_there({"data": f"text:{folder}{options}"})
+    check_data(f"text:{folder}{options}")

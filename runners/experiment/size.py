@@ -23,17 +23,26 @@ DATA = ("classes", "in_channels", "vocabulary")
 
 @dataclass(frozen=True, slots=True)
 class NetworkSize(Ranged):
-    """A skeleton and its size; what is None is the skeleton's own."""
+    """A skeleton and its size; None is the skeleton's own. The docstrings are the options' help."""
 
     skeleton: str | None = None
+    """cifar, imagenet, nasbench201, rnn, …; the space's own by default."""
     channels: int | None = None
+    """Initial channels."""
     layers: int | None = None
+    """Cells; for nasbench201, cells in each stage."""
     classes: int | None = None
+    """Classes."""
     resolution: int | None = None
+    """Height and width of the image."""
     auxiliary: bool = False
+    """Add the auxiliary head."""
     vocabulary: int | None = None
+    """Words; of rnn."""
     hidden: int | None = None
+    """Width of embedding and state; of rnn."""
     in_channels: int | None = None
+    """Channels of the image: 3, or 1 where it is grey."""
 
     def build(self, genotype: nasir.Genotype) -> nasir.Graph:
         """The genotype's network of this size."""

@@ -34,40 +34,50 @@ QUANTISED = ("dynamic", "static")
 class Options(Ranged):
     """How to compile, and which files to write; None is not written.
 
-    `onnx`, `python` (with its weights beside it as .safetensors) and `export` are files of forms;
-    `inline`: the ONNX file has no functions; `quantise` (dynamic or static) writes a second ONNX
-    file of 8-bit numbers. `draw` is a directory, `report` a file (a page where it ends in .html).
-    `directory` is where all of these go that have no name yet, but no exported program.
-
-    `compile`: whether to run torch.compile. `space`: the genotype's, a name or a path, whatever the
-    genotype says itself. With `data`, every form answers at most `check` of its held-out images (or
-    tokens; 0: none), which are normalised as `recipe` says; `limit` is the run's. `target` is a
-    form of `runners.forms.table`, or `auto` for the fastest of all; `ship` is a folder for it.
+    The docstrings of fields are the help of `nasir compile`. `directory` is where all files go
+    that have no name yet, but no exported program. `recipe` says how `data` is normalised; `limit`
+    is the run's. `target` is a form of `runners.forms.table`, or `auto` for the fastest of all.
     """
 
     code: ClassVar[str] = "E505"
 
     size: NetworkSize = field(default_factory=NetworkSize)
     weights: Path | None = None
+    """Weights to load (safetensors)."""
     seed: Seed = 0
+    """Of the initial weights."""
     compile: bool = True
+    """Leave torch.compile out; it can take minutes."""
     batch: BatchSize = 1
+    """Images in each measured call."""
     device: str = "cpu"
+    """Where speed is measured: cpu or cuda."""
     space: str | Path | None = None
+    """The genotype's space: a name or a YAML file; the one it names by default."""
     onnx: Path | None = None
+    """Write an ONNX model."""
     python: Path | None = None
+    """Write a stand-alone Python file, its weights beside it as .safetensors."""
     export: Path | None = None
+    """Write the program of torch.export (.pt2)."""
     draw: Path | None = None
+    """Write drawings of the cells into this directory."""
     report: Path | None = None
+    """Write all figures: FILE.json, or FILE.html."""
     directory: Path | None = None
     inline: bool = False
+    """Write the ONNX model without functions."""
     data: str | None = None
+    """Compare accuracies on it: cifar10:PATH, …; a run's own."""
     check: AnyCount = 1000
+    """On at most so many held-out images (tokens); 0: on none."""
     recipe: Recipe | None = None
     limit: Limit | None = None
     quantise: str | None = None
+    """dynamic or static: write ONNX of 8-bit numbers as well."""
     target: str | None = None
     ship: Path | None = None
+    """Write the target's network and a program that runs it into this directory."""
 
     def files(self) -> Mapping[str, Path]:
         """The files to write by the form that they hold."""

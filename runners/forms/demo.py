@@ -10,14 +10,13 @@ import typer
 from nasir.errors import NasirError
 from nasir.files import write_atomically
 from nasir.space.locate import spaces_directory
-from runners.cli import exit_code
 from runners.experiment.size import NetworkSize
 from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.page import html_page
 from runners.forms.progress import Prefixed
 from runners.machine.machine import wait_briefly
-from runners.output import print_error, print_line
+from runners.output import exit_code, print_error, print_line
 
 TITLE = "nasir: three genotypes, compiled"
 INTRODUCTION = (

@@ -1,6 +1,6 @@
 """A compilation's report: plain, frozen data, and tables of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from nasir import Cost, PassRecord
 from runners.experiment.size import describe_size
 from runners.forms.costs import cost_facts, cost_table, with_head
 from runners.machine.machine import Machine
-from runners.output import Cell, TextTable, measure_text, print_line, print_table
+from runners.output import Cell, TextTable, measure_text
 
 if TYPE_CHECKING:
     from lowering import Comparison
@@ -77,17 +77,15 @@ class Report:
         }
 
 
-def print_report(report: Report) -> None:
-    """All figures, and the files written."""
-    print_line(title(report))
+def report_parts(report: Report) -> Iterator[str | TextTable]:
+    """All figures, and the files written, as lines and tables."""
+    yield title(report)
     for table in tables(report):
-        print_line()
-        print_table(table)
-    print_line()
-    for line in notes(report):
-        print_line(line)
-    for path in report.files:
-        print_line(f"wrote {path}")
+        yield ""
+        yield table
+    yield ""
+    yield from notes(report)
+    yield from (f"wrote {path}" for path in report.files)
 
 
 def title(report: Report) -> str:

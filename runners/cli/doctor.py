@@ -1,25 +1,26 @@
-"""`nasir doctor`: what works on this machine."""
+"""`nasir doctor`: which parts of this machine work."""
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from typing import Any, Literal
 
-import typer
-
 import nasir
-from runners.commands.options import JsonOption
 from runners.forms.progress import display_for_stderr
 from runners.machine.machine import WAITING
-from runners.output import TextTable, print_json, print_table
+from runners.output import FAILED, Reply, TextTable
 
-FAILED = 1
+_REQUIREMENT = re.compile(r"([\w.-]+)([^;]*)(?:;.*extra == ['\"](\w+)['\"])?")
+"""A package, its versions, and the extra that requires it."""
+
+_DEVELOPMENT = "dev"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Check:
     required: bool = False
 
 
-def doctor(as_json: JsonOption = False) -> None:
-    """Say what works on this machine, and what does not and why.
+def doctor() -> Reply:
+    """Report which parts of this machine work, and why others do not.
 
     The exit code is 1 when a part that nasir cannot do without is missing or broken.
 
@@ -42,32 +43,24 @@ def doctor(as_json: JsonOption = False) -> None:
     """
     with display_for_stderr().stage("look around"):
         checks = examine()
-    if as_json:
-        print_json([asdict(check) for check in checks])
-    else:
-        rows = tuple((each.name, each.state, each.found, each.meaning) for each in checks)
-        print_table(TextTable("", ("part", "state", "found", "what it is for"), rows))
-    if any(check.required and check.state != "ok" for check in checks):
-        raise typer.Exit(FAILED)
+    rows = tuple((each.name, each.state, each.found, each.meaning) for each in checks)
+    table = TextTable("", ("part", "state", "found", "what it is for"), rows)
+    failed = any(check.required and check.state != "ok" for check in checks)
+    return Reply([asdict(check) for check in checks], (table,), FAILED if failed else 0)
 
 
 def examine() -> tuple[Check, ...]:
     """Every check, in order."""
-    torch = _package("torch", "networks, training", required=True)
+    packages = tuple(_packages())
+    torch = any(each.name == "torch" and each.state == "ok" for each in packages)
     return (
         Check("nasir", "ok", nasir.__version__, "this program"),
         _python(),
-        torch,
-        *((_threads(), _gpu(), _compiler(), _kernels()) if torch.state == "ok" else ()),
-        *((_torchvision(),) if torch.state == "ok" else ()),
-        _package("pillow", "decoding images", module="PIL"),
-        _package("scikit-learn", "the data 'digits'", module="sklearn"),
-        _package("onnx", "writing and reading ONNX models", required=True),
+        *((_threads(), _gpu(), _compiler(), _kernels()) if torch else ()),
+        *packages,
         _opset(),
-        _package("onnxruntime", "comparing ONNX models with torch"),
-        _package("safetensors", "weights files", required=True),
         _dot(),
-        *(_supernets() if torch.state == "ok" else ()),
+        *(_supernets() if torch else ()),
     )
 
 
@@ -77,29 +70,51 @@ def _python() -> Check:
     return Check("python", state, found, "3.11 or newer", required=True)
 
 
-def _package(name: str, meaning: str, *, required: bool = False, module: str = "") -> Check:
+def _packages() -> Iterator[Check]:
+    """The packages that the installed nasir requires, and those of its extras."""
+    try:
+        texts = requires("nasir") or []
+    except PackageNotFoundError:
+        yield Check("packages", "missing", "nasir is not installed", "its list of requirements")
+        return
+    modules: dict[str, list[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules.setdefault(_normal(name), []).append(module)
+    found = [match.groups("") for text in texts if (match := _REQUIREMENT.match(text))]
+    for name, versions, extra in {row[0]: row for row in found if row[2] != _DEVELOPMENT}.values():
+        known = modules.get(_normal(name), [name])
+        meaning = f"for nasir[{extra}]" if extra else "required"
+        module = name if name in known else known[0]
+        yield _package(name, module, f"{meaning}, {versions.strip()}", required=not extra)
+
+
+def _normal(name: str) -> str:
+    """The name of a package as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _package(name: str, module: str, meaning: str, *, required: bool) -> Check:
     """Whether a package is there and can be imported; a package may fail in any way."""
     try:
         found = version(name)
     except PackageNotFoundError:
         return Check(name, "missing", "not installed", meaning, required)
     try:
-        import_module(module or name)
+        if name == "torchvision":
+            return _torchvision(Check(name, "ok", found, meaning, required))
+        import_module(module)
     except Exception as error:
         reason = f"{found}, but its import fails: {_first_line(error)}"
         return Check(name, "broken", reason, meaning, required)
     return Check(name, "ok", found, meaning, required)
 
 
-def _torchvision() -> Check:
-    """Its build may not match that of torch: then its images work, and its ops do not."""
+def _torchvision(check: Check) -> Check:
+    """A build that does not match that of torch decodes images, but has no ops."""
     from runners.data.vision import declared, import_torchvision
 
-    meaning = "reading CIFAR-10, CIFAR-100 and SVHN"
-    reason = _attempt(import_torchvision)
-    check = _package("torchvision", meaning, required=True)
-    if check.state == "broken":
-        return replace(check, found=reason)
+    import_torchvision()
     if declared():
         return replace(check, found=f"{check.found}, a build for another torch: without its ops")
     return check

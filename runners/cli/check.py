@@ -1,7 +1,8 @@
-"""`nasir check`: whether genotype, space, graph, method, recipe and experiment files make sense."""
+"""`nasir check`: validates genotype, space, graph, method, recipe and experiment files."""
 
 import re
-from typing import Annotated, Any, cast
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
 
 import typer
 
@@ -10,15 +11,16 @@ from nasir.document import parse_document
 from nasir.errors import NasirError, Where
 from nasir.formats import Reading
 from nasir.formats.shipped import find
-from nasir.quoting import visible
+from nasir.quoting import json_text, visible
 from nasir.source import Source
 from nasir.space import catalog, home_of, parse_space, space_schema
-from runners.commands.options import FromOption, JsonOption, SpaceOption
+from runners.cli.options import SpaceOption
 from runners.inputs import is_graph, open_source, read, read_each, read_opened
-from runners.output import joined, print_error, print_json, print_line
+from runners.output import WRONG_CALL, FileText, Reply, joined
 
 _SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s{0,8}:", re.MULTILINE)
 _OWN_KEY = re.compile(r"""^[{ \t]{0,8}["']?nasir["']?\s{0,8}:""", re.MULTILINE)
+_GENOTYPE_KEY = re.compile(r"""(^|[{,])\s{0,8}["']?genotypes?["']?\s{0,8}:""", re.MULTILINE)
 
 _METHOD = {
     "method",
@@ -38,6 +40,8 @@ _RUN_KEY = re.compile(
     re.MULTILINE,
 )
 
+Facts = dict[str, Any]
+
 
 def check(
     files: Annotated[
@@ -48,50 +52,40 @@ def check(
         bool, typer.Option("--schema", help="Print the JSON Schema of space files, for editors.")
     ] = False,
     space: SpaceOption = None,
-    from_: FromOption = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Reply:
     """Check genotype, space, graph, method, recipe and experiment files.
 
-    Prints what each file holds. Of a genotype these are its format, what lies outside the space it
-    names (which is no fault), and its network's cost; of a file with several, those of each. All
+    Prints what each file holds. For a genotype these are its format, what lies outside the space it
+    names (which is no fault), and its network's cost; for a file with several, those of each. All
     that a network needs is built. The first fault in each is reported, and the exit code is then 2.
 
     Example: nasir check DARTS_arch.json my_space.yaml
     """
     if schema:
-        print_json(space_schema())
-        return
+        facts = space_schema()
+        return Reply(facts, (FileText(f"{json_text(facts, indent=2)}\n"),))
     if not files:
         raise typer.BadParameter("give at least one FILE, or --schema")
-    found: list[dict[str, Any]] = []
-    faults = 0
+    found: list[Facts] = []
+    errors: list[NasirError] = []
     for file in files:
         try:
-            found += check_one(file, space)
+            for facts in _check(file, space):
+                if isinstance(facts, NasirError):
+                    errors.append(facts)
+                else:
+                    found.append(facts)
         except NasirError as error:
-            faults += 1
-            print_error(error, as_json=as_json)
-    for error in (facts["error"] for facts in found if "error" in facts):
-        faults += 1
-        print_error(error, as_json=as_json)
-    found = [facts for facts in found if "error" not in facts]
-    if as_json:
-        if found:
-            print_json(found)
-    else:
-        for facts in found:
-            for line in _sentence(facts).split("\n"):
-                print_line(line)
-    if faults:
-        raise typer.Exit(2)
+            errors.append(error)
+    lines = [line for facts in found for line in _sentence(facts).split("\n")]
+    return Reply(found or None, lines, WRONG_CALL if errors else 0, tuple(errors))
 
 
-def check_one(argument: str, space: str | None = None) -> list[dict[str, Any]]:
-    """What a file or name holds, as plain data, an entry for each genotype of several.
+def _check(argument: str, space: str | None) -> Iterable[Facts | NasirError]:
+    """The content of a file or name, an entry for each genotype of several.
 
-    `space` is that of genotypes, if given. Everything that a network needs is built. A genotype
-    that cannot be is the entry `error` where it is one of several; else it is raised.
+    `space` is that of genotypes, if given. Everything that a network needs is built. An entry is an
+    error where one of several genotypes cannot be; a single one's is raised.
     """
     opened = open_source(argument)
     if opened is None:
@@ -111,30 +105,23 @@ def check_one(argument: str, space: str | None = None) -> list[dict[str, Any]]:
     return _each(source, space)
 
 
-def _each(source: Source, space: str | None) -> list[dict[str, Any]]:
+def _each(source: Source, space: str | None) -> Iterator[Facts | NasirError]:
     """The facts of every genotype of a source; cells that repeat are built once."""
     readings = list(read_each(source, space))
-    if len(readings) == 1:
-        reading = readings[0][1]
-        if isinstance(reading, NasirError):
-            raise reading
-        return [_genotype_facts(source.name, reading)]
-    known: dict[nasir.Genotype, dict[str, Any]] = {}
-    found: list[dict[str, Any]] = []
+    known: dict[nasir.Genotype, Facts] = {}
     for name, reading in readings:
-        file = f"{source.name}:{name}"
+        file = source.name if len(readings) == 1 else f"{source.name}:{name}"
         try:
             if isinstance(reading, NasirError):
                 raise reading
             if reading.genotype not in known:
                 known[reading.genotype] = _genotype_facts(file, reading)
-            found.append(known[reading.genotype] | {"file": file})
+            yield known[reading.genotype] | {"file": file}
         except NasirError as error:
-            found.append({"file": file, "error": error.at(Where(file))})
-    return found
+            yield error if len(readings) == 1 else error.at(Where(file))
 
 
-def _run_facts(source: Source) -> dict[str, Any] | None:
+def _run_facts(source: Source) -> Facts | None:
     """The facts of a method, a recipe or an experiment; None for a file of something else."""
     from runners.experiment.recipe import SUFFIXES, read_recipe
 
@@ -152,17 +139,13 @@ def _run_facts(source: Source) -> dict[str, Any] | None:
     if _METHOD & set(data):
         from runners.experiment.method import read_method
 
-        methods = [read_method(path, skeleton) for skeleton in _skeletons(data)]
-        return {"file": path, "kind": "method", "of": methods[0].name}
+        method = read_method(path, "cifar")
+        for skeleton in method.skeletons:
+            read_method(path, skeleton)
+        return {"file": path, "kind": "method", "of": method.name}
     if _RECIPE & set(data):
         return {"file": path, "kind": "recipe", "of": read_recipe(path).name}
     return None
-
-
-def _skeletons(data: dict[str, Any]) -> tuple[str, ...]:
-    """A skeleton that has everything, and those on which the method differs."""
-    on = data.get("on")
-    return ("cifar", *(cast("dict[str, Any]", on) if isinstance(on, dict) else ()))
 
 
 def _is_space(source: Source) -> bool:
@@ -171,11 +154,10 @@ def _is_space(source: Source) -> bool:
         return False
     if not _OWN_KEY.search(source.text, 0, 2**12):
         return bool(_SPACE_KEY.search(source.text, 0, 2**16))
-    fields = parse_document(source).root.entries("a nasir file")
-    return not {"genotype", "genotypes"} & set(fields)
+    return not _GENOTYPE_KEY.search(source.text, 0, 2**16)
 
 
-def _space_facts(file: str, space: nasir.Space) -> dict[str, Any]:
+def _space_facts(file: str, space: nasir.Space) -> Facts:
     """Raises what building a network, and a supernet with every op, of the space raises."""
     nasir.cost(nasir.network(nasir.sample(space, 0)))
     try:
@@ -186,7 +168,7 @@ def _space_facts(file: str, space: nasir.Space) -> dict[str, Any]:
     return {"file": file, "kind": "space", "space": space.name, "cells": list(space.kinds)}
 
 
-def _genotype_facts(file: str, reading: Reading) -> dict[str, Any]:
+def _genotype_facts(file: str, reading: Reading) -> Facts:
     """Raises what building the network raises, where the space is known."""
     genotype = reading.genotype
     home = home_of(genotype)
@@ -217,7 +199,7 @@ def _nasbench101_name(genotype: nasir.Genotype) -> str | None:
         return None
 
 
-def _sentence(facts: dict[str, Any]) -> str:
+def _sentence(facts: Facts) -> str:
     """A line, and one for each thing outside the space."""
     file, kind = visible(facts["file"]), facts["kind"]
     if kind == "graph":

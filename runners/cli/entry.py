@@ -1,8 +1,12 @@
-"""The command `nasir`: finds the command's module, and turns errors into lines and exit codes."""
+"""The command `nasir`: its table of commands; errors become lines and exit codes.
+
+Reading the table imports no command, and no command imports torch before it runs.
+"""
 
 import errno
 import os
 import sys
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from signal import SIGINT
@@ -12,21 +16,53 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from runners.commands import COMMANDS, Command
 from runners.machine.machine import check_alone, wait_briefly
-from runners.output import print_bug, print_error, print_line, visible
+from runners.output import FAILED, exit_code, print_bug, print_error, print_line, visible
 
 if TYPE_CHECKING:
     from nasir import NasirError
 
-DONE, FAILED, WRONG_CALL, PIPE_CLOSED = 0, 1, 2, 141
+DONE, PIPE_CLOSED = 0, 141
 
-FAILURES = ("E112", "E501", "E502", "E504", "E724", "E725", "E741", "E744", "E756")
-"""Errors where the call was right and the work failed on this machine: exit code 1.
 
-Every other NasirError says that the call or its input is wrong: exit code 2, as for an option
-that does not exist. `diff` returns 1 for genotypes that differ, like diff(1).
-"""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A row of the table: a function, its module beside this one, its line of `nasir --help`."""
+
+    name: str
+    module: str
+    summary: str
+
+
+_ROWS = (
+    Command("compile", "runs", "Compile a genotype: a network, ONNX, Python, drawings."),
+    Command("search", "runs", "Search a space with a method, on data."),
+    Command("evaluate", "runs", "Train a genotype's network from scratch, and measure it."),
+    Command("test", "runs", "Measure a trained network on held-out data."),
+    Command("replay", "runs", "Do a run again and check that it gives the same."),
+    Command("recipes", "catalogues", "List the recipes of evaluations, or show one."),
+    Command("methods", "catalogues", "List the search methods, or show the parts of one."),
+    Command("import-weights", "runs", "Translate weights of an original implementation."),
+    Command("convert", "genotypes", "Convert a genotype from one file format to another."),
+    Command("show", "genotypes", "Print a network's graph as text, after any pass."),
+    Command("draw", "genotypes", "Draw a genotype's cells."),
+    Command("cost", "genotypes", "Count parameters, multiply-adds and activations."),
+    Command("check", "check", "Check genotype, space and graph files."),
+    Command("diff", "genotypes", "Compare two genotypes: edges, ops and cost."),
+    Command("sample", "genotypes", "Draw genotypes from a search space."),
+    Command("id", "genotypes", "Print the canonical id of genotypes."),
+    Command("plot", "runs", "Draw the figures of a run."),
+    Command("query", "benchmark", "Look an architecture up in a benchmark."),
+    Command("bench", "benchmark", "Import a benchmark into a store, or show a store."),
+    Command("spaces", "spaces", "List the search spaces, or the published genotypes."),
+    Command("examples", "spaces", "Copy the example files to a directory."),
+    Command("ops", "catalogues", "List the ops, or show what one consists of."),
+    Command("doctor", "doctor", "Say what works on this machine."),
+)
+
+# Not a nasir.Table: importing nasir costs more than all of `nasir --help`.
+COMMANDS = {row.name: row for row in _ROWS}
+assert len(COMMANDS) == len(_ROWS), "a command occurs twice"
 
 
 class Commands(TyperGroup):
@@ -44,7 +80,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, with its options."""
         name, stub, rest = super().resolve_command(ctx, args)
-        return name, _load(COMMANDS[name]) if name in COMMANDS else stub, rest
+        return name, load_command(name) if name in COMMANDS else stub, rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Notes whether errors are to be JSON, and parses."""
@@ -82,17 +118,6 @@ class Commands(TyperGroup):
                 raise
             print_bug(error)
             raise typer.Exit(FAILED) from None
-
-
-class ReadingCommand(TyperCommand):
-    """A command that fails at once where a file that it reads is not there."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """The command's result."""
-        from runners.inputs import check_there  # not at the top: `--help` has no use for it
-
-        check_there(ctx.params)
-        return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -156,11 +181,6 @@ def main() -> None:
         sys.exit(FAILED)
 
 
-def exit_code(error: "NasirError") -> int:
-    """1 when the work failed, 2 when the call or its input is wrong."""
-    return FAILED if error.code in FAILURES else WRONG_CALL
-
-
 def _of_system(error: OSError | MemoryError) -> "NasirError":
     """What the system refused, where no reader or writer said so itself."""
     from nasir import NasirError, Where
@@ -178,14 +198,17 @@ _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 """Errors that only writing has."""
 
 
-def _load(row: Command) -> Any:
-    """The command that a function's signature describes, or a module's group of commands."""
-    name = row.name.replace("-", "_")
-    module = import_module(f"runners.commands.{name}")
-    if hasattr(module, "group"):
-        return get_command(module.group)
+def load_command(name: str) -> Any:
+    """The command of that name: a function as `as_command` makes it, or a group of commands."""
+    from runners.cli.options import as_command
+
+    function: Any = getattr(
+        import_module(f"runners.cli.{COMMANDS[name].module}"), name.replace("-", "_")
+    )
+    if isinstance(function, typer.Typer):
+        return get_command(function)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(row.name, cls=ReadingCommand)(getattr(module, name))
+    single.command(name)(as_command(function))
     return get_command(single)
 
 
@@ -200,7 +223,3 @@ def _flush() -> None:
 def _drop_output() -> None:
     """Let what is still buffered go nowhere, or the interpreter complains when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-if __name__ == "__main__":
-    main()

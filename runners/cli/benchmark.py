@@ -1,0 +1,176 @@
+"""Commands on benchmarks: query, bench import, bench info."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import nasir
+from nasir.errors import Where, quoted
+from runners.benchmarks import (
+    BenchmarkStore,
+    Question,
+    answers,
+    find_record,
+    import_benchmark,
+    kind_named,
+    open_store,
+)
+from runners.benchmarks import open_benchmark as open_one
+from runners.benchmarks.record import ReadingOptions
+from runners.benchmarks.summary import best_of, describe_seeds
+from runners.benchmarks.trust import trusting
+from runners.cli.options import as_command
+from runners.forms.progress import display_for_stderr
+from runners.inputs import check_file
+from runners.output import Cell, Reply, TextTable
+
+_Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickle", help="Load a pickle that asks for more than data: it may run any code."
+    ),
+]
+
+
+def query(
+    genotype: Annotated[
+        str,
+        typer.Argument(
+            metavar="GENOTYPE",
+            help="A published name, a file, a text, -, the benchmark's own index, or its key.",
+        ),
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="PATH", help="A store, or the benchmark's own file or folder.")
+    ],
+    bench: Annotated[
+        str | None,
+        typer.Option(help="nasbench201, nasbench101 or natsbench_size; that of PATH by default."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="One data set; all by default.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="One length of training.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, valid, test or valid+test.")] = None,
+    seed: Annotated[str, typer.Option(help="mean, each, or a seed.")] = "mean",
+    after: Annotated[
+        int | None, typer.Option(help="After so many epochs of the training, not at its end.")
+    ] = None,
+    trust_pickle: _Trust = False,
+) -> Reply:
+    """Look an architecture's accuracies up in a benchmark.
+
+    An original file is read whole for each query; nasir bench import makes a store of it once,
+    which answers at once. Accuracies are in percent.
+
+    Example: nasir query 1462 --bench nasbench201 --data nasbench201.csv.gz --dataset cifar100
+    """
+    wanted = kind_named(bench) if bench is not None else None
+    found = open_one(data, ReadingOptions(trusted=trusting(trust_pickle)))
+    kind = found.kind
+    if wanted is not None and wanted != kind:
+        message = f"the data is of {kind.title}, not of {quoted(wanted.name)}"
+        raise nasir.NasirError("E505", message, Where(str(data)))
+    record = find_record(found, genotype, data)
+    try:
+        given = answers(record, Question(dataset, epochs, split, seed, after))
+    except nasir.NasirError as error:
+        raise error.at(Where(str(data))) from None
+    facts = {
+        "benchmark": kind.name,
+        "architecture": record.key,
+        "index": record.index,
+        "accuracies": [asdict(answer) for answer in given],
+    }
+    rows: list[tuple[Cell, ...]] = [
+        (a.dataset, a.epochs, a.after, a.split, a.seed, a.runs or "-", f"{a.accuracy:.2f}")
+        for a in given
+    ]
+    columns = ("data set", "epochs", "after", "split", "seed", "runs", "accuracy %")
+    if all(answer.after == answer.epochs for answer in given):
+        columns = (*columns[:2], *columns[3:])
+        rows = [(*row[:2], *row[3:]) for row in rows]
+    number = "" if record.index is None else f" {record.index}"
+    return Reply(facts, (TextTable(f"{kind.title}{number}: {record.key}", columns, tuple(rows)),))
+
+
+bench = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Import a benchmark once into a store that answers at once, or list a store's content."
+    "\n\nExample: nasir bench import NAS-Bench-201-v1_1-096897.pth -o nasbench201.bench",
+)
+
+
+@bench.command("import")
+@as_command
+def import_source(
+    original: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="The benchmark's own file or folder.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The store to write.")
+    ],
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Keep the accuracy after every epoch too.")
+    ] = False,
+    trust_pickle: _Trust = False,
+) -> Reply:
+    """Import a benchmark into a store, which nasir query --data reads.
+
+    Example: nasir bench import NATS-tss-v1_0-3ffb9-simple -o nats.bench
+    """
+    check_file(output)
+    with display_for_stderr().stage(f"read {original.name}"):
+        store = import_benchmark(original, output, ReadingOptions(curves, trusting(trust_pickle)))
+    return Reply(_facts(store), (f"{output}: {_describe(store)}",))
+
+
+@bench.command()
+@as_command
+def info(
+    store: Annotated[Path, typer.Argument(metavar="FILE", help="A store of nasir bench import.")],
+) -> Reply:
+    """Check every byte of a store, and list its content.
+
+    For each column: the accuracies, and which architecture is best.
+
+    Example: nasir bench info nasbench201.bench
+    """
+    found = open_store(store)
+    found.check()
+    best = best_of(found)
+    rows = tuple(
+        (
+            each.dataset,
+            each.epochs,
+            each.split,
+            describe_seeds(each.seeds),
+            each.architectures,
+            f"{each.accuracy:.2f}",
+            each.key,
+        )
+        for each in best
+    )
+    columns = ("data set", "epochs", "split", "seeds", "architectures", "best %", "best")
+    facts = _facts(found) | {"accuracies": [asdict(each) for each in best]}
+    return Reply(facts, (f"{store}: {_describe(found)}", TextTable("", columns, rows)))
+
+
+def _describe(store: BenchmarkStore) -> str:
+    return (
+        f"{store.kind.title} from {store.header.source}: {len(store):,} architectures, "
+        f"{len(store.columns):,} columns, {len(store.content) / 2**20:.1f} MiB"
+    )
+
+
+def _facts(store: BenchmarkStore) -> dict[str, object]:
+    return {
+        "file": str(store.path),
+        "benchmark": store.header.benchmark,
+        "source": store.header.source,
+        "nasir": store.header.nasir,
+        "architectures": len(store),
+        "columns": len(store.columns),
+        "bytes": len(store.content),
+    }

@@ -1,0 +1,331 @@
+"""Commands on genotypes and their graphs: convert, id, sample, draw, show, cost, diff."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+import typer
+
+import nasir
+from nasir.errors import NasirError, nearest, quoted
+from nasir.files import write_atomically
+from runners.cli.options import Fields, GenotypeArgument, SpaceOption
+from runners.experiment.size import NetworkSize, describe_size, size_facts
+from runners.forms.costs import cost_facts, cost_sums, cost_table, with_head
+from runners.inputs import check_file, is_graph, named, open_source, read, read_named, read_opened
+from runners.output import (
+    FileText,
+    Reply,
+    TextTable,
+    joined,
+    print_line,
+    print_note,
+    print_text,
+)
+
+Size = Annotated[NetworkSize, Fields(NetworkSize)]
+
+DIFFERENT = 1
+
+_SHORT = ("nasbench201", "darts")
+"""Formats that write a genotype on one line."""
+
+
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN", help="A published name, a file, a text, or - for standard input."
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="nasir, darts, nnabla, nasbench101, nasbench201, …"),
+    ] = "nasir",
+    space: SpaceOption = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Instead of stdout.")
+    ] = None,
+) -> None:
+    """Convert a genotype from one file format to another.
+
+    The format of IN is detected, and named on stderr. An error names what the other format cannot
+    hold.
+
+    Example: nasir convert DARTS_arch.json --to darts
+    """
+    if output is not None:
+        check_file(output)
+    reading = read(source, space)
+    text = _ended(nasir.dump_genotype(reading.genotype, to))
+    print_note(f"read as {reading.described}")
+    if output is None:
+        print_text(text)
+    else:
+        print_line(str(write_atomically(output, text.encode())))
+
+
+def id(
+    genotypes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="GENOTYPE...", help="Published names, files, texts, or - for standard input."
+        ),
+    ],
+) -> Reply:
+    """Print the canonical id of genotypes: equal for equal architectures.
+
+    Example: nasir id darts_v1 darts_v2
+    """
+    found = [(each.name, nasir.canonical_id(each)) for each in map(read_named, genotypes)]
+    facts = [{"genotype": name, "id": canonical} for name, canonical in found]
+    return Reply(facts, (f"{canonical}  {name}" for name, canonical in found))
+
+
+def sample(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A space: its name or file.")],
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, max=1_000_000, help="How many genotypes.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=10**15, help="Decides every draw.")] = 0,
+    to: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Of the output; else the shortest one."),
+    ] = None,
+) -> Reply:
+    """Draw genotypes from a search space, each as likely as any other.
+
+    Example: nasir sample darts -n 5 --seed 0
+    """
+    drawn, random = nasir.load_space(space), Random(seed)
+    genotypes = [nasir.sample(drawn, random) for _ in range(count)]
+
+    def facts() -> list[dict[str, object]]:
+        return [
+            {
+                "rank": nasir.rank(drawn, genotype),
+                "id": nasir.canonical_id(genotype),
+                "genotype": json.loads(nasir.dump_genotype(genotype, "nasir"))["genotype"],
+            }
+            for genotype in genotypes
+        ]
+
+    return Reply(facts, (FileText(_ended(_dumped(genotype, to))) for genotype in genotypes))
+
+
+def _dumped(genotype: nasir.Genotype, to: str | None) -> str:
+    """In that format, else on one line in the first that holds the genotype, else in nasir's."""
+    for name in () if to else _SHORT:
+        try:
+            return nasir.dump_genotype(genotype, name)
+        except NasirError:
+            continue
+    return nasir.dump_genotype(genotype, to or "nasir")
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def draw(
+    genotype: GenotypeArgument,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the drawings go.")
+    ] = Path(),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", metavar="FORMAT", help="svg (default), png, pdf or dot; repeatable."
+        ),
+    ] = None,
+    space: SpaceOption = None,
+) -> Reply:
+    """Draw a genotype's cells, one drawing for each kind.
+
+    SVG and DOT need no other program; PNG and PDF need Graphviz's dot. Prints the files written.
+
+    Example: nasir draw darts_v2 -o drawings --format svg --format dot
+    """
+    from nasir.draw import draw as draw_cells
+
+    files = draw_cells(read_named(genotype, space), output, tuple(formats or ("svg",)))
+    written = [str(file) for file in files]
+    return Reply(written, written)
+
+
+def show(
+    size: Size,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[GENOTYPE]",
+            help="A published name, a file (a graph as text too), a text, or - for standard input.",
+        ),
+    ] = None,
+    space: SpaceOption = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="PASS", help="Run the passes up to this one.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the passes.")] = False,
+) -> Reply:
+    """Print a network's graph as text, after any pass.
+
+    Without --after the ops are those of the genotype. With it, the passes run in the order of
+    --list, up to and including the named one; passes that change the results run only when named.
+
+    Example: nasir show darts_v2 --layers 3 --after cse
+    """
+    if listed:
+        passes = nasir.PASSES.values()
+        rows = tuple((p.name, p.summary, "bitwise kept" if p.exact else "changed") for p in passes)
+        facts = [{"name": p.name, "summary": p.summary, "exact": p.exact} for p in passes]
+        return Reply(facts, (TextTable("", ("pass", "what it does", "results"), rows),))
+    if source is None:
+        raise typer.BadParameter("give a GENOTYPE, or --list")
+    graph = _graph(source, space, size)
+    if after is not None:
+        graph, _ = nasir.run_passes(graph, passes_up_to(after))
+    text = nasir.print_graph(graph)
+    return Reply({"nodes": len(graph), "text": text}, (FileText(text),))
+
+
+def passes_up_to(name: str) -> tuple[nasir.Pass, ...]:
+    """The passes of the table up to that one, of those before it only the exact. Raises E406."""
+    if name not in nasir.PASSES:
+        raise NasirError("E406", f"unknown pass {quoted(name)}", hint=nearest(name, nasir.PASSES))
+    names = list(nasir.PASSES)
+    before = [nasir.PASSES[each] for each in names[: names.index(name)]]
+    return (*(row for row in before if row.exact), nasir.PASSES[name])
+
+
+def _graph(argument: str, space: str | None, size: NetworkSize) -> nasir.Graph:
+    """The graph of a graph's text, or else the network of a genotype."""
+    opened = open_source(argument)
+    if opened is None:
+        return size.build(read_named(argument, space))
+    source, name = opened
+    if not is_graph(source):
+        return size.build(named(read_opened(source, name, space).genotype, argument))
+    if size != NetworkSize() or space:
+        raise NasirError(
+            "E505",
+            f"{quoted(source.name)} is a graph, whose size is fixed",
+            hint="leave out the options of the skeleton, or give a genotype",
+        )
+    return nasir.parse_graph(source.text, source.name)
+
+
+def cost(
+    genotype: GenotypeArgument,
+    size: Size,
+    space: SpaceOption = None,
+    nodes: Annotated[bool, typer.Option("--nodes", help="List every primitive.")] = False,
+) -> Reply:
+    """Count parameters, multiply-adds and activations.
+
+    The auxiliary head is counted apart. The output says what counts as one.
+
+    Example: nasir cost darts_v2 --skeleton imagenet --auxiliary
+    """
+    read = read_named(genotype, space)
+    graph = size.build(read)
+    found, about = nasir.cost(graph), size_facts(graph)
+    facts = {"genotype": read.name} | about | cost_facts(found)
+    parts: list[str | TextTable] = [
+        cost_table(f"{read.name}: {describe_size(about)}", "", with_head(found))
+    ]
+    if nodes:
+        every = [*found.nodes, *(found.auxiliary.nodes if found.auxiliary else ())]
+        facts["nodes"] = [asdict(node) for node in every]
+        columns = ("node", "op", "parameters", "multiply-adds", "activations")
+        rows = tuple((n.name, n.op, n.params, n.macs, n.activations) for n in every)
+        parts += ["", TextTable("", columns, rows)]
+    return Reply(facts, (*parts, f"counted: {found.convention}"))
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="A genotype: name, file or text.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    size: Annotated[NetworkSize, Fields(NetworkSize, without=("auxiliary",))],
+    space: SpaceOption = None,
+) -> Reply:
+    """Compare two genotypes: edges, ops and cost.
+
+    The order of a node's edges does not count. Exit codes are those of diff(1): 0 the same,
+    1 different, 2 trouble.
+
+    Example: nasir diff darts_v1 darts_v2
+    """
+    both = (read_named(first, space), read_named(second, space))
+    names = (both[0].name, both[1].name)
+    found = tuple(differences(*both))
+    graphs = [size.build(each) for each in both]
+    costs = [nasir.cost(graph) for graph in graphs]
+    sums = [cost_sums(each) for each in costs]
+    facts = {
+        "first": {"genotype": names[0]} | sums[0],
+        "second": {"genotype": names[1]} | sums[1],
+        "equal": not found,
+        "differences": [
+            {"cell": cell, "place": place, "first": a, "second": b} for cell, place, a, b in found
+        ],
+    }
+    same: str | TextTable = f"{names[0]} and {names[1]} are the same architecture"
+    if found:
+        columns = ("cell", "place", f"only in A: {names[0]}", f"only in B: {names[1]}")
+        rows = [(cell, place, joined(a, ", "), joined(b, ", ")) for cell, place, a, b in found]
+        same = TextTable("", columns, tuple(rows))
+    table = cost_table("", "", {f"A: {names[0]}": costs[0], f"B: {names[1]}": costs[1]})
+    ratios = [f"{sums[1][key] / max(1, sums[0][key]):.3f}" for key in sums[0]]
+    rows = tuple((*row, ratio) for row, ratio in zip(table.rows, ratios, strict=True))
+    sizes = [
+        f"{name}: {describe_size(size_facts(graph))}"
+        for name, graph in zip(names, graphs, strict=True)
+    ]
+    shown = (same, "", TextTable("", (*table.columns, "B / A"), rows), *sizes)
+    return Reply(facts, shown, DIFFERENT if found else 0)
+
+
+Difference = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+"""A cell, a place in it, what only the first genotype has there, and what only the second."""
+
+
+def differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[Difference]:
+    """Where two genotypes differ: by cell, then by node, then the output."""
+    for kind in dict.fromkeys((*one.kinds, *two.kinds)):
+        if kind in one.kinds and kind in two.kinds:
+            yield from _cell_differences(one.cell(kind), two.cell(kind))
+        else:
+            has = (f"{kind} cell",)
+            yield kind, "cell", has if kind in one.kinds else (), has if kind in two.kinds else ()
+
+
+def _cell_differences(one: nasir.CellGenotype, two: nasir.CellGenotype) -> Iterator[Difference]:
+    if one.inputs != two.inputs:
+        yield one.kind, "inputs", (str(one.inputs),), (str(two.inputs),)
+    first, second = _edges(one), _edges(two)
+    for state in sorted(first.keys() | second.keys()):
+        a, b = first.get(state, Counter()), second.get(state, Counter())
+        if a != b:
+            yield one.kind, f"node {state}", tuple((a - b).elements()), tuple((b - a).elements())
+    if one.output != two.output:
+        yield one.kind, "output", tuple(map(str, one.output)), tuple(map(str, two.output))
+
+
+def _edges(cell: nasir.CellGenotype) -> dict[int, Counter[str]]:
+    """The edges into each node, as `op(source)`; with ops on nodes the op, and `from source`."""
+    if cell.ops:
+        return {
+            state: Counter([op, *(f"from {source}" for source in sources)])
+            for state, (op, sources) in enumerate(
+                zip(cell.ops, cell.sources, strict=True), start=cell.inputs
+            )
+        }
+    return {
+        state: Counter(f"{edge.op}({edge.source})" for edge in edges)
+        for state, edges in enumerate(cell.nodes, start=cell.inputs)
+    }

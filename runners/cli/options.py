@@ -1,0 +1,237 @@
+"""A command's function as typer takes it: options from the fields of models, one way to print."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
+from functools import wraps
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin
+from typing import get_type_hints as hints_of
+
+import typer
+from pydantic import BaseModel
+
+from nasir import NasirError, Where
+from nasir.formats.load import is_published, is_text, no_format, split
+from nasir.formats.shipped import find
+from nasir.source import is_there, not_there
+from runners.inputs import STDIN, reading_as
+from runners.output import print_reply
+
+GenotypeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="GENOTYPE",
+        help="A published name, a file, FILE:NAME, a text, or - for stdin.",
+    ),
+]
+SpaceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPACE",
+        help="The genotype's space: a name or a YAML file; the one it names by default.",
+    ),
+]
+
+_GENOTYPES = ("genotype", "genotypes", "files", "first", "second", "source")
+_READ = ("genotype", "genotypes", "space", "method", "recipe", "name", "weights", "file")
+_RUNS = ("run", "resume", "inherit")
+"""Parameters of commands that name genotypes, files (or names, or texts) to read, and runs."""
+
+
+class Fields(NamedTuple):
+    """Metadata of a parameter whose options are the fields of a model, nested ones included.
+
+    The parameter is an instance of its dataclass, or a mapping of the fields that were named.
+    """
+
+    model: type[Any]
+    without: tuple[str, ...] = ()
+
+
+def as_command(function: Callable[..., Any]) -> Callable[..., None]:
+    """The function with an option for each field of its `Fields`, whose reply is printed.
+
+    A function that takes genotypes gets --from, one that returns an reply --json.
+    """
+    hints = hints_of(function, include_extras=True)
+    models = {name: found for name, hint in hints.items() if (found := _fields_of(hint))}
+    given = inspect.signature(function).parameters
+    shown: list[inspect.Parameter] = []
+    for name, parameter in given.items():
+        if name in models:
+            shown += _options(models[name])
+        else:
+            shown.append(_parameter(name, hints[name], parameter.default))
+    if set(_GENOTYPES) & set(given):
+        shown.append(_parameter("from_", _FROM, None))
+    if hints["return"] is not NoneType:
+        shown.append(_parameter("as_json", _JSON, False))
+
+    @wraps(function)
+    def command(**options: Any) -> None:
+        check_there(options)
+        options.pop("from_", None)  # its callback has read it
+        as_json = options.pop("as_json", False)
+        for name, fields in models.items():
+            named = _named(fields, options)
+            is_mapping = get_origin(get_args(hints[name])[0]) is dict
+            options[name] = named if is_mapping else fields.model(**named)
+        reply = function(**options)
+        if reply is not None:
+            print_reply(reply, as_json=as_json)
+            if reply.code:
+                raise typer.Exit(reply.code)
+
+    command.__signature__ = inspect.Signature(shown)  # pyright: ignore[reportAttributeAccessIssue]
+    command.__annotations__ = {p.name: p.annotation for p in shown}
+    return command
+
+
+def _read_as(ctx: typer.Context, name: str | None) -> str | None:
+    """Reads genotypes in that format until the command ends."""
+    ctx.with_resource(reading_as(name))
+    return name
+
+
+_FROM = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="FORMAT",
+        callback=_read_as,
+        help="The genotype's format, where numbers alone do not say it; found by itself otherwise.",
+    ),
+]
+_JSON = Annotated[bool, typer.Option("--json", help="Print facts, and errors, as JSON.")]
+
+
+class _Field(NamedTuple):
+    name: str
+    hint: Any
+    default: Any
+    help: str
+
+
+def _fields_of(hint: Any) -> Fields | None:
+    return next((each for each in getattr(hint, "__metadata__", ()) if type(each) is Fields), None)
+
+
+def _each(fields: Fields) -> Iterator[_Field]:
+    """The fields of the model, each with the docstring below it."""
+    model, hints = fields.model, hints_of(fields.model, include_extras=True)
+    helps = {name: text for kind in reversed(model.__mro__) for name, text in _docstrings(kind)}
+    for name, parameter in inspect.signature(model).parameters.items():
+        if name not in fields.without:
+            yield _Field(name, hints[name], parameter.default, helps.get(name, ""))
+
+
+def _docstrings(kind: type) -> Iterator[tuple[str, str]]:
+    if kind.__module__.startswith("runners."):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+        body = cast("ast.ClassDef", tree.body[0]).body
+        for field, below in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                text = str(ast.literal_eval(below.value))
+                yield ast.unparse(field.target), " ".join(text.split())
+
+
+def _options(fields: Fields) -> Iterator[inspect.Parameter]:
+    """An option for each field: None, or False of a switch, is what was not named."""
+    for name, hint, default, text in _each(fields):
+        kind, flag = _kind(hint), name.replace("_", "-")
+        if _is_model(kind):
+            yield from _options(Fields(kind, fields.without))
+        elif kind is bool:
+            switch = typer.Option(f"--{'no-' if default else ''}{flag}", help=text)
+            yield _parameter(name, Annotated[bool, switch], False)
+        else:
+            tail = "" if default is None else f"; {default}"
+            option = typer.Option(f"--{flag}", help=f"{text.rstrip('.')}{tail}.")
+            yield _parameter(name, Annotated[kind | None, option], None)
+
+
+def _named(fields: Fields, options: dict[str, Any]) -> dict[str, Any]:
+    """The fields whose options were named, taken out of `options`. Raises E505 for wrong words."""
+    found: dict[str, Any] = {}
+    for name, hint, default, _ in _each(fields):
+        kind = _kind(hint)
+        if _is_model(kind):
+            inner = _named(Fields(kind, fields.without), options)
+            if inner:
+                found[name] = kind(**inner) if is_dataclass(kind) else inner
+            continue
+        value = options.pop(name)
+        if get_origin(hint) is Literal and value not in (None, *get_args(hint)):
+            known = ", ".join(get_args(hint))
+            raise wrong(f"--{name.replace('_', '-')} is '{value}'", f"one of: {known}")
+        if value is not None and value is not False:
+            found[name] = not default if kind is bool else value
+    return found
+
+
+def _is_model(kind: type) -> bool:
+    return is_dataclass(kind) or issubclass(kind, BaseModel)
+
+
+def _kind(hint: Any) -> type:
+    """The type that the command line reads for an annotation; words are checked later."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return _kind(next(each for each in get_args(hint) if each is not NoneType))
+    if origin is Literal:
+        return str
+    return _kind(get_args(hint)[0]) if origin is Annotated else hint
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def wrong(message: str, hint: str) -> NasirError:
+    """E505, to be raised."""
+    return NasirError("E505", message, hint=hint)
+
+
+def check_there(parameters: Mapping[str, object]) -> None:
+    """Raises E101, E701, E711 or E721 where a file, data or a run is not there, E505 for --from
+    where nothing but published names is read.
+
+    It costs nothing; a command that loads torch first lets its user wait for seconds.
+    """
+    genotypes = [each for name in _GENOTYPES for each in _values(parameters.get(name)) if each]
+    if parameters.get("from_") and genotypes and all(find(str(each)) for each in genotypes):
+        raise no_format(str(genotypes[0]))
+    for parameter, value in parameters.items():
+        for each in _values(value):
+            if not isinstance(each, str | Path) or each == STDIN:
+                continue
+            if parameter in _RUNS and not is_there(str(each)):
+                raise NasirError("E721", "there is no such run", Where(str(each)))
+            if parameter in _READ and not is_published(each) and not is_text(str(each)):
+                path = str(split(each)[0])
+                if not is_there(path):
+                    raise not_there(path)
+            if parameter == "data" and isinstance(each, str):
+                check_data(each)
+
+
+def _values(value: object) -> Iterable[object]:
+    return cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
+
+
+def check_data(name: str) -> None:
+    """Raises E701 for `KIND:PATH`, perhaps with `@SIDE` or `,OPTION=…`, whose path is not there.
+
+    A path may have commas itself.
+    """
+    path = name.partition(":")[2]
+    pieces = path.split(",")
+    paths = [",".join(pieces[: n + 1]) for n in range(len(pieces))] if path else []
+    if path and not any(map(is_there, (*paths, path.rpartition("@")[0]))):
+        raise NasirError("E701", "the data is not there; nothing is downloaded", Where(path))

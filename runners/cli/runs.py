@@ -1,0 +1,390 @@
+"""Commands that compute: compile, search, evaluate, test, replay, plot, import-weights."""
+
+import json
+import math
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import nasir
+from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
+from runners.experiment.experiment import Experiment, merged, read_experiment
+from runners.experiment.size import NetworkSize, describe_size
+from runners.forms.compile import Options, compile_genotype
+from runners.forms.progress import display_for_stderr
+from runners.forms.report import report_parts
+from runners.forms.table import AUTO, FORMS
+from runners.inputs import read_named
+from runners.output import Cell, Reply, TextTable
+
+SAME, DIFFERENT = 0, 1
+
+WRITTEN = 12
+"""The most classes whose confusion matrix is printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values of a recipe that have an option of their own."""
+
+    epochs: int | None = None
+    """Epochs in all; the method's or the recipe's own."""
+    batch: int | None = None
+    """Images, or columns of text, a step."""
+    channels: int | None = None
+    """Initial channels."""
+    layers: int | None = None
+    """Cells; for nasbench201, in a stage."""
+    in_channels: int | None = None
+    """Channels of the image; what the data has."""
+    hidden: int | None = None
+    """Units of the recurrent network."""
+    vocabulary: int | None = None
+    """Words; what the data has."""
+    classes: int | None = None
+    """Classes; what the data has."""
+    resolution: int | None = None
+    """Height and width; what the data has."""
+    skeleton: str | None = None
+    """cifar, imagenet, nasbench201, rnn, …; the space's own."""
+    validation: float | None = None
+    """Share of the training images to hold out."""
+    drop_path: float | None = None
+    """Largest probability to drop an edge, in the last epoch."""
+    cutout: int | None = None
+    """Side of the cut-out square."""
+
+
+Asked = dict[str, Any]
+
+_Out = Annotated[
+    Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run directory to make.")
+]
+_Resume = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Continue a run that was stopped.")
+]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A value: optimizer.lr=0.05."),
+]
+
+
+def compile(
+    genotype: GenotypeArgument,
+    options: Annotated[
+        Options, Fields(Options, without=("recipe", "limit", "directory", "target"))
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(FORMS)}; {AUTO} picks the fastest of the exact ones."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Write ONNX, Python, drawings and report here."
+        ),
+    ] = None,
+) -> Reply:
+    """Compile a genotype: a network in torch, and ONNX, plain Python and drawings of it.
+
+    Prints cost, passes, output shape, speed, and how far each file is from the network in torch.
+    Nothing is written unless a file or directory is named. GENOTYPE may be the run directory of
+    `nasir evaluate`: its weights are taken, and each file's accuracy is compared on its data.
+
+    Example: nasir compile darts_v2 --channels 16 --layers 8 -o out
+    """
+    options = replace(options, target=target, directory=output)
+    done = compile_genotype(genotype, options, display_for_stderr())
+    return Reply(done.facts, report_parts(done))
+
+
+def search(
+    asked: Annotated[
+        Asked, Fields(Experiment, without=("of", "recipe", "space", "inherit", "weights", "values"))
+    ],
+    values: Annotated[
+        Asked, Fields(Values, without=("classes", "resolution", "skeleton", "validation"))
+    ],
+    space: Annotated[
+        str | None,
+        typer.Argument(metavar="SPACE", help="A space's name, its YAML file, or an experiment's."),
+    ] = None,
+    out: _Out = None,
+    resume: _Resume = None,
+    set_: _Set = None,
+) -> Reply:
+    """Search SPACE with a method, and leave a genotype that `nasir compile` takes.
+
+    The run directory holds settings, measures, the architecture's weights, a genotype for each
+    epoch, checkpoints and TensorBoard events; a run that was killed is continued by --resume RUN
+    and ends as if nothing had happened. `nasir plot RUN` draws it.
+
+    Example: nasir search nasbench201 --method drnas --epochs 5 -o run
+    """
+    from runners.experiment import search as loop
+
+    asked |= _values(values, set_)
+    if resume is not None:
+        if out is not None:
+            message = "--out and --resume contradict each other"
+            raise wrong(message, "a run continues in its own directory")
+        result = loop.resume(resume, asked if space is None else {**asked, "of": space})
+    else:
+        if space is None:
+            raise wrong("SPACE is missing", "nasir spaces lists them")
+        found = _experiment(space, merged({"search": {}}, asked), asked)
+        names = (found.of, found.searching.method)
+        result = loop.search(found, out or _fresh_run(found, *(Path(name).stem for name in names)))
+    path = str(result.folder / "genotype.json")
+    facts = {
+        "run": str(result.folder),
+        "genotype": json.loads(nasir.dump_genotype(result.genotype)),
+        "measures": result.row,
+        "plan": result.plan.facts(),
+    }
+    return Reply(facts, (f"genotype: {path}", f"next: nasir compile {shlex.quote(path)}"))
+
+
+def evaluate(
+    asked: Annotated[Asked, Fields(Experiment, without=("of", "search", "memory", "values"))],
+    values: Annotated[Asked, Fields(Values, without=("drop_path", "cutout"))],
+    genotype: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="GENOTYPE",
+            help="A name, a file, a text, a search's run directory, or an experiment's YAML file.",
+        ),
+    ] = None,
+    out: _Out = None,
+    resume: _Resume = None,
+    set_: _Set = None,
+) -> Reply:
+    """Train GENOTYPE's network as a recipe says, measure it on held-out data, and keep its weights.
+
+    The run directory holds settings, measures, checkpoints, TensorBoard events and, at the end,
+    weights, a confusion matrix and a summary. A run that was killed is continued by --resume RUN
+    and ends as if nothing had happened. `nasir plot RUN` draws it, `nasir compile RUN` exports it.
+
+    Example: nasir evaluate darts_v2 --recipe digits -o run
+    """
+    from runners.experiment import train as training
+
+    asked |= _values(values, set_)
+    for name in {"inherit", "weights"} & asked.keys():
+        asked[name] = str(Path(asked[name]).absolute())
+    if resume is not None:
+        if out is not None or genotype is not None:
+            message = "--resume takes neither GENOTYPE nor --out"
+            raise wrong(message, "a run continues in its own directory, with its own genotype")
+        result = training.resume(resume, asked)
+    else:
+        genotype = genotype or asked.get("inherit")
+        if genotype is None:
+            raise wrong("GENOTYPE is missing", "nasir spaces --genotypes lists published ones")
+        found = _experiment(genotype, asked, asked)
+        result = training.evaluate(found, out or _fresh_training(found))
+    run = shlex.quote(str(result.folder))
+    lines = (
+        f"weights: {result.folder / 'weights.safetensors'}",
+        f"next: nasir plot {run}; nasir compile {run} --onnx net.onnx",
+    )
+    facts = {"run": str(result.folder), **result.summary}
+    return Reply(facts, (training.summary_table(result.summary), *lines))
+
+
+def _experiment(argument: str, whole: Asked, changed: Asked) -> Experiment:
+    """The experiment of a file, changed; else a new one on what the argument names."""
+    found = read_experiment(argument)
+    if found is None:
+        return Experiment.model_validate({"of": argument, **whole})
+    return found.having(changed) if changed else found
+
+
+def _values(short: Asked, texts: list[str] | None) -> Asked:
+    """The `values` of an experiment, by section and name, where there are any. Raises E505."""
+    from runners.experiment.recipe import Recipe, sections
+
+    known = sections(Recipe(""))
+    found = {
+        f"{next(name for name, section in known.items() if hasattr(section, key))}.{key}": value
+        for key, value in short.items()
+    }
+    found |= dict(map(_value, texts or ()))
+    return {"values": found} if found else {}
+
+
+def _value(text: str) -> tuple[str, bool | int | float | str]:
+    """The name and the value of a `--set`. Raises E505."""
+    name, equals, given = text.partition("=")
+    if not equals:
+        raise wrong(f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05")
+    if given in ("true", "false"):
+        return name, given == "true"
+    for kind in (int, float):
+        try:
+            number = kind(given)
+        except (ValueError, OverflowError):
+            continue
+        if math.isfinite(number):
+            return name, number
+    return name, given
+
+
+def _fresh_training(experiment: Experiment) -> Path:
+    name = read_named(experiment.of, experiment.space).name
+    return _fresh_run(experiment, name, Path(experiment.recipe or "cifar10").stem)
+
+
+def _fresh_run(experiment: Experiment, *names: str) -> Path:
+    """runs/NAMES-SEED, numbered where that is taken."""
+    stem = "-".join((*names, str(experiment.seed)))
+    number, path = 1, Path("runs") / stem
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stem}-{number}"
+    return path
+
+
+def test(
+    genotype: Annotated[
+        str,
+        typer.Argument(metavar="GENOTYPE", help="A name, a file, a run directory, an ONNX model."),
+    ],
+    size: Annotated[NetworkSize, Fields(NetworkSize)],
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights (safetensors); a run's own.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="cifar10:PATH, imagefolder:PATH, text:PATH, …; a run's own.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="How data is normalised and held out; a run's own.")
+    ] = None,
+    space: SpaceOption = None,
+    batch: Annotated[int, typer.Option(help="Images, or columns of text, at a time.")] = 100,
+    limit: Annotated[int | None, typer.Option(help="At most so many images (tokens).")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
+) -> Reply:
+    """Measure GENOTYPE's network with trained weights: loss, accuracy or perplexity, confusion.
+
+    The size is that of the run, or what a weights file of nasir's says, unless it is named here.
+
+    Example: nasir test darts_v2 --weights run/weights.safetensors --data digits
+    """
+    with display_for_stderr().stage("measure"):
+        from runners.experiment.train import summary_table
+        from runners.forms.exam import Exam, examine
+
+        found = examine(
+            Exam(genotype, weights, data, recipe, size, space, batch, limit, device, precision)
+        )
+    facts = found.facts()
+    parts: list[str | TextTable] = [summary_table(facts)]
+    if 0 < len(found.classes) <= WRITTEN:
+        rows: list[tuple[Cell, ...]] = [
+            (name, *row) for name, row in zip(found.classes, found.confusion, strict=True)
+        ]
+        parts += ["", TextTable("", ("true \\ predicted", *found.classes), tuple(rows))]
+    return Reply(facts, parts)
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
+) -> Reply:
+    """Run a search or a training again, and check that it gives the same, to the bit.
+
+    Measures, architecture weights, genotype and network weights are compared. Exit code 0 if they
+    are equal, 1 if not.
+
+    Example: nasir replay runs/nasbench201-drnas-0
+    """
+    from runners.experiment.trained import replay as repeat
+
+    found = repeat(run)
+    line = f"{run} repeats to the bit: {found.epochs} epochs and the genotype"
+    if found.difference:
+        line = f"{run} does not repeat: {found.difference}"
+    facts = {"run": str(run), "epochs": found.epochs, "difference": found.difference}
+    return Reply(facts, (line,), DIFFERENT if found.difference else SAME)
+
+
+def plot(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run directory, or a log with genotypes.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Where figures go; RUN/plots, or LOG-plots."
+        ),
+    ] = None,
+    benchmark: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A store, or a benchmark's own file: for truth."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="curves, entropy, trajectory, skips, cells, eigenvalue, truth or confusion.",
+        ),
+    ] = None,
+) -> Reply:
+    """Draw a run's figures, each as PNG and SVG, and its cells over epochs as a GIF.
+
+    For another program's log, draws its cells and how they changed.
+    A run that is not finished is drawn as far as it went. Figures that a run has nothing for are
+    left out; --json says why. Prints the files written.
+
+    Example: nasir plot runs/drnas -o figures --benchmark nasbench201.csv.gz
+    """
+    with display_for_stderr().stage("draw figures"):
+        from runners.plot import plot_run  # matplotlib takes its time
+
+        done = plot_run(run, output, benchmark, tuple(only or ()))
+    files = [str(file) for file in done.files]
+    left_out = [{"figure": each.figure, "reason": each.reason} for each in done.left_out]
+    return Reply({"files": files, "left_out": left_out}, files)
+
+
+def import_weights(
+    genotype: GenotypeArgument,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A state dict: .pt, .pth or .safetensors.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="OUT", help="The safetensors file to write."),
+    ],
+    space: SpaceOption = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(help="cifar, imagenet, nasbench201, rnn, …; the space's own by default."),
+    ] = None,
+) -> Reply:
+    """Translate weights that an original implementation trained for GENOTYPE into nasir's keys.
+
+    NetworkCIFAR, NetworkImageNet and RNNModel of DARTS, of the code that copied it and of
+    AutoDL-Projects, NAS-Bench-201's TinyNetwork, and supernets of DARTS, for which GENOTYPE is the
+    space. Files are loaded without running code in them; sizes are read from the tensors.
+    `nasir compile` and `nasir test` take the result with --weights.
+
+    Example: nasir import-weights darts_v2 cifar10_model.pt -o darts_v2.safetensors
+    """
+    from runners.originals import import_weights as do_import
+
+    done = do_import(genotype, file, output, NetworkSize(skeleton), space)
+    rows: list[tuple[Cell, ...]] = [
+        ("from", done.family),
+        ("network", describe_size(done.size) + (", auxiliary head" if done.auxiliary else "")),
+        ("tensors", done.tensors),
+        ("numbers", done.numbers),
+        ("left out", ", ".join(done.left_out) or "nothing"),
+    ]
+    return Reply(
+        done.facts, (TextTable("", (done.genotype, ""), tuple(rows)), f"wrote {done.path}")
+    )
