@@ -195,7 +195,7 @@ def test_the_command_prints_measures_and_confusion(trained: Evaluation) -> None:
     done = call("test", trained.folder)
     assert done.code == 0, done.err
     assert "test accuracy" in done.out
-    assert "true \\ said" in done.out
+    assert "true \\ predicted" in done.out
     facts = json.loads(call("test", trained.folder, "--json").out)
     assert facts["test"]["accuracy"] == pytest.approx(trained.summary["test"]["accuracy"])
 
