@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from nasir import NasirError
+from runners.experiment.fields import values_of
 from runners.experiment.method import (
     PARTS,
     find_part,
@@ -20,7 +21,6 @@ from runners.experiment.parts.architect import EigenvalueStop
 from runners.experiment.parts.mixture import Ascent, HardGumbel, Radius, SoftGumbel, UniformNoise
 from runners.experiment.parts.select import BestOf, Projection
 from runners.experiment.recipe import RENAMED, Settings, Stage, with_values
-from runners.fields import values_of
 
 # name -> mixture, edges, perturb, architect, select
 ROWS = {

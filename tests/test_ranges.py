@@ -14,10 +14,10 @@ from nasir import NasirError
 from runners.cli import COMMANDS
 from runners.cli.options import as_command
 from runners.experiment import experiment, method, recipe
+from runners.experiment.fields import Ranged, field_types, interval, takes
 from runners.experiment.method import PARTS, read_method
 from runners.experiment.parts import mixture
 from runners.experiment.recipe import read_recipe
-from runners.fields import Ranged, field_types, interval, takes
 from runners.forms import compile, exam
 from tests.command_line import call
 from tests.searches import write_text

@@ -10,6 +10,7 @@ from nasir import Choice, Genotype, Graph, NasirError, Space
 from nasir.space import home_of
 from nasir.space.skeletons import Skeleton, find_skeleton
 from runners.experiment.experiment import Experiment
+from runners.experiment.fields import code_for, values_of
 from runners.experiment.method import (
     PARTS,
     Method,
@@ -26,7 +27,6 @@ from runners.experiment.recipe import Recipe, Sizes, Stage, read_recipe, with_va
 from runners.experiment.size import DATA, size_facts
 from runners.experiment.supernet import Decided
 from runners.experiment.trained import SIZES, searched_sizes
-from runners.fields import code_for, values_of
 from runners.folder.facts import FORMAT, Kind, space_hash
 from runners.inputs import read_named
 from runners.machine.device import Place, find_place

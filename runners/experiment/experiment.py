@@ -18,7 +18,7 @@ from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.passes import MemoryLevel
 from nasir.source import read_source
-from runners.fields import AnyCount, Count, Limit, Repeats, Seed, Share, code_for, fault
+from runners.experiment.fields import AnyCount, Count, Limit, Repeats, Seed, Share, code_for, fault
 from runners.folder.facts import damaged
 
 Facts = dict[str, Any]

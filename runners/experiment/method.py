@@ -12,6 +12,7 @@ from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.source import read_source
 from nasir.space.skeletons import find_skeleton
+from runners.experiment.fields import Ranged, filled
 from runners.experiment.parts.architect import (
     L2,
     Architect,
@@ -39,7 +40,6 @@ from runners.experiment.parts.mixture import (
 )
 from runners.experiment.parts.select import Argmax, BestOf, Draw, Projection, Selection
 from runners.experiment.recipe import RENAMED, SUFFIXES, Settings, Stage, entered, placed, sections
-from runners.fields import Ranged, filled
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.limits import LIKE_LEVELS
 from nasir.source import read_source
-from runners.fields import (
+from runners.experiment.fields import (
     AnyCount,
     AnyEpochs,
     BatchSize,

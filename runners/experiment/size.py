@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nasir
-from runners.fields import Ranged
+from runners.experiment.fields import Ranged
 
 _TEXTS = {
     "channels": "{} channels",

@@ -14,10 +14,10 @@ from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.passes import INFERENCE
 from nasir.space import adopt
 from nasir.wanted import checked
+from runners.experiment.fields import AnyCount, BatchSize, Limit, Ranged, Seed
 from runners.experiment.recipe import Recipe
 from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
-from runners.fields import AnyCount, BatchSize, Limit, Ranged, Seed
 from runners.folder.display import Display
 from runners.forms.progress import Clock
 from runners.forms.report import Report

@@ -10,10 +10,10 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import Genotype, Graph, NasirError, Where
+from runners.experiment.fields import BatchSize, Limit, Ranged
 from runners.experiment.recipe import Recipe, Train, read_recipe
 from runners.experiment.size import DATA, NetworkSize, size_facts
 from runners.experiment.trained import Trained, find_trained
-from runners.fields import BatchSize, Limit, Ranged
 from runners.forms.table import FORMS, FormSource
 from runners.inputs import read_named
 from runners.machine.device import Place, find_place, listed

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lowering
+from runners.experiment.fields import AnyEpochs, Epochs, Number, Ranged, Repeats, Share
 from runners.experiment.parts.mixture import Rows
 from runners.experiment.schedule import Moment
 from runners.experiment.supernet import Supernet
-from runners.fields import AnyEpochs, Epochs, Number, Ranged, Repeats, Share
 from runners.machine.device import length
 from runners.task import Batch, Outcome
 

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import nasir
+from runners.experiment.fields import Number, Positive, Ranged, Repeats
 from runners.experiment.schedule import Moment
-from runners.fields import Number, Positive, Ranged, Repeats
 from runners.task import Batch
 
 if TYPE_CHECKING:

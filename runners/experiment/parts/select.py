@@ -7,9 +7,9 @@ import torch
 
 import nasir
 from nasir import Genotype
+from runners.experiment.fields import AnyCount, AnyEpochs, Count, Number, Ranged, Repeats
 from runners.experiment.schedule import Moment, Tuning
 from runners.experiment.supernet import Decided, Supernet
-from runners.fields import AnyCount, AnyEpochs, Count, Number, Ranged, Repeats
 from runners.task.score import Score
 
 

@@ -13,6 +13,7 @@ from typing import (
     NamedTuple,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -159,16 +160,18 @@ def values_of(value: Any) -> dict[str, Any]:
 def filled(value: Filled, given: Mapping[str, Cursor]) -> Filled:
     """The dataclass with other values of its number, word and switch fields. Raises E107 and E109.
 
-    What a field takes is what it has: a default of None takes a whole number. ValueError of the
-    dataclass itself becomes an error at the field's place.
+    ValueError of the dataclass itself becomes an error at the field's place.
     """
-    known = values_of(value)
-    made: Any = value
+    known, made = field_types(type(value)), cast("Any", value)
     for name, entry in given.items():
         if name not in known:
-            raise entry.fault("E109", f"unknown field {quoted(name)}", nearest(name, known))
+            fields_ = values_of(value)
+            message = f"`{name}` cannot be set in a file"
+            if name not in fields_:
+                message = f"unknown field {quoted(name)}"
+            raise entry.fault("E109", message, nearest(name, fields_))
         try:
-            made = replace(made, **{name: _value(known[name], entry, name)})
+            made = replace(made, **{name: _value(getattr(value, name), entry.value)})
         except ValueError as error:
             raise entry.fault(code_for(error, "E109"), str(error)) from None
         except TypeError as error:
@@ -221,18 +224,10 @@ def _shown(value: object) -> str:
     return quoted(value, 32) if isinstance(value, str) else f"a {type(value).__name__}"
 
 
-def _value(old: object, entry: Cursor, name: str) -> Any:
-    what = f"`{name}`"
-    if isinstance(old, bool):
-        if not isinstance(entry.value, bool):
-            raise entry.fault("E109", f"{what} must be true or false")
-        return entry.value
-    if isinstance(old, str):
-        return entry.text(what)
-    if isinstance(old, float):
-        return entry.real(what)
-    if isinstance(old, int) or old is None:
-        return entry.integer(what)
-    if isinstance(old, tuple):
-        return tuple(item.real(what) for item in entry.items(what))
-    raise entry.fault("E109", f"{what} cannot be set in a file")
+def _value(old: object, given: object) -> object:
+    """The value of a file for a field that has `old`: whole numbers may stand for others."""
+    if isinstance(old, tuple) and isinstance(given, list):
+        return tuple(_value(0.0, each) for each in cast("list[object]", given))
+    if isinstance(old, float) and type(given) is int and abs(given) <= NUMBER_LIMIT:
+        return float(given)
+    return given
