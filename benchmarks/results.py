@@ -19,7 +19,7 @@ from typing import Any
 
 import nasir
 from nasir.space.results import results
-from runners.benchmarks import Answer, Question, answers, find_record, open_benchmark
+from runners.benchmarks import Answer, Question, answers, open_benchmark
 from runners.benchmarks.record import ReadingOptions
 from runners.experiment.method import method_names, read_method
 from runners.experiment.parts.select import Projection
@@ -90,7 +90,8 @@ def rows(folder: Path, table: Path) -> list[Row]:
                 continue
             genotype = nasir.load_genotype(str(run / "genotype.json"))
             text = nasir.dump_genotype(genotype, "nasbench201")
-            record = find_record(benchmark, text, table)
+            record = benchmark.lookup(text)
+            assert record is not None, text
             seconds = sum(row["seconds"] for row in _lines(run / "times.jsonl"))
             found.append(Row(method, seed, text, _tested(answers(record, _QUESTION)), seconds))
     return found
@@ -108,10 +109,8 @@ def random_mean(table: Path, count: int = 1000) -> tuple[tuple[float, float], ..
     """Mean and standard deviation of the accuracies of random architectures."""
     benchmark = open_benchmark(table, ReadingOptions())
     random = Random(0)
-    drawn = [
-        _tested(answers(find_record(benchmark, str(random.randrange(15_625)), table), _QUESTION))
-        for _ in range(count)
-    ]
+    records = [benchmark.at(random.randrange(15_625)) for _ in range(count)]
+    drawn = [_tested(answers(record, _QUESTION)) for record in records if record is not None]
     columns = list(zip(*drawn, strict=True))
     return tuple((statistics.mean(values), statistics.stdev(values)) for values in columns)
 

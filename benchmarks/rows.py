@@ -91,7 +91,6 @@ def look_up(rounds: int) -> list[Result]:
         def once() -> None:
             store = open_store(path)
             assert store.lookup(key) is not None
-            store.close()
 
         return interleaved(
             {

@@ -12,7 +12,7 @@ def write_large_store(path: Path) -> str:
     import numpy as np
 
     from runners.benchmarks import Column
-    from runners.benchmarks.write_store import Packed, write_store
+    from runners.benchmarks.store import write_store
 
     columns = [
         Column("cifar10", split, epochs, after, str(seed))
@@ -23,10 +23,5 @@ def write_large_store(path: Path) -> str:
     ]
     keys = [md5(str(row).encode()).hexdigest() for row in range(MODULES)]
     matrix = np.random.default_rng(0).uniform(0, 100, (MODULES, len(columns)))
-    packed = Packed(
-        {key: row for row, key in enumerate(keys)},
-        {column: place for place, column in enumerate(columns)},
-        matrix,
-    )
-    write_store(path, packed, "nasbench101", Path("made-up"))
+    write_store(path, (keys, columns, matrix), "nasbench101", "made-up")
     return keys[MODULES // 3]

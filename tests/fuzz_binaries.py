@@ -31,7 +31,7 @@ def _prepare() -> None:
     """Loads what cases need; one thread, since those of a forked process have no pool."""
     import torch
 
-    for name in ("benchmarks.write_store", "data.decode", "originals", "folder.checkpoint"):
+    for name in ("benchmarks.sources", "data.decode", "originals", "folder.checkpoint"):
         import_module(f"runners.{name}")
     torch.set_num_threads(1)
 
@@ -54,34 +54,28 @@ def _benchmark(name: str, pack: Callable[[bytes], bytes] = bytes) -> Read:
         source = folder / name
         source.write_bytes(pack(content))
         store = import_benchmark(source, folder / "store")
-        try:
-            record = store.lookup(store.key_at(0))
-            assert record is not None
-            for seed in ("mean", "each"):
-                with suppress(nasir.NasirError):
-                    answers(record, Question(seed=seed))
-        finally:
-            store.close()
+        record = store.lookup(store.key_at(0))
+        assert record is not None
+        for seed in ("mean", "each"):
+            with suppress(nasir.NasirError):
+                answers(record, Question(seed=seed))
 
     return read
 
 
 def _store(content: bytes, folder: Path) -> None:
     from runners.benchmarks import Question, answers, open_store
-    from runners.benchmarks.summary import best_of
+    from runners.benchmarks.answering import best_of
 
     path = folder / "store.bench"
     path.write_bytes(content)
     store = open_store(path)
-    try:
-        for index in range(min(len(store), 3)):
-            record = store.lookup(store.key_at(index))
-            assert record is not None
-            answers(record, Question())
-        store.check()
-        best_of(store)
-    finally:
-        store.close()
+    for index in range(min(len(store), 3)):
+        record = store.lookup(store.key_at(index))
+        assert record is not None
+        answers(record, Question())
+    store.check()
+    best_of(store)
 
 
 def _store_header(content: bytes, folder: Path) -> None:
@@ -139,7 +133,7 @@ def _stores() -> Sequence[bytes]:
     with TemporaryDirectory() as folder:
         for number, write in enumerate((write_csv, write_tfrecord)):
             store = Path(folder) / f"{number}.bench"
-            import_benchmark(write(Path(folder) / f"{number}.csv"), store).close()
+            import_benchmark(write(Path(folder) / f"{number}.csv"), store)
             made.append(store.read_bytes())
     return made
 
@@ -258,7 +252,7 @@ def _models() -> Sequence[bytes]:
 
 def _state(pack: Callable[[bytes], bytes] = bytes) -> Read:
     def read(content: bytes, folder: Path) -> None:
-        from runners.originals.read import read_state
+        from runners.originals import read_state
 
         path = folder / "weights.pt"
         path.write_bytes(pack(content))

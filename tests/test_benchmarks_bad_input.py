@@ -12,7 +12,6 @@ import torch
 
 import nasir
 from runners.benchmarks import Question, answers, import_benchmark, open_benchmark, open_store
-from runners.benchmarks.read_tfrecord import fields
 from tests.benchmark_files import (
     CELLS,
     MODULES,
@@ -134,13 +133,6 @@ def test_a_wrong_checksum_of_a_record_is_found(tmp_path: Path) -> None:
     with pytest.raises(nasir.NasirError, match="record 0 has a wrong checksum") as caught:
         import_benchmark(source, tmp_path / "store")
     assert caught.value.code == "E604"
-
-
-def test_a_message_is_read_field_by_field() -> None:
-    assert list(fields(b"\x08\x96\x01\x12\x02hi\x1d\0\0\x80?")) == [(1, 150), (2, b"hi"), (3, 1.0)]
-    for broken in (b"\x08", b"\x12\x05hi", b"\x0b", b"\x08" + b"\xff" * 11):
-        with pytest.raises(ValueError, match=r"[a-z]"):
-            list(fields(broken))
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,9 @@ from safetensors.numpy import load_file
 
 import nasir
 from runners.benchmarks import import_benchmark, open_benchmark, open_store
-from runners.benchmarks.record import Column, ReadingOptions
-from runners.benchmarks.sources import Original, open_source
-from runners.benchmarks.store import Header, pack_header
-from runners.benchmarks.write_store import pack, write_store
+from runners.benchmarks.record import Column, ReadingOptions, everything
+from runners.benchmarks.sources import open_source
+from runners.benchmarks.store import Header, pack, pack_header, write_store
 from tests.benchmark_files import (
     CELLS,
     code_of,
@@ -155,7 +154,7 @@ def test_no_change_of_a_byte_ends_in_a_traceback(name: str, tmp_path: Path) -> N
 
 def test_no_change_of_a_byte_of_a_store_goes_unnoticed(tmp_path: Path) -> None:
     path = tmp_path / "store"
-    import_benchmark(write_csv(tmp_path / "a.csv"), path).close()
+    import_benchmark(write_csv(tmp_path / "a.csv"), path)
     content = path.read_bytes()
     chance = random.Random(0)
     for _ in range(200):
@@ -176,7 +175,7 @@ def test_a_store_is_a_safetensors_file(tmp_path: Path) -> None:
 
 def test_no_look_up_answers_with_what_was_changed(tmp_path: Path) -> None:
     path = tmp_path / "store"
-    import_benchmark(write_csv(tmp_path / "a.csv"), path).close()
+    import_benchmark(write_csv(tmp_path / "a.csv"), path)
     content, starts = path.read_bytes(), open_store(path).starts
     expected = [open_store(path).at(index) for index in range(3)]
     sections = [starts[name] for name in ("values", "order", "sums", "keys")]
@@ -201,15 +200,10 @@ def test_no_look_up_answers_with_what_was_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [12345.6, -1.0, float("inf")])
 def test_a_store_made_with_what_is_no_percentage_is_damaged(value: float, tmp_path: Path) -> None:
     path = tmp_path / "store"
-    packed = pack(
-        Original(open_source(write_csv(tmp_path / "a.csv"), ReadingOptions())).contents.records(
-            lambda *_: True
-        ),
-        tmp_path,
-    )
-    assert packed.matrix is not None
-    packed.matrix[1, 0] = value
-    write_store(path, packed, "nasbench201", tmp_path)
+    source = open_source(write_csv(tmp_path / "a.csv"), ReadingOptions())
+    keys, columns, matrix = pack(source.records(everything))
+    matrix[1, 0] = value
+    write_store(path, (keys, columns, matrix), "nasbench201", "a.csv")
     store = open_store(path)
     store.check()
     assert store.at(0) is not None
@@ -251,7 +245,7 @@ def test_a_header_that_no_import_writes_is_damaged(change: dict[str, Any], tmp_p
 
 def test_a_store_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "store"
-    import_benchmark(write_csv(tmp_path / "a.csv"), path).close()
+    import_benchmark(write_csv(tmp_path / "a.csv"), path)
     content = path.read_bytes()
     for length in (16, 27, 60, len(content) - 1):
         path.write_bytes(content[:length])
@@ -263,7 +257,7 @@ def test_a_store_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
 
 def test_a_store_of_another_version_says_so(tmp_path: Path) -> None:
     path = tmp_path / "store"
-    import_benchmark(write_csv(tmp_path / "a.csv"), path).close()
+    import_benchmark(write_csv(tmp_path / "a.csv"), path)
     content = path.read_bytes()
     path.write_bytes(content.replace(b'"nasir benchmark":"3"', b'"nasir benchmark":"4"', 1))
     assert code_of(lambda: open_store(path)) == "E110"

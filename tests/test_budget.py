@@ -24,10 +24,10 @@ from lowering.torch.weights import read_weights
 from nasir import NasirError
 from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
-from runners.benchmarks.budget import FileBudget
+from runners.benchmarks.files import FileBudget
 from runners.data import load_images
 from runners.experiment.trained import weights_about
-from runners.originals.read import read_state
+from runners.originals import read_state
 from tests.benchmark_files import metrics, natsbench, record, row, write_csv, write_pbz2
 from tests.image_files import image_file, npz_arrays, tree, write_npz, write_tar, write_zip
 
@@ -116,7 +116,7 @@ def test_results_scattered_over_a_table_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord"
     path.write_bytes(b"".join(map(record, rows + same)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runners.benchmarks.write_store._LEAST", 2**10)
+        patch.setattr("runners.benchmarks.store._LEAST", 2**10)
         with pytest.raises(NasirError, match="table of gaps") as caught:
             import_benchmark(path, tmp_path / "store")
     assert caught.value.code == "E106"
@@ -233,7 +233,7 @@ def test_a_state_dict_does_not_unpack_without_end(tmp_path: Path) -> None:
     path = _pt(tmp_path, pickle.dumps({}), zipfile.ZIP_DEFLATED)
     path.write_bytes(path.read_bytes())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runners.originals.read.UNPACKED", 1)
+        patch.setattr("runners.benchmarks.pickles.UNPACKED", 1)
         refused(lambda: read_state(path), "E106")
 
 
@@ -272,7 +272,9 @@ def test_valid_files_stay_within_their_budgets(tmp_path: Path) -> None:
     assert len(load_images(str(source)).train) == 12
     archive = write_tar(tmp_path / "a.tar.gz", tree((40, 40, 40)))
     assert len(load_images(f"imagefolder:{archive}").train) == 120
-    budget = FileBudget(Path("a"), 10, least=0)
+    ten = tmp_path / "ten"
+    ten.write_bytes(bytes(10))
+    budget = FileBudget(ten, least=0)
     assert budget.stream(io.BytesIO(bytes(1000))).read() == bytes(1000)
     with pytest.raises(NasirError, match="a file of 10 bytes takes more than 1,000 bytes"):
         budget.spend(1)

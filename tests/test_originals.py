@@ -148,7 +148,7 @@ def test_a_supernet_of_partial_channels_is_recognised_by_its_shapes(tmp_path: Pa
     plain = nasir.supernet("darts", channels=4, layers=3)
     pairs = translate(
         nasir.load_space("darts"), plain, {k: v for k, v in whole.items() if v.dim()}
-    ).weights
+    )[0]
     names = {id(value): name for name, value in whole.items()}
     state = {names[id(value)]: wide[key].clone() for key, value in pairs.items()}
     import_weights("darts", saved(tmp_path, state), tmp_path / "ours.safetensors")
@@ -311,7 +311,7 @@ def test_an_imported_network_answers_as_the_original(name: str) -> None:
     state = {k: v.double() for k, v in filled(quark0_shapes(genotype, 4, 4)).items()}
     graph = nasir.network(genotype, "cifar", channels=4, layers=4)
     module = lowering.to_torch(graph).double().eval()
-    module.load_state_dict(dict(translate(genotype, graph, state).weights))
+    module.load_state_dict(dict(translate(genotype, graph, state)[0]))
     image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
     expected = quark0(state, genotype, 4, image)
     assert torch.allclose(module(image), expected, atol=1e-10, rtol=1e-10)
@@ -326,7 +326,7 @@ def test_an_imported_nasbench201_network_answers_as_the_original() -> None:
     genotype = nasir.load_genotype(NB201)
     graph = nasir.network(genotype, channels=4, layers=1)
     module = lowering.to_torch(graph).double().eval()
-    module.load_state_dict(dict(translate(genotype, graph, state).weights))
+    module.load_state_dict(dict(translate(genotype, graph, state)[0]))
     image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
     assert torch.allclose(module(image), tiny_network(state, image), atol=1e-10, rtol=1e-10)
 
@@ -362,7 +362,7 @@ def test_an_imported_language_model_answers_as_the_original() -> None:
     state = {name: value.double() for name, value in filled(shapes).items()}
     graph = nasir.network(genotype, vocabulary=50, hidden=16)
     module = lowering.to_torch(graph).double().eval()
-    module.load_state_dict(dict(translate(genotype, graph, state).weights))
+    module.load_state_dict(dict(translate(genotype, graph, state)[0]))
     tokens = torch.randint(50, (5, 3), generator=torch.Generator().manual_seed(1))
     hidden = torch.randn(3, 16, generator=torch.Generator().manual_seed(2)).double()
     found, last = module(tokens, hidden)

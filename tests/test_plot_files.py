@@ -69,8 +69,7 @@ def test_the_truth_is_the_benchmarks_of_every_epochs_genotype(
     assert shown["genotype of the epoch"] == pytest.approx(list(found.chosen.values()))
     assert shown["their median"] == pytest.approx([band[2] for band in found.bands.values()])
     assert {axes.yaxis.get_major_formatter()(error) for error in (3.0, 0.5)} == {"97", "99.5"}
-    store = import_benchmark(benchmark, tmp_path / "all.bench")
-    store.close()
+    import_benchmark(benchmark, tmp_path / "all.bench")
     assert look_up(run, tmp_path / "all.bench") == found
 
 

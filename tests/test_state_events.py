@@ -5,7 +5,7 @@ from typing import Any
 
 from tensorboardX.proto import event_pb2 as untyped
 
-from runners.benchmarks.read_tfrecord import checked_records
+from runners.benchmarks.sources import checked_records
 from runners.folder.logs import read_rows
 from runners.folder.run_folder import RunFolder
 
@@ -19,7 +19,7 @@ def events(path: Path) -> list[list[Any]]:
 
 def _events(path: Path) -> list[Any]:
     with path.open("rb") as stream:
-        return [event_pb2.Event.FromString(content) for content in checked_records(path, stream)]
+        return [event_pb2.Event.FromString(content) for content in checked_records(stream)]
 
 
 def scalars(event: Any) -> dict[str, float]:

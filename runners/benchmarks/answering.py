@@ -1,15 +1,13 @@
-"""Answers from a record: the accuracies that a question asks for."""
+"""Answers: the accuracies of a record that a question asks for, and the best of a store."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import fmean
 
-from nasir import NasirError, Where
+from nasir import NasirError
 from nasir.errors import nearest, quoted
 from runners.benchmarks.record import MEAN, UNSTATED, BenchmarkRecord, Column
-from runners.benchmarks.sources import Benchmark
-from runners.inputs import read_genotype
+from runners.benchmarks.store import BenchmarkStore
 
 EACH = "each"
 
@@ -32,7 +30,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An accuracy in percent. `runs`: how many were averaged; None where nobody says."""
+    """An accuracy in percent. `runs`: how many were averaged; None where that is not known."""
 
     dataset: str
     split: str
@@ -47,115 +45,110 @@ def answers(record: BenchmarkRecord, question: Question) -> tuple[Answer, ...]:
     """The accuracies asked for, in the order of the columns. Raises E602 when there are none."""
     if not record.values:
         raise NasirError("E602", f"the benchmark has no result for {record.key}")
-    columns = list(record.values)
-    located = _located(question, columns)
-    asked = [column for column in columns if _matches(column, located)]
-    found = _by_seed(sorted(asked, key=lambda column: column.order), record, question.seed)
+    columns = sorted(record.values, key=lambda column: column.order)
+    wanted = _spelled(question, columns)
+    asked = [column for column in columns if _matches(column, wanted)]
+    seed = question.seed
+    if seed == MEAN:
+        groups = groupby(asked, lambda column: column._replace(seed=MEAN))
+        found = tuple(_mean(group, list(runs), record) for group, runs in groups)
+    else:
+        found = tuple(_single(each, record) for each in asked if seed in (EACH, each.seed))
     if not found:
-        raise _none(sorted(columns, key=lambda column: column.order), question)
+        raise _none(columns, question)
     return found
 
 
-def _located(question: Question, columns: list[Column]) -> Question:
+def _spelled(question: Question, columns: list[Column]) -> Question:
     """The question with the data set as the benchmark spells it."""
-    name = question.dataset
     names = {column.dataset.lower(): column.dataset for column in columns}
-    dataset = names.get(name.lower(), name) if name is not None else None
-    there = any(each.dataset == dataset and each.split == question.split for each in columns)
+    dataset = names.get((question.dataset or "").lower(), question.dataset)
+    there = any((each.dataset, each.split) == (dataset, question.split) for each in columns)
     if dataset == "cifar10" and question.split == "valid" and not there:
         dataset = "cifar10-valid"
-    return Question(dataset, question.epochs, question.split, question.seed, question.after)
+    return replace(question, dataset=dataset)
 
 
 def _matches(column: Column, question: Question) -> bool:
-    after = column.epochs if question.after is None else question.after
     return (
         question.dataset in (None, column.dataset)
         and question.epochs in (None, column.epochs)
         and question.split in (None, column.split)
-        and after == column.after
+        and column.after == (column.epochs if question.after is None else question.after)
     )
 
 
-def _by_seed(columns: list[Column], record: BenchmarkRecord, seed: str) -> tuple[Answer, ...]:
-    if seed == MEAN:
-        groups: dict[tuple[object, ...], list[Column]] = {}
-        for column in columns:
-            group = (column.dataset, column.split, column.epochs, column.after)
-            groups.setdefault(group, []).append(column)
-        return tuple(_mean(group, record) for group in groups.values())
-    return tuple(
-        _answer(column, column.seed, None if column.seed == MEAN else 1, record.values[column])
-        for column in columns
-        if seed in (EACH, column.seed)
-    )
-
-
-def _mean(columns: list[Column], record: BenchmarkRecord) -> Answer:
+def _mean(group: Column, columns: list[Column], record: BenchmarkRecord) -> Answer:
     """The mean over numbered seeds, or else what the source has."""
-    numbered = [column for column in columns if column.seed not in (MEAN, UNSTATED)]
-    if not numbered:
-        [column, *_] = columns
-        runs = None if column.seed == MEAN else 1
-        return _answer(column, column.seed, runs, record.values[column])
-    mean = fmean(record.values[column] for column in numbered)
-    return _answer(numbered[0], MEAN, len(numbered), mean)
+    numbers = [record.values[each] for each in columns if each.seed not in (MEAN, UNSTATED)]
+    return Answer(*group, len(numbers), fmean(numbers)) if numbers else _single(columns[0], record)
 
 
-def _answer(column: Column, seed: str, runs: int | None, accuracy: float) -> Answer:
-    return Answer(column.dataset, column.split, column.epochs, column.after, seed, runs, accuracy)
+def _single(column: Column, record: BenchmarkRecord) -> Answer:
+    return Answer(*column, None if column.seed == MEAN else 1, record.values[column])
 
 
 def _none(columns: list[Column], question: Question) -> NasirError:
     """E602 for the first part of the question that no column has, or for all of it."""
-    parts: tuple[tuple[str, object, Collection[object]], ...] = (
-        ("data set", question.dataset, {column.dataset for column in columns}),
-        ("epochs", question.epochs, {column.epochs for column in columns}),
-        ("split", question.split, {column.split for column in columns}),
-        ("epoch", question.after, {column.after for column in columns}),
-        ("seed", question.seed, {MEAN, EACH} | {column.seed for column in columns}),
-    )
-    for what, value, known in parts:
-        spelled = {str(each).lower() for each in known}
-        if value is not None and str(value).lower() not in spelled:
+    asked: list[str] = []
+    for name in ("dataset", "epochs", "split", "after", "seed"):
+        value, what = (
+            getattr(question, name),
+            {"dataset": "data set", "after": "epoch"}.get(name, name),
+        )
+        known = {str(getattr(column, name)) for column in columns}
+        known |= {MEAN, EACH} if name == "seed" else set()
+        if value is not None and str(value).lower() not in map(str.lower, known):
             message = f"the benchmark has no {what} {quoted(value)} for this architecture"
-            return NasirError("E602", message, hint=_known(str(value), known))
-    wanted = ", ".join(f"{what} {value}" for what, value, _ in parts if value is not None)
-    have = "; ".join(dict.fromkeys(_described(column) for column in columns[:400]))
-    return NasirError(
-        "E602",
-        f"the benchmark has no accuracy with {wanted} for this architecture",
-        hint=f"there is: {have[:400]}",
+            numbers = sorted(known, key=int) if all(map(str.isdecimal, known)) else []
+            hint = f"known: {', '.join(numbers[:20])}" if numbers else nearest(str(value), known)
+            return NasirError("E602", message, hint=hint)
+        asked += [] if value is None else [f"{what} {value}"]
+    have = dict.fromkeys(
+        f"{each.dataset} {each.split}, {each.epochs} epochs, seed {each.seed}"
+        for each in columns[:400]
     )
+    message = f"the benchmark has no accuracy with {', '.join(asked)} for this architecture"
+    return NasirError("E602", message, hint=f"there is: {'; '.join(have)[:400]}")
 
 
-def _known(value: str, known: Iterable[object]) -> str:
-    names = [str(each) for each in known]
-    if all(name.isdecimal() for name in names):
-        return f"known: {', '.join(sorted(names, key=int)[:20])}"
-    return nearest(value, names)
+@dataclass(frozen=True, slots=True)
+class BestEntry:
+    """One kind of accuracy at the end of training, averaged over the seeds of each architecture.
 
-
-def _described(column: Column) -> str:
-    return f"{column.dataset} {column.split}, {column.epochs} epochs, seed {column.seed}"
-
-
-def find_record(benchmark: Benchmark, argument: str, path: Path) -> BenchmarkRecord:
-    """The record of an architecture, which `argument` names.
-
-    A key of the benchmark is taken as it stands, a number as the benchmark's own index, anything
-    else is read as a genotype. Raises E601 when the benchmark has none, and what reading raises.
+    `architectures`: how many have it; `seeds`: the columns it is averaged from.
     """
-    kind = benchmark.kind
-    where = Where(str(path))
-    if kind.keys.fullmatch(argument):
-        record, name = benchmark.lookup(argument), argument
-    elif kind.indexed and argument.isdecimal() and len(argument) < 10:
-        record, name = benchmark.at(int(argument)), f"index {argument}"
-    else:
-        name = kind.key(read_genotype(argument))
-        record = benchmark.lookup(name)
-    if record is None:
-        message = f"{quoted(name, 120)} is not in the benchmark {kind.title}"
-        raise NasirError("E601", message, where, hint="nasir bench info says what a store holds")
-    return record
+
+    dataset: str
+    split: str
+    epochs: int
+    seeds: tuple[str, ...]
+    architectures: int
+    accuracy: float
+    key: str
+
+
+def best_of(store: BenchmarkStore) -> tuple[BestEntry, ...]:
+    """Each kind of accuracy with its best architecture, the first one where several tie."""
+    import numpy as np
+
+    groups: dict[tuple[str, str, int], list[int]] = {}
+    for place, column in enumerate(store.columns):
+        if column.after == column.epochs:
+            group = (column.dataset, column.split, column.epochs)
+            groups.setdefault(group, []).append(place)
+    found: list[BestEntry] = []
+    for group, places in groups.items():
+        part = store.values()[:, places]
+        counts = np.count_nonzero(~np.isnan(part), axis=1)
+        means = np.where(counts > 0, np.nansum(part, axis=1) / np.maximum(counts, 1), -1.0)
+        row, seeds = int(means.argmax()), tuple(store.columns[place].seed for place in places)
+        amount = int(np.count_nonzero(counts))
+        entry = BestEntry(*group, seeds, amount, float(means[row]), store.key_at(row))
+        found.append(entry)
+    return tuple(found)
+
+
+def describe_seeds(seeds: tuple[str, ...]) -> str:
+    """The seeds in a word: their numbers, or that they are not stated."""
+    return "one, unstated" if seeds == (UNSTATED,) else ", ".join(seeds)

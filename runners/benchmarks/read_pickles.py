@@ -2,58 +2,90 @@
 
 One file holds `meta_archs` (the architectures by index) and `arch2infos` (index -> length of
 training -> results), and is in memory while it is read; folders need far less.
+
+The results of one length of training, a state, map (data set, seed) to a trial in `all_results`. A
+trial holds accuracies in percent by epoch from 0: `train_acc1es[epoch]` and
+`eval_acc1es['x-valid@epoch']`.
 """
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any, cast
 
-from nasir import NasirError, Where
+from nasir import NasirError
 from nasir.errors import quoted
-from runners.benchmarks import results
-from runners.benchmarks.budget import FileBudget
-from runners.benchmarks.damage import read_whole
-from runners.benchmarks.kinds import KINDS
-from runners.benchmarks.pickles import load_pickle, load_torch
-from runners.benchmarks.record import BenchmarkRecord, Contents, ReadingOptions, Wanted
+from runners.benchmarks.files import FileBudget, damaged, reading
+from runners.benchmarks.pickles import load_pickle
+from runners.benchmarks.record import (
+    KINDS,
+    BenchmarkRecord,
+    Column,
+    Kind,
+    Original,
+    ReadingOptions,
+    Wanted,
+    percent,
+)
 
 META = "meta.pickle.pbz2"
 _ARCHIVED = re.compile(r"([0-9]{6})-(?:FULL|LESS|SIMPLE)\.pth")
+_EPOCH_LIMIT = 10_000
+_VALUE = 16
+"""Steps that an accuracy costs, in its file 12 bytes or more."""
+
+_HALVES = {"x-valid": "valid", "x-test": "test"}
+_WHOLE_TEST = ("cifar10", "cifar10-valid")
+"""Data sets whose test images were not halved into a validation and a test part."""
 
 
-def read_nats_folder(path: Path, reading: ReadingOptions) -> Contents:
-    """A folder such as NATS-tss-v1_0-3ffb9-simple: `meta.pickle.pbz2` and `000000.pickle.pbz2`.
+def read_pickled(path: Path, options: ReadingOptions) -> Original:
+    """A file such as NAS-Bench-201-v1_1-096897.pth or NATS-tss-v1_0-3ffb9.pickle.pbz2, or a folder
+    such as NATS-tss-v1_0-3ffb9-simple: `meta.pickle.pbz2` and `000000.pickle.pbz2`.
 
-    An architecture without a file keeps its index and has no results.
+    An architecture without an entry or a file keeps its index and has no results.
     """
-    meta = path / META
-    data, _ = load_pickle(meta, reading.trusted)
-    with read_whole(meta):
-        kind, names = results.architectures(data, meta)
+    whole = path / META if path.is_dir() else path
+    data, budget = load_pickle(whole, options.trusted)
+    with reading(whole):
+        kind, names = _architectures(data)
+        infos = {} if path.is_dir() else _mapping(data, "arch2infos")
+
+    def record(index: int, name: str) -> BenchmarkRecord:
+        for file in (path / f"{index:06d}.pickle.pbz2", path / f"{index}.pickle.pbz2"):
+            if file.exists():
+                found = load_pickle(file, options.trusted)
+                return BenchmarkRecord(name, index, _values(file, *found, options))
+        values = _values(whole, infos.get(index, {}), budget, options)
+        return BenchmarkRecord(name, index, values)
 
     def records(wanted: Wanted) -> Iterator[BenchmarkRecord]:
         for index, name in enumerate(names):
             if wanted(name, index):
-                yield _nats_record(path, index, name, reading)
+                yield record(index, name)
 
-    return Contents(kind.name, records)
+    return Original(kind, records)
 
 
-def read_archive(path: Path, reading: ReadingOptions) -> Contents:
+def read_archive(path: Path, options: ReadingOptions) -> Original:
     """NAS-Bench-201's archive folder: `000000-FULL.pth` and so on, without gaps."""
+    kind = KINDS["nasbench201"]
 
     def records(wanted: Wanted) -> Iterator[BenchmarkRecord]:
         for index, file in enumerate(archived(path)):
-            data, budget = load_torch(file, reading.trusted)
-            with read_whole(file):
-                states = results.states_of(data, file)
-                name = results.name_of(states[0] if states else {}, file)
-                _check(file, index, name)
-                if wanted(name, index):
-                    values = results.values_of(states, file, budget, curves=reading.curves)
-                    yield BenchmarkRecord(name, index, values)
+            data, budget = load_pickle(file, options.trusted)
+            with reading(file):
+                if int(file.name[:6]) != index:
+                    raise damaged(f"the file of architecture {index} is missing before this one")
+                states = [_mapping(state) for state in _mapping(data).values()]
+                name = states[0].get("arch_str") if states else None
+                if not isinstance(name, str) or not kind.keys.fullmatch(name):
+                    raise _wrong(f"{quoted(name)} is no cell of NAS-Bench-201")
+            if wanted(name, index):
+                yield BenchmarkRecord(name, index, _values(file, data, budget, options))
 
-    return Contents("nasbench201", records)
+    return Original(kind, records)
 
 
 def archived(path: Path) -> list[Path]:
@@ -61,47 +93,78 @@ def archived(path: Path) -> list[Path]:
     return sorted(entry for entry in path.iterdir() if _ARCHIVED.fullmatch(entry.name))
 
 
-def _nats_record(folder: Path, index: int, name: str, reading: ReadingOptions) -> BenchmarkRecord:
-    for file in (folder / f"{index:06d}.pickle.pbz2", folder / f"{index}.pickle.pbz2"):
-        if file.exists():
-            data, budget = load_pickle(file, reading.trusted)
-            with read_whole(file):
-                states = results.states_of(data, file)
-                values = results.values_of(states, file, budget, curves=reading.curves)
-                return BenchmarkRecord(name, index, values)
-    return BenchmarkRecord(name, index, {})
+def _architectures(data: Any) -> tuple[Kind, list[str]]:
+    """The benchmark and its architectures by index, from the field `meta_archs`. Raises E109."""
+    match data:
+        case {"meta_archs": [str(first), *_] as names}:
+            kind = next((each for each in KINDS.values() if each.keys.fullmatch(first)), None)
+        case _:
+            raise _wrong("the data has no list 'meta_archs' of architectures", data)
+    for index, name in enumerate(names):
+        if kind is None or not isinstance(name, str) or not kind.keys.fullmatch(name):
+            title = kind.title if kind else "a known benchmark"
+            raise _wrong(f"architecture {index}, {quoted(name)}, is not of {title}")
+    assert kind is not None
+    return kind, list(names)
 
 
-def _check(file: Path, index: int, name: str) -> None:
-    if int(file.name[:6]) != index:
-        raise NasirError(
-            "E604", f"the file of architecture {index} is missing before this one", Where(str(file))
-        )
-    if not KINDS["nasbench201"].keys.fullmatch(name):
-        raise NasirError("E109", f"{quoted(name)} is no cell of NAS-Bench-201", Where(str(file)))
+def _values(
+    path: Path, entry: object, budget: FileBudget, options: ReadingOptions
+) -> dict[Column, float]:
+    """The accuracies of all lengths of training in an entry. Raises E107, E109.
+
+    Raises E106 where one table that stands for many takes more than the file's budget has left.
+    """
+    values: dict[Column, float] = {}
+    with reading(path):
+        for state in _mapping(entry).values():
+            for key, trial in _mapping(state, "all_results").items():
+                for column, value in _trial(key, trial):
+                    budget.spend(_VALUE)
+                    if options.curves or column.after == column.epochs:
+                        values[column] = percent(value, column)
+    return values
 
 
-def read_pth(path: Path, reading: ReadingOptions) -> Contents:
-    """NAS-Bench-201-v1_0-e61699.pth, -v1_1-096897.pth, and files of that layout."""
-    return _contents(*load_torch(path, reading.trusted), path, reading)
+def _trial(key: Any, trial: Any) -> Iterator[tuple[Column, object]]:
+    """The accuracies of a trial. Raises E109."""
+    match key, trial:
+        case (str(dataset), int(seed)), {
+            "epochs": int(epochs),
+            "train_acc1es": dict() | list() | tuple(),
+            "eval_acc1es": dict(),
+        } if dataset and seed >= 0 and 0 < epochs <= _EPOCH_LIMIT:
+            pass
+        case _:
+            wanted = "(data set, seed): {epochs, train_acc1es, eval_acc1es}"
+            raise _wrong(f"the trial {quoted(key)} is not {wanted}", trial)
+    train, tests = trial["train_acc1es"], trial["eval_acc1es"]
+    trained = train.items() if hasattr(train, "items") else enumerate(train)
+    tested = ((*_tested(dataset, name), value) for name, value in tests.items())
+    for split, epoch, value in chain((("train", *each) for each in trained), tested):
+        if not isinstance(epoch, int) or not 0 <= epoch < epochs:
+            raise _wrong(f"a trial of {epochs} epochs has a result for epoch {quoted(epoch)}")
+        yield Column(dataset, split, epochs, epoch + 1, str(seed)), value
 
 
-def read_pbz2(path: Path, reading: ReadingOptions) -> Contents:
-    """NATS-tss-v1_0-3ffb9.pickle.pbz2, NATS-sss-v1_0-50262.pickle.pbz2, and their like."""
-    return _contents(*load_pickle(path, reading.trusted), path, reading)
+def _tested(dataset: str, name: object) -> tuple[str, object]:
+    """The split and the epoch in a name such as `ori-test@199`."""
+    part, _, epoch = (name if isinstance(name, str) else "").partition("@")
+    whole = "test" if dataset in _WHOLE_TEST else "valid+test"
+    split = whole if part == "ori-test" else _HALVES.get(part, part)
+    return split, int(epoch) if epoch.isdecimal() and len(epoch) < 6 else epoch
 
 
-def _contents(data: object, budget: FileBudget, path: Path, reading: ReadingOptions) -> Contents:
-    with read_whole(path):
-        kind, names = results.architectures(data, path)
-        entries = results.states_by_index(data, path)
+def _mapping(data: Any, field: str = "") -> dict[Any, Any]:
+    """The mapping in a field of the data, or the data itself. Raises E109."""
+    found = _mapping(data).get(field) if field else data
+    if not isinstance(found, dict):
+        where = f"'{field}'" if field else "the data"
+        raise _wrong(f"{where} must be a mapping, and is {type(found).__name__}", data)
+    return cast("dict[Any, Any]", found)
 
-    def records(wanted: Wanted) -> Iterator[BenchmarkRecord]:
-        for index, name in enumerate(names):
-            if wanted(name, index):
-                with read_whole(path):
-                    states = results.states_of(entries.get(index, {}), path)
-                    values = results.values_of(states, path, budget, curves=reading.curves)
-                yield BenchmarkRecord(name, index, values)
 
-    return Contents(kind.name, records)
+def _wrong(message: str, data: object = None) -> NasirError:
+    keys = list(cast("dict[object, object]", data))[:8] if isinstance(data, dict) else []
+    have = ", ".join(map(quoted, keys))
+    return NasirError("E109", message, hint=f"it has: {have}" if have else "")

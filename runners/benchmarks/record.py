@@ -1,24 +1,88 @@
-"""What a benchmark says of an architecture: accuracies, each under a column."""
+"""Benchmarks, and their records: the accuracies of one architecture, each under a column."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import NamedTuple
+
+from nasir import Genotype, NasirError, dump_genotype, nasbench101_hash
+from nasir.errors import nearest, quoted
+from nasir.table import Table
+from nasir.wanted import checked
 
 MEAN = "mean"
 UNSTATED = "unstated"
 
-SPLITS = ("train", "valid", "test", "valid+test")
-"""`valid+test`: NAS-Bench-201's `ori-test` where the test images were halved into the two."""
+_SPLITS = ("train", "valid", "test", "valid+test")
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One benchmark: the pattern of its keys, and the key of a genotype.
+
+    `indexed`: its architectures have numbers, from 0. `key` raises E208 for a genotype that is
+    not of its space.
+    """
+
+    name: str
+    title: str
+    keys: re.Pattern[str]
+    indexed: bool
+    key: Callable[[Genotype], str]
+
+    @checked
+    def key_of(self, architecture: str | Genotype) -> str:
+        """The key of a genotype, or of its text; a key itself. Raises E208 and TypeError."""
+        return architecture if isinstance(architecture, str) else self.key(architecture)
+
+
+_OP = "(?:none|skip_connect|nor_conv_1x1|nor_conv_3x3|avg_pool_3x3)"
+_CELL = rf"\|{_OP}~0\|\+\|{_OP}~0\|{_OP}~1\|\+\|{_OP}~0\|{_OP}~1\|{_OP}~2\|"
+_WIDTHS = r"[0-9]{1,4}(?::[0-9]{1,4}){1,15}"
+
+KINDS: Table[Kind] = Table(
+    Kind(
+        "nasbench201",
+        "NAS-Bench-201",
+        re.compile(_CELL),
+        indexed=True,
+        key=lambda genotype: dump_genotype(genotype, "nasbench201"),
+    ),
+    Kind(
+        "nasbench101",
+        "NAS-Bench-101",
+        re.compile(r"[0-9a-f]{32}"),
+        indexed=False,
+        key=nasbench101_hash,
+    ),
+    Kind(
+        "natsbench_size",
+        "NATS-Bench, size space",
+        re.compile(_WIDTHS),
+        indexed=True,
+        key=lambda genotype: dump_genotype(genotype, "natsbench_size"),
+    ),
+)
+
+
+def kind_named(name: str) -> Kind:
+    """The benchmark of that name. Raises E602."""
+    if name not in KINDS:
+        message = f"unknown benchmark {quoted(name)}"
+        raise NasirError("E602", message, hint=nearest(name, KINDS))
+    return KINDS[name]
 
 
 class Column(NamedTuple):
-    """What one number was measured on. A tuple, for a store of curves has thousands.
+    """The training and the data of one number. A tuple, for a store of curves has thousands.
 
-    `epochs` is the length of the training, which sets its learning rates; `after` counts the
-    epochs when the number was taken, and equals `epochs` at the end. `seed` is a number in digits
-    (a repeat's number where the benchmark names no seeds), `mean` where only the mean over seeds
-    is known, or `unstated` for one run of an unknown seed.
+    `split` is `train`, `valid`, `test`, or `valid+test`: NAS-Bench-201's `ori-test` where the test
+    images were halved into the two. `epochs` is the length of the training, which sets its lr;
+    `after` counts the epochs when the number was taken, and equals `epochs` at the end. `seed` is a
+    number in digits (a repeat's number where the benchmark names no seeds), `mean` where only the
+    mean over seeds is known, or `unstated` for one run of an unknown seed.
     """
 
     dataset: str
@@ -30,7 +94,7 @@ class Column(NamedTuple):
     @property
     def order(self) -> tuple[str, int, int, int, str, int]:
         """Its place among columns: by dataset, epochs, split, seed."""
-        split = SPLITS.index(self.split) if self.split in SPLITS else len(SPLITS)
+        split = _SPLITS.index(self.split) if self.split in _SPLITS else len(_SPLITS)
         number = int(self.seed) if self.seed.isdecimal() and len(self.seed) < 20 else -1
         return (self.dataset, self.epochs, self.after, split, self.split, number)
 
@@ -47,8 +111,21 @@ class BenchmarkRecord:
     values: Mapping[Column, float]
 
 
+def percent(value: object, column: Column) -> float:
+    """The value as an accuracy in percent. Raises E109 for no number, E107 outside 0 to 100.
+
+    What exceeds 100 by no more than float32's rounding, as means over batches may, counts as 100.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        message = f"an accuracy of {column} must be a number, and is {quoted(value)}"
+        raise NasirError("E109", message)
+    number = float(value)
+    if not 0 <= number <= 100 + _ROUNDING:  # false for NaN too
+        raise NasirError("E107", f"an accuracy of {column} is {number}, not a percentage")
+    return min(number, 100.0)
+
+
 Wanted = Callable[[str, int | None], bool]
-Trusted = Callable[[str], bool]
 
 
 def everything(key: str, index: int | None) -> bool:
@@ -57,34 +134,42 @@ def everything(key: str, index: int | None) -> bool:
     return True
 
 
-def nothing_trusted(asked_for: str) -> bool:
-    """Trusts no pickle that asks for more than data."""
-    del asked_for
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """How a source is read.
+    """Options of reading a source.
 
     `curves` adds the accuracy after each epoch where the source has it; `trusted` is asked with
     the name that a pickle wants to call, before anything of it runs.
     """
 
     curves: bool = False
-    trusted: Trusted = nothing_trusted
+    trusted: Callable[[str], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """A source, opened: the name of its benchmark, and the records of wanted architectures.
+class Original:
+    """A benchmark as its authors wrote it: a look-up reads until the record is found.
 
-    One key may come several times, each time with other columns, where the benchmark has no
-    index; with one, records come in its order.
+    `records` has those whose key and index are wanted. One key may come several times, each time
+    with other columns, where the benchmark has no index; with one, records come in its order.
     """
 
-    kind: str
+    kind: Kind
     records: Callable[[Wanted], Iterator[BenchmarkRecord]]
 
+    def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
+        """The record of a key or genotype; None where the benchmark has no such architecture."""
+        wanted = self.kind.key_of(key)
+        return self._found(lambda each, _: each == wanted)
 
-Read = Callable[[Path, ReadingOptions], Contents]
+    def at(self, index: int) -> BenchmarkRecord | None:
+        """The record of an index of the benchmark; None when it has no such index."""
+        return self._found(lambda _, each: each == index) if self.kind.indexed else None
+
+    def _found(self, wanted: Wanted) -> BenchmarkRecord | None:
+        records = self.records(wanted)
+        found = next(records, None)
+        if found is not None and not self.kind.indexed:
+            for more in records:
+                found = replace(found, values={**found.values, **more.values})
+        return found

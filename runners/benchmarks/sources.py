@@ -1,35 +1,48 @@
-"""A benchmark from any path: which reader it is for is told from its content."""
+"""A benchmark from any path: its content decides on the reader. The readers of rows are here.
 
-from dataclasses import dataclass
-from itertools import chain
+A CSV of NAS-Bench-201, compressed or not, begins with the line `index,arch` and then names such as
+`cifar100_test_200`: data set, split, epochs. Its rows stand in the benchmark's own index order.
+
+A record of NAS-Bench-101's tfrecord files is its length (8 bytes), the masked CRC-32C of these, the
+content, and its masked CRC-32C. The content is JSON: [hash, epochs, adjacency, ops, metrics]; the
+metrics are a base64 protocol buffer whose field 1 comes three times, for the start, the middle and
+the end of the training, with the accuracies on the training, validation and test images as
+fractions in its fields 3 to 5.
+"""
+
+import base64
+import csv
+import gzip
+import io
+import json
+import re
+import struct
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, cast
 
-from nasir import Genotype, NasirError, Where
+import google_crc32c
+
+from nasir import NasirError, Where
+from nasir.errors import quoted
 from nasir.wanted import checked
-from runners.benchmarks.damage import read_whole
-from runners.benchmarks.kinds import KINDS, Kind
-from runners.benchmarks.read_csv import GZIP, read_csv
-from runners.benchmarks.read_pickles import (
-    META,
-    archived,
-    read_archive,
-    read_nats_folder,
-    read_pbz2,
-    read_pth,
+from runners.benchmarks.files import FileBudget, damaged, head, reading
+from runners.benchmarks.read_pickles import META, archived, read_archive, read_pickled
+from runners.benchmarks.record import (
+    KINDS,
+    MEAN,
+    UNSTATED,
+    BenchmarkRecord,
+    Column,
+    Original,
+    ReadingOptions,
+    Wanted,
+    everything,
+    percent,
 )
-from runners.benchmarks.read_tfrecord import read_tfrecord, starts_like_tfrecord
-from runners.benchmarks.record import BenchmarkRecord, Contents, Read, ReadingOptions, Wanted
-from runners.benchmarks.store import BenchmarkStore, is_store, open_store
+from runners.benchmarks.store import BenchmarkStore, is_store, open_store, pack, write_store
 
-_HEAD = 64
-_STARTS: tuple[tuple[bytes, Read], ...] = (
-    (GZIP, read_csv),
-    (b"index,", read_csv),
-    (b"PK\x03\x04", read_pth),
-    (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", read_pth),  # torch before 1.6
-    (b"BZh", read_pbz2),
-)
 _KNOWN = (
     "nasir reads NAS-Bench-201's .pth file and archive folder, NATS-Bench's folders and "
     ".pickle.pbz2 files, NAS-Bench-101's .tfrecord, a CSV that begins with index,arch, and what "
@@ -37,88 +50,214 @@ _KNOWN = (
 )
 
 
-class Benchmark(Protocol):
-    """Something that architectures can be looked up in."""
+_PICKLED = (
+    b"PK\x03\x04",
+    b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19",  # torch before 1.6
+    b"BZh",
+)
+_GZIP = b"\x1f\x8b"
+_CSV_COLUMN = re.compile(r"(cifar10|cifar100|imagenet16)_(train|valid|test)_([0-9]{1,4})")
 
-    @property
-    def kind(self) -> Kind:
-        """Which benchmark it is."""
-        ...
+_HEAD = struct.Struct("<QI")
+_LENGTH_LIMIT = 2**16
+_RUN_LIMIT = 1000
+"""Trainings of one module and length; the benchmark has three."""
 
-    def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
-        """The record of a key or genotype; None where the benchmark has no such architecture."""
-        ...
-
-    def at(self, index: int) -> BenchmarkRecord | None:
-        """The record of an index of the benchmark; None when it has no such index."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Original:
-    """A benchmark as its authors wrote it: a look-up reads until the record is found."""
-
-    contents: Contents
-
-    @property
-    def kind(self) -> Kind:
-        """Which benchmark it is."""
-        return KINDS[self.contents.kind]
-
-    def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
-        """The record of a key or genotype; None where the benchmark has no such architecture."""
-        wanted = self.kind.key_of(key)
-        return self._found(lambda each, _: each == wanted)
-
-    def at(self, index: int) -> BenchmarkRecord | None:
-        """The record of an index of the benchmark; None when it has no such index."""
-        return self._found(lambda _, each: each == index)
-
-    def _found(self, wanted: Wanted) -> BenchmarkRecord | None:
-        records = self.contents.records(wanted)
-        first = next(records, None)
-        if first is None or self.kind.indexed:
-            return first
-        parts = [each.values.items() for each in (first, *records)]
-        return BenchmarkRecord(first.key, first.index, dict(chain.from_iterable(parts)))
+_FIXED64, _BYTES = 1, 2
+_SPLITS = {3: "train", 4: "valid", 5: "test"}
 
 
 @checked
 def open_benchmark(
-    path: str | Path, reading: ReadingOptions | None = None
+    path: str | Path, options: ReadingOptions | None = None
 ) -> BenchmarkStore | Original:
     """The benchmark in a store, a file or a folder. Raises E101, E102, E108, E603, E604."""
     path = Path(path)
     if is_store(_head(path)):
         return open_store(path)
-    return Original(open_source(path, reading or ReadingOptions()))
+    return open_source(path, options or ReadingOptions())
 
 
-def open_source(path: Path, reading: ReadingOptions) -> Contents:
+def import_benchmark(
+    source: Path, output: Path, options: ReadingOptions | None = None
+) -> BenchmarkStore:
+    """Writes everything a source holds as a store, atomically, and opens it.
+
+    Raises what reading the source raises, and E112; no half of a store is left behind.
+    """
+    found = open_source(source, options or ReadingOptions())
+    try:
+        table = pack(found.records(everything))
+    except NasirError as error:
+        raise error.at(Where(str(source))) from None
+    write_store(output, table, found.kind.name, source.name)
+    return open_store(output)
+
+
+def open_source(path: Path, options: ReadingOptions) -> Original:
     """A file or a folder as its authors wrote it. Raises as `open_benchmark` does."""
+    start = _head(path)
+    if (path.is_dir() and (path / META).exists()) or start.startswith(_PICKLED):
+        return read_pickled(path, options)
+    if path.is_dir() and archived(path):
+        return read_archive(path, options)
+    if start.startswith((_GZIP, b"index,")):
+        return Original(KINDS["nasbench201"], partial(_csv_records, path))
+    if _starts_like_tfrecord(start) or (path.suffix == ".tfrecord" and not path.is_dir()):
+        return Original(KINDS["nasbench101"], partial(_tfrecord_records, path))
+    message, hint = "the file is of no known benchmark", _KNOWN
     if path.is_dir():
-        if (path / META).exists():
-            return read_nats_folder(path, reading)
-        if archived(path):
-            return read_archive(path, reading)
         message = f"the directory has no file {META}, and none like 000000-FULL.pth"
-        raise NasirError("E108", message, Where(str(path)), hint=_KNOWN)
-    head = _head(path)
-    if is_store(head):
-        hint = "nasir query reads it as it is"
-        raise NasirError("E108", "the file is a store already", Where(str(path)), hint)
-    for start, read in _STARTS:
-        if head.startswith(start):
-            return read(path, reading)
-    if starts_like_tfrecord(head) or path.suffix == ".tfrecord":
-        return read_tfrecord(path, reading)
-    raise NasirError("E108", "the file is of no known benchmark", Where(str(path)), hint=_KNOWN)
+    elif is_store(start):
+        message, hint = "the file is a store already", "nasir query reads it as it is"
+    raise NasirError("E108", message, Where(str(path)), hint)
 
 
 def _head(path: Path) -> bytes:
-    if path.is_dir():
-        return b""
-    if path.exists() and not path.is_file():
-        raise NasirError("E102", "the path is not a regular file", Where(str(path)))
-    with read_whole(path), path.open("rb") as stream:
-        return stream.read(_HEAD)
+    with reading(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise NasirError("E102", "the path is not a regular file")
+        return b"" if path.is_dir() else head(path, 64)
+
+
+def _csv_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
+    with reading(path), path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+        file.seek(0)
+        stream = FileBudget(path).stream(gzip.GzipFile(fileobj=file) if packed else file)
+        rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
+        with reading(path, 1):
+            columns = _csv_columns(next(rows, list[str]()))
+        for index, row in enumerate(rows):
+            with reading(path, rows.line_num):
+                record = _csv_record(index, row, columns)
+            if wanted(record.key, index):
+                yield record
+
+
+def _csv_columns(names: list[str]) -> list[Column]:
+    if names[:2] != ["index", "arch"] or len(names) < 3:
+        message = f"the first line is {quoted(','.join(names))}"
+        raise NasirError("E109", message, hint="it must begin with index,arch,")
+    columns: dict[Column, None] = {}
+    for name in names[2:]:
+        match = _CSV_COLUMN.fullmatch(name)
+        if match is None:
+            hint = "columns are named as cifar100_test_200"
+            raise NasirError("E109", f"unknown column {quoted(name)}", hint=hint)
+        # The networks whose validation accuracy is known were trained on half of CIFAR-10's
+        # images: to the benchmark that is a data set of its own.
+        dataset = {"cifar10_valid": "cifar10-valid", "imagenet16": "ImageNet16-120"}
+        named = dataset.get(f"{match[1]}_{match[2]}", dataset.get(match[1], match[1]))
+        # Runs of 200 epochs are averaged over their seeds; shorter ones are one run each.
+        epochs, seed = int(match[3]), MEAN if int(match[3]) == 200 else UNSTATED
+        column = Column(named, match[2], epochs, epochs, seed)
+        if column in columns:
+            raise NasirError("E105", f"two columns hold {column}")
+        columns[column] = None
+    return list(columns)
+
+
+def _csv_record(index: int, row: list[str], columns: list[Column]) -> BenchmarkRecord:
+    if len(row) != len(columns) + 2:
+        raise NasirError("E109", f"the row has {len(row)} cells, not {len(columns) + 2}")
+    number, key, *cells = row
+    if number != str(index) or not KINDS["nasbench201"].keys.fullmatch(key):
+        raise NasirError("E109", f"{quoted(number)}, {quoted(key)} is not architecture {index}")
+    pairs = zip(columns, cells, strict=True)
+    return BenchmarkRecord(key, index, {each: _percent(cell, each) for each, cell in pairs if cell})
+
+
+def _percent(cell: str, column: Column) -> float:
+    try:
+        return percent(float(cell), column)
+    except ValueError:
+        raise NasirError("E109", f"{quoted(cell)} is not a number") from None
+
+
+def _tfrecord_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
+    """A record is one training; those of one module and length are numbered from 0 as they come,
+    and that number stands for the seed. Fractions become percent."""
+    runs: dict[str, bytearray] = {}
+    with reading(path), path.open("rb") as stream:
+        for number, content in enumerate(checked_records(stream)):
+            with reading(Path(f"{path}(record {number})")):
+                key, epochs, metrics = _training(content)
+                if not wanted(key, None):
+                    continue
+                lengths = runs.setdefault(key, bytearray())
+                seed = lengths.count(epochs)
+                if seed == _RUN_LIMIT:
+                    message = f"there are more than {_RUN_LIMIT} trainings of one module"
+                    raise NasirError("E109", message)
+                lengths.append(epochs)
+                values = _accuracies(metrics, epochs, str(seed))
+            yield BenchmarkRecord(key, None, values)
+
+
+def _starts_like_tfrecord(start: bytes) -> bool:
+    """Whether a file's first bytes are a length and its checksum."""
+    return len(start) >= _HEAD.size and _masked(start[:8]) == _HEAD.unpack_from(start)[1]
+
+
+def checked_records(stream: IO[bytes]) -> Iterator[bytes]:
+    """The contents of a tfrecord's records. Raises E604 where a checksum is wrong."""
+    for number, start in enumerate(iter(partial(stream.read, _HEAD.size), b"")):
+        length, checksum = _HEAD.unpack(start.ljust(_HEAD.size, b"\0"))
+        if _masked(start[:8]) != checksum or length > _LENGTH_LIMIT:
+            raise damaged(f"the length of record {number} has a wrong checksum, or is cut off")
+        content, tail = stream.read(length), stream.read(4)
+        if len(content) < length or _masked(content) != int.from_bytes(tail, "little"):
+            raise damaged(f"record {number} has a wrong checksum, or is cut off")
+        yield content
+
+
+def _masked(content: bytes) -> int:
+    """The checksum as a TFRecord stores it: rotated by 15 bits, with a constant added."""
+    checksum = int(cast("Any", google_crc32c).value(content))  # its types are partial
+    return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _training(content: bytes) -> tuple[str, int, bytes]:
+    """The hash, the epochs and the metrics of a record. Raises E104, E109."""
+    try:
+        row: Any = json.loads(content)
+        match row:
+            case [str(key), int(epochs), _, _, str(metrics)] if 1 < epochs < 256:
+                if not KINDS["nasbench101"].keys.fullmatch(key):
+                    raise NasirError("E109", f"{quoted(key)} is no module hash")
+                return key, epochs, base64.b64decode(metrics, validate=True)
+            case _:
+                wanted = "[hash, epochs, adjacency, ops, metrics]"
+                raise NasirError("E109", f"a row is {wanted}, not {quoted(row)}")
+    except (ValueError, RecursionError) as error:
+        raise NasirError("E104", f"the record cannot be parsed: {error}") from None
+
+
+def _accuracies(metrics: bytes, epochs: int, seed: str) -> dict[Column, float]:
+    """The accuracies at the middle and the end of a training. Raises E104, E107, E109."""
+    values: dict[Column, float] = {}
+    points = [data for number, data in _fields(metrics, _BYTES) if number == 1]
+    if len(points) < 3:
+        raise NasirError("E109", f"the metrics have {len(points)} evaluations, not 3")
+    for after, point in ((epochs // 2, points[1]), (epochs, points[2])):
+        for number, data in _fields(point, _FIXED64):
+            if number in _SPLITS:
+                (fraction,) = struct.unpack("<d", data.to_bytes(8, "little"))
+                column = Column("cifar10", _SPLITS[number], epochs, after, seed)
+                values[column] = percent(100 * fraction, column)
+    return values
+
+
+def _fields(message: bytes, wire: int) -> list[tuple[int, Any]]:
+    """The number and the value of each field of that wire type. Raises E104."""
+    from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.message import DecodeError
+    from google.protobuf.unknown_fields import UnknownFieldSet
+
+    read: Any = UnknownFieldSet
+    try:
+        fields = read(Empty.FromString(message))
+    except DecodeError as error:
+        raise NasirError("E104", f"the metrics cannot be parsed: {error}") from None
+    return [(field.field_number, field.data) for field in fields if field.wire_type == wire]

@@ -12,43 +12,44 @@ The metadata hold the version, a `Header` as JSON, and its CRC-32.
 import json
 import mmap
 import struct
-import sys
 import zlib
 from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isnan, prod
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import nasir
 from nasir import Genotype, NasirError, Where
 from nasir.errors import quoted
-from runners.benchmarks.damage import damaged, read_whole
-from runners.benchmarks.kinds import KINDS, Kind
-from runners.benchmarks.record import BenchmarkRecord, Column
+from nasir.files import replacing
+from runners.benchmarks.files import damaged, reading
+from runners.benchmarks.record import KINDS, BenchmarkRecord, Column, Kind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 VERSION = "3"
-NUMBER, SUMS = struct.Struct("<I"), struct.Struct("<II")
-LENGTH = struct.Struct("<Q")
+_LENGTH = struct.Struct("<Q")
 """Of the header's text, which begins the file."""
 
 _START = b'{"__metadata__":{"nasir benchmark":"'
 _OLD = b"nasir benchmark\n"
 """Start of stores before version 3, which had a layout of their own."""
 
-_CHUNK = 2**24
 _HEADER_LIMIT = 64 * 2**20
 _COUNT_LIMIT = 2**32 - 1
 _NAME_LIMIT = 500
 _EPOCHS_LIMIT = 10**6
-_COLUMN_TYPES = [str, str, int, int, str]
+_AT_ONCE = 2**20
+_LEAST, _SCATTERED = 2**22, 50
+"""Places that a table may have, and more of them for each accuracy that stands in one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Facts about a store; `source` is the name of the file it was made from.
 
     `checksum` is the CRC-32 of all tensors.
@@ -62,43 +63,36 @@ class Header:
     checksum: str
     columns: tuple[Column, ...]
 
-
-def checksum(place: int, key: bytes) -> int:
-    """The CRC-32 of a key and its place in `order`."""
-    return zlib.crc32(key, zlib.crc32(NUMBER.pack(place)))
+    @property
+    def tensors(self) -> dict[str, tuple[str, tuple[int, ...], int]]:
+        """The type, the shape and the bytes of a row of each tensor, in the file's order."""
+        count, width, numbers = self.keys, self.key_width, len(self.columns)
+        return {
+            "values": ("F64", (count, numbers), 8 * numbers),
+            "order": ("U32", (count,), 4),
+            "sums": ("U32", (count, 2), 8),
+            "keys": ("U8", (count, width), width),
+        }
 
 
 def pack_header(facts: str, header: Header) -> tuple[bytes, dict[str, int]]:
     """The beginning of the file, and where each tensor starts; `end` is the file's length."""
-    count, width = header.keys, header.key_width
-    tensors = {
-        "values": ("F64", (count, len(header.columns)), 8),
-        "order": ("U32", (count,), 4),
-        "sums": ("U32", (count, 2), 4),
-        "keys": ("U8", (count, width), 1),
-    }
-    whole: dict[str, object] = {
-        "__metadata__": {
-            "nasir benchmark": VERSION,
-            "checksum": f"{zlib.crc32(facts.encode()):08x}",
-            "facts": facts,
-        }
-    }
-    starts, offset = dict[str, int](), 0
-    for name, (kind, shape, size) in tensors.items():
-        starts[name], end = offset, offset + prod(shape) * size
-        whole[name] = {"dtype": kind, "shape": shape, "data_offsets": [offset, end]}
-        offset = end
+    about = {"nasir benchmark": VERSION, "checksum": f"{zlib.crc32(facts.encode()):08x}"}
+    whole: dict[str, object] = {"__metadata__": about | {"facts": facts}}
+    starts, end = dict[str, int](), 0
+    for name, (kind, shape, size) in header.tensors.items():
+        starts[name], end = end, end + shape[0] * size
+        whole[name] = {"dtype": kind, "shape": shape, "data_offsets": [starts[name], end]}
     text = json.dumps(whole, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    begin = LENGTH.size + len(text)
-    starts = {name: begin + start for name, start in (starts | {"end": offset}).items()}
-    return LENGTH.pack(len(text)) + text, starts
+    begin = _LENGTH.size + len(text)
+    starts = {name: begin + start for name, start in (starts | {"end": end}).items()}
+    return _LENGTH.pack(len(text)) + text, starts
 
 
 def is_store(head: bytes) -> bool:
     """Whether a file that begins like this is a store, of any version, perhaps cut off."""
-    start = head[LENGTH.size : LENGTH.size + len(_START)]
+    start = head[_LENGTH.size : _LENGTH.size + len(_START)]
     return head.startswith(_OLD) or (bool(start) and _START.startswith(start))
 
 
@@ -122,7 +116,7 @@ class BenchmarkStore:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What there are numbers of."""
+        """The columns of `values`."""
         return self.header.columns
 
     def __len__(self) -> int:
@@ -130,22 +124,12 @@ class BenchmarkStore:
 
     def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
         """The record of a key or genotype; None where the benchmark has no such architecture."""
-        key, width = self.kind.key_of(key), self.header.key_width
-        wanted = key.encode()
-        low, high = 0, len(self) if len(wanted) <= width else 0
-        wanted = wanted.ljust(width, b"\0")
-        while low < high:
-            place = (low + high) // 2
-            (row,) = NUMBER.unpack(self._slice("order", place, NUMBER.size))
-            if row >= len(self):
-                raise damaged(self.path, "a row is named that is not there")
-            found = self._slice("keys", row, width)
-            if self._sums(row)[0] != checksum(place, found):
-                raise damaged(self.path, "a checksum is wrong")
-            if found == wanted:
-                return self._record(row, key)
-            low, high = (place + 1, high) if found < wanted else (low, place)
-        return None
+        key = self.kind.key_of(key)
+        wanted = key.encode().ljust(self.header.key_width, b"\0")
+        with reading(self.path):
+            place = bisect_left(range(len(self)), (wanted, -1), key=self._placed)
+            found, row = self._placed(place) if place < len(self) else (b"", -1)
+            return self._record(row, key) if found == wanted else None
 
     def at(self, index: int) -> BenchmarkRecord | None:
         """The record of an index of the benchmark; None when it has no such index."""
@@ -153,14 +137,14 @@ class BenchmarkStore:
             return None
         record = self.lookup(self.key_at(index))
         if record is None or record.index != index:
-            raise damaged(self.path, "a key is not at its place")
+            raise damaged("a key is not at its place").at(Where(str(self.path)))
         return record
 
     def key_at(self, row: int) -> str:
         """The key of a row of `values`. Raises E604."""
-        text = self._slice("keys", row, self.header.key_width).rstrip(b"\0").decode("latin1")
+        text = self._row("keys", row).rstrip(b"\0").decode("latin1")
         if not self.kind.keys.fullmatch(text):
-            raise damaged(self.path, f"a key is {quoted(text)}")
+            raise damaged(f"a key is {quoted(text)}").at(Where(str(self.path)))
         return text
 
     def values(self) -> "NDArray[np.float64]":
@@ -172,94 +156,157 @@ class BenchmarkStore:
 
     def check(self) -> None:
         """Raises E604 unless every byte of the tensors is as it was written."""
-        whole = 0
-        for start in range(self.starts["values"], self.starts["end"], _CHUNK):
-            whole = zlib.crc32(self.content[start : min(start + _CHUNK, self.starts["end"])], whole)
-        if f"{whole:08x}" != self.header.checksum:
-            raise damaged(self.path, "the checksum of the tensors is wrong")
+        tensors = memoryview(self.content)[self.starts["values"] :]
+        if f"{zlib.crc32(tensors):08x}" != self.header.checksum:
+            raise damaged("the checksum of the tensors is wrong").at(Where(str(self.path)))
 
-    def close(self) -> None:
-        """Give the mapping back."""
-        self.content.close()
-
-    def _slice(self, tensor: str, row: int, size: int) -> bytes:
+    def _row(self, tensor: str, row: int) -> bytes:
+        size = self.header.tensors[tensor][2]
         start = self.starts[tensor] + row * size
         return self.content[start : start + size]
 
-    def _sums(self, row: int) -> tuple[int, int]:
-        return SUMS.unpack(self._slice("sums", row, SUMS.size))
+    def _placed(self, place: int) -> tuple[bytes, int]:
+        """The key at a place in `order`, and its row. Raises E604."""
+        (row,) = struct.unpack("<I", self._row("order", place))
+        if row >= len(self):
+            raise damaged("a row is named that is not there")
+        key = self._row("keys", row)
+        if struct.unpack_from("<I", self._row("sums", row))[0] != _checksum(place, key):
+            raise damaged("a checksum is wrong")
+        return key, row
 
     def _record(self, row: int, key: str) -> BenchmarkRecord:
-        content = self._slice("values", row, 8 * len(self.columns))
-        of_key, of_row = self._sums(row)
+        content = self._row("values", row)
+        of_key, of_row = struct.unpack("<2I", self._row("sums", row))
         if zlib.crc32(content, of_key) != of_row:
-            raise damaged(self.path, "a checksum is wrong")
-        numbers = array("d", content)
-        if sys.byteorder == "big":
-            numbers.byteswap()
-        pairs = zip(self.columns, numbers, strict=True)
+            raise damaged("a checksum is wrong")
+        pairs = zip(self.columns, struct.unpack(f"<{len(self.columns)}d", content), strict=True)
         values = {column: number for column, number in pairs if not isnan(number)}
-        if values and not (min(values.values()) >= 0 and max(values.values()) <= 100):
-            raise damaged(self.path, f"an accuracy of {key} is no percentage")
+        if values and not 0 <= min(values.values()) <= max(values.values()) <= 100:
+            raise damaged(f"an accuracy of {key} is no percentage")
         return BenchmarkRecord(key, row if self.kind.indexed else None, values)
 
 
+def _checksum(place: int, key: bytes) -> int:
+    """The CRC-32 of a key and its place in `order`."""
+    return zlib.crc32(key, zlib.crc32(struct.pack("<I", place)))
+
+
 def open_store(path: Path) -> BenchmarkStore:
-    """Map a store. Raises E101, E102, E108 (no store), E110 (another version), E604 (damaged)."""
-    with read_whole(path), path.open("rb") as stream:
-        header, starts = _read_header(path, stream)
+    """Maps a store. Raises E101, E102, E108 (no store), E110 (another version), E604 (damaged)."""
+    with reading(path), path.open("rb") as stream:
+        head = stream.read(_LENGTH.size + len(_START) + 8)
+        _check_version(head)
+        stream.seek(0)
+        (length,) = _LENGTH.unpack_from(head)
+        head = stream.read(_LENGTH.size + min(length, _HEADER_LIMIT))
+        facts: str = json.loads(head[_LENGTH.size :])["__metadata__"]["facts"]
+        header = _header(facts)
+        expected, starts = pack_header(facts, header)
+        if head != expected:
+            raise damaged("the header's checksum is wrong")
         length = stream.seek(0, 2)
         if length != starts["end"]:
-            raise damaged(path, f"the file has {length:,} bytes, not {starts['end']:,}")
-        if header.benchmark not in KINDS:
-            raise ValueError(f"unknown benchmark {header.benchmark}")
+            raise damaged(f"the file has {length:,} bytes, not {starts['end']:,}")
         content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         return BenchmarkStore(path, header, starts, content)
 
 
-def _read_header(path: Path, stream: BinaryIO) -> tuple[Header, dict[str, int]]:
-    head = stream.read(LENGTH.size + len(_START) + 8)
+def _check_version(head: bytes) -> None:
     if not is_store(head):
         hint = "nasir bench import makes one of a benchmark's own files"
-        raise NasirError("E108", "the file is no store", Where(str(path)), hint)
-    version = head[LENGTH.size + len(_START) :].partition(b'"')[0].decode("ascii", "replace")
+        raise NasirError("E108", "the file is no store", hint=hint)
+    version = head[_LENGTH.size + len(_START) :].partition(b'"')[0].decode("ascii", "replace")
     if head.startswith(_OLD) or (version and version != VERSION):
         version = "1 or 2" if head.startswith(_OLD) else quoted(version)
         message = f"the store is written in version {version}; this nasir reads version {VERSION}"
         hint = "import the benchmark again: nasir bench import SOURCE -o FILE"
-        raise NasirError("E110", message, Where(str(path)), hint)
-    (length,) = LENGTH.unpack_from(head)
-    stream.seek(0)
-    head = stream.read(LENGTH.size + min(length, _HEADER_LIMIT))
-    facts: str = json.loads(head[LENGTH.size :])["__metadata__"]["facts"]
-    header = _header(facts)
-    expected, starts = pack_header(facts, header)
-    if head != expected:
-        raise ValueError("the header's checksum is wrong")
-    return header, starts
+        raise NasirError("E110", message, hint=hint)
 
 
 def _header(text: str) -> Header:
-    """Raises ValueError for facts that no import writes."""
-    facts = cast("dict[str, object]", json.loads(text))
-    names = ("benchmark", "source", "nasir", "checksum")
-    texts = {name: facts[name] for name in names if isinstance(facts[name], str)}
-    counts = [facts[name] for name in ("keys", "key_width")]
-    keys, width = (n for n in counts if isinstance(n, int) and 0 < n <= _COUNT_LIMIT)
-    columns = tuple(_column(row) for row in cast("list[list[object]]", facts["columns"]))
-    shown = {str(texts["source"])}.union(*((row[0], row[1], row[4]) for row in columns))
-    if any(len(text) > _NAME_LIMIT or not text.isprintable() for text in shown):
-        raise ValueError("a name is not as it was written")
-    if len(set(columns)) < len(columns):
-        raise ValueError("two columns are the same")
-    return Header(**cast("dict[str, str]", texts), keys=keys, key_width=width, columns=columns)
+    """Raises E604 or another error for facts that no import writes."""
+    facts: dict[str, Any] = json.loads(text)
+    columns = tuple(Column(*row) for row in facts.pop("columns"))
+    header = Header(**facts, columns=columns)
+    texts = {header.source}.union(*((each.dataset, each.split, each.seed) for each in columns))
+    if not (
+        [*map(type, header[:-1])] == [str, str, str, int, int, str]
+        and all([*map(type, column)] == [str, str, int, int, str] for column in columns)
+        and all(0 < column.after <= column.epochs < _EPOCHS_LIMIT for column in columns)
+        and all(len(text) <= _NAME_LIMIT and text.isprintable() for text in texts)
+        and all(0 < count <= _COUNT_LIMIT for count in (header.keys, header.key_width))
+        and header.benchmark in KINDS
+        and len(set(columns)) == len(columns)
+    ):
+        raise damaged("the header is not as an import writes it")
+    return header
 
 
-def _column(row: list[object]) -> Column:
-    # A structural match here takes most of the time of opening a store of curves.
-    if [*map(type, row)] != _COLUMN_TYPES:
-        raise ValueError("a column is not as it was written")
-    column = Column(*cast("tuple[str, str, int, int, str]", row))
-    if not 0 < column[3] <= column[2] < _EPOCHS_LIMIT:
-        raise ValueError("the epochs of a column are out of range")
-    return column
+BenchmarkTable = tuple[list[str], list[Column], "NDArray[np.float64]"]
+"""Keys, columns, and the accuracies by both; NaN for none."""
+
+
+def pack(records: Iterable[BenchmarkRecord]) -> BenchmarkTable:
+    """The records as one matrix; a key may come again with other columns.
+
+    Raises E105 when an architecture comes with two indices, E106 where nearly all would be gaps,
+    E109 without any result.
+    """
+    import numpy as np
+
+    rows, places = dict[str, int](), dict[Column, int]()
+    at, under, values = array("I"), array("I"), array("d")
+    for record in records:
+        row = rows.setdefault(record.key, len(rows))
+        if record.index not in (None, row):
+            message = f"{quoted(record.key)} has the index {record.index} and stands at {row}"
+            raise NasirError("E105", message)
+        for column, value in record.values.items():
+            at.append(row)
+            under.append(places.setdefault(column, len(places)))
+            values.append(value)
+    if not places:
+        raise NasirError("E109", "the source holds no results")
+    if len(rows) * len(places) > _LEAST + _SCATTERED * len(values):
+        message = f"{len(rows):,} architectures have {len(values):,} accuracies under "
+        raise NasirError("E106", f"{message}{len(places):,} names: a table of gaps")
+    columns = sorted(places, key=lambda column: column.order)
+    rank = np.argsort([places[column] for column in columns])
+    matrix = np.full((len(rows), len(columns)), np.nan)
+    for start in range(0, len(values), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        matrix[at[part], rank[under[part]]] = values[part]
+    return list(rows), columns, matrix
+
+
+def write_store(path: Path, table: BenchmarkTable, benchmark: str, source: str) -> None:
+    """Writes a table as a store, atomically; `source` is the name of its file. Raises E112."""
+    import numpy as np
+
+    keys, columns, matrix = table
+    names = np.array([key.encode() for key in keys])
+    order = np.argsort(names).astype("<u4")
+    sums = np.empty((len(keys), 2), "<u4")
+    values = np.ascontiguousarray(matrix, "<f8")
+    places: list[int] = order.tolist()
+    for place, row in enumerate(places):
+        of_key = _checksum(place, keys[row].encode().ljust(names.itemsize, b"\0"))
+        sums[row] = of_key, zlib.crc32(values[row].data, of_key)
+    tensors, checksum = (values, order, sums, names), 0
+    for tensor in tensors:
+        checksum = zlib.crc32(tensor.data, checksum)
+    facts = Header(
+        benchmark=benchmark,
+        source=source,
+        nasir=nasir.__version__,
+        keys=len(keys),
+        key_width=names.itemsize,
+        checksum=f"{checksum:08x}",
+        columns=tuple(columns),
+    )
+    text = json.dumps(facts._asdict(), separators=(",", ":"))
+    with replacing(path) as stream:
+        stream.write(pack_header(text, facts)[0])
+        for tensor in tensors:
+            stream.write(tensor.data)

@@ -1,5 +1,6 @@
 """Commands on benchmarks: query, bench import, bench info."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,22 +10,21 @@ import typer
 import nasir
 from nasir.errors import Where, quoted
 from runners.benchmarks import (
+    BenchmarkRecord,
     BenchmarkStore,
     Question,
     answers,
-    find_record,
     import_benchmark,
     kind_named,
+    open_benchmark,
     open_store,
 )
-from runners.benchmarks import open_benchmark as open_one
-from runners.benchmarks.record import ReadingOptions
-from runners.benchmarks.summary import best_of, describe_seeds
-from runners.benchmarks.trust import trusting
+from runners.benchmarks.answering import best_of, describe_seeds
+from runners.benchmarks.record import Original, ReadingOptions
 from runners.cli.options import as_command
 from runners.forms.progress import display_for_stderr
-from runners.inputs import check_file
-from runners.output import Cell, Reply, TextTable
+from runners.inputs import check_file, read_genotype
+from runners.output import Cell, Reply, TextTable, print_warning
 
 _Trust = Annotated[
     bool,
@@ -66,12 +66,12 @@ def query(
     Example: nasir query 1462 --bench nasbench201 --data nasbench201.csv.gz --dataset cifar100
     """
     wanted = kind_named(bench) if bench is not None else None
-    found = open_one(data, ReadingOptions(trusted=trusting(trust_pickle)))
+    found = open_benchmark(data, ReadingOptions(trusted=_trusting(trust_pickle)))
     kind = found.kind
     if wanted is not None and wanted != kind:
         message = f"the data is of {kind.title}, not of {quoted(wanted.name)}"
         raise nasir.NasirError("E505", message, Where(str(data)))
-    record = find_record(found, genotype, data)
+    record = _record(found, genotype, data)
     try:
         given = answers(record, Question(dataset, epochs, split, seed, after))
     except nasir.NasirError as error:
@@ -92,6 +92,40 @@ def query(
         rows = [(*row[:2], *row[3:]) for row in rows]
     number = "" if record.index is None else f" {record.index}"
     return Reply(facts, (TextTable(f"{kind.title}{number}: {record.key}", columns, tuple(rows)),))
+
+
+def _record(benchmark: BenchmarkStore | Original, argument: str, path: Path) -> BenchmarkRecord:
+    """The record of an architecture, which `argument` names.
+
+    A key of the benchmark is taken as it stands, a number as the benchmark's own index, anything
+    else is read as a genotype. Raises E601 when the benchmark has none, and what reading raises.
+    """
+    kind = benchmark.kind
+    if kind.keys.fullmatch(argument):
+        record, name = benchmark.lookup(argument), argument
+    elif kind.indexed and argument.isdecimal() and len(argument) < 10:
+        record, name = benchmark.at(int(argument)), f"index {argument}"
+    else:
+        name = kind.key(read_genotype(argument))
+        record = benchmark.lookup(name)
+    if record is None:
+        message = f"{quoted(name, 120)} is not in the benchmark {kind.title}"
+        hint = "nasir bench info says what a store holds"
+        raise nasir.NasirError("E601", message, Where(str(path)), hint)
+    return record
+
+
+def _trusting(allowed: bool) -> Callable[[str], bool]:
+    """Allows each name that a pickle asks for, with a warning, or refuses it."""
+
+    def asked(name: str) -> bool:
+        if allowed:
+            print_warning(
+                f"the file asks for {quoted(name)}, which may run code; --trust-pickle allows it"
+            )
+        return allowed
+
+    return asked
 
 
 bench = typer.Typer(
@@ -122,7 +156,7 @@ def import_source(
     """
     check_file(output)
     with display_for_stderr().stage(f"read {original.name}"):
-        store = import_benchmark(original, output, ReadingOptions(curves, trusting(trust_pickle)))
+        store = import_benchmark(original, output, ReadingOptions(curves, _trusting(trust_pickle)))
     return Reply(_facts(store), (f"{output}: {_describe(store)}",))
 
 

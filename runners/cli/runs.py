@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -377,7 +377,7 @@ def import_weights(
     """
     from runners.originals import import_weights as do_import
 
-    done = do_import(genotype, file, output, NetworkSize(skeleton), space)
+    done = do_import(genotype, file, output, skeleton, space)
     rows: list[tuple[Cell, ...]] = [
         ("from", done.family),
         ("network", describe_size(done.size) + (", auxiliary head" if done.auxiliary else "")),
@@ -386,5 +386,5 @@ def import_weights(
         ("left out", ", ".join(done.left_out) or "nothing"),
     ]
     return Reply(
-        done.facts, (TextTable("", (done.genotype, ""), tuple(rows)), f"wrote {done.path}")
+        asdict(done), (TextTable("", (done.genotype, ""), tuple(rows)), f"wrote {done.file}")
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from runners.benchmarks.budget import FileBudget
+from runners.benchmarks.files import FileBudget
 from runners.data.images import ImageTensors, Raw, mixed
 from runners.machine.device import distinct
 
@@ -70,7 +70,7 @@ def _read(path: Path) -> Mapping[str, Array]:
     try:
         with path.open("rb") as stream:  # which NumPy leaves open where it fails
             if zipfile.is_zipfile(stream):
-                budget = FileBudget.of(path)
+                budget = FileBudget(path)
                 for member in zipfile.ZipFile(stream).infolist():
                     budget.spend(member.file_size)
             stream.seek(0)

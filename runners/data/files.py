@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from nasir import NasirError, Where
-from runners.benchmarks.budget import FileBudget
+from runners.benchmarks.files import FileBudget
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -58,7 +58,7 @@ def tar_files(
     Reads to the end where nobody stops, so that checksums are compared.
     """
     with _whole(path), _unpacked(path) as packed:
-        budget = FileBudget.of(path)
+        budget = FileBudget(path)
         stream = budget.stream(packed)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_member(budget)) as archive:
             for member in archive:
@@ -143,7 +143,7 @@ def _in_tar(path: Path) -> Files:
 def _in_zip(path: Path) -> Files:
     files: Files = {}
     with _whole(path), zipfile.ZipFile(path) as archive:
-        budget = FileBudget.of(path)
+        budget = FileBudget(path)
         for member in archive.infolist():
             name = PurePosixPath(member.filename)
             if is_image(name):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from runners.originals.read import load_plain
+from runners.benchmarks.pickles import load_plain
 
 VERSION = 2
 

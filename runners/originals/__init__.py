@@ -1,6 +1,5 @@
-"""Weights of the original implementations: the room's one door."""
+"""Weights of the original implementations, under the keys of nasir's networks."""
 
-from runners.originals.api import Imported, import_weights
-from runners.originals.translation import Translated, translate
+from runners.originals.weights import Imported, import_weights, read_state, translate
 
-__all__ = ["Imported", "Translated", "import_weights", "translate"]
+__all__ = ["Imported", "import_weights", "read_state", "translate"]

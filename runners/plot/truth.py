@@ -14,10 +14,8 @@ import nasir
 from nasir import Genotype, NasirError
 from nasir.quoting import shortened
 from runners.benchmarks import BenchmarkRecord, BenchmarkStore, Question, answers, open_benchmark
-from runners.benchmarks.kinds import Kind
-from runners.benchmarks.record import everything
-from runners.benchmarks.sources import Original
-from runners.benchmarks.summary import best_of
+from runners.benchmarks.answering import best_of
+from runners.benchmarks.record import Kind, Original, everything
 from runners.plot.run import ArchitectureRow, PlottedRun
 from runners.plot.style import (
     BLUE,
@@ -176,7 +174,7 @@ def _accuracies(
     if isinstance(opened, BenchmarkStore):
         records = [record for key in keys if (record := opened.lookup(key)) is not None]
     else:
-        records = list(opened.contents.records(everything))
+        records = list(opened.records(everything))
     if not records:
         raise NothingToDrawError("the benchmark has none of the run's architectures")
     columns = opened.columns if isinstance(opened, BenchmarkStore) else tuple(records[0].values)
