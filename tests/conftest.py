@@ -35,3 +35,17 @@ if "ATEN_CPU_CAPABILITY" in os.environ and "TORCHINDUCTOR_CACHE_DIR" not in os.e
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is cached lies in the test's own folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Finished runs of two epochs, `search` and `evaluate`, which tests copy or only read."""
+    from tests import searches, trainings
+
+    folder = tmp_path_factory.mktemp("runs")
+    searches.run(
+        searches.tiny(values={"optimizer.lr": 0.05}, parts={"edges": "softmax"}),
+        folder / "search",
+    )
+    trainings.train(trainings.small(), folder / "evaluate")
+    return folder

@@ -199,6 +199,7 @@ def test_the_table_is_in_the_benchmarks_own_order() -> None:
     assert record.values[Column("cifar100", "valid", 12, 12, "unstated")] == 44.38
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system has no /proc")
 def test_a_large_store_is_opened_and_asked_within_100_mib(tmp_path: Path) -> None:
     """How fast, `make bench` measures."""

@@ -20,21 +20,10 @@ from runners.folder.display import Display
 from runners.folder.facts import facts_of, read_facts
 from runners.folder.run_folder import describe_progress
 from runners.plot import read_run
-from tests.searches import run, tiny
-from tests.trainings import small, train
 
 VALUES: tuple[Any, ...] = (None, "x", -1, 10**14, [], {"x": 1})
 
 KINDS = ("search", "evaluate")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of each kind, of two epochs."""
-    folder = tmp_path_factory.mktemp("runs")
-    run(tiny(values={"optimizer.lr": 0.05}, parts={"edges": "softmax"}), folder / "search")
-    train(small(), folder / "evaluate")
-    return folder
 
 
 def edits(facts: Any, at: list[str | int] | None = None) -> Iterator[tuple[str, Any]]:
@@ -74,11 +63,11 @@ def readers(kind: str, folder: Path) -> Iterator[Callable[[], object]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_of_run_json_that_is_edited_is_fine_or_an_error(
-    kind: str, whole: Path, tmp_path: Path
+    kind: str, finished: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(whole / kind, tmp_path / "run")
+    shutil.copytree(finished / kind, tmp_path / "run")
     seen = 0
-    for what, facts in edits(read_facts(whole / kind)):
+    for what, facts in edits(read_facts(finished / kind)):
         (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
         for read in readers(kind, tmp_path / "run"):
             try:
@@ -95,11 +84,11 @@ def resumed(kind: str, folder: Path) -> None:
     {"search": loop.resume, "evaluate": training.resume}[kind](folder, {}, Display())
 
 
-def check_resumes(kind: str, whole: Path, folder: Path, count: int | None) -> None:
+def check_resumes(kind: str, finished: Path, folder: Path, count: int | None) -> None:
     """Goes on with edited runs, so many of them, drawn."""
-    found = list(edits(read_facts(whole / kind)))
+    found = list(edits(read_facts(finished / kind)))
     for what, facts in found if count is None else Random(0).sample(found, count):
-        shutil.copytree(whole / kind, folder)
+        shutil.copytree(finished / kind, folder)
         (folder / "run.json").write_text(json.dumps(facts))
         try:
             resumed(kind, folder)
@@ -111,13 +100,13 @@ def check_resumes(kind: str, whole: Path, folder: Path, count: int | None) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_edited_run_goes_on_or_is_an_error(kind: str, whole: Path, tmp_path: Path) -> None:
-    check_resumes(kind, whole, tmp_path / "run", 8)
+def test_an_edited_run_goes_on_or_is_an_error(kind: str, finished: Path, tmp_path: Path) -> None:
+    check_resumes(kind, finished, tmp_path / "run", 8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_size_that_no_network_has_is_an_error(kind: str, whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(whole / kind, tmp_path / "run")
+def test_a_size_that_no_network_has_is_an_error(kind: str, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / kind, tmp_path / "run")
     edited = json.loads((tmp_path / "run" / "run.json").read_text())
     edited["experiment"]["values"]["network.x"] = 1
     (tmp_path / "run" / "run.json").write_text(json.dumps(edited))
@@ -128,14 +117,16 @@ def test_a_size_that_no_network_has_is_an_error(kind: str, whole: Path, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_edited_run_goes_on_or_is_an_error(kind: str, whole: Path, tmp_path: Path) -> None:
-    check_resumes(kind, whole, tmp_path / "run", None)
+def test_every_edited_run_goes_on_or_is_an_error(kind: str, finished: Path, tmp_path: Path) -> None:
+    check_resumes(kind, finished, tmp_path / "run", None)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"seed": ' + "9" * 5000 + "}", '{"a": 1e999}'])
 @pytest.mark.parametrize("name", ["run.json", "metrics.jsonl"])
-def test_deep_and_long_values_are_errors(text: str, name: str, whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(whole / "search", tmp_path / "run")
+def test_deep_and_long_values_are_errors(
+    text: str, name: str, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished / "search", tmp_path / "run")
     rest = (tmp_path / "run" / name).read_text() if name == "metrics.jsonl" else ""
     (tmp_path / "run" / name).write_text(f"{text}\n{rest}")
     for read in (lambda: resumed("search", tmp_path / "run"), lambda: read_run(tmp_path / "run")):
@@ -146,9 +137,9 @@ def test_deep_and_long_values_are_errors(text: str, name: str, whole: Path, tmp_
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("lost", ["removed", "damaged"])
 def test_a_run_that_lost_its_checkpoints_does_not_begin_anew(
-    kind: str, lost: str, whole: Path, tmp_path: Path
+    kind: str, lost: str, finished: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(whole / kind, tmp_path / "run")
+    shutil.copytree(finished / kind, tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").glob("*"):
         if lost == "removed":
             path.unlink()
@@ -163,9 +154,9 @@ def test_a_run_that_lost_its_checkpoints_does_not_begin_anew(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_was_stopped_in_its_first_epoch_begins_anew(
-    kind: str, whole: Path, tmp_path: Path
+    kind: str, finished: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(whole / kind, tmp_path / "run")
+    shutil.copytree(finished / kind, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     (tmp_path / "run" / "times.jsonl").unlink()
     rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -179,9 +170,9 @@ def test_a_run_that_was_stopped_in_its_first_epoch_begins_anew(
     [("search", "metrics.jsonl"), ("search", "architecture.jsonl"), ("evaluate", "metrics.jsonl")],
 )
 def test_a_log_that_is_missing_is_noticed(
-    kind: str, name: str, whole: Path, tmp_path: Path
+    kind: str, name: str, finished: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(whole / kind, tmp_path / "run")
+    shutil.copytree(finished / kind, tmp_path / "run")
     (tmp_path / "run" / name).unlink()
     with pytest.raises(NasirError, match="no row of epoch 0") as caught:
         resumed(kind, tmp_path / "run")
@@ -189,9 +180,9 @@ def test_a_log_that_is_missing_is_noticed(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_of_version_0_1_is_refused(kind: str, whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(whole / kind, tmp_path / "run")
-    facts = {key: value for key, value in read_facts(whole / kind).items() if key != "format"}
+def test_a_run_of_version_0_1_is_refused(kind: str, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / kind, tmp_path / "run")
+    facts = {key: value for key, value in read_facts(finished / kind).items() if key != "format"}
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts | {"nasir": "0.1.0"}))
     for read in (lambda: resumed(kind, tmp_path / "run"), lambda: read_run(tmp_path / "run")):
         with pytest.raises(NasirError, match="the run is of nasir") as caught:

@@ -55,8 +55,10 @@ def until(done: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", [SEARCH, TRAINING], ids=["search", "evaluate"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [(SEARCH, signal.SIGINT), (TRAINING, signal.SIGTERM), (SEARCH, signal.SIGHUP)],
+)
 def test_a_signal_ends_a_run_and_says_how_to_go_on(
     command: tuple[str, ...], number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -85,8 +87,7 @@ def test_a_signal_that_is_ignored_does_not_end_a_run(tmp_path: Path) -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("command", [SEARCH, TRAINING], ids=["search", "evaluate"])
-@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize(("command", "moved"), [(SEARCH, False), (TRAINING, True)])
 def test_a_folder_that_is_removed_ends_its_run_and_does_not_come_back(
     command: tuple[str, ...], moved: bool, tmp_path: Path
 ) -> None:

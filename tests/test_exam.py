@@ -211,7 +211,7 @@ def test_an_onnx_network_takes_and_gives_tensors(trained: Evaluation, tmp_path: 
     assert trained.folder.is_dir()
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_data_says_how_many_channels_an_image_has(channels: int, tmp_path: Path) -> None:
     source = np.random.default_rng(0)
     images = [source.integers(0, 256, (n, 8, 8, channels), np.uint8) for n in (24, 6)]

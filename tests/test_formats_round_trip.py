@@ -104,6 +104,7 @@ def test_the_darts_formats_lead_to_each_other(target: str, genotype: Genotype) -
         assert dump_genotype(there, target) == dump_genotype(genotype, target)
 
 
+@pytest.mark.slow
 def test_all_15625_nasbench201_strings_parse_and_print_back() -> None:
     for first, *second, third, fourth, fifth in product(NASBENCH201_OPS, repeat=6):
         text = f"|{first}~0|+|{second[0]}~0|{second[1]}~1|+|{third}~0|{fourth}~1|{fifth}~2|"

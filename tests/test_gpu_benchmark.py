@@ -9,6 +9,7 @@ from benchmarks.rows import BENCHMARKS
 SETTING = gpu.Setting("cpu", batch=4, resolution=8, size=(("channels", 2), ("layers", 1)))
 
 
+@pytest.mark.slow
 def test_every_way_to_run_a_supernet_is_measured() -> None:
     rows = gpu.measured("nasbench201", SETTING, rounds=1)
     assert {row.unit for row in rows} == {"seconds", "images a second", "kernels"}

@@ -219,6 +219,7 @@ def test_a_weight_that_does_not_fit_is_refused() -> None:
 
 
 @needs_kernels
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_process_has_one_openmp_runtime() -> None:
     """In a process of its own: what other tests import may bring theirs."""

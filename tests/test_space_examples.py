@@ -11,6 +11,7 @@ import nasir
 from runners.experiment.size import NetworkSize
 from runners.forms.compile import Options, compile_genotype
 from tests.command_line import ROOT, call
+from tests.gate import gated
 
 EXAMPLES = [ROOT / "spaces" / "examples" / f"{name}.json" for name in ("mobile", "three_kinds")]
 TOLERANCE = 1e-4
@@ -26,7 +27,7 @@ def test_an_example_is_a_member_of_its_space(path: Path) -> None:
     assert f"the space {path.stem}, cells" in done.out
 
 
-@named
+@pytest.mark.parametrize("path", gated(EXAMPLES, EXAMPLES[1:]), ids=lambda path: path.stem)
 def test_an_example_is_compiled_drawn_and_exported(path: Path, tmp_path: Path) -> None:
     sizes = ("--channels", "8", "--layers", "6")
     done = call("compile", path, *sizes, "-o", tmp_path, "--no-compile", "--json")

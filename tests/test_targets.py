@@ -21,6 +21,7 @@ from runners.forms.report import FormResult
 from runners.forms.table import AUTO, FORMS, FormSource, find_forms, ship
 from runners.task.measure import Latency
 from tests.command_line import TINY, call
+from tests.gate import gated
 
 SIZE = NetworkSize(channels=4, layers=3)
 
@@ -87,17 +88,13 @@ def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
     assert make._picked(results, AUTO) == "folded"  # the fastest that is exact
 
 
+SHIPPED = (("folded", 1), ("onnxruntime", 8), ("onnxruntime", 1), ("channels_last", 2),
+           ("python", 1), ("export", 2), ("package", 4))  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "batch"),
-    [
-        ("folded", 1),
-        ("channels_last", 2),
-        ("onnxruntime", 1),
-        ("onnxruntime", 8),
-        ("python", 1),
-        ("export", 2),
-        pytest.param("package", 4, marks=pytest.mark.slow),
-    ],
+    gated(SHIPPED, SHIPPED[:2]),
 )
 def test_what_is_shipped_runs_without_nasir(
     name: str, batch: int, source: FormSource, tmp_path: Path

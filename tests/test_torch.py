@@ -295,6 +295,7 @@ for channels in (4, 8):
 """
 
 
+@pytest.mark.slow
 def test_gradients_of_thin_strided_products_stay_in_their_memory() -> None:
     """torch's own convolution ends such a process as a corrupted heap."""
     run = subprocess.run([sys.executable, "-c", _THIN], check=False, capture_output=True, text=True)

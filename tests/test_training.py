@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +34,13 @@ the training text is learned, far from where it would hang on rounding."""
 LEFT = ("metrics.jsonl", "genotype.json", "confusion.json", "weights.safetensors")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def left(folder: Path) -> list[bytes]:
     """What a training leaves that must not depend on how it came about."""
     return [(folder / name).read_bytes() for name in LEFT if (folder / name).exists()]
 
 
-def test_a_run_directory_says_all_of_the_training(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    done = train(small(), folder)
+def test_a_run_directory_says_all_of_the_training(finished: Path) -> None:
+    folder = finished / "evaluate"
     facts = json.loads((folder / "run.json").read_text())
     assert (facts["kind"], facts["genotype"]["name"], facts["seed"]) == ("evaluate", "DARTS_V2", 0)
     assert facts["recipe"]["optimizer"]["lr"] == 0.05
@@ -58,53 +51,47 @@ def test_a_run_directory_says_all_of_the_training(tmp_path: Path) -> None:
     assert set(first["test"]) == {"loss", "accuracy"}
     assert [row["steps"] for row in rows(folder, "times.jsonl")] == [2, 2]
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary == done.summary
-    assert (
-        summary["params"]
-        == nasir.cost(nasir.network("darts_v2", channels=4, layers=3, resolution=8)).params
-    )
+    graph = nasir.network("darts_v2", channels=4, layers=3, resolution=8)
+    assert summary["params"] == nasir.cost(graph).params
     assert summary["latency"]["folded"] > 0
     assert nasir.load_genotype(str(folder / "genotype.json")) == nasir.load_genotype("darts_v2")
     assert list((folder / "events").iterdir())
 
 
-def test_the_confusion_matrix_counts_every_test_image_once(tmp_path: Path) -> None:
-    done = train(small(), tmp_path / "run")
-    found = json.loads((tmp_path / "run" / "confusion.json").read_text())
+def test_the_confusion_matrix_counts_every_test_image_once(finished: Path) -> None:
+    folder = finished / "evaluate"
+    summary = json.loads((folder / "summary.json").read_text())
+    found = json.loads((folder / "confusion.json").read_text())
     counts = torch.tensor(found["counts"])
     assert found["split"] == "test"
     assert counts.shape == (10, 10)
     assert int(counts.sum()) == 64
     accuracy = 100.0 * int(counts.diagonal().sum()) / 64
-    assert done.summary["test"]["accuracy"] == pytest.approx(accuracy)
-    assert accuracy <= done.summary["test"]["top5"] <= 100.0
+    assert summary["test"]["accuracy"] == pytest.approx(accuracy)
+    assert accuracy <= summary["test"]["top5"] <= 100.0
 
 
-def test_training_lowers_the_loss(tmp_path: Path) -> None:
+def test_training_lowers_the_loss_at_the_rates_of_the_schedule(tmp_path: Path) -> None:
     train(small(limit=512, values={"train.epochs": "4"}), tmp_path / "run")
-    losses = [row["train"]["loss"] for row in rows(tmp_path / "run")]
-    assert losses[-1] < 0.8 * losses[0]
-
-
-def test_the_rate_falls_as_the_schedule_says(tmp_path: Path) -> None:
-    train(small(values={"train.epochs": "3"}), tmp_path / "run")
-    rates = [row["rate"] for row in rows(tmp_path / "run")]
-    assert rates == [pytest.approx(0.025 * (1 + math.cos(math.pi * e / 3))) for e in range(3)]
+    found = rows(tmp_path / "run")
+    assert found[-1]["train"]["loss"] < 0.8 * found[0]["train"]["loss"]
+    rates = [row["rate"] for row in found]
+    assert rates == [pytest.approx(0.025 * (1 + math.cos(math.pi * e / 4))) for e in range(4)]
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"train.smoothing": "0.1", "train.drop_path": "0.3"},
-        {"train.ema": "0.9", "optimizer.nesterov": "true", "optimizer.clipped": "tensor"},
-        {"train.validation": "0.25", "train.keep": "best", "train.measure": "2"},
-        {"pictures.flip": "yes", "pictures.cutout": "4", "pictures.cutouts": "batch"},
-        {"run.precision": "bf16", "run.layout": "channels_first"},
-        {"train.tail": "dropped", "schedule.by": "batch", "train.batch": "24"},
+        {"train.smoothing": "0.1", "train.drop_path": "0.3", "train.ema": "0.9",
+         "optimizer.nesterov": "true", "optimizer.clipped": "tensor", "pictures.flip": "yes",
+         "pictures.cutout": "4", "pictures.cutouts": "batch"},
+        {"train.validation": "0.25", "train.keep": "best", "train.measure": "2",
+         "run.precision": "bf16", "run.layout": "channels_first", "train.tail": "dropped",
+         "schedule.by": "batch", "train.batch": "24"},
         pytest.param({"run.compile": "on"}, marks=pytest.mark.slow),
     ],
-    ids="-".join,
-)
+    ids=len,
+)  # fmt: skip
 def test_every_value_of_a_recipe_trains(values: dict[str, str], tmp_path: Path) -> None:
     done = train(small(values=values), tmp_path / "run")
     assert math.isfinite(done.summary["test"]["loss"])
@@ -126,12 +113,12 @@ def test_the_best_epoch_is_what_is_kept_where_that_is_asked_for(tmp_path: Path) 
     assert done.summary["valid"]["loss"] == pytest.approx(min(losses), rel=1e-6)
 
 
-def test_accumulated_parts_make_the_whole_batch(tmp_path: Path) -> None:
+def test_accumulated_parts_make_the_whole_batch(tmp_path: Path, finished: Path) -> None:
     """Without batch norms' statistics, which parts have of their own, sums would be equal."""
-    one = train(small(), tmp_path / "one")
+    one = json.loads((finished / "evaluate" / "summary.json").read_text())
     four = train(small(values={"train.accumulate": "4"}), tmp_path / "four")
     assert rows(tmp_path / "four", "times.jsonl")[0]["steps"] == 2
-    assert one.summary["test"]["loss"] == pytest.approx(four.summary["test"]["loss"], rel=0.2)
+    assert one["test"]["loss"] == pytest.approx(four.summary["test"]["loss"], rel=0.2)
 
 
 def test_a_recurrent_cell_trains_and_is_measured_on_the_test_text_at_the_end(
@@ -187,19 +174,31 @@ def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
     assert left(tmp_path / "a")[0] != left(tmp_path / "c")[0]
 
 
-def test_replay_says_whether_a_training_repeats(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    train(small(), folder)
+@pytest.mark.parametrize(
+    ("kind", "name"), [("search", "metrics.jsonl"), ("evaluate", "weights.safetensors")]
+)
+def test_replay_says_whether_a_run_repeats(
+    kind: str, name: str, finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished / kind, tmp_path / "run")
     assert replay(folder, Display()).difference == ""
-    content = (folder / "weights.safetensors").read_bytes()
-    (folder / "weights.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert replay(folder, Display()).difference.startswith("weights.safetensors")
+    content = (folder / name).read_bytes()
+    at = content.index(b'"loss": ') + 8 if kind == "search" else len(content) - 1
+    (folder / name).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert replay(folder, Display()).difference.startswith(name)
 
 
 @needs_fork
-@pytest.mark.parametrize("kind", ["images", "text"])
+@pytest.mark.parametrize(
+    ("kind", "kills"),
+    [
+        ("text", 2),
+        pytest.param("text", 5, marks=pytest.mark.slow),
+        pytest.param("images", 5, marks=pytest.mark.slow),
+    ],
+)
 def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
-    kind: str, tmp_path: Path
+    kind: str, kills: int, tmp_path: Path
 ) -> None:
     values = {"train.epochs": "4", "train.ema": "0.8"}
     if kind == "text":
@@ -212,7 +211,7 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
     apart(lambda say: training.evaluate(request, whole, Display()))
     steps = sum(row["steps"] for row in rows(whole, "times.jsonl"))
     lines = steps + 4
-    moments = torch.randint(1, lines, (5,), generator=torch.Generator().manual_seed(len(kind)))
+    moments = torch.randint(1, lines, (kills,), generator=torch.Generator().manual_seed(len(kind)))
     for number, moment in enumerate(int(x) for x in moments):
         folder = tmp_path / f"killed{number}"
         child = fork(lambda say, to=folder: (training.evaluate(request, to, Telling(say)), None)[1])
@@ -223,10 +222,9 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
 
 
-def test_a_searchs_run_is_no_trainings(tmp_path: Path) -> None:
-    search(tiny(), tmp_path / "run")
+def test_a_searchs_run_is_no_trainings(finished: Path) -> None:
     with pytest.raises(NasirError, match="search") as caught:
-        training.resume(tmp_path / "run", {}, Display())
+        training.resume(finished / "search", {}, Display())
     assert caught.value.code == "E721"
 
 
@@ -245,10 +243,10 @@ def test_a_training_begins_with_the_weights_of_a_search(tmp_path: Path) -> None:
         assert torch.equal(kept[key], searched[key]), key
 
 
-def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
-    train(small(), tmp_path / "one")
-    train(small(weights=str(tmp_path / "one"), values={"optimizer.lr": "0"}), tmp_path / "two")
-    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path, finished: Path) -> None:
+    folder = finished / "evaluate"
+    train(small(weights=str(folder), values={"optimizer.lr": "0"}), tmp_path / "two")
+    one, two = (load_file(each / "weights.safetensors") for each in (folder, tmp_path / "two"))
     learnt = [key for key in one if "running" not in key]
     assert all(torch.equal(one[key], two[key]) for key in learnt)
 
@@ -326,8 +324,16 @@ def test_text_is_not_accumulated(tmp_path: Path) -> None:
     assert caught.value.code == "E753"
 
 
+@pytest.mark.parametrize(
+    ("work", "hint"),
+    [
+        (lambda folder: train(small(), folder), "train.batch=16 should fit"),
+        (lambda folder: search(tiny(), folder), "--batch 16 should fit"),
+    ],
+    ids=["training", "search"],
+)
 def test_too_little_memory_is_an_error_with_a_batch_that_fits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work: Callable[[Path], object], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
@@ -335,9 +341,9 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
     monkeypatch.setattr("runners.experiment.learner.Learner.learn", full)
     monkeypatch.setattr("runners.experiment.learner.free_bytes", lambda device: 40_000_000)
     with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
-        train(small(), tmp_path / "run")
+        work(tmp_path / "run")
     assert caught.value.code == "E744"
-    assert "train.batch=16 should fit" in caught.value.hint
+    assert hint in caught.value.hint
 
 
 def test_the_command_trains_shows_and_goes_on(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.command_line import ROOT
 
 DESCRIBES = """
@@ -50,6 +52,7 @@ def test_a_build_that_does_not_match_is_imported_and_its_ops_do_not_run(tmp_path
     assert (done.stdout, done.returncode) == ("not run\n", 0), done.stderr
 
 
+@pytest.mark.slow
 def test_any_other_failure_of_its_import_is_e501(tmp_path: Path) -> None:
     done = run(
         package(tmp_path, "raise RuntimeError('something else')"),
@@ -59,6 +62,7 @@ def test_any_other_failure_of_its_import_is_e501(tmp_path: Path) -> None:
     assert "E501 torchvision cannot be imported: something else" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_installed_torchvision_transforms_images() -> None:
     done = run(
         ROOT,
