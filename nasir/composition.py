@@ -16,13 +16,14 @@ from pydantic import ValidationError
 from nasir.arithmetic import Number, evaluate
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
 from nasir.genotype import Path
-from nasir.json_text import read_json
 from nasir.limits import OWN_OP_LEVELS, OWN_OP_LIMIT, OWN_OPS_LIMIT, Budget
 from nasir.macros import ALL_OPS, EdgeAttrs
 from nasir.node import Node
 from nasir.op_model import Definition, OpModel, StepModel
 from nasir.ops import Macro, Op
 from nasir.quoting import json_text
+from nasir.reading import read_json
+from nasir.source import Source
 from nasir.template import Scope, make_attrs, meaning, meaning_at, primitives, template
 
 INPUT = "input"
@@ -108,7 +109,7 @@ def own_op(name: str, definition: str) -> Macro:
 def read_definition(name: str, text: str) -> Macro:
     """The macro of a definition in any spelling. Raises E106, E405 and a fault of a step."""
     try:
-        model = Definition.model_validate(read_json(text, "<definition>"))
+        model = Definition.model_validate(read_json(Source.of(text, "<definition>"), 2.0**64))
     except (NasirError, ValidationError):
         message = f"the definition of the op {quoted(name)} cannot be read"
         raise NasirError("E405", message) from None

@@ -6,14 +6,12 @@ from functools import cached_property
 
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.genotype import Path
-from nasir.json_text import json_places, parse_json
 from nasir.plain import Json, Places, kind_of
+from nasir.reading import json_places, read
 from nasir.source import Source
 
 VERSION = 1
 """The version of nasir's own files, genotypes and spaces, which they state as `nasir: 1`."""
-
-_YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -22,12 +20,12 @@ class Document:
 
     source: Source
     data: Json
-    yaml_places: Places | None = field(default=None, repr=False)
+    known_places: Places | None = field(default=None, repr=False)
 
     @cached_property
     def places(self) -> Places:
         """Where every key and value starts."""
-        return self.yaml_places or json_places(self.source)
+        return self.known_places or json_places(self.source)
 
     def place(self, path: Path) -> Where:
         """Where the value at `path` starts, or else the nearest value around it."""
@@ -153,25 +151,4 @@ def parse_document(source: Source) -> Document:
 
     Raises E103 to E107.
     """
-    text = source.text
-    name = source.name.lower()
-    if not text.strip():
-        raise NasirError("E104", "the file is empty", Where(source.name, 1, 1))
-    if name.endswith(".json"):
-        return Document(source, parse_json(source))
-    if text.lstrip()[0] not in "{[":
-        return _yaml(source)
-    try:
-        return Document(source, parse_json(source))
-    except NasirError:
-        # YAML's own flow style opens with a bracket too: only a file that says so is YAML.
-        if not name.endswith(_YAML_SUFFIXES):
-            raise
-    return _yaml(source)
-
-
-def _yaml(source: Source) -> Document:
-    from nasir.yaml_text import parse_yaml
-
-    data, places = parse_yaml(source)
-    return Document(source, data, places)
+    return Document(source, *read(source))

@@ -1,13 +1,11 @@
 """Plain data read from a file: its type, its places, and what a number may be."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nasir.errors import NasirError, Where, quoted
 from nasir.genotype import Path
-from nasir.limits import DEPTH_LIMIT, NUMBER_LIMIT
+from nasir.limits import DEPTH_LIMIT
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -37,29 +35,6 @@ def kind_of(value: Json) -> str:
     return "nothing" if value is None else _KINDS.get(type(value), "a number")
 
 
-def number(text: str, largest: float = NUMBER_LIMIT) -> int | float:
-    """The number a text spells. Raises ValueError when it is not finite or beyond `largest`."""
-    if len(text) > 400:
-        raise ValueError(text)
-    try:
-        value: int | float = int(text)
-    except ValueError:
-        value = float(text)
-    if not math.isfinite(value) or abs(value) > largest:
-        raise ValueError(text)
-    return value
-
-
-def bad_number(text: str, where: Where, largest: float = NUMBER_LIMIT) -> NasirError:
-    """E107 for a number that is NaN, infinite or huge."""
-    return NasirError(
-        "E107",
-        f"the number {quoted(text, limit=24)} is not finite, or is too large",
-        where,
-        hint=f"numbers lie between -{largest:.0e} and {largest:.0e}".replace("e+", "e"),
-    )
-
-
 def too_deep(where: Where) -> NasirError:
     """E106 for data that nests deeper than DEPTH_LIMIT."""
     return NasirError("E106", f"the data nests more than {DEPTH_LIMIT} levels deep", where)
@@ -70,12 +45,3 @@ def double_key(key: str, where: Where) -> NasirError:
     return NasirError(
         "E105", f"the key {quoted(key)} occurs twice", where, hint="remove one of them"
     )
-
-
-def check_unicode(text: str, where: Callable[[], Where]) -> None:
-    """Raises E103 for half of a surrogate pair, which no file can hold; an escape spells it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        message = "a text holds half of a surrogate pair, which is no character"
-        raise NasirError("E103", message, where()) from None

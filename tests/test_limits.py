@@ -14,7 +14,7 @@ from nasir import NasirError
 from nasir.document import parse_document
 from nasir.draw import svg_text
 from nasir.formats import parse_genotype
-from nasir.json_text import read_json
+from nasir.reading import read_json
 from nasir.source import Source
 from tests.gate import gated
 
@@ -85,18 +85,18 @@ REFUSED: dict[str, tuple[str, Callable[[], object]]] = {
     ),
     "a supernet of many layers": ("E302", lambda: nasir.supernet("darts", layers=1000)),
     "cells in each of three stages": ("E302", lambda: nasir.supernet("nasbench201", layers=1000)),
-    "values in JSON": ("E106", lambda: read_json("[" + "0," * 300_000 + "0]", "x")),
-    "mappings in JSON": ("E106", lambda: read_json("[" + "{}," * 300_000 + "0]", "x")),
+    "values in JSON": ("E106", lambda: read_json(Source.of("[" + "0," * 300_000 + "0]", "x"))),
+    "mappings in JSON": ("E106", lambda: read_json(Source.of("[" + "{}," * 300_000 + "0]", "x"))),
     "values in YAML": ("E106", lambda: parse_document(Source.of("- 1\n" * 40_000, "x.yaml"))),
     "arrows in a drawing": ("E106", lambda: svg_text(WIDE)),
-    "a deep JSON": ("E106", lambda: read_json(DEEP, "x")),
+    "a deep JSON": ("E106", lambda: read_json(Source.of(DEEP, "x"))),
     "a deep YAML": ("E106", lambda: parse_document(Source.of(DEEP, "x.yaml"))),
-    "a number of 5,000 digits": ("E107", lambda: read_json("[" + "9" * 5000 + "]", "x")),
+    "a number of 5,000 digits": ("E107", lambda: read_json(Source.of("[" + "9" * 5000 + "]", "x"))),
     "such a number in YAML": (
         "E107",
         lambda: parse_document(Source.of("a: " + "9" * 5000, "x.yaml")),
     ),
-    "half of a surrogate pair": ("E103", lambda: read_json('["\\ud800"]', "x")),
+    "half of a surrogate pair": ("E103", lambda: read_json(Source.of('["\\ud800"]', "x"))),
     "half of one in YAML": (
         "E103",
         lambda: parse_document(Source.of('a: "\\ud800"', "x.yaml")),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from nasir.document import Document
 from nasir.errors import NasirError, Where, quoted
 from nasir.genotype import Path
-from nasir.plain import DEPTH_LIMIT, NUMBER_LIMIT, Json, Places, double_key, too_deep
+from nasir.limits import DEPTH_LIMIT, NUMBER_LIMIT
+from nasir.plain import Json, Places, double_key, too_deep
 from nasir.source import Source
 
 PYTHON_LIMIT = 2**19

@@ -11,8 +11,8 @@ from nasir.document import Document, check_version
 from nasir.errors import NasirError, quoted
 from nasir.formats.own import CATALOGUE_FIELDS, read_genotype
 from nasir.genotype import Genotype
-from nasir.json_text import parse_json
 from nasir.plain import Json
+from nasir.reading import read_json
 from nasir.source import read_source
 from nasir.space.locate import spaces_directory
 
@@ -107,6 +107,6 @@ def _entries_of(path: Path) -> list[Entry]:
 @cache
 def _document(catalogue: str) -> Document:
     source = read_source(spaces_directory() / "genotypes" / f"{catalogue}.json")
-    document = Document(source, parse_json(source))
+    document = Document(source, read_json(source))
     check_version(document.root, "a catalogue")
     return document

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from nasir import NasirError, Space, Where
 from nasir.errors import quoted
-from nasir.json_text import parse_json
 from nasir.plain import Json
 from nasir.quoting import json_text
+from nasir.reading import read_json
 from nasir.source import Source
 
 FACTS = "run.json"
@@ -99,7 +99,7 @@ def read_object(file: Path) -> dict[str, Json] | None:
     """The object in a JSON file of a run; None where there is no file. Raises E722."""
     try:
         source = Source(str(file), file.read_bytes())
-        facts = parse_json(source)
+        facts = read_json(source)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

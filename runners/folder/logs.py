@@ -11,9 +11,10 @@ from sys import float_info
 from typing import Any, cast
 
 from nasir import NasirError, Where
-from nasir.json_text import read_json
 from nasir.plain import Json
 from nasir.quoting import json_text, visible
+from nasir.reading import read_json
+from nasir.source import Source
 from runners.folder.disk import write_all, write_durably
 from runners.folder.facts import flat
 
@@ -76,7 +77,7 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
     for number, line in enumerate(lines, 1):
         row = None
         with suppress(NasirError):
-            row = read_json(line, "", largest=float_info.max) if line.endswith(b"\n") else None
+            row = read_json(Source("", line), float_info.max) if line.endswith(b"\n") else None
         if isinstance(row, dict) and type(row.get("epoch")) is int:
             rows.append(row)
         elif line.endswith(b"\n"):
