@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 from nasir import NasirError
 from nasir.document import Cursor
 from nasir.errors import nearest, quoted
-from nasir.plain import NUMBER_LIMIT
+from nasir.limits import NUMBER_LIMIT
 
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 AnyEpochs = Annotated[int, Field(ge=0, le=100_000)]
