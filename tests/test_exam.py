@@ -19,7 +19,7 @@ from runners.folder.facts import read_facts
 from runners.forms.compile import Options
 from runners.forms.exam import Exam, examine
 from runners.forms.report import Report
-from runners.task.accuracy import Accuracy, Answers, compared, require
+from runners.task.score import Accuracy, Answers, compared, require
 from tests.command_line import call
 from tests.searches import run, tiny
 from tests.trainings import small, small_text, train

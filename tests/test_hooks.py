@@ -9,7 +9,7 @@ from runners.experiment.schedule import Epoch, Moment
 from runners.experiment.train import make_learner
 from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
-from runners.task import Batch
+from runners.task.task import Batch
 from tests.trainings import small
 
 EPOCHS = tuple(Epoch(Moment(0, number, 3, number), rate=0.1) for number in range(3))

@@ -12,7 +12,8 @@ import lowering
 import nasir
 from nasir import Graph
 from runners.machine.device import Place
-from runners.task import Batch, FixedWindows, Language
+from runners.task.language import FixedWindows, Language
+from runners.task.task import Batch
 from tests.texts import STILL, corpus, task
 
 CLIP, DECAY = 0.25, 5e-7

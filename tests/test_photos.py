@@ -11,8 +11,8 @@ from nasir import NasirError
 from runners.data import Augment, Batches, Dealing, ImageSet, load_images
 from runners.data.image_files import TRIES, ImageFiles, middle, window
 from runners.machine.device import find_place
-from runners.task.images import Images, augmentation
-from runners.task.options import TaskOptions
+from runners.task.images import augmentation, search_images
+from runners.task.task import TaskOptions
 from tests.image_files import write_tree
 
 CPU = find_place("cpu")
@@ -166,7 +166,7 @@ def test_a_search_on_imagenet_sees_random_parts_and_no_change_of_colour(tmp_path
 
 def test_the_architects_batches_are_drawn_anew_however_small_its_part_is() -> None:
     digits = load_images("digits")
-    task = Images(digits, TaskOptions("digits", 500, split=0.8), CPU)
+    task = search_images(digits, TaskOptions("digits", batch=500, split=0.8), CPU)
     assert task.steps(0) == 3
     first, last = (task.valid(0, step).inputs[0] for step in (0, 2))
     assert not torch.equal(first[:100], last[:100])

@@ -24,8 +24,8 @@ from runners.experiment.parts.mixture import clipped
 from runners.experiment.schedule import Moment, search_epochs
 from runners.experiment.supernet import Supernet
 from runners.folder.run_folder import RunFolder
-from runners.task import Batch
 from runners.task.score import Score
+from runners.task.task import Batch
 from tests.runs import rows
 from tests.searches import run, tiny
 

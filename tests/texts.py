@@ -4,7 +4,7 @@ import torch
 
 from runners.data import Corpus
 from runners.machine.device import Place
-from runners.task import Dropout, Language, LanguageOptions
+from runners.task.language import Dropout, Language, LanguageOptions
 
 USED = 5
 """How many different words a text has."""

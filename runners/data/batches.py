@@ -1,6 +1,7 @@
 """Batches of images that can be asked for in any order."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,6 +71,10 @@ class Batches:
     def count(self) -> int:
         """The number of images."""
         return len(self._indices)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch 0."""
+        return (self.at(0, step) for step in range(len(self)))
 
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """The images, (B, C, H, W) normalised, and labels, int64 (B,).

@@ -31,12 +31,7 @@ from runners.folder.facts import FORMAT, Kind, space_hash
 from runners.inputs import read_named
 from runners.machine.device import Place, find_place
 from runners.machine.machine import surroundings
-from runners.task import Task
-from runners.task.dealt import Dealt
-from runners.task.find import find_task
-from runners.task.options import TaskOptions
-from runners.task.task import TrainingTask
-from runners.task.trained import training_task
+from runners.task.task import Task, TaskOptions, search_task, training_task
 
 DATA_SET = "digits"
 """The data of a search whose experiment names none."""
@@ -58,7 +53,7 @@ class Built:
     experiment: Experiment
     data: str
     place: Place
-    task: TrainingTask
+    task: Task
 
     @property
     def batch(self) -> int:
@@ -204,14 +199,14 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     data = experiment.data or DATA_SET
     options = TaskOptions(
         data,
-        settings.train.batch,
         experiment.seed,
+        run.limit,
+        settings.train.batch,
         search.split,
         search.shuffled,
-        run.limit,
         settings.pictures.cutout,
     )
-    task = find_task(space.skeleton, options, place)
+    task = search_task(space.skeleton, options, place)
     if not settings.stages:
         return BuiltSearch(experiment, data, place, task, space, method)
     skeleton = find_skeleton(space.skeleton)
@@ -246,7 +241,9 @@ def build_training(experiment: Experiment) -> BuiltTraining:
         hint = "--data cifar10:PATH, imagefolder:PATH, text:PATH, …"
         raise NasirError("E753", message, hint=hint)
     skeleton = find_skeleton(size.pop("skeleton"))
-    task = training_task(skeleton.name, recipe, Dealt(data, experiment.seed, run.limit), place)
+    task = training_task(
+        skeleton.name, recipe, TaskOptions(data, experiment.seed, run.limit), place
+    )
     _check_measured(task, recipe)
     sizes = _sizes(skeleton, size, recipe.network, experiment, task, "E753")
     auxiliary = bool(recipe.train.auxiliary) or skeleton.name == "rnn"
@@ -280,7 +277,7 @@ def _sizes(
     own: Mapping[str, int],
     network: Sizes,
     experiment: Experiment,
-    task: TrainingTask,
+    task: Task,
     code: str,
 ) -> dict[str, Any]:
     """The network's sizes: those among the experiment's values, else the data's, else `own`.
@@ -318,7 +315,7 @@ def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -
     return {**found, **{name: named[name] for name in SIZES if f"network.{name}" in values}}
 
 
-def _check_measured(task: TrainingTask, recipe: Recipe) -> None:
+def _check_measured(task: Task, recipe: Recipe) -> None:
     """Raises E753 where there is nothing to measure on, or to choose by."""
     if not task.splits:
         message = "the data has no test images, and none are held out"

@@ -17,10 +17,8 @@ from lowering import Network
 from runners.experiment.recipe import Optimizer, Sgd
 from runners.experiment.schedule import Moment
 from runners.machine.device import Place, reseed
-from runners.task import Batch, Outcome
-from runners.task.score import measures, score
-from runners.task.tally import Tally, check_finite
-from runners.task.task import Split, TrainingTask
+from runners.task.score import Tally, check_finite, score
+from runners.task.task import Batch, Outcome, Split, Task
 
 PROBE = 2
 BACKWARD = 1.6
@@ -36,7 +34,7 @@ class Learner:
     """
 
     def __init__(
-        self, task: TrainingTask, place: Place, seed: int, numbers: Sgd, accumulate: int = 1
+        self, task: Task, place: Place, seed: int, numbers: Sgd, accumulate: int = 1
     ) -> None:
         self.task, self.place, self.seed = task, place, seed
         self.numbers, self.accumulate = numbers, accumulate
@@ -108,7 +106,7 @@ class Learner:
         inputs = self.inputs(at)
         with self.measuring(), torch.no_grad():
             found = score(self.task, lambda b: self.outcome(self.run, b, *inputs), split=split)
-        return measures(found.loss, found.accuracy, 1, self.task.metric)
+        return found.facts(self.task.metric)
 
     def largest_batch(self) -> int | None:
         """The largest batch, a power of two, that should fit by what a small step keeps; None where

@@ -21,7 +21,7 @@ from runners.folder.facts import Kind, facts_of, other_machine, same_settings
 from runners.folder.run_folder import RunFolder, stopped_by_signals
 from runners.machine.device import deterministic
 from runners.machine.machine import spinning
-from runners.task.tally import Tally
+from runners.task.score import Tally
 from runners.task.task import Batch, Split
 
 Made = TypeVar("Made", bound=Built)

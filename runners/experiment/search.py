@@ -30,8 +30,7 @@ from runners.experiment.schedule import Epoch, Moment, search_epochs
 from runners.experiment.supernet import OPS, Supernet
 from runners.folder.display import Display, genotype_lines
 from runners.machine.device import entropy
-from runners.task import Batch
-from runners.task.task import Split
+from runners.task.task import Batch, Split
 
 DIGITS = 7
 """Digits of logged weights: more than a figure shows, and a fifth of the size."""

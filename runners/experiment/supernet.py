@@ -17,8 +17,8 @@ from runners.experiment.learner import Learner
 from runners.experiment.parts.controller import Controller
 from runners.experiment.parts.mixture import Drawn, Sampled, Softmax, Uniform
 from runners.experiment.schedule import Moment
-from runners.task import Batch, Outcome, Task
 from runners.task.score import Score, score
+from runners.task.task import Batch, Outcome, Task
 
 if TYPE_CHECKING:
     from runners.experiment.build import BuiltSearch

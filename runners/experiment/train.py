@@ -30,9 +30,9 @@ from runners.folder.run_folder import RunFolder
 from runners.inputs import is_run, read_named
 from runners.machine.device import listed
 from runners.output import Cell, TextTable, measure_text
-from runners.task import Batch, measure
-from runners.task.accuracy import answers
-from runners.task.task import Split
+from runners.task import measure
+from runners.task.score import answers
+from runners.task.task import Batch, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,8 @@ def _write_final(
             found = answers(built.task, split, learner.run)
         summary[split] = dict(found.accuracy.measures)
         if built.task.name == "images" and split == built.task.splits[-1]:
-            table = listed(found.confusion(len(_classes(built))))
-            facts = {"split": split, "classes": list(_classes(built)), "counts": table}
+            table = listed(found.confusion(len(built.task.classes)))
+            facts = {"split": split, "classes": list(built.task.classes), "counts": table}
             folder.write_final("confusion.json", f"{json.dumps(facts)}\n".encode())
     about = {
         "genotype": nasir.dump_genotype(built.genotype),
@@ -168,11 +168,6 @@ def _write_final(
     text = json_text(summary, indent=2)
     folder.write_final("summary.json", f"{text}\n".encode())
     return summary
-
-
-def _classes(built: BuiltTraining) -> tuple[str, ...]:
-    task: Any = built.task
-    return task.data.classes
 
 
 def _latencies(learner: Learner, built: BuiltTraining) -> dict[str, float | Literal["eager"]]:

@@ -18,10 +18,8 @@ from runners.forms.table import FORMS, FormSource
 from runners.inputs import read_named
 from runners.machine.device import Place, find_place, listed
 from runners.task import measure
-from runners.task.accuracy import Answers, Run, answers
-from runners.task.classify import Classify
-from runners.task.dealt import Dealt
-from runners.task.trained import training_task
+from runners.task.score import Answers, Network, answers
+from runners.task.task import TaskOptions, training_task
 
 LEAST, SLOWEST = 60.0, 1e8
 """Seconds that an ONNX file may take for a batch, and multiply-adds that it does in one beyond."""
@@ -89,7 +87,10 @@ def examine(request: Exam) -> TestResult:
         raise NasirError("E753", "no data is named", hint="--data cifar10:PATH, text:PATH, …")
     graph = found.size.build(genotype)
     task = training_task(
-        graph.about["skeleton"], recipe, Dealt(data, limit=request.limit or found.limit), place
+        graph.about["skeleton"],
+        recipe,
+        TaskOptions(data, limit=request.limit or found.limit),
+        place,
     )
     graph = _fitting(graph, found.size, genotype, task.sizes)
     task.prepare(graph)
@@ -98,8 +99,7 @@ def examine(request: Exam) -> TestResult:
     run = _run(request, found, graph, place)
     with place.autocast():
         all_answers = {split: answers(task, split, run) for split in task.splits}
-    classes = task.data.classes if isinstance(task, Classify) else ()
-    return _tested(genotype, graph, run, all_answers, (classes, place))
+    return _tested(genotype, graph, run, all_answers, (task.classes, place))
 
 
 def _recipe(request: Exam, found: Trained) -> Recipe:
@@ -128,7 +128,7 @@ def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[
     return replace(size, **open_).build(genotype)
 
 
-def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Run:
+def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Network:
     """The network with its weights, or the ONNX file itself."""
     module = lowering.to_torch(graph).eval()
     if found.weights is not None:
@@ -145,7 +145,7 @@ def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Run:
     )
 
 
-def _file(request: Exam, source: FormSource) -> Run:
+def _file(request: Exam, source: FormSource) -> Network:
     """An ONNX file, held to the outputs of its genotype's network and to a bound on its time."""
     network, graph = FORMS["onnxruntime"].load(source, Path(request.genotype)), source.graph
     shapes: list[tuple[int, ...]] = [graph.types[name].shape for name in graph.outputs]
@@ -171,7 +171,7 @@ def _file(request: Exam, source: FormSource) -> Run:
 def _tested(
     genotype: Genotype,
     graph: Graph,
-    run: Run,
+    run: Network,
     found: Mapping[str, Answers],
     about: tuple[tuple[str, ...], Place],
 ) -> TestResult:

@@ -23,11 +23,9 @@ from runners.forms.report import FormResult, Report
 from runners.forms.table import AUTO, FORMS, Form, FormSource, Run, find_forms, ship
 from runners.machine.device import Place, find_device
 from runners.machine.machine import find_machine
-from runners.task import accuracy
-from runners.task.dealt import Dealt
+from runners.task import score
 from runners.task.measure import draws_noise, evaluate, example, measure
-from runners.task.task import TrainingTask
-from runners.task.trained import training_task
+from runners.task.task import Task, TaskOptions, training_task
 
 IMAGES = 3
 """How many a form is compared on: another number than it was traced with."""
@@ -102,7 +100,7 @@ def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Netwo
     return module
 
 
-def _task(graph: nasir.Graph, options: Options, clock: Clock) -> TrainingTask | None:
+def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
     """Held-out data for the forms, where there is any; read before all work."""
     if options.data is None or not options.check:
         return None
@@ -111,7 +109,7 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> TrainingTask | 
         skeleton = graph.about["skeleton"]
         # The vocabulary of a text comes from all of its tokens, so all are read.
         limit = options.limit if skeleton == "rnn" else options.check
-        task = training_task(skeleton, recipe, Dealt(options.data, 0, limit), Place())
+        task = training_task(skeleton, recipe, TaskOptions(options.data, 0, limit), Place())
         task.prepare(graph)
     if not task.splits:
         message = "the data has no test images to compare answers on"
@@ -139,7 +137,7 @@ def _made(
     """
     results: dict[str, FormResult] = {}
     runs: dict[str, Run] = {}
-    first: accuracy.Answers | None = None
+    first: score.Answers | None = None
     for form in _wanted(options):
         place = options.files().get(form.name)
         result, run = _one(form, source, folder, place, clock)
@@ -201,21 +199,21 @@ def _difference(
     return found.require() if form.exact else found, FROZEN if found.frozen else ""
 
 
-def _answers(form: Form, source: FormSource, run: Run, most: int) -> accuracy.Answers:
+def _answers(form: Form, source: FormSource, run: Run, most: int) -> score.Answers:
     assert source.task is not None
     split = source.task.splits[-1]
-    return accuracy.answers(source.task, split, _on_cpu(form, source, run), most)
+    return score.answers(source.task, split, _on_cpu(form, source, run), most)
 
 
 def _accuracy(
-    form: Form, source: FormSource, first: accuracy.Answers, other: accuracy.Answers
-) -> accuracy.Accuracy:
-    """The accuracy, with the number of answers that are not the first form's. Raises E756."""
+    form: Form, source: FormSource, first: score.Answers, other: score.Answers
+) -> score.Accuracy:
+    """The accuracy, with how many answers are not the first form's. Raises E756."""
     if other is first:
         return other.accuracy
-    found = accuracy.compared(first, other)
+    found = score.compared(first, other)
     exact = form.exact and not draws_noise(source.module)
-    return accuracy.require(form.name, first, found) if exact else found
+    return score.require(form.name, first, found) if exact else found
 
 
 def _on_cpu(form: Form, source: FormSource, run: Run) -> Run:

@@ -13,8 +13,8 @@ import lowering
 from nasir import Graph, NasirError
 from nasir.files import write_atomically
 from nasir.formats.onnx_model import seal
-from runners.task.classify import Classify
-from runners.task.task import TrainingTask
+from runners.task.images import Images
+from runners.task.task import Task
 
 Kind = Literal["dynamic", "static"]
 """`dynamic`: ranges of values are found as the network runs. `static`: beforehand, on images."""
@@ -26,13 +26,13 @@ AT_ONCE = 4
 """Images in one run of the tools, which keep all values of a network at a time."""
 
 
-def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: TrainingTask) -> Path:
+def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: Task) -> Path:
     """Writes the network with 8-bit weights, and products of 8-bit numbers, to an ONNX file.
 
     The file has no functions, which the tools do not know. Weights get a range for each channel.
     Raises E501 without onnxruntime, E504 where its tools refuse the network, E505 for static text.
     """
-    if kind == "static" and not isinstance(task, Classify):
+    if kind == "static" and not isinstance(task, Images):
         message = "static quantisation needs images to find ranges on"
         raise NasirError("E505", message, hint="--quantise dynamic")
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: TrainingTa
     return write_atomically(path, after.SerializeToString())
 
 
-def _tools(plain: Path, made: Path, kind: Kind, task: TrainingTask) -> None:
+def _tools(plain: Path, made: Path, kind: Kind, task: Task) -> None:
     try:
         tools: Any = import_module("onnxruntime.quantization")
         shapes: Any = import_module("onnxruntime.quantization.shape_inference")
@@ -72,7 +72,7 @@ def _tools(plain: Path, made: Path, kind: Kind, task: TrainingTask) -> None:
             # Of products with whole numbers, the CPU has those of unsigned weights.
             tools.quantize_dynamic(ready, made, weight_type=tools.QuantType.QUInt8)
             return
-        assert isinstance(task, Classify)
+        assert isinstance(task, Images)
         name = _model(ready).graph.input[0].name
         tools.quantize_static(
             ready,
@@ -94,7 +94,7 @@ def _model(path: Path) -> onnx.ModelProto:
 class _Calibration:
     """Training images, few at a time, as the tools read them."""
 
-    def __init__(self, name: str, task: Classify) -> None:
+    def __init__(self, name: str, task: Images) -> None:
         self._batches = self._some(name, task)
 
     def get_next(self) -> dict[str, Any] | None:
@@ -102,7 +102,7 @@ class _Calibration:
         return next(self._batches, None)
 
     @staticmethod
-    def _some(name: str, task: Classify) -> Iterator[dict[str, Any]]:
+    def _some(name: str, task: Images) -> Iterator[dict[str, Any]]:
         for number, batch in enumerate(task.plain()):
             if number == CALIBRATION:
                 return

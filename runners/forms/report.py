@@ -13,8 +13,8 @@ from runners.output import Cell, TextTable, measure_text
 
 if TYPE_CHECKING:
     from lowering import Comparison
-    from runners.task.accuracy import Accuracy
     from runners.task.measure import Latency
+    from runners.task.score import Accuracy
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     import lowering
-    from runners.task.task import TrainingTask
+    from runners.task.task import Task
 
 Run = Callable[..., Any]
 """A network as a function of tensors."""
@@ -44,7 +44,7 @@ class FormSource:
     batch: int = 1
     device: str = "cpu"
     inline: bool = False
-    task: "TrainingTask | None" = None
+    task: "Task | None" = None
     seconds: float | None = None
 
     @property

@@ -1,107 +1,203 @@
-"""Images with labels: a training set in two parts, and cross-entropy."""
+"""Classification of images: batches of a search and of a training, and cross-entropy."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasir import NasirError
-from runners.data import (
-    Augment,
-    Batches,
-    Dealing,
-    ImageSet,
-    Order,
-    halves,
-    load_images,
-)
+from nasir import Graph, NasirError
+from runners.data import Augment, Batches, Dealing, Jitter
+from runners.data.images import ImageSet, ImageTensors, halves
+from runners.data.official import AUTODL
+from runners.experiment.recipe import Recipe, Train
 from runners.machine.device import Place, distinct
-from runners.task.image_task import ImageTask
-from runners.task.options import TaskOptions
-from runners.task.task import Batch, Outcome, Split
+from runners.task.task import Batch, Outcome, Split, TaskOptions
 
 
-class Images(ImageTask):
-    """The images task of a search: weights learn from one part, the architecture from the other.
+class Images:
+    """Cross-entropy on images.
 
-    As published, held-out images are augmented too (their loader shares the transform), and the
-    architect's batches are drawn afresh at every step.
+    `streams` are batches of training images: `train` for the weights, `valid` for the architecture
+    of a search, `plain` as they are, in file order. `held` are the held-out splits. `numbers` has
+    the smoothing of labels and the weight of the auxiliary head.
     """
 
-    def __init__(self, data: ImageSet, options: TaskOptions, place: Place) -> None:
-        super().__init__(data)
-        self.options = options
-        count = len(data.train)
-        learn, held = halves(count, options.split, options.seed if options.shuffled else None)
-        augment = augmentation(data, options.cutout)
-        deals: tuple[tuple[str, Tensor, Order], ...] = (
-            ("train", learn, "shuffled"),
-            ("valid", held, "fresh"),
-            ("held out", held, "file"),
-        )
-        self._train, self._valid, self._held = (
-            Batches(
-                data.train,
-                indices[: options.limit],
-                Dealing(name, options.seed, options.batch, order, augment),
-                (data.mean, data.std),
-                place,
-            )
-            for name, indices, order in deals
-        )
-        _check_classes(data, learn[: options.limit])
-        for name, batches in (("weights", self._train), ("the architecture", self._valid)):
-            if not batches.count:
-                message = f"no images are left for {name}: {count} split at {options.split:g}"
-                raise NasirError("E702", message, hint="another --split")
+    name: Literal["images", "language"] = "images"
+    metric: Literal["accuracy", "perplexity"] = "accuracy"
+
+    def __init__(
+        self,
+        data: ImageSet,
+        streams: Mapping[str, Batches],
+        held: Mapping[Split, Batches],
+        numbers: Train | None = None,
+    ) -> None:
+        self.data, self.streams, self.held = data, streams, held
+        self.numbers = numbers or Train()
 
     @property
-    def largest(self) -> int:
-        """Images in a batch."""
-        return self.options.batch
+    def fingerprint(self) -> str:
+        """The hash of the data."""
+        return self.data.fingerprint
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.data.classes
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Classes, pixels of a side, and channels."""
+        return {
+            "classes": len(self.data.classes),
+            "resolution": self.data.resolution,
+            "in_channels": self.data.channels,
+        }
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The held-out parts that there are."""
+        return tuple(self.held)
 
     def steps(self, epoch: int) -> int:
         """The same in every epoch."""
         del epoch
-        return len(self._train)
+        return len(self.streams["train"])
+
+    def prepare(self, graph: Graph) -> Graph:
+        """Unchanged. Raises E753 for a network of images of another size, or of other classes."""
+        about = graph.about
+        for name, value in self.sizes.items():
+            if name in about and int(about[name]) != value:
+                message = f"the network has {name} {about[name]}, and the data {value}"
+                hint = f"leave --{name.replace('_', '-')} out, or name data of that size"
+                raise NasirError("E753", message, hint=hint)
+        return graph
 
     def train(self, epoch: int, step: int) -> Batch:
         """A batch for the weights."""
-        image, label = self._train.at(epoch, step)
+        image, label = self.streams["train"].at(epoch, step)
         return Batch((image,), label, "train")
 
     def valid(self, epoch: int, step: int) -> Batch:
-        """A batch for the architect."""
-        image, label = self._valid.at(epoch, step)
+        """A batch for the architecture."""
+        image, label = self.streams["valid"].at(epoch, step)
         return Batch((image,), label, "valid")
 
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """What the architecture learns from."""
-        return ("valid",)
+    def plain(self) -> Iterator[Batch]:
+        """The images that weights learn from, in order, not augmented."""
+        for image, label in self.streams["plain"]:
+            yield Batch((image,), label, "train")
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
-        """The held-out part, in order."""
-        assert split == "valid", "a search leaves test images alone"
-        for step in range(len(self._held)):
-            image, label = self._held.at(0, step)
-            yield Batch((image,), label, "valid")
+        """The held-out images, in order."""
+        for image, label in self.held[split]:
+            yield Batch((image,), label, split)
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
-        """Cross-entropy of the logits."""
-        logits = run(*batch.inputs, *mixture)
-        loss = F.cross_entropy(
-            logits.float() if logits.dtype.itemsize < 4 else logits, batch.target
-        )
-        correct = (logits.detach().argmax(1) == batch.target).sum()
-        count = len(batch.target)
-        return Outcome(loss, loss.detach() * count, correct, count)
+        """Cross-entropy of the logits; for the training stream smoothed, with the auxiliary head's.
+
+        `total` is plain cross-entropy of the network's own logits, whatever is minimised.
+        """
+        found = cast("Tensor | tuple[Tensor, ...]", run(*batch.inputs, *mixture))
+        logits, *others = map(_wide, (found,) if isinstance(found, Tensor) else found)
+        target, count, smoothing = batch.target, len(batch.target), self.numbers.smoothing
+        loss = plain = F.cross_entropy(logits, target)
+        if batch.stream == "train":
+            if smoothing:
+                loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
+            for other in others:
+                smoothed = F.cross_entropy(other, target, label_smoothing=smoothing)
+                loss = loss + self.numbers.auxiliary * smoothed
+        logits = logits.detach()
+        correct = (logits.argmax(1) == target).sum()
+        return Outcome(loss, plain.detach() * count, correct, count, logits=logits)
+
+    def carry(self, batch: Batch, outcome: Outcome) -> None:
+        """Nothing: images do not continue."""
+        del batch, outcome
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing."""
+        del state
 
 
-def search_images(options: TaskOptions, place: Place) -> Images:
-    """The images task on the data that the options name. Raises E701 to E709."""
-    return Images(load_images(options.data, options.progress), options, place)
+def search_images(data: ImageSet, options: TaskOptions, place: Place) -> Images:
+    """The task of a search: weights learn from one part, the architecture from the other.
+
+    As published, held-out images are augmented too (their loader shares the transform), and the
+    architecture's batches are drawn afresh at every step. Raises E702 where a part is empty, and
+    E743 where weights would miss a class.
+    """
+    seed = options.seed if options.shuffled else None
+    learn, held = (part[: options.limit] for part in halves(len(data.train), options.split, seed))
+    _check_classes(data, learn)
+    for name, part in (("weights", learn), ("the architecture", held)):
+        if not len(part):
+            count = len(data.train)
+            message = f"no images are left for {name}: {count} split at {options.split:g}"
+            raise NasirError("E702", message, hint="another --split")
+    augment = augmentation(data, options.cutout)
+    dealing = Dealing("train", options.seed, options.batch, augment=augment)
+    normalise = (data.mean, data.std)
+    fresh = replace(dealing, name="valid", order="fresh")
+    in_order = replace(dealing, name="held out", order="file")
+    streams = {
+        "train": Batches(data.train, learn, dealing, normalise, place),
+        "valid": Batches(data.train, held, fresh, normalise, place),
+    }
+    return Images(data, streams, {"valid": Batches(data.train, held, in_order, normalise, place)})
+
+
+def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place: Place) -> Images:
+    """The task of a training.
+
+    The first (1 - validation) of the training images in file order are learnt from, augmented; the
+    rest is held out as `valid`, and the data's own test images as `test`, neither augmented. Raises
+    E702 where an epoch has no batch, E753 for a random part of images in memory.
+    """
+    section = recipe.pictures
+    if section.area and isinstance(data.train, ImageTensors):
+        message = f"pictures.area={section.area:g} is for images that stay in files"
+        raise NasirError("E753", message, hint="--set pictures.area=0, or --data imagenet:PATH")
+    learn, held = halves(len(data.train), 1 - recipe.train.validation)
+    normalise = (data.mean, data.std)
+    if section.normalise == "autodl":
+        normalise = AUTODL.get(data.name, normalise)
+    augment = Augment(
+        section.crop,
+        section.flip,
+        section.cutout,
+        section.area,
+        Jitter() if section.jitter else None,
+        section.cutouts,
+    )
+    plain = Dealing("plain", options.seed, recipe.train.batch, "file")
+    dealing = Dealing(
+        "train", options.seed, recipe.train.batch, "shuffled", augment, recipe.train.tail
+    )
+    kept = slice(options.limit)
+    streams = {
+        "train": Batches(data.train, learn[kept], dealing, normalise, place),
+        "plain": Batches(data.train, learn[kept], plain, normalise, place),
+    }
+    parts: dict[Split, Batches] = {}
+    if len(held):
+        parts["valid"] = Batches(data.train, held[kept], plain, normalise, place)
+    if data.test is not None:
+        indices = torch.arange(len(data.test))[kept]
+        parts["test"] = Batches(data.test, indices, plain, normalise, place)
+    if not len(streams["train"]):
+        message = f"an epoch has no batch: {streams['train'].count} images are learnt from"
+        raise NasirError("E702", message, hint="smaller batches, or train.tail=kept")
+    return Images(data, streams, parts, recipe.train)
 
 
 def augmentation(data: ImageSet, cutout: int) -> Augment:
@@ -124,3 +220,8 @@ def _check_classes(data: ImageSet, indices: Tensor) -> None:
         name = data.classes[min(missing)]
         message = f"the part that weights learn from has no image of class '{name}'"
         raise NasirError("E743", message, hint="--shuffled splits by the seed, not in file order")
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """In float32 at least: losses of bfloat16 are coarse."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits

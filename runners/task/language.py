@@ -1,20 +1,25 @@
-"""Language: text in columns, windows of truncated back-propagation, a state that is carried on."""
+"""Language: text in columns, windows of truncated back-propagation, a carried state.
+
+The windows of an epoch depend on the seed and the epoch alone, so that a batch can be asked for in
+any order.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
+from lowering import generator
 from nasir import Graph, NasirError
 from nasir.types import TokenType, VectorType
-from runners.data import Corpus, load_text
+from runners.data.text import Corpus
+from runners.experiment.recipe import Recipe
 from runners.machine.device import Place
-from runners.task.options import TaskOptions
 from runners.task.task import Batch, Outcome, Split, Stream
-from runners.task.windows import LEAST_ROWS, FixedWindows, Windows, cut
 
 STATES = "cell"
 """The node of a language model's graph whose value is the states of all steps (T, N, units)."""
@@ -49,16 +54,80 @@ class Dropout:
         }
 
 
-PTB_DROPOUT = Dropout(words=0.1)
-"""Of the evaluation on the Penn treebank."""
+LEAST_ROWS = 3
+"""Of a stream that windows are cut from: as published, none begins at its last two rows."""
 
-WIKITEXT2_DROPOUT = Dropout(state=0.15, words=0.1)
-"""Of the evaluation on WikiText-2."""
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`drawn` is the length that was drawn; where the stream ends first, the window is shorter."""
+
+    start: int
+    drawn: int
+
+
+@dataclass(frozen=True, slots=True)
+class FixedWindows:
+    """`bptt` with probability `full`, else half of it. The search of DARTS, arXiv:1806.09055."""
+
+    bptt: int = 35
+    full: float = 0.95
+
+    @property
+    def shortest(self) -> int:
+        """Half the usual length."""
+        return self.bptt // 2
+
+    def lengths(self, count: int, source: Generator) -> Tensor:
+        """`count` lengths, int64 (count,)."""
+        return torch.where(_whole(self.full, count, source), self.bptt, self.bptt // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class VariedWindows:
+    """Normal around `bptt` with probability `full`, else around half of it, cut at both ends.
+
+    The evaluation of DARTS: max(shortest, int(N(mean, deviation))), at most bptt + `beyond`.
+    """
+
+    bptt: int = 35
+    full: float = 0.95
+    deviation: float = 5.0
+    shortest: int = 5
+    beyond: int = 20
+
+    def lengths(self, count: int, source: Generator) -> Tensor:
+        """`count` lengths, int64 (count,)."""
+        mean = torch.where(_whole(self.full, count, source), float(self.bptt), self.bptt / 2)
+        drawn = mean + self.deviation * torch.randn(count, generator=source)
+        return drawn.long().clamp(self.shortest, self.bptt + self.beyond)
+
+
+Windows = FixedWindows | VariedWindows
+
+
+@lru_cache(maxsize=8)
+def cut(windows: Windows, rows: int, seed: int, epoch: int) -> tuple[Window, ...]:
+    """The windows of an epoch over a stream of `rows`; each reads one row more as its target."""
+    source = generator(seed, f"windows {epoch}")
+    lengths = windows.lengths(max(rows, 1) // windows.shortest + 1, source)
+    starts = (lengths.cumsum(0) - lengths).numpy().tolist()
+    drawn = lengths.numpy().tolist()
+    return tuple(
+        Window(start, length)
+        for start, length in zip(starts, drawn, strict=True)
+        if start <= rows - LEAST_ROWS
+    )
+
+
+def _whole(full: float, count: int, source: Generator) -> Tensor:
+    """Which windows are whole, by draws."""
+    return torch.rand(count, generator=source) < full
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageOptions:
-    """How text is dealt out, and what is added to the loss: the search of DARTS.
+    """How text is cut, and what is added to the loss: the search of DARTS.
 
     `batch`, `held_out` and `test` are numbers of columns; 0 reads no test text. `slowness`
     weighs the mean squared change of the states from step to step, `activation` the mean square of
@@ -112,7 +181,7 @@ class Language:
 
     @property
     def fingerprint(self) -> str:
-        """The corpus's."""
+        """The hash of the corpus."""
         return self.corpus.fingerprint
 
     @property
@@ -121,9 +190,9 @@ class Language:
         return {"vocabulary": len(self.corpus.vocabulary)}
 
     @property
-    def largest(self) -> int:
-        """Columns in a batch."""
-        return self.options.batch
+    def classes(self) -> tuple[str, ...]:
+        """None: words are no classes."""
+        return ()
 
     def steps(self, epoch: int) -> int:
         """How many windows the epoch's draws give."""
@@ -201,7 +270,7 @@ class Language:
         return {stream: hidden.clone() for stream, hidden in self._carried.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from these states, and from zeros where there is none."""
+        """Resumes from these states, and from zeros where there is none."""
         streams: tuple[Stream, ...] = ("train", "valid")
         self._carried = {
             stream: state[stream].to(self.place.device, self.place.dtype, copy=True)
@@ -235,10 +304,19 @@ class Language:
         return penalty
 
 
-def search_language(options: TaskOptions, place: Place) -> Language:
-    """The language task on the texts that the options name. Raises E711 to E714."""
-    corpus = load_text(options.data, options.limit)
-    return Language(corpus, LanguageOptions(options.batch, options.seed), place)
+def training_options(recipe: Recipe, seed: int) -> LanguageOptions:
+    """The options that a recipe names."""
+    text, train = recipe.text, recipe.train
+    return LanguageOptions(
+        train.batch,
+        seed,
+        text.columns,
+        text.test_columns,
+        VariedWindows(text.bptt),
+        Dropout(text.output, text.state, text.input, text.embedded, text.words),
+        train.slowness,
+        train.activation,
+    )
 
 
 def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
@@ -263,7 +341,7 @@ def part(stream: Tensor, start: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _width(graph: Graph, vocabulary: int) -> int:
-    """How wide the state of a language model is. Raises E505."""
+    """The width of a language model's state. Raises E505."""
     inputs = dict(graph.inputs)
     tokens, hidden = inputs.get("tokens"), inputs.get("hidden")
     if not isinstance(tokens, TokenType) or not isinstance(hidden, VectorType):

@@ -1,11 +1,45 @@
-"""How good a network is on held-out data."""
+"""How well a network does: sums over batches, scores, and answers on held-out data."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from nasir import NasirError
-from runners.task.task import Batch, Outcome, Split, TrainingTask
+from runners.task.task import Batch, Outcome, Split, Task
+
+FLIPPED = 0.005
+"""The share of answers that rounding may change; more of them is an error."""
+
+TOP = 5
+"""Likeliest classes among which `top5` looks for the true one."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over batches, and the seconds their loading took. Changes as the epoch goes."""
+
+    total: float = 0.0
+    correct: float = 0.0
+    count: int = 0
+    loading: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Adds one batch."""
+        self.total += float(outcome.total)
+        self.correct += float(outcome.correct)
+        self.count += outcome.count
+
+    def facts(self, metric: str) -> dict[str, float]:
+        """Mean loss (nats) and the metric: accuracy in percent, or perplexity."""
+        loss = self.total / max(self.count, 1)
+        if metric == "accuracy":
+            return {"loss": loss, "accuracy": 100.0 * self.correct / max(self.count, 1)}
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,9 +54,56 @@ class Score:
         """The mean loss."""
         return -self.negative_loss
 
+    def facts(self, metric: str) -> dict[str, float]:
+        """Mean loss and the metric, as a tally's."""
+        return Tally(self.loss, self.accuracy, 1).facts(metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Results of a network on `count` held-out images (or words) of `split`.
+
+    `measures` are the loss and the metric (accuracy and top5 in percent, or perplexity).
+    `changed` is how many predictions are not those of the network in eager torch, None for text.
+    """
+
+    split: Split
+    count: int
+    measures: Mapping[str, float]
+    changed: int | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An accuracy with the predicted and the true class of each image, (N,); none for text."""
+
+    accuracy: Accuracy
+    predicted: Tensor
+    true: Tensor
+
+    def confusion(self, classes: int) -> Tensor:
+        """How often each class was taken for each, int64 (true, predicted)."""
+        pairs = self.true * classes + self.predicted
+        return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
+
+
+Network = Callable[..., Any]
+"""A network as a function of tensors: a module, or a file in ONNX Runtime."""
+
+
+def check_finite(outcome: Outcome, epoch: int, step: int) -> None:
+    """Raises E741 where the loss is not a number."""
+    if not bool(torch.isfinite(outcome.loss.detach())):
+        raise NasirError(
+            "E741",
+            f"the loss is {float(outcome.loss.detach()):g} in step {step} of epoch {epoch}",
+            hint="a smaller learning rate (--set optimizer.lr=…) or gradient clipping; "
+            "the last checkpoint is whole, and --resume goes on from it",
+        )
+
 
 def score(
-    task: TrainingTask,
+    task: Task,
     measure: Callable[[Batch], Outcome],
     batches: int = 0,
     split: Split = "valid",
@@ -31,25 +112,58 @@ def score(
 
     Raises E741 where the loss is not a number.
     """
-    before = task.state()
-    total, correct, count = 0.0, 0.0, 0
-    for number, batch in enumerate(task.held_out(split)):
-        if batches and number == batches:
-            break
+    tally = Tally()
+    for batch in islice(task.held_out(split), batches or None):
         outcome = measure(batch)
         task.carry(batch, outcome)
-        total += float(outcome.total)
-        correct += float(outcome.correct)
-        count += outcome.count
-    task.restore(before)
-    if not math.isfinite(total):
+        tally.add(outcome)
+    if not math.isfinite(tally.total):
         raise NasirError("E741", "the loss on held-out data is not a number")
-    return Score(correct / max(count, 1), -total / max(count, 1))
+    count = max(tally.count, 1)
+    return Score(tally.correct / count, -tally.total / count)
 
 
-def measures(total: float, correct: float, count: int, metric: str) -> dict[str, float]:
-    """The mean loss (nats) and the task's metric: accuracy in percent, or perplexity."""
-    loss = total / max(count, 1)
-    if metric == "accuracy":
-        return {"loss": loss, "accuracy": 100.0 * correct / max(count, 1)}
-    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+def answers(task: Task, split: Split, run: Network, most: int = 0) -> Answers:
+    """The answers of a network on held-out data: whole batches up to `most` (0: all)."""
+    tally, near = Tally(), 0
+    predicted, true = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
+    with torch.no_grad():
+        for batch in task.held_out(split):
+            if most and tally.count >= most:
+                break
+            outcome = task.outcome(run, batch)
+            task.carry(batch, outcome)
+            tally.add(outcome)
+            if outcome.logits is not None:
+                ranked = outcome.logits.topk(min(TOP, outcome.logits.shape[1]), 1).indices
+                near += int((ranked == batch.target[:, None]).any(1).sum())
+                predicted.append(outcome.logits.argmax(1).cpu())
+                true.append(batch.target.cpu())
+    found = tally.facts(task.metric)
+    if task.name == "images":
+        found["top5"] = 100.0 * near / max(tally.count, 1)
+    accuracy = Accuracy(split, tally.count, found)
+    return Answers(accuracy, torch.cat(predicted), torch.cat(true))
+
+
+def compared(first: Answers, other: Answers) -> Accuracy:
+    """The other's accuracy, with how many answers differ from the first's."""
+    same = first.predicted == other.predicted
+    return replace(other.accuracy, changed=int((~same).sum()) if len(same) else None)
+
+
+def require(name: str, first: Answers, other: Accuracy) -> Accuracy:
+    """The accuracy of the form `name`. Raises E756 where they differ by more than rounding."""
+    allowed = max(1, int(FLIPPED * other.count))
+    loss = first.accuracy.measures["loss"]
+    apart = abs(loss - other.measures["loss"])
+    if (other.changed or 0) <= allowed and apart <= 1e-2 * max(1.0, loss):
+        return other
+    changed = "" if other.changed is None else f"{other.changed} of {other.count} answers, "
+    raise NasirError(
+        "E756",
+        f"'{name}' answers otherwise than eager torch on the {other.split} data: "
+        f"{changed}a loss of {other.measures['loss']:.4g} instead of "
+        f"{loss:.4g}",
+        hint="that is no rounding: please report it",
+    )

@@ -1,23 +1,29 @@
-"""A task: where batches come from, what is lost on them, and how well a network does."""
+"""A task: where batches come from, and the loss of a network on them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor
 
-from nasir import Graph
+from nasir import Graph, NasirError
+from runners.data.load import load_images
+from runners.data.text import load_text
+from runners.machine.device import Place
+
+if TYPE_CHECKING:
+    from runners.experiment.recipe import Recipe
 
 Split = Literal["valid", "test"]
-"""What networks are measured on."""
+"""Held-out data."""
 
 Stream = Literal["train", "valid", "test"]
-"""What weights learn from, what architectures learn from or weights are chosen by, and the rest."""
+"""`valid` is what architectures learn from, or what weights are chosen by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch: what the network takes, what it should say, and from which stream it is.
+    """One batch: inputs, targets, and the stream it is from.
 
     `inputs` are (image,) with image (N, C, H, W), or (tokens, hidden) with tokens (T, N) and hidden
     (N, units); `target` is (N,) or (T, N). `rate` is by how much the learning rate of the weights
@@ -32,13 +38,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a network did on one batch.
+    """The result of a network on one batch.
 
     `loss` is what is minimised, penalties included. `total` is the sum of the plain losses (in
     nats), `correct` the number of right answers and `count` of how many; both are detached.
     `carried` is what the next batch of the stream begins with (a language model's hidden state).
-    `ranked` are, of held-out images, the classes that the network finds likeliest, the likeliest
-    first, int64 (N, at most 5).
+    `logits` are those of images, detached, (N, classes).
     """
 
     loss: Tensor
@@ -46,23 +51,41 @@ class Outcome:
     correct: Tensor
     count: int
     carried: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    ranked: Tensor | None = None
+    logits: Tensor | None = None
 
 
-class TrainingTask(Protocol):
-    """What a network is trained and measured on: batches by (epoch, step), and losses on them.
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """The data's name, the seed of all draws, and the most images (tokens) of each part.
 
-    A batch depends on the seed, on where it is, and on what was carried.
+    The others are a search's: its batch, the share of the training data that weights learn from,
+    whether the seed shuffles the split, and the side of cutout in pixels. A training's recipe has
+    its own.
+    """
+
+    data: str
+    seed: int = 0
+    limit: int | None = None
+    batch: int = 64
+    split: float = 0.5
+    shuffled: bool = False
+    cutout: int = 0
+
+
+class Task(Protocol):
+    """Batches by (epoch, step), and losses on them.
+
+    A batch depends on the seed, on the epoch and step, and on what was carried.
     """
 
     @property
     def name(self) -> Literal["images", "language"]:
-        """What kind of task it is."""
+        """The kind of task."""
         ...
 
     @property
     def metric(self) -> Literal["accuracy", "perplexity"]:
-        """What networks are compared by."""
+        """The measure by which networks are compared."""
         ...
 
     @property
@@ -72,16 +95,16 @@ class TrainingTask(Protocol):
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """What the data says of a network's size: classes and resolution, or the vocabulary."""
+        """Sizes that the data determines: classes and resolution, or the vocabulary."""
         ...
 
     @property
-    def largest(self) -> int:
-        """The images (or columns of text) in a batch."""
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty for text."""
         ...
 
     def steps(self, epoch: int) -> int:
-        """How many training batches an epoch has."""
+        """The number of training batches in an epoch."""
         ...
 
     def prepare(self, graph: Graph) -> Graph:
@@ -92,13 +115,17 @@ class TrainingTask(Protocol):
         """A batch that weights learn from."""
         ...
 
+    def valid(self, epoch: int, step: int) -> Batch:
+        """A batch that an architecture learns from, in a search."""
+        ...
+
     @property
     def splits(self) -> tuple[Split, ...]:
         """The held-out parts that there are."""
         ...
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
-        """All that networks are compared on, in order; whatever was carried is left alone.
+        """Iterates a held-out split; does not modify carried state.
 
         Where batches carry on from each other, each begins where the outcome before it that was
         handed to `carry` ended; iterating again starts afresh.
@@ -106,7 +133,7 @@ class TrainingTask(Protocol):
         ...
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
-        """What `run(*inputs, *mixture)` does on the batch; carries nothing."""
+        """The outcome of `run(*inputs, *mixture)` on the batch; carries nothing."""
         ...
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
@@ -114,17 +141,39 @@ class TrainingTask(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """What is carried, by name, for a checkpoint."""
+        """The carried state by name, for a checkpoint."""
         ...
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from a state."""
+        """Resumes from a state."""
         ...
 
 
-class Task(TrainingTask, Protocol):
-    """What a search trains on: an architecture learns from a stream of its own."""
+def search_task(skeleton: str, options: TaskOptions, place: Place) -> Task:
+    """Text for recurrent networks, images for all others. Raises what reading the data raises."""
+    if skeleton == "rnn":
+        from runners.task.language import Language, LanguageOptions
 
-    def valid(self, epoch: int, step: int) -> Batch:
-        """A batch that an architecture learns from."""
-        ...
+        corpus = load_text(options.data, options.limit)
+        return Language(corpus, LanguageOptions(options.batch, options.seed), place)
+    from runners.task.images import search_images
+
+    return search_images(load_images(options.data), options, place)
+
+
+def training_task(skeleton: str, recipe: "Recipe", options: TaskOptions, place: Place) -> Task:
+    """Text for recurrent networks, images for all others.
+
+    Raises what reading the data raises, and E753 where the recipe accumulates text.
+    """
+    if skeleton != "rnn":
+        from runners.task.images import training_images
+
+        return training_images(load_images(options.data), recipe, options, place)
+    if recipe.train.accumulate > 1:
+        message = f"text is not accumulated, and train.accumulate is {recipe.train.accumulate}"
+        raise NasirError("E753", message, hint="a smaller train.batch")
+    from runners.task.language import Language, training_options
+
+    corpus = load_text(options.data, options.limit)
+    return Language(corpus, training_options(recipe, options.seed), place)

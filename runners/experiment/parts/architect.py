@@ -14,7 +14,7 @@ from runners.experiment.parts.mixture import Rows
 from runners.experiment.schedule import Moment
 from runners.experiment.supernet import Supernet
 from runners.machine.device import length
-from runners.task import Batch, Outcome
+from runners.task.task import Batch, Outcome
 
 
 class Architect:

@@ -16,7 +16,7 @@ from torch import Tensor
 import nasir
 from runners.experiment.fields import Number, Positive, Ranged, Repeats
 from runners.experiment.schedule import Moment
-from runners.task import Batch
+from runners.task.task import Batch
 
 if TYPE_CHECKING:
     from runners.experiment.supernet import Supernet
