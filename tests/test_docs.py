@@ -1,4 +1,4 @@
-"""What the pages say is so: their commands print what they show, their example runs."""
+"""Compares the README and the pages of docs with the program."""
 
 import re
 import shlex
@@ -77,7 +77,31 @@ def test_every_pass_is_in_the_page_of_the_graph() -> None:
     assert rows == list(PASSES)
 
 
-def test_every_page_that_is_linked_exists() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+def pages() -> list[Path]:
+    return [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_page_and_heading_that_is_linked_exists() -> None:
+    for page in pages():
+        for link in re.findall(r"\]\(([^):]+)\)", page.read_text(encoding="utf-8")):
+            name, _, anchor = link.partition("#")
+            linked = page.parent / name if name else page
+            assert linked.exists(), f"{page.name} links to {link}"
+            titles = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in {"", *anchors}, f"{page.name} links to {link}"
+
+
+def test_every_command_and_option_on_a_page_exists() -> None:
+    helps: dict[tuple[str, ...], str] = {}
+    for page in pages():
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for command in re.findall(r"(?:^\$ |^ {4}|^|`)nasir ([a-z][^`\n]*)", text, re.MULTILINE):
+            words = command.split()
+            if words[0] in ("compiles", "graph"):  # a sentence; a graph's first line
+                continue
+            name = tuple(words[: 1 + (words[0] == "bench")])
+            helps[name] = helps.get(name) or call(*name, "--help").out
+            assert f"nasir {' '.join(name)} " in helps[name], f"{page.name}: nasir {command}"
+            for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", command):
+                assert re.search(rf"{option}\b", helps[name]), f"{page.name}: nasir {command}"
