@@ -28,19 +28,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Evaluation": "runners.experiment.train",
-    "Replay": "runners.experiment.trained",
-    "evaluate": "runners.experiment.train",
-    "Options": "runners.forms.compile",
-    "Report": "runners.forms.report",
-    "Experiment": "runners.experiment.experiment",
-    "RunOptions": "runners.experiment.experiment",
-    "Search": "runners.experiment.experiment",
-    "Result": "runners.experiment.search",
-    "compile_genotype": "runners.forms.compile",
-    "replay": "runners.experiment.trained",
-    "resume": "runners.experiment.search",
-    "search": "runners.experiment.search",
+    "runners.experiment.experiment": ("Experiment", "RunOptions", "Search"),
+    "runners.experiment.search": ("Result", "resume", "search"),
+    "runners.experiment.train": ("Evaluation", "evaluate"),
+    "runners.experiment.trained": ("Replay", "replay"),
+    "runners.forms.compile": ("Options", "compile_genotype"),
+    "runners.forms.report": ("Report",),
 }
 
 
@@ -48,9 +41,10 @@ if not TYPE_CHECKING:  # a type checker must not take a misspelt name for an obj
 
     def __getattr__(name: str) -> object:
         """A name of `_MODULES`, imported at its first use: the command line must not load torch."""
-        if name not in _MODULES:
-            raise AttributeError(f"module 'runners' has no attribute {name!r}")
-        return getattr(import_module(_MODULES[name]), name)
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(module), name)
+        raise AttributeError(f"module 'runners' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

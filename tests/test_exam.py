@@ -219,6 +219,7 @@ def test_the_data_says_how_many_channels_an_image_has(channels: int, tmp_path: P
     data = str(tmp_path / "a.npz")
     np.savez(data, x_train=images[0], y_train=labels[0], x_test=images[1], y_test=labels[1])
     found = run(tiny(data=data, limit=None), tmp_path / "search")
+    assert "E753 the run is a search" in call("test", found.folder).err
     done = train(small(data=data), tmp_path / "run")
     facts: dict[str, Any] = read_facts(done.folder)
     assert facts["size"]["in_channels"] == channels

@@ -1,5 +1,6 @@
 """Measuring a trained network, or its ONNX file, on held-out data."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from runners.experiment.recipe import Recipe, Train, read_recipe
 from runners.experiment.size import DATA, NetworkSize, size_facts
 from runners.experiment.trained import Trained, find_trained
 from runners.forms.table import FORMS, FormSource
-from runners.inputs import read_named
+from runners.inputs import is_run, read_named
 from runners.machine.device import Place, find_place, listed
 from runners.task import measure
 from runners.task.score import Answers, Network, answers
@@ -80,6 +81,8 @@ def examine(request: Exam) -> TestResult:
     """Measures a network. Raises E753, E755, E503, and what data and genotypes raise."""
     genotype = read_named(request.genotype, request.space)
     found = find_trained(request.genotype, request.size, request.weights)
+    if found.weights is None and not request.genotype.endswith(".onnx"):
+        raise _no_weights(request.genotype)
     place = find_place(request.device, request.precision)
     recipe = _recipe(request, found)
     data = request.data or found.data
@@ -134,15 +137,17 @@ def _run(request: Exam, found: Trained, graph: Graph, place: Place) -> Network:
     if found.weights is not None:
         lowering.load_weights(module, found.weights)
         return module.to(place.device, place.dtype)
-    if request.genotype.endswith(".onnx"):
-        seconds = LEAST + request.batch * nasir.cost(graph).macs / SLOWEST
-        return _file(request, FormSource(graph, module, request.batch, seconds=seconds))
-    raise NasirError(
-        "E753",
-        "no weights are named: the network would answer at random",
-        Where(request.genotype) if "\n" not in request.genotype else Where(""),
-        hint="--weights FILE.safetensors, a run directory of `nasir evaluate`, or an ONNX file",
-    )
+    seconds = LEAST + request.batch * nasir.cost(graph).macs / SLOWEST
+    return _file(request, FormSource(graph, module, request.batch, seconds=seconds))
+
+
+def _no_weights(argument: str) -> NasirError:
+    message = "no weights are named: the network would answer at random"
+    hint = "--weights FILE.safetensors, a run directory of `nasir evaluate`, or an ONNX file"
+    if is_run(argument):
+        message = "the run is a search, which trains no network of its genotype"
+        hint = f"nasir evaluate {shlex.quote(argument)} trains one"
+    return NasirError("E753", message, Where("" if "\n" in argument else argument), hint)
 
 
 def _file(request: Exam, source: FormSource) -> Network:
