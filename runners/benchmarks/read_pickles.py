@@ -119,6 +119,7 @@ def _values(
     with reading(path):
         for state in _mapping(entry).values():
             for key, trial in _mapping(state, "all_results").items():
+                budget.spend(_VALUE)
                 for column, value in _trial(key, trial):
                     budget.spend(_VALUE)
                     if options.curves or column.after == column.epochs:

@@ -103,7 +103,9 @@ def open_source(path: Path, options: ReadingOptions) -> Original:
         return read_archive(path, options)
     if start.startswith((_GZIP, b"index,")):
         return Original(KINDS["nasbench201"], partial(_csv_records, path))
-    if _starts_like_tfrecord(start) or (path.suffix == ".tfrecord" and not path.is_dir()):
+    length = start[: _HEAD.size].ljust(_HEAD.size, b"\0")
+    checked_length = _masked(length[:8]) == _HEAD.unpack(length)[1]
+    if checked_length or (path.suffix == ".tfrecord" and not path.is_dir()):
         return Original(KINDS["nasbench101"], partial(_tfrecord_records, path))
     message, hint = "the file is of no known benchmark", _KNOWN
     if path.is_dir():
@@ -193,11 +195,6 @@ def _tfrecord_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
                 lengths.append(epochs)
                 values = _accuracies(metrics, epochs, str(seed))
             yield BenchmarkRecord(key, None, values)
-
-
-def _starts_like_tfrecord(start: bytes) -> bool:
-    """Whether a file's first bytes are a length and its checksum."""
-    return len(start) >= _HEAD.size and _masked(start[:8]) == _HEAD.unpack_from(start)[1]
 
 
 def checked_records(stream: IO[bytes]) -> Iterator[bytes]:
