@@ -1,6 +1,6 @@
 """Genotypes as they stand in repositories, logs and tables: each kind of file, and what it gives.
 
-`python -m tests.test_formats_field` prints the table. The files are invented.
+The files are invented.
 """
 
 import json
@@ -83,13 +83,6 @@ class Row:
     text: str
     gives: dict[str, str] = field(default_factory=lambda: {"": FIRST})
     series: bool = False
-
-    @property
-    def result(self) -> str:
-        """In words, for the table."""
-        if self.series:
-            return f"the last of {len(self.gives)}; others by number"
-        return f"by name: {', '.join(self.gives)}" if len(self.gives) > 1 else "the genotype"
 
 
 def log(*texts: str) -> dict[str, str]:
@@ -496,8 +489,3 @@ def test_brackets_that_never_close_on_one_line_take_linear_time() -> None:
             load_genotype("Genotype(" * copies)
         seconds.append(time.process_time() - begun)
     assert seconds[1] < 16 * seconds[0] + 0.5
-
-
-if __name__ == "__main__":
-    for each in ROWS:
-        print(f"| {each.kind} | {each.file} | {each.result} |")  # noqa: T201

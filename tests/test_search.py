@@ -65,6 +65,7 @@ def test_drawing_needs_no_supernet(tmp_path: Path) -> None:
     assert nasir.load_space("nasbench101").contains(result.genotype) == ()
 
 
+@pytest.mark.slow
 def test_parts_of_different_methods_make_a_method(tmp_path: Path) -> None:
     parts = {"perturb": "pgd", "select": "projection", "edges": "softmax", "stop": "eigenvalue"}
     request = tiny(

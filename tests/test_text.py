@@ -23,88 +23,36 @@ auxiliary tied
 """
 
 HEAD = "nasir graph 1\ninput x: image[3,8,8]\n"
+CONV = "y = conv2d(x) {out=1, kernel=1}: image[1,8,8]"
 
-ERRORS: list[tuple[str, str, tuple[int, int], str]] = [
-    ("", "E405", (1, 1), "graph text starts with 'nasir graph 1', not with nothing"),
-    (
-        "nasir graph 2\n",
-        "E405",
-        (1, 1),
-        "graph text starts with 'nasir graph 1', not with 'nasir graph 2'",
-    ),
-    (HEAD, "E204", (2, 1), "the graph has no output"),
-    (HEAD + "y = rel(x): image[3,8,8]", "E201", (3, 5), "unknown op 'rel'"),
-    (HEAD + "y = relu(z): image[3,8,8]", "E403", (3, 10), "'z' is not defined above this line"),
-    (HEAD + "y = relu(y): image[3,8,8]", "E403", (3, 10), "node 'y' reads itself"),
-    (HEAD + "x = relu(x): image[3,8,8]", "E402", (3, 1), "the name 'x' is taken"),
-    (HEAD + "y = relu(x, x): image[3,8,8]", "E404", (3, 1), "relu takes 1 input, not 2"),
-    (
-        HEAD + "y = relu(x): image[3,8,9]",
-        "E305",
-        (3, 14),
-        "relu gives image[3,8,8] here, the text says image[3,8,9]",
-    ),
-    (HEAD + "y = relu(x): picture[3]", "E405", (3, 14), "not a type: 'picture[3]'"),
-    (HEAD + "y = relu(x)", "E405", (3, 12), "expected ':', found the end"),
-    (HEAD + "y = relu x: image[3,8,8]", "E405", (3, 10), "expected '(', found 'x:'"),
-    (
-        HEAD + "y = relu(x): image[3,8,8] on c0",
-        "E405",
-        (3, 27),
-        "expected the end of the line, found 'on'",
-    ),
-    (
-        HEAD + "y = linear(x) {out=3}: vector[3]",
-        "E305",
-        (3, 1),
-        "linear takes a vector, not image[3,8,8]",
-    ),
-    (
-        HEAD + "y = crop(x) {top=a}: image[3,8,8]",
-        "E405",
-        (3, 18),
-        "expected a number, a pair, a list, true, false or none, found 'a}:'",
-    ),
-    (
-        HEAD + "y = crop(x) {top=1, top=1}: image[3,7,8]",
-        "E105",
-        (3, 24),
-        "attribute 'top' occurs twice",
-    ),
-    (HEAD + "y = crop(x) {tip=1}: image[3,7,8]", "E306", (3, 13), "crop has no attribute 'tip'"),
-    (HEAD + 'meta a "b', "E405", (3, 8), "expected a quoted string, found '\"b'"),
-    (
-        HEAD + 'meta a "\\q"',
-        "E405",
-        (3, 8),
-        "the string cannot be read: Invalid \\escape: line 1 column 2 (char 1)",
-    ),
-    (HEAD + "output y", "E403", (3, 8), "'y' is not defined above this line"),
-    (
-        HEAD + "choice c: op on wire, keep 1 of a",
-        "E405",
-        (3, 11),
-        "expected a kind of choice, found 'op'",
-    ),
-    (
-        HEAD + f"choice c: input, keep {'9' * 5000} of a",
-        "E405",
-        (3, 23),
-        f"expected a number, found '{'9' * 59}…'",
-    ),
-    (
-        HEAD + "y = conv2d(x) {out=1, kernel=1}: image[1,8,8] with weight=k[1,3,1,1] random(1)",
-        "E405",
-        (3, 70),
-        "unknown initialisation 'random'",
-    ),
-    (
-        HEAD
-        + ("y = conv2d(x) {out=1, kernel=1}: image[1,8,8] with weight=k[1,3] uniform(1)\noutput y"),
-        "E305",
-        (3, 1),
-        "conv2d has weights of shapes [(1, 3)] where its input asks for [(1, 3, 1, 1)]",
-    ),
+BAD_LINES: list[tuple[str, str, int]] = [
+    ("y = rel(x): image[3,8,8]", "E201", 5),
+    ("y = relu(z): image[3,8,8]", "E403", 10),
+    ("y = relu(y): image[3,8,8]", "E403", 10),
+    ("x = relu(x): image[3,8,8]", "E402", 1),
+    ("y = relu(x, x): image[3,8,8]", "E404", 1),
+    ("y = relu(x): image[3,8,9]", "E305", 14),
+    ("y = relu(x): picture[3]", "E405", 14),
+    ("y = relu(x)", "E405", 12),
+    ("y = relu x: image[3,8,8]", "E405", 10),
+    ("y = relu(x): image[3,8,8] on c0", "E405", 27),
+    ("y = linear(x) {out=3}: vector[3]", "E305", 1),
+    ("y = crop(x) {top=a}: image[3,8,8]", "E405", 18),
+    ("y = crop(x) {top=1, top=1}: image[3,7,8]", "E105", 24),
+    ("y = crop(x) {tip=1}: image[3,7,8]", "E306", 13),
+    ('meta a "b', "E405", 8),
+    ('meta a "\\q"', "E405", 8),
+    ("output y", "E403", 8),
+    ("choice c: op on wire, keep 1 of a", "E405", 11),
+    (f"choice c: input, keep {'9' * 5000} of a", "E405", 23),
+    (f"{CONV} with weight=k[1,3,1,1] random(1)", "E405", 70),
+    (f"{CONV} with weight=k[1,3] uniform(1)\noutput y", "E305", 1),
+]
+ERRORS = [
+    ("", "E405", (1, 1)),
+    ("nasir graph 2\n", "E405", (1, 1)),
+    (HEAD, "E204", (2, 1)),
+    *((HEAD + line, code, (3, column)) for line, code, column in BAD_LINES),
 ]
 
 
@@ -155,13 +103,13 @@ def test_meta_holds_any_text(value: str) -> None:
     assert parse_graph(print_graph(graph)) == graph
 
 
-@pytest.mark.parametrize(("text", "code", "place", "message"), ERRORS)
+@pytest.mark.parametrize(("text", "code", "place"), ERRORS)
 def test_wrong_text_is_an_error_with_line_and_column(
-    text: str, code: str, place: tuple[int, int], message: str
+    text: str, code: str, place: tuple[int, int]
 ) -> None:
     with pytest.raises(NasirError) as caught:
         parse_graph(text, file="net.txt")
-    assert (caught.value.code, caught.value.message) == (code, message)
+    assert caught.value.code == code
     assert (caught.value.where.file, caught.value.where.line) == ("net.txt", place[0])
     assert caught.value.where.column == place[1]
 
