@@ -256,7 +256,6 @@ def test_a_fault_of_nasirs_own_is_two_lines_and_exit_code_one(
 @pytest.mark.parametrize(
     ("shell", "code", "message"),
     [
-        ("{} --help > /dev/full", 1, "E112 the output cannot be written"),
         ("{} --version > /dev/full", 1, "E112 the output cannot be written"),
         ("{} cost darts_v2 <&- >&-", 0, ""),
         ("{} cost - <&-", 2, "E104 the file is empty"),

@@ -197,6 +197,7 @@ def test_the_command_prints_the_report_as_json() -> None:
     assert facts["files"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(lowering.compiler_missing()), reason="no compiler on this machine")
 def test_a_compiled_network_agrees_and_is_timed() -> None:
     size = NetworkSize(channels=2, layers=1)

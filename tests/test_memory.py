@@ -46,7 +46,9 @@ def test_states_of_every_shipped_space_give_what_the_plain_lowering_gives(space:
 
 
 @LEVELS
-@pytest.mark.parametrize("space", ["nasbench201", "darts_rnn", "nasbench1shot1_3", "darts"])
+@pytest.mark.parametrize(
+    "space", gated(["nasbench201", "darts_rnn", "nasbench1shot1_3", "darts"], FAST)
+)
 def test_a_level_saves_most_of_what_backward_needs(space: str, level: MemoryLevel) -> None:
     graph = tiny(space)
     assert kept(graph, level) * 2 < kept(graph, "none")

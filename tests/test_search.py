@@ -20,10 +20,9 @@ from tests.processes import fork, needs_fork
 from tests.runs import Telling, apart, rows
 from tests.searches import changed, run, tiny, write_text
 
-HEAVY = ("enas",)  # its controller measures 1,000 architectures after each epoch
-METHODS_HERE = [
-    pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in method_names()
-]
+FAST = ("darts", "darts-pt", "drnas-progressive", "gdas", "pc-darts", "random-ws", "sdarts-adv")
+"""Methods that differ in their parts; beside them every method is tried in the slow tests."""
+
 LOGS = ("metrics.jsonl", "architecture.jsonl", "genotype.json")
 
 
@@ -32,7 +31,7 @@ def left(folder: Path) -> list[str]:
     return [(folder / name).read_text() for name in LOGS]
 
 
-@pytest.mark.parametrize("method", METHODS_HERE)
+@pytest.mark.parametrize("method", gated(method_names(), FAST))
 def test_a_method_ends_with_a_genotype_of_the_space(method: str, tmp_path: Path) -> None:
     result = run(tiny(method=method), tmp_path / "run")
     assert nasir.load_space("nasbench201").contains(result.genotype) == ()
