@@ -84,10 +84,8 @@ def test_steps_over_words_compile_the_cell_no_more_after_the_first() -> None:
     assert compiled() == before
 
 
-@pytest.mark.parametrize(
-    "memory",
-    [m if m == "none" else pytest.param(m, marks=pytest.mark.slow) for m in MEMORY_LEVELS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", MEMORY_LEVELS)
 def test_compiled_cells_compute_what_the_network_computes(memory: MemoryLevel) -> None:
     module = lowering.to_torch(FEW, memory=memory).double()
     twin = by_cells(lowering.to_torch(FEW, memory=memory).double(), EAGER)

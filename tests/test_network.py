@@ -216,7 +216,8 @@ BAD: dict[str, tuple[dict[str, Any], ...]] = {
 def test_what_a_skeleton_cannot_take_is_an_error_with_a_hint(
     code: str, given: dict[str, Any]
 ) -> None:
-    error = _error(lambda: network(**({"genotype": "darts_v2"} | given)))
+    call: dict[str, Any] = {"genotype": "darts_v2"} | given
+    error = _error(lambda: network(**call))
     assert error.code == code
     assert error.hint
 

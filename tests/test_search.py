@@ -50,7 +50,7 @@ def test_a_method_runs_on_every_space_that_has_its_decisions(
 
 
 @pytest.mark.parametrize(
-    "method", gated(["darts", "darts-2nd", "drnas", "gdas", "sdarts-rs"], ["darts-2nd", "gdas"])
+    "method", gated(["darts", "darts-2nd", "drnas", "gdas", "sdarts-rs"], ["gdas"])
 )
 def test_a_method_searches_recurrent_cells_on_text(method: str, tmp_path: Path) -> None:
     request = tiny("darts_rnn", method, data=write_text(tmp_path / "text"), sizes={"hidden": 8})

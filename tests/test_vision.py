@@ -8,6 +8,8 @@ import pytest
 
 from tests.command_line import ROOT
 
+pytestmark = pytest.mark.slow
+
 DESCRIBES = """
 import torch
 for name in ("nms", "qnms"):
@@ -52,7 +54,6 @@ def test_a_build_that_does_not_match_is_imported_and_its_ops_do_not_run(tmp_path
     assert (done.stdout, done.returncode) == ("not run\n", 0), done.stderr
 
 
-@pytest.mark.slow
 def test_any_other_failure_of_its_import_is_e501(tmp_path: Path) -> None:
     done = run(
         package(tmp_path, "raise RuntimeError('something else')"),
@@ -62,7 +63,6 @@ def test_any_other_failure_of_its_import_is_e501(tmp_path: Path) -> None:
     assert "E501 torchvision cannot be imported: something else" in done.stderr
 
 
-@pytest.mark.slow
 def test_the_installed_torchvision_transforms_images() -> None:
     done = run(
         ROOT,
