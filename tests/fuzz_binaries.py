@@ -204,7 +204,7 @@ def _images() -> Sequence[bytes]:
 
 
 def _image(content: bytes, folder: Path) -> None:
-    from runners.data.decode import decode
+    from runners.data.images import decode
 
     del folder
     decode(content, "image.png", 8)

@@ -15,8 +15,7 @@ from PIL import Image
 
 from nasir import NasirError
 from runners.data import load_images
-from runners.data.official import IMAGENET16
-from runners.data.vision import import_torchvision
+from runners.data.official import IMAGENET16, import_torchvision
 
 CLASSES = ("ant", "bee", "cat")
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from runners.data import DataName, ImageSet, halves, load_images, parse_data, statistics
+from runners.data.batches import Jitter, tinted
 from runners.data.cache import cache_folder
-from runners.data.colour import Jitter, tinted
 from runners.data.images import mixed
 from tests.command_line import ROOT
 from tests.image_files import (
@@ -120,13 +120,6 @@ def test_a_class_is_named_by_any_folder_also_when_it_was_kept(tmp_path: Path, la
     assert (kept.classes, kept.fingerprint) == (first.classes, first.fingerprint)
 
 
-def test_progress_ends_with_all_images(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    folder = write_tree(tmp_path / "a", tree())
-    load_images(f"imagefolder:{folder}", lambda done, total: told.append((done, total)))
-    assert told == [(15, 15)]
-
-
 def test_test_stands_before_val_and_val_before_nothing(tmp_path: Path) -> None:
     files = tree() | {"val/ant/v.png": image_file(77), "val/ant/w.png": image_file(78)}
     both = load_images(f"imagefolder:{write_tree(tmp_path / 'a', files)}")
@@ -217,16 +210,6 @@ def test_images_load_where_no_cache_can_be_written(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert len(load_images(f"imagefolder:{write_tree(tmp_path / 'a', tree())}").train) == 12
-
-
-def test_progress_counts_the_images_of_both_splits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runners.data.folders._EVERY", 5)
-    told: list[tuple[int, int]] = []
-    path = write_tree(tmp_path / "a", tree())
-    load_images(f"imagefolder:{path}", lambda done, total: told.append((done, total)))
-    assert told == [(5, 15), (10, 15), (15, 15)]
 
 
 def test_arrays_keep_their_order_and_their_labels(tmp_path: Path) -> None:

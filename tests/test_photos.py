@@ -9,7 +9,7 @@ from PIL import Image
 
 from nasir import NasirError
 from runners.data import Augment, Batches, Dealing, ImageSet, load_images
-from runners.data.image_files import TRIES, ImageFiles, middle, window
+from runners.data.images import TRIES, ImageFiles, middle, window
 from runners.machine.device import find_place
 from runners.task.images import augmentation, search_images
 from runners.task.task import TaskOptions

@@ -112,7 +112,7 @@ def _package(name: str, module: str, meaning: str, *, required: bool) -> Check:
 
 def _torchvision(check: Check) -> Check:
     """A build that does not match that of torch decodes images, but has no ops."""
-    from runners.data.vision import declared, import_torchvision
+    from runners.data.official import declared, import_torchvision
 
     import_torchvision()
     if declared():

@@ -1,8 +1,6 @@
 """Data sets by name, and batches of them."""
 
-from runners.data.augment import Augment
-from runners.data.batches import Batches, Dealing, Order
-from runners.data.colour import Jitter
+from runners.data.batches import Augment, Batches, Dealing, Jitter, Order
 from runners.data.images import ImageSet, ImageTensors, halves, statistics
 from runners.data.load import load_images
 from runners.data.name import DataName, TextName, absolute, is_text, parse_data, parse_text

@@ -1,4 +1,4 @@
-"""Batches of images that can be asked for in any order."""
+"""Batches of images that can be asked for in any order, and their random augmentation."""
 
 import math
 from collections.abc import Iterator
@@ -7,12 +7,206 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import lowering
-from runners.data.augment import Augment
-from runners.data.image_files import ImageFiles
-from runners.data.images import ImageTensors
+from runners.data.images import TRIES, ImageFiles, ImageTensors
 from runners.machine.device import Place
+
+_GREY = (0.299, 0.587, 0.114)
+"""Of red, green and blue (ITU-R BT.601), as Pillow makes grey."""
+
+_WHITE = 255.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tints:
+    """Random draws for the colours of N images.
+
+    `factors`, (4, N) on the CPU: brightness, contrast, saturation, and by which part of the circle
+    the hue turns; `order` says in which of the 24 orders they are applied, to all alike.
+    """
+
+    factors: Tensor
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """By how much colours may change: factors of 1 ± each, and the hue by ± part of the circle.
+
+    The papers' for ImageNet. Their order is drawn for each image, here for a batch, which makes
+    no difference to what any one image may become.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.2
+
+    def draw(self, count: int, source: torch.Generator) -> Tints:
+        """The draws for N images."""
+        ends = torch.tensor([self.brightness, self.contrast, self.saturation, self.hue])
+        middle = torch.tensor([1.0, 1.0, 1.0, 0.0])
+        drawn = (2 * torch.rand(4, count, generator=source) - 1) * ends[:, None] + middle[:, None]
+        drawn[:3].clamp_(min=0.0)
+        order = tuple(int(place) for place in torch.randperm(4, generator=source))
+        return Tints(drawn, order)
+
+
+def tinted(images: Tensor, tints: Tints) -> Tensor:
+    """The images, (N, C, H, W) of numbers from 0 to 255, with other colours.
+
+    Without three channels there is neither saturation nor hue to change.
+    """
+    steps = (_brighter, _contrasted, _saturated, _turned)
+    factors = tints.factors.to(images.device, images.dtype)[:, :, None, None, None]
+    for place in tints.order:
+        if images.shape[1] != 3 and steps[place] in (_saturated, _turned):
+            continue
+        images = steps[place](images, factors[place])
+    return images
+
+
+def _brighter(images: Tensor, factor: Tensor) -> Tensor:
+    return (images * factor).clamp(0, _WHITE)
+
+
+def _contrasted(images: Tensor, factor: Tensor) -> Tensor:
+    mean = _grey(images).mean((1, 2, 3), keepdim=True)
+    return (mean + factor * (images - mean)).clamp(0, _WHITE)
+
+
+def _saturated(images: Tensor, factor: Tensor) -> Tensor:
+    grey = _grey(images)
+    return (grey + factor * (images - grey)).clamp(0, _WHITE)
+
+
+def _turned(images: Tensor, turn: Tensor) -> Tensor:
+    """Turns hues with the value and the saturation of the HSV cone kept."""
+    red, green, blue = images.unbind(1)
+    value, span = images.amax(1), images.amax(1) - images.amin(1)
+    divisor = span.clamp(min=torch.finfo(images.dtype).tiny)
+    sixth = torch.where(
+        value == red,
+        (green - blue) / divisor,
+        torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
+    sixth = sixth + 6 * turn[:, 0]
+    channels: list[Tensor] = []
+    for place in (5, 3, 1):
+        distance = torch.remainder(place + sixth, 6)
+        low = torch.minimum(distance, 4 - distance).clamp(0, 1)
+        channels.append(value - span * low)
+    return torch.stack(channels, 1)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """(N, 1, H, W)."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    red, green, blue = (part * share for part, share in zip(images.unbind(1), _GREY, strict=True))
+    return (red + green + blue)[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Random draws for N images: int64 (N, 1) on the CPU each; None is not drawn.
+
+    `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded image's corner
+    the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks;
+    `windows`, float64 (N, TRIES, 4), is what `window` takes.
+    """
+
+    mirrored: Tensor | None
+    shift: Tensor | None
+    middle: tuple[Tensor, Tensor] | None
+    windows: Tensor | None
+    tints: Tints | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """Random crops, mirror images, colours and cutout, drawn for every image on its own.
+
+    `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
+    mirrors half of the images left to right; `cutout` is the side, in pixels, of a square that
+    becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
+    `cutouts` of a whole `batch` are one square for all, which the crop and the mirror then move.
+    `area`, for images in files, is the least share of an image that the random part of it covers
+    which is resized; 0 takes the middle. `jitter` changes colours before normalisation.
+    """
+
+    crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+    area: float = 0.0
+    jitter: Jitter | None = None
+    cutouts: Literal["image", "batch"] = "image"
+
+    def draw(self, size: tuple[int, int, int], source: torch.Generator) -> Draws:
+        """The draws for (N, H, W) images."""
+        count, height, width = size
+        mirrored = shift = middle = windows = None
+        if self.flip:
+            mirrored = (torch.rand(count, generator=source) < 0.5)[:, None]
+        if self.crop:
+            shift = torch.randint(2 * self.crop + 1, (2, count, 1), generator=source)
+        if self.cutout:
+            squares = count if self.cutouts == "image" else 1
+            row = torch.randint(height, (squares, 1), generator=source).expand(count, 1)
+            column = torch.randint(width, (squares, 1), generator=source)
+            middle = (row, column.expand(count, 1))
+        if self.area:
+            windows = torch.rand(count, TRIES, 4, generator=source, dtype=torch.float64)
+            windows[..., 0] = self.area + (1 - self.area) * windows[..., 0]
+        tints = None if self.jitter is None else self.jitter.draw(count, source)
+        return Draws(mirrored, shift, middle, windows, tints)
+
+    def moved(self, images: Tensor, draws: Draws) -> Tensor:
+        """Cropped and mirrored bytes, (N, C, H, W) as before."""
+        count, _, height, width = images.shape
+        device = images.device
+        rows = torch.arange(height, device=device).expand(count, -1)
+        columns = torch.arange(width, device=device).expand(count, -1)
+        if draws.mirrored is not None:
+            columns = torch.where(draws.mirrored.to(device), columns.flip(1), columns)
+        if draws.shift is not None:
+            down, right = draws.shift.to(device)
+            images = F.pad(images, (self.crop,) * 4)
+            rows, columns = rows + down, columns + right
+        if draws.mirrored is None and draws.shift is None:
+            return images
+        count, channels, padded_height, padded_width = images.shape
+        image = torch.arange(count, device=device)[:, None, None] * padded_height
+        places = (image + rows[:, :, None]) * padded_width + columns[:, None, :]
+        # Channels last while indexing, so that a pixel's channels are copied together.
+        pixels = images.movedim(1, 3).reshape(-1, channels).index_select(0, places.flatten())
+        return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
+
+    def coloured(self, images: Tensor, draws: Draws) -> Tensor:
+        """Images of numbers from 0 to 255 with other colours, (N, C, H, W)."""
+        return images if draws.tints is None else tinted(images, draws.tints)
+
+    def blanked(self, images: Tensor, draws: Draws) -> Tensor:
+        """Normalised images with a square of zeros each, (N, C, H, W)."""
+        if draws.middle is None:
+            return images
+        rows, columns = (
+            self._near(middle.to(images.device), size)
+            for middle, size in zip(draws.middle, images.shape[2:], strict=True)
+        )
+        square = rows[:, None, :, None] & columns[:, None, None, :]
+        if self.cutouts == "batch":
+            square = self.moved(square.to(torch.uint8), draws).bool()
+        return images.masked_fill(square, 0.0)
+
+    def _near(self, middle: Tensor, size: int) -> Tensor:
+        """Which of `size` places lie within half a side of `middle`: bool (N, size)."""
+        distance = torch.arange(size, device=middle.device) - middle
+        half = self.cutout // 2
+        return (distance >= -half) & (distance < half)
+
 
 Order = Literal["file", "shuffled", "fresh"]
 """As they lie; an epoch is a shuffle; or every step draws from all images anew."""

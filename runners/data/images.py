@@ -1,16 +1,168 @@
-"""Sets of labelled images, in memory as bytes."""
+"""Sets of labelled images: decoded, in files or in memory as bytes."""
 
 import hashlib
+import io
+import math
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
 import lowering
 from nasir import NasirError, Where
-from runners.data.image_files import ImageFiles
 from runners.machine.device import numbered
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3), or (H, W, 1) of a grey image."""
+
+_GREY = ("1", "L", "LA", "La")
+"""Pillow's modes of grey images; transparency is left out."""
+
+PIXELS = 2**26
+"""The most that an image may have; ImageNet's largest has 9331x6530."""
+
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of what is tried, whatever a file's name is: for others it starts programs."""
+
+# `PIXELS` is the bound; Pillow's own would print a warning beside the error.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
+    """The pixels of an image file, grey or in colour. Raises E704, which names `place`.
+
+    With a resolution, those of its largest middle square, resized.
+    """
+    image = open_image(content, place)
+    if resolution is not None and image.size != (resolution, resolution):
+        size = (resolution, resolution)
+        image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def open_image(content: bytes, place: str) -> Image.Image:
+    """The decoded image, grey or in colour. Raises E704, which names `place`."""
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as stored:
+            if stored.width * stored.height > PIXELS:
+                raise ValueError(f"it has {stored.width}x{stored.height} pixels, beyond {PIXELS:,}")
+            if stored.mode[0] in "IF":  # Pillow cuts off what is above 255
+                raise ValueError(f"it has more than 8 bits a channel (mode {stored.mode})")
+            return stored.convert("L" if stored.mode in _GREY else "RGB")
+    # What Pillow raises on bytes that are changed has no class in common: SyntaxError is among it.
+    except Exception as error:
+        message = f"the image cannot be read: {_reason(error)}"
+        hint = "replace the file, or take it out"
+        raise NasirError("E704", message, Where(place), hint) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is none of {', '.join(_FORMATS)}"
+    return str(error) or type(error).__name__
+
+
+TRIES = 10
+"""Windows that are tried for an image; where none fits it is its middle."""
+
+_MIDDLE = 224 / 256
+"""Of the shorter side, what is looked at without a window: 224 pixels of 256."""
+
+_RATIOS = (math.log(3 / 4), math.log(4 / 3))
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """One split: files, labels, int64 (N,), and the pixels of a side that they are brought to."""
+
+    files: tuple[Path, ...]
+    labels: Tensor
+    side: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, in pixels."""
+        return self.side, self.side
+
+    @property
+    def images(self) -> NoReturn:
+        """Not there, whatever asks for it."""
+        raise AssertionError("these images are decoded batch by batch")
+
+    def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageFiles", Tensor]:
+        """Themselves: a batch goes to its device once it is decoded."""
+        return replace(self, labels=self.labels.to(device)), indices
+
+    def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
+        """Bytes (B, 3, side, side) on the labels' device. Raises E704, which names the image.
+
+        `windows` (B, TRIES, 4) are numbers from 0 to 1 for each image; without any it is the
+        middle of each that is seen.
+        """
+        numbers = [int(number) for number in chosen]
+        drawn = [None] * len(numbers) if windows is None else list(windows.numpy())
+        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+            pixels = list(pool.map(self._pixels, numbers, drawn))
+        images = torch.as_tensor(np.stack(pixels)).movedim(3, 1)
+        return images.to(self.labels.device)
+
+    def _pixels(self, number: int, drawn: np.ndarray | None) -> np.ndarray:
+
+        path = self.files[number]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            message = f"the image cannot be read: {error.strerror}"
+            raise NasirError("E704", message, Where(str(path))) from error
+        image = open_image(content, str(path)).convert("RGB")
+        box = middle(image.size) if drawn is None else window(image.size, drawn)
+        size = (self.side, self.side)
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
+
+
+def window(size: tuple[int, int], drawn: np.ndarray) -> Box:
+    """A random part of an image of (width, height): its share of the area, ratio and place.
+
+    `drawn` (TRIES, 4) has the area of each try, already as a share, and numbers from 0 to 1.
+    """
+    width, height = size
+    for share, shape, right, down in drawn.tolist():
+        area = share * width * height
+        ratio = math.exp(_RATIOS[0] + shape * (_RATIOS[1] - _RATIOS[0]))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(right * (width - w + 1)), int(down * (height - h + 1))
+            return left, top, left + w, top + h
+    return _centred(size, min(width, height))
+
+
+def middle(size: tuple[int, int]) -> Box:
+    """The middle of an image of (width, height), as tests see it."""
+    return _centred(size, min(size) * _MIDDLE)
+
+
+def _centred(size: tuple[int, int], side: float) -> Box:
+    left, top = (size[0] - side) / 2, (size[1] - side) / 2
+    return left, top, left + side, top + side
+
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation by channel, of values from 0 to 1."""
@@ -94,6 +246,11 @@ class Raw:
         parts = {"training": self.train, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "Raw":
+        """The same with other images in each split."""
+        new = {name: replace(part, images=change(part.images)) for name, part in self.parts.items()}
+        return replace(self, train=new["training"], test=new.get("test"))
+
 
 def image_set(raw: Raw, where: Where) -> ImageSet:
     """The set that a network can learn from. Raises E702, E703, E705, E706, E707.
@@ -108,25 +265,19 @@ def image_set(raw: Raw, where: Where) -> ImageSet:
 def resized(raw: Raw, side: int) -> Raw:
     """The same images with `side` pixels on each side, by bilinear interpolation."""
 
-    def part(old: ImageTensors) -> ImageTensors:
-        if old.images.shape[-2:] == (side, side):
-            return old
-        images = F.interpolate(old.images, (side, side), mode="bilinear", antialias=True)
-        return ImageTensors(images, old.labels)
+    def part(images: Tensor) -> Tensor:
+        if images.shape[-2:] == (side, side):
+            return images
+        return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
-    return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
+    return raw.changed(part)
 
 
 def evened(raw: Raw) -> Raw:
     """The same images; grey ones get three equal channels where those of another split have 3."""
     most = max(part.images.shape[1] for part in raw.parts.values())
 
-    def part(old: ImageTensors) -> ImageTensors:
-        if old.images.shape[1] == most:
-            return old
-        return ImageTensors(old.images.repeat(1, most, 1, 1), old.labels)
-
-    return replace(raw, train=part(raw.train), test=None if raw.test is None else part(raw.test))
+    return raw.changed(lambda images: images.expand(-1, most, -1, -1).contiguous())
 
 
 def statistics(images: Tensor) -> Statistics:

@@ -2,9 +2,11 @@
 
 import hashlib
 import pickle
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,11 +16,53 @@ import torch
 
 from nasir import NasirError, Where
 from runners.data.cache import cached
-from runners.data.files import ARCHIVES, is_image, state_of, tar_files
-from runners.data.folders import Report, read_folder
+from runners.data.folders import ARCHIVES, is_image, read_folder, state_of, tar_files
 from runners.data.images import ImageTensors, Raw, Statistics, resized
 from runners.data.name import FOLDERS, DataName
-from runners.data.vision import import_torchvision
+
+_OPS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+"""What torchvision describes on its import whether or not its compiled part is loaded."""
+
+_declared: list[torch.library.Library] = []
+"""Declarations last as long as these."""
+
+
+def import_torchvision(module: str = "torchvision") -> Any:
+    """One of its modules: data sets and transforms work whatever its build. It has few types.
+
+    The build for CUDA cannot load its compiled part beside a torch for the CPU, and its import
+    then fails because it describes ops that are not declared. Then they are declared here, and
+    calling one is an error. Raises E501 where torchvision is missing or its import fails otherwise.
+    """
+    try:
+        return import_module(module)
+    except Exception as error:  # a broken installation may raise anything
+        reason = error
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    if "operator torchvision::" in str(reason):
+        _declare()
+        return import_module(module)
+    hint = f"pip install torchvision, the release that requires torch {torch.__version__}"
+    raise NasirError("E501", f"torchvision cannot be imported: {reason}", hint=hint) from reason
+
+
+def declared() -> bool:
+    """Whether its compiled part was missing, so that its ops had to be declared."""
+    return bool(_declared)
+
+
+def _declare() -> None:
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")
+    _declared.append(library)
+    for schema in _OPS:
+        name = schema.partition("(")[0]
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)
+
 
 STATISTICS: Mapping[str, Statistics] = {
     "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),
@@ -64,7 +108,7 @@ IMAGENET16 = {
 _SUBFOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
 
-def read_official(name: DataName, report: Report | None) -> Raw:
+def read_official(name: DataName) -> Raw:
     """The published files, or for CIFAR also image files in `train/CLASS` and `test/CLASS`.
 
     Files are compared with their published checksums before anything else reads them. What they
@@ -73,7 +117,7 @@ def read_official(name: DataName, report: Report | None) -> Raw:
     path = name.path
     assert path is not None, "a name that parse_data has let through"
     if name.kind in _SUBFOLDERS and _holds_images(path):
-        raw = read_folder(path, name.resolution, report)
+        raw = read_folder(path, name.resolution)
     else:
         below = path / _SUBFOLDERS.get(name.kind, "")
         found = below if below.is_dir() else path
