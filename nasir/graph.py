@@ -21,6 +21,46 @@ ChoiceKind = Literal["op on edge", "op on node", "edge into node", "input", "out
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """The address of a decision in a kind of cell: the op of an edge or node, or what is read.
+
+    Printed as the name of the supernet's choice: `normal/n2.e0`, `normal/n2`, `cell/n2.in`,
+    `cell/out`. A node's op and the edges into it print alike; the role tells them apart.
+    """
+
+    kind: str
+    role: ChoiceKind
+    node: int = 0
+    source: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{_SLOTS[self.role].format(self)}"
+
+    @classmethod
+    def parse(cls, name: str, role: ChoiceKind) -> "Slot":
+        """The slot that is printed so. Raises ValueError."""
+        kind, _, rest = name.rpartition("/")
+        numbers = re.findall(r"\d+", rest)
+        slot = cls(kind, role, *map(int, numbers[:2]))
+        if str(slot) != name:
+            raise ValueError(f"{name} is not the name of the choice of an {role}")
+        return slot
+
+    def choice(self, options: tuple[str, ...], keep: int = 1) -> "Choice":
+        """The decision as a supernet has it."""
+        return Choice(str(self), self.role, options, keep)
+
+
+_SLOTS: dict[ChoiceKind, str] = {
+    "op on edge": "n{0.node}.e{0.source}",
+    "op on node": "n{0.node}",
+    "edge into node": "n{0.node}",
+    "input": "n{0.node}.in",
+    "output": "out",
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """A decision that is still open: pick `keep` of `options`. All normal cells share one.
 
@@ -31,6 +71,11 @@ class Choice:
     kind: ChoiceKind
     options: tuple[str, ...]
     keep: int = 1
+
+    @property
+    def slot(self) -> Slot:
+        """The address of the decision. Raises ValueError for a name that no slot has."""
+        return Slot.parse(self.name, self.kind)
 
 
 class Builder(Scope):

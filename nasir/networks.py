@@ -102,7 +102,7 @@ def supernet(
 def _by_kind(graph: Graph, space: Space) -> Graph:
     """The graph with its choices, and the inputs of their weights, by kind of cell."""
     kinds = {kind: place for place, kind in enumerate(space.kinds)}
-    order = sorted(graph.choices, key=lambda choice: kinds[choice.name.partition("/")[0]])
+    order = sorted(graph.choices, key=lambda choice: kinds[choice.slot.kind])
     types = dict(graph.inputs)
     names = [choice.name for choice in order]
     inputs = [*(name for name in types if name not in names), *names]

@@ -1,6 +1,5 @@
 """What a genotype decides of a supernet's choices."""
 
-import re
 from collections.abc import Iterable, Mapping
 
 from nasir.errors import NasirError, quoted
@@ -10,8 +9,6 @@ from nasir.graph import Choice, Graph
 from nasir.passes.resolve import Picks
 from nasir.passes.resolve import resolve as resolve_picks
 from nasir.wanted import checked
-
-_PLACE = re.compile(r"(?:n(?P<node>\d+)(?:\.e(?P<source>\d+)|(?P<reads>\.in))?|out)")
 
 
 @checked
@@ -42,21 +39,19 @@ def resolve(graph: Graph, decisions: GenotypeLike | Picks) -> Graph:
 
 
 def _picked(choice: Choice, genotype: Genotype) -> tuple[int, ...]:
-    kind, _, rest = choice.name.rpartition("/")
-    place = _PLACE.fullmatch(rest)
-    assert place, f"no supernet names a choice {choice.name}"
-    cell = genotype.cell(kind)
-    if place["node"] is None:
+    slot = choice.slot
+    cell = genotype.cell(slot.kind)
+    if slot.role == "output":
         return _numbers(choice, [str(state) for state in cell.output])
-    node = int(place["node"]) - cell.inputs
+    node = slot.node - cell.inputs
     if node >= len(cell.nodes):
         return ()
-    if place["source"] is not None:
-        source = int(place["source"])
-        return _numbers(choice, [e.op for e in cell.nodes[node] if e.source == source])
-    if choice.kind == "op on node":
+    if slot.role == "op on node":
         return _numbers(choice, [cell.ops[node]])
-    return _numbers(choice, [str(edge.source) for edge in cell.nodes[node]])
+    edges = cell.nodes[node]
+    if slot.role == "op on edge":
+        return _numbers(choice, [edge.op for edge in edges if edge.source == slot.source])
+    return _numbers(choice, [str(edge.source) for edge in edges])
 
 
 def _numbers(choice: Choice, names: Iterable[str]) -> tuple[int, ...]:
@@ -76,7 +71,7 @@ def _check_all_found(choices: Iterable[Choice], found: Picks, genotype: Genotype
     edges: dict[str, int] = {}
     for choice in choices:
         if choice.kind == "op on edge":
-            kind = choice.name.rpartition("/")[0]
+            kind = choice.slot.kind
             edges[kind] = edges.get(kind, 0) + len(found[choice.name])
     for kind, count in edges.items():
         missing = _distinct(genotype.cell(kind)) - count

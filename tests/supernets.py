@@ -10,8 +10,8 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import Space
+from nasir.space.decisions import SpaceCell, SpaceEdge
 from nasir.space.layout import Layout
-from nasir.space.space import SpaceCell, SpaceEdge
 
 OPS = (
     "none",

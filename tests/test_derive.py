@@ -10,7 +10,7 @@ from hypothesis import given
 
 import nasir
 from nasir import NasirError
-from nasir.space.space import SpaceCell, SpaceEdge
+from nasir.space.decisions import SpaceCell, SpaceEdge
 from tests.strategies import examples
 
 ROOT = Path(__file__).parents[1]

@@ -222,7 +222,7 @@ def test_the_fifth_node_of_a_small_1shot1_cell_has_no_edges() -> None:
         ),
         (
             node_cell([[0], [0, 1], [0, 1], [0, 1]], [0, 1], [CONV3] * 3 + ["noise"]),
-            "cell 'cell' cannot apply 'noise'",
+            "node 4 of cell 'cell' cannot apply 'noise'",
         ),
     ],
 )

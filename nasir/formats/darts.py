@@ -23,7 +23,7 @@ from nasir.formats.format import (
 from nasir.genotype import CellGenotype, Edge, Genotype, check_genotype
 from nasir.plain import Json
 from nasir.space.adoption import space_in_force
-from nasir.space.space import SpaceCell
+from nasir.space.decisions import SpaceCell
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 RECURRENT_FIELDS = ("recurrent", "concat")

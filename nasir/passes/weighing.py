@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
-from nasir.graph import Choice, Graph, place_of
+from nasir.graph import Choice, Graph, Slot, place_of
 from nasir.node import Node
 from nasir.ops import PRIMITIVES
 from nasir.ops.choice import MixAttrs
@@ -72,7 +72,7 @@ def _choice(space: Space, kind: str, number: int) -> Choice:
     cell = space.cell(kind)
     sources = tuple(str(edge.source) for edge in cell.into(number))
     keep = len(sources) if cell.keep is None else min(cell.keep, len(sources))
-    return Choice(f"{kind}/n{number}", "edge into node", sources, keep)
+    return Slot(kind, "edge into node", number).choice(sources, keep)
 
 
 def _check_edges(node: Node, choice: Choice, space: Space) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype
-from nasir.graph import Builder, Choice
+from nasir.graph import Builder, Choice, Slot
 from nasir.node import Cell
-from nasir.space.space import SpaceCell, SpaceEdge
+from nasir.space.decisions import SpaceCell, SpaceEdge
 
 _OPS = {"sum": "add", "mean": "mean", "concat": "concat"}
 
@@ -74,7 +74,7 @@ def add_cell(
 
 def edge_choice(kind: str, edge: SpaceEdge) -> Choice:
     """Which op an edge has, one for all cells of the kind: `normal/n2.e0`."""
-    return Choice(f"{kind}/n{edge.node}.e{edge.source}", "op on edge", edge.ops)
+    return Slot(kind, "op on edge", edge.node, edge.source).choice(edge.ops)
 
 
 def _decided(

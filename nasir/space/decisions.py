@@ -1,294 +1,282 @@
-"""The decisions of one kind of cell, numbered: how many cells there are, and which is the n-th."""
+"""One kind of cell of a space: its decisions as a tree, and its cells by number."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import combinations_with_replacement, pairwise
-from math import comb, prod
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from random import Random
-from typing import Protocol
 
-from nasir.genotype import CellGenotype, Edge
-from nasir.space.node_decisions import ModuleDecisions, ParentDecisions, Subsets
-from nasir.space.space import SpaceCell, SpaceEdge
+from nasir.errors import NasirError
+from nasir.genotype import CellGenotype, Combine, Edge
+from nasir.graph import Slot
+from nasir.space import tree
+from nasir.space.node_cells import ModuleDecisions
+from nasir.space.tree import Choose, Option, Pick
 
 _LISTED = 4096
-"""Up to this many, the ways to decide a node are written out, which makes drawing fast."""
+"""Up to this many, the picks of a slot are written out, which makes drawing fast."""
 
-NodeEdges = tuple[Edge, ...]
+Part = tuple[Edge, ...]
 
 
-class CellDecisions(Protocol):
-    """What a space needs to know of a kind of cell; a space multiplies its kinds.
+@dataclass(frozen=True, slots=True)
+class SpaceEdge:
+    """A possible edge from state `source` to state `node`, and its ops in the space's order."""
+
+    source: int
+    node: int
+    ops: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceCell:
+    """One kind of cell: states 0 .. inputs-1 are inputs, the next `nodes` are nodes.
+
+    Edges go by node, then by source. A node keeps `keep` edges (None: every edge) and selects one
+    op on each, never one of `exclude`. A node combines its edges, and the states of `output` are
+    joined. With `repeats` a node may read one state through several edges; with `any_output` any
+    of the nodes in `output` may leave the cell. In the supernet a batch norm without weights
+    follows each op in `normalise`.
+
+    With `node_ops` the ops stand on nodes and edges have none: each node selects one of them, and
+    as many sources as `parents` says (the last number is the output's, whose candidates `output`
+    lists). Without `parents` a cell is one of NAS-Bench-101's modules: there are up to `nodes`
+    nodes and `most_edges` edges, those into the output included, counted after pruning.
+    """
+
+    kind: str
+    inputs: int
+    nodes: int
+    edges: tuple[SpaceEdge, ...]
+    keep: int | None
+    exclude: tuple[str, ...]
+    output: tuple[int, ...]
+    node_ops: tuple[str, ...] = ()
+    parents: tuple[int, ...] = ()
+    most_edges: int = 0
+    combine: Combine = "sum"
+    join: Combine = "concat"
+    repeats: bool = False
+    any_output: bool = False
+    normalise: tuple[str, ...] = ()
+
+    @property
+    def on_nodes(self) -> bool:
+        """Whether its ops stand on nodes, not on edges."""
+        return bool(self.node_ops)
+
+    @property
+    def named_ops(self) -> tuple[str, ...]:
+        """Every op that it names, in order."""
+        named = (op for edge in self.edges for op in edge.ops)
+        return tuple(dict.fromkeys((*self.node_ops, *named)))
+
+    def into(self, node: int) -> tuple[SpaceEdge, ...]:
+        """The edges into a node, by source."""
+        return tuple(edge for edge in self.edges if edge.node == node)
+
+    def selectable(self, edge: SpaceEdge) -> tuple[str, ...]:
+        """The ops that can be selected on an edge, in the space's order."""
+        return tuple(op for op in edge.ops if op not in self.exclude)
+
+
+def decisions(cell: SpaceCell) -> "CellDecisions":
+    """The numbered decisions of a kind of cell.
 
     Cells come in and go out in canonical form: the one in which `unrank` gives them.
     """
-
-    def canonical(self, cell: CellGenotype) -> CellGenotype:
-        """The canonical form of a cell that the space contains."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """The number of cells."""
-        ...
-
-    def unrank(self, index: int) -> CellGenotype:
-        """The cell of that number, 0 .. size-1."""
-        ...
-
-    def rank(self, cell: CellGenotype) -> int:
-        """The number of a cell of the space."""
-        ...
-
-    def neighbours(self, cell: CellGenotype) -> Iterator[CellGenotype]:
-        """Every cell that differs in one decision."""
-        ...
-
-    def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
-        """A cell each of whose decisions is one of the two cells'."""
-        ...
+    return ModuleDecisions(cell) if cell.on_nodes and not cell.parents else TreeDecisions(cell)
 
 
-def decisions(cell: SpaceCell) -> CellDecisions:
-    """The numbered decisions of a kind of cell."""
-    if not cell.node_ops:
-        return EdgeCellDecisions(cell)
-    return ParentDecisions(cell) if cell.parents else ModuleDecisions(cell)
+def supernet_decisions(cell: SpaceCell) -> "TreeDecisions":
+    """The decisions of a kind of cell. Raises E505 where it has no supernet."""
+    if cell.on_nodes and not cell.parents:
+        raise NasirError(
+            "E505",
+            f"cell '{cell.kind}' has no supernet: the widths of its nodes follow from the edges",
+            hint="the spaces nasbench1shot1_1 to _3 have one, each a part of nasbench101",
+        )
+    return TreeDecisions(cell)
 
 
-class EdgeCellDecisions:
-    """Cells whose ops sit on edges: each node keeps some edges and selects one op on each.
+def cell_tree(cell: SpaceCell) -> tuple[Choose, ...]:
+    """The decisions of a kind of cell, node by node; what leaves the cell comes last."""
+    found: list[Choose] = []
+    if cell.on_nodes:
+        for node, keep in enumerate(cell.parents, start=1):
+            states = tuple(map(Option, range(node)))
+            every = None if keep == node else keep
+            if node > cell.nodes:
+                found.append(Choose(Slot(cell.kind, "output"), states, every))
+                break
+            found.append(Choose(Slot(cell.kind, "input", node), states, every))
+            ops = tuple(map(Option, cell.node_ops))
+            found.append(Choose(Slot(cell.kind, "op on node", node), ops))
+        return tuple(found)
+    for node in range(cell.inputs, cell.inputs + cell.nodes):
+        edges = cell.into(node)
+        keep = cell.keep if cell.keep is None or cell.repeats else min(cell.keep, len(edges))
+        options = tuple(Option(edge.source, (edge_op(cell, edge),)) for edge in edges)
+        slot = Slot(cell.kind, "edge into node", node)
+        found.append(Choose(slot, options, keep, repeats=cell.repeats and keep is not None))
+    if cell.any_output:
+        states = tuple(map(Option, cell.output))
+        found.append(Choose(Slot(cell.kind, "output"), states, 1, most=len(states)))
+    return tuple(found)
 
-    A node's edges are a set, or a multiset where the space has repeats; the canonical form has them
-    by source. Numbers are digits in a mixed radix, one a node, the last node varying fastest, and
-    before them, where the space leaves the output open, which nodes leave the cell. Within a node
-    the kept sources go in lexicographic order, then the ops in the space's order, the last edge
-    varying fastest. NAS-Bench-201 is so numbered as its code enumerates it (not as its benchmark
-    file is).
+
+def edge_op(cell: SpaceCell, edge: SpaceEdge) -> Choose:
+    """Which op an edge has."""
+    slot = Slot(cell.kind, "op on edge", edge.node, edge.source)
+    return Choose(slot, tuple(map(Option, cell.selectable(edge))), mixed=edge.ops)
+
+
+class TreeDecisions:
+    """Cells as picks of a tree.
+
+    Numbers are digits in a mixed radix: first those of what nodes and the output read where that is
+    all that they decide, then the others, the last node varying fastest. NAS-Bench-201 is so
+    numbered as its code enumerates it (not as its benchmark file is). The canonical form has the
+    edges of a node by source, those of one source by op.
     """
 
     def __init__(self, cell: SpaceCell) -> None:
         self.cell = cell
-        self.nodes = tuple(
-            _node_decisions(
-                tuple(
-                    replace(edge, ops=cell.selectable(edge)) for edge in cell.into(cell.inputs + i)
-                ),
-                cell,
-            )
-            for i in range(cell.nodes)
+        self.walk = cell_tree(cell)
+        places = range(len(self.walk))
+        self.digits = tuple(sorted(places, key=lambda place: not _reads(self.walk[place])))
+        self.size = prod(each.size for each in self.walk)
+        roles = [each.slot.role for each in self.walk]
+        self._ops = tuple(place for place in places if roles[place] == "op on node")
+        self._nodes = tuple(
+            place for place in places if roles[place] not in ("op on node", "output")
         )
-        counts = tuple(range(1, len(cell.output) + 1))
-        self.outputs = Subsets(cell.output, counts) if cell.any_output else None
-        outputs = self.outputs.size if self.outputs else 1
-        self.size = prod(node.size for node in self.nodes) * outputs
+        self._output = roles.index("output") if "output" in roles else None
+
+    def reasons(self, cell: CellGenotype) -> Iterator[str]:
+        """Why a cell is not one of these."""
+        what, own = f"cell '{cell.kind}'", self.cell
+        if cell.nodes and cell.on_nodes != own.on_nodes:
+            one, other = ("nodes", "edges") if cell.ops else ("edges", "nodes")
+            yield f"the ops of {what} stand on {one}, not on {other}"
+        elif cell.inputs != own.inputs:
+            yield f"{what} has {cell.inputs} inputs, not {own.inputs}"
+        elif len(cell.nodes) != own.nodes:
+            yield f"{what} has {len(cell.nodes)} nodes, not {own.nodes}"
+        else:
+            if self._output is None and sorted(cell.output) != sorted(own.output):
+                yield f"the output of {what} is {list(cell.output)}, not {list(own.output)}"
+            for each in self.walk:
+                yield from _reasons(each, cell)
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
-        """The cell with the edges of each node in order, and its output as the space has it."""
-        nodes = tuple(
-            node.canonical(edges) for node, edges in zip(self.nodes, cell.nodes, strict=True)
-        )
-        output = tuple(sorted(cell.output)) if self.cell.any_output else self.cell.output
-        return self._cell(nodes, output)
+        """The cell with everything in order."""
+        return self.cell_of(self.picks(cell))
 
     def unrank(self, index: int) -> CellGenotype:
         """The cell of that number."""
-        parts: list[NodeEdges] = []
-        for node in reversed(self.nodes):
-            index, digit = divmod(index, node.size)
-            parts.append(node.listed[digit] if node.listed else node.unrank(digit))
-        parts.reverse()
-        output = self.outputs.unrank(index) if self.outputs else self.cell.output
-        return self._cell(tuple(parts), output)
+        parts: list[Part] = [()] * len(self.walk)
+        for place in reversed(self.digits):
+            each, listed = self._listed[place]
+            index, digit = divmod(index, each.size)
+            parts[place] = listed[digit] if listed else _part(each, each.unrank(digit))
+        return self._made(parts)
 
     def rank(self, cell: CellGenotype) -> int:
         """The number of a cell."""
-        index = self.outputs.rank(cell.output) if self.outputs else 0
-        for node, edges in zip(self.nodes, cell.nodes, strict=True):
-            index = index * node.size + node.rank(edges)
-        return index
+        picks = self.picks(cell)
+        in_order = [self.walk[place] for place in self.digits]
+        return tree.rank(in_order, [picks[place] for place in self.digits])
 
     def neighbours(self, cell: CellGenotype) -> Iterator[CellGenotype]:
-        """Every cell that differs in one edge (`NodeDecisions.neighbours`) or one output."""
-        for place, (node, edges) in enumerate(zip(self.nodes, cell.nodes, strict=True)):
-            for other in node.neighbours(edges):
-                nodes = (*cell.nodes[:place], other, *cell.nodes[place + 1 :])
-                yield self._cell(nodes, cell.output)
-        for output in self.outputs.near(cell.output) if self.outputs else ():
-            yield self._cell(cell.nodes, output)
+        """Every cell that differs in one decision, those about ops and edges first."""
+        picks = self.picks(cell)
+        for place in sorted(range(len(picks)), key=lambda place: _reads(self.walk[place])):
+            for other in self.walk[place].neighbours(picks[place]):
+                yield self.cell_of((*picks[:place], other, *picks[place + 1 :]))
 
     def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
-        """Each node from either cell; where both keep the same sources, each edge from either."""
-        nodes = tuple(
-            _cross_node(one, other, random)
-            for one, other in zip(first.nodes, second.nodes, strict=True)
+        """Each decision from either cell."""
+        return self.cell_of(tree.cross(self.walk, self.picks(first), self.picks(second), random))
+
+    def picks(self, cell: CellGenotype) -> tuple[Pick, ...]:
+        """The pick of each decision that makes a cell of the space."""
+        return tuple(each.ordered(_entries(each, cell)) for each in self.walk)
+
+    def cell_of(self, picks: Sequence[Pick]) -> CellGenotype:
+        """The cell of a pick for each decision; the edges of a node keep their order."""
+        return self._made([_part(*pair) for pair in zip(self.walk, picks, strict=True)])
+
+    def _made(self, parts: Sequence[Part]) -> CellGenotype:
+        cell, output = self.cell, self.cell.output
+        nodes = tuple([parts[place] for place in self._nodes])
+        ops = tuple([parts[place][0].op for place in self._ops])
+        if self._output is not None:
+            output = tuple(edge.source for edge in parts[self._output])
+        return CellGenotype(cell.kind, cell.inputs, nodes, output, ops, cell.combine, cell.join)
+
+    @cached_property
+    def _listed(self) -> tuple[tuple[Choose, tuple[Part, ...]], ...]:
+        """The decisions, each with all that it may be where that is little."""
+        few = [each.each() if each.size <= _LISTED else () for each in self.walk]
+        return tuple(
+            (each, tuple(_part(each, pick) for pick in picks))
+            for each, picks in zip(self.walk, few, strict=True)
         )
-        same = first.output == second.output
-        return self._cell(
-            nodes, first.output if same else random.choice((first.output, second.output))
-        )
-
-    def _cell(self, nodes: tuple[NodeEdges, ...], output: tuple[int, ...]) -> CellGenotype:
-        cell = self.cell
-        return CellGenotype(
-            cell.kind, cell.inputs, nodes, output, combine=cell.combine, join=cell.join
-        )
 
 
-def _node_decisions(edges: tuple[SpaceEdge, ...], cell: SpaceCell) -> "AnyNodeDecisions":
-    if cell.repeats and cell.keep is not None:
-        return RepeatedDecisions(edges, cell.keep)
-    return NodeDecisions(edges, cell.keep)
+def _part(choose: Choose, pick: Pick) -> Part:
+    """The edges of a node, or what is read (by number), or an op, as edges with what there is."""
+    if choose.slot.role == "op on node":
+        return tuple(Edge(str(name), 0) for name, _ in pick)
+    if _reads(choose):
+        return tuple(Edge("", state) for state in sorted(int(name) for name, _ in pick))
+    return tuple(Edge(str(then[0][0][0]), int(name)) for name, then in pick)
 
 
-class NodeDecisions:
-    """The ways to decide one node: `keep` of its edges (None: all), and one op on each."""
-
-    def __init__(self, edges: tuple[SpaceEdge, ...], keep: int | None) -> None:
-        self.edges = edges
-        self.keep = len(edges) if keep is None else min(keep, len(edges))
-        self.ways = _ways(tuple(len(edge.ops) for edge in edges), self.keep)
-        self.size = self.ways[self.keep][0]
-        self.place = {edge.source: place for place, edge in enumerate(edges)}
-        self.listed: tuple[NodeEdges, ...] = ()
-        if self.size <= _LISTED:
-            self.listed = tuple(self.unrank(index) for index in range(self.size))
-
-    def canonical(self, edges: NodeEdges) -> NodeEdges:
-        """The edges by source."""
-        return tuple(sorted(edges, key=attrgetter("source")))
-
-    def unrank(self, index: int) -> NodeEdges:
-        """The edges of that number, by source."""
-        kept: list[SpaceEdge] = []
-        scale, place = 1, 0
-        for left in range(self.keep - 1, -1, -1):
-            while index >= (block := scale * self.block(place, left)):
-                index -= block
-                place += 1
-            kept.append(self.edges[place])
-            scale *= len(self.edges[place].ops)
-            place += 1
-        found: list[Edge] = []
-        for edge in reversed(kept):
-            index, digit = divmod(index, len(edge.ops))
-            found.append(Edge(edge.ops[digit], edge.source))
-        return tuple(reversed(found))
-
-    def rank(self, edges: NodeEdges) -> int:
-        """The number of a node's edges, which go by source."""
-        places = [self.place[edge.source] for edge in edges]
-        index, scale = 0, 1
-        for left, (before, place) in zip(
-            range(self.keep - 1, -1, -1), pairwise((-1, *places)), strict=True
-        ):
-            index += scale * sum(self.block(skipped, left) for skipped in range(before + 1, place))
-            scale *= len(self.edges[place].ops)
-        digits = 0
-        for place, edge in zip(places, edges, strict=True):
-            ops = self.edges[place].ops
-            digits = digits * len(ops) + ops.index(edge.op)
-        return index + digits
-
-    def block(self, place: int, left: int) -> int:
-        """The ways to keep the edge at `place` and `left` of those after it."""
-        return len(self.edges[place].ops) * self.ways[left][place + 1]
-
-    def neighbours(self, edges: NodeEdges) -> Iterator[NodeEdges]:
-        """Every way that differs in one edge: in its op, or in its source.
-
-        An edge that moves to another source keeps its op; between two edges that have no op in
-        common it takes any. That makes the relation symmetric, and every way reachable.
-        """
-        kept = {edge.source for edge in edges}
-        free = [edge for edge in self.edges if edge.source not in kept]
-        for slot, edge in enumerate(edges):
-            rest = (*edges[:slot], *edges[slot + 1 :])
-            own = self.edges[self.place[edge.source]].ops
-            moves = [Edge(op, edge.source) for op in own if op != edge.op]
-            for other in free:
-                ops = other.ops if set(own).isdisjoint(other.ops) else (edge.op,)
-                moves += [Edge(op, other.source) for op in ops if op in other.ops]
-            for move in moves:
-                yield tuple(sorted((*rest, move), key=attrgetter("source")))
+def _entries(choose: Choose, cell: CellGenotype) -> Iterator[tuple[int | str, tuple[Pick, ...]]]:
+    """What a cell has at a slot, in its own order."""
+    slot = choose.slot
+    node = slot.node - cell.inputs
+    if slot.role == "op on node":
+        yield cell.ops[node], ()
+    elif slot.role == "output":
+        yield from ((state, ()) for state in cell.output)
+    else:
+        for edge in cell.nodes[node]:
+            yield edge.source, ((((edge.op, ()),),) if edge.op else ())
 
 
-class RepeatedDecisions:
-    """The ways to decide one node that may read one state several times: a multiset of edges.
-
-    The edges with their ops are in one order, by source and then by op; multisets of them go in
-    lexicographic order.
-    """
-
-    def __init__(self, edges: tuple[SpaceEdge, ...], keep: int) -> None:
-        self.choices = tuple(Edge(op, edge.source) for edge in edges for op in edge.ops)
-        self.place = {edge: place for place, edge in enumerate(self.choices)}
-        self.keep = keep
-        self.size = comb(len(self.choices) + keep - 1, keep)
-        self.listed: tuple[NodeEdges, ...] = ()
-        if self.size <= _LISTED:
-            self.listed = tuple(combinations_with_replacement(self.choices, keep))
-
-    def canonical(self, edges: NodeEdges) -> NodeEdges:
-        """The edges by source and op."""
-        return tuple(sorted(edges, key=self.place.__getitem__))
-
-    def unrank(self, index: int) -> NodeEdges:
-        """The edges of that number."""
-        found: list[Edge] = []
-        place = 0
-        for left in range(self.keep - 1, -1, -1):
-            while index >= (block := self.block(place, left)):
-                index -= block
-                place += 1
-            found.append(self.choices[place])
-        return tuple(found)
-
-    def rank(self, edges: NodeEdges) -> int:
-        """The number of a node's edges, which are in order."""
-        index, before = 0, 0
-        for left, edge in zip(range(self.keep - 1, -1, -1), edges, strict=True):
-            place = self.place[edge]
-            index += sum(self.block(skipped, left) for skipped in range(before, place))
-            before = place
-        return index
-
-    def block(self, place: int, left: int) -> int:
-        """The ways to keep the choice at `place` and `left` of those from it on."""
-        return comb(len(self.choices) - place + left - 1, left)
-
-    def neighbours(self, edges: NodeEdges) -> Iterator[NodeEdges]:
-        """Every way with one edge that has another op, or another source and the same op."""
-        seen = {edges}
-        for slot, edge in enumerate(edges):
-            rest = (*edges[:slot], *edges[slot + 1 :])
-            for other in self.choices:
-                if other.source == edge.source or other.op == edge.op:
-                    found = self.canonical((*rest, other))
-                    if found not in seen:
-                        seen.add(found)
-                        yield found
+def _reasons(choose: Choose, cell: CellGenotype) -> Iterator[str]:
+    """Why what a cell has at a slot cannot be picked."""
+    slot, entries = choose.slot, list(_entries(choose, cell))
+    node, verb, things = f"node {slot.node} of cell '{cell.kind}'", "reads", "nodes"
+    if slot.role == "output":
+        node = f"the output of cell '{cell.kind}'"
+    if slot.role == "edge into node":
+        verb, things = "has", "edges"
+    if len(entries) not in choose.counts:
+        yield f"{node} {verb} {len(entries)} {things}, not {choose.counts.start}"
+    names = [name for name, _ in entries]
+    for name in sorted({name for name in names if names.count(name) > 1}, key=str):
+        if not choose.repeats:
+            yield f"{node} reads node {name} more than once"
+    options = {option.name: option for option in choose.options}
+    for name, then in entries:
+        if name not in options:
+            apply = slot.role == "op on node"
+            yield f"{node} cannot {f'apply {name!r}' if apply else f'read node {name}'}"
+            continue
+        for inner, ((op, _),) in zip(options[name].then, then, strict=False):
+            if op not in inner.mixed:
+                yield f"{node} cannot apply '{op}' to node {name}"
+            elif op not in {option.name for option in inner.options}:
+                yield f"{node} applies '{op}' to node {name}, which is never selected"
 
 
-AnyNodeDecisions = NodeDecisions | RepeatedDecisions
+def _reads(choose: Choose) -> bool:
+    """Whether it only decides what is read."""
+    return choose.slot.role in ("input", "output")
 
 
-def _ways(counts: tuple[int, ...], keep: int) -> list[list[int]]:
-    """`ways[k][p]`: how many ways there are to keep k of the edges from place p on, ops included.
-
-    The elementary symmetric polynomials of the numbers of ops.
-    """
-    ways = [[1] * (len(counts) + 1)]
-    for _ in range(keep):
-        row = [0] * (len(counts) + 1)
-        for place in range(len(counts) - 1, -1, -1):
-            row[place] = row[place + 1] + counts[place] * ways[-1][place + 1]
-        ways.append(row)
-    return ways
-
-
-def _cross_node(first: NodeEdges, second: NodeEdges, random: Random) -> NodeEdges:
-    if [edge.source for edge in first] != [edge.source for edge in second]:
-        return random.choice((first, second))
-    return tuple(random.choice(pair) for pair in zip(first, second, strict=True))
+CellDecisions = TreeDecisions | ModuleDecisions

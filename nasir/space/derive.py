@@ -1,22 +1,18 @@
 """From the weights of a supernet's choices to a genotype: the published rules, or a draw."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
-from nasir.errors import NasirError, quoted
-from nasir.genotype import CellGenotype, Edge, Genotype
+from nasir.errors import NasirError
+from nasir.genotype import Genotype
 from nasir.space.compute import Seed
+from nasir.space.decisions import supernet_decisions
 from nasir.space.load import SpaceLike, as_space
-from nasir.space.space import Space, SpaceCell, SpaceEdge
+from nasir.space.space import Space
+from nasir.space.tree import Choose, Picker, Weights
 from nasir.wanted import checked
-
-Weights = Mapping[str, Sequence[float]]
-"""For each choice of a supernet, by name, a number for each option, in the choice's order."""
-
-Pick = Callable[[Sequence[float], int], list[int]]
-"""(scores, how many) -> the places that are picked, in the order in which they are emitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +36,12 @@ class Decision:
 @checked
 def decisions(space: SpaceLike) -> tuple[Decision, ...]:
     """The decisions of its supernet, by kind of cell, then node. Raises E505 without a supernet."""
-    space = as_space(space)
-    found = (_node_decisions if cell.on_nodes else _edge_decisions for cell in space.cells)
-    pairs = zip(found, space.cells, strict=True)
-    return tuple(decision for decide, cell in pairs for decision in decide(cell))
+    return tuple(
+        _decision(each)
+        for cell in as_space(space).cells
+        for each in supernet_decisions(cell).walk
+        if each.slot.role != "op on node" and not each.most
+    )
 
 
 @checked
@@ -103,115 +101,17 @@ def _drawn(scores: Sequence[float], count: int, random: Random) -> list[int]:
     return sorted(found)
 
 
-def _genotype(space: Space, weights: Weights, pick: Pick, name: str) -> Genotype:
-    cells = tuple(
-        _node_cell(cell, weights, pick) if cell.on_nodes else _edge_cell(cell, weights, pick)
-        for cell in space.cells
-    )
+def _genotype(space: Space, weights: Weights, pick: Picker, name: str) -> Genotype:
+    """The genotype of what is picked; the edges of a node keep the order in which they are."""
+    found = map(supernet_decisions, space.cells)
+    cells = tuple(d.cell_of([each.decide(weights, pick) for each in d.walk]) for d in found)
     return Genotype(space.name, cells, name=name, definition=space)
 
 
-def _edge_cell(cell: SpaceCell, weights: Weights, pick: Pick) -> CellGenotype:
-    nodes = range(cell.inputs, cell.inputs + cell.nodes)
-    edges = tuple(_edges_into(cell, node, weights, pick) for node in nodes)
-    return CellGenotype(
-        cell.kind, cell.inputs, edges, cell.output, combine=cell.combine, join=cell.join
-    )
-
-
-def _edges_into(cell: SpaceCell, node: int, weights: Weights, pick: Pick) -> tuple[Edge, ...]:
-    """The edges that a node keeps."""
-    edges = cell.into(node)
-    rows = [_selectable(cell, edge, weights) for edge in edges]
-    factors = _edge_weights(cell, node, edges, weights)
-    if cell.repeats and cell.keep is not None:
-        pairs = [(e.source, op) for e, row in zip(edges, rows, strict=True) for op in row]
-        scores = [w * f for row, f in zip(rows, factors, strict=True) for w in row.values()]
-        places = pick(scores, cell.keep)
-        places += places[:1] * (
-            cell.keep - len(places)
-        )  # fewer pairs than edges: one of them again
-        return tuple(Edge(pairs[place][1], pairs[place][0]) for place in places)
-    scores = [max(row.values()) * factor for row, factor in zip(rows, factors, strict=True)]
-    places = range(len(edges)) if cell.keep is None else pick(scores, cell.keep)
-    return tuple(Edge(_op(rows[place], pick), edges[place].source) for place in places)
-
-
-def _selectable(cell: SpaceCell, edge: SpaceEdge, weights: Weights) -> dict[str, float]:
-    """The weights of the ops that can be selected on an edge, in the space's order."""
-    row = _row(weights, _edge_name(cell, edge), len(edge.ops))
-    return {op: w for op, w in zip(edge.ops, row, strict=True) if op not in cell.exclude}
-
-
-def _edge_weights(
-    cell: SpaceCell, node: int, edges: Sequence[SpaceEdge], weights: Weights
-) -> tuple[float, ...]:
-    """What the scores of a node's edges are multiplied by."""
-    name = f"{cell.kind}/n{node}"
-    return _row(weights, name, len(edges)) if name in weights else (1.0,) * len(edges)
-
-
-def _op(row: Mapping[str, float], pick: Pick) -> str:
-    return tuple(row)[pick(tuple(row.values()), 1)[0]]
-
-
-def _node_cell(cell: SpaceCell, weights: Weights, pick: Pick) -> CellGenotype:
-    _check_parents(cell)
-    ops: list[str] = []
-    rows: list[tuple[int, ...]] = []
-    for decision in _node_decisions(cell):
-        if decision.op:
-            found = _row(weights, decision.op, len(cell.node_ops))
-            ops.append(_op(dict(zip(cell.node_ops, found, strict=True)), pick))
-        if decision.sources:
-            scores = _row(weights, decision.sources, decision.node)
-            rows.append(tuple(sorted(pick(scores, decision.keep))))
-        else:
-            rows.append(tuple(range(decision.node)))
-    nodes = tuple(tuple(Edge("", source) for source in row) for row in rows[:-1])
-    return CellGenotype(cell.kind, cell.inputs, nodes, rows[-1], ops=tuple(ops))
-
-
-def _row(weights: Weights, name: str, options: int) -> tuple[float, ...]:
-    """The weights of a choice. Raises E107, E212 and E401."""
-    if name not in weights:
-        message = f"the choice {quoted(name)} has no weights"
-        raise NasirError("E401", message, hint="give those of every choice of the supernet")
-    row = tuple(float(weight) for weight in weights[name])
-    if len(row) != options:
-        message = f"the choice {quoted(name)} has {options} options, and {len(row)} weights"
-        raise NasirError("E212", message)
-    if any(math.isnan(weight) for weight in row):
-        message = f"a weight of the choice {quoted(name)} is NaN"
-        raise NasirError("E107", message, hint="the search that made it has diverged")
-    return row
-
-
-def _edge_name(cell: SpaceCell, edge: SpaceEdge) -> str:
-    return f"{cell.kind}/n{edge.node}.e{edge.source}"
-
-
-def _edge_decisions(cell: SpaceCell) -> Iterator[Decision]:
-    for node in range(cell.inputs, cell.inputs + cell.nodes):
-        edges = cell.into(node)
-        keep = len(edges) if cell.keep is None else cell.keep
-        names = tuple(_edge_name(cell, edge) for edge in edges)
-        yield Decision(cell.kind, node, names, keep if cell.repeats else min(keep, len(edges)))
-
-
-def _node_decisions(cell: SpaceCell) -> Iterator[Decision]:
-    _check_parents(cell)
-    last = cell.nodes + 1
-    for node, keep in enumerate(cell.parents, start=1):
-        op = f"{cell.kind}/n{node}" if node < last else ""
-        sources = f"{cell.kind}/n{node}.in" if node < last else f"{cell.kind}/out"
-        yield Decision(cell.kind, node, (), keep, op, sources if keep < node else "")
-
-
-def _check_parents(cell: SpaceCell) -> None:
-    if not cell.parents:
-        raise NasirError(
-            "E505",
-            f"cell '{cell.kind}' has no supernet: the widths of its nodes follow from the edges",
-            hint="the spaces nasbench1shot1_1 to _3 have one, each a part of nasbench101",
-        )
+def _decision(each: Choose) -> Decision:
+    slot, count, keep = each.slot, len(each.options), each.counts.start
+    if slot.role == "edge into node":
+        edges = tuple(str(option.then[0].slot) for option in each.options)
+        return Decision(slot.kind, slot.node, edges, keep)
+    op = str(replace(slot, role="op on node")) if slot.role == "input" else ""
+    return Decision(slot.kind, slot.node or count, (), keep, op, str(slot) if keep < count else "")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from nasir.genotype import CellGenotype, Edge
 from nasir.graph import Builder, Graph
 from nasir.space.cell import edge_choice
-from nasir.space.space import Space, SpaceCell
+from nasir.space.decisions import SpaceCell
+from nasir.space.space import Space
 from nasir.space.stack import Design
 from nasir.types import TokenType, Type, VectorType
 

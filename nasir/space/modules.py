@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype
-from nasir.graph import Builder, Choice
+from nasir.graph import Builder, Slot
 from nasir.nasbench101 import live_cell
 from nasir.node import Cell
-from nasir.space.space import SpaceCell
+from nasir.space.decisions import SpaceCell
 from nasir.space.stack import Design
 
 if TYPE_CHECKING:
@@ -164,8 +164,8 @@ def _add_open_cell(b: Builder, name: str, cell: SpaceCell, x: str, channels: int
     for state in range(1, cell.nodes + 1):
         under = f"{name}/n{state}"
         values = [_projected(b, x, under, channels), *states[1:]]
-        total = _picked(b, cell, f"n{state}.in", under, values, cell.parents[state - 1])
-        weights = b.choose(Choice(f"{cell.kind}/n{state}", "op on node", cell.node_ops))
+        total = _picked(b, cell, state, under, values)
+        weights = b.choose(Slot(cell.kind, "op on node", state).choice(cell.node_ops))
         results = [b(op, total, name=f"{under}/{op}") for op in cell.node_ops]
         options = tuple(range(len(results)))
         states.append(b("mix", weights, *results, name=under, options=options))
@@ -173,7 +173,7 @@ def _add_open_cell(b: Builder, name: str, cell: SpaceCell, x: str, channels: int
     parts = [projected, *states[1:]]
     if cell.parents[-1] < len(parts):
         names = tuple(str(state) for state in range(len(parts)))
-        weights = b.choose(Choice(f"{cell.kind}/out", "output", names, cell.parents[-1]))
+        weights = b.choose(Slot(cell.kind, "output").choice(names, cell.parents[-1]))
         parts = [
             b("mix", weights, part, name=f"{name}/out.n{state}", options=(state,))
             for state, part in enumerate(parts)
@@ -184,14 +184,13 @@ def _add_open_cell(b: Builder, name: str, cell: SpaceCell, x: str, channels: int
     return result
 
 
-def _picked(
-    b: Builder, cell: SpaceCell, choice: str, under: str, values: list[str], keep: int
-) -> str:
+def _picked(b: Builder, cell: SpaceCell, state: int, under: str, values: list[str]) -> str:
     """The mixture of what a node may read, or the sum where it reads everything."""
+    keep = cell.parents[state - 1]
     if keep == len(values):
         return _sum(b, values, f"{under}.sum")
     names = tuple(str(state) for state in range(len(values)))
-    weights = b.choose(Choice(f"{cell.kind}/{choice}", "input", names, keep))
+    weights = b.choose(Slot(cell.kind, "input", state).choice(names, keep))
     return b("mix", weights, *values, name=f"{under}.in", options=tuple(range(len(values))))
 
 

@@ -4,9 +4,12 @@ NAS-Bench-101 has every module within its limits, NAS-Bench-1Shot1 those with gi
 parents.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
-from itertools import combinations, product
+from itertools import accumulate, combinations, product
+from random import Random
 from typing import TYPE_CHECKING
 
 from nasir.genotype import CellGenotype, Edge
@@ -15,40 +18,19 @@ from nasir.nasbench101 import (
     INPUT,
     OUTPUT,
     Module,
+    cell_of,
     limits_broken,
     live_cell,
     module_hash,
     module_of,
+    pruned,
 )
 
 if TYPE_CHECKING:
-    from nasir.space.space import SpaceCell
+    from nasir.space.decisions import SpaceCell
 
 Sources = tuple[tuple[int, ...], ...]
 """What each node reads, and last what the output reads."""
-
-
-def node_cell_reasons(space: "SpaceCell", cell: CellGenotype) -> Iterator[str]:
-    """Why a cell with ops on nodes is not one of the space's."""
-    what = f"cell '{cell.kind}'"
-    if cell.inputs != space.inputs:
-        yield f"{what} has {cell.inputs} inputs, not {space.inputs}"
-        return
-    if not space.parents:
-        limits = (space.node_ops, space.nodes + 2, space.most_edges)
-        yield from (f"{what}: {reason}" for reason in limits_broken(module_of(cell), *limits))
-        return
-    for op in dict.fromkeys(cell.ops):
-        if op not in space.node_ops:
-            yield f"{what} cannot apply '{op}'"
-    if len(cell.nodes) != space.nodes:
-        yield f"{what} has {len(cell.nodes)} nodes, not {space.nodes}"
-        return
-    for node, sources in enumerate((*cell.sources, cell.output), start=1):
-        wanted = space.parents[node - 1]
-        if len(sources) != wanted:
-            name = f"node {node}" if node <= space.nodes else "the output"
-            yield f"{name} of {what} reads {len(sources)} nodes, not {wanted}"
 
 
 def parent_choices(space: "SpaceCell") -> Iterator[Sources]:
@@ -174,3 +156,149 @@ def _matrix(bits: int, size: int) -> tuple[tuple[int, ...], ...]:
     return tuple(
         tuple(bits >> _bit(x, y) & 1 if x < y else 0 for y in range(size)) for x in range(size)
     )
+
+
+class ModuleDecisions:
+    """NAS-Bench-101's modules, those that pruning leaves as they are, within the space's limits.
+
+    Numbers go by the number of vertices, then by the matrix (edge x to y is bit x + y (y - 1) / 2
+    of its number), then by the ops, the last one varying fastest. The canonical form of a cell is
+    what pruning leaves of it; isomorphic modules count apart.
+    """
+
+    def __init__(self, cell: "SpaceCell") -> None:
+        self.cell = cell
+        sizes = [
+            matrix_count(nodes + 2, cell.most_edges) * len(cell.node_ops) ** nodes
+            for nodes in range(cell.nodes + 1)
+        ]
+        self.starts = (0, *accumulate(sizes))
+        self.size = self.starts[-1]
+
+    def reasons(self, cell: CellGenotype) -> Iterator[str]:
+        """Why a cell is not one of these."""
+        what, own = f"cell '{cell.kind}'", self.cell
+        if cell.nodes and not cell.on_nodes:
+            yield f"the ops of {what} stand on edges, not on nodes"
+        elif cell.inputs != own.inputs:
+            yield f"{what} has {cell.inputs} inputs, not {own.inputs}"
+        else:
+            limits = (own.node_ops, own.nodes + 2, own.most_edges)
+            yield from (f"{what}: {reason}" for reason in limits_broken(module_of(cell), *limits))
+
+    def canonical(self, cell: CellGenotype) -> CellGenotype:
+        """What pruning leaves of the cell, its sources in order."""
+        return live_cell(cell)
+
+    def unrank(self, index: int) -> CellGenotype:
+        """The cell of that number."""
+        nodes = bisect_right(self.starts, index) - 1
+        number, ops = _ops(index - self.starts[nodes], self.cell.node_ops, nodes)
+        bits = matrix_unrank(nodes + 2, self.cell.most_edges, number)
+        return cell_of(module_from(bits, ops), self.cell.kind)
+
+    def rank(self, cell: CellGenotype) -> int:
+        """The number of a cell in canonical form."""
+        module = module_of(cell)
+        number = matrix_number(module.matrix, self.cell.most_edges)
+        return self.starts[len(cell.nodes)] + _with_ops(number, self.cell.node_ops, cell.ops)
+
+    def neighbours(self, cell: CellGenotype) -> Iterator[CellGenotype]:
+        """Every cell with one other op, one edge more or less, or one node more or less.
+
+        An edge comes or goes where no other vertex is pruned by it; a node comes onto an edge, or
+        goes from between the only vertex it reads and the only one that reads it.
+        """
+        yield from _other_ops(cell, self.cell.node_ops)
+        seen: set[CellGenotype] = set()
+        for rows in (*_flipped(cell), *_with_a_node(cell, self.cell), *_without_a_node(cell)):
+            if rows not in seen and self._fits(rows):
+                seen.add(rows)
+                yield rows
+
+    def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
+        """The edges of either cell; the op of each node from either that has such a node."""
+        base = random.choice((first, second))
+        shared = _cross_ops(first.ops, second.ops, random)
+        return replace(base, ops=(*shared, *base.ops[len(shared) :]))
+
+    def _fits(self, cell: CellGenotype) -> bool:
+        module = module_of(cell)
+        return (
+            len(cell.nodes) <= self.cell.nodes
+            and module.edges <= self.cell.most_edges
+            and pruned(module) == module
+        )
+
+
+def _flipped(cell: CellGenotype) -> Iterator[CellGenotype]:
+    """The cell with each possible edge there or not there the other way round."""
+    rows = [set(row) for row in (*cell.sources, cell.output)]
+    for vertex in range(1, len(rows) + 1):
+        for source in range(vertex):
+            other = [row if v != vertex else row ^ {source} for v, row in enumerate(rows, start=1)]
+            if all(other):
+                yield _from_rows(cell, other, cell.ops)
+
+
+def _with_a_node(cell: CellGenotype, space: "SpaceCell") -> Iterator[CellGenotype]:
+    """The cell with a new node on each edge, at every place in the order between its ends."""
+    rows = [set(row) for row in (*cell.sources, cell.output)]
+    for reader, row in enumerate(rows, start=1):
+        for source in row:
+            for place in range(source + 1, reader + 1):
+                moved = [{s + (s >= place) for s in r} for r in rows]
+                moved[reader - 1] = moved[reader - 1] - {source} | {place}
+                moved.insert(place - 1, {source})
+                for op in space.node_ops:
+                    ops = (*cell.ops[: place - 1], op, *cell.ops[place - 1 :])
+                    yield _from_rows(cell, moved, ops)
+
+
+def _without_a_node(cell: CellGenotype) -> Iterator[CellGenotype]:
+    """The cell without each node that only joins one vertex to one other that it does not feed."""
+    rows = [set(row) for row in (*cell.sources, cell.output)]
+    for place in range(1, len(rows)):
+        readers = [v for v, row in enumerate(rows, start=1) if place in row]
+        if len(rows[place - 1]) != 1 or len(readers) != 1:
+            continue
+        (source,) = rows[place - 1]
+        row = rows[readers[0] - 1]
+        if source in row:
+            continue
+        left = [r if v != readers[0] else row - {place} | {source} for v, r in enumerate(rows, 1)]
+        del left[place - 1]
+        shrunk = [{s - (s > place) for s in r} for r in left]
+        yield _from_rows(cell, shrunk, (*cell.ops[: place - 1], *cell.ops[place:]))
+
+
+def _from_rows(cell: CellGenotype, rows: list[set[int]], ops: tuple[str, ...]) -> CellGenotype:
+    *inner, output = (tuple(sorted(row)) for row in rows)
+    nodes = tuple(tuple(Edge("", source) for source in row) for row in inner)
+    return replace(cell, nodes=nodes, output=output, ops=ops)
+
+
+def _ops(index: int, names: tuple[str, ...], count: int) -> tuple[int, tuple[str, ...]]:
+    """What is left of a number whose last digits are ops, and the ops."""
+    ops: list[str] = []
+    for _ in range(count):
+        index, digit = divmod(index, len(names))
+        ops.append(names[digit])
+    return index, tuple(reversed(ops))
+
+
+def _with_ops(index: int, names: tuple[str, ...], ops: tuple[str, ...]) -> int:
+    for op in ops:
+        index = index * len(names) + names.index(op)
+    return index
+
+
+def _other_ops(cell: CellGenotype, names: tuple[str, ...]) -> Iterator[CellGenotype]:
+    for place, op in enumerate(cell.ops):
+        for other in names:
+            if other != op:
+                yield replace(cell, ops=(*cell.ops[:place], other, *cell.ops[place + 1 :]))
+
+
+def _cross_ops(first: tuple[str, ...], second: tuple[str, ...], random: Random) -> tuple[str, ...]:
+    return tuple(random.choice(pair) for pair in zip(first, second, strict=False))

@@ -9,10 +9,10 @@ from nasir.errors import NasirError, nearest, quoted
 from nasir.genotype import Path
 from nasir.macros import ALL_OPS, MACROS, EdgeAttrs
 from nasir.ops import Macro
+from nasir.space.decisions import SpaceCell
 from nasir.space.layout import PUBLISHED, CellPlace, Layout
 from nasir.space.model import SpaceModel
 from nasir.space.skeletons import SKELETONS
-from nasir.space.space import SpaceCell
 from nasir.template import Scope
 from nasir.types import ImageType
 

@@ -14,6 +14,7 @@ from nasir.ops import Op
 from nasir.plain import Json
 from nasir.quoting import json_text
 from nasir.source import Source
+from nasir.space.decisions import SpaceCell, SpaceEdge
 from nasir.space.model import (
     CellModel,
     EdgeModel,
@@ -26,7 +27,7 @@ from nasir.space.model import (
 )
 from nasir.space.parts import check_inputs, read_layout, read_ops
 from nasir.space.skeletons import SKELETONS
-from nasir.space.space import Space, SpaceCell, SpaceEdge
+from nasir.space.space import Space
 
 _RANGE_FAULTS = ("greater_than_equal", "less_than_equal")
 

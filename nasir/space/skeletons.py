@@ -12,9 +12,10 @@ from nasir.limits import PRIMITIVE_LIMIT
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Macro, Op
 from nasir.space.cell import add_cell
+from nasir.space.decisions import SpaceCell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
-from nasir.space.space import Space, SpaceCell
+from nasir.space.space import Space
 from nasir.space.stack import Design, Stem, add_stack, layout_of, space_of
 from nasir.table import Table
 from nasir.template import primitives

@@ -1,15 +1,15 @@
 """A recurrent controller that writes genotypes decision by decision. ENAS, arXiv:1802.03268."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 import lowering
-from nasir import CellGenotype, Edge, Genotype, Space
-from nasir.space.adoption import adopt
-from nasir.space.space import SpaceCell
+from nasir import Genotype, Space
+from nasir.space.decisions import cell_tree, supernet_decisions
+from nasir.space.tree import Choose, Pick
 from runners.machine.device import entropy
 
 HIDDEN = 32
@@ -36,7 +36,7 @@ class Controller(nn.Module):
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__()
         self.space = space
-        sizes = sorted({size for cell in space.cells for size in _sizes(cell)})
+        sizes = sorted({size for cell in space.cells for size in _sizes(cell_tree(cell))})
         self.start = nn.Parameter(torch.empty(1, 1, HIDDEN))
         self.lstm = nn.LSTM(HIDDEN, HIDDEN, num_layers=2)
         self.heads = nn.ModuleDict({str(n): nn.Linear(HIDDEN, n) for n in sizes})
@@ -70,41 +70,19 @@ class _Writer:
     def written(self) -> Sample:
         """The genotype of all cells."""
         space = self.net.space
-        cells = tuple(self._cell(cell) for cell in space.cells)
-        genotype = adopt(Genotype(space.name, cells, definition=space), space)
+        trees = map(supernet_decisions, space.cells)
+        cells = tuple(each.cell_of([self._pick(c) for c in each.walk]) for each in trees)
+        genotype = Genotype(space.name, cells, definition=space)
         return Sample(
             genotype, torch.stack(self.log_probability).sum(), torch.stack(self.entropy).sum()
         )
 
-    def _cell(self, cell: SpaceCell) -> CellGenotype:
-        if cell.on_nodes:
-            return self._node_cell(cell)
-        nodes = range(cell.inputs, cell.inputs + cell.nodes)
-        written = tuple(tuple(self._edges(cell, node)) for node in nodes)
-        return CellGenotype(cell.kind, cell.inputs, written, cell.output)
-
-    def _edges(self, cell: SpaceCell, node: int) -> Iterator[Edge]:
-        possible = cell.into(node)
-        keep = len(possible) if cell.keep is None else min(cell.keep, len(possible))
-        chosen = range(len(possible))
-        if keep < len(possible):
-            chosen = sorted(self._several(len(possible), keep))
-        for index in chosen:
-            edge = possible[index]
-            ops = cell.selectable(edge)
-            yield Edge(ops[self._decide(len(ops))], edge.source)
-
-    def _node_cell(self, cell: SpaceCell) -> CellGenotype:
-        written: list[tuple[Edge, ...]] = []
-        ops: list[str] = []
-        for place in range(cell.nodes):
-            states = cell.inputs + place
-            parents = self._several(states, min(cell.parents[place], states))
-            written.append(tuple(Edge("", source) for source in sorted(parents)))
-            ops.append(cell.node_ops[self._decide(len(cell.node_ops))])
-        last = self._several(len(cell.output), min(cell.parents[-1], len(cell.output)))
-        output = tuple(sorted(cell.output[index] for index in last))
-        return CellGenotype(cell.kind, cell.inputs, tuple(written), output, tuple(ops))
+    def _pick(self, each: Choose) -> Pick:
+        """The options that one decision keeps, and then the picks of their own decisions."""
+        count = len(each.options)
+        wanted = count if each.keep is None or each.most else min(each.keep, count)
+        kept = [each.options[place] for place in sorted(self._several(count, wanted))]
+        return tuple((o.name, tuple(map(self._pick, o.then))) for o in kept)
 
     def _several(self, count: int, wanted: int) -> list[int]:
         """`wanted` different options of `count`; all of them need no decision."""
@@ -135,15 +113,9 @@ class _Writer:
         return index
 
 
-def _sizes(cell: SpaceCell) -> Iterator[int]:
-    """How many options its decisions have."""
-    if cell.on_nodes:
-        yield len(cell.node_ops)
-        yield from range(2, cell.inputs + cell.nodes)
-        yield len(cell.output)
-        return
-    for edge in cell.edges:
-        yield len(cell.selectable(edge))
-        possible = len(cell.into(edge.node))
-        if cell.keep is not None and cell.keep < possible:
-            yield possible
+def _sizes(tree: Sequence[Choose]) -> Iterator[int]:
+    """How many options decisions have."""
+    for each in tree:
+        yield len(each.options)
+        for option in each.options:
+            yield from _sizes(option.then)

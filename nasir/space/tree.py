@@ -1,0 +1,316 @@
+"""Decisions as a tree: what can be picked at each slot of a cell, and the arithmetic on it.
+
+A `Choose` picks some of its options, and an option may bring decisions of its own, as an edge that
+is kept brings its op. The decisions of a cell are a tuple of `Choose`; a genotype's cell is the
+same tuple with, for each, a `Pick`. Numbers are digits in a mixed radix, the last `Choose` varying
+fastest.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, combinations_with_replacement, product
+from math import isnan, prod
+from random import Random
+
+from nasir.errors import NasirError, quoted
+from nasir.graph import Slot
+
+Name = str | int
+
+Pick = tuple[tuple[Name, tuple["Pick", ...]], ...]
+"""The options that one `Choose` keeps: their names, each with the picks of its own decisions."""
+
+Weights = Mapping[str, Sequence[float]]
+"""For each choice of a supernet, by name, a number for each option, in the choice's order."""
+
+Picker = Callable[[Sequence[float], int], list[int]]
+"""(scores, how many) -> the places that are picked, in the order in which they are emitted."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An alternative, and the decisions that it brings where it is kept."""
+
+    name: Name
+    then: tuple["Choose", ...] = ()
+
+    @cached_property
+    def size(self) -> int:
+        """The number of ways to take its own decisions."""
+        return prod(each.size for each in self.then)
+
+    @cached_property
+    def entries(self) -> tuple[tuple[Name, tuple[Pick, ...]], ...]:
+        """It with each way to take its own decisions, in order."""
+        return tuple((self.name, then) for then in product(*(each.each() for each in self.then)))
+
+
+@dataclass(frozen=True)
+class Choose:
+    """Keeps `keep` of its options (None: every one), or from `keep` to `most` of them.
+
+    With `repeats` an option may be kept several times, and what is picked is a multiset of options
+    with their decisions. `mixed` names the options of the choice in a supernet where some of them
+    are never selected.
+    """
+
+    slot: Slot
+    options: tuple[Option, ...]
+    keep: int | None = 1
+    most: int = 0
+    repeats: bool = False
+    mixed: tuple[str, ...] = ()
+
+    @cached_property
+    def counts(self) -> range:
+        """How many options may be kept."""
+        least = len(self.options) if self.keep is None else self.keep
+        return range(least, max(least, self.most) + 1)
+
+    @cached_property
+    def size(self) -> int:
+        """The number of picks."""
+        return sum(self._ways[count][0] for count in self.counts)
+
+    @cached_property
+    def entries(self) -> tuple[tuple[Name, tuple[Pick, ...]], ...]:
+        """Each option with each way to take its decisions, in order."""
+        return tuple(entry for option in self.options for entry in option.entries)
+
+    def each(self) -> Iterator[Pick]:
+        """Every pick, in order of their numbers."""
+        for count in self.counts:
+            if self.repeats:
+                yield from combinations_with_replacement(self.entries, count)
+            else:
+                for kept in combinations(self.options, count):
+                    yield from product(*(option.entries for option in kept))
+
+    def unrank(self, index: int) -> Pick:
+        """The pick of that number, 0 .. size-1: kept options in lexicographic order, fewer first.
+
+        Within the kept options their decisions go in order, the last one's varying fastest.
+        """
+        for count in self.counts:
+            if index < self._ways[count][0]:
+                break
+            index -= self._ways[count][0]
+        else:
+            raise AssertionError("the index is past the last pick")
+        kept: list[int] = []
+        scale, place = 1, 0
+        for left in range(count - 1, -1, -1):
+            while index >= (block := scale * self._block(place, left)):
+                index, place = index - block, place + 1
+            kept.append(place)
+            scale *= self._sizes[place]
+            place += self._next
+        if self.repeats:
+            return tuple(self.entries[place] for place in kept)
+        found: list[tuple[Name, tuple[Pick, ...]]] = []
+        for option in (self.options[place] for place in reversed(kept)):
+            index, digit = divmod(index, option.size)
+            found.append((option.name, unrank(option.then, digit)))
+        return tuple(reversed(found))
+
+    def rank(self, pick: Pick) -> int:
+        """The number of a pick whose entries are in order: `unrank` inverts it."""
+        index = sum(self._ways[count][0] for count in self.counts if count < len(pick))
+        scale, before, digits = 1, 0, 0
+        for left, entry in zip(range(len(pick) - 1, -1, -1), pick, strict=True):
+            place = self._place(entry)
+            index += scale * sum(self._block(other, left) for other in range(before, place))
+            scale *= self._sizes[place]
+            if not self.repeats:
+                option = self.options[place]
+                digits = digits * option.size + rank(option.then, entry[1])
+            before = place + self._next
+        return index + digits
+
+    def ordered(self, entries: Iterable[tuple[Name, tuple[Pick, ...]]]) -> Pick:
+        """The entries as a pick: in the order of the options."""
+        return tuple(sorted(entries, key=self._place))
+
+    def neighbours(self, pick: Pick) -> Iterator[Pick]:
+        """Every pick that differs in one decision: one below, or one option is another.
+
+        An option that takes another's place keeps its decisions; where the two have no options in
+        common it takes any. That makes the relation symmetric, and every pick reachable. Between
+        `keep` and `most`, an option comes or goes. Repeated options share their name or decision.
+        """
+        names = {name for name, _ in pick}
+        found = dict.fromkeys(
+            self.ordered((*pick[:at], *move, *pick[at + 1 :]))
+            for at, entry in enumerate(pick)
+            for move in self._moves(entry, names)
+        )
+        if self.most:
+            found |= dict.fromkeys(
+                self.ordered((*pick, (option.name, ())))
+                for option in self.options
+                if option.name not in names
+            )
+        found.pop(pick, None)
+        fitting = [each for each in found if len(each) in self.counts]
+        plain = not self.repeats and not any(option.then for option in self.options)
+        return iter(sorted(fitting, key=self.rank) if plain else fitting)
+
+    def cross(self, first: Pick, second: Pick, random: Random) -> Pick:
+        """One of the two; where both keep the same options, each of their decisions from either."""
+        same = [name for name, _ in first] == [name for name, _ in second]
+        options = [self._options[name] for name, _ in first]
+        if not same or not any(option.then for option in options):
+            return random.choice((first, second))
+        return tuple(
+            (option.name, cross(option.then, one, two, random))
+            for option, (_, one), (_, two) in zip(options, first, second, strict=True)
+        )
+
+    def decide(self, weights: Weights, pick: Picker) -> Pick:
+        """What the weights select: scores decide which options are kept, then their decisions.
+
+        The score of an option is its own weight (1 where the weights have none for edges) times
+        the best weight of each of its decisions. Raises E107, E212 and E401.
+        """
+        scores = self._scores(weights)
+        if self.keep is None or self.most:
+            places = list(range(len(self.options)))
+        else:
+            places = pick(scores, self.keep)
+        if self.repeats:  # fewer entries than are kept: the first of them again
+            places += places[:1] * (self.counts.start - len(places))
+            return tuple(self.entries[place] for place in places)
+        kept = [self.options[place] for place in places]
+        return tuple((o.name, tuple(c.decide(weights, pick) for c in o.then)) for o in kept)
+
+    def _scores(self, weights: Weights) -> list[float]:
+        """The scores of the options (of the entries where they repeat)."""
+        own = self._own(weights)
+        inner = [[each._scores(weights) for each in option.then] for option in self.options]
+        if self.repeats:
+            return [w * score for w, (row,) in zip(own, inner, strict=True) for score in row]
+        return [w * prod(map(max, rows)) for w, rows in zip(own, inner, strict=True)]
+
+    def _own(self, weights: Weights) -> list[float]:
+        name = str(self.slot)
+        optional = self.slot.role == "edge into node" and name not in weights
+        if optional or self.most or (self.slot.role == "input" and self.keep is None):
+            return [1.0] * len(self.options)
+        mixed = self.mixed or tuple(str(option.name) for option in self.options)
+        names = {option.name for option in self.options}
+        row = weights_row(weights, name, len(mixed))
+        if not self.mixed:
+            return list(row)
+        return [weight for weight, option in zip(row, mixed, strict=True) if option in names]
+
+    def _moves(
+        self, entry: tuple[Name, tuple[Pick, ...]], kept: set[Name]
+    ) -> Iterator[tuple[tuple[Name, tuple[Pick, ...]], ...]]:
+        """What may stand in the place of an entry."""
+        name, then = entry
+        if self.repeats:
+            yield from ((e,) for e in self.entries if e[0] == name or e[1] == then)
+            return
+        own = self._options[name]
+        yield from (((name, other),) for other in neighbours(own.then, then))
+        if self.most:
+            yield ()
+            return
+        for option in self.options:
+            if option.name not in kept:
+                yield from (((option.name, each),) for each in _carried(own, option, then))
+
+    @cached_property
+    def _options(self) -> dict[Name, Option]:
+        return {option.name: option for option in self.options}
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """Of what is kept: options, or where they repeat their entries."""
+        return [1] * len(self.entries) if self.repeats else [o.size for o in self.options]
+
+    @property
+    def _next(self) -> int:
+        return 0 if self.repeats else 1
+
+    @cached_property
+    def _places(self) -> dict[object, int]:
+        keys = self.entries if self.repeats else [option.name for option in self.options]
+        return {key: place for place, key in enumerate(keys)}
+
+    def _place(self, entry: tuple[Name, tuple[Pick, ...]]) -> int:
+        return self._places[entry if self.repeats else entry[0]]
+
+    def _block(self, place: int, left: int) -> int:
+        """The ways to keep what is at `place` and `left` of those after it."""
+        return self._sizes[place] * self._ways[left][place + self._next]
+
+    @cached_property
+    def _ways(self) -> list[list[int]]:
+        """`_ways[k][p]`: how many ways there are to keep k of what stands from place p on."""
+        ways = [[1] * (len(self._sizes) + 1)]
+        for _ in range(self.counts.stop - 1):
+            row = [0] * (len(self._sizes) + 1)
+            for place in range(len(self._sizes) - 1, -1, -1):
+                row[place] = row[place + 1] + self._sizes[place] * ways[-1][place + self._next]
+            ways.append(row)
+        return ways
+
+
+def unrank(tree: Sequence[Choose], index: int) -> tuple[Pick, ...]:
+    """The picks of that number."""
+    found: list[Pick] = []
+    for each in reversed(tree):
+        index, digit = divmod(index, each.size)
+        found.append(each.unrank(digit))
+    return tuple(reversed(found))
+
+
+def rank(tree: Sequence[Choose], picks: Sequence[Pick]) -> int:
+    """The number of picks: `unrank` inverts it."""
+    index = 0
+    for each, pick in zip(tree, picks, strict=True):
+        index = index * each.size + each.rank(pick)
+    return index
+
+
+def neighbours(tree: Sequence[Choose], picks: tuple[Pick, ...]) -> Iterator[tuple[Pick, ...]]:
+    """All picks that differ in one decision."""
+    for place, (each, pick) in enumerate(zip(tree, picks, strict=True)):
+        for other in each.neighbours(pick):
+            yield (*picks[:place], other, *picks[place + 1 :])
+
+
+def cross(
+    tree: Sequence[Choose], first: Sequence[Pick], second: Sequence[Pick], random: Random
+) -> tuple[Pick, ...]:
+    """Each pick from either."""
+    pairs = zip(tree, first, second, strict=True)
+    return tuple(each.cross(one, two, random) for each, one, two in pairs)
+
+
+def weights_row(weights: Weights, name: str, options: int) -> tuple[float, ...]:
+    """The weights of a choice. Raises E107, E212 and E401."""
+    if name not in weights:
+        message = f"the choice {quoted(name)} has no weights"
+        raise NasirError("E401", message, hint="give those of every choice of the supernet")
+    row = tuple(float(weight) for weight in weights[name])
+    if len(row) != options:
+        message = f"the choice {quoted(name)} has {options} options, and {len(row)} weights"
+        raise NasirError("E212", message)
+    if any(isnan(weight) for weight in row):
+        message = f"a weight of the choice {quoted(name)} is NaN"
+        raise NasirError("E107", message, hint="the search that made it has diverged")
+    return row
+
+
+def _carried(old: Option, new: Option, then: tuple[Pick, ...]) -> Iterator[tuple[Pick, ...]]:
+    """An option's decisions at another: unchanged where they fit; any where none could."""
+    names = [{option.name for option in each.options} for each in new.then]
+    own = [{option.name for option in each.options} for each in old.then]
+    if len(own) == len(names) and any(a & b for a, b in zip(own, names, strict=True)):
+        fit = all({n for n, _ in pick} <= row for pick, row in zip(then, names, strict=True))
+        yield from (then,) if fit else ()
+    else:
+        yield from (unrank(new.then, index) for index in range(new.size))
