@@ -5,14 +5,11 @@ takes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import prod
 from random import Random
 
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype, Genotype
-from nasir.space.decisions import CellDecisions, decisions
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.space import Space
 from nasir.wanted import checked
@@ -24,7 +21,7 @@ Seed = int | Random
 @checked
 def size(space: SpaceLike) -> int:
     """The exact number of genotypes: edges of a node are a set, equal functions count apart."""
-    return _known_space(as_space(space)).size
+    return as_space(space).count
 
 
 @checked
@@ -35,13 +32,13 @@ def unrank(space: SpaceLike, index: int) -> Genotype:
     which is not the order of its benchmark files.
     """
     space = as_space(space)
-    if not 0 <= index < size(space):
+    if not 0 <= index < space.count:
         raise NasirError(
             "E205",
             f"space '{space.name}' has no genotype {index}",
-            hint=f"its genotypes are 0 to {size(space) - 1}",
+            hint=f"its genotypes are 0 to {space.count - 1}",
         )
-    return _unrank(space, _parts(space), index)
+    return _unrank(space, index)
 
 
 @checked
@@ -51,7 +48,7 @@ def rank(space: SpaceLike, genotype: GenotypeLike) -> int:
     The genotype's own space does not count, nor do its name and source.
     """
     space, index = as_space(space), 0
-    for part, cell in zip(_parts(space), _cells(space, as_genotype(genotype)), strict=True):
+    for part, cell in zip(space.decisions, _cells(space, as_genotype(genotype)), strict=True):
         index = index * part.size + part.rank(cell)
     return index
 
@@ -65,8 +62,8 @@ def enumerate_genotypes(space: SpaceLike) -> Iterator[Genotype]:
 @checked
 def sample(space: SpaceLike, seed: Seed) -> Genotype:
     """A genotype, each as likely as any other; one seed always draws the same one."""
-    known = _known_space(as_space(space))
-    return _unrank(known.space, known.parts, _random(seed).randrange(known.size))
+    space = as_space(space)
+    return _unrank(space, _random(seed).randrange(space.count))
 
 
 @checked
@@ -103,7 +100,7 @@ def crossover(
     """
     space, random = as_space(space), _random(seed)
     pairs = zip(
-        _parts(space),
+        space.decisions,
         _cells(space, as_genotype(first)),
         _cells(space, as_genotype(second)),
         strict=True,
@@ -111,44 +108,16 @@ def crossover(
     return _genotype(space, tuple(part.cross(a, b, random) for part, a, b in pairs))
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    space: Space
-    parts: tuple[CellDecisions, ...]
-    size: int
-
-
-_known: dict[int, _Known] = {}
-"""Spaces by identity, each held so that no other takes its place: hashing one costs as much as
-drawing from it."""
-
-
-def _known_space(space: Space) -> _Known:
-    """The decisions of each kind of cell, worked out once for a space."""
-    known = _known.get(id(space))
-    if known is None:
-        if len(_known) >= 64:
-            _known.clear()
-        parts = tuple(map(decisions, space.cells))
-        known = _known[id(space)] = _Known(space, parts, prod(part.size for part in parts))
-    return known
-
-
-def _parts(space: Space) -> tuple[CellDecisions, ...]:
-    return _known_space(space).parts
-
-
 def _each(space: Space) -> Iterator[Genotype]:
-    parts = _parts(space)
-    index, end = 0, size(space)
-    while index < end:
-        yield _unrank(space, parts, index)
+    index = 0
+    while index < space.count:  # more than a range can count
+        yield _unrank(space, index)
         index += 1
 
 
-def _unrank(space: Space, parts: tuple[CellDecisions, ...], index: int) -> Genotype:
+def _unrank(space: Space, index: int) -> Genotype:
     cells: list[CellGenotype] = []
-    for part in reversed(parts):
+    for part in reversed(space.decisions):
         index, digit = divmod(index, part.size)
         cells.append(part.unrank(digit))
     cells.reverse()
@@ -165,12 +134,12 @@ def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
             f"does not belong to the space '{space.name}'",
             hint=reasons[0],
         )
-    pairs = zip(_parts(space), space.kinds, strict=True)
+    pairs = zip(space.decisions, space.kinds, strict=True)
     return tuple(part.canonical(genotype.cell(kind)) for part, kind in pairs)
 
 
 def _neighbours(space: Space, cells: tuple[CellGenotype, ...]) -> Iterator[Genotype]:
-    for place, (part, cell) in enumerate(zip(_parts(space), cells, strict=True)):
+    for place, (part, cell) in enumerate(zip(space.decisions, cells, strict=True)):
         for other in part.neighbours(cell):
             yield _genotype(space, (*cells[:place], other, *cells[place + 1 :]))
 

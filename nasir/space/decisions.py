@@ -176,9 +176,8 @@ class TreeDecisions:
     def unrank(self, index: int) -> CellGenotype:
         """The cell of that number."""
         parts: list[Part] = [()] * len(self.walk)
-        for place in reversed(self.digits):
-            each, listed = self._listed[place]
-            index, digit = divmod(index, each.size)
+        for place, size, each, listed in self._radix:
+            index, digit = divmod(index, size)
             parts[place] = listed[digit] if listed else _part(each, each.unrank(digit))
         return self._made(parts)
 
@@ -191,9 +190,11 @@ class TreeDecisions:
     def neighbours(self, cell: CellGenotype) -> Iterator[CellGenotype]:
         """Every cell that differs in one decision, those about ops and edges first."""
         picks = self.picks(cell)
+        parts = [_part(*pair) for pair in zip(self.walk, picks, strict=True)]
         for place in sorted(range(len(picks)), key=lambda place: _reads(self.walk[place])):
-            for other in self.walk[place].neighbours(picks[place]):
-                yield self.cell_of((*picks[:place], other, *picks[place + 1 :]))
+            each = self.walk[place]
+            for other in each.neighbours(picks[place]):
+                yield self._made([*parts[:place], _part(each, other), *parts[place + 1 :]])
 
     def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
         """Each decision from either cell."""
@@ -216,13 +217,14 @@ class TreeDecisions:
         return CellGenotype(cell.kind, cell.inputs, nodes, output, ops, cell.combine, cell.join)
 
     @cached_property
-    def _listed(self) -> tuple[tuple[Choose, tuple[Part, ...]], ...]:
-        """The decisions, each with all that it may be where that is little."""
-        few = [each.each() if each.size <= _LISTED else () for each in self.walk]
-        return tuple(
-            (each, tuple(_part(each, pick) for pick in picks))
-            for each, picks in zip(self.walk, few, strict=True)
-        )
+    def _radix(self) -> list[tuple[int, int, Choose, tuple[Part, ...]]]:
+        """The digits, last first: the decision's place, and all its parts where they are few."""
+        found: list[tuple[int, int, Choose, tuple[Part, ...]]] = []
+        for place in reversed(self.digits):
+            each = self.walk[place]
+            few = each.each() if each.size <= _LISTED else ()
+            found.append((place, each.size, each, tuple(_part(each, pick) for pick in few)))
+        return found
 
 
 def _part(choose: Choose, pick: Pick) -> Part:

@@ -1,15 +1,17 @@
 """A search space: which cells there are, and which genotypes belong to it."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 
 from nasir.errors import NasirError
 from nasir.genotype import Genotype
 from nasir.ops import Macro
-from nasir.space.decisions import SpaceCell, decisions
+from nasir.space.decisions import CellDecisions, SpaceCell, decisions
 from nasir.space.layout import PUBLISHED, Layout
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Space:
     """A search space as its file describes it, edges written out.
 
@@ -26,6 +28,16 @@ class Space:
     layout: Layout = PUBLISHED
     size: tuple[tuple[str, int], ...] = ()
     text: str = field(default="", compare=False, repr=False)
+
+    @cached_property
+    def decisions(self) -> tuple[CellDecisions, ...]:
+        """The numbered decisions of each kind of cell."""
+        return tuple(map(decisions, self.cells))
+
+    @cached_property
+    def count(self) -> int:
+        """The number of genotypes."""
+        return prod(each.size for each in self.decisions)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -49,7 +61,7 @@ class Space:
         reasons = list(missing)
         for cell in genotype.cells:
             if cell.kind in self.kinds:
-                reasons += decisions(self.cell(cell.kind)).reasons(cell)
+                reasons += self.decisions[self.kinds.index(cell.kind)].reasons(cell)
             else:
                 reasons.append(f"the space has no cell '{cell.kind}'")
         return tuple(reasons)

@@ -159,7 +159,7 @@ class Choose:
     def cross(self, first: Pick, second: Pick, random: Random) -> Pick:
         """One of the two; where both keep the same options, each of their decisions from either."""
         same = [name for name, _ in first] == [name for name, _ in second]
-        options = [self._options[name] for name, _ in first]
+        options = [self.named[name] for name, _ in first]
         if not same or not any(option.then for option in options):
             return random.choice((first, second))
         return tuple(
@@ -212,7 +212,7 @@ class Choose:
         if self.repeats:
             yield from ((e,) for e in self.entries if e[0] == name or e[1] == then)
             return
-        own = self._options[name]
+        own = self.named[name]
         yield from (((name, other),) for other in neighbours(own.then, then))
         if self.most:
             yield ()
@@ -222,7 +222,8 @@ class Choose:
                 yield from (((option.name, each),) for each in _carried(own, option, then))
 
     @cached_property
-    def _options(self) -> dict[Name, Option]:
+    def named(self) -> dict[Name, Option]:
+        """The options by name."""
         return {option.name: option for option in self.options}
 
     @cached_property
@@ -307,10 +308,29 @@ def weights_row(weights: Weights, name: str, options: int) -> tuple[float, ...]:
 
 def _carried(old: Option, new: Option, then: tuple[Pick, ...]) -> Iterator[tuple[Pick, ...]]:
     """An option's decisions at another: unchanged where they fit; any where none could."""
-    names = [{option.name for option in each.options} for each in new.then]
-    own = [{option.name for option in each.options} for each in old.then]
-    if len(own) == len(names) and any(a & b for a, b in zip(own, names, strict=True)):
-        fit = all({n for n, _ in pick} <= row for pick, row in zip(then, names, strict=True))
-        yield from (then,) if fit else ()
-    else:
-        yield from (unrank(new.then, index) for index in range(new.size))
+    if not _alike(old.then, new.then):
+        yield from product(*(each.each() for each in new.then))
+    elif _fits(new.then, then):
+        yield then
+
+
+def _alike(one: Sequence[Choose], two: Sequence[Choose]) -> bool:
+    """Whether some picks are picks of both."""
+
+    def shared(a: Choose, b: Choose) -> int:
+        pairs = ((option, b.named.get(option.name)) for option in a.options)
+        return sum(other is not None and _alike(option.then, other.then) for option, other in pairs)
+
+    def possible(a: Choose, b: Choose) -> bool:
+        most = min(a.counts.stop - 1, b.counts.stop - 1, shared(a, b))
+        return max(a.counts.start, b.counts.start) <= most
+
+    return len(one) == len(two) and all(map(possible, one, two))
+
+
+def _fits(tree: Sequence[Choose], picks: Sequence[Pick]) -> bool:
+    return all(
+        len(pick) in each.counts
+        and all(name in each.named and _fits(each.named[name].then, then) for name, then in pick)
+        for each, pick in zip(tree, picks, strict=True)
+    )
