@@ -64,7 +64,7 @@ CASES = {
     "wikitext-2 search": f"search darts_rnn {_WIKI}",
     "train darts": f"evaluate darts_v2 --data images.npz {_TRAIN} --set train.ema=0.9"
     " --set train.smoothing=0.1 --set train.drop_path=0.4 --set train.auxiliary=0.4"
-    " --set pictures.cutout=8",
+    " --set images.cutout=8",
     "train the best": f"evaluate pc_darts_cifar --recipe digits {_TRAIN} --limit 64"
     " --validation 0.25 --set train.keep=best --set train.accumulate=2 --set schedule.warm_up=1"
     " --set schedule.by=batch",

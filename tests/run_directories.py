@@ -67,7 +67,7 @@ def metrics(course: Course, epoch: int, weights: Mapping[str, list[float]]) -> d
         "epoch": epoch,
         "stage": sum(epoch >= start for start in course.stages),
         "phase": "search",
-        "rate": 0.0125 * (1 + math.cos(math.pi * part)),
+        "lr": 0.0125 * (1 + math.cos(math.pi * part)),
         "train": _scores(course, 2.2 - 1.6 * part**0.5),
         "valid": _scores(course, 2.25 - 1.3 * part**0.5 + 0.03 * math.sin(2.1 * epoch)),
         "entropy": {name: _entropy(each) for name, each in weights.items()},

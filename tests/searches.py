@@ -13,7 +13,7 @@ SHORT = {
     "epochs": "train.epochs",
     "batch": "train.batch",
     "drop_path": "train.drop_path",
-    "cutout": "pictures.cutout",
+    "cutout": "images.cutout",
 }
 
 

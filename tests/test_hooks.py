@@ -12,7 +12,7 @@ from runners.folder.run_folder import RunFolder
 from runners.task.task import Batch
 from tests.trainings import small
 
-EPOCHS = tuple(Epoch(Moment(0, number, 3, number), rate=0.1) for number in range(3))
+EPOCHS = tuple(Epoch(Moment(0, number, 3, number), lr=0.1) for number in range(3))
 
 
 class Noting(Hook):

@@ -24,7 +24,7 @@ ROW = {
     "epoch": 0,
     "stage": 0,
     "phase": "search",
-    "rate": 0.025,
+    "lr": 0.025,
     "train": {"loss": 1.5, "accuracy": 0.25},
     "valid": {"loss": 2.0, "accuracy": None},
     "entropy": {"normal/n2.e0": 1.0},
@@ -61,7 +61,7 @@ def test_a_pipe_gets_one_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> No
     display.close()
     assert capsys.readouterr().err == (
         "1 of 3 epochs are done\n"
-        "epoch 2/3  search  rate 0.025; train loss 1.5, accuracy 0.25; valid loss 2  0:01:00 left\n"
+        "epoch 2/3  search  lr 0.025; train loss 1.5, accuracy 0.25; valid loss 2  0:01:00 left\n"
     )
 
 

@@ -153,12 +153,12 @@ def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> No
     settings = read_method("drnas-progressive", "cifar").settings
     epochs = search_epochs(settings, None, restarts=False)
     assert [epoch.at.number for epoch in epochs] == list(range(50))
-    assert epochs[0].rate == 0.1
-    assert epochs[25].rate == pytest.approx(0.05)
+    assert epochs[0].lr == 0.1
+    assert epochs[25].lr == pytest.approx(0.05)
     assert [e.at.number for e in epochs if e.warming] == [*range(10), *range(25, 35)]
     doubled = search_epochs(settings, None, restarts=True)
-    assert [doubled[e].rate for e in (25, 26)] == pytest.approx([0.1, 0.0937], abs=1e-4)
-    assert doubled[24].rate == epochs[24].rate
+    assert [doubled[e].lr for e in (25, 26)] == pytest.approx([0.1, 0.0937], abs=1e-4)
+    assert doubled[24].lr == epochs[24].lr
 
 
 def test_projections_have_epochs_and_rates_of_their_own() -> None:
@@ -166,11 +166,11 @@ def test_projections_have_epochs_and_rates_of_their_own() -> None:
     epochs = search_epochs(settings, Tuning(81, 0.0025, 0.001), restarts=False)
     assert len(epochs) == 83
     assert epochs[2].at == Moment(0, 0, 81, 2, phase="projection")
-    assert epochs[2].rate == 0.0025
+    assert epochs[2].lr == 0.0025
     values = {"optimizer.lr": 0.5, "schedule.warm_up": 5}
     settings = with_values(replace(settings, stages=(Stage(9),)), values)
     rising = search_epochs(settings, None, restarts=False)
-    assert [epoch.rate for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert [epoch.lr for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 
 def test_the_greatest_eigenvalue_is_found() -> None:

@@ -59,7 +59,7 @@ def test_the_curves_are_the_rows_losses_scores_and_rates(course: Course, tmp_pat
     for split in ("train", "valid"):
         for axes, name in ((loss, "loss"), (score, course.metric)):
             assert drawn(axes, split) == [epochs, [row[split][name] for row in kept]]
-    assert list(np.asarray(rate.lines[0].get_ydata())) == [row["rate"] for row in kept]
+    assert list(np.asarray(rate.lines[0].get_ydata())) == [row["lr"] for row in kept]
     assert course.metric in score.get_ylabel()
 
 

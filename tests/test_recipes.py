@@ -19,7 +19,7 @@ def test_a_recipe_is_plain_data_and_back(name: str) -> None:
 def test_a_linear_rate_warms_up_falls_and_falls_again_in_the_tail() -> None:
     found = read_recipe("imagenet-pc-darts")
     epochs = training_epochs(found, seed=0)
-    at = {epoch: epochs[epoch].rate for epoch in (0, 4, 5, 244, 245, 249)}
+    at = {epoch: epochs[epoch].lr for epoch in (0, 4, 5, 244, 245, 249)}
     assert at == {
         0: pytest.approx(0.1),
         4: pytest.approx(0.5),
@@ -32,16 +32,16 @@ def test_a_linear_rate_warms_up_falls_and_falls_again_in_the_tail() -> None:
 
 def test_an_exponential_rate_falls_by_three_percent_an_epoch() -> None:
     found = read_recipe("imagenet")
-    assert training_epochs(found, seed=0)[0].rate == pytest.approx(0.1)
-    assert training_epochs(found, seed=0)[2].rate == pytest.approx(0.1 * 0.97**2)
+    assert training_epochs(found, seed=0)[0].lr == pytest.approx(0.1)
+    assert training_epochs(found, seed=0)[2].lr == pytest.approx(0.1 * 0.97**2)
 
 
 def test_a_cosine_by_batches_falls_within_an_epoch() -> None:
     found = read_recipe("nnabla")
     first = training_epochs(found, seed=0)[0]
-    assert first.rate_at(0.0) == pytest.approx(0.025)
-    assert first.rate_at(0.9) < first.rate_at(0.1)
-    assert training_epochs(read_recipe("cifar10"), seed=0)[0].rate_at(0.9) == pytest.approx(0.025)
+    assert first.lr_at(0.0) == pytest.approx(0.025)
+    assert first.lr_at(0.9) < first.lr_at(0.1)
+    assert training_epochs(read_recipe("cifar10"), seed=0)[0].lr_at(0.9) == pytest.approx(0.025)
 
 
 def test_a_file_says_what_is_different(tmp_path: Path) -> None:

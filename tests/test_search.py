@@ -2,15 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
+import typer
+from pydantic import Field
+from typer.testing import CliRunner
 
 import nasir
 from nasir import NasirError
+from runners.cli.options import Fields, as_command
 from runners.experiment import search as loop
-from runners.experiment.experiment import Experiment, read_experiment
+from runners.experiment.experiment import Experiment, Search, read_experiment
 from runners.experiment.method import method_names
 from runners.folder.display import Display
 from runners.folder.facts import read_facts
@@ -149,7 +153,7 @@ def test_projection_decides_every_edge(tmp_path: Path) -> None:
     found = rows(tmp_path / "run", "architecture.jsonl")
     decided = [sum(max(row) == 1.0 for row in at["weights"].values()) for at in found]
     assert decided == [0, 0, 1, 2, 3, 4, 5, 6]
-    assert rows(tmp_path / "run")[-1]["rate"] == pytest.approx(0.0025)
+    assert rows(tmp_path / "run")[-1]["lr"] == pytest.approx(0.0025)
 
 
 def test_the_epochs_that_are_asked_for_are_all_epochs(tmp_path: Path) -> None:
@@ -350,6 +354,8 @@ def test_a_file_of_an_experiment_runs_and_options_replace_its_fields(tmp_path: P
         ("method: drnas", "mixtures: softmax", "E109", 3),
         ("measure: last", "measure: never", "E743", 3),
         ("train.epochs: 1", "train.epochs: [1]", "E753", 5),
+        ("{train.epochs: 1", "{train: {epochs: [1]}", "E753", 5),
+        ("search:", "recipe: {name: cifar10, text: {bptt: {}}}\nsearch:", "E753", 3),
         ("nasir: 1", "nasir: 2", "E110", 1),
     ],
 )
@@ -365,3 +371,44 @@ def test_what_is_wrong_in_an_experiments_file_is_said_with_its_place(
 def test_an_experiment_has_a_schema_and_is_its_own_dump() -> None:
     assert set(Experiment.model_json_schema()["properties"]) == set(Experiment.model_fields)
     assert Experiment.model_validate(tiny().facts()) == tiny()
+
+
+def test_a_recipe_in_a_file_of_an_experiment_may_have_sections(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "nasir: 1\nof: darts_v2\nrecipe: {name: digits, train: {batch: 64, epochs: 2}}\n"
+        "values: {train.epochs: 3, optimizer: {lr: 0.5}}\n"
+    )
+    values = {"train.batch": 64, "train.epochs": 3, "optimizer.lr": 0.5}
+    expected = Experiment.model_validate({"of": "darts_v2", "recipe": "digits", "values": values})
+    assert read_experiment(str(file)) == expected
+
+
+class Patient(Search):
+    patience: int = 3
+    """Epochs without a better loss."""
+
+
+class PatientExperiment(Experiment):
+    search: Patient | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride] frozen
+        default=None, strict=False
+    )
+
+
+def test_a_new_option_of_a_search_is_one_field_of_its_model() -> None:
+    """Command line, files and run.json follow."""
+    given: list[Any] = []
+
+    def command(asked: Annotated[dict[str, Any], Fields(PatientExperiment, ("of",))]) -> None:
+        given.append(asked)
+
+    app = typer.Typer()
+    app.command()(as_command(command))
+    assert "--patience" in CliRunner().invoke(app, ["--help"]).output
+    assert CliRunner().invoke(app, ["--patience", "4"]).exit_code == 0
+    assert given == [{"search": {"patience": 4}}]
+    found = PatientExperiment.model_validate({"of": "darts", **given[0]})
+    assert found.search is not None
+    assert found.facts()["search"]["patience"] == 4
+    with pytest.raises(NasirError, match="`patience` is 'x'"):
+        PatientExperiment.model_validate({"of": "darts", "search": {"patience": "x"}})

@@ -46,7 +46,7 @@ def test_a_run_directory_says_all_of_the_training(finished: Path) -> None:
     assert facts["recipe"]["optimizer"]["lr"] == 0.05
     assert facts["data"]["text"] == "digits"
     first, second = rows(folder)
-    assert set(first) == {"epoch", "phase", "rate", "train", "drop_path", "test"}
+    assert set(first) == {"epoch", "phase", "lr", "train", "drop_path", "test"}
     assert (first["drop_path"], second["drop_path"]) == (0.0, pytest.approx(0.05))
     assert set(first["test"]) == {"loss", "accuracy"}
     assert [row["steps"] for row in rows(folder, "times.jsonl")] == [2, 2]
@@ -75,7 +75,7 @@ def test_training_lowers_the_loss_at_the_rates_of_the_schedule(tmp_path: Path) -
     train(small(limit=512, values={"train.epochs": "4"}), tmp_path / "run")
     found = rows(tmp_path / "run")
     assert found[-1]["train"]["loss"] < 0.8 * found[0]["train"]["loss"]
-    rates = [row["rate"] for row in found]
+    rates = [row["lr"] for row in found]
     assert rates == [pytest.approx(0.025 * (1 + math.cos(math.pi * e / 4))) for e in range(4)]
 
 
@@ -83,8 +83,8 @@ def test_training_lowers_the_loss_at_the_rates_of_the_schedule(tmp_path: Path) -
     "values",
     [
         {"train.smoothing": "0.1", "train.drop_path": "0.3", "train.ema": "0.9",
-         "optimizer.nesterov": "true", "optimizer.clipped": "tensor", "pictures.flip": "yes",
-         "pictures.cutout": "4", "pictures.cutouts": "batch"},
+         "optimizer.nesterov": "true", "optimizer.clipped": "tensor", "images.flip": "yes",
+         "images.cutout": "4", "images.cutouts": "batch"},
         {"train.validation": "0.25", "train.keep": "best", "train.measure": "2",
          "run.precision": "bf16", "run.layout": "channels_first", "train.tail": "dropped",
          "schedule.by": "batch", "train.batch": "24"},
@@ -274,7 +274,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"values": {"schedule.name": "cosinus"}}, "E752", "one of"),
         ({"values": {"train.keep": "best"}}, "E753", "asks for validation data"),
         ({"recipe": "cifar10"}, "E753", "does not name its data"),
-        ({"values": {"pictures.area": 0.3}}, "E753", "for images that stay in files"),
+        ({"values": {"images.area": 0.3}}, "E753", "for images that stay in files"),
         ({"sizes": {"classes": 3}}, "E753", "has 10 classes"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
         ({"sizes": {"in_channels": 1}}, "E753", "the data has 3 in_channels, not 1"),

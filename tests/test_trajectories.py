@@ -431,9 +431,9 @@ def test_rates_as_published_are_those_of_torchs_restarted_cosine(
     settings = read_method(method, skeleton).settings
     stages = [stage.epochs for stage in settings.stages]
     lr, minimum = settings.optimizer.lr, settings.schedule.minimum
-    found = [epoch.rate for epoch in search_epochs(settings, None, restarts=True)]
+    found = [epoch.lr for epoch in search_epochs(settings, None, restarts=True)]
     assert found == pytest.approx(torchs_rates(stages, lr, minimum))
-    plain = [epoch.rate for epoch in search_epochs(settings, None, restarts=False)]
+    plain = [epoch.lr for epoch in search_epochs(settings, None, restarts=False)]
     assert plain == pytest.approx(torchs_rates([sum(stages)], lr, minimum))
 
 

@@ -204,7 +204,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
         settings.train.batch,
         search.split,
         search.shuffled,
-        settings.pictures.cutout,
+        settings.images.cutout,
     )
     task = search_task(space.skeleton, options, place)
     if not settings.stages:

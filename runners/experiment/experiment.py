@@ -1,6 +1,6 @@
 """A search or an evaluation as one value: what a command and a file say, and `run.json` keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_type_hints
 
@@ -138,7 +138,9 @@ class RunOptions(Model):
 class Experiment(Model):
     """What a search (`search` is set) or an evaluation is asked for.
 
-    `values` are those of the recipe, or of the method's settings, that are replaced, by name.
+    `values` are those of the recipe, or of the method's settings, that are replaced, by name
+    (`train.batch`) or by section (`train: {batch: 64}`). A mapping as `recipe` has a recipe's
+    `name` and such sections.
     """
 
     of: str
@@ -159,6 +161,23 @@ class Experiment(Model):
     """Begin with these weights, or those of a run."""
     run: RunOptions = Field(default_factory=RunOptions, strict=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, given: Any) -> Any:
+        """`recipe: {name: cifar10, train: {batch: 64}}` as a name and values."""
+        if not isinstance(given, dict):
+            return given
+        found: Facts = dict(cast("Facts", given))
+        values: Any = found.get("values", {})
+        if isinstance(values, dict):
+            values = dict(_flat_values(cast("Facts", values)))
+            if isinstance(found.get("recipe"), dict):
+                sections = dict(cast("Facts", found["recipe"]))
+                found["recipe"] = sections.pop("name", None)
+                values = {**dict(_flat_values(sections)), **values}
+            found["values"] = values
+        return found
+
     @property
     def searching(self) -> Search:
         """`search`. Raises E743 for an evaluation."""
@@ -174,6 +193,15 @@ class Experiment(Model):
     def having(self, asked: Mapping[str, Any]) -> "Experiment":
         """The experiment with other fields: a mapping changes those of a model that it names."""
         return Experiment.model_validate(merged(self.facts(), asked))
+
+
+def _flat_values(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """`{train: {batch: 64}}` as `train.batch`."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", each) for key, each in cast("Facts", value).items())
+        else:
+            yield name, value
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,6 +245,7 @@ def _place(root: Cursor, error: FieldError) -> Cursor:
     outer = {"Search": "search", "RunOptions": "run"}.get(error.kind.__name__, "")
     found = root
     for name in (outer, *error.path):
-        inner = found.entries("a field") if isinstance(found.value, dict) else {}
-        found = inner.get(name, found)
+        for part in (name, *name.split("."), *(("recipe",) if name == "values" else ())):
+            inner = found.entries("a field") if isinstance(found.value, dict) else {}
+            found = inner.get(part, found)
     return found

@@ -29,7 +29,7 @@ class Learner:
     """A network, its SGD and its task.
 
     `run` is the network as training calls it, compiled where that pays; it shares the weights of
-    `module`. `rate` is the learning rate of the current step. Within `averaged()` the module has
+    `module`. `lr` is the learning rate of the current step. Within `averaged()` the module has
     the weights that are measured and kept.
     """
 
@@ -38,7 +38,7 @@ class Learner:
     ) -> None:
         self.task, self.place, self.seed = task, place, seed
         self.numbers, self.accumulate = numbers, accumulate
-        self.rate = numbers.lr
+        self.lr = numbers.lr
         self.averaged: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def use(self, module: Network, run: Network) -> None:
@@ -78,7 +78,7 @@ class Learner:
             tally.add(outcome)
         self.clip_gradients()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * batch.rate
+            group["lr"] = self.lr * batch.rate
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
 
     def clip_gradients(self) -> None:

@@ -39,7 +39,16 @@ from runners.experiment.parts.mixture import (
     WholeGenotype,
 )
 from runners.experiment.parts.select import Argmax, BestOf, Draw, Projection, Selection
-from runners.experiment.recipe import RENAMED, SUFFIXES, Settings, Stage, entered, placed, sections
+from runners.experiment.recipe import (
+    RENAMED,
+    SUFFIXES,
+    Settings,
+    Stage,
+    check_names,
+    entered,
+    placed,
+    sections,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +277,7 @@ def _shipped(name: str, skeleton: str) -> Method:
 def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
     root = parse_document(read_source(path)).root
     words = ("method", "about", "paper")
-    _check_names(root)
+    _check_settings(root)
     entries = root.fields("a method", (), ("nasir", *words, "like", "on", *CHANGES))
     if "nasir" in entries:
         check_version(root, "a method")
@@ -282,22 +291,22 @@ def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
     method = _changed(base, root, entries)
     for key, row in (on.entries("`on`") if on else {}).items():
         placed(row, partial(find_skeleton, key))
+        check_names(row, "a method", ("pictures",))
         there = _changed(method, row, row.fields("what differs on a skeleton", (), CHANGES))
         base = replace(base, skeletons=(*base.skeletons, key))
         method = there if key == skeleton else method
     return replace(method, skeletons=tuple(dict.fromkeys(base.skeletons)))
 
 
-def _check_names(root: Cursor) -> None:
+def _check_settings(root: Cursor) -> None:
     """Raises E109 for the settings of version 0.1, with their names now."""
+    check_names(root, "a method", ("drop_path", "pictures"))
     entries = root.entries("a method")
-    found = {"drop_path": entries["drop_path"]} if "drop_path" in entries else {}
     if "settings" in entries:
-        found |= entries["settings"].entries("`settings`") or {"settings": entries["settings"]}
-    for name, cursor in found.items():
-        now = RENAMED.get(name)
-        hint = f"it is {now} now" if now else f"the sections are {', '.join(SECTIONS)}"
-        raise cursor.fault("E109", f"a method has no field `{name}`", hint)
+        found = entries["settings"].entries("`settings`")
+        check_names(entries["settings"], "a method", tuple(set(found) & set(RENAMED)))
+        hint = f"the sections are {', '.join(SECTIONS)}"
+        raise entries["settings"].fault("E109", "a method has no field `settings`", hint)
 
 
 def _changed(method: Method, at: Cursor, entries: Mapping[str, Cursor]) -> Method:

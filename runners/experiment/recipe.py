@@ -1,7 +1,7 @@
 """What a network is trained from scratch with: the numbers of an evaluation, by section."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -45,8 +45,9 @@ RENAMED = {
     "logit_clip": "logits.clip",
     "order": "logits.order",
     "sizes": "network",
+    "pictures": "images",
 }
-"""Settings of a search in version 0.1, and their names now."""
+"""Old names of settings and sections, and their names now."""
 
 Made = TypeVar("Made")
 
@@ -196,7 +197,7 @@ class Recipe(Ranged):
     train: Train = field(default_factory=Train)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
-    pictures: ImagesSection = field(default_factory=ImagesSection)
+    images: ImagesSection = field(default_factory=ImagesSection)
     text: Text = field(default_factory=Text)
     run: RunSection = field(default_factory=RunSection)
 
@@ -234,7 +235,8 @@ def with_values(
         section, dot, key = name.partition(".")
         if section not in known or not dot:
             names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
-            hint = f"it is {RENAMED[name]} now" if name in RENAMED else names
+            now = RENAMED.get(name) or (f"images.{key}" if section == "pictures" else "")
+            hint = f"it is {now} now" if now else names
             raise NasirError(code, f"{quoted(name)} is nothing of {what}", hint=hint)
         part: Any = known[section]
         fields_ = values_of(part)
@@ -329,7 +331,7 @@ class Settings(Ranged):
     optimizer: SearchOptimizer = SearchOptimizer()
     schedule: SearchSchedule = SearchSchedule()
     logits: Logits = Logits()
-    pictures: SearchImages = SearchImages()
+    images: SearchImages = SearchImages()
     stages: tuple[Stage, ...] = (Stage(50),)
 
     def __post_init__(self) -> None:
@@ -390,6 +392,7 @@ def _shipped(name: str) -> Recipe:
 
 def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
     root = parse_document(read_source(path)).root
+    check_names(root, "a recipe", ("pictures",))
     entries = root.fields("a recipe", ("nasir",), ("recipe", "like", "about", "data", *SECTIONS))
     check_version(root, "a recipe")
     like = entries.get("like")
@@ -405,6 +408,15 @@ def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
     own = entries["recipe"].text("`recipe`") if "recipe" in entries else path.stem
     known: dict[str, Any] = {"name": own, **found, **words}
     return Recipe(**known)
+
+
+def check_names(cursor: Cursor, what: str, old: Sequence[str]) -> None:
+    """Raises E109 for an entry with one of these old names, with its name now."""
+    entries = cursor.entries(what)
+    for name in old:
+        if name in entries:
+            hint = f"it is {RENAMED[name]} now"
+            raise entries[name].fault("E109", f"{what} has no field `{name}`", hint)
 
 
 def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:

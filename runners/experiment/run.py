@@ -153,7 +153,7 @@ class Run:
         self.row = {
             "epoch": epoch.at.number,
             "phase": epoch.at.phase,
-            "rate": epoch.rate,
+            "lr": epoch.lr,
             "train": tally.facts(self.learner.task.metric),
         }
         for hook in self.hooks:
@@ -179,7 +179,7 @@ class Run:
             loading = time.perf_counter()
             batch = learner.task.train(at.number, step)
             tally.loading += time.perf_counter() - loading
-            learner.rate = epoch.rate_at(step / steps)
+            learner.lr = epoch.lr_at(step / steps)
             for hook in self.hooks:
                 hook.before(self, epoch, batch, at)
             inputs = [value for hook in self.hooks for value in hook.inputs(self, batch, at)]

@@ -63,14 +63,14 @@ class Epoch:
     """
 
     at: Moment
-    rate: float
+    lr: float
     stage: int = 0
     warming: bool = False
     within: Callable[[float], float] | None = None
 
-    def rate_at(self, share: float) -> float:
+    def lr_at(self, share: float) -> float:
         """The learning rate after that share of the steps, from 0."""
-        return self.rate if self.within is None else self.within(share)
+        return self.lr if self.within is None else self.within(share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Tuning:
     """Epochs between a search's decisions: how many, and the learning rate of the weights."""
 
     epochs: int
-    rate: float
+    lr: float
     minimum: float
 
 
@@ -96,18 +96,18 @@ def search_epochs(
         start = len(found) if restarts else 0
         for place in range(stage.epochs):
             at = Moment(seed, len(found), settings.epochs, len(found))
-            rate = _search_rate(settings, at.number, start)
-            found.append(Epoch(at, rate, number, place < stage.warm_up))
+            lr = _search_lr(settings, at.number, start)
+            found.append(Epoch(at, lr, number, place < stage.warm_up))
     last = max(len(settings.stages) - 1, 0)
     for place in range(tuning.epochs if tuning else 0):
         assert tuning is not None
         at = Moment(seed, place, tuning.epochs, len(found), phase="projection")
-        rate = _cosine(tuning.rate, tuning.minimum, place, tuning.epochs)
-        found.append(Epoch(at, rate, last))
+        lr = _cosine(tuning.lr, tuning.minimum, place, tuning.epochs)
+        found.append(Epoch(at, lr, last))
     return tuple(found)
 
 
-def _search_rate(settings: Settings, epoch: int, start: int) -> float:
+def _search_lr(settings: Settings, epoch: int, start: int) -> float:
     """The rate of an epoch, where the cosine has its full height at `start`."""
     lr, warm_up = settings.optimizer.lr, settings.schedule.warm_up
     if epoch < warm_up:
@@ -122,13 +122,13 @@ def training_epochs(recipe: Recipe, seed: int) -> tuple[Epoch, ...]:
 
     def epoch(number: int) -> Epoch:
         at = Moment(seed, number, recipe.train.epochs, number, phase="train")
-        rate = partial(_training_rate, recipe, number)
-        return Epoch(at, rate(0.0), within=rate if recipe.schedule.by == "batch" else None)
+        lr = partial(_training_lr, recipe, number)
+        return Epoch(at, lr(0.0), within=lr if recipe.schedule.by == "batch" else None)
 
     return tuple(map(epoch, range(recipe.train.epochs)))
 
 
-def _training_rate(recipe: Recipe, epoch: int, share: float) -> float:
+def _training_lr(recipe: Recipe, epoch: int, share: float) -> float:
     """The learning rate after that share of an epoch's steps; all count from 0."""
     schedule, epochs, base = recipe.schedule, recipe.train.epochs, recipe.optimizer.lr
     if epoch < schedule.warm_up:

@@ -291,7 +291,7 @@ class Supernet(Learner):
         numbers = self.numbers
         recurrent = self.task.name == "language"
         return Unrolled(
-            self.rate * rate,
+            self.lr * rate,
             numbers.momentum,
             numbers.weight_decay,
             known if len(known) == len(self.weights) else (),

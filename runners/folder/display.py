@@ -194,7 +194,7 @@ def genotype_lines(genotype: Genotype) -> str:
 
 
 def facts_text(facts: Facts) -> str:
-    """`rate 0.025; train loss 1.234, accuracy 0.5`: numbers to four digits; None is left out."""
+    """`lr 0.025; train loss 1.234, accuracy 0.5`: numbers to four digits; None is left out."""
     plain, groups = list[str](), list[str]()
     for name, value in facts.items():
         if isinstance(value, Mapping):

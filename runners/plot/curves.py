@@ -76,7 +76,7 @@ def _panels(run: PlottedRun) -> Mapping[str, Mapping[str, list[float]]]:
     }
     known = {
         name: {split: row for split, row in rows.items() if any(map(math.isfinite, row))}
-        for name, rows in {**found, _RATE: {"": [row.rate for row in run.metrics]}}.items()
+        for name, rows in {**found, _RATE: {"": [row.lr for row in run.metrics]}}.items()
     }
     return {name: rows for name, rows in known.items() if rows}
 

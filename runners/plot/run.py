@@ -62,7 +62,7 @@ class Metrics(_Read):
     epoch: int = Field(ge=0)
     stage: int = 0
     phase: str = "search"
-    rate: Number = math.nan
+    lr: Number = math.nan
     train: dict[str, Number] = {}
     valid: dict[str, Number] = {}
     test: dict[str, Number] = {}

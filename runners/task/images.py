@@ -163,10 +163,10 @@ def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place:
     rest is held out as `valid`, and the data's own test images as `test`, neither augmented. Raises
     E702 where an epoch has no batch, E753 for a random part of images in memory.
     """
-    section = recipe.pictures
+    section = recipe.images
     if section.area and isinstance(data.train, ImageTensors):
-        message = f"pictures.area={section.area:g} is for images that stay in files"
-        raise NasirError("E753", message, hint="--set pictures.area=0, or --data imagenet:PATH")
+        message = f"images.area={section.area:g} is for images that stay in files"
+        raise NasirError("E753", message, hint="--set images.area=0, or --data imagenet:PATH")
     learn, held = halves(len(data.train), 1 - recipe.train.validation)
     normalise = (data.mean, data.std)
     if section.normalise == "autodl":

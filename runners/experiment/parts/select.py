@@ -103,9 +103,9 @@ class Projection(Selection, Ranged):
     def tuning(self, learner: Supernet) -> Tuning:
         """`length` epochs."""
         epochs = self.length(self.rounds(learner.decided))
-        rate = learner.settings.optimizer.lr * self.rate_share
-        minimum = learner.settings.schedule.minimum if self.schedule == "cosine" else rate
-        return Tuning(epochs, rate, min(minimum, rate))
+        lr = learner.settings.optimizer.lr * self.rate_share
+        minimum = learner.settings.schedule.minimum if self.schedule == "cosine" else lr
+        return Tuning(epochs, lr, min(minimum, lr))
 
     def decide(self, learner: Supernet, moment: Moment) -> None:
         """The rounds that are due: one every `interval` epochs, or all spread evenly."""
