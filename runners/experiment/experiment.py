@@ -241,11 +241,17 @@ def read_experiment(text: str) -> Experiment | None:
 
 
 def _place(root: Cursor, error: FieldError) -> Cursor:
-    """The innermost value of the document on the error's path."""
+    """The innermost value of the document on the error's path; values may be in `recipe`, too."""
     outer = {"Search": "search", "RunOptions": "run"}.get(error.kind.__name__, "")
-    found = root
-    for name in (outer, *error.path):
-        for part in (name, *name.split("."), *(("recipe",) if name == "values" else ())):
-            inner = found.entries("a field") if isinstance(found.value, dict) else {}
-            found = inner.get(part, found)
-    return found
+    names = [part for name in (outer, *error.path) for part in (name, *name.split("."))]
+    ways: list[list[Cursor]] = []
+    for start in (root, _entries(root).get("recipe", root)):
+        ways.append([start])
+        for name in names:
+            if name in _entries(ways[-1][-1]):
+                ways[-1].append(_entries(ways[-1][-1])[name])
+    return max(ways, key=len)[-1]
+
+
+def _entries(cursor: Cursor) -> Mapping[str, Cursor]:
+    return cursor.entries("a field") if isinstance(cursor.value, dict) else {}
