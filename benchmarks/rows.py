@@ -109,7 +109,8 @@ def loader(rounds: int) -> list[Result]:
 
     import torch
 
-    from runners.data import Augment, Batches, Dealing, ImageTensors
+    from runners.data.batches import Augment, Batches, Dealing
+    from runners.data.images import ImageTensors
     from runners.machine.device import find_place
 
     source = torch.Generator().manual_seed(0)

@@ -151,7 +151,7 @@ def _data(text: str, name: str, pack: Callable[[bytes], bytes] = bytes) -> Read:
     """Loads what a text names, in a folder where the other files of a data set stand."""
 
     def read(content: bytes, folder: Path) -> None:
-        from runners.data import load_images
+        from runners.data.load import load_images
 
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         path = folder / name

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nasir import NasirError
-from runners.data import load_images
+from runners.data.load import load_images
 from runners.data.official import IMAGENET16, import_torchvision
 
 CLASSES = ("ant", "bee", "cat")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from runners.data import Augment, Batches, Dealing, ImageTensors
+from runners.data.batches import Augment, Batches, Dealing
+from runners.data.images import ImageTensors
 from runners.machine.device import Place, find_place
 
 ALL = Augment(crop=2, flip=True, cutout=4)

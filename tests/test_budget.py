@@ -25,7 +25,7 @@ from nasir import NasirError
 from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
 from runners.benchmarks.files import FileBudget
-from runners.data import load_images
+from runners.data.load import load_images
 from runners.experiment.trained import weights_about
 from runners.originals import read_state
 from tests.benchmark_files import metrics, natsbench, record, row, write_csv, write_pbz2

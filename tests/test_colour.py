@@ -8,8 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from runners.data import Augment, Jitter
-from runners.data.batches import Tints, tinted
+from runners.data.batches import Augment, Jitter, Tints, tinted
 from runners.machine.device import find_place
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)

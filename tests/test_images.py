@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from runners.data import DataName, ImageSet, halves, load_images, parse_data, statistics
 from runners.data.batches import Jitter, tinted
 from runners.data.cache import cache_folder
-from runners.data.images import mixed
+from runners.data.images import ImageSet, halves, mixed, statistics
+from runners.data.load import load_images
+from runners.data.name import DataName, parse_data
 from tests.command_line import ROOT
 from tests.image_files import (
     CLASSES,

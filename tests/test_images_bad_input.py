@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nasir import NasirError
-from runners.data import parse_data
+from runners.data.name import parse_data
 from tests.image_files import (
     cifar10_files,
     fails,

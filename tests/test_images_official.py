@@ -13,7 +13,7 @@ import pytest
 import scipy.io  # pyright: ignore[reportMissingTypeStubs]
 import torch
 
-from runners.data import load_images
+from runners.data.load import load_images
 from runners.data.official import checksums
 from tests.image_files import (
     cifar10_files,

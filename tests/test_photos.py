@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from nasir import NasirError
-from runners.data import Augment, Batches, Dealing, ImageSet, load_images
-from runners.data.images import TRIES, ImageFiles, middle, window
+from runners.data.batches import Augment, Batches, Dealing
+from runners.data.images import TRIES, ImageFiles, ImageSet, middle, window
+from runners.data.load import load_images
 from runners.machine.device import find_place
 from runners.task.images import augmentation, search_images
 from runners.task.task import TaskOptions

@@ -6,7 +6,8 @@ import pytest
 
 from nasir import NasirError
 from runners.cli.options import check_data
-from runners.data import Corpus, TextName, is_text, load_text, parse_text
+from runners.data.name import TextName, is_text, parse_text
+from runners.data.text import Corpus, load_text
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "wikitext-2"
 HERE = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 
 import torch
 
-from runners.data import Corpus
+from runners.data.text import Corpus
 from runners.machine.device import Place
 from runners.task.language import Dropout, Language, LanguageOptions
 

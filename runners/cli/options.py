@@ -19,6 +19,8 @@ from nasir import NasirError, Where
 from nasir.formats.load import is_published, is_text, no_format, split
 from nasir.formats.shipped import find
 from nasir.source import is_there, not_there
+from runners.data.name import is_text as is_text_data
+from runners.data.name import parse_data, parse_text
 from runners.inputs import STDIN, reading_as
 from runners.output import print_reply
 
@@ -225,13 +227,8 @@ def _values(value: object) -> Iterable[object]:
     return cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
 
 
-def check_data(name: str) -> None:
-    """Raises E701 for `KIND:PATH`, perhaps with `@SIDE` or `,OPTION=…`, whose path is not there.
-
-    A path may have commas itself.
-    """
-    path = name.partition(":")[2]
-    pieces = path.split(",")
-    paths = [",".join(pieces[: n + 1]) for n in range(len(pieces))] if path else []
-    if path and not any(map(is_there, (*paths, path.rpartition("@")[0]))):
-        raise NasirError("E701", "the data is not there; nothing is downloaded", Where(path))
+def check_data(text: str) -> None:
+    """Raises E701 and E711 for a text that names no data, or data that is not there."""
+    path = (parse_text(text) if is_text_data(text) else parse_data(text)).path
+    if path is not None and not is_there(str(path)):
+        raise NasirError("E701", "the data is not there; nothing is downloaded", Where(str(path)))

@@ -13,7 +13,7 @@ import lowering
 import nasir
 from nasir import Genotype, Graph
 from nasir.wanted import checked
-from runners.data import absolute
+from runners.data.name import absolute
 from runners.experiment.build import (
     DATA_SET,
     BuiltSearch,

@@ -17,7 +17,7 @@ from lowering.torch.weights import pack
 from nasir import dump_genotype
 from nasir.quoting import json_text
 from nasir.wanted import checked
-from runners.data import absolute
+from runners.data.name import absolute
 from runners.experiment.build import BuiltTraining, build_training
 from runners.experiment.experiment import SUFFIXES, Experiment
 from runners.experiment.learner import Learner

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasir import Graph, NasirError
-from runners.data import Augment, Batches, Dealing, Jitter
+from runners.data.batches import Augment, Batches, Dealing, Jitter
 from runners.data.images import ImageSet, ImageTensors, halves
 from runners.data.official import AUTODL
 from runners.experiment.recipe import Recipe, Train
