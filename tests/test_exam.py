@@ -17,8 +17,8 @@ from runners import compile_genotype
 from runners.experiment.train import Evaluation
 from runners.folder.facts import read_facts
 from runners.forms.compile import Options
-from runners.forms.exam import Exam, examine
 from runners.forms.report import Report
+from runners.forms.test import NetworkTest, run_test
 from runners.task.score import Accuracy, Answers, compared, require
 from tests.command_line import call
 from tests.searches import run, tiny
@@ -47,18 +47,18 @@ def accuracies_of(report: Report) -> dict[str, Accuracy]:
 
 
 def test_a_run_is_measured_as_it_was_at_its_end(trained: Evaluation) -> None:
-    found = examine(Exam(str(trained.folder)))
-    assert found.measures["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
-    assert (found.params, found.counts) == (trained.summary["params"], {"test": 297})
-    assert sum(map(sum, found.confusion)) == 297
-    assert found.measures["test"]["accuracy"] > 40
+    found = run_test(NetworkTest(str(trained.folder)))
+    assert found["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
+    assert (found["params"], found["counts"]) == (trained.summary["params"], {"test": 297})
+    assert sum(map(sum, found["confusion"])) == 297
+    assert found["test"]["accuracy"] > 40
 
 
 def test_weights_in_a_file_say_of_which_size_they_are(trained: Evaluation) -> None:
     weights = trained.folder / "weights.safetensors"
-    found = examine(Exam("darts_v2", weights, "digits"))
-    assert found.size["channels"] == 4
-    assert found.measures["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
+    found = run_test(NetworkTest("darts_v2", weights, "digits"))
+    assert found["size"]["channels"] == 4
+    assert found["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
 
 
 def test_a_run_compiles_with_its_weights_and_every_file_answers_alike(
@@ -76,9 +76,9 @@ def test_a_run_compiles_with_its_weights_and_every_file_answers_alike(
         assert each.measures == pytest.approx(accuracies["eager"].measures, rel=1e-4)
     assert report.size["channels"] == 4
     assert json.loads(json.dumps(report.facts()["forms"]))[0]["accuracy"]["split"] == "test"
-    model = examine(Exam(str(tmp_path / "net.onnx"), data="digits"))
-    assert model.measures["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
-    assert model.params == trained.summary["params"]
+    model = run_test(NetworkTest(str(tmp_path / "net.onnx"), data="digits"))
+    assert model["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
+    assert model["params"] == trained.summary["params"]
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "static"])
@@ -100,8 +100,8 @@ def test_a_file_of_8_bit_numbers_keeps_its_genotype_and_most_answers(
 
 def test_a_recurrent_run_is_measured_and_compiled(tmp_path: Path) -> None:
     done = train(small_text(tmp_path / "text", limit=300), tmp_path / "run")
-    found = examine(Exam(str(tmp_path / "run")))
-    assert found.measures["test"]["perplexity"] == pytest.approx(
+    found = run_test(NetworkTest(str(tmp_path / "run")))
+    assert found["test"]["perplexity"] == pytest.approx(
         done.summary["test"]["perplexity"], rel=1e-5
     )
     options = Options(compile=False, onnx=tmp_path / "net.onnx", check=100)
@@ -170,7 +170,7 @@ def test_a_run_that_has_not_ended_has_no_weights(trained: Evaluation, tmp_path: 
     for name in ("run.json", "genotype.json"):
         (tmp_path / name).write_bytes((trained.folder / name).read_bytes())
     with pytest.raises(NasirError, match="has not ended") as caught:
-        examine(Exam(str(tmp_path)))
+        run_test(NetworkTest(str(tmp_path)))
     assert caught.value.code == "E755"
 
 
@@ -179,7 +179,7 @@ def test_a_damaged_run_is_one_error(trained: Evaluation, tmp_path: Path) -> None
     for content in ("{", '{"kind": "evaluate"}'):
         (tmp_path / "run.json").write_text(content)
         with pytest.raises(NasirError, match="damaged") as caught:
-            examine(Exam(str(tmp_path)))
+            run_test(NetworkTest(str(tmp_path)))
         assert caught.value.code == "E722"
 
 
@@ -258,7 +258,7 @@ def test_a_file_that_answers_as_no_network_of_its_genotype_does_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its digest is right, as somebody makes it who wants to be believed."""
-    monkeypatch.setattr("runners.forms.exam.LEAST", 0.5)
+    monkeypatch.setattr("runners.forms.test.LEAST", 0.5)
     graph = nasir.network("darts_v2", channels=4, layers=3, classes=10, resolution=8)
     path = lowering.to_onnx(graph, lowering.to_torch(graph), tmp_path / "net.onnx")
     kind = "int64" if name == "whole numbers" else "float"

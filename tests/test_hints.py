@@ -25,7 +25,7 @@ SAID_BY = {
     "runners/folder": ("search", "evaluate"),
     "runners/folder/facts.py": ("search", "evaluate"),
     "runners/machine/device.py": ("search", "evaluate", "test"),
-    "runners/forms/exam.py": ("test",),
+    "runners/forms/test.py": ("test",),
     "runners/forms/compile.py": ("compile",),
     "runners/forms/quantise.py": ("compile",),
     "runners/forms/make.py": ("compile",),

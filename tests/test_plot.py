@@ -18,9 +18,8 @@ from PIL import Image
 from nasir import CellGenotype, Edge
 from runners.plot import PLOTS, read_run
 from runners.plot.cells import FILL, animation, cells, changes
-from runners.plot.curves import THRESHOLD, curves, eigenvalue, entropy, skips, windowed
+from runners.plot.curves import THRESHOLD, curves, eigenvalue, entropy, skips, trajectory, windowed
 from runners.plot.style import pens
-from runners.plot.trajectory import trajectory
 from tests.command_line import call
 from tests.run_directories import Course, append, write_run
 

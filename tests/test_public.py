@@ -13,7 +13,7 @@ import lowering
 import nasir
 import runners
 from nasir.ops import PRIMITIVES
-from runners.forms.quantise import AT_ONCE, _Calibration  # pyright: ignore[reportPrivateUsage]
+from runners.forms.quantise import AT_ONCE, calibration
 from tests.supernets import inputs_of, mixture_of
 
 GRAPH = nasir.network("darts_v2", channels=4, layers=3, resolution=8)
@@ -77,10 +77,7 @@ def test_quantising_reads_few_images_at_a_time() -> None:
             return [Batch(), Batch()]
 
     task: Any = Task()
-    images = _Calibration("image", task)
-    sizes: list[int] = []
-    while (given := images.get_next()) is not None:
-        sizes.append(len(given["image"]))
+    sizes = [len(given["image"]) for given in calibration("image", task)]
     assert sum(sizes) == 20
     assert max(sizes) <= AT_ONCE
 

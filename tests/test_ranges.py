@@ -18,7 +18,7 @@ from runners.experiment.fields import Ranged, field_types, interval, takes
 from runners.experiment.method import PARTS, read_method
 from runners.experiment.parts import mixture
 from runners.experiment.recipe import read_recipe
-from runners.forms import compile, exam
+from runners.forms import compile, test
 from tests.command_line import call
 from tests.searches import write_text
 
@@ -28,7 +28,7 @@ RANGES = ("has to be a", "E302", "E303", "E304", "Input should be", "the data ha
 OF_OTHERS = {"sizes": "the skeletons check them", "values": "of Settings and Recipe"}
 
 MADE: dict[type, dict[str, Any]] = {
-    exam.Exam: {"genotype": "darts_v2"},
+    test.NetworkTest: {"genotype": "darts_v2"},
     recipe.Stage: {"epochs": 1},
     recipe.Recipe: {"name": ""},
     method.Method: {"name": ""},

@@ -22,7 +22,7 @@ from runners.benchmarks import (
 from runners.benchmarks.answering import best_of, describe_seeds
 from runners.benchmarks.record import Original, ReadingOptions
 from runners.cli.options import as_command
-from runners.forms.progress import display_for_stderr
+from runners.folder.display import display_for_stderr
 from runners.inputs import check_file, read_genotype
 from runners.output import Cell, Reply, TextTable, print_warning
 

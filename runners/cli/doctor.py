@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, req
 from typing import Any, Literal
 
 import nasir
-from runners.forms.progress import display_for_stderr
+from runners.folder.display import display_for_stderr
 from runners.machine.machine import WAITING
 from runners.output import FAILED, Reply, TextTable
 

@@ -13,8 +13,8 @@ import nasir
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
 from runners.experiment.experiment import Experiment, merged, read_experiment
 from runners.experiment.size import NetworkSize, describe_size
+from runners.folder.display import display_for_stderr
 from runners.forms.compile import Options, compile_genotype
-from runners.forms.progress import display_for_stderr
 from runners.forms.report import report_parts
 from runners.forms.table import AUTO, FORMS
 from runners.inputs import read_named
@@ -277,18 +277,20 @@ def test(
     """
     with display_for_stderr().stage("measure"):
         from runners.experiment.train import summary_table
-        from runners.forms.exam import Exam, examine
+        from runners.forms.test import NetworkTest, run_test
 
-        found = examine(
-            Exam(genotype, weights, data, recipe, size, space, batch, limit, device, precision)
+        facts = run_test(
+            NetworkTest(
+                genotype, weights, data, recipe, size, space, batch, limit, device, precision
+            )
         )
-    facts = found.facts()
+    classes = facts["classes"]
     parts: list[str | TextTable] = [summary_table(facts)]
-    if 0 < len(found.classes) <= WRITTEN:
+    if 0 < len(classes) <= WRITTEN:
         rows: list[tuple[Cell, ...]] = [
-            (name, *row) for name, row in zip(found.classes, found.confusion, strict=True)
+            (name, *row) for name, row in zip(classes, facts["confusion"], strict=True)
         ]
-        parts += ["", TextTable("", ("true \\ predicted", *found.classes), tuple(rows))]
+        parts += ["", TextTable("", ("true \\ predicted", *classes), tuple(rows))]
     return Reply(facts, parts)
 
 

@@ -19,8 +19,7 @@ from runners.experiment.recipe import Recipe
 from runners.experiment.size import NetworkSize
 from runners.experiment.trained import find_trained
 from runners.folder.display import Display
-from runners.forms.progress import Clock
-from runners.forms.report import Report
+from runners.forms.report import Clock, Report
 from runners.forms.table import AUTO, find_form
 from runners.inputs import check_directory, check_file, named, read_named
 from runners.machine.machine import check_alone
@@ -114,13 +113,13 @@ def compile_genotype(
     """
     check_alone()
     clock = Clock(progress or Display())
-    with clock.quick_stage("read the genotype"):
+    with clock.stage("read the genotype"):
         options = options or Options()
         read = _read(genotype, options.space)
         options = _checked(_trained(genotype, options), read.name)
-    with clock.quick_stage("build the graph"):
+    with clock.stage("build the graph"):
         graph = options.size.build(read)
-    with clock.quick_stage("run the passes"):
+    with clock.stage("run the passes"):
         _, passes = nasir.run_passes(graph, INFERENCE)
     with clock.stage("load torch"):
         from runners.forms.make import make_forms

@@ -13,8 +13,7 @@ from nasir.space.locate import spaces_directory
 from runners.experiment.size import NetworkSize
 from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
-from runners.forms.page import html_page
-from runners.forms.progress import Prefixed
+from runners.forms.report import Report, html_page
 from runners.machine.machine import wait_briefly
 from runners.output import exit_code, print_error, print_line
 
@@ -50,12 +49,11 @@ def run_demo(
     cases: Mapping[str, tuple[str | Path, Options]], output: Path, progress: Display
 ) -> Path:
     """Compiles every case into a directory of its own; the page."""
-    reports = [
-        compile_genotype(
-            genotype, replace(options, directory=output / name), Prefixed(name, progress)
-        )
-        for name, (genotype, options) in cases.items()
-    ]
+    reports: list[Report] = []
+    for name, (genotype, options) in cases.items():
+        with progress.stage(name):
+            options = replace(options, directory=output / name)
+            reports.append(compile_genotype(genotype, options, progress))
     page = html_page(reports, output, TITLE, INTRODUCTION)
     return write_atomically(output / "report.html", page.encode())
 

@@ -17,9 +17,7 @@ from nasir.quoting import json_text
 from runners.experiment.recipe import Recipe, Train
 from runners.experiment.size import size_facts
 from runners.forms.compile import Options
-from runners.forms.page import html_page
-from runners.forms.progress import Clock
-from runners.forms.report import FormResult, Report
+from runners.forms.report import Clock, FormResult, Report, html_page
 from runners.forms.table import AUTO, FORMS, Form, FormSource, Run, find_forms, ship
 from runners.machine.device import Place, find_device
 from runners.machine.machine import find_machine

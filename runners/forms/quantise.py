@@ -4,7 +4,9 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import onnx
@@ -73,11 +75,11 @@ def _tools(plain: Path, made: Path, kind: Kind, task: Task) -> None:
             tools.quantize_dynamic(ready, made, weight_type=tools.QuantType.QUInt8)
             return
         assert isinstance(task, Images)
-        name = _model(ready).graph.input[0].name
+        images = calibration(_model(ready).graph.input[0].name, task)
         tools.quantize_static(
             ready,
             made,
-            _Calibration(name, task),
+            SimpleNamespace(get_next=lambda: next(images, None)),
             quant_format=tools.QuantFormat.QDQ,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
@@ -91,21 +93,9 @@ def _model(path: Path) -> onnx.ModelProto:
     return onnx.load_model_from_string(path.read_bytes())
 
 
-class _Calibration:
-    """Training images, few at a time, as the tools read them."""
-
-    def __init__(self, name: str, task: Images) -> None:
-        self._batches = self._some(name, task)
-
-    def get_next(self) -> dict[str, Any] | None:
-        """The next batch; None at the end."""
-        return next(self._batches, None)
-
-    @staticmethod
-    def _some(name: str, task: Images) -> Iterator[dict[str, Any]]:
-        for number, batch in enumerate(task.plain()):
-            if number == CALIBRATION:
-                return
-            images = batch.inputs[0].cpu().numpy()
-            for start in range(0, len(images), AT_ONCE):
-                yield {name: images[start : start + AT_ONCE]}
+def calibration(name: str, task: Images) -> Iterator[dict[str, Any]]:
+    """Training images, few at a time, as the tools take them."""
+    for batch in islice(task.plain(), CALIBRATION):
+        images = batch.inputs[0].cpu().numpy()
+        for start in range(0, len(images), AT_ONCE):
+            yield {name: images[start : start + AT_ONCE]}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any, Literal
 
 from nasir import Graph, NasirError
@@ -17,7 +18,6 @@ from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
 from nasir.table import Table
 from nasir.types import TokenType
-from runners.forms import programs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -284,6 +284,91 @@ def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static
     return (quantise(source.graph, source.module, path, kind, source.task),)
 
 
+_HEAD = '''\
+"""Runs the network in this folder, which nasir wrote: python run.py IMAGES.npy
+
+IMAGES.npy holds float32 (N, $shape), normalised as the network was trained.
+Prints the likeliest class of each image.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+'''
+
+_FILE = """
+FILE = Path(__file__).resolve().parent / "$file"
+"""
+
+_TAIL = """
+
+if __name__ == "__main__":
+    for label in run(np.load(sys.argv[1]).astype(np.float32)).argmax(1):
+        print(label)
+"""
+
+_RUN = '''
+
+def run(images):
+    """Logits (N, classes)."""
+    with torch.no_grad():
+        return network(torch.from_numpy(images)).numpy()
+'''
+
+_EXPORTED = f"""\
+import torch
+{_FILE}network = torch.export.load(FILE).module()
+{_RUN}"""
+
+_PYTHON = f"""\
+from runpy import run_path
+
+import torch
+{_FILE}network = run_path(str(FILE))["load"]()
+{_RUN}"""
+
+_PACKAGE = f'''\
+import torch
+{_FILE}network = torch._inductor.aoti_load_package(str(FILE))
+BATCH = $batch  # what the network was compiled for
+
+
+def run(images):
+    """Logits (N, classes); the last call is filled up with zeros."""
+    found = []
+    with torch.no_grad():
+        for at in range(0, len(images), BATCH):
+            part = images[at : at + BATCH]
+            full = np.zeros((BATCH, *part.shape[1:]), np.float32)
+            full[: len(part)] = part
+            found.append(network(torch.from_numpy(full)).numpy()[: len(part)])
+    return np.concatenate(found)
+'''
+
+_ONNX = f'''\
+from concurrent.futures import ThreadPoolExecutor
+
+import onnxruntime
+{_FILE}WORKERS, PART = $workers, $part
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = $threads  # several workers: each has images of its own
+session = onnxruntime.InferenceSession(FILE, options, providers=["CPUExecutionProvider"])
+pool = ThreadPoolExecutor(WORKERS)
+
+
+def run(images):
+    """Logits (N, classes)."""
+    parts = [images[at : at + PART] for at in range(0, len(images), PART)]
+    return np.concatenate(list(pool.map(one, parts)))
+
+
+def one(part):
+    """The logits of one part."""
+    return session.run(None, {{session.get_inputs()[0].name: part}})[0]
+'''
+
+
 def _in_torch(name: str, summary: str, make: Callable[[FormSource], Any]) -> Form:
     """A module, shipped as a program of torch.export."""
     return Form(
@@ -292,7 +377,7 @@ def _in_torch(name: str, summary: str, make: Callable[[FormSource], Any]) -> For
         ".pt2",
         lambda source, path: export(source, path, make),
         lambda source, _: make(source),
-        programs.EXPORTED,
+        _EXPORTED,
         memory=True,
     )
 
@@ -304,7 +389,7 @@ def _int8(kind: Literal["dynamic", "static"], summary: str) -> Form:
         ".int8.onnx",
         partial(_write_int8, kind=kind),
         _load_onnx,
-        programs.ONNX,
+        _ONNX,
         needs="onnxruntime",
         exact=False,
         data=True,
@@ -323,7 +408,7 @@ FORMS = Table(
         ".pt2",
         _write_package,
         _compiled,
-        programs.PACKAGE,
+        _PACKAGE,
         memory=True,
         needs="compiler",
         fixed="batch",
@@ -334,7 +419,7 @@ FORMS = Table(
         ".pt2",
         _write_package,
         _load_package,
-        programs.PACKAGE,
+        _PACKAGE,
         needs="compiler",
         fixed="batch",
     ),
@@ -344,18 +429,18 @@ FORMS = Table(
         ".onnx",
         _write_onnx,
         _load_onnx,
-        programs.ONNX,
+        _ONNX,
         needs="onnxruntime",
         compare=_compare_onnx,
     ),
-    Form("python", "the Python file", ".py", _write_python, _load_python, programs.PYTHON),
+    Form("python", "the Python file", ".py", _write_python, _load_python, _PYTHON),
     Form(
         "export",
         "the program of torch.export",
         ".pt2",
         partial(export, make=_eager),
         _load_program,
-        programs.EXPORTED,
+        _EXPORTED,
         fixed="steps",
     ),
     _int8("dynamic", "8-bit ONNX; ranges are found as the network runs"),
@@ -379,9 +464,8 @@ def ship(
         message = "a language model has no program of its own to ship"
         raise NasirError("E766", message, hint="--onnx and --python write its files")
     workers = _workers(source)
-    text = programs.program(
-        form.program,
-        example(source.graph, 1)[0].shape[1:],
+    text = Template(_HEAD + form.program + _TAIL).substitute(
+        shape=", ".join(map(str, example(source.graph, 1)[0].shape[1:])),
         file=made[0].name,
         batch=source.batch,
         workers=workers,

@@ -15,10 +15,9 @@ from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
 from nasir.table import Table
 from runners.plot.cells import animation, cells
-from runners.plot.curves import confusion, curves, eigenvalue, entropy, skips
+from runners.plot.curves import confusion, curves, eigenvalue, entropy, skips, trajectory
 from runners.plot.run import PlottedRun, read_run
 from runners.plot.style import STYLE, NothingToDrawError
-from runners.plot.trajectory import trajectory
 from runners.plot.truth import truth
 
 DENSITY = 150
