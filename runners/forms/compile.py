@@ -4,7 +4,7 @@ Importing this module does not import torch, and a wrong call fails before torch
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -114,9 +114,8 @@ def compile_genotype(
     check_alone()
     clock = Clock(progress or Display())
     with clock.stage("read the genotype"):
-        options = options or Options()
-        read = _read(genotype, options.space)
-        options = _checked(_trained(genotype, options), read.name)
+        read, options = _read(genotype, options or Options())
+        options = _checked(options, read.name)
     with clock.stage("build the graph"):
         graph = options.size.build(read)
     with clock.stage("run the passes"):
@@ -126,20 +125,21 @@ def compile_genotype(
     return make_forms(read, graph, passes, options, clock)
 
 
-def _read(genotype: nasir.Genotype | str | Path, space: str | Path | None) -> nasir.Genotype:
+def _read(
+    genotype: nasir.Genotype | str | Path, options: Options
+) -> tuple[nasir.Genotype, Options]:
+    """The genotype, and the options with those of a training's run directory or a weights file.
+
+    Raises E755 for a run that has not ended.
+    """
+    argument, space = "" if isinstance(genotype, nasir.Genotype) else genotype, options.space
     if not isinstance(genotype, nasir.Genotype):
-        return read_named(genotype, space)
-    if space is not None:
-        genotype = adopt(genotype, space)
-    return named(genotype, genotype.space)
-
-
-def _trained(genotype: nasir.Genotype | str | Path, options: Options) -> Options:
-    """The options with those of a training's run directory, or a weights file. Raises E755."""
-    if isinstance(genotype, nasir.Genotype):
-        genotype = ""
-    found = find_trained(genotype, options.size, options.weights)
-    return replace(
+        genotype = read_named(genotype, space)
+    else:
+        genotype = adopt(genotype, space) if space is not None else genotype
+        genotype = named(genotype, genotype.space)
+    found = find_trained(argument, options.size, options.weights)
+    return genotype, replace(
         options,
         size=found.size,
         weights=found.weights,
@@ -183,8 +183,9 @@ def _check_files(options: Options) -> None:
         hint = f"write to {options.python.with_suffix('.py')}"
         where = Where(str(options.python))
         raise NasirError("E505", "a Python file's name ends in .py", where, hint)
+    weights = options.python and options.python.with_suffix(".safetensors")
     seen: set[Path] = set()
-    for path in _paths(options):
+    for path in filter(None, (*options.files().values(), weights, options.report)):
         if path.resolve() in seen:
             raise NasirError(
                 "E505",
@@ -195,11 +196,3 @@ def _check_files(options: Options) -> None:
         check_file(path)
     if options.draw is not None:
         check_directory(options.draw)
-
-
-def _paths(options: Options) -> Iterator[Path]:
-    yield from options.files().values()
-    if options.python is not None:
-        yield options.python.with_suffix(".safetensors")
-    if options.report is not None:
-        yield options.report

@@ -143,9 +143,13 @@ def _made(
             runs[form.name] = run
             if source.task and not (form.fixed and source.recurrent):
                 with clock.stage(f"test {form.name}"):
-                    answers = _answers(form, source, run, options.check)
+                    split, here = source.task.splits[-1], _on_cpu(form, source, run)
+                    answers = score.answers(source.task, split, here, options.check)
                 first = first or answers
-                result = replace(result, accuracy=_accuracy(form, source, first, answers))
+                found = score.compared(first, answers)
+                if form.exact and not draws_noise(source.module):
+                    score.require(form.name, first, found)
+                result = replace(result, accuracy=found if answers is not first else first.accuracy)
         if place is not None:
             files = [write_atomically(place.parent / f.name, f.read_bytes()) for f in result.files]
             result = replace(result, files=tuple(files))
@@ -195,23 +199,6 @@ def _difference(
         found = compared(first, other, len(inputs[0]))
     found = replace(found, name=f"the form '{form.name}'")
     return found.require() if form.exact else found, FROZEN if found.frozen else ""
-
-
-def _answers(form: Form, source: FormSource, run: Run, most: int) -> score.Answers:
-    assert source.task is not None
-    split = source.task.splits[-1]
-    return score.answers(source.task, split, _on_cpu(form, source, run), most)
-
-
-def _accuracy(
-    form: Form, source: FormSource, first: score.Answers, other: score.Answers
-) -> score.Accuracy:
-    """The accuracy, with how many answers are not the first form's. Raises E756."""
-    if other is first:
-        return other.accuracy
-    found = score.compared(first, other)
-    exact = form.exact and not draws_noise(source.module)
-    return score.require(form.name, first, found) if exact else found
 
 
 def _on_cpu(form: Form, source: FormSource, run: Run) -> Run:

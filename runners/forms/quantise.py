@@ -15,6 +15,7 @@ import lowering
 from nasir import Graph, NasirError
 from nasir.files import write_atomically
 from nasir.formats.onnx_model import seal
+from runners.forms.table import refused
 from runners.task.images import Images
 from runners.task.task import Task
 
@@ -47,9 +48,8 @@ def quantise(graph: Graph, module: Any, path: Path, kind: Kind, task: Task) -> P
         except NasirError:
             raise
         except Exception as error:  # the tools' own exceptions share no class
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            message = f"ONNX Runtime's tools refuse to quantise the network: {reason}"
-            raise NasirError("E504", message) from error
+            message = "ONNX Runtime's tools refuse to quantise the network"
+            raise refused(message, error) from error
     for entry in before.metadata_props:
         if entry.key not in {other.key for other in after.metadata_props}:
             after.metadata_props.append(entry)

@@ -141,9 +141,14 @@ def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) ->
             )
             torch.export.save(program, content)
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise NasirError("E504", f"torch.export refuses the network: {reason}") from error
+        raise refused("torch.export refuses the network", error) from error
     return (write_atomically(path, content.getvalue()),)
+
+
+def refused(message: str, error: Exception) -> NasirError:
+    """E504 with the first line of a tool's error."""
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return NasirError("E504", f"{message}: {reason}")
 
 
 def _eager(source: FormSource) -> Any:
@@ -202,9 +207,7 @@ def _write_package(source: FormSource, path: Path) -> tuple[Path]:
             program = torch.export.export(module, example(source.graph, source.batch))
             inductor.aoti_compile_and_package(program, package_path=str(path))
     except (RuntimeError, ValueError, TypeError, OSError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        message = f"the network cannot be compiled ahead of time: {reason}"
-        raise NasirError("E504", message) from error
+        raise refused("the network cannot be compiled ahead of time", error) from error
     return (path,)
 
 
