@@ -57,7 +57,7 @@ def _inference(batch: int, rounds: int) -> list[Result]:
     import lowering
     import nasir
     from runners.forms.table import AUTO, FormSource, find_forms
-    from runners.task.measure import evaluate
+    from runners.task.score import evaluate
 
     graph = nasir.network("darts_v2")
     module = lowering.to_torch(graph).eval()

@@ -19,7 +19,7 @@ from runners.forms import make
 from runners.forms.compile import Options
 from runners.forms.report import FormResult
 from runners.forms.table import AUTO, FORMS, FormSource, find_forms, ship
-from runners.task.measure import Latency
+from runners.task.score import Latency
 from tests.command_line import TINY, call
 from tests.gate import gated
 

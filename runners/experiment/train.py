@@ -30,8 +30,7 @@ from runners.folder.run_folder import RunFolder
 from runners.inputs import is_run, read_named
 from runners.machine.device import listed
 from runners.output import Cell, TextTable, measure_text
-from runners.task import measure
-from runners.task.score import answers
+from runners.task.score import answers, example, measure
 from runners.task.task import Batch, Split
 
 
@@ -177,9 +176,9 @@ def _latencies(learner: Learner, built: BuiltTraining) -> dict[str, float | Lite
         folded = folded.to(built.place.device, built.place.dtype)
         inputs = tuple(
             x.to(built.place.device, built.place.dtype if x.is_floating_point() else x.dtype)
-            for x in measure.example(built.graph, 1)
+            for x in example(built.graph, 1)
         )
-        found = measure.measure({"eager": learner.module, "folded": folded}, inputs)
+        found = measure({"eager": learner.module, "folded": folded}, inputs)
     return {name: each.seconds for name, each in found.items()}
 
 

@@ -22,7 +22,7 @@ from runners.forms.table import AUTO, FORMS, Form, FormSource, Run, find_forms, 
 from runners.machine.device import Place, find_device
 from runners.machine.machine import find_machine
 from runners.task import score
-from runners.task.measure import draws_noise, evaluate, example, measure
+from runners.task.score import draws_noise, evaluate, example, measure
 from runners.task.task import Task, TaskOptions, training_task
 
 IMAGES = 3

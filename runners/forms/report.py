@@ -20,8 +20,7 @@ from runners.output import Cell, TextTable, measure_text
 
 if TYPE_CHECKING:
     from lowering import Comparison
-    from runners.task.measure import Latency
-    from runners.task.score import Accuracy
+    from runners.task.score import Accuracy, Latency
 
 TITLES = ("Cost", "Passes, for inference", "Time of each stage", "Forms", "Held-out data")
 """Of the tables of a report, in their order."""

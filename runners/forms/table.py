@@ -126,7 +126,7 @@ def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) ->
     """
     import torch
 
-    from runners.task.measure import example
+    from runners.task.score import example
 
     batch = torch.export.Dim("batch")
     axes = [1 if isinstance(type_, TokenType) else 0 for _, type_ in source.graph.inputs]
@@ -179,7 +179,7 @@ def _compiled(source: FormSource, _: Path) -> Run:
     In channels_last, too, on a CPU: the gains of the kernels and of the compiler add up.
     """
     import lowering
-    from runners.task.measure import evaluate, example
+    from runners.task.score import evaluate, example
 
     module = _folded_last(source) if source.device == "cpu" else _folded(source)
     with warnings.catch_warnings(record=True) as caught:
@@ -197,7 +197,7 @@ def _write_package(source: FormSource, path: Path) -> tuple[Path]:
     """Compiles the folded network ahead of time for the batch. Raises E504."""
     import torch
 
-    from runners.task.measure import example
+    from runners.task.score import example
 
     inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
     try:
@@ -461,7 +461,7 @@ def ship(
     for a language model, whose programs are not written.
     """
     from lowering.onnx.session import PART
-    from runners.task.measure import example
+    from runners.task.score import example
 
     if source.recurrent:
         message = "a language model has no program of its own to ship"

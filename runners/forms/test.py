@@ -18,8 +18,7 @@ from runners.experiment.trained import Trained, find_trained
 from runners.forms.table import FORMS, FormSource
 from runners.inputs import is_run, read_named
 from runners.machine.device import Place, find_place, listed
-from runners.task import measure
-from runners.task.score import Network, answers
+from runners.task.score import Network, answers, example, measure
 from runners.task.task import TaskOptions, training_task
 
 LEAST, SLOWEST = 60.0, 1e8
@@ -77,7 +76,7 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
     classes = task.classes
     inputs = tuple(
         x.to(place.device, place.dtype if x.is_floating_point() else None)
-        for x in measure.example(graph, 1)
+        for x in example(graph, 1)
     )
     cost, last = nasir.cost(graph), by_split[task.splits[-1]]
     return {
@@ -89,7 +88,7 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
         "counts": {split: each.accuracy.count for split, each in by_split.items()},
         "classes": list(classes),
         "confusion": listed(last.confusion(len(classes))) if classes else [],
-        "latency": {"one": measure.measure({"one": run}, inputs)["one"].seconds},
+        "latency": {"one": measure({"one": run}, inputs)["one"].seconds},
     }
 
 
