@@ -35,8 +35,8 @@ SAID_BY = {
         f"runners/cli/{module}.py": tuple(
             name for name, row in COMMANDS.items() if row.module == module
         )
-        for module in {row.module for row in COMMANDS.values()} - {"doctor", "runs"}
-    },  # doctor and import-weights name options of other commands
+        for module in {row.module for row in COMMANDS.values()} - {"runs"}
+    },  # import-weights names options of other commands
 }
 """The commands that reach the errors of a module; of others any command may."""
 

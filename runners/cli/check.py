@@ -1,7 +1,16 @@
-"""`nasir check`: validates genotype, space, graph, method, recipe and experiment files."""
+"""Commands that check: `nasir check` files of every kind, `nasir doctor` this machine."""
 
+import os
+import platform
 import re
-from collections.abc import Iterable, Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +24,10 @@ from nasir.quoting import json_text, visible
 from nasir.source import Source
 from nasir.space import catalog, home_of, parse_space, space_schema
 from runners.cli.options import SpaceOption
+from runners.folder.display import display_for_stderr
 from runners.inputs import is_graph, open_source, read, read_each, read_opened
-from runners.output import WRONG_CALL, FileText, Reply, joined
+from runners.machine.machine import WAITING
+from runners.output import FAILED, WRONG_CALL, FileText, Reply, TextTable, joined
 
 _SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s{0,8}:", re.MULTILINE)
 _OWN_KEY = re.compile(r"""^[{ \t]{0,8}["']?nasir["']?\s{0,8}:""", re.MULTILINE)
@@ -221,3 +232,188 @@ def _sentence(facts: Facts) -> str:
         return f"{line}; in the space {facts['space']}"
     reasons = "".join(f"\n  {reason}" for reason in facts["outside"])
     return f"{line}; outside the space {facts['space']}:{reasons}"
+
+
+_REQUIREMENT = re.compile(r"([\w.-]+)([^;]*)(?:;.*extra == ['\"](\w+)['\"])?")
+"""A package, its versions, and the extra that requires it."""
+
+
+class _FaultError(Exception):
+    """A part does not work: its state, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of the machine: its state, what was found, and what it is for."""
+
+    name: str
+    state: str
+    found: str
+    meaning: str
+    required: bool = False
+
+
+def doctor() -> Reply:
+    """Report which parts of this machine work, and why others do not.
+
+    The exit code is 1 when a part that nasir cannot do without is missing or broken.
+
+    Example: nasir doctor
+    """
+    with display_for_stderr().stage("look around"):
+        checks = tuple(_checks())
+    rows = tuple((each.name, each.state, each.found, each.meaning) for each in checks)
+    table = TextTable("", ("part", "state", "found", "what it is for"), rows)
+    failed = any(each.required and each.state != "ok" for each in checks)
+    return Reply([asdict(each) for each in checks], (table,), FAILED if failed else 0)
+
+
+def _checks() -> Iterator[Check]:
+    packages = tuple(_packages())
+    torch = any(each.name == "torch" and each.state == "ok" for each in packages)
+    yield Check("nasir", "ok", nasir.__version__, "this program")
+    python = f"{platform.python_version()} ({sys.executable})"
+    yield Check("python", "ok", python, "3.11 or newer", required=True)
+    if torch:
+        meaning = "how many, and how they wait for each other; OMP_NUM_THREADS changes it"
+        yield _tried("threads", meaning, _threads)
+        yield _tried("gpu", "nasir search --device cuda", _gpu)
+        yield _tried("c++ compiler", "torch.compile; without it networks run eagerly", _compiler)
+        meaning = "supernets on the CPU, several times faster; else the library's operations"
+        yield _tried("kernels", meaning, _kernels)
+    yield from packages
+    yield _tried("onnx opset", "the version of ONNX that nasir writes", _opset)
+    yield _tried("dot", "PNG and PDF drawings; SVG and DOT need nothing", _dot)
+    if torch:
+        yield from _supernets()
+
+
+def _tried(name: str, meaning: str, find: Callable[[], str], *, required: bool = False) -> Check:
+    """The check of a part, which may fail in any way."""
+    try:
+        return Check(name, "ok", find(), meaning, required)
+    except _FaultError as error:
+        state, found = error.args
+        return Check(name, state, found, meaning, required)
+    except Exception as error:
+        return Check(name, "broken", _first_line(error), meaning, required)
+
+
+def _packages() -> Iterator[Check]:
+    """The packages that the installed nasir requires, and those of its extras."""
+    try:
+        texts = requires("nasir") or []
+    except PackageNotFoundError:
+        yield Check("packages", "missing", "nasir is not installed", "its list of requirements")
+        return
+    modules: dict[str, list[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules.setdefault(_normal(name), []).append(module)
+    found = [match.groups("") for text in texts if (match := _REQUIREMENT.match(text))]
+    for name, versions, extra in {row[0]: row for row in found if row[2] != "dev"}.values():
+        known = modules.get(_normal(name), [name])
+        meaning = f"{f'for nasir[{extra}]' if extra else 'required'}, {versions.strip()}"
+        find = partial(_package, name, name if name in known else known[0])
+        yield _tried(name, meaning, find, required=not extra)
+
+
+def _normal(name: str) -> str:
+    """The name of a package as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _package(name: str, module: str) -> str:
+    """The version of a package that can be imported."""
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        raise _FaultError("missing", "not installed") from None
+    try:
+        if name == "torchvision":
+            return f"{found}{_torchvision()}"
+        import_module(module)
+    except Exception as error:
+        raise _FaultError(
+            "broken", f"{found}, but its import fails: {_first_line(error)}"
+        ) from error
+    return found
+
+
+def _torchvision() -> str:
+    """A build that does not match that of torch decodes images, but has no ops."""
+    from runners.data.official import declared, import_torchvision
+
+    import_torchvision()
+    return ", a build for another torch: without its ops" if declared() else ""
+
+
+def _threads() -> str:
+    """`nasir` itself lets threads sleep; a variable of the user's stands."""
+    import torch
+
+    policy = ", ".join(f"{name}={os.environ[name]}" for name in WAITING if name in os.environ)
+    found = f"{torch.get_num_threads()} of {os.cpu_count()} cores; {policy}"
+    if os.environ.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE":
+        raise _FaultError("broken", found)
+    return found
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = f"torch for CUDA {built} sees no GPU" if built else "this torch is for the CPU only"
+        raise _FaultError("missing", why)
+    return ", ".join(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
+
+
+def _compiler() -> str:
+    import lowering
+
+    if reason := lowering.compiler_missing():
+        raise _FaultError("missing", reason)
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    return get_cpp_compiler()
+
+
+def _kernels() -> str:
+    """Builds them where nobody has."""
+    from lowering import kernels
+
+    if reason := kernels.reason():
+        raise _FaultError("missing", reason)
+    return str(kernels.library_path())
+
+
+def _supernets() -> Iterator[Check]:
+    """The policy's choices for supernets on the devices that are here."""
+    import torch
+
+    from lowering import policy
+
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        for each in policy(device).decisions:
+            used = "used" if each.taken else "not used"
+            yield Check(f"on {device}: {each.name}", "ok", used, each.reason)
+
+
+def _opset() -> str:
+    import lowering
+
+    return f"opset {lowering.OPSET}, IR version {lowering.IR_VERSION}"
+
+
+def _dot() -> str:
+    path = shutil.which("dot")
+    if path is None:
+        raise _FaultError("missing", "Graphviz is not installed")
+    done = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=30, check=True)
+    return (done.stderr or done.stdout).strip()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

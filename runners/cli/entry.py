@@ -54,10 +54,10 @@ _ROWS = (
     Command("plot", "runs", "Draw the figures of a run."),
     Command("query", "benchmark", "Look an architecture up in a benchmark."),
     Command("bench", "benchmark", "Import a benchmark into a store, or show a store."),
-    Command("spaces", "spaces", "List the search spaces, or the published genotypes."),
-    Command("examples", "spaces", "Copy the example files to a directory."),
+    Command("spaces", "catalogues", "List the search spaces, or the published genotypes."),
+    Command("examples", "catalogues", "Copy the example files to a directory."),
     Command("ops", "catalogues", "List the ops, or show what one consists of."),
-    Command("doctor", "doctor", "Say what works on this machine."),
+    Command("doctor", "check", "Say what works on this machine."),
 )
 
 # Not a nasir.Table: importing nasir costs more than all of `nasir --help`.
