@@ -18,8 +18,16 @@ from PIL import Image
 from nasir import CellGenotype, Edge
 from runners.plot import PLOTS, read_run
 from runners.plot.cells import FILL, animation, cells, changes
-from runners.plot.curves import THRESHOLD, curves, eigenvalue, entropy, skips, trajectory, windowed
-from runners.plot.style import pens
+from runners.plot.curves import (
+    THRESHOLD,
+    curves,
+    eigenvalue,
+    entropy,
+    pens,
+    skips,
+    trajectory,
+    windowed,
+)
 from tests.command_line import call
 from tests.run_directories import Course, append, write_run
 

@@ -146,7 +146,7 @@ def test_only_the_named_figures_are_written_beside_the_run_and_always_the_same(
     again = plot_run(run, only=("skips",))
     assert [file.read_bytes() for file in again.files] == first
     assert again.files == (run / "plots" / "skips.png", run / "plots" / "skips.svg")
-    assert again.left_out == ()
+    assert again.left_out == {}
 
 
 def test_an_epoch_that_was_run_again_counts_once_and_a_cut_line_does_not(tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ def plot(
 
         done = plot_run(run, output, benchmark, tuple(only or ()))
     files = [str(file) for file in done.files]
-    left_out = [{"figure": each.figure, "reason": each.reason} for each in done.left_out]
+    left_out = [{"figure": name, "reason": why} for name, why in done.left_out.items()]
     return Reply({"files": files, "left_out": left_out}, files)
 
 

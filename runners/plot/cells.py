@@ -19,8 +19,8 @@ from nasir import CellGenotype, Genotype
 from nasir.draw.layout import FONT_SIZE, Drawing, layout, outline
 from nasir.draw.picture import Picture, Role, picture
 from nasir.quoting import shortened
-from runners.plot.run import PlottedRun
-from runners.plot.style import FAINT, TEXT, VERMILION, NothingToDrawError, cell_title
+from runners.plot.curves import FAINT, TEXT, VERMILION
+from runners.plot.run import NothingToDrawError, PlottedRun, cell_title
 
 FILL: dict[Role, str] = {"input": "#CDE9D6", "node": "#CFE3F2", "output": "#F3E3B3"}
 
@@ -59,6 +59,8 @@ def cells(run: PlottedRun) -> Figure:
     """The final genotype's cells, or while there is none those of the last epoch."""
     genotype, heading = run.final, "Final genotype"
     if genotype is None:
+        if not run.genotypes:
+            raise NothingToDrawError("the run has no genotypes")
         last = max(run.genotypes)
         genotype, heading = run.genotypes[last], f"Genotype of epoch {last}"
         if run.logged:

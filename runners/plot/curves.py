@@ -1,37 +1,86 @@
-"""Figures over epochs: scores, decisions, skips, the eigenvalue; and the confusion."""
+"""Figures over epochs: scores, decisions, skips, the eigenvalue; the confusion; the common style.
+
+Colours are distinct for colour-blind readers.
+"""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle, groupby, product
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from nasir.quoting import shortened
-from runners.plot.run import SPLITS, PlottedRun
-from runners.plot.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    GREY,
-    TEXT,
-    VERMILION,
+from runners.plot.run import (
+    SPLITS,
+    Metrics,
     NothingToDrawError,
-    Pen,
+    PlottedRun,
     cell_title,
-    finish,
     kinds,
-    log_ticks,
     named,
-    over_epochs,
-    pens,
-    sheet,
-    whole_numbers,
 )
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+SKY, VERMILION, BLACK, GREY = "#56B4E9", "#D55E00", "#000000", "#999999"
+"""Colours of M. Okabe and K. Ito's palette, without its yellow, which white swallows."""
+
+TEXT, FAINT, SHADE = "#222222", "#666666", "#F1EEE6"
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.0,
+    "text.color": TEXT,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": TEXT,
+    "axes.titlesize": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.xmargin": 0.02,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 2.0,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "nasir",
+    "text.parse_math": False,
+}
+"""matplotlib's settings while figures are made and written; their type is not in all versions."""
+
+HEADER = 0.62
+"""Inches above the axes for the title and the line below it."""
+
+Pen = dict[str, Any]
+"""The colour and the dashes of a line, as matplotlib takes them."""
+
+_NOTE: dict[str, Any] = {"textcoords": "offset points", "color": FAINT}
+"""Of small texts beside a point."""
+
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+_FREE = (BLUE, GREEN, ORANGE, PINK, SKY, BLACK, "#7B3F00", "#6A51A3")
+_FIXED: dict[str, Pen] = {
+    "none": {"linestyle": _DASHES[1], "color": GREY},
+    "skip_connect": {"linestyle": "-", "color": VERMILION},
+    "identity": {"linestyle": "-", "color": VERMILION},
+}
+
 
 WINDOW, FEWEST, AGO = 5, 3, 4
 THRESHOLD = 1.3
@@ -58,7 +107,8 @@ def curves(run: PlottedRun) -> Figure:
     """Loss, accuracy or perplexity, and learning rate over epochs, on every split there is."""
     shown = _panels(run)
     if not shown:
-        raise NothingToDrawError("metrics.jsonl has no losses, scores or learning rates")
+        lacks = "losses, scores or learning rates" if run.metrics else "rows"
+        raise NothingToDrawError(f"metrics.jsonl has no {lacks}")
     ratios = [0.6 if name == _RATE else 1.0 for name in shown]
     figure = sheet(run, "Learning curves", 7.2, 1.6 + 2.1 * sum(ratios))
     panels: list[Axes] = list(
@@ -95,6 +145,8 @@ def _panels(run: PlottedRun) -> Mapping[str, Mapping[str, list[float]]]:
 def entropy(run: PlottedRun) -> Figure:
     """The entropy of every choice over epochs, kinds of cell side by side, their mean bold."""
     rows = [row for row in run.metrics if row.entropy]
+    if not rows:
+        raise NothingToDrawError("no row of metrics.jsonl has entropies")
     epochs = [row.epoch for row in rows]
     groups = kinds(dict.fromkeys(name for row in rows for name in row.entropy))
     width = 1.4 + 3.9 * max(len(groups), 1.3)
@@ -103,15 +155,8 @@ def entropy(run: PlottedRun) -> Figure:
     for axes, (kind, choices) in zip(panels, groups.items(), strict=True):
         values = np.array([[row.entropy.get(name, math.nan) for name in choices] for row in rows])
         for row in values.T:
-            axes.plot(
-                epochs,
-                row,
-                color="#8FB6D3",
-                linewidth=0.9,
-                marker="o",
-                markersize=1.2,
-                label="one decision",
-            )
+            look: dict[str, Any] = {"color": "#8FB6D3", "label": "one decision"}
+            axes.plot(epochs, row, **look, linewidth=0.9, marker="o", markersize=1.2)
         means = np.ma.masked_invalid(values).mean(axis=1)
         axes.plot(epochs, means, color=BLUE, linewidth=2.8, marker="o", ms=3, label="mean")
         _equal_weights(axes, {len(run.facts.choices.get(choice, ())) for choice in choices})
@@ -127,15 +172,8 @@ def _equal_weights(axes: Axes, counts: set[int]) -> None:
     label = "options equally likely"
     for count in sorted(count for count in counts if count > 1):
         axes.axhline(math.log(count), color=FAINT, linewidth=1.0, dashes=(2, 2), label=label)
-        axes.annotate(
-            str(count),
-            (1.0, math.log(count)),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, -3),
-            textcoords="offset points",
-            size=7.5,
-            color=FAINT,
-        )
+        at = {"xy": (1.0, math.log(count)), "xycoords": ("axes fraction", "data")}
+        axes.annotate(str(count), **at, xytext=(3, -3), size=7.5, **_NOTE)
 
 
 def trajectory(run: PlottedRun) -> Figure:
@@ -144,6 +182,8 @@ def trajectory(run: PlottedRun) -> Figure:
     Rows are target nodes, columns are sources; the line of a pruned option ends in a dot.
     """
     choices = run.decided
+    if not choices:
+        raise NothingToDrawError("architecture.jsonl has no weights")
     places = _places(choices)
     tall, wide = (max(axis) + 1 for axis in zip(*places.values(), strict=True))
     options = [option for name in choices for option in run.facts.choices[name]]
@@ -243,6 +283,8 @@ def _weights(axes: Axes, run: PlottedRun, name: str, ink: Mapping[str, Pen]) -> 
 def skips(run: PlottedRun) -> Figure:
     """The number of skip connections in each epoch's genotype, one line for each kind of cell."""
     rows = [row for row in run.metrics if row.skips]
+    if not rows:
+        raise NothingToDrawError("no row of metrics.jsonl counts skip connections")
     figure = sheet(run, "Skip connections in the genotype", 7.2, 3.4)
     axes = figure.subplots()
     for number, kind in enumerate(dict.fromkeys(kind for row in rows for kind in row.skips)):
@@ -250,7 +292,7 @@ def skips(run: PlottedRun) -> Figure:
             [row.epoch for row in rows],
             [row.skips.get(kind, math.nan) for row in rows],
             color=(BLUE, VERMILION, GREEN)[number % 3],
-            linestyle=("-", (0, (4, 1.5)), (0, (1, 1.2)))[number % 3],
+            linestyle=_DASHES[number % 3],
             marker="o",
             markersize=3.5,
             label=cell_title(kind),
@@ -264,6 +306,8 @@ def skips(run: PlottedRun) -> Figure:
 def eigenvalue(run: PlottedRun) -> Figure:
     """The largest eigenvalue of the architecture's Hessian, its mean, and the stopping rule."""
     measured = [row for row in run.metrics if math.isfinite(row.eigenvalue)]
+    if not measured:
+        raise NothingToDrawError("no row of metrics.jsonl has an eigenvalue")
     epochs, values = [row.epoch for row in measured], [row.eigenvalue for row in measured]
     means = windowed(values)
     figure = sheet(run, "Largest eigenvalue of the architecture's Hessian", 7.2, 5.4)
@@ -291,7 +335,8 @@ def windowed(values: list[float]) -> list[float]:
 def confusion(run: PlottedRun) -> Figure:
     """The share of each true class that was predicted as each class, in percent of the class."""
     found = run.confusion
-    assert found is not None
+    if found is None:
+        raise NothingToDrawError("there is no confusion.json: nothing was trained to its end")
     counts = np.array(found.counts, dtype=float)
     shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     size = len(found.classes)
@@ -315,3 +360,87 @@ def confusion(run: PlottedRun) -> Figure:
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", size=8.5, color=colour)
     figure.colorbar(shown, ax=axes, fraction=0.046, pad=0.03, label="% of the true class")
     return figure
+
+
+def sheet(run: PlottedRun, title: str, width: float, height: float) -> Figure:
+    """An empty figure of that size in inches, with the title and the run's description on top."""
+    layout = ConstrainedLayoutEngine(
+        rect=(0.0, 0.0, 1.0, 1.0 - HEADER / height), w_pad=0.08, h_pad=0.06
+    )
+    figure = Figure(figsize=(width, height), layout=layout)
+    left, inch = 0.12 / width, 1.0 / height
+    figure.text(left, 1 - 0.1 * inch, title, size=12.5, weight="bold", va="top")
+    figure.text(left, 1 - 0.37 * inch, run.description, size=9, color=FAINT, va="top")
+    return figure
+
+
+def pens(options: Iterable[str]) -> dict[str, Pen]:
+    """A pen for each option, the same wherever the options are the same.
+
+    Skips and `none` always look the same; the colours repeat, dashed, after eight other ops.
+    """
+    free = cycle({"linestyle": dash, "color": colour} for dash, colour in product(_DASHES, _FREE))
+    return {option: _FIXED.get(option) or next(free) for option in dict.fromkeys(options)}
+
+
+def over_epochs(panels: Sequence[Axes], rows: Sequence[Metrics]) -> list[tuple[float, str]]:
+    """All epochs in view, a line where a stage begins, a shade where a projection runs.
+
+    Returns the beginnings of stages and projections with their names.
+    """
+    names: list[tuple[float, str]] = []
+    groups = [
+        (projected, stage, [row.epoch for row in group])
+        for (projected, stage), group in groupby(
+            rows, key=lambda row: (row.phase == "projection", row.stage)
+        )
+    ]
+    staged = len({stage for projected, stage, _ in groups if not projected}) > 1
+    for axes in panels:
+        axes.xaxis.set_major_locator(whole_numbers())
+        axes.update_datalim([(row.epoch, 0.0) for row in rows], updatey=False)
+        axes.autoscale_view()
+    for projected, stage, epochs in groups:
+        start = epochs[0] - 0.5
+        first = epochs[0] == rows[0].epoch
+        for axes in panels:
+            if projected:
+                axes.axvspan(start, epochs[-1] + 0.5, color=SHADE, linewidth=0, zorder=0)
+            elif staged and not first:
+                axes.axvline(start, color="#777777", linewidth=0.9, dashes=(3, 2), zorder=1)
+        if projected or staged:
+            name = "projection" if projected else f"stage {stage}"
+            names.append((rows[0].epoch if first else start, name))
+    return names
+
+
+def finish(figure: Figure, panels: Sequence[Axes], rows: Sequence[Metrics]) -> Figure:
+    """The figure with panels over epochs, stages named above, and one legend for all lines."""
+    for start, name in over_epochs(panels, rows):
+        for axes in panels:
+            place = axes.get_subplotspec()
+            if place is not None and place.is_first_row():
+                at = {"xy": (start, 1.0), "xycoords": axes.get_xaxis_transform()}
+                axes.annotate(name, **at, xytext=(2, 3), size=8, **_NOTE)
+    pairs = [
+        pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)
+    ]
+    handles = {label: handle for handle, label in pairs}
+    if len(handles) > 1:
+        figure.legend(
+            handles.values(), handles, loc="outside lower center", ncols=min(3, len(handles))
+        )
+    figure.align_ylabels(panels)
+    return figure
+
+
+def whole_numbers() -> MaxNLocator:
+    """Ticks at whole numbers."""
+    return MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+
+
+def log_ticks(axis: Axis, *places: float) -> None:
+    """Labelled ticks of a logarithmic axis at those places in each decade."""
+    axis.set_major_locator(LogLocator(subs=places))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")

@@ -1,7 +1,7 @@
 """A run directory as figures read it: a run may be unfinished or resumed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,19 +26,18 @@ LONGEST = 200
 """The most characters of a heading."""
 
 
+class NothingToDrawError(Exception):
+    """A run lacks something that a figure shows; the text names it."""
+
+
 class _Read(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
 class PlottedPart(_Read):
-    """A part of the run's facts that has a name."""
+    """A part of the run's facts; `text` names data as the command did."""
 
     name: str = ""
-
-
-class PlottedData(_Read):
-    """The data that the run learnt from, as the command named it."""
-
     text: str = ""
 
 
@@ -49,7 +48,7 @@ class PlottedFacts(_Read):
     genotype: PlottedPart = PlottedPart()
     recipe: PlottedPart = PlottedPart()
     space: PlottedPart = PlottedPart()
-    data: PlottedData = PlottedData()
+    data: PlottedPart = PlottedPart()
     seed: int | None = None
     metric: str = "accuracy"
     choices: dict[str, tuple[str, ...]] = {}
@@ -72,9 +71,8 @@ class Metrics(_Read):
 
     def score(self, split: Split, name: str) -> float:
         """The measure of a split, NaN where there is none."""
-        return {"train": self.train, "valid": self.valid, "test": self.test}[split].get(
-            name, math.nan
-        )
+        measures: Mapping[str, float] = getattr(self, split)
+        return measures.get(name, math.nan)
 
 
 class ArchitectureRow(_Read):
@@ -205,3 +203,21 @@ def _rows(file: Path, model: type[Row]) -> tuple[Row, ...]:
         row = checked(file.parent, model, facts, Where(str(file), number))
         by_epoch[row.epoch] = row
     return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
+
+
+def named(text: str) -> str:
+    """A name from a file as the label of a line or a tick; legends leave out what begins with _."""
+    return shortened(f" {text}" if text.startswith("_") else text)
+
+
+def kinds(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names of choices by the kind of cell that they belong to, in order."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.rpartition("/")[0], []).append(name)
+    return found
+
+
+def cell_title(kind: str) -> str:
+    """The name of a kind of cell in a figure."""
+    return named(f"{kind} cell") if kind not in ("", "cell") else "cell"

@@ -16,16 +16,8 @@ from nasir.quoting import shortened
 from runners.benchmarks import BenchmarkRecord, BenchmarkStore, Question, answers, open_benchmark
 from runners.benchmarks.answering import best_of
 from runners.benchmarks.record import Kind, Original, everything
-from runners.plot.run import ArchitectureRow, PlottedRun
-from runners.plot.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    NothingToDrawError,
-    finish,
-    log_ticks,
-    sheet,
-)
+from runners.plot.curves import BLUE, GREEN, ORANGE, finish, log_ticks, sheet
+from runners.plot.run import ArchitectureRow, NothingToDrawError, PlottedRun
 
 DRAWS = 100
 
@@ -54,7 +46,8 @@ def truth(run: PlottedRun) -> Figure:
 
     The y axis runs with the logarithm of the error: good architectures differ in tenths.
     """
-    assert run.benchmark is not None
+    if run.benchmark is None:
+        raise NothingToDrawError("no benchmark was given (--benchmark)")
     found = look_up(run, run.benchmark)
     figure = sheet(run, "True accuracy of the search's choice", 7.2, 4.8)
     axes = figure.subplots()

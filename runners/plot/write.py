@@ -1,9 +1,8 @@
 """The figures of a run, written as files."""
 
 import io
-import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +14,16 @@ from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
 from nasir.table import Table
 from runners.plot.cells import animation, cells
-from runners.plot.curves import confusion, curves, eigenvalue, entropy, skips, trajectory
-from runners.plot.run import PlottedRun, read_run
-from runners.plot.style import STYLE, NothingToDrawError
+from runners.plot.curves import (
+    STYLE,
+    confusion,
+    curves,
+    eigenvalue,
+    entropy,
+    skips,
+    trajectory,
+)
+from runners.plot.run import NothingToDrawError, PlottedRun, read_run
 from runners.plot.truth import truth
 
 DENSITY = 150
@@ -26,70 +32,33 @@ DENSITY = 150
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure: how it is drawn, what it needs of a run, and the reason where that is not there.
+    """A figure, which raises NothingToDrawError where the run lacks what it shows.
 
-    `moving` makes a GIF of a run whose genotypes are known at several epochs. Drawing raises
-    NothingToDrawError for other reasons.
+    `moving` makes a GIF of a run whose genotypes are known at several epochs.
     """
 
     name: str
     draw: Callable[[PlottedRun], Figure]
-    needs: Callable[[PlottedRun], object]
-    missing: str
     moving: Callable[[PlottedRun], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A figure that was not made, and the reason."""
-
-    figure: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plots:
-    """The files that were written, in order, and the figures that were left out."""
+    """The files that were written, in order, and by figure the reason why it was left out."""
 
     files: tuple[Path, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: Mapping[str, str]
 
 
 PLOTS = Table(
-    Plot("curves", curves, lambda run: run.metrics, "metrics.jsonl has no rows"),
-    Plot(
-        "entropy",
-        entropy,
-        lambda run: any(row.entropy for row in run.metrics),
-        "no row of metrics.jsonl has entropies",
-    ),
-    Plot("trajectory", trajectory, lambda run: run.decided, "architecture.jsonl has no weights"),
-    Plot(
-        "skips",
-        skips,
-        lambda run: any(row.skips for row in run.metrics),
-        "no row of metrics.jsonl counts skip connections",
-    ),
-    Plot(
-        "cells",
-        cells,
-        lambda run: run.final or run.genotypes,
-        "the run has no genotypes",
-        moving=animation,
-    ),
-    Plot(
-        "eigenvalue",
-        eigenvalue,
-        lambda run: any(math.isfinite(row.eigenvalue) for row in run.metrics),
-        "no row of metrics.jsonl has an eigenvalue",
-    ),
-    Plot("truth", truth, lambda run: run.benchmark, "no benchmark was given (--benchmark)"),
-    Plot(
-        "confusion",
-        confusion,
-        lambda run: run.confusion,
-        "there is no confusion.json: nothing was trained to its end",
-    ),
+    Plot("curves", curves),
+    Plot("entropy", entropy),
+    Plot("trajectory", trajectory),
+    Plot("skips", skips),
+    Plot("cells", cells, moving=animation),
+    Plot("eigenvalue", eigenvalue),
+    Plot("truth", truth),
+    Plot("confusion", confusion),
 )
 
 
@@ -112,27 +81,25 @@ def plot_run(
             raise NasirError("E505", message, hint=nearest(name, PLOTS))
     run = replace(read_run(path), benchmark=benchmark)
     contents: dict[str, bytes] = {}
-    left_out: list[LeftOut] = []
+    left_out: dict[str, str] = {}
     for row in PLOTS.values():
         if only and row.name not in only:
             continue
         try:
             contents |= _drawn(row, run)
         except NothingToDrawError as error:
-            left_out.append(LeftOut(row.name, str(error)))
+            left_out[row.name] = str(error)
     if not contents:
-        reasons = "; ".join(f"{each.figure}: {each.reason}" for each in left_out)
+        reasons = "; ".join(map(": ".join, left_out.items()))
         raise NasirError("E731", "the run has nothing to draw", Where(str(path)), reasons)
     beside = path.with_name(f"{path.stem}-plots") if path.is_file() else path / "plots"
     into = beside if directory is None else directory
     files = tuple(write_atomically(into / name, content) for name, content in contents.items())
-    return Plots(files, tuple(left_out))
+    return Plots(files, left_out)
 
 
 def _drawn(row: Plot, run: PlottedRun) -> dict[str, bytes]:
     """The files of one figure by name; they depend on its content alone."""
-    if not row.needs(run):
-        raise NothingToDrawError(row.missing)
     found: dict[str, bytes] = {}
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
