@@ -21,8 +21,8 @@ import nasir
 from nasir.space.results import results
 from runners.benchmarks import Answer, Question, answers, open_benchmark
 from runners.benchmarks.record import ReadingOptions
+from runners.experiment.architect import Projection
 from runners.experiment.method import method_names, read_method
-from runners.experiment.parts.select import Projection
 
 SEEDS = (0, 1, 2)
 COMMON = ("--channels", "8", "--layers", "1", "--limit", "1024", "--epochs", "10")

@@ -13,7 +13,7 @@ import lowering
 import nasir
 import runners
 from nasir.errors import NasirError
-from runners.experiment.size import NetworkSize
+from runners.experiment.recipe import NetworkSize
 from runners.forms import make
 from runners.forms.compile import Options
 from runners.forms.report import Report

@@ -17,8 +17,8 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 SAID_BY = {
     "runners/experiment/search.py": ("search",),
-    "runners/experiment/parts": ("search",),
-    "runners/experiment/combine.py": ("search",),
+    "runners/experiment/architect.py": ("search",),
+    "runners/experiment/mixture.py": ("search",),
     "runners/experiment/method.py": ("search",),
     "runners/experiment/train.py": ("evaluate",),
     "runners/experiment/recipe.py": ("evaluate",),

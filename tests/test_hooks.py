@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from runners.experiment.build import build_training
+from runners.experiment.learner import Epoch, Moment
 from runners.experiment.run import Hook, Run
-from runners.experiment.schedule import Epoch, Moment
 from runners.experiment.train import make_learner
 from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from nasir import NasirError
-from runners.experiment.fields import values_of
+from runners.experiment.architect import Projection
+from runners.experiment.fields import RENAMED, values_of, with_values
 from runners.experiment.method import (
     PARTS,
     find_part,
@@ -16,9 +17,8 @@ from runners.experiment.method import (
     with_fraction,
     with_parts,
 )
-from runners.experiment.parts.mixture import HardGumbel, UniformNoise
-from runners.experiment.parts.select import Projection
-from runners.experiment.recipe import RENAMED, Settings, Stage, with_values
+from runners.experiment.mixture import HardGumbel, UniformNoise
+from runners.experiment.recipe import Settings, Stage
 
 
 @pytest.mark.parametrize("name", method_names())

@@ -11,16 +11,19 @@ import torch
 from torch import Tensor
 
 import nasir
-from runners.experiment.method import read_method
-from runners.experiment.parts.architect import (
+from runners.experiment.architect import (
     L2,
     BetaDecay,
     EigenvalueStop,
     KullbackLeibler,
+    Tuning,
     greatest_eigenvalue,
 )
-from runners.experiment.parts.controller import Controller
-from runners.experiment.parts.mixture import (
+from runners.experiment.fields import with_values
+from runners.experiment.learner import Moment, search_epochs
+from runners.experiment.method import read_method
+from runners.experiment.mixture import (
+    Controller,
     Dirichlet,
     HardGumbel,
     Radius,
@@ -29,9 +32,7 @@ from runners.experiment.parts.mixture import (
     Uniform,
     clipped,
 )
-from runners.experiment.parts.select import Tuning
-from runners.experiment.recipe import Settings, Stage, with_values
-from runners.experiment.schedule import Moment, search_epochs
+from runners.experiment.recipe import Settings, Stage
 
 SPACE = nasir.load_space("nasbench201")
 GRAPH = nasir.supernet(SPACE, channels=4, layers=1)

@@ -13,10 +13,9 @@ from pydantic import BaseModel
 from nasir import NasirError
 from runners.cli import COMMANDS
 from runners.cli.options import as_command
-from runners.experiment import experiment, method, recipe
-from runners.experiment.fields import Ranged, field_types, interval, takes
+from runners.experiment import experiment, method, mixture, recipe
+from runners.experiment.fields import Ranged, field_types, interval, sections, takes
 from runners.experiment.method import PARTS, read_method
-from runners.experiment.parts import mixture
 from runners.experiment.recipe import read_recipe
 from runners.forms import compile, test
 from tests.command_line import call
@@ -39,7 +38,7 @@ PART_CLASSES = {type(part) for kind in PARTS.values() for part in kind.values() 
 CLASSES = [
     *MADE, recipe.Settings, compile.Options, mixture.Radius, *sorted(PART_CLASSES, key=str),
     *(type(getattr(recipe.Recipe(""), name)) for name in recipe.SECTIONS),
-    *(type(each) for each in recipe.sections(recipe.Settings()).values()),
+    *(type(each) for each in sections(recipe.Settings()).values()),
 ]  # fmt: skip
 
 

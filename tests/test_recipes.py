@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from nasir import NasirError
-from runners.experiment.recipe import Recipe, read_recipe, recipe_names, recipe_of, with_values
-from runners.experiment.schedule import training_epochs
+from runners.experiment.fields import with_values
+from runners.experiment.learner import training_epochs
+from runners.experiment.recipe import Recipe, read_recipe, recipe_names, recipe_of
 from tests.command_line import call
 
 

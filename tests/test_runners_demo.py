@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import nasir
-from runners.experiment.size import NetworkSize
+from runners.experiment.recipe import NetworkSize
 from runners.folder.display import Display
 from runners.forms.demo import CASES, run_demo
 from tests.command_line import RESNET, call

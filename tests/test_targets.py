@@ -14,7 +14,7 @@ import lowering
 import nasir
 from nasir import NasirError
 from runners import compile_genotype
-from runners.experiment.size import NetworkSize
+from runners.experiment.recipe import NetworkSize
 from runners.forms import make
 from runners.forms.compile import Options
 from runners.forms.report import FormResult

@@ -19,9 +19,9 @@ from torch import Tensor
 import lowering
 from runners.experiment.build import build_search
 from runners.experiment.experiment import Experiment
+from runners.experiment.learner import Moment, search_epochs
 from runners.experiment.method import read_method
-from runners.experiment.parts.mixture import clipped
-from runners.experiment.schedule import Moment, search_epochs
+from runners.experiment.mixture import clipped
 from runners.experiment.supernet import Supernet
 from runners.folder.run_folder import RunFolder
 from runners.task.score import Score

@@ -152,7 +152,7 @@ def methods(
 
 def _method_values(method: Any) -> dict[str, Any]:
     """The resolved values of a method on one skeleton: parts, their numbers, settings."""
-    from runners.experiment.recipe import sections
+    from runners.experiment.fields import sections
 
     found: dict[str, Any] = {}
     for kind, part in _parts(method).items():
@@ -182,7 +182,8 @@ def recipes(
 
     Example: nasir recipes cifar10-drnas
     """
-    from runners.experiment.recipe import read_recipe, recipe_names, sections
+    from runners.experiment.fields import sections
+    from runners.experiment.recipe import read_recipe, recipe_names
 
     if name is None:
         found = [read_recipe(each) for each in recipe_names()]

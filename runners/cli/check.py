@@ -134,7 +134,8 @@ def _each(source: Source, space: str | None) -> Iterator[Facts | NasirError]:
 
 def _run_facts(source: Source) -> Facts | None:
     """The facts of a method, a recipe or an experiment; None for a file of something else."""
-    from runners.experiment.recipe import SUFFIXES, read_recipe
+    from runners.experiment.fields import SUFFIXES
+    from runners.experiment.recipe import read_recipe
 
     path = source.name
     if not path.endswith(SUFFIXES) or not _RUN_KEY.search(source.text, 0, 2**14):

@@ -14,7 +14,7 @@ import nasir
 from nasir.errors import NasirError, nearest, quoted
 from nasir.files import write_atomically
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption
-from runners.experiment.size import NetworkSize, describe_size, size_facts
+from runners.experiment.recipe import NetworkSize, describe_size, size_facts
 from runners.forms.report import cost_facts, cost_sums, cost_table, with_head
 from runners.inputs import check_file, is_graph, named, open_source, read, read_named, read_opened
 from runners.output import (

@@ -12,7 +12,7 @@ import typer
 import nasir
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
 from runners.experiment.experiment import Experiment, merged, read_experiment
-from runners.experiment.size import NetworkSize, describe_size
+from runners.experiment.recipe import NetworkSize, describe_size
 from runners.folder.display import display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.report import report_parts
@@ -205,7 +205,8 @@ def _experiment(argument: str, whole: Asked, changed: Asked) -> Experiment:
 
 def _values(short: Asked, texts: list[str] | None) -> Asked:
     """The `values` of an experiment, by section and name, where there are any. Raises E505."""
-    from runners.experiment.recipe import Recipe, sections
+    from runners.experiment.fields import sections
+    from runners.experiment.recipe import Recipe
 
     known = sections(Recipe(""))
     found = {

@@ -9,8 +9,9 @@ import nasir
 from nasir import Choice, Genotype, Graph, NasirError, Space
 from nasir.space import home_of
 from nasir.space.skeletons import Skeleton, find_skeleton
+from runners.experiment.architect import BestOf, KullbackLeibler, Projection
 from runners.experiment.experiment import Experiment
-from runners.experiment.fields import code_for, values_of
+from runners.experiment.fields import code_for, values_of, with_values
 from runners.experiment.method import (
     PARTS,
     Method,
@@ -21,10 +22,14 @@ from runners.experiment.method import (
     with_fraction,
     with_parts,
 )
-from runners.experiment.parts.architect import KullbackLeibler
-from runners.experiment.parts.select import BestOf, Projection
-from runners.experiment.recipe import Recipe, Sizes, Stage, read_recipe, with_values
-from runners.experiment.size import DATA, size_facts
+from runners.experiment.recipe import (
+    DATA,
+    Recipe,
+    Sizes,
+    Stage,
+    read_recipe,
+    size_facts,
+)
 from runners.experiment.supernet import Decided
 from runners.experiment.trained import SIZES, searched_sizes
 from runners.folder.facts import FORMAT, Kind, space_hash

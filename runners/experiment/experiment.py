@@ -18,12 +18,20 @@ from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.passes import MemoryLevel
 from nasir.source import read_source
-from runners.experiment.fields import AnyCount, Count, Limit, Repeats, Seed, Share, code_for, fault
+from runners.experiment.fields import (
+    SUFFIXES,
+    AnyCount,
+    Count,
+    Limit,
+    Repeats,
+    Seed,
+    Share,
+    code_for,
+    fault,
+)
 from runners.folder.facts import damaged
 
 Facts = dict[str, Any]
-
-SUFFIXES = (".yaml", ".yml", ".json")
 
 KINDS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "stop")
 """The kinds of parts, as `Search` names them."""

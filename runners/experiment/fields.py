@@ -1,9 +1,15 @@
-"""Dataclasses of numbers and words: the range of each field, and values from files and texts."""
+"""Dataclasses of numbers and words: the range of each field, and values from files and texts.
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
+Recipes and methods are such dataclasses, with others as their sections; both are files, shipped or
+a user's, each perhaps `like` another.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 from types import EllipsisType, NoneType, UnionType
 from typing import (
     Annotated,
@@ -25,7 +31,7 @@ from pydantic.fields import FieldInfo
 from nasir import NasirError
 from nasir.document import Cursor
 from nasir.errors import nearest, quoted
-from nasir.limits import NUMBER_LIMIT
+from nasir.limits import LIKE_LEVELS, NUMBER_LIMIT
 
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 AnyEpochs = Annotated[int, Field(ge=0, le=100_000)]
@@ -43,7 +49,29 @@ Positive = Annotated[float, Field(ge=1e-9, le=NUMBER_LIMIT)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 """Ranges of fields, by what they count or measure."""
 
-Filled = TypeVar("Filled")
+Made = TypeVar("Made")
+
+RENAMED = {
+    "batch": "train.batch",
+    "drop_path": "train.drop_path",
+    "rate": "optimizer.lr",
+    "momentum": "optimizer.momentum",
+    "nesterov": "optimizer.nesterov",
+    "decay": "optimizer.weight_decay",
+    "clip": "optimizer.clip",
+    "clip_covers": "optimizer.clip_covers",
+    "minimum": "schedule.minimum",
+    "rate_warm_up": "schedule.warm_up",
+    "logit_rate": "logits.lr",
+    "betas": "logits.betas",
+    "logit_clip": "logits.clip",
+    "order": "logits.order",
+    "sizes": "network",
+    "pictures": "images",
+}
+"""Old names of settings and sections, and their names now."""
+
+SUFFIXES = (".yaml", ".yml", ".json")
 
 _RANGE_FAULTS = {
     *("greater_than", "greater_than_equal", "less_than", "less_than_equal"),
@@ -157,7 +185,7 @@ def values_of(value: Any) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
 
 
-def filled(value: Filled, given: Mapping[str, Cursor]) -> Filled:
+def filled(value: Made, given: Mapping[str, Cursor]) -> Made:
     """The dataclass with other values of its number, word and switch fields. Raises E107 and E109.
 
     ValueError of the dataclass itself becomes an error at the field's place.
@@ -196,6 +224,91 @@ def parsed(old: object, text: str) -> Any:
     if number != number // 1:
         raise ValueError("a whole number")
     return int(number)
+
+
+def sections(value: object) -> dict[str, Any]:
+    """The fields of a dataclass that are dataclasses themselves, by name."""
+    return {name: each for name, each in values_of(value).items() if is_dataclass(each)}
+
+
+def with_values(
+    made: Made, values: Mapping[str, str | float], what: str = "a recipe", code: str = "E752"
+) -> Made:
+    """The recipe, or the settings of a search, with other values: `optimizer.lr` by name.
+
+    Raises E107, and `code` for names and values that are wrong.
+    """
+    known = sections(made)
+    for name, given in values.items():
+        section, dot, key = name.partition(".")
+        if section not in known or not dot:
+            names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
+            now = RENAMED.get(name) or (f"images.{key}" if section == "pictures" else "")
+            hint = f"it is {now} now" if now else names
+            raise NasirError(code, f"{quoted(name)} is nothing of {what}", hint=hint)
+        part: Any = known[section]
+        fields_ = values_of(part)
+        if key not in fields_:
+            message = f"the section '{section}' has no field {quoted(key)}"
+            raise NasirError(code, message, hint=nearest(key, fields_))
+        try:
+            value = parsed(fields_[key], str(given))
+        except ValueError as error:
+            message = f"'{name}' cannot be {quoted(str(given))}"
+            raise NasirError(code, message, hint=f"it takes {error}") from None
+        try:
+            known[section] = replace(part, **{key: value})
+        except ValueError as error:
+            raise NasirError(code_for(error, code), f"in '{section}': {error}") from None
+    changed: Any = made
+    return replace(changed, **known)
+
+
+def shipped_names(folder: Path) -> tuple[str, ...]:
+    """The names of the YAML files there."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+
+
+def named_file(
+    text: str, shipped: Path, code: str, outer: tuple[str, ...]
+) -> tuple[Path, tuple[str, ...]]:
+    """The file that a text names, a path or a shipped name, and `outer` with it if it is a path.
+
+    Raises `code` for an unknown name, E109 for a circle of files, E106 for too many.
+    """
+    if not text.endswith(SUFFIXES):
+        names = shipped_names(shipped)
+        if text not in names:
+            message = f"unknown {shipped.name.removesuffix('s')} {quoted(text)}"
+            raise NasirError(code, message, hint=nearest(text, names))
+        return shipped / f"{text}.yaml", ()
+    path = os.path.realpath(text)
+    if path in outer:
+        names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
+        raise NasirError("E109", f"the {shipped.name} are `like` one another in a circle: {names}")
+    if len(outer) == LIKE_LEVELS:
+        message = f"more than {LIKE_LEVELS} {shipped.name} are each `like` the next"
+        raise NasirError("E106", message)
+    return Path(text), (*outer, path)
+
+
+def check_names(cursor: Cursor, what: str, old: Sequence[str]) -> None:
+    """Raises E109 for an entry with one of these old names, with its name now."""
+    entries = cursor.entries(what)
+    for name in old:
+        if name in entries:
+            hint = f"it is {RENAMED[name]} now"
+            raise entries[name].fault("E109", f"{what} has no field `{name}`", hint)
+
+
+def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:
+    """Returns `make()`; its errors get the cursor's place."""
+    try:
+        return make()
+    except NasirError as error:
+        raise error.at(cursor.where) from None
+    except ValueError as error:
+        raise cursor.fault(code_for(error, "E109"), str(error)) from None
 
 
 @lru_cache(maxsize=128)

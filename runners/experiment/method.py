@@ -12,20 +12,34 @@ from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.source import read_source
 from nasir.space.skeletons import find_skeleton
-from runners.experiment.fields import Ranged, filled
-from runners.experiment.parts.architect import (
+from runners.experiment.architect import (
     L2,
     Architect,
+    Argmax,
+    BestOf,
     BetaDecay,
+    Draw,
     EigenvalueStop,
     FirstOrder,
     Frozen,
     KullbackLeibler,
+    Projection,
     Regulariser,
     Reinforce,
     SecondOrder,
+    Selection,
 )
-from runners.experiment.parts.mixture import (
+from runners.experiment.fields import (
+    RENAMED,
+    Ranged,
+    check_names,
+    filled,
+    named_file,
+    placed,
+    sections,
+    shipped_names,
+)
+from runners.experiment.mixture import (
     Ascent,
     Dirichlet,
     HardGumbel,
@@ -38,17 +52,7 @@ from runners.experiment.parts.mixture import (
     UniformNoise,
     WholeGenotype,
 )
-from runners.experiment.parts.select import Argmax, BestOf, Draw, Projection, Selection
-from runners.experiment.recipe import (
-    RENAMED,
-    SUFFIXES,
-    Settings,
-    Stage,
-    check_names,
-    entered,
-    placed,
-    sections,
-)
+from runners.experiment.recipe import Settings, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,15 +244,12 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
 
 SHIPPED = Path(__file__).parent / "methods"
 
+method_names = partial(shipped_names, SHIPPED)
+
 SECTIONS = tuple(sections(Settings()))
 
 CHANGES = ("stages", *SECTIONS, *PARTS)
 """What a file may change of the method that it is like, on all skeletons or on one."""
-
-
-def method_names() -> tuple[str, ...]:
-    """The published methods, by name."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
 
 
 def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
@@ -261,17 +262,8 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
     Raises E742, E743, and E1xx for the file, with the place.
     `outer` are the files that are `like` this one, E109 where it is among them.
     """
-    if text.endswith(SUFFIXES):
-        return _read(Path(text), skeleton, entered(text, outer, "methods"))
-    names = method_names()
-    if text not in names:
-        raise NasirError("E742", f"unknown method {quoted(text)}", hint=nearest(text, names))
-    return _shipped(text, skeleton)
-
-
-@lru_cache(maxsize=128)
-def _shipped(name: str, skeleton: str) -> Method:
-    return _read(SHIPPED / f"{name}.yaml", skeleton)
+    path, within = named_file(text, SHIPPED, "E742", outer)
+    return (_read if within else _shipped)(path, skeleton, within)
 
 
 def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
@@ -296,6 +288,9 @@ def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
         base = replace(base, skeletons=(*base.skeletons, key))
         method = there if key == skeleton else method
     return replace(method, skeletons=tuple(dict.fromkeys(base.skeletons)))
+
+
+_shipped = lru_cache(maxsize=128)(_read)
 
 
 def _check_settings(root: Cursor) -> None:

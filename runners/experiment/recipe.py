@@ -1,16 +1,13 @@
-"""What a network is trained from scratch with: the numbers of an evaluation, by section."""
+"""The numbers of an evaluation and of a search by section, and the sizes of networks."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from nasir import NasirError
-from nasir.document import Cursor, check_version, parse_document
-from nasir.errors import nearest, quoted
-from nasir.limits import LIKE_LEVELS
+import nasir
+from nasir.document import check_version, parse_document
 from nasir.source import read_source
 from runners.experiment.fields import (
     AnyCount,
@@ -23,33 +20,82 @@ from runners.experiment.fields import (
     Ranged,
     Share,
     Window,
-    code_for,
+    check_names,
     filled,
-    parsed,
-    values_of,
+    named_file,
+    placed,
+    shipped_names,
 )
 
-RENAMED = {
-    "batch": "train.batch",
-    "drop_path": "train.drop_path",
-    "rate": "optimizer.lr",
-    "momentum": "optimizer.momentum",
-    "nesterov": "optimizer.nesterov",
-    "decay": "optimizer.weight_decay",
-    "clip": "optimizer.clip",
-    "clip_covers": "optimizer.clip_covers",
-    "minimum": "schedule.minimum",
-    "rate_warm_up": "schedule.warm_up",
-    "logit_rate": "logits.lr",
-    "betas": "logits.betas",
-    "logit_clip": "logits.clip",
-    "order": "logits.order",
-    "sizes": "network",
-    "pictures": "images",
+_TEXTS = {
+    "channels": "{} channels",
+    "layers": "{} layers",
+    "classes": "{} classes",
+    "resolution": "{0}x{0} images",
+    "in_channels": "{} channels each",
+    "vocabulary": "{} words",
+    "hidden": "{} hidden units",
 }
-"""Old names of settings and sections, and their names now."""
+"""The numbers of a size, each as a title says it."""
 
-Made = TypeVar("Made")
+DATA = ("classes", "in_channels", "vocabulary")
+"""The numbers that the data decides: a network of others cannot learn from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSize(Ranged):
+    """A skeleton and its size; None is the skeleton's own. The docstrings are the options' help."""
+
+    skeleton: str | None = None
+    """cifar, imagenet, nasbench201, rnn, …; the space's own by default."""
+    channels: int | None = None
+    """Initial channels."""
+    layers: int | None = None
+    """Cells; for nasbench201, cells in each stage."""
+    classes: int | None = None
+    """Classes."""
+    resolution: int | None = None
+    """Height and width of the image."""
+    auxiliary: bool = False
+    """Add the auxiliary head."""
+    vocabulary: int | None = None
+    """Words; of rnn."""
+    hidden: int | None = None
+    """Width of embedding and state; of rnn."""
+    in_channels: int | None = None
+    """Channels of the image: 3, or 1 where it is grey."""
+
+    def build(self, genotype: nasir.Genotype) -> nasir.Graph:
+        """The genotype's network of this size."""
+        return nasir.network(
+            genotype,
+            self.skeleton,
+            channels=self.channels,
+            layers=self.layers,
+            classes=self.classes,
+            resolution=self.resolution,
+            in_channels=self.in_channels,
+            vocabulary=self.vocabulary,
+            hidden=self.hidden,
+            auxiliary=self.auxiliary,
+        )
+
+
+def size_facts(graph: nasir.Graph) -> dict[str, str | int]:
+    """The skeleton and size of a network, as `--json` has them."""
+    about = graph.about
+    names = [name for name in about if name in _TEXTS or name.startswith("stage")]
+    return {"skeleton": about["skeleton"]} | {name: int(about[name]) for name in names}
+
+
+def describe_size(size: Mapping[str, str | int]) -> str:
+    """What `size_facts` has, as a title says it."""
+    stages = [str(size[name]) for name in size if name.startswith("stage")]
+    parts = [f"stages of {':'.join(stages)} channels"] if stages else []
+    for name, text in _TEXTS.items():
+        if name in size and (name, size[name]) != ("in_channels", 3):
+            parts.append(text.format(size[name]))
+    return ", ".join([f"{size['skeleton']} skeleton", *parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,44 +264,6 @@ SECTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("name", "about
 """Those that have fields of their own, in order."""
 
 
-def sections(value: object) -> dict[str, Any]:
-    """The fields of a dataclass that are dataclasses themselves, by name."""
-    return {name: each for name, each in values_of(value).items() if is_dataclass(each)}
-
-
-def with_values(
-    made: Made, values: Mapping[str, str | float], what: str = "a recipe", code: str = "E752"
-) -> Made:
-    """The recipe, or the settings of a search, with other values: `optimizer.lr` by name.
-
-    Raises E107, and `code` for names and values that are wrong.
-    """
-    known = sections(made)
-    for name, given in values.items():
-        section, dot, key = name.partition(".")
-        if section not in known or not dot:
-            names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
-            now = RENAMED.get(name) or (f"images.{key}" if section == "pictures" else "")
-            hint = f"it is {now} now" if now else names
-            raise NasirError(code, f"{quoted(name)} is nothing of {what}", hint=hint)
-        part: Any = known[section]
-        fields_ = values_of(part)
-        if key not in fields_:
-            message = f"the section '{section}' has no field {quoted(key)}"
-            raise NasirError(code, message, hint=nearest(key, fields_))
-        try:
-            value = parsed(fields_[key], str(given))
-        except ValueError as error:
-            message = f"'{name}' cannot be {quoted(str(given))}"
-            raise NasirError(code, message, hint=f"it takes {error}") from None
-        try:
-            known[section] = replace(part, **{key: value})
-        except ValueError as error:
-            raise NasirError(code_for(error, code), f"in '{section}': {error}") from None
-    changed: Any = made
-    return replace(changed, **known)
-
-
 STAGES, EPOCHS = 100, 100_000
 """Of a search, at most."""
 
@@ -346,16 +354,9 @@ class Settings(Ranged):
         return sum(stage.epochs for stage in self.stages)
 
 
-Made = TypeVar("Made")
-
-SUFFIXES = (".yaml", ".yml", ".json")
-
 SHIPPED = Path(__file__).parent / "recipes"
 
-
-def recipe_names() -> tuple[str, ...]:
-    """The recipes that nasir has, by name."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+recipe_names = partial(shipped_names, SHIPPED)
 
 
 def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
@@ -366,28 +367,8 @@ def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
     for an unknown name, and E1xx for the file, with the place. `outer` are the files that are
     `like` this one, E109 where it is among them.
     """
-    if text.endswith(SUFFIXES):
-        return _read(Path(text), entered(text, outer, "recipes"))
-    names = recipe_names()
-    if text not in names:
-        raise NasirError("E751", f"unknown recipe {quoted(text)}", hint=nearest(text, names))
-    return _shipped(text)
-
-
-def entered(text: str, outer: tuple[str, ...], what: str) -> tuple[str, ...]:
-    """`outer` with the file `text`. Raises E109 for a circle of files, E106 for too many."""
-    path = os.path.realpath(text)
-    if path in outer:
-        names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
-        raise NasirError("E109", f"the {what} are `like` one another in a circle: {names}")
-    if len(outer) == LIKE_LEVELS:
-        raise NasirError("E106", f"more than {LIKE_LEVELS} {what} are each `like` the next")
-    return (*outer, path)
-
-
-@lru_cache(maxsize=64)
-def _shipped(name: str) -> Recipe:
-    return _read(SHIPPED / f"{name}.yaml")
+    path, within = named_file(text, SHIPPED, "E751", outer)
+    return (_read if within else _shipped)(path, within)
 
 
 def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
@@ -410,20 +391,4 @@ def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
     return Recipe(**known)
 
 
-def check_names(cursor: Cursor, what: str, old: Sequence[str]) -> None:
-    """Raises E109 for an entry with one of these old names, with its name now."""
-    entries = cursor.entries(what)
-    for name in old:
-        if name in entries:
-            hint = f"it is {RENAMED[name]} now"
-            raise entries[name].fault("E109", f"{what} has no field `{name}`", hint)
-
-
-def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:
-    """Returns `make()`; its errors get the cursor's place."""
-    try:
-        return make()
-    except NasirError as error:
-        raise error.at(cursor.where) from None
-    except ValueError as error:
-        raise cursor.fault(code_for(error, "E109"), str(error)) from None
+_shipped = lru_cache(maxsize=64)(_read)

@@ -13,8 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from nasir import NasirError, Where
 from runners.experiment.build import Built
 from runners.experiment.experiment import Experiment, experiment_in, merged
-from runners.experiment.learner import Learner, is_out_of_memory
-from runners.experiment.schedule import Epoch, Moment
+from runners.experiment.learner import Epoch, Learner, Moment, is_out_of_memory
 from runners.folder.checkpoint import Checkpoint
 from runners.folder.display import Display, display_for_stderr
 from runners.folder.facts import Kind, facts_of, other_machine, same_settings

@@ -14,6 +14,7 @@ import nasir
 from nasir import Genotype, Graph
 from nasir.wanted import checked
 from runners.data.name import absolute
+from runners.experiment.architect import EigenvalueStop
 from runners.experiment.build import (
     DATA_SET,
     BuiltSearch,
@@ -23,10 +24,9 @@ from runners.experiment.build import (
     stage_graph,
 )
 from runners.experiment.experiment import Experiment
-from runners.experiment.parts.architect import EigenvalueStop
-from runners.experiment.parts.mixture import Drawn, SoftGumbel
+from runners.experiment.learner import Epoch, Moment, search_epochs
+from runners.experiment.mixture import Drawn, SoftGumbel
 from runners.experiment.run import DropPath, Hook, Measured, Run, resumed, started
-from runners.experiment.schedule import Epoch, Moment, search_epochs
 from runners.experiment.supernet import OPS, Supernet
 from runners.folder.display import Display, genotype_lines
 from runners.machine.device import entropy

@@ -13,10 +13,8 @@ import nasir
 from lowering import Mixture, Unrolled
 from nasir import Choice, Genotype, Graph, Space
 from nasir.passes import MemoryLevel
-from runners.experiment.learner import Learner
-from runners.experiment.parts.controller import Controller
-from runners.experiment.parts.mixture import Drawn, Sampled, Softmax, Uniform
-from runners.experiment.schedule import Moment
+from runners.experiment.learner import Learner, Moment
+from runners.experiment.mixture import Controller, Drawn, Sampled, Softmax, Uniform
 from runners.task.score import Score, score
 from runners.task.task import Batch, Outcome, Task
 

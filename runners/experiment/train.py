@@ -19,11 +19,11 @@ from nasir.quoting import json_text
 from nasir.wanted import checked
 from runners.data.name import absolute
 from runners.experiment.build import BuiltTraining, build_training
-from runners.experiment.experiment import SUFFIXES, Experiment
-from runners.experiment.learner import Learner
+from runners.experiment.experiment import Experiment
+from runners.experiment.fields import SUFFIXES
+from runners.experiment.learner import Epoch, Learner, Moment, training_epochs
+from runners.experiment.recipe import describe_size, size_facts
 from runners.experiment.run import DropPath, Hook, Measured, Run, resumed, started
-from runners.experiment.schedule import Epoch, Moment, training_epochs
-from runners.experiment.size import describe_size, size_facts
 from runners.experiment.trained import begin, weights_of
 from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder

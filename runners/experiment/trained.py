@@ -14,8 +14,7 @@ from nasir.source import read_source
 from nasir.space.skeletons import find_skeleton
 from nasir.wanted import checked
 from runners.experiment.experiment import Experiment, experiment_in
-from runners.experiment.recipe import Recipe, recipe_of
-from runners.experiment.size import NetworkSize
+from runners.experiment.recipe import NetworkSize, Recipe, recipe_of
 from runners.folder.display import Display
 from runners.folder.facts import damaged, facts_of, read_facts
 from runners.folder.logs import read_rows

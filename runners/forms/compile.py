@@ -15,8 +15,7 @@ from nasir.passes import INFERENCE
 from nasir.space import adopt
 from nasir.wanted import checked
 from runners.experiment.fields import AnyCount, BatchSize, Limit, Ranged, Seed
-from runners.experiment.recipe import Recipe
-from runners.experiment.size import NetworkSize
+from runners.experiment.recipe import NetworkSize, Recipe
 from runners.experiment.trained import find_trained
 from runners.folder.display import Display
 from runners.forms.report import Clock, Report

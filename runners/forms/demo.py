@@ -10,7 +10,7 @@ import typer
 from nasir.errors import NasirError
 from nasir.files import write_atomically
 from nasir.space.locate import spaces_directory
-from runners.experiment.size import NetworkSize
+from runners.experiment.recipe import NetworkSize
 from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.report import Report, html_page

@@ -14,8 +14,7 @@ from nasir.draw import draw
 from nasir.errors import NasirError
 from nasir.files import write_atomically
 from nasir.quoting import json_text
-from runners.experiment.recipe import Recipe, Train
-from runners.experiment.size import size_facts
+from runners.experiment.recipe import Recipe, Train, size_facts
 from runners.forms.compile import Options
 from runners.forms.report import Clock, FormResult, Report, html_page
 from runners.forms.table import AUTO, FORMS, Form, FormSource, Run, find_forms, ship

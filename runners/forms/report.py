@@ -13,7 +13,7 @@ from nasir import Cost, NasirError, PassRecord, dump_genotype, load_genotype
 from nasir.draw import svg_text
 from nasir.formats import FORMATS
 from nasir.quoting import xml
-from runners.experiment.size import describe_size
+from runners.experiment.recipe import describe_size
 from runners.folder.display import Display
 from runners.machine.machine import Machine
 from runners.output import Cell, TextTable, measure_text

@@ -12,8 +12,7 @@ import lowering
 import nasir
 from nasir import Genotype, Graph, NasirError, Where
 from runners.experiment.fields import BatchSize, Limit, Ranged
-from runners.experiment.recipe import Recipe, Train, read_recipe
-from runners.experiment.size import DATA, NetworkSize, size_facts
+from runners.experiment.recipe import DATA, NetworkSize, Recipe, Train, read_recipe, size_facts
 from runners.experiment.trained import Trained, find_trained
 from runners.forms.table import FORMS, FormSource
 from runners.inputs import is_run, read_named

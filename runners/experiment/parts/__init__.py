@@ -1,1 +1,0 @@
-"""What methods are put together from: one idea in one file."""
