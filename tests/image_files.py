@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from nasir import NasirError
-from runners.data.load import load_images
-from runners.data.official import IMAGENET16, import_torchvision
+from runners.data.load import IMAGENET16, import_torchvision, load_images
 
 CLASSES = ("ant", "bee", "cat")
 

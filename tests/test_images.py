@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from runners.data.batches import Jitter, tinted
-from runners.data.cache import cache_folder
+from runners.data.folders import cache_folder
 from runners.data.images import ImageSet, halves, mixed, statistics
 from runners.data.load import load_images
 from runners.data.name import DataName, parse_data
@@ -192,7 +192,7 @@ def test_what_was_read_longest_ago_makes_room_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files: list[Path] = []
-    monkeypatch.setattr("runners.data.cache.LARGEST", 9000)  # two sets of 15 images
+    monkeypatch.setattr("runners.data.folders.LARGEST", 9000)  # two sets of 15 images
     for number, name in enumerate("abc"):
         load_images(f"imagefolder:{write_tree(tmp_path / name, tree())}")
         (new,) = {*cache_folder().glob("images-*")} - {*files}

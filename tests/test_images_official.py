@@ -13,8 +13,7 @@ import pytest
 import scipy.io  # pyright: ignore[reportMissingTypeStubs]
 import torch
 
-from runners.data.load import load_images
-from runners.data.official import checksums
+from runners.data.load import checksums, load_images
 from tests.image_files import (
     cifar10_files,
     cifar100_files,
@@ -85,7 +84,7 @@ def test_files_are_read_once_until_one_changes(
     folder = write_tree(tmp_path / "a", cifar10_files())
     first = load_images(f"cifar10:{folder}")
     with monkeypatch.context() as patch:
-        patch.setattr("runners.data.official.checksums", lambda _: pytest.fail("read again"))
+        patch.setattr("runners.data.load.checksums", lambda _: pytest.fail("read again"))
         assert load_images(f"cifar10:{folder}").fingerprint == first.fingerprint
     os.utime(folder / "test_batch", (1, 1))
     (folder / "test_batch").write_bytes(b"?")

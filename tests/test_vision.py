@@ -43,7 +43,7 @@ def test_a_build_that_does_not_match_is_imported_and_its_ops_do_not_run(tmp_path
     done = run(
         package(tmp_path, DESCRIBES),
         "import torch\n"
-        "from runners.data.official import import_torchvision\n"
+        "from runners.data.load import import_torchvision\n"
         "assert import_torchvision().ops.loaded\n"
         "assert import_torchvision() is sys.modules['torchvision']\n"
         "try:\n"
@@ -57,7 +57,7 @@ def test_a_build_that_does_not_match_is_imported_and_its_ops_do_not_run(tmp_path
 def test_any_other_failure_of_its_import_is_e501(tmp_path: Path) -> None:
     done = run(
         package(tmp_path, "raise RuntimeError('something else')"),
-        "from runners.data.official import import_torchvision\nimport_torchvision()\n",
+        "from runners.data.load import import_torchvision\nimport_torchvision()\n",
     )
     assert done.returncode == 1
     assert "E501 torchvision cannot be imported: something else" in done.stderr
@@ -66,7 +66,7 @@ def test_any_other_failure_of_its_import_is_e501(tmp_path: Path) -> None:
 def test_the_installed_torchvision_transforms_images() -> None:
     done = run(
         ROOT,
-        "import torch\nfrom runners.data.official import import_torchvision\nimport_torchvision()\n"
+        "import torch\nfrom runners.data.load import import_torchvision\nimport_torchvision()\n"
         "import torchvision.transforms\n"
         "print(tuple(torchvision.transforms.RandomCrop(2)(torch.rand(3, 4, 4)).shape))\n",
     )

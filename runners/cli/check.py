@@ -343,7 +343,7 @@ def _package(name: str, module: str) -> str:
 
 def _torchvision() -> str:
     """A build that does not match that of torch decodes images, but has no ops."""
-    from runners.data.official import declared, import_torchvision
+    from runners.data.load import declared, import_torchvision
 
     import_torchvision()
     return ", a build for another torch: without its ops" if declared() else ""

@@ -1,28 +1,42 @@
-"""Images in a folder, or an archive of one, with a folder for each class."""
+"""Images in a folder, or an archive of one, with a folder for each class; their cache."""
 
 import bz2
 import gzip
 import hashlib
+import json
 import lzma
 import os
 import sys
 import tarfile
+import time
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from nasir.files import write_atomically
 from runners.benchmarks.files import FileBudget
-from runners.data.cache import cached
-from runners.data.images import ImageFiles, ImageSet, ImageTensors, Raw, decode, evened, mixed
+from runners.data.images import (
+    ImageFiles,
+    ImageSet,
+    ImageTensors,
+    Raw,
+    check_classes,
+    decode,
+    evened,
+    mixed,
+)
 from runners.data.name import FOLDERS, DataName
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -35,7 +49,7 @@ _MEMBER = 4096
 """Steps that a file of an archive costs beside its bytes."""
 
 Files = dict[PurePosixPath, Callable[[], bytes]]
-"""What reads each file, by its path in the folder or archive."""
+"""A function that reads each file, by its path in the folder or archive."""
 
 
 def is_image(name: PurePosixPath) -> bool:
@@ -107,7 +121,7 @@ def state_of(path: Path, files: Iterable[Path]) -> str:
 
 
 def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
-    """The archive without its compression, which its first bytes tell."""
+    """The archive without its compression, which is found by its first bytes."""
     with path.open("rb") as stream:
         begins = stream.read(6)
     if begins.startswith(b"\x1f\x8b"):
@@ -121,7 +135,7 @@ def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 @contextmanager
 def _whole(path: Path) -> Generator[None]:
-    """Turns what a cut or broken archive raises into E709."""
+    """Turns errors of a cut or broken archive into E709."""
     try:
         yield
     except (
@@ -184,7 +198,7 @@ class FolderLayout:
     classes: tuple[str, ...]
     level: int
 
-    def labels(self, names: tuple[PurePosixPath, ...]) -> torch.Tensor:
+    def labels(self, names: tuple[PurePosixPath, ...]) -> Tensor:
         """The label of each name, int64 (N,)."""
         numbers = {label: number for number, label in enumerate(self.classes)}
         return torch.tensor([numbers[name.parts[self.level]] for name in names], dtype=torch.int64)
@@ -196,7 +210,6 @@ def read_folder(path: Path, resolution: int | None) -> Raw:
     Images of all classes are mixed, so that halves hold all of them. What was decoded is kept in
     the user's cache. Raises E701 to E705 and E709.
     """
-
     files = sorted(file for file in path.rglob("*") if is_image(PurePosixPath(file)))
     if path.is_file():
         files = [path]
@@ -274,18 +287,11 @@ class _Decoder:
         self._path, self._files, self._resolution = path, files, resolution
         self._first: tuple[PurePosixPath, tuple[int, ...]] | None = None
 
-    def images(self, names: list[PurePosixPath]) -> torch.Tensor:
+    def images(self, names: list[PurePosixPath]) -> Tensor:
         """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E704, E705."""
-
         images: np.ndarray | None = None
         for number, name in enumerate(names):
-            place = str(self._path / name)
-            try:
-                content = self._files[name]()
-            except OSError as error:
-                message = f"the image cannot be read: {error.strerror}"
-                raise NasirError("E704", message, Where(place)) from error
-            pixels = decode(content, place, self._resolution)
+            pixels = decode(self._files[name], str(self._path / name), self._resolution)
             self._check_size(name, pixels.shape)
             if images is None:
                 images = self._space(len(names), pixels.shape)
@@ -340,10 +346,7 @@ def read_imagenet(name: DataName) -> ImageSet:
         hint = f"imagenet:PATH with {FOLDERS['imagenet']}"
         raise NasirError("E701", message, Where(str(path)), hint)
     layout = layout_of(path, list(image_files(path)))
-    classes: tuple[str, ...] = layout.classes
-    if len(classes) < 2:
-        message = f"all training images are of one class, '{''.join(classes)}'"
-        raise NasirError("E703", message, Where(str(path)), "a classifier needs two or more")
+    check_classes(layout.classes, layout.labels(layout.train), Where(str(path)))
     digest = hashlib.sha256("\0".join(layout.classes).encode(errors="surrogateescape"))
     parts: list[ImageFiles] = []
     for names in (layout.train, layout.test):
@@ -356,3 +359,100 @@ def read_imagenet(name: DataName) -> ImageSet:
         parts.append(ImageFiles(files, layout.labels(chosen), name.resolution or SIDE))
     test = parts[1] if layout.test else None
     return ImageSet("imagenet", layout.classes, parts[0], test, *IMAGENET, digest.hexdigest())
+
+
+LARGEST = 4 * 2**30
+"""Bytes that the cache may have; more than that of one data set is not kept at all."""
+
+_VERSION = "3"
+"""The version of stored files; another one is decoded again."""
+
+_DAY = 24 * 3600
+
+
+def cached(path: Path, key: str, state: str, decode: Callable[[], Raw]) -> Raw:
+    """Returns `decode()`, kept under the path and the key as long as the state is the same.
+
+    A cache that cannot be written or read, or whose checksum is wrong, is as good as none. Another
+    state takes its place.
+    """
+    name = hashlib.sha256(f"{path.resolve()}\0{key}".encode(errors="surrogateescape"))
+    file = cache_folder() / f"images-{name.hexdigest()[:16]}.safetensors"
+    state = f"{_VERSION} {state}"
+    found = _stored(file, state, path.name)
+    if found is not None:
+        return found
+    raw = decode()
+    _store(file, state, raw)
+    return raw
+
+
+def cache_folder() -> Path:
+    """Where decoded images are kept: a folder of the user's cache."""
+    folder = os.environ.get("XDG_CACHE_HOME")
+    return (Path(folder) if folder else Path.home() / ".cache") / "nasir"
+
+
+def _stored(file: Path, state: str, name: str) -> Raw | None:
+    try:
+        opened: Any = safe_open(file, "pt")  # it has no types
+        with opened as stored:
+            facts: dict[str, str] = stored.metadata() or {}
+            if facts.get("state") != state:
+                return None
+            keys: list[str] = list(stored.keys())
+            tensors: dict[str, Tensor] = {key: stored.get_tensor(key) for key in keys}
+        if facts["checksum"] != _checksum(facts["classes"], tensors):
+            return None
+        os.utime(file)
+    except (OSError, SafetensorError, KeyError):
+        return None
+    parts = {
+        part: ImageTensors(tensors[f"{part}.images"], tensors[f"{part}.labels"])
+        for part in ("training", "test")
+        if f"{part}.images" in tensors
+    }
+    classes = tuple(json.loads(facts["classes"]))
+    return Raw(name, classes, parts["training"], parts.get("test"))
+
+
+def _store(file: Path, state: str, raw: Raw) -> None:
+    tensors: dict[str, Tensor] = {}
+    for name, part in raw.parts.items():
+        tensors[f"{name}.images"] = part.images.contiguous()
+        tensors[f"{name}.labels"] = part.labels.to(torch.int64)
+    size = sum(value.nbytes for value in tensors.values())
+    if size > LARGEST:
+        return
+    classes = json.dumps(raw.classes)
+    facts = {"state": state, "classes": classes, "checksum": _checksum(classes, tensors)}
+    try:
+        _make_room(file, size)
+        write_atomically(file, save(tensors, facts))
+    except (NasirError, OSError):
+        return
+
+
+def _checksum(classes: str, tensors: Mapping[str, Tensor]) -> str:
+    """A SHA-256 over all that is stored."""
+    digest = hashlib.sha256(classes.encode())
+    for key in sorted(tensors):
+        value = tensors[key]
+        digest.update(f"{key} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _make_room(file: Path, size: int) -> None:
+    """Removes the files read longest ago, and the remains of writers that were killed."""
+    for left in file.parent.glob(".images-*"):
+        if time.time() - left.stat().st_mtime > _DAY:
+            left.unlink(missing_ok=True)
+    found = {path: path.stat() for path in file.parent.glob("images-*.safetensors")}
+    found.pop(file, None)
+    total = size + sum(status.st_size for status in found.values())
+    for path in sorted(found, key=lambda path: found[path].st_mtime_ns):
+        if total <= LARGEST:
+            return
+        path.unlink(missing_ok=True)
+        total -= found[path].st_size

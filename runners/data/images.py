@@ -38,12 +38,12 @@ _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
+def decode(read: Callable[[], bytes], place: str, resolution: int | None = None) -> Pixels:
     """The pixels of an image file, grey or in colour. Raises E704, which names `place`.
 
     With a resolution, those of its largest middle square, resized.
     """
-    image = open_image(content, place)
+    image = open_image(read, place)
     if resolution is not None and image.size != (resolution, resolution):
         size = (resolution, resolution)
         image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
@@ -51,33 +51,30 @@ def decode(content: bytes, place: str, resolution: int | None = None) -> Pixels:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def open_image(content: bytes, place: str) -> Image.Image:
-    """The decoded image, grey or in colour. Raises E704, which names `place`."""
+def open_image(read: Callable[[], bytes], place: str) -> Image.Image:
+    """The decoded image of the bytes that `read` returns. Raises E704, which names `place`."""
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as stored:
+        with Image.open(io.BytesIO(read()), formats=_FORMATS) as stored:
             if stored.width * stored.height > PIXELS:
                 raise ValueError(f"it has {stored.width}x{stored.height} pixels, beyond {PIXELS:,}")
             if stored.mode[0] in "IF":  # Pillow cuts off what is above 255
                 raise ValueError(f"it has more than 8 bits a channel (mode {stored.mode})")
             return stored.convert("L" if stored.mode in _GREY else "RGB")
-    # What Pillow raises on bytes that are changed has no class in common: SyntaxError is among it.
+    # Pillow's errors on damaged bytes have no class in common: SyntaxError is among them.
     except Exception as error:
-        message = f"the image cannot be read: {_reason(error)}"
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is none of {', '.join(_FORMATS)}"
+        message = f"the image cannot be read: {reason}"
         hint = "replace the file, or take it out"
         raise NasirError("E704", message, Where(place), hint) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return f"it is none of {', '.join(_FORMATS)}"
-    return str(error) or type(error).__name__
 
 
 TRIES = 10
 """Windows that are tried for an image; where none fits it is its middle."""
 
 _MIDDLE = 224 / 256
-"""Of the shorter side, what is looked at without a window: 224 pixels of 256."""
+"""The share of the shorter side that is used without a window: 224 pixels of 256."""
 
 _RATIOS = (math.log(3 / 4), math.log(4 / 3))
 
@@ -100,11 +97,11 @@ class ImageFiles:
 
     @property
     def images(self) -> NoReturn:
-        """Not there, whatever asks for it."""
+        """Always an error: no tensor holds these images."""
         raise AssertionError("these images are decoded batch by batch")
 
     def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageFiles", Tensor]:
-        """Themselves: a batch goes to its device once it is decoded."""
+        """The same files, with labels on the device: a batch moves once it is decoded."""
         return replace(self, labels=self.labels.to(device)), indices
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
@@ -121,14 +118,8 @@ class ImageFiles:
         return images.to(self.labels.device)
 
     def _pixels(self, number: int, drawn: np.ndarray | None) -> np.ndarray:
-
         path = self.files[number]
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            message = f"the image cannot be read: {error.strerror}"
-            raise NasirError("E704", message, Where(str(path))) from error
-        image = open_image(content, str(path)).convert("RGB")
+        image = open_image(path.read_bytes, str(path)).convert("RGB")
         box = middle(image.size) if drawn is None else window(image.size, drawn)
         size = (self.side, self.side)
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
@@ -306,10 +297,7 @@ def _check(raw: Raw, where: Where) -> None:
             message = f"{split} labels go from {low} to {high}, but there are "
             message += f"{len(raw.classes)} classes"
             raise NasirError("E706", message, where, hint="labels count from 0")
-    if bool((raw.train.labels == raw.train.labels[0]).all()):
-        name = raw.classes[int(raw.train.labels[0])]
-        message = f"all training images are of one class, '{name}'"
-        raise NasirError("E703", message, where, hint="a classifier needs two or more")
+    check_classes(raw.classes, raw.train.labels, where)
     sizes = {split: tuple(part.images.shape[-2:]) for split, part in raw.parts.items()}
     height, width = sizes["training"]
     if height != width or height < SMALLEST:
@@ -324,6 +312,13 @@ def _check(raw: Raw, where: Where) -> None:
         few, many = sorted(channels)
         message = f"images of one part have {few} channels, those of the other {many}"
         raise NasirError("E705", message, where)
+
+
+def check_classes(classes: tuple[str, ...], labels: Tensor, where: Where) -> None:
+    """Raises E703 where all training images have the same label."""
+    if bool((labels == labels[0]).all()):
+        message = f"all training images are of one class, '{classes[int(labels[0])]}'"
+        raise NasirError("E703", message, where, hint="a classifier needs two or more")
 
 
 def _fingerprint(raw: Raw) -> str:

@@ -1,9 +1,15 @@
-"""Data sets by name; `.npz` files, and scikit-learn's digits."""
+"""Data sets by name: published files, checked once and then trusted; digits; `.npz` files."""
 
+import hashlib
+import pickle
+import sys
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,10 +20,25 @@ from torch import Tensor
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from runners.benchmarks.files import FileBudget
-from runners.data.folders import read_folder, read_imagenet
-from runners.data.images import ImageSet, ImageTensors, Raw, image_set, mixed
-from runners.data.name import DataName, parse_data
-from runners.data.official import STATISTICS, read_official
+from runners.data.folders import (
+    ARCHIVES,
+    cached,
+    is_image,
+    read_folder,
+    read_imagenet,
+    state_of,
+    tar_files,
+)
+from runners.data.images import (
+    ImageSet,
+    ImageTensors,
+    Raw,
+    Statistics,
+    image_set,
+    mixed,
+    resized,
+)
+from runners.data.name import FOLDERS, DataName, parse_data
 from runners.machine.device import distinct
 
 Array = NDArray[np.generic]
@@ -29,6 +50,40 @@ DIGITS_TEST = 297
 
 _TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"))
 _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
+
+
+def load_images(text: str) -> ImageSet:
+    """The data set that a text names; `parse_data` says how. Nothing is downloaded.
+
+    Raises E501, E701 to E709.
+    """
+    name = parse_data(text)
+    _check_reachable(name)
+    if name.kind == "imagenet":
+        return read_imagenet(name)
+    return image_set(_raw(name), Where(str(name.path or name.kind)))
+
+
+def _check_reachable(name: DataName) -> None:
+    """Raises E701 where the system refuses the path; readers say what is not there."""
+    try:
+        if name.path is not None:
+            name.path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        message = f"the data cannot be reached: {error.strerror}"
+        raise NasirError("E701", message, Where(str(name.path))) from error
+
+
+def _raw(name: DataName) -> Raw:
+    if name.path is None:
+        return read_digits()
+    if name.kind == "npz":
+        return read_npz(name.path)
+    if name.kind in STATISTICS:
+        return read_official(name)
+    return read_folder(name.path, name.resolution)
 
 
 def read_digits() -> Raw:
@@ -55,7 +110,7 @@ def read_npz(path: Path) -> Raw:
     their names. Images are bytes, (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels.
     Training images sorted by class are mixed, so that halves hold all classes.
     """
-    arrays = _read(path)
+    arrays = _arrays(path)
     train = _part(path, arrays, _TRAIN)
     if train is None:
         found = ", ".join(sorted(arrays)) or "none"
@@ -67,7 +122,7 @@ def read_npz(path: Path) -> Raw:
     return Raw(path.stem, _classes(arrays, train, test), train, test)
 
 
-def _read(path: Path) -> Mapping[str, Array]:
+def _arrays(path: Path) -> Mapping[str, Array]:
     if not path.is_file():
         raise NasirError("E701", "the data is not there", Where(str(path)))
     try:
@@ -151,35 +206,217 @@ def _bad(path: Path, message: str) -> NasirError:
     return NasirError("E708", message, Where(str(path)), hint)
 
 
-def load_images(text: str) -> ImageSet:
-    """The data set that a text names; `parse_data` says how. Nothing is downloaded.
+_OPS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+"""What torchvision describes on its import whether or not its compiled part is loaded."""
 
-    Raises E501, E701 to E709.
+_declared: list[torch.library.Library] = []
+"""Declarations last as long as these."""
+
+
+def import_torchvision(module: str = "torchvision") -> Any:
+    """One of its modules: data sets and transforms work whatever its build. It has few types.
+
+    The build for CUDA cannot load its compiled part beside a torch for the CPU, and its import
+    then fails because it describes ops that are not declared. Then they are declared here, and
+    calling one is an error. Raises E501 where torchvision is missing or its import fails otherwise.
     """
-    name = parse_data(text)
-    _check_reachable(name)
-    if name.kind == "imagenet":
-        return read_imagenet(name)
-    return image_set(_raw(name), Where(str(name.path or name.kind)))
-
-
-def _check_reachable(name: DataName) -> None:
-    """Raises E701 where the system refuses the path; readers say what is not there."""
     try:
-        if name.path is not None:
-            name.path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        message = f"the data cannot be reached: {error.strerror}"
-        raise NasirError("E701", message, Where(str(name.path))) from error
+        return import_module(module)
+    except Exception as error:  # a broken installation may raise anything
+        reason = error
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    if "operator torchvision::" in str(reason):
+        _declare()
+        return import_module(module)
+    hint = f"pip install torchvision, the release that requires torch {torch.__version__}"
+    raise NasirError("E501", f"torchvision cannot be imported: {reason}", hint=hint) from reason
 
 
-def _raw(name: DataName) -> Raw:
-    if name.path is None:
-        return read_digits()
-    if name.kind == "npz":
-        return read_npz(name.path)
-    if name.kind in STATISTICS:
-        return read_official(name)
-    return read_folder(name.path, name.resolution)
+def declared() -> bool:
+    """Whether its compiled part was missing, so that its ops had to be declared."""
+    return bool(_declared)
+
+
+def _declare() -> None:
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")
+    _declared.append(library)
+    for schema in _OPS:
+        name = schema.partition("(")[0]
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)
+
+
+STATISTICS: Mapping[str, Statistics] = {
+    "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "svhn": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+    "imagenet16-120": (
+        (122.68 / 255, 116.66 / 255, 104.01 / 255),
+        (63.22 / 255, 61.26 / 255, 65.09 / 255),
+    ),
+}
+"""As published: CIFAR-100's and SVHN's by SmoothDARTS, ImageNet16-120's by AutoDL-Projects."""
+
+AUTODL: Mapping[str, Statistics] = {
+    "cifar10": (
+        (125.3 / 255, 123.0 / 255, 113.9 / 255),
+        (63.0 / 255, 62.1 / 255, 66.7 / 255),
+    ),
+    "cifar100": (
+        (129.3 / 255, 124.1 / 255, 112.4 / 255),
+        (68.2 / 255, 65.4 / 255, 70.4 / 255),
+    ),
+}
+"""By data set, where the figures of AutoDL-Projects (NAS-Bench-201) are others."""
+
+IMAGENET16_CLASSES = 120
+"""The first ones of the thousand."""
+
+IMAGENET16 = {
+    "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
+    "train_data_batch_2": "c7254a054e0e795c69120a5727050e3f",
+    "train_data_batch_3": "4333d3df2e5ffb114b05d2ffc19b1e87",
+    "train_data_batch_4": "1620cdf193304f4a92677b695d70d10f",
+    "train_data_batch_5": "348b3c2fdbb3940c4e9e834affd3b18d",
+    "train_data_batch_6": "6e765307c242a1b3d7d5ef9139b48945",
+    "train_data_batch_7": "564926d8cbf8fc4818ba23d2faac7564",
+    "train_data_batch_8": "f4755871f718ccb653440b9dd0ebac66",
+    "train_data_batch_9": "bb6dd660c38c58552125b1a92f86b5d4",
+    "train_data_batch_10": "8f03f34ac4b42271a294f91bf480f29b",
+    "val_data": "3410e3017fdaefba8d5073aaa65e4bd6",
+}
+"""MD5 by file, as AutoDL-Projects' loader has them; torchvision has the others."""
+
+_SUBFOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+
+
+def read_official(name: DataName) -> Raw:
+    """The published files, or for CIFAR also image files in `train/CLASS` and `test/CLASS`.
+
+    Files are compared with their published checksums before anything else reads them. What they
+    hold is kept in the user's cache. Raises E701 and E709; of image files what `read_folder` does.
+    """
+    path = name.path
+    assert path is not None, "a name that parse_data has let through"
+    if name.kind in _SUBFOLDERS and _holds_images(path):
+        raw = read_folder(path, name.resolution)
+    else:
+        below = path / _SUBFOLDERS.get(name.kind, "")
+        found = below if below.is_dir() else path
+        try:
+            files = sorted(found.iterdir()) if found.is_dir() else [path] * path.exists()
+            raw = cached(path, name.kind, state_of(path, files), lambda: _published(name, found))
+        except OSError as error:
+            message = f"the data cannot be read: {error.strerror}"
+            raise NasirError("E709", message, Where(str(error.filename or path))) from error
+        raw = raw if name.resolution is None else resized(raw, name.resolution)
+    return replace(raw, name=name.kind, statistics=STATISTICS[name.kind])
+
+
+def checksums(kind: str) -> dict[str, str]:
+    """The published MD5 of each file that is read, by name."""
+    if kind == "imagenet16-120":
+        return IMAGENET16
+    sets = import_torchvision("torchvision.datasets")
+    if kind == "svhn":
+        return {file: md5 for _, file, md5 in map(sets.SVHN.split_list.get, ("train", "test"))}
+    cifar = getattr(sets, kind.upper())
+    files = dict(cifar.train_list + cifar.test_list)
+    return files | {cifar.meta["filename"]: cifar.meta["md5"]}
+
+
+def _published(name: DataName, path: Path) -> Raw:
+    published = checksums(name.kind)
+    with TemporaryDirectory(prefix="nasir-") as unpacked:
+        folder = path
+        if path.is_file():
+            folder = Path(unpacked)
+            for file, content in tar_files(path, lambda file: file.name in published):
+                (folder / file.name).write_bytes(content)
+        for file in published:
+            if not (folder / file).is_file():
+                raise _missing(name, file)
+        for file, expected in published.items():
+            _check(folder / file, path / file, expected)
+        # NumPy warns of the types in pickles that its first versions wrote.
+        with warnings.catch_warnings(action="ignore"):
+            return _READERS[name.kind](name.kind, folder)
+
+
+def _check(file: Path, place: Path, expected: str) -> None:
+    """Raises E709, which names `place`, unless the file is the published one."""
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "md5").hexdigest()
+    if found != expected:
+        message = f"this is not the published file: its MD5 is {found}, not {expected}"
+        hint = "copy it again; images of your own go into a folder, imagefolder:PATH with "
+        raise NasirError("E709", message, Where(str(place)), hint + "CLASS/*.png, or an .npz file")
+
+
+def _cifar(kind: str, folder: Path) -> Raw:
+    sets = import_torchvision("torchvision.datasets")
+    local = type("Local", (getattr(sets, kind.upper()),), {"base_folder": ""})
+    parts = [local(folder, train=train) for train in (True, False)]
+    train, test = (_tensors(np.moveaxis(part.data, 3, 1), part.targets) for part in parts)
+    return Raw(kind, tuple(parts[0].classes), train, test)
+
+
+def _svhn(kind: str, folder: Path) -> Raw:
+    """`train` without `extra`, as in every published search."""
+    sets = import_torchvision("torchvision.datasets")
+    parts = [sets.SVHN(folder, split) for split in ("train", "test")]
+    train, test = (_tensors(part.data, part.labels) for part in parts)
+    return Raw(kind, tuple(str(digit) for digit in range(10)), train, test)
+
+
+def _imagenet16(kind: str, folder: Path) -> Raw:
+    """Labels 1 to 120 of the 1,000; label 1 becomes 0."""
+    parts: list[ImageTensors] = []
+    for file in IMAGENET16:
+        with (folder / file).open("rb") as stream:
+            batch: dict[str, Any] = pickle.load(stream)
+        part = _tensors(np.reshape(batch["data"], (-1, 3, 16, 16)), batch["labels"])
+        kept = part.labels <= IMAGENET16_CLASSES
+        parts.append(ImageTensors(part.images[kept], part.labels[kept] - 1))
+    images = torch.cat([part.images for part in parts[:-1]])
+    labels = torch.cat([part.labels for part in parts[:-1]])
+    classes = tuple(str(number) for number in range(IMAGENET16_CLASSES))
+    return Raw(kind, classes, ImageTensors(images, labels), parts[-1])
+
+
+_READERS: Mapping[str, Callable[[str, Path], Raw]] = {
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+    "svhn": _svhn,
+    "imagenet16-120": _imagenet16,
+}
+
+
+def _tensors(images: Any, labels: Any) -> ImageTensors:
+    images = torch.as_tensor(np.ascontiguousarray(images))
+    return ImageTensors(images, torch.as_tensor(labels, dtype=torch.int64))
+
+
+def _holds_images(path: Path) -> bool:
+    """Whether an archive begins with an image, or a folder holds folders of splits."""
+    if path.is_dir():
+        return (path / "train").is_dir()
+    if not path.is_file() or not path.name.lower().endswith(ARCHIVES):
+        return False
+    if path.name.lower().endswith(".zip"):
+        return True
+    first = next(tar_files(path, lambda _: True), None)
+    return first is not None and is_image(first[0])
+
+
+def _missing(name: DataName, file: str) -> NasirError:
+    path = name.path
+    message = (
+        f"the file '{file}' is not there" if path and path.exists() else "the data is not there"
+    )
+    hint = f"{name.kind}:PATH with {FOLDERS[name.kind]}"
+    return NasirError("E701", f"{message}; nothing is downloaded", Where(str(path)), hint)

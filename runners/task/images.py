@@ -11,7 +11,7 @@ from torch import Tensor
 from nasir import Graph, NasirError
 from runners.data.batches import Augment, Batches, Dealing, Jitter
 from runners.data.images import ImageSet, ImageTensors, halves
-from runners.data.official import AUTODL
+from runners.data.load import AUTODL
 from runners.experiment.recipe import Recipe, Train
 from runners.machine.device import Place, distinct
 from runners.task.task import Batch, Outcome, Split, TaskOptions
