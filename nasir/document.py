@@ -138,7 +138,7 @@ def check_version(root: Cursor, what: str) -> None:
     version = root.entries(what).get("nasir")
     if version is None:
         raise root.fault(
-            "E109", f"{what} has no field 'nasir'", hint=f"begin with nasir: {VERSION}"
+            "E109", f"{what} needs the field 'nasir'", hint=f"begin with nasir: {VERSION}"
         )
     number = version.integer("the version 'nasir'")
     if number != VERSION:

@@ -216,6 +216,10 @@ def test_a_setting_of_version_0_1_is_an_error_with_its_name_now(tmp_path: Path, 
     for old, new in RENAMED.items():
         section, _, key = new.partition(".")
         assert not key or key in values_of(getattr(Settings(), section)), old
+    for old in ("logit_rate", "logits.rate"):
+        with pytest.raises(NasirError) as caught:
+            with_values(Settings(), {old: 1})
+        assert caught.value.hint == "it is logits.lr now"
     with pytest.raises(NasirError) as caught:
-        with_values(Settings(), {"logit_rate": 1})
-    assert caught.value.hint == "it is logits.lr now"
+        with_values(Settings(), {"optimizer.rate_warm_up": 1})
+    assert caught.value.hint == "it is schedule.warm_up now"

@@ -235,10 +235,6 @@ def _sentence(facts: Facts) -> str:
     return f"{line}; outside the space {facts['space']}:{reasons}"
 
 
-_REQUIREMENT = re.compile(r"([\w.-]+)([^;]*)(?:;.*extra == ['\"](\w+)['\"])?")
-"""A package, its versions, and the extra that requires it."""
-
-
 class _FaultError(Exception):
     """A part does not work: its state, and why."""
 
@@ -311,12 +307,20 @@ def _packages() -> Iterator[Check]:
     for module, names in packages_distributions().items():
         for name in names:
             modules.setdefault(_normal(name), []).append(module)
-    found = [match.groups("") for text in texts if (match := _REQUIREMENT.match(text))]
-    for name, versions, extra in {row[0]: row for row in found if row[2] != "dev"}.values():
+    found = {row[0]: row for row in map(_requirement, texts) if row[2] != "dev"}
+    for name, versions, extra in found.values():
         known = modules.get(_normal(name), [name])
-        meaning = f"{f'for nasir[{extra}]' if extra else 'required'}, {versions.strip()}"
+        meaning = f"{f'for nasir[{extra}]' if extra else 'required'}, {versions}"
         find = partial(_package, name, name if name in known else known[0])
         yield _tried(name, meaning, find, required=not extra)
+
+
+def _requirement(text: str) -> tuple[str, str, str]:
+    """A package, its versions, and the extra that requires it: `onnx>=1; extra == "runtime"`."""
+    package, _, marker = text.partition(";")
+    extra = marker.partition("extra ==")[2].strip(" '\"")
+    end = next((at for at, letter in enumerate(package) if letter in "<>=!~ "), len(package))
+    return package[:end], package[end:].strip(), extra
 
 
 def _normal(name: str) -> str:

@@ -250,7 +250,9 @@ def with_values(
         fields_ = values_of(part)
         if key not in fields_:
             message = f"the section '{section}' has no field {quoted(key)}"
-            raise NasirError(code, message, hint=nearest(key, fields_))
+            now = _renamed(section, key)
+            hint = f"it is {now} now" if now else nearest(key, fields_)
+            raise NasirError(code, message, hint=hint)
         try:
             value = parsed(fields_[key], str(given))
         except ValueError as error:
@@ -262,6 +264,12 @@ def with_values(
             raise NasirError(code_for(error, code), f"in '{section}': {error}") from None
     changed: Any = made
     return replace(changed, **known)
+
+
+def _renamed(section: str, key: str) -> str:
+    """The name now of a field with an old name, if possible in that section."""
+    now = [RENAMED[old] for old in (key, f"logit_{key}") if old in RENAMED]
+    return next((name for name in now if name.startswith(section)), now[0] if now else "")
 
 
 def shipped_names(folder: Path) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
     """
     genotype = read_named(asked.genotype, asked.space)
     found = find_trained(asked.genotype, asked.size, asked.weights)
+    graph = found.size.build(genotype)
     if found.weights is None and not asked.genotype.endswith(".onnx"):
         raise _no_weights(asked.genotype)
     place = find_place(asked.device, asked.precision)
@@ -62,7 +63,6 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
     data = asked.data or found.data
     if data is None:
         raise NasirError("E753", "no data is named", hint="--data cifar10:PATH, text:PATH, …")
-    graph = found.size.build(genotype)
     dealt = TaskOptions(data, limit=asked.limit or found.limit)
     task = training_task(graph.about["skeleton"], recipe, dealt, place)
     graph = _fitting(graph, found.size, genotype, task.sizes)
