@@ -4,9 +4,9 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -44,6 +44,25 @@ class TextTable:
         texts = [_shown(row[column]) for row in self.rows]
         numbers = [bool(_NUMBER.match(text)) for text in texts]
         return any(numbers) and all(n or t == "-" for n, t in zip(numbers, texts, strict=True))
+
+
+def table_of(
+    facts: Iterable[Mapping[str, object]], columns: Mapping[str, str], title: str = ""
+) -> TextTable:
+    """A row for each of the facts; `columns` has the key of a column's values by its name."""
+    rows = tuple(tuple(_cell(each[key]) for key in columns.values()) for each in facts)
+    return TextTable(title, tuple(columns), rows)
+
+
+def _cell(value: object) -> Cell:
+    """A value in a table; of more than twelve digits the first three, as --json has all."""
+    if isinstance(value, list | tuple):
+        return joined(cast("Iterable[object]", value))
+    if isinstance(value, float):
+        return f"{value:,.10g}"
+    if isinstance(value, int):
+        return value if value < 10**12 else f"{value:.2e}"
+    return "-" if value is None else str(value)
 
 
 class FileText(str):
@@ -128,8 +147,8 @@ def print_table(table: TextTable) -> None:
             typer.echo(line)
         return
     width = shutil.get_terminal_size().columns
-    if _least_width(table) <= width:
-        _draw_table(table, width)
+    if (widths := _widths(table, width)) is not None:
+        _draw_table(table, widths, width)
         return
     for line in paragraphs(table, width):
         typer.echo(line)
@@ -206,37 +225,26 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _columns(table: TextTable) -> list[list[str]]:
-    """Each column's texts, its name first."""
-    return [list(texts) for texts in zip(table.columns, *table.texts(), strict=True)]
+def _widths(table: TextTable, width: int) -> list[int] | None:
+    """The width of each column: its longest word, and a share of what is left by what it lacks.
 
-
-def _least_width(table: TextTable) -> int:
-    """The width of the drawn table when every line break stands between words."""
-    return sum(map(_longest_word, _columns(table))) + _around(table)
-
-
-def _longest_word(texts: list[str]) -> int:
-    return max((len(word) for text in texts for word in text.split()), default=0)
-
-
-def _around(table: TextTable) -> int:
-    """The characters of a line that are lines and margins."""
-    return 3 * len(table.columns) + 1
-
-
-def _widths(table: TextTable, width: int) -> list[int]:
-    """The width of each column: its longest word, and a share of what is left by what it lacks."""
-    columns = _columns(table)
-    least = list(map(_longest_word, columns))
+    None where the longest words, with the lines and margins around them, are wider than `width`.
+    """
+    columns = list(zip(table.columns, *table.texts(), strict=True))
+    least = [
+        max((len(word) for text in texts for word in text.split()), default=0) for texts in columns
+    ]
+    left = width - (3 * len(columns) + 1) - sum(least)
+    if left < 0:
+        return None
     lacking = [max(map(len, texts)) - low for texts, low in zip(columns, least, strict=True)]
-    left = min(sum(lacking), width - _around(table) - sum(least))
+    share = min(sum(lacking), left)
     return [
-        low + left * more // max(1, sum(lacking)) for low, more in zip(least, lacking, strict=True)
+        low + share * more // max(1, sum(lacking)) for low, more in zip(least, lacking, strict=True)
     ]
 
 
-def _draw_table(table: TextTable, width: int) -> None:
+def _draw_table(table: TextTable, widths: list[int], width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as Drawn
@@ -245,7 +253,7 @@ def _draw_table(table: TextTable, width: int) -> None:
     if table.title:
         typer.echo(table.title)
     drawn = Drawn(show_header=any(table.columns), box=box.ROUNDED)
-    for index, (name, fixed) in enumerate(zip(table.columns, _widths(table, width), strict=True)):
+    for index, (name, fixed) in enumerate(zip(table.columns, widths, strict=True)):
         justify = "right" if table.is_number(index) else "left"
         drawn.add_column(Text(name), justify=justify, width=fixed)
     for row in table.texts():

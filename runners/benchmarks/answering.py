@@ -18,14 +18,20 @@ class Question:
 
     `seed` is `mean`, `each`, or a seed's number. As in the benchmark's own interface, the
     validation accuracy of `cifar10` is that of the networks trained without these images,
-    which NAS-Bench-201 calls the data set `cifar10-valid`.
+    which NAS-Bench-201 calls the data set `cifar10-valid`. The docstrings of fields are the help
+    of `nasir query`.
     """
 
     dataset: str | None = None
+    """One data set; all by default."""
     epochs: int | None = None
+    """One length of training."""
     split: str | None = None
+    """train, valid, test or valid+test."""
     seed: str = MEAN
+    """mean, each, or a seed."""
     after: int | None = None
+    """After so many epochs of the training, not at its end."""
 
 
 @dataclass(frozen=True, slots=True)

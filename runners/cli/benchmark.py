@@ -21,10 +21,10 @@ from runners.benchmarks import (
 )
 from runners.benchmarks.answering import best_of, describe_seeds
 from runners.benchmarks.record import Original, ReadingOptions
-from runners.cli.options import as_command
+from runners.cli.options import Fields, as_command
 from runners.folder.display import display_for_stderr
 from runners.inputs import check_file, read_genotype
-from runners.output import Cell, Reply, TextTable, print_warning
+from runners.output import Reply, print_warning, table_of
 
 _Trust = Annotated[
     bool,
@@ -45,16 +45,10 @@ def query(
     data: Annotated[
         Path, typer.Option(metavar="PATH", help="A store, or the benchmark's own file or folder.")
     ],
+    question: Annotated[Question, Fields(Question)],
     bench: Annotated[
         str | None,
         typer.Option(help="nasbench201, nasbench101 or natsbench_size; that of PATH by default."),
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="One data set; all by default.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="One length of training.")] = None,
-    split: Annotated[str | None, typer.Option(help="train, valid, test or valid+test.")] = None,
-    seed: Annotated[str, typer.Option(help="mean, each, or a seed.")] = "mean",
-    after: Annotated[
-        int | None, typer.Option(help="After so many epochs of the training, not at its end.")
     ] = None,
     trust_pickle: _Trust = False,
 ) -> Reply:
@@ -73,7 +67,7 @@ def query(
         raise nasir.NasirError("E505", message, Where(str(data)))
     record = _record(found, genotype, data)
     try:
-        given = answers(record, Question(dataset, epochs, split, seed, after))
+        given = answers(record, question)
     except nasir.NasirError as error:
         raise error.at(Where(str(data))) from None
     facts = {
@@ -82,16 +76,13 @@ def query(
         "index": record.index,
         "accuracies": [asdict(answer) for answer in given],
     }
-    rows: list[tuple[Cell, ...]] = [
-        (a.dataset, a.epochs, a.after, a.split, a.seed, a.runs or "-", f"{a.accuracy:.2f}")
-        for a in given
-    ]
-    columns = ("data set", "epochs", "after", "split", "seed", "runs", "accuracy %")
-    if all(answer.after == answer.epochs for answer in given):
-        columns = (*columns[:2], *columns[3:])
-        rows = [(*row[:2], *row[3:]) for row in rows]
+    after = {} if all(each.after == each.epochs for each in given) else {"after": "after"}
+    columns = {"data set": "dataset", "epochs": "epochs", **after, "split": "split", "seed": "seed"}
+    rows = [asdict(each) | {"accuracy": f"{each.accuracy:.2f}"} for each in given]
     number = "" if record.index is None else f" {record.index}"
-    return Reply(facts, (TextTable(f"{kind.title}{number}: {record.key}", columns, tuple(rows)),))
+    title = f"{kind.title}{number}: {record.key}"
+    columns |= {"runs": "runs", "accuracy %": "accuracy"}
+    return Reply(facts, (table_of(rows, columns, title),))
 
 
 def _record(benchmark: BenchmarkStore | Original, argument: str, path: Path) -> BenchmarkRecord:
@@ -174,21 +165,14 @@ def info(
     found = open_store(store)
     found.check()
     best = best_of(found)
-    rows = tuple(
-        (
-            each.dataset,
-            each.epochs,
-            each.split,
-            describe_seeds(each.seeds),
-            each.architectures,
-            f"{each.accuracy:.2f}",
-            each.key,
-        )
+    rows = [
+        asdict(each) | {"seeds": describe_seeds(each.seeds), "accuracy": f"{each.accuracy:.2f}"}
         for each in best
-    )
-    columns = ("data set", "epochs", "split", "seeds", "architectures", "best %", "best")
+    ]
+    columns = {"data set": "dataset", "epochs": "epochs", "split": "split", "seeds": "seeds"}
+    columns |= {"architectures": "architectures", "best %": "accuracy", "best": "key"}
     facts = _facts(found) | {"accuracies": [asdict(each) for each in best]}
-    return Reply(facts, (f"{store}: {_describe(found)}", TextTable("", columns, rows)))
+    return Reply(facts, (f"{store}: {_describe(found)}", table_of(rows, columns)))
 
 
 def _describe(store: BenchmarkStore) -> str:

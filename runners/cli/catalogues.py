@@ -19,7 +19,7 @@ from nasir.space.locate import spaces_directory
 from nasir.space.results import results
 from nasir.space.skeletons import SKELETONS
 from nasir.text import is_list, print_node, print_value
-from runners.output import Cell, Reply, TextTable, joined, print_warning
+from runners.output import Reply, TextTable, joined, print_warning, table_of
 
 _EXAMPLE = nasir.ImageType(16, 32, 32)
 
@@ -131,12 +131,11 @@ def methods(
 
     if name is None:
         found = [read_method(each, _FIRST) for each in method_names()]
-        every = [(method, _parts(method)) for method in found]
-        facts = [{"name": m.name, "about": m.about, "paper": m.paper, **p} for m, p in every]
-        columns = ("method", "mixture", "edges", "perturb", "architect", "select", "paper")
-        rows = tuple((m.name, *(p[kind] for kind in columns[1:-1]), m.paper) for m, p in every)
+        facts = [{"name": m.name, "about": m.about, "paper": m.paper, **_parts(m)} for m in found]
+        kinds = ("mixture", "edges", "perturb", "architect", "select", "paper")
+        columns = {"method": "name"} | {each: each for each in kinds}
         known = {kind: list(PARTS[kind]) for kind in PARTS}
-        return Reply({"methods": facts, "parts": known}, (TextTable("", columns, rows),))
+        return Reply({"methods": facts, "parts": known}, (table_of(facts, columns),))
     method = read_method(name, _FIRST)
     skeletons = (_FIRST, *(each for each in method.skeletons if each != _FIRST))
     on = {each: _method_values(read_method(name, each)) for each in skeletons}
@@ -187,12 +186,10 @@ def recipes(
 
     if name is None:
         found = [read_recipe(each) for each in recipe_names()]
-        rows: list[tuple[Cell, ...]] = [
-            (recipe.name, recipe.train.epochs, recipe.train.batch, recipe.about) for recipe in found
-        ]
-        columns = ("recipe", "epochs", "batch", "trains")
         facts = {"recipes": [recipe.facts() for recipe in found]}
-        return Reply(facts, (TextTable("", columns, tuple(rows)),))
+        rows = [asdict(recipe) | asdict(recipe.train) for recipe in found]
+        columns = {"recipe": "name", "epochs": "epochs", "batch": "batch", "trains": "about"}
+        return Reply(facts, (table_of(rows, columns),))
     recipe = read_recipe(name)
     values = tuple(
         (f"{section}.{key}", _shown(value) or "-")
@@ -215,11 +212,9 @@ def _shown(value: object) -> str:
         rows = cast("list[object]", value)
         between = " ; " if rows and isinstance(rows[0], dict) else " "
         return between.join(map(_shown, rows)) or "none"
-    return str(value).lower() if value is None or isinstance(value, bool) else _plain(value)
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 _COUNTED = 300_000
@@ -254,18 +249,9 @@ def spaces(
     if name is not None:
         space = nasir.load_space(name)
         return _one(space, _class_facts(space) if classes else {})
-    found = tuple(catalog().values())
-    rows = tuple(
-        (s.name, s.title, s.skeleton, joined(s.kinds), _count(nasir.size(s)), s.paper)
-        for s in found
-    )
-    columns = ("space", "title", "skeleton", "cells", "genotypes", "paper")
-    return Reply([_summary(space) for space in found], (TextTable("", columns, rows),))
-
-
-def _count(number: int) -> str:
-    """The number, to three digits where it has more than twelve: --json has all of them."""
-    return f"{number:,}" if number < 10**12 else f"{number:.2e}"
+    facts = [_summary(space) for space in catalog().values()]
+    columns = {"space": "name", "title": "title", "skeleton": "skeleton", "cells": "cells"}
+    return Reply(facts, (table_of(facts, columns | {"genotypes": "size", "paper": "paper"}),))
 
 
 def _genotypes() -> Reply:
@@ -282,27 +268,15 @@ def _genotypes() -> Reply:
             for entry in entries()
         ]
 
-    rows = tuple((e.name, e.catalogue, joined(e.aliases), e.paper) for e in entries())
-    return Reply(facts, (TextTable("", ("genotype", "catalogue", "aliases", "paper"), rows),))
+    columns = {"genotype": "name", "catalogue": "catalogue", "aliases": "aliases", "paper": "paper"}
+    return Reply(facts, (table_of(map(asdict, entries()), columns),))
 
 
 def _results() -> Reply:
-    columns = ("system", "dataset", "metric", "value", "±", "M params", "GPU days", "source")
-    rows = tuple(
-        (
-            r.system,
-            r.dataset,
-            r.metric,
-            *map(_number, (r.value, r.deviation, r.parameters_million, r.search_gpu_days)),
-            r.source,
-        )
-        for r in results()
-    )
-    return Reply([asdict(result) for result in results()], (TextTable("", columns, rows),))
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.10g}"
+    facts = [asdict(result) for result in results()]
+    columns = {each: each for each in ("system", "dataset", "metric", "value")}
+    columns |= {"±": "deviation", "M params": "parameters_million", "GPU days": "search_gpu_days"}
+    return Reply(facts, (table_of(facts, columns | {"source": "source"}),))
 
 
 def _summary(space: nasir.Space) -> dict[str, Any]:
@@ -375,19 +349,9 @@ def _cell_facts(cell: SpaceCell) -> dict[str, Any]:
             return facts | {"most_nodes": cell.nodes, "most_edges": cell.most_edges}
         *parents, output = cell.parents
         return facts | {"parents": parents, "output_parents": output}
-    return {
-        "size": decisions(cell).size,
-        "inputs": cell.inputs,
-        "nodes": cell.nodes,
-        "edges": [{"source": e.source, "node": e.node, "ops": list(e.ops)} for e in cell.edges],
-        "keep": cell.keep,
-        "exclude": list(cell.exclude),
-        "output": list(cell.output),
-        "any_output": cell.any_output,
-        "repeats": cell.repeats,
-        "combine": cell.combine,
-        "join": cell.join,
-    }
+    others = ("kind", "node_ops", "parents", "most_edges", "normalise")
+    facts = {name: value for name, value in asdict(cell).items() if name not in others}
+    return {"size": decisions(cell).size, **facts}
 
 
 def examples(

@@ -27,7 +27,7 @@ from runners.cli.options import SpaceOption
 from runners.folder.display import display_for_stderr
 from runners.inputs import is_graph, open_source, read, read_each, read_opened
 from runners.machine.machine import WAITING
-from runners.output import FAILED, WRONG_CALL, FileText, Reply, TextTable, joined
+from runners.output import FAILED, WRONG_CALL, FileText, Reply, joined, table_of
 
 _SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s{0,8}:", re.MULTILINE)
 _OWN_KEY = re.compile(r"""^[{ \t]{0,8}["']?nasir["']?\s{0,8}:""", re.MULTILINE)
@@ -259,10 +259,10 @@ def doctor() -> Reply:
     """
     with display_for_stderr().stage("look around"):
         checks = tuple(_checks())
-    rows = tuple((each.name, each.state, each.found, each.meaning) for each in checks)
-    table = TextTable("", ("part", "state", "found", "what it is for"), rows)
+    facts = [asdict(each) for each in checks]
+    columns = {"part": "name", "state": "state", "found": "found", "what it is for": "meaning"}
     failed = any(each.required and each.state != "ok" for each in checks)
-    return Reply([asdict(each) for each in checks], (table,), FAILED if failed else 0)
+    return Reply(facts, (table_of(facts, columns),), FAILED if failed else 0)
 
 
 def _checks() -> Iterator[Check]:

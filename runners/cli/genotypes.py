@@ -25,6 +25,7 @@ from runners.output import (
     print_line,
     print_note,
     print_text,
+    table_of,
 )
 
 Size = Annotated[NetworkSize, Fields(NetworkSize)]
@@ -36,12 +37,7 @@ _SHORT = ("nasbench201", "darts")
 
 
 def convert(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="IN", help="A published name, a file, a text, or - for standard input."
-        ),
-    ],
+    source: GenotypeArgument,
     to: Annotated[
         str,
         typer.Option(metavar="FORMAT", help="nasir, darts, nnabla, nasbench101, nasbench201, …"),
@@ -53,8 +49,8 @@ def convert(
 ) -> None:
     """Convert a genotype from one file format to another.
 
-    The format of IN is detected, and named on stderr. An error names what the other format cannot
-    hold.
+    The format of GENOTYPE is detected, and named on stderr. An error names what the other
+    format cannot hold.
 
     Example: nasir convert DARTS_arch.json --to darts
     """
@@ -72,9 +68,7 @@ def convert(
 def id(
     genotypes: Annotated[
         list[str],
-        typer.Argument(
-            metavar="GENOTYPE...", help="Published names, files, texts, or - for standard input."
-        ),
+        typer.Argument(metavar="GENOTYPE...", help="Names, files, texts, or - for stdin."),
     ],
 ) -> Reply:
     """Print the canonical id of genotypes: equal for equal architectures.
@@ -181,8 +175,8 @@ def show(
     """
     if listed:
         passes = nasir.PASSES.values()
-        rows = tuple((p.name, p.summary, "bitwise kept" if p.exact else "changed") for p in passes)
         facts = [{"name": p.name, "summary": p.summary, "exact": p.exact} for p in passes]
+        rows = tuple((p.name, p.summary, "bitwise kept" if p.exact else "changed") for p in passes)
         return Reply(facts, (TextTable("", ("pass", "what it does", "results"), rows),))
     if source is None:
         raise typer.BadParameter("give a GENOTYPE, or --list")
@@ -240,10 +234,9 @@ def cost(
     ]
     if nodes:
         every = [*found.nodes, *(found.auxiliary.nodes if found.auxiliary else ())]
-        facts["nodes"] = [asdict(node) for node in every]
-        columns = ("node", "op", "parameters", "multiply-adds", "activations")
-        rows = tuple((n.name, n.op, n.params, n.macs, n.activations) for n in every)
-        parts += ["", TextTable("", columns, rows)]
+        facts["nodes"] = nodes_of = [asdict(node) for node in every]
+        columns = {"node": "name", "op": "op", "parameters": "params", "multiply-adds": "macs"}
+        parts += ["", table_of(nodes_of, columns | {"activations": "activations"})]
     return Reply(facts, (*parts, f"counted: {found.convention}"))
 
 
