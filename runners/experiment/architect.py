@@ -23,7 +23,7 @@ from runners.experiment.fields import (
 )
 from runners.experiment.learner import Moment, Tuning
 from runners.experiment.mixture import Rows
-from runners.experiment.supernet import Decided, Supernet
+from runners.experiment.supernet import Decided, Objective, Supernet
 from runners.machine.device import length
 from runners.task.score import Score
 from runners.task.task import Batch, Outcome
@@ -46,7 +46,7 @@ class FirstOrder(Architect):
     def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
         """One step of Adam on the logits."""
         batch = learner.task.valid(moment.number, moment.step)
-        objective = learner.objective(batch, moment)
+        objective = Objective(learner, batch, moment)
         gradients = lowering.first_order(learner.module, learner.leaves, objective)
         learner.ascend(gradients, objective.outcome, batch)
 
@@ -62,11 +62,11 @@ class SecondOrder(Architect):
     def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
         """One step of Adam on the logits."""
         batch = learner.task.valid(moment.number, moment.step)
-        valid = learner.objective(batch, moment)
+        valid = Objective(learner, batch, moment)
         gradients = lowering.second_order(
             learner.module,
             learner.leaves,
-            learner.objective(train, moment),
+            Objective(learner, train, moment),
             valid,
             learner.unrolled(train.rate),
         )
@@ -229,7 +229,7 @@ class EigenvalueStop(Ranged):
         loss = learner.outcome(
             lambda *inputs: exact.call_apart(weights, *inputs), batch, learner.draw(moment, given)
         ).loss
-        loss = loss + learner.decay / 2 * sum(row.square().sum() for row in rows)
+        loss = loss + learner.method.regularise.decay / 2 * sum(row.square().sum() for row in rows)
         gradients = torch.autograd.grad(loss, rows, create_graph=True, materialize_grads=True)
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
 
@@ -361,7 +361,7 @@ class Projection(Selection, Ranged):
 
     def rounds(self, decided: Decided) -> int:
         """As many as the kind of cell with the most choices has, of ops and then of edges."""
-        return len(_op_rounds(decided)) + len(_edge_rounds(decided))
+        return sum(map(len, _rounds(decided)))
 
     def length(self, rounds: int) -> int:
         """The epochs of tuning: the last round is followed by one more."""
@@ -378,7 +378,7 @@ class Projection(Selection, Ranged):
         """The rounds that are due: one every `interval` epochs, or all spread evenly."""
         if moment.epoch == 0:
             learner.optimiser.state.clear()
-        ops, edges = _op_rounds(learner.decided), _edge_rounds(learner.decided)
+        ops, edges = _rounds(learner.decided)
         rounds = len(ops) + len(edges)
         for number in range(rounds):
             if number * (moment.epochs - 1) // max(rounds - 1, 1) != moment.epoch:
@@ -396,7 +396,7 @@ class Projection(Selection, Ranged):
             options = learner.decided.selectable(name)
         scores = {o: self._score(learner, {name: (o,)}, moment) for o in options}
         learner.decided.fixed[name] = min(scores, key=lambda option: scores[option])
-        learner.say(f"{name}: {learner.decided.option_name(name, learner.decided.fixed[name])}")
+        learner.say(f"{name}: {learner.decided.choices[name].options[learner.decided.fixed[name]]}")
 
     def _thin(self, learner: Supernet, kind: str, moment: Moment) -> None:
         decided = learner.decided
@@ -417,22 +417,16 @@ class Projection(Selection, Ranged):
         return score.accuracy if self.criterion == "accuracy" else score.negative_loss
 
 
-def _op_rounds(decided: Decided) -> list[list[str]]:
-    """For each round of op projections, the kinds of cell that still have an edge to decide."""
-    counts = {kind: len(decided.ops_of(kind)) for kind in decided.space.kinds}
-    return _rounds(counts)
+def _rounds(decided: Decided) -> tuple[list[list[str]], list[list[str]]]:
+    """For each round of ops, and of edges, the kinds of cell that still have one to decide."""
 
+    def rounds(counts: dict[str, int]) -> list[list[str]]:
+        most = range(max(counts.values(), default=0))
+        return [[kind for kind, count in counts.items() if number < count] for number in most]
 
-def _edge_rounds(decided: Decided) -> list[list[str]]:
-    counts = {kind: len(decided.groups(kind)) for kind in decided.space.kinds}
-    return _rounds(counts)
-
-
-def _rounds(counts: dict[str, int]) -> list[list[str]]:
-    return [
-        [kind for kind, count in counts.items() if number < count]
-        for number in range(max(counts.values(), default=0))
-    ]
+    kinds = decided.space.kinds
+    ops = {kind: len(decided.ops_of(kind)) for kind in kinds}
+    return rounds(ops), rounds({kind: len(decided.groups(kind)) for kind in kinds})
 
 
 def _random(count: int, moment: Moment, label: str) -> int:

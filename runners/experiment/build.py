@@ -58,12 +58,8 @@ class Built:
     experiment: Experiment
     data: str
     place: Place
+    batch: int
     task: Task
-
-    @property
-    def batch(self) -> int:
-        """The batch size."""
-        raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
         """The content of `run.json`."""
@@ -121,16 +117,10 @@ class BuiltSearch(Built):
     batch_option = "--batch "
     memory_hint = "--memory states keeps less"
 
-    task: Task
     space: Space
     method: Method
     supernet: Graph | None = None
     choices: tuple[Choice, ...] = ()
-
-    @property
-    def batch(self) -> int:
-        """The batch size."""
-        return self.method.settings.train.batch
 
     @property
     def plan(self) -> EpochPlan:
@@ -169,11 +159,6 @@ class BuiltTraining(Built):
     genotype: Genotype
     graph: Graph
 
-    @property
-    def batch(self) -> int:
-        """The batch size."""
-        return self.recipe.train.batch
-
     def facts(self) -> dict[str, Any]:
         """The content of `run.json`."""
         cost = nasir.cost(self.graph)
@@ -199,21 +184,21 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     space = nasir.load_space(experiment.of)
     named = with_parts(read_method(search.method, space.skeleton), search.parts)
     method = _asked(named, experiment)
-    settings = method.settings
+    settings, batch = method.settings, method.settings.train.batch
     place = find_place(run.device, run.precision or "float32", run.deterministic)
     data = experiment.data or DATA_SET
     options = TaskOptions(
         data,
         experiment.seed,
         run.limit,
-        settings.train.batch,
+        batch,
         search.split,
         search.shuffled,
         settings.images.cutout,
     )
     task = search_task(space.skeleton, options, place)
     if not settings.stages:
-        return BuiltSearch(experiment, data, place, task, space, method)
+        return BuiltSearch(experiment, data, place, batch, task, space, method)
     skeleton = find_skeleton(space.skeleton)
     own = {name: value for name, value in values_of(settings.network).items() if value}
     sizes = _sizes(skeleton, own, settings.network, experiment, task, "E743")
@@ -224,7 +209,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     if isinstance(method.select, Projection) and settings.train.epochs is not None:
         rounds = method.select.rounds(Decided(space, choices))
         method = _shared(method, method.select, search.interval, named.settings.epochs, rounds)
-    return BuiltSearch(experiment, data, place, task, space, method, graph, choices)
+    return BuiltSearch(experiment, data, place, batch, task, space, method, graph, choices)
 
 
 def build_training(experiment: Experiment) -> BuiltTraining:
@@ -259,7 +244,8 @@ def build_training(experiment: Experiment) -> BuiltTraining:
         except NasirError as error:
             message = f"the recipe drops paths, and {error.message}"
             raise NasirError("E753", message, hint="--set train.drop_path=0") from None
-    return BuiltTraining(experiment, data, place, task, recipe, genotype, task.prepare(graph))
+    batch, graph = recipe.train.batch, task.prepare(graph)
+    return BuiltTraining(experiment, data, place, batch, task, recipe, genotype, graph)
 
 
 def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space: Space) -> Graph:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import lowering
 import nasir
-from nasir import Genotype, Space
+from nasir import Genotype, Graph, Space
 from nasir.space.decisions import cell_tree, supernet_decisions
 from nasir.space.tree import Choose, Pick
 from runners.experiment.fields import Number, Positive, Ranged, Repeats
@@ -146,6 +146,15 @@ class HardGumbel(SoftGumbel):
         return Drawn(weights, live)
 
 
+def one_hot(graph: Graph, genotype: Genotype, rows: Rows) -> Drawn:
+    """The rows of a genotype: 1 for what it picks, several where a choice keeps several, else 0."""
+    found = nasir.picks(graph, genotype)
+    weights = {name: torch.zeros_like(row.detach()) for name, row in rows.items()}
+    for name, row in weights.items():
+        row[list(found[name])] = 1.0
+    return Drawn(weights, {name: found[name] for name in rows})
+
+
 class WholeGenotype(MixturePart):
     """A genotype is drawn, and nothing else runs; logits play no part."""
 
@@ -153,17 +162,12 @@ class WholeGenotype(MixturePart):
     ranks = False
 
     @abstractmethod
-    def genotype(self, learner: "Supernet", moment: Moment) -> nasir.Genotype:
+    def genotype(self, learner: "Supernet", moment: Moment) -> Genotype:
         """The genotype at this moment."""
 
     def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
         """One-hot weights (several ones where a choice keeps several), zeros for other edges."""
-        found = nasir.picks(learner.graph, self.genotype(learner, moment))
-        weights: dict[str, Tensor] = {}
-        for name, row in rows.items():
-            weights[name] = torch.zeros_like(row.detach())
-            weights[name][list(found[name])] = 1.0
-        return Drawn(weights, {name: found[name] for name in rows})
+        return one_hot(learner.graph, self.genotype(learner, moment), rows)
 
     def expected(self, rows: Rows) -> Rows:
         """Equal weights: a controller's preferences depend on its earlier decisions."""
@@ -178,7 +182,7 @@ class Uniform(WholeGenotype):
     selects are never drawn (the published sampler draws `none` too, which is never selected).
     """
 
-    def genotype(self, learner: "Supernet", moment: Moment) -> nasir.Genotype:
+    def genotype(self, learner: "Supernet", moment: Moment) -> Genotype:
         """The genotype at this moment."""
         return nasir.sample(learner.space, moment.seed_of("genotype"))
 
@@ -187,7 +191,7 @@ class Uniform(WholeGenotype):
 class Sampled(WholeGenotype):
     """A genotype drawn by the controller. ENAS, arXiv:1802.03268."""
 
-    def genotype(self, learner: "Supernet", moment: Moment) -> nasir.Genotype:
+    def genotype(self, learner: "Supernet", moment: Moment) -> Genotype:
         """The genotype at this moment."""
         controller = learner.controller
         assert controller is not None, "the method table pairs this part with a controller"
@@ -351,8 +355,7 @@ class Controller(nn.Module):
 
     def sample(self, generator: torch.Generator) -> Sample:
         """A genotype drawn decision by decision; gradients flow through its log-probability."""
-        writer = _Writer(self, generator)
-        return writer.written()
+        return _Writer(self, generator).written()
 
     def most_likely(self) -> Genotype:
         """The genotype of the most probable option at each decision."""
@@ -394,13 +397,11 @@ class _Writer:
             return list(range(count))
         chosen: list[int] = []
         for _ in range(wanted):
-            chosen.append(self._decide(count, tuple(chosen)))
+            chosen.append(self._decide(count, chosen))
         return chosen
 
-    def _decide(self, count: int, taken: tuple[int, ...] = ()) -> int:
+    def _decide(self, count: int, taken: Sequence[int]) -> int:
         """One of `count` options, none of those taken."""
-        if count == 1:
-            return 0
         output, self.state = self.net.lstm(self.input, self.state)
         logits = self.net.heads[str(count)](output[0, 0])
         logits = SQUASH * torch.tanh(logits / TEMPERATURE)

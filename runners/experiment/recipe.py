@@ -25,6 +25,7 @@ from runners.experiment.fields import (
     named_file,
     placed,
     shipped_names,
+    values_of,
 )
 
 _TEXTS = {
@@ -67,18 +68,7 @@ class NetworkSize(Ranged):
 
     def build(self, genotype: nasir.Genotype) -> nasir.Graph:
         """The genotype's network of this size."""
-        return nasir.network(
-            genotype,
-            self.skeleton,
-            channels=self.channels,
-            layers=self.layers,
-            classes=self.classes,
-            resolution=self.resolution,
-            in_channels=self.in_channels,
-            vocabulary=self.vocabulary,
-            hidden=self.hidden,
-            auxiliary=self.auxiliary,
-        )
+        return nasir.network(genotype, **values_of(self))
 
 
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:

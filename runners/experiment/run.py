@@ -4,8 +4,7 @@ A run calls its hooks in their order, at each moment all of them.
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -133,12 +132,18 @@ class Run:
     def load(self, checkpoint: Checkpoint) -> None:
         """Takes the state of a checkpoint. Raises E727 for one of another network."""
         assert self.learner is not None, "a run is started first"
-        with _restoring(self.folder.path):
-            state = checkpoint.state
+        state = checkpoint.state
+        try:
             for hook in self.hooks:  # they may lower the network that has the weights
                 hook.load_state_dict(state["hooks"][hook.name])
             self.learner.load_state_dict(state)
             self.row, self.done = state["row"], checkpoint.epoch + 1
+        except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            if is_out_of_memory(error):
+                raise
+            message = "the checkpoint is not of what run.json says"
+            hint = "put run.json back as it was, or start the run again in another folder"
+            raise NasirError("E727", message, Where(str(self.folder.path)), hint) from error
 
     def _epoch(self, epoch: Epoch) -> None:
         assert self.learner is not None, "a run is started first"
@@ -196,19 +201,6 @@ class Run:
         hooks = {hook.name: hook.state_dict() for hook in self.hooks}
         self.folder.save(number, {**learner.state_dict(), "hooks": hooks, "row": self.row})
         self.display.epoch(self.row, self.text)
-
-
-@contextmanager
-def _restoring(path: Path) -> Generator[None]:
-    """Around the loading of a checkpoint: E727 for one of another network or optimiser."""
-    try:
-        yield
-    except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        if is_out_of_memory(error):
-            raise
-        message = "the checkpoint is not of what run.json says"
-        hint = "put run.json back as it was, or start the run again in another folder"
-        raise NasirError("E727", message, Where(str(path)), hint) from error
 
 
 class Hook:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import lowering
 import nasir
@@ -243,12 +242,16 @@ class ArchitectureRecord(Hook):
         weights = learner.expected()
         row["entropy"] = {name: _entropy(values) for name, values in weights.items()}
         if learner.method.mixture.ranks:
-            row["skips"] = _skips(nasir.derive(learner.space, weights))
+            cells = nasir.derive(learner.space, weights).cells
+            row["skips"] = {c.kind: Counter(c.named_ops)["skip_connect"] for c in cells}
         run.folder.log_architecture(
             {
                 "epoch": number,
                 "weights": {name: list(map(_short, values)) for name, values in weights.items()},
-                "logits": {name: _numbers(row) for name, row in learner.logits.items()},
+                "logits": {
+                    name: [_short(float(x)) for x in row.detach()]
+                    for name, row in learner.logits.items()
+                },
             }
         )
         genotype = self._genotype(weights)
@@ -266,20 +269,11 @@ class ArchitectureRecord(Hook):
         )
 
 
-def _skips(genotype: Genotype) -> dict[str, int]:
-    """The number of skip connections in each kind of cell."""
-    return {cell.kind: Counter(cell.named_ops)["skip_connect"] for cell in genotype.cells}
-
-
 def _entropy(values: list[float]) -> float:
     """In nats; weights that do not sum to 1 are divided by their sum."""
     row = torch.tensor(values, dtype=torch.float64)
     total = row.sum()
     return _short(float(entropy(row / total))) if total > 0 else 0.0
-
-
-def _numbers(row: Tensor) -> list[float]:
-    return [_short(float(x)) for x in row.detach()]
 
 
 def _short(value: float) -> float:

@@ -14,7 +14,7 @@ from lowering import Mixture, Unrolled
 from nasir import Choice, Genotype, Graph, Space
 from nasir.passes import MemoryLevel
 from runners.experiment.learner import Learner, Moment
-from runners.experiment.mixture import Controller, Drawn, Sampled, Softmax, Uniform
+from runners.experiment.mixture import Controller, Drawn, Sampled, Softmax, Uniform, one_hot
 from runners.task.score import Score, score
 from runners.task.task import Batch, Outcome, Task
 
@@ -68,10 +68,6 @@ class Decided:
         excluded = self.space.cell(name.rpartition("/")[0]).exclude
         names = self.choices[name].options
         return tuple(o for o in self.options(name) if names[o] not in excluded)
-
-    def option_name(self, name: str, option: int) -> str:
-        """The op, or the source."""
-        return self.choices[name].options[option]
 
     def groups(self, kind: str) -> tuple[Group, ...]:
         """Where more edges, inputs or outputs compete than stay, in that kind of cell."""
@@ -127,22 +123,17 @@ def _in(name: str, kind: str) -> bool:
 class Objective:
     """The loss of a batch as a function of the network; `outcome` is that of the last call."""
 
+    outcome: Outcome
+
     def __init__(self, learner: "Supernet", batch: Batch, moment: Moment) -> None:
         self.learner, self.batch, self.moment = learner, batch, moment
-        self._outcome: Outcome | None = None
 
     def __call__(self, run: Callable[..., Any]) -> Tensor:
         """The loss with the architect's regulariser; the mixture is drawn anew, but equal."""
         learner = self.learner
-        self._outcome = learner.outcome(run, self.batch, learner.draw(self.moment))
+        self.outcome = learner.outcome(run, self.batch, learner.draw(self.moment))
         term = learner.method.regularise.term(learner.rows(), learner.logits, self.moment)
-        return self._outcome.loss if term is None else self._outcome.loss + term
-
-    @property
-    def outcome(self) -> Outcome:
-        """The outcome of the last call."""
-        assert self._outcome is not None, "nothing was computed yet"
-        return self._outcome
+        return self.outcome.loss if term is None else self.outcome.loss + term
 
 
 class Supernet(Learner):
@@ -154,6 +145,7 @@ class Supernet(Learner):
         settings = built.method.settings
         super().__init__(built.task, built.place, built.experiment.seed, settings.optimizer)
         self.space, self.method, self.settings = built.space, built.method, settings
+        self.edges = built.method.edges or Softmax()
         self.memory: MemoryLevel = built.experiment.run.memory
         self.say = say
         self.decided = Decided(built.space, graph.choices)
@@ -163,7 +155,7 @@ class Supernet(Learner):
             self.leaves or [torch.zeros(1)],
             settings.logits.lr,
             betas=settings.logits.betas,
-            weight_decay=self.decay,
+            weight_decay=built.method.regularise.decay,
         )
         self.controller: Controller | None = None
         self.controller_optimiser: torch.optim.Optimizer | None = None
@@ -201,11 +193,6 @@ class Supernet(Learner):
         """The logits in the order of the choices."""
         return list(self.logits.values())
 
-    @property
-    def decay(self) -> float:
-        """The L2 of the logits."""
-        return self.method.regularise.decay
-
     def reseed(self, at: Moment) -> None:
         """Seeds torch's generators, from which the network draws in this step."""
         at.reseed("network")
@@ -230,7 +217,7 @@ class Supernet(Learner):
         """Its weights for live options alone, before what is decided."""
         ops, rest = self._by_kind(given)
         first = self.method.mixture.mix(ops, self, moment)
-        second = self._edges.mix(rest, self, moment) if rest else Drawn({})
+        second = self.edges.mix(rest, self, moment) if rest else Drawn({})
         return Drawn({**first.weights, **second.weights}, {**first.live, **second.live})
 
     def whole(self, drawn: Drawn) -> Mixture:
@@ -247,8 +234,7 @@ class Supernet(Learner):
     def expected(self) -> dict[str, list[float]]:
         """The mean weights over all options, decided ones included."""
         ops, rest = self._by_kind()
-        mixture = self.method.mixture.expected(ops)
-        found = {**mixture, **self._edges.expected(rest)}
+        found = {**self.method.mixture.expected(ops), **self.edges.expected(rest)}
         return {
             name: [float(x) for x in self.decided.whole(name, found[name])]
             for name in self.decided.choices
@@ -257,10 +243,6 @@ class Supernet(Learner):
     def frozen_run(self, *inputs: Any) -> Any:
         """The network with constant weights, whose running statistics stay."""
         return self.module.call_apart([weight.detach() for weight in self.weights], *inputs)
-
-    def objective(self, batch: Batch, moment: Moment) -> Objective:
-        """The loss of a batch for the architect."""
-        return Objective(self, batch, moment)
 
     def clip_gradients(self) -> None:
         """Bounds the norm of all gradients; logits have one where the mixture has a graph.
@@ -348,10 +330,6 @@ class Supernet(Learner):
             self.controller.load_state_dict(state["controller"])
             self.controller_optimiser.load_state_dict(state["controller-adam"])
 
-    @property
-    def _edges(self) -> Any:
-        return self.method.edges or Softmax()
-
     def _by_kind(
         self, given: Mapping[str, Tensor] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -370,12 +348,8 @@ class Supernet(Learner):
         return row.to(self.place.device, self.place.dtype).requires_grad_()
 
     def _mixture_of(self, genotype: Genotype) -> Mixture:
-        picked = nasir.picks(self.graph, genotype)
-        weights: dict[str, Tensor] = {}
-        for name, row in self.logits.items():
-            weights[name] = torch.zeros_like(row.detach())
-            weights[name][list(picked[name])] = 1.0
-        return Mixture(weights, picked)
+        found = one_hot(self.graph, genotype, self.logits)
+        return Mixture(found.weights, found.live)
 
     def _apart(self, mixture: Mixture, batch: Batch) -> Outcome:
         with torch.no_grad():

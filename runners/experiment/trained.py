@@ -206,26 +206,17 @@ def replay(out: str | Path, display: Display | None = None) -> Replay:
 
     Raises E721 and E722 for what is no run, and what the run itself raises.
     """
-    out = Path(out)
-    kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
-    facts = facts_of(out, kind)
-    with tempfile.TemporaryDirectory() as parent:
-        again = Path(parent) / "run"
-        _run(out, facts, again, display)
-        epochs = len(read_rows(out / "metrics.jsonl"))
-        return Replay(epochs, _difference(out, again, FILES[kind]))
-
-
-def _run(out: Path, facts: Mapping[str, Any], folder: Path, display: Display | None) -> None:
-    experiment = experiment_in(out, facts)
-    if experiment.search is not None:
-        from runners.experiment.search import search
-
-        search(experiment, folder, display)
-        return
+    from runners.experiment.search import search
     from runners.experiment.train import evaluate
 
-    evaluate(experiment, folder, display)
+    out = Path(out)
+    kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
+    experiment = experiment_in(out, facts_of(out, kind))
+    with tempfile.TemporaryDirectory() as parent:
+        again = Path(parent) / "run"
+        (evaluate if experiment.search is None else search)(experiment, again, display)
+        epochs = len(read_rows(out / "metrics.jsonl"))
+        return Replay(epochs, _difference(out, again, FILES[kind]))
 
 
 def _difference(one: Path, other: Path, names: Sequence[str]) -> str:
