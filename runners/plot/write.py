@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from nasir import NasirError, Where
 from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
-from nasir.table import Table
 from runners.plot.cells import animation, cells
 from runners.plot.curves import (
     STYLE,
@@ -31,18 +30,6 @@ DENSITY = 150
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
-    """A figure, which raises NothingToDrawError where the run lacks what it shows.
-
-    `moving` makes a GIF of a run whose genotypes are known at several epochs.
-    """
-
-    name: str
-    draw: Callable[[PlottedRun], Figure]
-    moving: Callable[[PlottedRun], bytes] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Plots:
     """The files that were written, in order, and by figure the reason why it was left out."""
 
@@ -50,16 +37,9 @@ class Plots:
     left_out: Mapping[str, str]
 
 
-PLOTS = Table(
-    Plot("curves", curves),
-    Plot("entropy", entropy),
-    Plot("trajectory", trajectory),
-    Plot("skips", skips),
-    Plot("cells", cells, moving=animation),
-    Plot("eigenvalue", eigenvalue),
-    Plot("truth", truth),
-    Plot("confusion", confusion),
-)
+_FIGURES = (curves, entropy, trajectory, skips, cells, eigenvalue, truth, confusion)
+PLOTS: Mapping[str, Callable[[PlottedRun], Figure]] = {each.__name__: each for each in _FIGURES}
+"""Figures by name; each raises NothingToDrawError where the run lacks what it shows."""
 
 
 def plot_run(
@@ -82,13 +62,13 @@ def plot_run(
     run = replace(read_run(path), benchmark=benchmark)
     contents: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
-    for row in PLOTS.values():
-        if only and row.name not in only:
+    for name in PLOTS:
+        if only and name not in only:
             continue
         try:
-            contents |= _drawn(row, run)
+            contents |= _drawn(name, run)
         except NothingToDrawError as error:
-            left_out[row.name] = str(error)
+            left_out[name] = str(error)
     if not contents:
         reasons = "; ".join(map(": ".join, left_out.items()))
         raise NasirError("E731", "the run has nothing to draw", Where(str(path)), reasons)
@@ -98,16 +78,16 @@ def plot_run(
     return Plots(files, left_out)
 
 
-def _drawn(row: Plot, run: PlottedRun) -> dict[str, bytes]:
+def _drawn(name: str, run: PlottedRun) -> dict[str, bytes]:
     """The files of one figure by name; they depend on its content alone."""
     found: dict[str, bytes] = {}
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
-        figure = row.draw(run)
+        figure = PLOTS[name](run)
         for kind, metadata in (("png", {}), ("svg", {"Date": None})):
             content = io.BytesIO()
             figure.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
-            found[f"{row.name}.{kind}"] = content.getvalue()
-        if row.moving is not None and len(run.genotypes) > 1:
-            found[f"{row.name}.gif"] = row.moving(run)
+            found[f"{name}.{kind}"] = content.getvalue()
+        if name == "cells" and len(run.genotypes) > 1:
+            found["cells.gif"] = animation(run)
     return found
