@@ -16,9 +16,9 @@ from nasir.formats.onnx_model import seal
 from runners import compile_genotype
 from runners.experiment.train import Evaluation
 from runners.folder.facts import read_facts
-from runners.forms.compile import Options
+from runners.forms.compile import NetworkTest, Options
 from runners.forms.report import Report
-from runners.forms.test import NetworkTest, run_test
+from runners.forms.test import run_test
 from runners.task.score import Accuracy, Answers, compared, require
 from tests.command_line import call
 from tests.searches import run, tiny

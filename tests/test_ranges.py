@@ -17,7 +17,7 @@ from runners.experiment import experiment, method, mixture, recipe
 from runners.experiment.fields import Ranged, field_types, interval, sections, takes
 from runners.experiment.method import PARTS, read_method
 from runners.experiment.recipe import read_recipe
-from runners.forms import compile, test
+from runners.forms import compile
 from tests.command_line import call
 from tests.searches import write_text
 
@@ -27,7 +27,7 @@ RANGES = ("has to be a", "E302", "E303", "E304", "Input should be", "the data ha
 OF_OTHERS = {"sizes": "the skeletons check them", "values": "of Settings and Recipe"}
 
 MADE: dict[type, dict[str, Any]] = {
-    test.NetworkTest: {"genotype": "darts_v2"},
+    compile.NetworkTest: {"genotype": "darts_v2"},
     recipe.Stage: {"epochs": 1},
     recipe.Recipe: {"name": ""},
     method.Method: {"name": ""},

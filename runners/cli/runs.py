@@ -12,9 +12,9 @@ import typer
 import nasir
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
 from runners.experiment.experiment import Experiment, merged, read_experiment
-from runners.experiment.recipe import NetworkSize, describe_size
+from runners.experiment.recipe import describe_size
 from runners.folder.display import display_for_stderr
-from runners.forms.compile import Options, compile_genotype
+from runners.forms.compile import NetworkTest, Options, compile_genotype
 from runners.forms.report import report_parts
 from runners.forms.table import AUTO, FORMS
 from runners.inputs import read_named
@@ -254,21 +254,7 @@ def test(
         str,
         typer.Argument(metavar="GENOTYPE", help="A name, a file, a run directory, an ONNX model."),
     ],
-    size: Annotated[NetworkSize, Fields(NetworkSize)],
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights (safetensors); a run's own.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="cifar10:PATH, imagefolder:PATH, text:PATH, …; a run's own.")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="How data is normalised and held out; a run's own.")
-    ] = None,
-    space: SpaceOption = None,
-    batch: Annotated[int, typer.Option(help="Images, or columns of text, at a time.")] = 100,
-    limit: Annotated[int | None, typer.Option(help="At most so many images (tokens).")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
+    asked: Annotated[Asked, Fields(NetworkTest, without=("genotype",))],
 ) -> Reply:
     """Measure GENOTYPE's network with trained weights: loss, accuracy or perplexity, confusion.
 
@@ -278,13 +264,9 @@ def test(
     """
     with display_for_stderr().stage("measure"):
         from runners.experiment.train import summary_table
-        from runners.forms.test import NetworkTest, run_test
+        from runners.forms.test import run_test
 
-        facts = run_test(
-            NetworkTest(
-                genotype, weights, data, recipe, size, space, batch, limit, device, precision
-            )
-        )
+        facts = run_test(NetworkTest(genotype, **asked))
     classes = facts["classes"]
     parts: list[str | TextTable] = [summary_table(facts)]
     if 0 < len(classes) <= WRITTEN:

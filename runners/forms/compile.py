@@ -1,4 +1,4 @@
-"""Compiling a genotype end to end: a network, the files made of it, and how fast it is.
+"""The options of compiling and testing a network; compiling a genotype end to end.
 
 Importing this module does not import torch, and a wrong call fails before torch is imported.
 """
@@ -96,6 +96,37 @@ class Options(Ranged):
             draw=self.draw or self.directory,
             report=self.report or self.directory / "report.json",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTest(Ranged):
+    """A network to measure. A field of None is taken from the run, the weights file or the data.
+
+    The docstrings of fields are the help of `nasir test`. `genotype` is an argument of
+    `nasir.load_genotype`, a training's run directory, or an ONNX file, which runs in ONNX Runtime
+    where no `weights` are named. `recipe` says how data is normalised.
+    """
+
+    code: ClassVar[str] = "E753"
+
+    genotype: str
+    weights: Path | None = None
+    """Weights (safetensors); a run's own."""
+    data: str | None = None
+    """cifar10:PATH, imagefolder:PATH, text:PATH, …; a run's own."""
+    recipe: str | None = None
+    """How data is normalised and held out; a run's own."""
+    size: NetworkSize = field(default_factory=NetworkSize)
+    space: str | None = None
+    """The genotype's space: a name or a YAML file; the one it names by default."""
+    batch: BatchSize = 100
+    """Images, or columns of text, at a time."""
+    limit: Limit | None = None
+    """At most so many images (tokens)."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1."""
+    precision: str = "float32"
+    """float32 or bf16."""
 
 
 @checked

@@ -2,18 +2,18 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from torch import Tensor
 
 import lowering
 import nasir
 from nasir import Genotype, Graph, NasirError, Where
-from runners.experiment.fields import BatchSize, Limit, Ranged
 from runners.experiment.recipe import DATA, NetworkSize, Recipe, Train, read_recipe, size_facts
 from runners.experiment.trained import Trained, find_trained
+from runners.forms.compile import NetworkTest
 from runners.forms.table import FORMS, FormSource
 from runners.inputs import is_run, read_named
 from runners.machine.device import Place, find_place, listed
@@ -22,28 +22,6 @@ from runners.task.task import TaskOptions, training_task
 
 LEAST, SLOWEST = 60.0, 1e8
 """Seconds that an ONNX file may take for a batch, and multiply-adds that it does in one beyond."""
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkTest(Ranged):
-    """A network to measure. What is None is the run's, the weights file's, or the data's own.
-
-    `genotype` is what `nasir.load_genotype` takes, a training's run directory, or an ONNX file,
-    which runs in ONNX Runtime where no `weights` are named. `recipe` says how data is normalised.
-    """
-
-    code: ClassVar[str] = "E753"
-
-    genotype: str
-    weights: Path | None = None
-    data: str | None = None
-    recipe: str | None = None
-    size: NetworkSize = field(default_factory=NetworkSize)
-    space: str | None = None
-    batch: BatchSize = 100
-    limit: Limit | None = None
-    device: str = "cpu"
-    precision: str = "float32"
 
 
 def run_test(asked: NetworkTest) -> dict[str, Any]:
