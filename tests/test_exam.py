@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -83,7 +83,7 @@ def test_a_run_compiles_with_its_weights_and_every_file_answers_alike(
 
 @pytest.mark.parametrize("kind", ["dynamic", "static"])
 def test_a_file_of_8_bit_numbers_keeps_its_genotype_and_most_answers(
-    kind: str, trained: Evaluation, tmp_path: Path
+    kind: Literal["dynamic", "static"], trained: Evaluation, tmp_path: Path
 ) -> None:
     path = tmp_path / "net.onnx"
     options = Options(compile=False, onnx=path, quantise=kind)
@@ -142,7 +142,7 @@ def test_a_loss_that_differs_by_more_than_rounding_is_an_error() -> None:
         (("test", "darts_v1", "--weights", "RUN/weights.safetensors", "--data", "digits"),
          "E503", "do not fit"),
         (("compile", "RUN", "--quantise", "static"), "E505", "none is written"),
-        (("compile", "RUN", "--onnx", "OUT", "--quantise", "int4"), "E505", "'quantise' is"),
+        (("compile", "RUN", "--onnx", "OUT", "--quantise", "int4"), "E505", "`quantise` is"),
         (("compile", "darts_v2", "--onnx", "OUT", "--quantise", "static"), "E505", "needs data"),
         *(
             (("compile", "RUN", "--onnx", "OUT", "--quantise", kind, "--resolution", "16"),

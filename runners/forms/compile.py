@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import nasir
 from nasir.errors import NasirError, Where, nearest, quoted
@@ -22,10 +22,6 @@ from runners.forms.report import Clock, Report
 from runners.forms.table import AUTO, find_form
 from runners.inputs import check_directory, check_file, named, read_named
 from runners.machine.machine import check_alone
-
-MOST_IMAGES = 1 << 16
-
-QUANTISED = ("dynamic", "static")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class Options(Ranged):
     """On at most so many held-out images (tokens); 0: on none."""
     recipe: Recipe | None = None
     limit: Limit | None = None
-    quantise: str | None = None
+    quantise: Literal["dynamic", "static"] | None = None
     """dynamic or static: write ONNX of 8-bit numbers as well."""
     target: str | None = None
     ship: Path | None = None
@@ -83,19 +79,6 @@ class Options(Ranged):
         if self.quantise is not None and self.onnx is not None:
             named[f"int8_{self.quantise}"] = self.onnx.with_suffix(".int8.onnx")
         return {form: path for form, path in named.items() if path is not None}
-
-    def below(self, name: str) -> "Options":
-        """The options with every file named that goes into `directory`."""
-        if self.directory is None:
-            return self
-        stem = self.directory / re.sub(r"[^\w+-]+", "_", name)
-        return replace(
-            self,
-            onnx=self.onnx or stem.with_name(f"{stem.name}.onnx"),
-            python=self.python or stem.with_name(f"{stem.name}.py"),
-            draw=self.draw or self.directory,
-            report=self.report or self.directory / "report.json",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +145,14 @@ def _read(
 
     Raises E755 for a run that has not ended.
     """
-    argument, space = "" if isinstance(genotype, nasir.Genotype) else genotype, options.space
-    if not isinstance(genotype, nasir.Genotype):
-        genotype = read_named(genotype, space)
+    if isinstance(genotype, nasir.Genotype):
+        argument = ""
+        read = genotype if options.space is None else adopt(genotype, options.space)
+        read = named(read, read.space)
     else:
-        genotype = adopt(genotype, space) if space is not None else genotype
-        genotype = named(genotype, genotype.space)
+        argument, read = genotype, read_named(genotype, options.space)
     found = find_trained(argument, options.size, options.weights)
-    return genotype, replace(
+    return read, replace(
         options,
         size=found.size,
         weights=found.weights,
@@ -180,22 +163,25 @@ def _read(
 
 
 def _checked(options: Options, name: str) -> Options:
-    """The options with every file named. Raises E107, E112, E505 and E765."""
-    if not 1 <= options.batch <= MOST_IMAGES:
-        raise NasirError("E107", f"batch must be 1 to {MOST_IMAGES}, not {options.batch}")
+    """The options with every file named that goes into `directory`. Raises E112, E505 and E765."""
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", options.device):
         message = f"unknown device {quoted(options.device)}"
         raise NasirError("E505", message, hint=nearest(options.device, ("cpu", "cuda", "cuda:0")))
     if options.ship is not None and options.target is None:
         options = replace(options, target=AUTO)
-    options = options.below(name)
+    if options.directory is not None:
+        stem = options.directory / re.sub(r"[^\w+-]+", "_", name)
+        options = replace(
+            options,
+            onnx=options.onnx or stem.with_name(f"{stem.name}.onnx"),
+            python=options.python or stem.with_name(f"{stem.name}.py"),
+            draw=options.draw or options.directory,
+            report=options.report or options.directory / "report.json",
+        )
     if options.inline and options.onnx is None:
         raise NasirError(
             "E505", "'inline' says how ONNX is written, and none is", hint="add --onnx or -o"
         )
-    if options.quantise not in (None, *QUANTISED):
-        message = f"'quantise' is {quoted(str(options.quantise))}"
-        raise NasirError("E505", message, hint=f"one of: {', '.join(QUANTISED)}")
     if options.quantise is not None and options.onnx is None:
         raise NasirError("E505", "an ONNX file is quantised, and none is written", hint="--onnx")
     asked = () if options.target in (None, AUTO) else (options.target,)

@@ -267,9 +267,8 @@ def _section(report: Report, name: str, directory: Path) -> str:
         f'<div class="tile"><b>{xml(value)}</b><span>{xml(name)}</span></div>'
         for name, value in _figures(report)
     )
-    named = list(zip(TITLES, tables(report), strict=False))
-    forms = "".join(_table(*row) for row in named[3:])
-    columns = "".join(f"<div>{_table(*row)}</div>" for row in named[:3])
+    named = [_table(*row) for row in zip(TITLES, tables(report), strict=False)]
+    columns = "".join(f"<div>{table}</div>" for table in named[:3])
     texts = "".join(
         f"<details><summary>the genotype as {xml(form)}</summary><pre>{xml(text)}</pre></details>"
         for form, text in _texts(report).items()
@@ -281,7 +280,7 @@ def _section(report: Report, name: str, directory: Path) -> str:
 <p class="origin">{xml(title(report).partition(": ")[2])}. {xml(notes(report)[1])}.</p>
 <div class="tiles">{tiles}</div>
 <div class="cells">{cells}</div>
-{forms}
+{"".join(named[3:])}
 <div class="columns">{columns}</div>
 {texts}
 {files}
@@ -333,9 +332,6 @@ def _row(tag: str, cells: Iterable[str], kinds: list[str]) -> str:
 
 
 def _links(files: Iterable[Path], directory: Path) -> str:
-    shown = {path.as_posix(): path for path in files}
-    names = {
-        path.relative_to(directory).as_posix() if path.is_relative_to(directory) else name: path
-        for name, path in shown.items()
-    }
+    shown = (p.relative_to(directory) if p.is_relative_to(directory) else p for p in files)
+    names = dict.fromkeys(path.as_posix() for path in shown)
     return ", ".join(f'<a href="{quote(name)}">{xml(name)}</a>' for name in names)

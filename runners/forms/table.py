@@ -281,10 +281,9 @@ def _load_program(_: FormSource, path: Path) -> Run:
 
 
 def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static"]) -> tuple[Path]:
-    from runners.forms.quantise import quantise
+    from runners.forms.make import quantise
 
-    assert source.task is not None
-    return (quantise(source.graph, source.module, path, kind, source.task),)
+    return (quantise(source, path, kind),)
 
 
 _HEAD = '''\
@@ -385,19 +384,12 @@ def _in_torch(name: str, summary: str, make: Callable[[FormSource], Any]) -> For
     )
 
 
-def _int8(kind: Literal["dynamic", "static"], summary: str) -> Form:
-    return Form(
-        f"int8_{kind}",
-        summary,
-        ".int8.onnx",
-        partial(_write_int8, kind=kind),
-        _load_onnx,
-        _ONNX,
-        needs="onnxruntime",
-        exact=False,
-        data=True,
-    )
-
+_PACKAGED = partial(
+    Form, suffix=".pt2", write=_write_package, program=_PACKAGE, needs="compiler", fixed="batch"
+)
+_IN_ONNX = partial(Form, load=_load_onnx, program=_ONNX, needs="onnxruntime")
+_INT8 = partial(_IN_ONNX, suffix=".int8.onnx", exact=False, data=True)
+"""Rows that share a file and its program."""
 
 FORMS = Table(
     _in_torch("eager", "values shared, in torch", _eager),
@@ -405,35 +397,13 @@ FORMS = Table(
     _in_torch("channels_last", "eager in channels_last", lambda s: _copy(s).lie_channels_last()),
     _in_torch("folded", "batch norms folded into convolutions", _folded),
     _in_torch("folded_last", "folded in channels_last", _folded_last),
-    Form(
-        "compiled",
-        "folded, by torch.compile",
-        ".pt2",
-        _write_package,
-        _compiled,
-        _PACKAGE,
-        memory=True,
-        needs="compiler",
-        fixed="batch",
-    ),
-    Form(
-        "package",
-        "folded, compiled ahead of time by AOTInductor",
-        ".pt2",
-        _write_package,
-        _load_package,
-        _PACKAGE,
-        needs="compiler",
-        fixed="batch",
-    ),
-    Form(
+    _PACKAGED("compiled", "folded, by torch.compile", load=_compiled, memory=True),
+    _PACKAGED("package", "folded, compiled ahead of time by AOTInductor", load=_load_package),
+    _IN_ONNX(
         "onnxruntime",
         "the ONNX file in ONNX Runtime",
-        ".onnx",
-        _write_onnx,
-        _load_onnx,
-        _ONNX,
-        needs="onnxruntime",
+        suffix=".onnx",
+        write=_write_onnx,
         compare=_compare_onnx,
     ),
     Form("python", "the Python file", ".py", _write_python, _load_python, _PYTHON),
@@ -446,8 +416,16 @@ FORMS = Table(
         _EXPORTED,
         fixed="steps",
     ),
-    _int8("dynamic", "8-bit ONNX; ranges are found as the network runs"),
-    _int8("static", "8-bit ONNX; ranges come from training images"),
+    _INT8(
+        "int8_dynamic",
+        "8-bit ONNX; ranges are found as the network runs",
+        write=partial(_write_int8, kind="dynamic"),
+    ),
+    _INT8(
+        "int8_static",
+        "8-bit ONNX; ranges come from training images",
+        write=partial(_write_int8, kind="static"),
+    ),
 )
 """The first is what the others are compared with."""
 
