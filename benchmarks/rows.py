@@ -109,7 +109,7 @@ def loader(rounds: int) -> list[Result]:
 
     import torch
 
-    from runners.data.batches import Augment, Batches, Dealing
+    from runners.data.batches import Augment, Batches
     from runners.data.images import ImageTensors
     from runners.machine.device import find_place
 
@@ -119,9 +119,9 @@ def loader(rounds: int) -> list[Result]:
     data = ImageTensors(images, torch.randint(10, shape[:1], generator=source))
 
     def batches(augment: Augment) -> Callable[[], object]:
-        dealing = Dealing("train", 0, 64, "shuffled", augment)
-        half = torch.arange(25_000)
-        made = Batches(data, half, dealing, ((0.5,) * 3, (0.25,) * 3), find_place("cpu"))
+        normalise = ((0.5,) * 3, (0.25,) * 3)
+        half, cpu = torch.arange(25_000), find_place("cpu")
+        made = Batches(data, half, normalise, cpu, name="train", seed=0, batch=64, augment=augment)
         steps = itertools.cycle(range(len(made)))
         return lambda: made.at(0, next(steps))
 

@@ -1,12 +1,10 @@
 """Batches of images: order, draws, augmentation and shares of processes."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor
 
-from runners.data.batches import Augment, Batches, Dealing
+from runners.data.batches import Augment, Batches, Order
 from runners.data.images import ImageTensors
 from runners.machine.device import Place, find_place
 
@@ -23,10 +21,28 @@ def images(count: int = 20, side: int = 8) -> ImageTensors:
     return ImageTensors(images, torch.arange(count))
 
 
-def batches(dealing: Dealing, place: Place | None = None, indices: Tensor | None = None) -> Batches:
+def batches(
+    name: str,
+    seed: int,
+    batch: int,
+    order: Order = "shuffled",
+    augment: Augment | None = None,
+    *,
+    place: Place | None = None,
+    indices: Tensor | None = None,
+) -> Batches:
     """Batches of `images` as bytes."""
-    chosen = torch.arange(20) if indices is None else indices
-    return Batches(images(), chosen, dealing, SAME, place or CPU)
+    return Batches(
+        images(),
+        torch.arange(20) if indices is None else indices,
+        SAME,
+        place or CPU,
+        name=name,
+        seed=seed,
+        batch=batch,
+        order=order,
+        augment=augment or Augment(),
+    )
 
 
 def labels(of: Batches, epoch: int) -> list[int]:
@@ -36,33 +52,33 @@ def labels(of: Batches, epoch: int) -> list[int]:
 
 def test_an_epoch_is_a_shuffle_of_the_chosen_images_and_the_next_another() -> None:
     chosen = torch.arange(3, 14)
-    dealt = batches(Dealing("train", 0, 4), indices=chosen)
-    assert (len(dealt), dealt.count) == (3, 11)
-    first, second = labels(dealt, 0), labels(dealt, 1)
+    made = batches("train", 0, 4, indices=chosen)
+    assert (len(made), made.count) == (3, 11)
+    first, second = labels(made, 0), labels(made, 1)
     assert sorted(first) == sorted(second) == chosen.tolist()
     assert len({tuple(first), tuple(second), tuple(chosen.tolist())}) == 3
 
 
 def test_images_come_in_file_order_where_that_is_asked() -> None:
-    assert labels(batches(Dealing("held out", 0, 6, "file")), 3) == list(range(20))
+    assert labels(batches("held out", 0, 6, "file"), 3) == list(range(20))
 
 
 def test_the_last_batch_of_an_epoch_is_short() -> None:
-    image, label = batches(Dealing("train", 0, 8)).at(0, 2)
+    image, label = batches("train", 0, 8).at(0, 2)
     assert (len(image), len(label)) == (4, 4)
 
 
 @pytest.mark.parametrize("order", ["file", "shuffled"])
 @pytest.mark.parametrize("step", [-1, 3])
 def test_a_step_outside_the_epoch_is_a_mistake(order: str, step: int) -> None:
-    dealt = batches(Dealing("train", 0, 8, order))  # pyright: ignore[reportArgumentType]
+    made = batches("train", 0, 8, order)  # pyright: ignore[reportArgumentType]
     with pytest.raises(IndexError, match=f"step {step} of an epoch of 3"):
-        dealt.at(0, step)
+        made.at(0, step)
 
 
 def test_fresh_batches_are_full_and_each_is_drawn_from_all() -> None:
-    dealt = batches(Dealing("valid", 0, 8, "fresh"))
-    seen = [dealt.at(0, step)[1].tolist() for step in range(30)]
+    made = batches("valid", 0, 8, "fresh")
+    seen = [made.at(0, step)[1].tolist() for step in range(30)]
     assert all(len(set(batch)) == 8 for batch in seen)
     assert {label for batch in seen for label in batch} == set(range(20))
     # Three batches of an epoch's shuffle would have no image twice.
@@ -71,24 +87,26 @@ def test_fresh_batches_are_full_and_each_is_drawn_from_all() -> None:
 
 @pytest.mark.parametrize("order", ["file", "shuffled", "fresh"])
 def test_a_batch_is_the_same_whenever_it_is_asked_for(order: str) -> None:
-    dealing = Dealing("train", 7, 8, order, ALL)  # pyright: ignore[reportArgumentType]
-    once = batches(dealing)
+    once, again = (
+        batches("train", 7, 8, order, ALL)  # pyright: ignore[reportArgumentType]
+        for _ in range(2)
+    )
     early = once.at(1, 1)
     for epoch, step in ((0, 0), (2, 2), (1, 0)):
         once.at(epoch, step)
-    for later in (once.at(1, 1), batches(dealing).at(1, 1)):
+    for later in (once.at(1, 1), again.at(1, 1)):
         assert torch.equal(early[0], later[0])
         assert torch.equal(early[1], later[1])
 
 
 def test_seeds_names_epochs_and_steps_have_draws_of_their_own() -> None:
-    dealing = Dealing("train", 0, 20, "fresh", ALL)
+    once = batches("train", 0, 20, "fresh", ALL)
     asked = [
-        batches(dealing).at(0, 0),
-        batches(replace(dealing, seed=1)).at(0, 0),
-        batches(replace(dealing, name="valid")).at(0, 0),
-        batches(dealing).at(1, 0),
-        batches(dealing).at(0, 1),
+        once.at(0, 0),
+        batches("train", 1, 20, "fresh", ALL).at(0, 0),
+        batches("valid", 0, 20, "fresh", ALL).at(0, 0),
+        once.at(1, 0),
+        once.at(0, 1),
     ]
     assert len({tuple(label.tolist()) for _, label in asked}) == 5
     in_order = [image[label.argsort()] for image, label in asked]
@@ -99,8 +117,10 @@ def test_seeds_names_epochs_and_steps_have_draws_of_their_own() -> None:
 def test_images_are_normalised_by_channel() -> None:
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     source = images()
-    dealt = Batches(source, torch.arange(20), Dealing("t", 0, 20, "file"), (mean, std), CPU)
-    image, _ = dealt.at(0, 0)
+    made = Batches(
+        source, torch.arange(20), (mean, std), CPU, name="t", seed=0, batch=20, order="file"
+    )
+    image, _ = made.at(0, 0)
     expected = (source.images.double() / 255).movedim(1, 3)
     expected = ((expected - torch.tensor(mean)) / torch.tensor(std)).movedim(3, 1)
     assert image.dtype == torch.float32
@@ -109,27 +129,30 @@ def test_images_are_normalised_by_channel() -> None:
 
 
 def test_images_have_the_type_of_the_weights() -> None:
-    image, _ = batches(Dealing("t", 0, 4), find_place("cpu", "float64")).at(0, 0)
+    image, _ = batches("t", 0, 4, place=find_place("cpu", "float64")).at(0, 0)
     assert image.dtype == torch.float64
 
 
 def test_batches_leave_the_images_as_they_are() -> None:
     source = images()
     before = source.images.clone()
-    Batches(source, torch.arange(20), Dealing("t", 0, 20, "file", ALL), SAME, CPU).at(0, 0)
+    chosen = torch.arange(20)
+    Batches(source, chosen, SAME, CPU, name="t", seed=0, batch=20, augment=ALL).at(0, 0)
     assert torch.equal(source.images, before)
 
 
 def test_a_stream_of_no_images_has_no_steps() -> None:
-    assert len(batches(Dealing("t", 0, 4), indices=torch.arange(0))) == 0
+    assert len(batches("t", 0, 4, indices=torch.arange(0))) == 0
 
 
 def augmented(augment: Augment, count: int = 400) -> tuple[Tensor, Tensor]:
     """Bytes before and after, (N, 3, 8, 8)."""
     source = images(count)
-    dealing = Dealing("t", 0, count, "file", augment)
-    dealt = Batches(source, torch.arange(count), dealing, SAME, CPU)
-    return source.images, dealt.at(0, 0)[0].round().to(torch.uint8)
+    chosen = torch.arange(count)
+    made = Batches(
+        source, chosen, SAME, CPU, name="t", seed=0, batch=count, order="file", augment=augment
+    )
+    return source.images, made.at(0, 0)[0].round().to(torch.uint8)
 
 
 def test_a_flip_mirrors_half_of_the_images_left_to_right() -> None:
@@ -173,8 +196,9 @@ def test_cutout_blanks_a_square_that_may_hang_over_the_border() -> None:
 
 def test_cutout_is_the_mean_and_the_border_of_a_crop_is_black() -> None:
     source = images(100)
-    dealing = Dealing("t", 0, 100, "file", Augment(crop=2, cutout=4))
-    halfway = ((0.5,) * 3, (0.5,) * 3)
-    image, _ = Batches(source, torch.arange(100), dealing, halfway, CPU).at(0, 0)
+    halfway, augment = ((0.5,) * 3, (0.5,) * 3), Augment(crop=2, cutout=4)
+    chosen = torch.arange(100)
+    made = Batches(source, chosen, halfway, CPU, name="t", seed=0, batch=100, augment=augment)
+    image, _ = made.at(0, 0)
     assert bool((image == 0).flatten(1).any(1).all()), "no byte is the mean itself"
     assert bool((image == -1).any()), "black, normalised"

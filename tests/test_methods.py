@@ -18,7 +18,7 @@ from runners.experiment.method import (
     with_parts,
 )
 from runners.experiment.mixture import HardGumbel, UniformNoise
-from runners.experiment.recipe import Settings, Stage
+from runners.experiment.recipe import Settings, Stage, read_recipe
 
 
 @pytest.mark.parametrize("name", method_names())
@@ -206,6 +206,16 @@ def test_what_is_wrong_in_a_method_file_is_said_with_its_place(
         read_method(_written(tmp_path, text), "cifar")
     where: Any = caught.value.where
     assert (caught.value.code, where.line) == (code, line)
+
+
+def test_an_old_word_of_a_field_is_an_error_with_its_word_now(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text("nasir: 1\nlike: cifar10\nimages: {cutouts: picture}\n")
+    with pytest.raises(NasirError) as caught:
+        read_recipe(str(path))
+    where: Any = caught.value.where
+    assert (caught.value.code, where.line, where.column) == ("E109", 3, 19)
+    assert caught.value.hint == "it is image now"
 
 
 @pytest.mark.parametrize("text", ["settings: {rate: 0.05}\n", "settings:\n  rate: fast\n"])

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nasir import NasirError
-from runners.data.batches import Augment, Batches, Dealing
+from runners.data.batches import Augment, Batches
 from runners.data.images import TRIES, ImageFiles, ImageSet, middle, window
 from runners.data.load import load_images
 from runners.machine.device import find_place
@@ -72,14 +72,17 @@ def test_the_fingerprint_of_files_changes_with_their_names_and_sizes(tmp_path: P
 
 def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
     found = load_images(f"imagenet:{folder(tmp_path)}@32")
-    dealing = Dealing("train", 0, 5, "shuffled", Augment(flip=True, area=0.08))
-    dealt = Batches(found.train, torch.arange(12), dealing, (found.mean, found.std), CPU)
-    whole = dealt.at(1, 1)
+    normalise, augment = (found.mean, found.std), Augment(flip=True, area=0.08)
+    chosen = torch.arange(12)
+    made = Batches(
+        found.train, chosen, normalise, CPU, name="train", seed=0, batch=5, augment=augment
+    )
+    whole = made.at(1, 1)
     assert whole[0].shape == (5, 3, 32, 32)
     assert whole[0].dtype == torch.float32
-    epoch = torch.cat([dealt.at(1, step)[1] for step in range(len(dealt))])
+    epoch = torch.cat([made.at(1, step)[1] for step in range(len(made))])
     assert torch.bincount(epoch).tolist() == [6, 6]
-    other = dealt.at(2, 1)
+    other = made.at(2, 1)
     assert not torch.equal(other[0], whole[0])
 
 
@@ -91,8 +94,8 @@ def test_an_image_without_a_window_is_its_middle_in_the_size_asked_for(tmp_path:
         image.paste((0, 90, 0), (20, 4, 76, 60))  # 56 of 64 pixels, in the middle
         image.save(path)
     found = load_images(f"imagenet:{tmp_path}@28")
-    dealt = Batches(found.train, torch.arange(2), Dealing("t", 0, 2, "file"), SAME, CPU)
-    image, label = dealt.at(0, 0)
+    made = Batches(found.train, torch.arange(2), SAME, CPU, name="t", seed=0, batch=2, order="file")
+    image, label = made.at(0, 0)
     assert label.tolist() == [0, 1]
     # The border is mixed with what lies around, as in resizing before cutting.
     inner = image[:, :, 1:-1, 1:-1].round().flatten(2)
@@ -140,9 +143,11 @@ def test_a_broken_or_missing_photo_is_e704_and_named(tmp_path: Path, content: by
     bad.unlink()
     if content is not None:
         bad.write_bytes(content)
-    dealt = Batches(found.train, torch.arange(12), Dealing("t", 0, 12, "file"), SAME, CPU)
+    made = Batches(
+        found.train, torch.arange(12), SAME, CPU, name="t", seed=0, batch=12, order="file"
+    )
     with pytest.raises(NasirError) as caught:
-        dealt.at(0, 0)
+        made.at(0, 0)
     assert (caught.value.code, caught.value.where.file) == ("E704", str(bad))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from nasir import NasirError
 from runners.cli.options import check_data
-from runners.data.name import TextName, is_text, parse_text
+from runners.data.name import DataName, is_text, parse_data, parse_text
 from runners.data.text import Corpus, load_text
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "wikitext-2"
@@ -123,11 +123,14 @@ def test_a_fingerprint_follows_words_order_and_roles(tmp_path: Path) -> None:
 def test_a_name_is_written_as_it_is_read() -> None:
     text = "text:a,b/c,train=x.txt,valid=y.txt,vocabulary=2000,tokens=50"
     name = parse_text(text)
-    assert name == TextName(
-        "text", Path("a,b/c"), (("train", "x.txt"), ("valid", "y.txt")), 2000, 50
+    assert name == DataName(
+        "text", Path("a,b/c"), None, (("train", "x.txt"), ("valid", "y.txt")), 2000, 50
     )
-    assert parse_text(name.text) == name
-    assert name.resolved().path.is_absolute()
+    assert name.text == text
+    assert parse_data(name.text) == name
+    resolved = name.resolved().path
+    assert resolved is not None
+    assert resolved.is_absolute()
 
 
 def test_what_names_texts_is_told_from_what_names_images() -> None:

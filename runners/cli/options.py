@@ -19,8 +19,7 @@ from nasir import NasirError, Where
 from nasir.formats.load import is_published, is_text, no_format, split
 from nasir.formats.shipped import find
 from nasir.source import is_there, not_there
-from runners.data.name import is_text as is_text_data
-from runners.data.name import parse_data, parse_text
+from runners.data.name import parse_data
 from runners.inputs import STDIN, reading_as
 from runners.output import print_reply
 
@@ -229,6 +228,6 @@ def _values(value: object) -> Iterable[object]:
 
 def check_data(text: str) -> None:
     """Raises E701 and E711 for a text that names no data, or data that is not there."""
-    path = (parse_text(text) if is_text_data(text) else parse_data(text)).path
+    path = parse_data(text).path
     if path is not None and not is_there(str(path)):
         raise NasirError("E701", "the data is not there; nothing is downloaded", Where(str(path)))

@@ -209,45 +209,36 @@ class Augment:
 
 
 Order = Literal["file", "shuffled", "fresh"]
-"""As they lie; an epoch is a shuffle; or every step draws from all images anew."""
-
+"""The order of the files; a shuffle for each epoch; or every step draws from all images anew."""
 
 _NOTHING = Augment()
-
-
-@dataclass(frozen=True, slots=True)
-class Dealing:
-    """How images are sampled into batches.
-
-    `name` keeps the draws of several streams apart. quark0's DARTS takes its validation batches
-    `fresh`: it makes a new loader in every step. `tail` says what becomes of an epoch's last
-    images, where they are less than a batch.
-    """
-
-    name: str
-    seed: int
-    batch: int
-    order: Order = "shuffled"
-    augment: Augment = _NOTHING
-    tail: Literal["kept", "dropped"] = "kept"
 
 
 class Batches:
     """Batches by (epoch, step): the same whenever they are asked for, so that a loop can resume.
 
     What is random depends on the seed, the stream's name, the epoch and the step alone, and is
-    drawn on the CPU. The last batch of an epoch may be smaller, as in the papers' loaders.
+    drawn on the CPU. `name` keeps the draws of several streams apart. quark0's DARTS takes its
+    validation batches `fresh`: it makes a new loader in every step. `tail`: whether an epoch's last
+    images make a smaller batch, as in the papers' loaders, or none.
     """
 
     def __init__(
         self,
         images: ImageTensors | ImageFiles,
         indices: Tensor,
-        dealing: Dealing,
         normalise: tuple[tuple[float, ...], tuple[float, ...]],
         place: Place,
+        *,
+        name: str,
+        seed: int,
+        batch: int,
+        order: Order = "shuffled",
+        augment: Augment = _NOTHING,
+        tail: Literal["kept", "dropped"] = "kept",
     ) -> None:
-        self.dealing, self.place = dealing, place
+        self.place, self._name, self._seed, self._batch = place, name, seed, batch
+        self._order, self._augment, self._tail = order, augment, tail
         self._images, self._indices = images.placed(indices, place.device)
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in normalise)
         self._scale = (1 / (255 * std)).to(place.device, place.dtype)[None, :, None, None]
@@ -257,9 +248,9 @@ class Batches:
 
     def __len__(self) -> int:
         """The steps of an epoch."""
-        if self.dealing.tail == "dropped":
-            return self.count // self.dealing.batch
-        return math.ceil(self.count / self.dealing.batch)
+        if self._tail == "dropped":
+            return self.count // self._batch
+        return math.ceil(self.count / self._batch)
 
     @property
     def count(self) -> int:
@@ -276,7 +267,7 @@ class Batches:
         Raises IndexError past the epoch's end, except where every step draws anew.
         """
         chosen = self._chosen(epoch, step)
-        augment = self.dealing.augment
+        augment = self._augment
         source = self._generator(f"augment {epoch} {step} 0")
         draws = augment.draw((len(chosen), *self._images.size), source)
         images = augment.moved(self._images.taken(chosen, draws.windows), draws)
@@ -286,14 +277,14 @@ class Batches:
         return augment.blanked(images, draws), labels.index_select(0, chosen.to(labels.device))
 
     def _chosen(self, epoch: int, step: int) -> Tensor:
-        size = self.dealing.batch
-        if self.dealing.order == "fresh":
+        size = self._batch
+        if self._order == "fresh":
             source = self._generator(f"fresh {epoch} {step}")
             return self._indices[torch.randperm(self.count, generator=source)[:size]]
         if not 0 <= step < len(self):
             raise IndexError(f"step {step} of an epoch of {len(self)}")
         part = slice(step * size, (step + 1) * size)
-        if self.dealing.order == "file":
+        if self._order == "file":
             return self._indices[part]
         if self._epoch != epoch:  # the last epoch's shuffle is kept
             source = self._generator(f"order {epoch}")
@@ -302,4 +293,4 @@ class Batches:
         return self._permutation[part]
 
     def _generator(self, label: str) -> torch.Generator:
-        return lowering.generator(self.dealing.seed, f"{self.dealing.name} {label}")
+        return lowering.generator(self._seed, f"{self._name} {label}")

@@ -339,8 +339,7 @@ def read_imagenet(name: DataName) -> ImageSet:
 
     The fingerprint is over those. Raises E701, E702, E703; batches raise E704.
     """
-    path = name.path
-    assert path is not None, "a name that parse_data has let through"
+    path = name.location
     if not path.is_dir():
         message = "the folder is not there; nothing is downloaded"
         hint = f"imagenet:PATH with {FOLDERS['imagenet']}"

@@ -38,7 +38,7 @@ from runners.data.images import (
     mixed,
     resized,
 )
-from runners.data.name import FOLDERS, DataName, parse_data
+from runners.data.name import FOLDERS, DataName, parse_images
 from runners.machine.device import distinct
 
 Array = NDArray[np.generic]
@@ -53,11 +53,11 @@ _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 
 
 def load_images(text: str) -> ImageSet:
-    """The data set that a text names; `parse_data` says how. Nothing is downloaded.
+    """The data set that a text names; `parse_images` has the grammar. Nothing is downloaded.
 
     Raises E501, E701 to E709.
     """
-    name = parse_data(text)
+    name = parse_images(text)
     _check_reachable(name)
     if name.kind == "imagenet":
         return read_imagenet(name)
@@ -300,8 +300,7 @@ def read_official(name: DataName) -> Raw:
     Files are compared with their published checksums before anything else reads them. What they
     hold is kept in the user's cache. Raises E701 and E709; of image files what `read_folder` does.
     """
-    path = name.path
-    assert path is not None, "a name that parse_data has let through"
+    path = name.location
     if name.kind in _SUBFOLDERS and _holds_images(path):
         raw = read_folder(path, name.resolution)
     else:
@@ -414,9 +413,7 @@ def _holds_images(path: Path) -> bool:
 
 
 def _missing(name: DataName, file: str) -> NasirError:
-    path = name.path
-    message = (
-        f"the file '{file}' is not there" if path and path.exists() else "the data is not there"
-    )
+    path = name.location
+    message = f"the file '{file}' is not there" if path.exists() else "the data is not there"
     hint = f"{name.kind}:PATH with {FOLDERS[name.kind]}"
     return NasirError("E701", f"{message}; nothing is downloaded", Where(str(path)), hint)

@@ -1,4 +1,4 @@
-"""The texts that name data sets: images, or texts in folders."""
+"""Names of data sets, as arguments: images, or texts in folders."""
 
 import re
 from dataclasses import dataclass, replace
@@ -21,38 +21,67 @@ KINDS = ("digits", *FOLDERS)
 
 _LARGEST = 4096
 
+ROLES = ("train", "valid", "test")
+
+TEXT_KINDS = ("ptb", "wikitext-2", "text")
+"""Kinds of data that are texts: the Penn treebank, WikiText-2, any folder."""
+
+SMALLEST_VOCABULARY = 3
+
+_OPTIONS = (*ROLES, "vocabulary", "tokens")
+_OPTION = re.compile(r"([A-Za-z_-]+)=(.*)", re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True)
 class DataName:
-    """A kind of data set (`npz` for such a file), where it is, and its images' side.
+    """A kind of data set (`npz` for such a file), its path, and how it is read.
 
-    `path` is None for `digits`; `resolution` is None for the size that the files have.
+    `path` is None for `digits`; `resolution`, the side of images, is None for the files' own size.
+    Of texts, `files` names the file of a role (`train`, `valid`, `test`) where it is not the usual
+    one; `vocabulary` is how many words stay, `tokens` how many tokens of each file are read.
     """
 
     kind: str
     path: Path | None = None
     resolution: int | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    vocabulary: int | None = None
+    tokens: int | None = None
 
     @property
     def text(self) -> str:
-        """What `parse_data` reads as this name."""
+        """The argument that `parse_data` reads as this name."""
         if self.kind == "npz":
             return str(self.path)
         path = "" if self.path is None else f":{self.path}"
         side = "" if self.resolution is None else f"@{self.resolution}"
-        return f"{self.kind}{path}{side}"
+        counts = {"vocabulary": self.vocabulary, "tokens": self.tokens}
+        options = [*self.files, *((name, n) for name, n in counts.items() if n is not None)]
+        return f"{self.kind}{path}{side}" + "".join(f",{name}={value}" for name, value in options)
+
+    @property
+    def location(self) -> Path:
+        """The path of a kind that has one: all but `digits`."""
+        assert self.path is not None, f"{self.kind} has no path"
+        return self.path
 
     def resolved(self) -> "DataName":
-        """The same data set, whatever folder the program is in."""
+        """The same data set with an absolute path."""
         return self if self.path is None else replace(self, path=self.path.absolute())
 
 
 def parse_data(text: str) -> DataName:
-    """The data set that a text names; looks at no file. Raises E701.
+    """The data set that a text names; looks at no file. Raises E701, and E711 for texts.
 
     `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A last `@`
-    before a number is the size that images are resized to, never a part of the path.
+    before a number is the size that images are resized to, never a part of the path. Texts:
+    `parse_text`.
     """
+    return parse_text(text) if is_text(text) else parse_images(text)
+
+
+def parse_images(text: str) -> DataName:
+    """The data set of images that a text names. Raises E701."""
     if "\0" in text:
         raise NasirError("E701", f"the data {quoted(text)} has a NUL in its path")
     kind, _, rest = text.partition(":")
@@ -88,52 +117,12 @@ def _unknown(text: str, kind: str) -> NasirError:
     return NasirError("E701", f"unknown data {quoted(text)}", hint=hint)
 
 
-ROLES = ("train", "valid", "test")
-
-TEXT_KINDS = ("ptb", "wikitext-2", "text")
-"""Kinds of data that are texts: the Penn treebank, WikiText-2, any folder."""
-
-SMALLEST_VOCABULARY = 3
-
-_OPTIONS = (*ROLES, "vocabulary", "tokens")
-_OPTION = re.compile(r"([A-Za-z_-]+)=(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class TextName:
-    """A kind of text and the folder where it lies.
-
-    `files` names the file of a role (`train`, `valid`, `test`) where it is not the usual one;
-    `vocabulary` is how many words stay, `tokens` how many tokens of each file are read.
-    """
-
-    kind: str
-    path: Path
-    files: tuple[tuple[str, str], ...] = ()
-    vocabulary: int | None = None
-    tokens: int | None = None
-
-    @property
-    def text(self) -> str:
-        """As it is written on a command line."""
-        options = [f"{role}={file}" for role, file in self.files]
-        if self.vocabulary is not None:
-            options.append(f"vocabulary={self.vocabulary}")
-        if self.tokens is not None:
-            options.append(f"tokens={self.tokens}")
-        return ",".join([f"{self.kind}:{self.path}", *options])
-
-    def resolved(self) -> "TextName":
-        """The same with an absolute path."""
-        return replace(self, path=self.path.absolute())
-
-
 def is_text(text: str) -> bool:
     """Whether a data argument names texts, not images."""
     return text.partition(":")[0] in TEXT_KINDS
 
 
-def parse_text(text: str) -> TextName:
+def parse_text(text: str) -> DataName:
     """`wikitext-2:PATH`, `text:PATH,train=a.txt,valid=b.txt,vocabulary=2000,tokens=100000`.
 
     Options stand last, so that a path may have commas. Raises E711.
@@ -155,9 +144,10 @@ def parse_text(text: str) -> TextName:
         message = f"the data '{kind}' needs a path, and nothing is downloaded"
         hint = f"{kind}:PATH, a folder with train.txt, valid.txt and test.txt"
         raise NasirError("E711", message, hint=hint)
-    return TextName(
+    return DataName(
         kind,
         Path(path),
+        None,
         tuple((role, options[role]) for role in ROLES if role in options),
         _count(options, "vocabulary", SMALLEST_VOCABULARY),
         _count(options, "tokens", 1),
@@ -183,8 +173,3 @@ def _count(options: dict[str, str], name: str, least: int) -> int | None:
         message = f"{name}={value} is no whole number from {least}"
         raise NasirError("E711", message, hint=f"for example {name}=2000")
     return int(value)
-
-
-def absolute(text: str) -> str:
-    """The text of a data argument with an absolute path. Raises E701 and E711."""
-    return (parse_text(text) if is_text(text) else parse_data(text)).resolved().text

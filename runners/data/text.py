@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from runners.data.name import ROLES, TextName, parse_text
+from runners.data.name import ROLES, DataName, parse_text
 
 _USUAL = {
     "ptb": ("ptb.{}.txt", "{}.txt", "{}"),
@@ -66,14 +66,14 @@ def load_text(text: str, limit: int | None = None) -> Corpus:
     )
 
 
-def find_files(name: TextName) -> dict[str, Path]:
+def find_files(name: DataName) -> dict[str, Path]:
     """The file of each role, each file once. Raises E711 where train or valid have none."""
-    if not name.path.is_dir():
-        kind = "is a file" if name.path.exists() else "does not exist"
-        message = f"the folder of texts {quoted(str(name.path))} {kind}"
+    if not name.location.is_dir():
+        kind = "is a file" if name.location.exists() else "does not exist"
+        message = f"the folder of texts {quoted(str(name.location))} {kind}"
         hint = f"{name.kind}:PATH, a folder with train.txt, valid.txt and test.txt"
-        raise NasirError("E711", message, Where(str(name.path)), hint)
-    found = {role: name.path / file for role, file in name.files}
+        raise NasirError("E711", message, Where(str(name.location)), hint)
+    found = {role: name.location / file for role, file in name.files}
     _check_named(found)
     for role in ROLES:
         if role not in found:
@@ -103,18 +103,20 @@ def _check_named(files: Mapping[str, Path]) -> None:
             raise NasirError("E711", message, Where(str(path)), hint=hint)
 
 
-def _usual(name: TextName, role: str) -> list[Path]:
-    return [name.path / form.format(role) for form in _USUAL[name.kind]]
+def _usual(name: DataName, role: str) -> list[Path]:
+    return [name.location / form.format(role) for form in _USUAL[name.kind]]
 
 
-def _missing(name: TextName, role: str, serving: list[str]) -> NasirError:
+def _missing(name: DataName, role: str, serving: list[str]) -> NasirError:
     """E711 for a role without a file; `serving` says what the files with its names do instead."""
     names = ", ".join(path.name for path in _usual(name, role))
     message = f"there is no {role} text: {names}"
     if serving:
         message = f"no {role} text is left: {', '.join(serving)}"
-    hint = f"say which file serves: {name.kind}:{name.path},train=FILE,valid=FILE"
-    return NasirError("E711", message, Where(str(name.path)), f"{hint} ({_present(name.path)})")
+    hint = f"say which file serves: {name.kind}:{name.location},train=FILE,valid=FILE"
+    return NasirError(
+        "E711", message, Where(str(name.location)), f"{hint} ({_present(name.location)})"
+    )
 
 
 def _present(folder: Path) -> str:

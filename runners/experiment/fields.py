@@ -185,6 +185,10 @@ def values_of(value: Any) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
 
 
+RENAMED_WORDS = {"picture": "image"}
+"""Old words of fields, and their words now."""
+
+
 def filled(value: Made, given: Mapping[str, Cursor]) -> Made:
     """The dataclass with other values of its number, word and switch fields. Raises E107 and E109.
 
@@ -201,7 +205,9 @@ def filled(value: Made, given: Mapping[str, Cursor]) -> Made:
         try:
             made = replace(made, **{name: _value(getattr(value, name), entry.value)})
         except ValueError as error:
-            raise entry.fault(code_for(error, "E109"), str(error)) from None
+            now = RENAMED_WORDS.get(str(entry.value))
+            hint = f"it is {now} now" if now else ""
+            raise entry.fault(code_for(error, "E109"), str(error), hint) from None
         except TypeError as error:
             raise entry.fault("E109", str(error)) from None
     return made

@@ -12,7 +12,7 @@ import lowering
 import nasir
 from nasir import Genotype, Graph
 from nasir.wanted import checked
-from runners.data.name import absolute
+from runners.data.name import parse_data
 from runners.experiment.architect import EigenvalueStop
 from runners.experiment.build import (
     DATA_SET,
@@ -295,7 +295,7 @@ def search(experiment: Experiment, out: str | Path, display: Display | None = No
     """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
 
     def build() -> BuiltSearch:  # with a path of data that holds wherever the run is resumed
-        data = absolute(experiment.data or DATA_SET)
+        data = parse_data(experiment.data or DATA_SET).resolved().text
         return build_search(experiment.having({"data": data}))
 
     return started(Path(out), "search", build, _searched, display)

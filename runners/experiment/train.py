@@ -17,7 +17,7 @@ from lowering.torch.weights import pack
 from nasir import dump_genotype
 from nasir.quoting import json_text
 from nasir.wanted import checked
-from runners.data.name import absolute
+from runners.data.name import parse_data
 from runners.experiment.build import BuiltTraining, build_training
 from runners.experiment.experiment import Experiment
 from runners.experiment.fields import SUFFIXES
@@ -83,7 +83,7 @@ def _placed(experiment: Experiment) -> Experiment:
             "of": dump_genotype(read_named(experiment.of, experiment.space)),
             "recipe": there(recipe) if recipe and recipe.endswith(SUFFIXES) else recipe,
             "space": None,
-            "data": data and absolute(data),
+            "data": data and parse_data(data).resolved().text,
             "inherit": there(experiment.inherit),
             "weights": there(weights),
         }

@@ -1,7 +1,7 @@
 """Classification of images: batches of a search and of a training, and cross-entropy."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasir import Graph, NasirError
-from runners.data.batches import Augment, Batches, Dealing, Jitter
+from runners.data.batches import Augment, Batches, Jitter
 from runners.data.images import ImageSet, ImageTensors, halves
 from runners.data.load import AUTODL
 from runners.experiment.recipe import Recipe, Train
@@ -144,16 +144,20 @@ def search_images(data: ImageSet, options: TaskOptions, place: Place) -> Images:
             count = len(data.train)
             message = f"no images are left for {name}: {count} split at {options.split:g}"
             raise NasirError("E702", message, hint="another --split")
-    augment = augmentation(data, options.cutout)
-    dealing = Dealing("train", options.seed, options.batch, augment=augment)
-    normalise = (data.mean, data.std)
-    fresh = replace(dealing, name="valid", order="fresh")
-    in_order = replace(dealing, name="held out", order="file")
+    batches = partial(
+        Batches,
+        data.train,
+        normalise=(data.mean, data.std),
+        place=place,
+        seed=options.seed,
+        batch=options.batch,
+        augment=augmentation(data, options.cutout),
+    )
     streams = {
-        "train": Batches(data.train, learn, dealing, normalise, place),
-        "valid": Batches(data.train, held, fresh, normalise, place),
+        "train": batches(learn, name="train"),
+        "valid": batches(held, name="valid", order="fresh"),
     }
-    return Images(data, streams, {"valid": Batches(data.train, held, in_order, normalise, place)})
+    return Images(data, streams, {"valid": batches(held, name="held out", order="file")})
 
 
 def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place: Place) -> Images:
@@ -179,24 +183,21 @@ def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place:
         Jitter() if section.jitter else None,
         section.cutouts,
     )
-    plain = Dealing("plain", options.seed, recipe.train.batch, "file")
-    dealing = Dealing(
-        "train", options.seed, recipe.train.batch, "shuffled", augment, recipe.train.tail
+    batches = partial(
+        Batches, normalise=normalise, place=place, seed=options.seed, batch=recipe.train.batch
     )
-    kept = slice(options.limit)
-    streams = {
-        "train": Batches(data.train, learn[kept], dealing, normalise, place),
-        "plain": Batches(data.train, learn[kept], plain, normalise, place),
-    }
+    plain = partial(batches, name="plain", order="file")
+    learn, held = learn[: options.limit], held[: options.limit]
+    sampled = batches(data.train, learn, name="train", augment=augment, tail=recipe.train.tail)
     parts: dict[Split, Batches] = {}
     if len(held):
-        parts["valid"] = Batches(data.train, held[kept], plain, normalise, place)
+        parts["valid"] = plain(data.train, held)
     if data.test is not None:
-        indices = torch.arange(len(data.test))[kept]
-        parts["test"] = Batches(data.test, indices, plain, normalise, place)
-    if not len(streams["train"]):
-        message = f"an epoch has no batch: {streams['train'].count} images are learnt from"
+        parts["test"] = plain(data.test, torch.arange(len(data.test))[: options.limit])
+    if not len(sampled):
+        message = f"an epoch has no batch: {sampled.count} images are learnt from"
         raise NasirError("E702", message, hint="smaller batches, or train.tail=kept")
+    streams = {"train": sampled, "plain": plain(data.train, learn)}
     return Images(data, streams, parts, recipe.train)
 
 
