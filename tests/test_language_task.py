@@ -40,7 +40,7 @@ def outcome(task: Task, batch: Batch, mark: float) -> Outcome:
     return task.outcome(run, batch)
 
 
-def test_text_is_dealt_into_columns_that_each_go_on() -> None:
+def test_text_is_split_into_columns_that_each_continue() -> None:
     assert columns(torch.arange(11), 2, 3, "train").tolist() == [
         [0, 5],
         [1, 6],

@@ -14,7 +14,7 @@ from runners.data.images import TRIES, ImageFiles, ImageTensors
 from runners.machine.device import Place
 
 _GREY = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601), as Pillow makes grey."""
+"""Shares of red, green and blue in grey (ITU-R BT.601), as in Pillow."""
 
 _WHITE = 255.0
 

@@ -249,7 +249,7 @@ def layout_of(path: Path, names: list[PurePosixPath]) -> FolderLayout:
 
 
 def _top(names: list[PurePosixPath]) -> int:
-    """How many folders are around all images, their splits and their classes."""
+    """The number of folders around all images, their splits and their classes."""
     for level, (first, last) in enumerate(zip(names[0].parts, names[-1].parts, strict=False)):
         alone = first == last and all(len(name.parts) > level + 2 for name in names)
         if not alone or first.lower() in ("train", *TEST):

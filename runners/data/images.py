@@ -223,7 +223,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Raw:
-    """What files hold, unchecked; `statistics` are mean and std where they are published."""
+    """The contents of files, unchecked; `statistics` are mean and std where they are published."""
 
     name: str
     classes: tuple[str, ...]

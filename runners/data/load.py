@@ -46,7 +46,7 @@ Array = NDArray[np.generic]
 _CHANNELS = range(1, 5)
 
 DIGITS_TEST = 297
-"""Of the 1,797 digits, the last ones are held back for testing."""
+"""The last of the 1,797 digits, which are held back for testing."""
 
 _TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"))
 _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
@@ -210,7 +210,7 @@ _OPS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-"""What torchvision describes on its import whether or not its compiled part is loaded."""
+"""Ops that torchvision describes on import, whether or not its compiled part is loaded."""
 
 _declared: list[torch.library.Library] = []
 """Declarations last as long as these."""

@@ -120,7 +120,7 @@ def _missing(name: DataName, role: str, serving: list[str]) -> NasirError:
 
 
 def _present(folder: Path) -> str:
-    """What files a folder has, in words."""
+    """The files of a folder, in words."""
     if not folder.is_dir():
         return f"there is no folder {quoted(str(folder))}"
     names = sorted(path.name for path in folder.iterdir() if path.is_file())

@@ -198,7 +198,7 @@ class ImagesSection(Ranged):
 
 @dataclass(frozen=True, slots=True)
 class Text(Ranged):
-    """How text is dealt out, and the rates of dropout: see `runners.task`."""
+    """Windows and columns of text, and the rates of dropout: see `runners.task.language`."""
 
     bptt: Window = 35
     columns: BatchSize = 10

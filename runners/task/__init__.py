@@ -1,1 +1,1 @@
-"""What a network learns: images with labels, or text."""
+"""Tasks of a network: images with labels, or text."""

@@ -117,15 +117,15 @@ class Images:
         return Outcome(loss, plain.detach() * count, correct, count, logits=logits)
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """Nothing: images do not continue."""
+        """Does nothing: batches of images are independent."""
         del batch, outcome
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing."""
+        """Empty: nothing is carried."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing."""
+        """Does nothing: no state is carried."""
         del state
 
 

@@ -32,7 +32,7 @@ DROPPED = "decoder/masked"
 class Dropout:
     """Rates of a language model's masks: the search of DARTS on the Penn treebank.
 
-    Of the `output` before the decoder, of a `state` and an `input` of the cell before their
+    Rates for the `output` before the decoder, of a `state` and an `input` of the cell before their
     products, of `embedded` words' units, and of whole `words`.
     """
 
@@ -55,7 +55,7 @@ class Dropout:
 
 
 LEAST_ROWS = 3
-"""Of a stream that windows are cut from: as published, none begins at its last two rows."""
+"""The fewest rows of a stream: as published, no window begins at its last two rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +191,11 @@ class Language:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """None: words are no classes."""
+        """Empty: words are no classes."""
         return ()
 
     def steps(self, epoch: int) -> int:
-        """How many windows the epoch's draws give."""
+        """The number of windows of the epoch."""
         return len(cut(self.options.windows, len(self._train), self.options.seed, epoch))
 
     def prepare(self, graph: Graph) -> Graph:
@@ -279,7 +279,7 @@ class Language:
         }
 
     def _state(self, stream: Stream, step: int, tokens: Tensor) -> Tensor:
-        """What a window begins with: zeros in an epoch's first, and before anything was carried."""
+        """The state at a window's start: zeros in an epoch's first and before any was carried."""
         if step == 0 or stream not in self._carried:
             return self._zeros(tokens)
         return self._carried[stream]
@@ -291,7 +291,7 @@ class Language:
         )
 
     def _penalty(self, states: list[Tensor]) -> Tensor:
-        """What is added to the loss of the training stream, from the values `prepare` asked for."""
+        """The term added to the training loss, from the values that `prepare` asked for."""
         options = self.options
         given = iter(states)
         penalty = states[0].new_zeros(())

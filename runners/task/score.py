@@ -50,7 +50,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Score:
-    """How good a network is on held-out data: accuracy from 0 to 1, then loss in nats."""
+    """Results of a network on held-out data: accuracy from 0 to 1, then loss in nats."""
 
     accuracy: float
     negative_loss: float
@@ -88,7 +88,7 @@ class Answers:
     true: Tensor
 
     def confusion(self, classes: int) -> Tensor:
-        """How often each class was taken for each, int64 (true, predicted)."""
+        """The number of images by true and predicted class, int64 (true, predicted)."""
         pairs = self.true * classes + self.predicted
         return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
 
@@ -181,7 +181,7 @@ LEAST_RUNS = 5
 SECONDS = 3.0
 
 STEPS = 5
-"""Of each sequence of tokens that is measured."""
+"""Length of each sequence of tokens that is measured."""
 
 Inputs = tuple[Tensor, ...]
 
@@ -230,7 +230,7 @@ def draws_noise(module: nn.Module) -> bool:
 
 
 def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> dict[str, Latency]:
-    """The time of each network, interleaved so that what else the machine does hits all alike.
+    """The time of each network, interleaved so that other load of the machine affects all alike.
 
     After WARM_UP rounds, as many as fit into SECONDS, at least LEAST_RUNS and at most MOST_RUNS.
     """
@@ -251,7 +251,7 @@ def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> dict[s
 
 
 def _time(module: Callable[..., Any], inputs: Inputs) -> float:
-    """Seconds until the device has done what one call gave it."""
+    """Seconds of one call, until the device has finished it."""
     _wait(inputs[0])
     start = time.perf_counter()
     evaluate(module, inputs)
