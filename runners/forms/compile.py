@@ -126,12 +126,12 @@ def compile_genotype(
     """
     check_alone()
     clock = Clock(progress or Display())
-    with clock.stage("read the genotype"):
+    with clock.quick_stage("read the genotype"):
         read, options = _read(genotype, options or Options())
         options = _checked(options, read.name)
-    with clock.stage("build the graph"):
+    with clock.quick_stage("build the graph"):
         graph = options.size.build(read)
-    with clock.stage("run the passes"):
+    with clock.quick_stage("run the passes"):
         _, passes = nasir.run_passes(graph, INFERENCE)
     with clock.stage("load torch"):
         from runners.forms.make import make_forms

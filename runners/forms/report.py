@@ -44,9 +44,14 @@ class Clock:
     @contextmanager
     def stage(self, name: str) -> Generator[None]:
         """Around the stage of that name; a stage that fails is not recorded."""
-        start = time.perf_counter()
-        with self._progress.stage(name):
+        with self._progress.stage(name), self.quick_stage(name):
             yield
+
+    @contextmanager
+    def quick_stage(self, name: str) -> Generator[None]:
+        """Around a stage that is too short to be shown: an error in it is all that is printed."""
+        start = time.perf_counter()
+        yield
         self.stages.append(CompileStage(name, time.perf_counter() - start))
 
 
