@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 351,
-    "files of runners": 160,
-    "code lines of nasir and lowering": 17_104,
-    "code lines of runners": 13_339,
-    "code lines of tests": 22_625,
-    "places of runners": 16,
-    "arrows between them": 47,
+    "files of the library": 262,
+    "files of runners": 72,
+    "code lines of nasir and lowering": 16_966,
+    "code lines of runners": 11_099,
+    "code lines of tests": 22_222,
+    "places of runners": 14,
+    "arrows between them": 37,
     "class names used twice": 0,
     "files over 500 lines": 0,
 }

@@ -132,7 +132,7 @@ def test_published_five_node_genotypes_are_members_of_the_nasnet_space(name: str
     ("old", "new", "reason"),
     [
         ("('sep_conv_5x5', 1)", "('noise', 1)", "cannot apply 'noise' to node 1"),
-        ("normal_concat=[2, 3", "normal_concat=[1, 3", "names [1], which cannot leave it"),
+        ("normal_concat=[2, 3", "normal_concat=[1, 3", "names node 1, which cannot leave it"),
     ],
 )
 def test_the_nasnet_space_says_why_a_genotype_is_not_in_it(old: str, new: str, reason: str) -> None:

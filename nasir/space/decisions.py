@@ -266,8 +266,11 @@ def _reasons(choose: Choose, cell: CellGenotype) -> Iterator[str]:
     options = {option.name: option for option in choose.options}
     for name, then in entries:
         if name not in options:
-            apply = slot.role == "op on node"
-            yield f"{node} cannot {f'apply {name!r}' if apply else f'read node {name}'}"
+            if slot.role == "output":
+                yield f"{node} names node {name}, which cannot leave it"
+            else:
+                apply = slot.role == "op on node"
+                yield f"{node} cannot {f'apply {name!r}' if apply else f'read node {name}'}"
             continue
         for inner, ((op, _),) in zip(options[name].then, then, strict=False):
             if op not in inner.mixed:

@@ -41,8 +41,8 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
     data = asked.data or found.data
     if data is None:
         raise NasirError("E753", "no data is named", hint="--data cifar10:PATH, text:PATH, …")
-    dealt = TaskOptions(data, limit=asked.limit or found.limit)
-    task = training_task(graph.about["skeleton"], recipe, dealt, place)
+    options = TaskOptions(data, limit=asked.limit or found.limit)
+    task = training_task(graph.about["skeleton"], recipe, options, place)
     graph = _fitting(graph, found.size, genotype, task.sizes)
     task.prepare(graph)
     if not task.splits:

@@ -35,9 +35,14 @@ class _Read(BaseModel):
 
 
 class PlottedPart(_Read):
-    """A part of the run's facts; `text` names data as the command did."""
+    """A part of the run's facts."""
 
     name: str = ""
+
+
+class PlottedData(_Read):
+    """The data, named as the command did."""
+
     text: str = ""
 
 
@@ -48,7 +53,7 @@ class PlottedFacts(_Read):
     genotype: PlottedPart = PlottedPart()
     recipe: PlottedPart = PlottedPart()
     space: PlottedPart = PlottedPart()
-    data: PlottedPart = PlottedPart()
+    data: PlottedData = PlottedData()
     seed: int | None = None
     metric: str = "accuracy"
     choices: dict[str, tuple[str, ...]] = {}
