@@ -27,8 +27,8 @@ BLANK = {
 CEILINGS = {
     "files of the library": 262,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_966,
-    "code lines of runners": 11_099,
+    "code lines of nasir and lowering": 16_965,
+    "code lines of runners": 11_098,
     "code lines of tests": 22_222,
     "places of runners": 14,
     "arrows between them": 37,

@@ -14,7 +14,6 @@ from nasir.genotype import CellGenotype
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.space import Space
 from nasir.space.adoption import ops_of
-from nasir.space.decisions import decisions
 from nasir.space.layout import PUBLISHED
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import SKELETONS
@@ -96,7 +95,7 @@ def count_classes(space: SpaceLike) -> int:
     space = as_space(space)
     return prod(
         len({_labelling(part.unrank(i), space).digest for i in range(part.size)})
-        for part in map(decisions, space.cells)
+        for part in space.decisions
     )
 
 

@@ -6,12 +6,11 @@ from functools import cached_property
 from math import prod
 from random import Random
 
-from nasir.errors import NasirError
 from nasir.genotype import CellGenotype, Combine, Edge
 from nasir.graph import Slot
 from nasir.space import tree
 from nasir.space.node_cells import ModuleDecisions
-from nasir.space.tree import Choose, Option, Pick
+from nasir.space.tree import Choose, Entry, Option, Pick
 
 _LISTED = 4096
 """Up to this many, the picks of a slot are written out, which makes drawing fast."""
@@ -86,17 +85,6 @@ def decisions(cell: SpaceCell) -> "CellDecisions":
     Cells come in and go out in canonical form: the one in which `unrank` gives them.
     """
     return ModuleDecisions(cell) if cell.on_nodes and not cell.parents else TreeDecisions(cell)
-
-
-def supernet_decisions(cell: SpaceCell) -> "TreeDecisions":
-    """The decisions of a kind of cell. Raises E505 where it has no supernet."""
-    if cell.on_nodes and not cell.parents:
-        raise NasirError(
-            "E505",
-            f"cell '{cell.kind}' has no supernet: the widths of its nodes follow from the edges",
-            hint="the spaces nasbench1shot1_1 to _3 have one, each a part of nasbench101",
-        )
-    return TreeDecisions(cell)
 
 
 def cell_tree(cell: SpaceCell) -> tuple[Choose, ...]:
@@ -236,7 +224,7 @@ def _part(choose: Choose, pick: Pick) -> Part:
     return tuple(Edge(str(then[0][0][0]), int(name)) for name, then in pick)
 
 
-def _entries(choose: Choose, cell: CellGenotype) -> Iterator[tuple[int | str, tuple[Pick, ...]]]:
+def _entries(choose: Choose, cell: CellGenotype) -> Iterator[Entry]:
     """What a cell has at a slot, in its own order."""
     slot = choose.slot
     node = slot.node - cell.inputs
@@ -260,22 +248,20 @@ def _reasons(choose: Choose, cell: CellGenotype) -> Iterator[str]:
     if len(entries) not in choose.counts:
         yield f"{node} {verb} {len(entries)} {things}, not {choose.counts.start}"
     names = [name for name, _ in entries]
-    for name in sorted({name for name in names if names.count(name) > 1}, key=str):
-        if not choose.repeats:
-            yield f"{node} reads node {name} more than once"
-    options = {option.name: option for option in choose.options}
+    several = {name for name in names if names.count(name) > 1 and not choose.repeats}
+    yield from (f"{node} reads node {name} more than once" for name in sorted(several, key=str))
     for name, then in entries:
-        if name not in options:
+        if name not in choose.named:
             if slot.role == "output":
                 yield f"{node} names node {name}, which cannot leave it"
             else:
                 apply = slot.role == "op on node"
                 yield f"{node} cannot {f'apply {name!r}' if apply else f'read node {name}'}"
             continue
-        for inner, ((op, _),) in zip(options[name].then, then, strict=False):
+        for inner, ((op, _),) in zip(choose.named[name].then, then, strict=False):
             if op not in inner.mixed:
                 yield f"{node} cannot apply '{op}' to node {name}"
-            elif op not in {option.name for option in inner.options}:
+            elif op not in inner.named:
                 yield f"{node} applies '{op}' to node {name}, which is never selected"
 
 

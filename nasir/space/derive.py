@@ -8,7 +8,6 @@ from random import Random
 from nasir.errors import NasirError
 from nasir.genotype import Genotype
 from nasir.space.compute import Seed
-from nasir.space.decisions import supernet_decisions
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.space import Space
 from nasir.space.tree import Choose, Picker, Weights
@@ -38,8 +37,8 @@ def decisions(space: SpaceLike) -> tuple[Decision, ...]:
     """The decisions of its supernet, by kind of cell, then node. Raises E505 without a supernet."""
     return tuple(
         _decision(each)
-        for cell in as_space(space).cells
-        for each in supernet_decisions(cell).walk
+        for tree in as_space(space).trees
+        for each in tree.walk
         if each.slot.role != "op on node" and not each.most
     )
 
@@ -103,8 +102,9 @@ def _drawn(scores: Sequence[float], count: int, random: Random) -> list[int]:
 
 def _genotype(space: Space, weights: Weights, pick: Picker, name: str) -> Genotype:
     """The genotype of what is picked; the edges of a node keep the order in which they are."""
-    found = map(supernet_decisions, space.cells)
-    cells = tuple(d.cell_of([each.decide(weights, pick) for each in d.walk]) for d in found)
+    cells = tuple(
+        tree.cell_of([each.decide(weights, pick) for each in tree.walk]) for tree in space.trees
+    )
     return Genotype(space.name, cells, name=name, definition=space)
 
 

@@ -7,8 +7,9 @@ from math import prod
 from nasir.errors import NasirError
 from nasir.genotype import Genotype
 from nasir.ops import Macro
-from nasir.space.decisions import CellDecisions, SpaceCell, decisions
+from nasir.space.decisions import CellDecisions, SpaceCell, TreeDecisions, decisions
 from nasir.space.layout import PUBLISHED, Layout
+from nasir.space.node_cells import ModuleDecisions
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,19 @@ class Space:
     def decisions(self) -> tuple[CellDecisions, ...]:
         """The numbered decisions of each kind of cell."""
         return tuple(map(decisions, self.cells))
+
+    @cached_property
+    def trees(self) -> tuple[TreeDecisions, ...]:
+        """The decisions of its supernet, by kind of cell. Raises E505 where it has none."""
+        for each in self.decisions:
+            if isinstance(each, ModuleDecisions):
+                raise NasirError(
+                    "E505",
+                    f"cell '{each.cell.kind}' has no supernet: "
+                    "the widths of its nodes follow from the edges",
+                    hint="the spaces nasbench1shot1_1 to _3 have one, each a part of nasbench101",
+                )
+        return tuple(each for each in self.decisions if isinstance(each, TreeDecisions))
 
     @cached_property
     def count(self) -> int:

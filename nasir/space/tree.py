@@ -18,8 +18,11 @@ from nasir.graph import Slot
 
 Name = str | int
 
-Pick = tuple[tuple[Name, tuple["Pick", ...]], ...]
-"""The options that one `Choose` keeps: their names, each with the picks of its own decisions."""
+Entry = tuple[Name, tuple["Pick", ...]]
+"""An option that is kept: its name, and the picks of its own decisions."""
+
+Pick = tuple[Entry, ...]
+"""The options that one `Choose` keeps."""
 
 Weights = Mapping[str, Sequence[float]]
 """For each choice of a supernet, by name, a number for each option, in the choice's order."""
@@ -41,7 +44,7 @@ class Option:
         return prod(each.size for each in self.then)
 
     @cached_property
-    def entries(self) -> tuple[tuple[Name, tuple[Pick, ...]], ...]:
+    def entries(self) -> tuple[Entry, ...]:
         """It with each way to take its own decisions, in order."""
         return tuple((self.name, then) for then in product(*(each.each() for each in self.then)))
 
@@ -74,7 +77,7 @@ class Choose:
         return sum(self._ways[count][0] for count in self.counts)
 
     @cached_property
-    def entries(self) -> tuple[tuple[Name, tuple[Pick, ...]], ...]:
+    def entries(self) -> tuple[Entry, ...]:
         """Each option with each way to take its decisions, in order."""
         return tuple(entry for option in self.options for entry in option.entries)
 
@@ -108,7 +111,7 @@ class Choose:
             place += self._next
         if self.repeats:
             return tuple(self.entries[place] for place in kept)
-        found: list[tuple[Name, tuple[Pick, ...]]] = []
+        found: list[Entry] = []
         for option in (self.options[place] for place in reversed(kept)):
             index, digit = divmod(index, option.size)
             found.append((option.name, unrank(option.then, digit)))
@@ -128,7 +131,7 @@ class Choose:
             before = place + self._next
         return index + digits
 
-    def ordered(self, entries: Iterable[tuple[Name, tuple[Pick, ...]]]) -> Pick:
+    def ordered(self, entries: Iterable[Entry]) -> Pick:
         """The entries as a pick: in the order of the options."""
         return tuple(sorted(entries, key=self._place))
 
@@ -204,9 +207,7 @@ class Choose:
             return list(row)
         return [weight for weight, option in zip(row, mixed, strict=True) if option in names]
 
-    def _moves(
-        self, entry: tuple[Name, tuple[Pick, ...]], kept: set[Name]
-    ) -> Iterator[tuple[tuple[Name, tuple[Pick, ...]], ...]]:
+    def _moves(self, entry: Entry, kept: set[Name]) -> Iterator[tuple[Entry, ...]]:
         """What may stand in the place of an entry."""
         name, then = entry
         if self.repeats:
@@ -240,7 +241,7 @@ class Choose:
         keys = self.entries if self.repeats else [option.name for option in self.options]
         return {key: place for place, key in enumerate(keys)}
 
-    def _place(self, entry: tuple[Name, tuple[Pick, ...]]) -> int:
+    def _place(self, entry: Entry) -> int:
         return self._places[entry if self.repeats else entry[0]]
 
     def _block(self, place: int, left: int) -> int:

@@ -292,7 +292,7 @@ def _summary(space: nasir.Space) -> dict[str, Any]:
 
 def _class_facts(space: nasir.Space) -> dict[str, int]:
     """How many different architectures there are; nothing where the cells are too many."""
-    most = max(decisions(cell).size for cell in space.cells)
+    most = max(each.size for each in space.decisions)
     if most > _COUNTED:
         print_warning(f"{most:,} cells are too many to count the different ones")
         return {}

@@ -51,6 +51,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 Made = TypeVar("Made")
 
+RENAMED_SECTIONS = {"sizes": "network", "pictures": "images"}
+"""Old names of sections, and their names now."""
+
 RENAMED = {
     "batch": "train.batch",
     "drop_path": "train.drop_path",
@@ -66,10 +69,12 @@ RENAMED = {
     "betas": "logits.betas",
     "logit_clip": "logits.clip",
     "order": "logits.order",
-    "sizes": "network",
-    "pictures": "images",
+    **RENAMED_SECTIONS,
 }
 """Old names of settings and sections, and their names now."""
+
+RENAMED_WORDS = {"picture": "image"}
+"""Old words of fields, and their words now."""
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -185,10 +190,6 @@ def values_of(value: Any) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
 
 
-RENAMED_WORDS = {"picture": "image"}
-"""Old words of fields, and their words now."""
-
-
 def filled(value: Made, given: Mapping[str, Cursor]) -> Made:
     """The dataclass with other values of its number, word and switch fields. Raises E107 and E109.
 
@@ -205,8 +206,7 @@ def filled(value: Made, given: Mapping[str, Cursor]) -> Made:
         try:
             made = replace(made, **{name: _value(getattr(value, name), entry.value)})
         except ValueError as error:
-            now = RENAMED_WORDS.get(str(entry.value))
-            hint = f"it is {now} now" if now else ""
+            hint = _now(RENAMED_WORDS.get(str(entry.value)))
             raise entry.fault(code_for(error, "E109"), str(error), hint) from None
         except TypeError as error:
             raise entry.fault("E109", str(error)) from None
@@ -249,15 +249,13 @@ def with_values(
         section, dot, key = name.partition(".")
         if section not in known or not dot:
             names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
-            now = RENAMED.get(name) or (f"images.{key}" if section == "pictures" else "")
-            hint = f"it is {now} now" if now else names
+            hint = _now(_renamed(name)) or names
             raise NasirError(code, f"{quoted(name)} is nothing of {what}", hint=hint)
         part: Any = known[section]
         fields_ = values_of(part)
         if key not in fields_:
             message = f"the section '{section}' has no field {quoted(key)}"
-            now = _renamed(section, key)
-            hint = f"it is {now} now" if now else nearest(key, fields_)
+            hint = _now(_renamed(key, section)) or nearest(key, fields_)
             raise NasirError(code, message, hint=hint)
         try:
             value = parsed(fields_[key], str(given))
@@ -272,10 +270,18 @@ def with_values(
     return replace(changed, **known)
 
 
-def _renamed(section: str, key: str) -> str:
-    """The name now of a field with an old name, if possible in that section."""
-    now = [RENAMED[old] for old in (key, f"logit_{key}") if old in RENAMED]
-    return next((name for name in now if name.startswith(section)), now[0] if now else "")
+def _renamed(name: str, section: str = "") -> str:
+    """The name now of a setting with an old name, if possible in that section; "" for others."""
+    old, _, key = name.partition(".")
+    if key:
+        return f"{RENAMED_SECTIONS[old]}.{key}" if old in RENAMED_SECTIONS else ""
+    now = [RENAMED[each] for each in (name, f"logit_{name}") if each in RENAMED]
+    return next((each for each in now if each.startswith(section)), now[0] if now else "")
+
+
+def _now(name: str | None) -> str:
+    """A hint with the name now; "" without one."""
+    return f"it is {name} now" if name else ""
 
 
 def shipped_names(folder: Path) -> tuple[str, ...]:
@@ -311,7 +317,7 @@ def check_names(cursor: Cursor, what: str, old: Sequence[str]) -> None:
     entries = cursor.entries(what)
     for name in old:
         if name in entries:
-            hint = f"it is {RENAMED[name]} now"
+            hint = _now(RENAMED[name])
             raise entries[name].fault("E109", f"{what} has no field `{name}`", hint)
 
 

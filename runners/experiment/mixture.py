@@ -17,7 +17,6 @@ from torch import Tensor, nn
 import lowering
 import nasir
 from nasir import Genotype, Graph, Space
-from nasir.space.decisions import cell_tree, supernet_decisions
 from nasir.space.tree import Choose, Pick
 from runners.experiment.fields import Number, Positive, Ranged, Repeats
 from runners.experiment.learner import Moment
@@ -344,7 +343,7 @@ class Controller(nn.Module):
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__()
         self.space = space
-        sizes = sorted({size for cell in space.cells for size in _sizes(cell_tree(cell))})
+        sizes = sorted({size for tree in space.trees for size in _sizes(tree.walk)})
         self.start = nn.Parameter(torch.empty(1, 1, HIDDEN))
         self.lstm = nn.LSTM(HIDDEN, HIDDEN, num_layers=2)
         self.heads = nn.ModuleDict({str(n): nn.Linear(HIDDEN, n) for n in sizes})
@@ -377,8 +376,7 @@ class _Writer:
     def written(self) -> Sample:
         """The genotype of all cells."""
         space = self.net.space
-        trees = map(supernet_decisions, space.cells)
-        cells = tuple(each.cell_of([self._pick(c) for c in each.walk]) for each in trees)
+        cells = tuple(each.cell_of([self._pick(c) for c in each.walk]) for each in space.trees)
         genotype = Genotype(space.name, cells, definition=space)
         return Sample(
             genotype, torch.stack(self.log_probability).sum(), torch.stack(self.entropy).sum()

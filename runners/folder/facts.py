@@ -23,6 +23,8 @@ FORMAT = 2
 
 Kind = Literal["search", "evaluate"]
 
+DAMAGED_HINT = "put back a copy of the file, or start the run again in another folder"
+
 _ABSENT = object()
 
 
@@ -144,8 +146,7 @@ def damaged(path: str | os.PathLike[str], reason: str, where: Where | None = Non
     """E722 for the facts of a run, or another of its files."""
     place = where or Where(str(Path(path) / FACTS))
     message = f"{Path(place.file).name} is damaged: {reason[:1].lower()}{reason[1:]}"
-    hint = "put back a copy of the file, or start the run again in another folder"
-    return NasirError("E722", message, place, hint)
+    return NasirError("E722", message, place, DAMAGED_HINT)
 
 
 def same_settings(old: Mapping[str, object], new: Mapping[str, object]) -> None:

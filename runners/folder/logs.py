@@ -16,15 +16,13 @@ from nasir.quoting import json_text, visible
 from nasir.reading import read_json
 from nasir.source import Source
 from runners.folder.disk import write_all, write_durably
-from runners.folder.facts import flat
+from runners.folder.facts import DAMAGED_HINT, flat
 
 Row = Mapping[str, object]
 """A row to be logged: plain data with an "epoch"."""
 
 NEVER = 2**62
 """An epoch behind all."""
-
-_HINT = "put back a copy of the file, or start the run again in another folder"
 
 
 def append_row(path: Path, row: Row) -> None:
@@ -55,7 +53,7 @@ def rewind_rows(path: Path, epoch: int) -> int:
     missing = set(range(epoch + 1)) - set(epochs) if epoch < NEVER else set[int]()
     if missing:
         message = f"the file has no row of epoch {min(missing)}, which a checkpoint follows"
-        raise NasirError("E722", message, Where(str(path)), _HINT)
+        raise NasirError("E722", message, Where(str(path)), DAMAGED_HINT)
     kept = [line for line, number in zip(lines, epochs, strict=False) if number <= epoch]
     if len(kept) < len(lines):
         write_durably(path, b"".join(kept))
@@ -82,7 +80,7 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
             rows.append(row)
         elif line.endswith(b"\n"):
             where = Where(str(path), number, 1, line.decode(errors="replace").rstrip())
-            raise NasirError("E722", "the row is damaged", where, _HINT)
+            raise NasirError("E722", "the row is damaged", where, DAMAGED_HINT)
     return rows
 
 
