@@ -207,7 +207,7 @@ def _image(content: bytes, folder: Path) -> None:
     from runners.data.images import decode
 
     del folder
-    decode(lambda: content, "image.png", 8)
+    decode(io.BytesIO(content), "image.png", 8)
 
 
 def _tars() -> Sequence[bytes]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from runners.data.batches import Jitter, tinted
 from runners.data.folders import cache_folder
-from runners.data.images import ImageSet, halves, mixed, statistics
+from runners.data.images import ImageSet, halves, mixed, statistics_of
 from runners.data.load import load_images
 from runners.data.name import DataName, parse_data
 from tests.command_line import ROOT
@@ -52,7 +52,7 @@ def test_digits_are_colour_images_of_8_pixels_with_a_test_part() -> None:
 def test_statistics_are_mean_and_deviation_of_values_from_0_to_1_by_channel() -> None:
     images = torch.randint(256, (20, 3, 8, 8), dtype=torch.uint8)
     images[:, 2] = 51
-    mean, std = statistics(images)
+    mean, std = statistics_of(images)
     shares = (images.double() / 255).transpose(0, 1).flatten(1)
     assert mean == pytest.approx(shares.mean(1).tolist())
     assert std[:2] == pytest.approx(shares[:2].std(1, correction=0).tolist())
@@ -324,7 +324,7 @@ def test_cifar10_as_images_has_its_classes_statistics_and_equal_halves() -> None
     assert len(found.test) == 10_000
     assert found.classes[:3] == ("airplane", "automobile", "bird")
     assert torch.bincount(found.train.labels[halves(50_000)[0]]).tolist() == [2500] * 10
-    assert found.mean == pytest.approx(statistics(found.train.images)[0], abs=1e-3)
+    assert found.statistics[0] == pytest.approx(statistics_of(found.train.images)[0], abs=1e-3)
 
 
 def grey(value: int, mode: str = "L") -> bytes:

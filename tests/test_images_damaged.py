@@ -1,5 +1,6 @@
 """Files of images with changed bytes, and files that were made to do harm."""
 
+import io
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -52,10 +53,11 @@ def test_an_image_that_may_not_be_read_is_e704_and_named(
 ) -> None:
     folder = write_tree(tmp_path / "a", tree())
 
-    def refuse() -> bytes:
-        raise PermissionError(13, "Permission denied")
+    class Refused(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise PermissionError(13, "Permission denied")
 
-    files = {PurePosixPath(name): refuse for name in tree()}
+    files = {PurePosixPath(name): Refused() for name in tree()}
     monkeypatch.setattr("runners.data.folders.image_files", lambda path: files)
     error = fails(f"imagefolder:{folder}")
     assert (error.code, error.where.file) == ("E704", f"{folder}/train/ant/ant00.png")

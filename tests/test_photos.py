@@ -55,7 +55,7 @@ def test_imagenet_is_read_by_name_and_classes_are_mixed(tmp_path: Path) -> None:
     assert found.train.labels.tolist() == [0, 1] * 6
     assert found.test is not None
     assert found.test.labels.tolist() == [1, 1, 1]
-    for file, label in zip(files(found).files, found.train.labels, strict=True):
+    for file, label in zip(files(found).names, found.train.labels, strict=True):
         assert file.parent.name == f"n{label}"
     assert load_images(f"imagenet:{tmp_path}").resolution == 224
 
@@ -72,7 +72,7 @@ def test_the_fingerprint_of_files_changes_with_their_names_and_sizes(tmp_path: P
 
 def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
     found = load_images(f"imagenet:{folder(tmp_path)}@32")
-    normalise, augment = (found.mean, found.std), Augment(flip=True, area=0.08)
+    normalise, augment = found.statistics, Augment(flip=True, area=0.08)
     chosen = torch.arange(12)
     made = Batches(
         found.train, chosen, normalise, CPU, name="train", seed=0, batch=5, augment=augment

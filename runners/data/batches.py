@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import lowering
-from runners.data.images import TRIES, ImageFiles, ImageTensors
+from runners.data.images import TRIES, ImageFiles, ImageTensors, Statistics
 from runners.machine.device import Place
 
 _GREY = (0.299, 0.587, 0.114)
@@ -227,7 +227,7 @@ class Batches:
         self,
         images: ImageTensors | ImageFiles,
         indices: Tensor,
-        normalise: tuple[tuple[float, ...], tuple[float, ...]],
+        normalise: Statistics,
         place: Place,
         *,
         name: str,
@@ -269,7 +269,7 @@ class Batches:
         chosen = self._chosen(epoch, step)
         augment = self._augment
         source = self._generator(f"augment {epoch} {step} 0")
-        draws = augment.draw((len(chosen), *self._images.size), source)
+        draws = augment.draw((len(chosen), *self._images.shape[1:]), source)
         images = augment.moved(self._images.taken(chosen, draws.windows), draws)
         images = augment.coloured(images.to(self.place.dtype), draws)
         images = images.mul_(self._scale).sub_(self._shift)

@@ -3,17 +3,18 @@
 import bz2
 import gzip
 import hashlib
+import io
 import json
 import lzma
+import math
 import os
 import sys
 import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
 
@@ -28,13 +29,12 @@ from nasir.errors import quoted
 from nasir.files import write_atomically
 from runners.benchmarks.files import FileBudget
 from runners.data.images import (
+    SPLITS,
+    ImageFile,
     ImageFiles,
     ImageSet,
     ImageTensors,
-    Raw,
-    check_classes,
     decode,
-    evened,
     mixed,
 )
 from runners.data.name import FOLDERS, DataName
@@ -48,8 +48,8 @@ _CHUNK = 1 << 20
 _MEMBER = 4096
 """Steps that a file of an archive costs beside its bytes."""
 
-Files = dict[PurePosixPath, Callable[[], bytes]]
-"""A function that reads each file, by its path in the folder or archive."""
+Files = dict[PurePosixPath, ImageFile]
+"""Each file, by its path in the folder or archive."""
 
 
 def is_image(name: PurePosixPath) -> bool:
@@ -156,12 +156,12 @@ def _in_folder(path: Path) -> Files:
     for file in path.rglob("*"):
         name = PurePosixPath(file.relative_to(path).as_posix())
         if is_image(name) and file.is_file():
-            files[name] = file.read_bytes
+            files[name] = file
     return files
 
 
 def _in_tar(path: Path) -> Files:
-    return {name: _kept(content) for name, content in tar_files(path, is_image)}
+    return {name: io.BytesIO(content) for name, content in tar_files(path, is_image)}
 
 
 def _in_zip(path: Path) -> Files:
@@ -172,12 +172,8 @@ def _in_zip(path: Path) -> Files:
             name = PurePosixPath(member.filename)
             if is_image(name):
                 budget.spend(member.file_size + _MEMBER)
-                files[name] = _kept(archive.read(member))
+                files[name] = io.BytesIO(archive.read(member))
     return files
-
-
-def _kept(content: bytes) -> Callable[[], bytes]:
-    return lambda: content
 
 
 TEST = ("test", "val", "valid", "validation")
@@ -186,25 +182,11 @@ TEST = ("test", "val", "valid", "validation")
 _LAYOUT = "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 
 
-@dataclass(frozen=True, slots=True)
-class FolderLayout:
-    """Where each image belongs: sorted names, with those of one class together.
-
-    `level` is which part of a name is its class.
-    """
-
-    train: tuple[PurePosixPath, ...]
-    test: tuple[PurePosixPath, ...]
-    classes: tuple[str, ...]
-    level: int
-
-    def labels(self, names: tuple[PurePosixPath, ...]) -> Tensor:
-        """The label of each name, int64 (N,)."""
-        numbers = {label: number for number, label in enumerate(self.classes)}
-        return torch.tensor([numbers[name.parts[self.level]] for name in names], dtype=torch.int64)
+Split = tuple[list[PurePosixPath], Tensor]
+"""The names of images, mixed so that halves hold all classes, and their labels, int64 (N,)."""
 
 
-def read_folder(path: Path, resolution: int | None) -> Raw:
+def read_folder(path: Path, resolution: int | None) -> ImageSet:
     """The images of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
 
     Images of all classes are mixed, so that halves hold all of them. What was decoded is kept in
@@ -216,25 +198,26 @@ def read_folder(path: Path, resolution: int | None) -> Raw:
     return cached(path, f"{resolution}", state_of(path, files), lambda: _decoded(path, resolution))
 
 
-def layout_of(path: Path, names: list[PurePosixPath]) -> FolderLayout:
-    """Which class and split each name belongs to. Raises E702, E703.
+def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ...], list[Split]]:
+    """The classes, and the images for training and, where there are any, for tests.
 
-    Folders around all others count for nothing; those below a class belong to it.
+    Folders around all others count for nothing; those below a class belong to it. Raises E702,
+    E703.
     """
     where = Where(str(path))
-    names = sorted(names)
+    names = sorted(files)
     if not names:
         raise NasirError("E702", "there are no images in it", where, _LAYOUT)
     top = _top(names)
-    splits = {name.parts[top].lower() for name in names}
+    found = {name.parts[top].lower() for name in names}
     train, test = names, list[PurePosixPath]()
-    if "train" in splits:
-        tested = next((split for split in TEST if split in splits), None)
+    if "train" in found:
+        tested = next((split for split in TEST if split in found), None)
         train = [name for name in names if name.parts[top].lower() == "train"]
         test = [name for name in names if name.parts[top].lower() == tested]
         top += 1
-    elif splits <= set(TEST):
-        message = f"there are images in {', '.join(sorted(splits))}, but none in train"
+    elif found <= set(TEST):
+        message = f"there are images in {', '.join(sorted(found))}, but none in train"
         raise NasirError("E702", message, where, _LAYOUT)
     for name in (*train, *test):
         if len(name.parts) < top + 2:
@@ -245,7 +228,13 @@ def layout_of(path: Path, names: list[PurePosixPath]) -> FolderLayout:
         if name.parts[top] not in classes:
             message = f"there are no training images of the class of {quoted(str(name))}"
             raise NasirError("E703", message, where, _LAYOUT)
-    return FolderLayout(tuple(train), tuple(test), classes, top)
+    numbers = {label: number for number, label in enumerate(classes)}
+    splits = list[Split]()
+    for some in filter(None, (train, test)):
+        labels = torch.tensor([numbers[name.parts[top]] for name in some], dtype=torch.int64)
+        order = mixed(labels)
+        splits.append(([some[int(i)] for i in order], labels[order]))
+    return classes, splits
 
 
 def _top(names: list[PurePosixPath]) -> int:
@@ -257,19 +246,14 @@ def _top(names: list[PurePosixPath]) -> int:
     return 0
 
 
-def _decoded(path: Path, resolution: int | None) -> Raw:
+def _decoded(path: Path, resolution: int | None) -> ImageSet:
+    """Grey images get three equal channels where one is in colour."""
     files = image_files(path)
-    layout = layout_of(path, list(files))
-    decoder = _Decoder(path, files, resolution, len(layout.train) + len(layout.test))
-    parts: list[ImageTensors] = []
-    for names in (layout.train, layout.test):
-        if names:
-            labels = layout.labels(names)
-            order = mixed(labels)
-            images = decoder.images([names[int(i)] for i in order])
-            parts.append(ImageTensors(images, labels[order]))
-    test = parts[1] if layout.test else None
-    return evened(Raw(path.name, layout.classes, parts[0], test))
+    classes, splits = layout_of(path, files)
+    images = _pixels(path, files, [name for names, _ in splits for name in names], resolution)
+    cut = len(splits[0][1])
+    parts = zip((images[:cut], images[cut:]), splits, strict=False)
+    return ImageSet(path.name, classes, [ImageTensors(some, labels) for some, (_, labels) in parts])
 
 
 def memory() -> int:
@@ -279,53 +263,38 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-class _Decoder:
-    """Decodes files one after the other, and checks that all have one size."""
+def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: int | None) -> Tensor:
+    """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E106, E704, E705."""
+    images = np.empty((0, 0, 0, 0), np.uint8)
+    for number, name in enumerate(names):
+        pixels = decode(files[name], str(path / name), resolution).transpose(2, 0, 1)
+        if number == 0:
+            images = _space(path, len(names), pixels.shape)
+        height, width = images.shape[2:]
+        if pixels.shape[1:] != (height, width):
+            message = f"the image is {pixels.shape[2]}x{pixels.shape[1]} pixels, but "
+            message += f"{quoted(str(names[0]))} {width}x{height}"
+            hint = f"imagefolder:{path}@32 brings all of them to 32 pixels"
+            raise NasirError("E705", message, Where(str(path / name)), hint)
+        if images.shape[1] < pixels.shape[0]:
+            seen, images = images[:number], _space(path, len(names), pixels.shape)
+            images[:number] = seen
+        images[number] = pixels
+    return torch.as_tensor(images)
 
-    def __init__(self, path: Path, files: Files, resolution: int | None, total: int) -> None:
-        self.total = total
-        self._path, self._files, self._resolution = path, files, resolution
-        self._first: tuple[PurePosixPath, tuple[int, ...]] | None = None
 
-    def images(self, names: list[PurePosixPath]) -> Tensor:
-        """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E704, E705."""
-        images: np.ndarray | None = None
-        for number, name in enumerate(names):
-            pixels = decode(self._files[name], str(self._path / name), self._resolution)
-            self._check_size(name, pixels.shape)
-            if images is None:
-                images = self._space(len(names), pixels.shape)
-            elif images.shape[1] < pixels.shape[2]:
-                seen, images = images[:number], self._space(len(names), pixels.shape)
-                images[:number] = seen
-            images[number] = pixels.transpose(2, 0, 1)
-        assert images is not None, "a split without images"
-        return torch.as_tensor(images)
+def _space(path: Path, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """An array for the images, (N, C, H, W). Raises E106 where memory is too small.
 
-    def _space(self, count: int, shape: tuple[int, ...]) -> np.ndarray:
-        """An array for the images of a split, (N, C, H, W). Raises E106 where memory is too small.
-
-        What is written to the cache is copied once.
-        """
-        height, width, channels = shape
-        needed, there = 2 * self.total * height * width * channels, memory()
-        if needed > there:
-            message = f"{self.total} images of {width}x{height} pixels need "
-            message += f"{needed >> 20} MiB of memory, and there are {there >> 20}"
-            hint = f"imagefolder:{self._path}@32 makes them smaller; imagenet:{self._path} leaves "
-            hint += "them in their files"
-            raise NasirError("E106", message, Where(str(self._path)), hint)
-        return np.empty((count, channels, height, width), np.uint8)
-
-    def _check_size(self, name: PurePosixPath, shape: tuple[int, ...]) -> None:
-        if self._first is None:
-            self._first = (name, shape)
-        other, (height, width, _) = self._first
-        if shape[:2] != (height, width):
-            message = f"the image is {shape[1]}x{shape[0]} pixels, but {quoted(str(other))} "
-            message += f"{width}x{height}"
-            hint = f"imagefolder:{self._path}@32 brings all of them to 32 pixels"
-            raise NasirError("E705", message, Where(str(self._path / name)), hint)
+    What is written to the cache is copied once.
+    """
+    needed, there = 2 * count * math.prod(shape), memory()
+    if needed > there:
+        message = f"{count} images of {shape[2]}x{shape[1]} pixels need "
+        message += f"{needed >> 20} MiB of memory, and there are {there >> 20}"
+        hint = f"imagefolder:{path}@32 makes them smaller; imagenet:{path} leaves "
+        raise NasirError("E106", message, Where(str(path)), hint + "them in their files")
+    return np.empty((count, *shape), np.uint8)
 
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -344,32 +313,22 @@ def read_imagenet(name: DataName) -> ImageSet:
         message = "the folder is not there; nothing is downloaded"
         hint = f"imagenet:PATH with {FOLDERS['imagenet']}"
         raise NasirError("E701", message, Where(str(path)), hint)
-    layout = layout_of(path, list(image_files(path)))
-    check_classes(layout.classes, layout.labels(layout.train), Where(str(path)))
-    digest = hashlib.sha256("\0".join(layout.classes).encode(errors="surrogateescape"))
-    parts: list[ImageFiles] = []
-    for names in (layout.train, layout.test):
-        order = mixed(layout.labels(names)) if names else layout.labels(names)
-        chosen = tuple(names[int(i)] for i in order)
-        for file in chosen:
-            text = f"{file}\0{(path / file).stat().st_size}\0"
-            digest.update(text.encode(errors="surrogateescape"))
-        files = tuple(path / file for file in chosen)
-        parts.append(ImageFiles(files, layout.labels(chosen), name.resolution or SIDE))
-    test = parts[1] if layout.test else None
-    return ImageSet("imagenet", layout.classes, parts[0], test, *IMAGENET, digest.hexdigest())
+    classes, splits = layout_of(path, image_files(path))
+    side = name.resolution or SIDE
+    parts = [ImageFiles(path, tuple(names), labels, side) for names, labels in splits]
+    return ImageSet("imagenet", classes, parts, IMAGENET)
 
 
 LARGEST = 4 * 2**30
 """Bytes that the cache may have; more than that of one data set is not kept at all."""
 
-_VERSION = "3"
+_VERSION = "4"
 """The version of stored files; another one is decoded again."""
 
 _DAY = 24 * 3600
 
 
-def cached(path: Path, key: str, state: str, decode: Callable[[], Raw]) -> Raw:
+def cached(path: Path, key: str, state: str, decode: Callable[[], ImageSet]) -> ImageSet:
     """Returns `decode()`, kept under the path and the key as long as the state is the same.
 
     A cache that cannot be written or read, or whose checksum is wrong, is as good as none. Another
@@ -379,11 +338,10 @@ def cached(path: Path, key: str, state: str, decode: Callable[[], Raw]) -> Raw:
     file = cache_folder() / f"images-{name.hexdigest()[:16]}.safetensors"
     state = f"{_VERSION} {state}"
     found = _stored(file, state, path.name)
-    if found is not None:
-        return found
-    raw = decode()
-    _store(file, state, raw)
-    return raw
+    if found is None:
+        found = decode()
+        _store(file, state, found)
+    return found
 
 
 def cache_folder() -> Path:
@@ -392,7 +350,7 @@ def cache_folder() -> Path:
     return (Path(folder) if folder else Path.home() / ".cache") / "nasir"
 
 
-def _stored(file: Path, state: str, name: str) -> Raw | None:
+def _stored(file: Path, state: str, name: str) -> ImageSet | None:
     try:
         opened: Any = safe_open(file, "pt")  # it has no types
         with opened as stored:
@@ -400,46 +358,35 @@ def _stored(file: Path, state: str, name: str) -> Raw | None:
             if facts.get("state") != state:
                 return None
             keys: list[str] = list(stored.keys())
-            tensors: dict[str, Tensor] = {key: stored.get_tensor(key) for key in keys}
-        if facts["checksum"] != _checksum(facts["classes"], tensors):
+            parts = [
+                ImageTensors(
+                    stored.get_tensor(f"{part}.images"), stored.get_tensor(f"{part}.labels")
+                )
+                for part in SPLITS
+                if f"{part}.images" in keys
+            ]
+        found = ImageSet(name, tuple(json.loads(facts["classes"])), parts)
+        if found.fingerprint != facts["fingerprint"]:
             return None
         os.utime(file)
+        return found
     except (OSError, SafetensorError, KeyError):
         return None
-    parts = {
-        part: ImageTensors(tensors[f"{part}.images"], tensors[f"{part}.labels"])
-        for part in ("training", "test")
-        if f"{part}.images" in tensors
-    }
-    classes = tuple(json.loads(facts["classes"]))
-    return Raw(name, classes, parts["training"], parts.get("test"))
 
 
-def _store(file: Path, state: str, raw: Raw) -> None:
+def _store(file: Path, state: str, found: ImageSet) -> None:
     tensors: dict[str, Tensor] = {}
-    for name, part in raw.parts.items():
-        tensors[f"{name}.images"] = part.images.contiguous()
-        tensors[f"{name}.labels"] = part.labels.to(torch.int64)
+    for name, part in zip(SPLITS, found.splits, strict=False):
+        tensors[f"{name}.images"], tensors[f"{name}.labels"] = part.images, part.labels
     size = sum(value.nbytes for value in tensors.values())
     if size > LARGEST:
         return
-    classes = json.dumps(raw.classes)
-    facts = {"state": state, "classes": classes, "checksum": _checksum(classes, tensors)}
+    facts = {"state": state, "classes": json.dumps(found.classes), "fingerprint": found.fingerprint}
     try:
         _make_room(file, size)
         write_atomically(file, save(tensors, facts))
     except (NasirError, OSError):
         return
-
-
-def _checksum(classes: str, tensors: Mapping[str, Tensor]) -> str:
-    """A SHA-256 over all that is stored."""
-    digest = hashlib.sha256(classes.encode())
-    for key in sorted(tensors):
-        value = tensors[key]
-        digest.update(f"{key} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _make_room(file: Path, size: int) -> None:

@@ -5,10 +5,10 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 import numpy as np
@@ -25,6 +25,9 @@ from runners.machine.device import numbered
 Pixels = NDArray[np.uint8]
 """(H, W, 3), or (H, W, 1) of a grey image."""
 
+ImageFile = Path | io.BytesIO
+"""A file on the disk, or its bytes out of an archive."""
+
 _GREY = ("1", "L", "LA", "La")
 """Pillow's modes of grey images; transparency is left out."""
 
@@ -38,12 +41,12 @@ _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def decode(read: Callable[[], bytes], place: str, resolution: int | None = None) -> Pixels:
+def decode(file: ImageFile, place: str, resolution: int | None = None) -> Pixels:
     """The pixels of an image file, grey or in colour. Raises E704, which names `place`.
 
     With a resolution, those of its largest middle square, resized.
     """
-    image = open_image(read, place)
+    image = open_image(file, place)
     if resolution is not None and image.size != (resolution, resolution):
         size = (resolution, resolution)
         image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
@@ -51,10 +54,10 @@ def decode(read: Callable[[], bytes], place: str, resolution: int | None = None)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def open_image(read: Callable[[], bytes], place: str) -> Image.Image:
-    """The decoded image of the bytes that `read` returns. Raises E704, which names `place`."""
+def open_image(file: ImageFile, place: str) -> Image.Image:
+    """The decoded image of a file. Raises E704, which names `place`."""
     try:
-        with Image.open(io.BytesIO(read()), formats=_FORMATS) as stored:
+        with Image.open(file, formats=_FORMATS) as stored:
             if stored.width * stored.height > PIXELS:
                 raise ValueError(f"it has {stored.width}x{stored.height} pixels, beyond {PIXELS:,}")
             if stored.mode[0] in "IF":  # Pillow cuts off what is above 255
@@ -81,24 +84,31 @@ _RATIOS = (math.log(3 / 4), math.log(4 / 3))
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """One split: files, labels, int64 (N,), and the pixels of a side that they are brought to."""
+    """One split: files below `root`, labels, int64 (N,), and the side that they are resized to."""
 
-    files: tuple[Path, ...]
+    root: Path
+    names: tuple[PurePosixPath, ...]
     labels: Tensor
     side: int
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, in pixels."""
-        return self.side, self.side
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return 3, self.side, self.side
 
     @property
     def images(self) -> NoReturn:
         """Always an error: no tensor holds these images."""
         raise AssertionError("these images are decoded batch by batch")
+
+    def content(self) -> Iterator[bytes]:
+        """The names and sizes of the files, for a fingerprint."""
+        for name in self.names:
+            text = f"{name}\0{(self.root / name).stat().st_size}\0"
+            yield text.encode(errors="surrogateescape")
 
     def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageFiles", Tensor]:
         """The same files, with labels on the device: a batch moves once it is decoded."""
@@ -118,8 +128,8 @@ class ImageFiles:
         return images.to(self.labels.device)
 
     def _pixels(self, number: int, drawn: np.ndarray | None) -> np.ndarray:
-        path = self.files[number]
-        image = open_image(path.read_bytes, str(path)).convert("RGB")
+        path = self.root / self.names[number]
+        image = open_image(path, str(path)).convert("RGB")
         box = middle(image.size) if drawn is None else window(image.size, drawn)
         size = (self.side, self.side)
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
@@ -173,9 +183,15 @@ class ImageTensors:
         return len(self.labels)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, in pixels."""
-        return self.images.shape[2], self.images.shape[3]
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    def content(self) -> Iterator[memoryview]:
+        """All bytes and labels, for a fingerprint."""
+        for values in (self.images, self.labels):
+            yield values.contiguous().numpy().data
 
     def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageTensors", Tensor]:
         """Images on a device, and the indices by which the chosen ones are taken from them.
@@ -193,85 +209,95 @@ class ImageTensors:
         return self.images.index_select(0, chosen.to(self.images.device))
 
 
+SPLITS = ("training", "test")
+
+
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set: its splits, its classes by label, and by what its images are normalised.
+    """A data set: its classes by label, and its splits: for training, and perhaps for tests.
 
-    `mean` and `std` are by channel, of values from 0 to 1. `fingerprint` is the SHA-256 over
-    classes, bytes and labels, in hexadecimal digits. There may be no `test`.
-    Only ImageNet's images stay in files.
+    `statistics` are the published ones, else those of the training images once `checked` was
+    called. `fingerprint` is the SHA-256 over classes, bytes and labels, in hexadecimal digits, and
+    is computed where it is not given. Only ImageNet's images stay in files.
     """
 
     name: str
     classes: tuple[str, ...]
-    train: ImageTensors | ImageFiles
-    test: ImageTensors | ImageFiles | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    fingerprint: str
+    splits: Sequence[ImageTensors | ImageFiles]
+    statistics: Statistics = ((), ())
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.fingerprint:
+            digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
+            for part in self.splits:
+                for content in part.content():
+                    digest.update(content)
+            object.__setattr__(self, "fingerprint", digest.hexdigest())
+
+    @property
+    def train(self) -> ImageTensors | ImageFiles:
+        """The images for training."""
+        return self.splits[0]
+
+    @property
+    def test(self) -> ImageTensors | ImageFiles | None:
+        """The images for tests, if there are any."""
+        return self.splits[1] if len(self.splits) > 1 else None
 
     @property
     def resolution(self) -> int:
         """Pixels of a side."""
-        return self.train.size[1]
+        return self.train.shape[2]
 
     @property
     def channels(self) -> int:
         """3 of coloured images, 1 of grey ones."""
-        return len(self.mean)
+        return self.train.shape[0]
+
+    def resized(self, side: int) -> "ImageSet":
+        """The same images with `side` pixels on each side, by bilinear interpolation."""
+        new: list[ImageTensors] = []
+        for part in self.splits:
+            images = part.images
+            if part.shape[1:] != (side, side):
+                images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+            new.append(ImageTensors(images, part.labels))
+        return replace(self, splits=new, fingerprint="")
+
+    def checked(self, where: Where) -> "ImageSet":
+        """The set with statistics. Raises E702, E703, E705, E706, E707 where none can learn."""
+        for split, part in zip(SPLITS, self.splits, strict=False):
+            _check_labels(self.classes, split, part.labels, where)
+        if bool((self.train.labels == self.train.labels[0]).all()):
+            name = self.classes[int(self.train.labels[0])]
+            message = f"all training images are of one class, '{name}'"
+            raise NasirError("E703", message, where, hint="a classifier needs two or more")
+        channels, height, width = self.train.shape
+        if height != width or height < SMALLEST:
+            message = f"the images are {width}x{height} pixels"
+            raise NasirError("E707", message, where, f"square images of {SMALLEST} or more")
+        for part in self.splits:
+            if part.shape != self.train.shape:
+                message = f"training images are {width}x{height} pixels with {channels} channels, "
+                c, h, w = part.shape
+                message += f"test images {w}x{h} with {c}"
+                raise NasirError("E705", message, where)
+        if self.statistics[0]:
+            return self
+        return replace(self, statistics=statistics_of(self.train.images))
 
 
-@dataclass(frozen=True)
-class Raw:
-    """The contents of files, unchecked; `statistics` are mean and std where they are published."""
-
-    name: str
-    classes: tuple[str, ...]
-    train: ImageTensors
-    test: ImageTensors | None = None
-    statistics: Statistics | None = None
-
-    @property
-    def parts(self) -> dict[str, ImageTensors]:
-        """The splits that are there, by name."""
-        parts = {"training": self.train, "test": self.test}
-        return {name: part for name, part in parts.items() if part is not None}
-
-    def changed(self, change: Callable[[Tensor], Tensor]) -> "Raw":
-        """The same with other images in each split."""
-        new = {name: replace(part, images=change(part.images)) for name, part in self.parts.items()}
-        return replace(self, train=new["training"], test=new.get("test"))
+def _check_labels(classes: tuple[str, ...], split: str, labels: Tensor, where: Where) -> None:
+    if not len(labels):
+        raise NasirError("E702", f"there are no {split} images", where)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(classes):
+        message = f"{split} labels go from {low} to {high}, but there are {len(classes)} classes"
+        raise NasirError("E706", message, where, hint="labels count from 0")
 
 
-def image_set(raw: Raw, where: Where) -> ImageSet:
-    """The set that a network can learn from. Raises E702, E703, E705, E706, E707.
-
-    Where no statistics are published they are those of the training images.
-    """
-    _check(raw, where)
-    mean, std = raw.statistics or statistics(raw.train.images)
-    return ImageSet(raw.name, raw.classes, raw.train, raw.test, mean, std, _fingerprint(raw))
-
-
-def resized(raw: Raw, side: int) -> Raw:
-    """The same images with `side` pixels on each side, by bilinear interpolation."""
-
-    def part(images: Tensor) -> Tensor:
-        if images.shape[-2:] == (side, side):
-            return images
-        return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-
-    return raw.changed(part)
-
-
-def evened(raw: Raw) -> Raw:
-    """The same images; grey ones get three equal channels where those of another split have 3."""
-    most = max(part.images.shape[1] for part in raw.parts.values())
-
-    return raw.changed(lambda images: images.expand(-1, most, -1, -1).contiguous())
-
-
-def statistics(images: Tensor) -> Statistics:
+def statistics_of(images: Tensor) -> Statistics:
     """Mean and standard deviation by channel of (N, C, H, W) bytes, as values from 0 to 1.
 
     A channel of one value alone has the standard deviation 1.
@@ -286,47 +312,6 @@ def statistics(images: Tensor) -> Statistics:
         mean.append(middle)
         std.append(float(share @ (values - middle) ** 2) ** 0.5 or 1.0)
     return tuple(mean), tuple(std)
-
-
-def _check(raw: Raw, where: Where) -> None:
-    for split, part in raw.parts.items():
-        if not len(part):
-            raise NasirError("E702", f"there are no {split} images", where)
-        low, high = int(part.labels.min()), int(part.labels.max())
-        if low < 0 or high >= len(raw.classes):
-            message = f"{split} labels go from {low} to {high}, but there are "
-            message += f"{len(raw.classes)} classes"
-            raise NasirError("E706", message, where, hint="labels count from 0")
-    check_classes(raw.classes, raw.train.labels, where)
-    sizes = {split: tuple(part.images.shape[-2:]) for split, part in raw.parts.items()}
-    height, width = sizes["training"]
-    if height != width or height < SMALLEST:
-        message = f"the images are {width}x{height} pixels"
-        raise NasirError("E707", message, where, f"square images of {SMALLEST} or more")
-    if sizes.get("test", (height, width)) != (height, width):
-        h, w = sizes["test"]
-        message = f"training images are {width}x{height} pixels, test images {w}x{h}"
-        raise NasirError("E705", message, where)
-    channels = {part.images.shape[1] for part in raw.parts.values()}
-    if len(channels) > 1:
-        few, many = sorted(channels)
-        message = f"images of one part have {few} channels, those of the other {many}"
-        raise NasirError("E705", message, where)
-
-
-def check_classes(classes: tuple[str, ...], labels: Tensor, where: Where) -> None:
-    """Raises E703 where all training images have the same label."""
-    if bool((labels == labels[0]).all()):
-        message = f"all training images are of one class, '{classes[int(labels[0])]}'"
-        raise NasirError("E703", message, where, hint="a classifier needs two or more")
-
-
-def _fingerprint(raw: Raw) -> str:
-    digest = hashlib.sha256("\0".join(raw.classes).encode(errors="surrogateescape"))
-    for part in raw.parts.values():
-        digest.update(part.images.contiguous().numpy().data)
-        digest.update(part.labels.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:

@@ -147,7 +147,7 @@ def search_images(data: ImageSet, options: TaskOptions, place: Place) -> Images:
     batches = partial(
         Batches,
         data.train,
-        normalise=(data.mean, data.std),
+        normalise=data.statistics,
         place=place,
         seed=options.seed,
         batch=options.batch,
@@ -172,7 +172,7 @@ def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place:
         message = f"images.area={section.area:g} is for images that stay in files"
         raise NasirError("E753", message, hint="--set images.area=0, or --data imagenet:PATH")
     learn, held = halves(len(data.train), 1 - recipe.train.validation)
-    normalise = (data.mean, data.std)
+    normalise = data.statistics
     if section.normalise == "autodl":
         normalise = AUTODL.get(data.name, normalise)
     augment = Augment(
