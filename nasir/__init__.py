@@ -11,7 +11,6 @@ from nasir.errors import NasirError, Where
 from nasir.formats import dump_genotype, load_genotype, load_genotypes
 from nasir.genotype import CellGenotype, Edge, Genotype
 from nasir.graph import Builder, Choice, Graph
-from nasir.nasbench101 import nasbench101_hash
 from nasir.networks import network, supernet
 from nasir.node import Cell, Node
 from nasir.passes import (
@@ -31,8 +30,8 @@ from nasir.text_parser import parse_graph
 from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType, WeightsType
 
 if TYPE_CHECKING:
-    from nasir.canonical import canonical_id, correspondence, count_classes
-    from nasir.space.compute import (
+    from nasir.canonical import canonical_id, correspondence, count_classes, nasbench101_hash
+    from nasir.compute import (
         crossover,
         enumerate_genotypes,
         mutate,
@@ -51,17 +50,18 @@ _LATER = {
     "canonical_id": "nasir.canonical",
     "correspondence": "nasir.canonical",
     "count_classes": "nasir.canonical",
-    "crossover": "nasir.space.compute",
+    "crossover": "nasir.compute",
     "decisions": "nasir.space.derive",
     "derive": "nasir.space.derive",
     "draw_genotype": "nasir.space.derive",
-    "enumerate_genotypes": "nasir.space.compute",
-    "mutate": "nasir.space.compute",
-    "neighbours": "nasir.space.compute",
-    "rank": "nasir.space.compute",
-    "sample": "nasir.space.compute",
-    "size": "nasir.space.compute",
-    "unrank": "nasir.space.compute",
+    "enumerate_genotypes": "nasir.compute",
+    "nasbench101_hash": "nasir.canonical",
+    "mutate": "nasir.compute",
+    "neighbours": "nasir.compute",
+    "rank": "nasir.compute",
+    "sample": "nasir.compute",
+    "size": "nasir.compute",
+    "unrank": "nasir.compute",
 }
 """Names whose modules are imported at their first use: most programs need none of them."""
 

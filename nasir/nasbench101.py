@@ -7,11 +7,9 @@ the output the last, and the ops stand on those between.
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import md5
-from pathlib import Path
 
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype, Edge, Genotype
-from nasir.wanted import checked
+from nasir.genotype import CellGenotype, Edge
 
 INPUT, OUTPUT = "input", "output"
 
@@ -157,25 +155,6 @@ def limits_broken(
     if live.edges > edges:
         reasons.append(f"it has {live.edges} edges, and at most {edges} are allowed")
     return tuple(reasons)
-
-
-@checked
-def nasbench101_hash(genotype: Genotype | str | Path) -> str:
-    """The benchmark's name for the genotype's only cell, the same for isomorphic modules.
-
-    Raises E204 for a cell whose input does not reach its output, E208 for one that is no module
-    or is outside the benchmark's limits.
-    """
-    from nasir.formats.load import as_genotype  # the formats are read with this module
-
-    genotype = as_genotype(genotype)
-    if len(genotype.cells) != 1:
-        have = ", ".join(genotype.kinds)
-        raise NasirError("E208", f"nasbench101 cannot express the cells '{have}': it has one")
-    module = module_of(live_cell(genotype.cells[0]))
-    for reason in limits_broken(module):
-        raise NasirError("E208", f"the genotype is not in NAS-Bench-101: {reason}")
-    return module_hash(module)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nasir.errors import NasirError
-from nasir.formats import load_genotype
+from nasir.formats import dump_genotype, load_genotype
 from nasir.formats.load import GenotypeLike
 from nasir.genotype import Genotype
 from nasir.graph import Graph
@@ -55,7 +55,7 @@ def network(
     }
     own = dict(home.size) if home and home.skeleton == chosen.name else {}
     size = replace(chosen.default, auxiliary=auxiliary, **own | _given(chosen, asked))
-    return build_network(genotype, chosen, size)
+    return build_network(genotype, chosen, size, {"genotype": dump_genotype(genotype)})
 
 
 @checked

@@ -57,9 +57,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @cache
     def hints() -> dict[str, Any]:
-        import nasir.space  # names that modules import for type checkers alone
-
-        found = get_type_hints(function, localns=vars(nasir.space))
+        found = get_type_hints(function)
         return {name: hint for name, hint in found.items() if name in fixed}
 
     @wraps(function)

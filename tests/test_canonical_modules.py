@@ -9,7 +9,8 @@ from hypothesis import given
 import lowering
 import nasir
 from nasir import CellGenotype, Genotype
-from nasir.nasbench101 import Module, cell_of, live_cell, module_of, nasbench101_hash
+from nasir.canonical import nasbench101_hash
+from nasir.nasbench101 import Module, cell_of, live_cell, module_of
 from tests.node_cells import node_genotypes
 
 

@@ -10,7 +10,7 @@ import nasir
 from nasir import Edge, Genotype, NasirError, Space, load_space
 from nasir.formats import load_genotype
 from nasir.space import catalog
-from nasir.space.decisions import decisions
+from nasir.space.node_cells import decisions
 
 SIZES = {
     "darts": 1_037_664_180**2,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 import nasir
-from nasir import CellGenotype, Genotype, NasirError
+from nasir import CellGenotype, Genotype, NasirError, nasbench101_hash
 from nasir.nasbench101 import (
     OPS,
     Module,
@@ -17,7 +17,6 @@ from nasir.nasbench101 import (
     live_cell,
     module_hash,
     module_of,
-    nasbench101_hash,
     one_shot_module,
     pruned,
 )

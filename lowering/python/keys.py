@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lowering.python.classes import Classes
 from lowering.python.outline import Part
-from lowering.python.sequence import layer_names
+from lowering.python.rules import layer_names
 from nasir import Graph, Node
 from nasir.ops import ParamRef
 from nasir.template import meaning

@@ -5,6 +5,13 @@ from nasir.canonical.identity import (
     canonical_id,
     correspondence,
     count_classes,
+    nasbench101_hash,
 )
 
-__all__ = ["CellCorrespondence", "canonical_id", "correspondence", "count_classes"]
+__all__ = [
+    "CellCorrespondence",
+    "canonical_id",
+    "correspondence",
+    "count_classes",
+    "nasbench101_hash",
+]

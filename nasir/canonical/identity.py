@@ -9,9 +9,11 @@ from nasir.canonical.behaviour import Strides, highway
 from nasir.canonical.labelling import Labelling, label
 from nasir.canonical.modules import label_module
 from nasir.canonical.terms import Place, cell_terms
+from nasir.errors import NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype
 from nasir.macros import ACTIVATIONS, MACROS
+from nasir.nasbench101 import limits_broken, live_cell, module_hash, module_of
 from nasir.space import Space
 from nasir.space.adoption import ops_of
 from nasir.space.layout import PUBLISHED
@@ -55,6 +57,23 @@ def canonical_id(genotype: GenotypeLike) -> str:
         for cell in genotype.cells
     )
     return sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+@checked
+def nasbench101_hash(genotype: GenotypeLike) -> str:
+    """The benchmark's name for the genotype's only cell, the same for isomorphic modules.
+
+    Raises E204 for a cell whose input does not reach its output, E208 for one that is no module
+    or is outside the benchmark's limits.
+    """
+    genotype = as_genotype(genotype)
+    if len(genotype.cells) != 1:
+        have = ", ".join(genotype.kinds)
+        raise NasirError("E208", f"nasbench101 cannot express the cells '{have}': it has one")
+    module = module_of(live_cell(genotype.cells[0]))
+    for reason in limits_broken(module):
+        raise NasirError("E208", f"the genotype is not in NAS-Bench-101: {reason}")
+    return module_hash(module)
 
 
 @dataclass(frozen=True, slots=True)

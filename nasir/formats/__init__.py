@@ -4,6 +4,7 @@ from nasir.formats.format import Format
 from nasir.formats.load import (
     Reading,
     detect,
+    dump_genotype,
     each_genotype,
     load_genotype,
     load_genotypes,
@@ -13,7 +14,7 @@ from nasir.formats.load import (
 )
 from nasir.formats.onnx_model import METADATA_KEY
 from nasir.formats.shipped import Entry, entries, load_entry
-from nasir.formats.table import FORMATS, dump_genotype, named_format
+from nasir.formats.table import FORMATS, named_format
 
 __all__ = [
     "FORMATS",

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from nasir.document import Cursor
 from nasir.errors import NasirError, Where, unknown_op
 from nasir.genotype import CellGenotype, Genotype, Path
+from nasir.macros import MACROS
 from nasir.plain import Json
+from nasir.space.adoption import ops_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,6 @@ def known_op(name: str, where: Callable[[], Where], kind: str = "") -> str:
 
     Own ops of the space in force count (see `nasir.space.adoption`).
     """
-    from nasir.space.adoption import ops_in_force
-
     known = ops_in_force(kind)
     if name not in known:
         raise unknown_op(name, known, where())
@@ -130,8 +130,6 @@ def check_plain(genotype: Genotype, format_name: str) -> None:
 
     Other formats name no space. Own ops under shipped names pass: the names are all they hold.
     """
-    from nasir.macros import MACROS
-
     for cell in genotype.cells:
         if cell.combine != "sum":
             raise inexpressible(format_name, f"the nodes of cell '{cell.kind}': {cell.combine}")

@@ -6,20 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nasir.errors import NasirError, quoted
+from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.find import FoundGenotype, find_genotypes
-from nasir.formats.format import Format
+from nasir.formats.format import Format, check_plain, inexpressible
+from nasir.formats.own import OWN
 from nasir.formats.shipped import find, load_shipped
-from nasir.formats.table import in_running_text, named_format, read_value, rows_of
+from nasir.formats.table import FORMATS, in_running_text, named_format, read_value, rows_of
 from nasir.genotype import Genotype
 from nasir.limits import LOG_LIMIT
 from nasir.source import Source, is_there, looks_like_path, read_source
+from nasir.space.adoption import adopt, in_force
+from nasir.space.load import SpaceLike, as_space
 from nasir.wanted import checked
-
-if TYPE_CHECKING:
-    from nasir.space import Space
 
 GenotypeLike = Genotype | str | Path
 """A genotype, or what `load_genotype` takes."""
@@ -53,7 +52,7 @@ class Reading:
 @checked
 def load_genotype(
     source: str | Path,
-    space: "Space | str | Path | None" = None,
+    space: SpaceLike | None = None,
     *,
     format: str | None = None,  # noqa: A002
 ) -> Genotype:
@@ -74,7 +73,7 @@ def load_genotype(
 @checked
 def load_genotypes(
     source: str | Path,
-    space: "Space | str | Path | None" = None,
+    space: SpaceLike | None = None,
     *,
     format: str | None = None,  # noqa: A002
 ) -> dict[str, Genotype]:
@@ -91,9 +90,30 @@ def as_genotype(given: GenotypeLike) -> Genotype:
     return given if isinstance(given, Genotype) else load_genotype(given)
 
 
+@checked
+def dump_genotype(genotype: GenotypeLike, format: str = "nasir") -> str:  # noqa: A002
+    """The genotype in a format. Raises E108 for an unknown one, E208 for what it cannot hold.
+
+    nasir's own format names a shipped space and holds any other space whole.
+    """
+    genotype = as_genotype(genotype)
+    row = FORMATS.get(format)
+    if row is None:
+        writable = [name for name, row in FORMATS.items() if row.dump]
+        hint = nearest(format, writable)
+        raise NasirError("E108", f"unknown format {quoted(format)}", hint=hint)
+    if row.dump is None:
+        raise inexpressible(
+            row.name, "a genotype alone: it holds networks", hint="export the network instead"
+        )
+    if row is not OWN:
+        check_plain(genotype, row.name)
+    return row.dump(genotype)
+
+
 def read_genotype(
     source: str | Path,
-    space: "Space | str | Path | None" = None,
+    space: SpaceLike | None = None,
     *,
     format: str | None = None,  # noqa: A002
 ) -> Reading:
@@ -104,8 +124,6 @@ def read_genotype(
             raise no_format(str(source))
         if space is None:
             return Reading(genotype)
-        from nasir.space import adopt
-
         return Reading(adopt(genotype, space))
     path, name = split(source)
     return read_source_genotype(_opened(path), name, space, format=format)
@@ -114,7 +132,7 @@ def read_genotype(
 def read_source_genotype(
     source: Source,
     name: str = "",
-    space: "Space | str | Path | None" = None,
+    space: SpaceLike | None = None,
     *,
     format: str | None = None,  # noqa: A002
 ) -> Reading:
@@ -127,7 +145,7 @@ def read_source_genotype(
 
 def each_genotype(
     source: Source,
-    space: "Space | str | Path | None" = None,
+    space: SpaceLike | None = None,
     *,
     format: str | None = None,  # noqa: A002
 ) -> list[tuple[str, Callable[[], Reading]]]:
@@ -144,23 +162,20 @@ def each_genotype(
 
 
 def read_found(
-    found: FoundGenotype, name: str, space: "Space | str | Path | None", row: Format | None
+    found: FoundGenotype, name: str, space: SpaceLike | None, row: Format | None
 ) -> Reading:
     """A genotype that was found, with that name unless it has its own; of `space`, if given."""
     if space is None:
         row, genotype = found.read(row)
     else:
-        from nasir.space import Space, load_space
-        from nasir.space.adoption import adopt, in_force
-
-        home = space if isinstance(space, Space) else load_space(space)
+        home = as_space(space)
         with in_force(home):
             row, genotype = found.read(row)
         genotype = adopt(genotype, home)
     return Reading(genotype if genotype.name else replace(genotype, name=name), row)
 
 
-def parse_genotype(source: Source, space: "Space | None" = None) -> Genotype:
+def parse_genotype(source: Source, space: SpaceLike | None = None) -> Genotype:
     """The genotype of a source, whatever its format; of `space`, if that is given."""
     return read_source_genotype(source, "", space).genotype
 

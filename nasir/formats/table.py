@@ -2,7 +2,6 @@
 
 import re
 from functools import cache
-from pathlib import Path
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
@@ -11,7 +10,7 @@ from nasir.formats.aw_nas import AW_NAS
 from nasir.formats.compact import BANANAS, NASLIB, SIX_BY_NODE, SIX_BY_SOURCE
 from nasir.formats.darts import DARTS
 from nasir.formats.enas import ENAS
-from nasir.formats.format import Format, check_plain, inexpressible
+from nasir.formats.format import Format
 from nasir.formats.nasbench1shot1 import NASBENCH1SHOT1
 from nasir.formats.nasbench101 import NASBENCH101
 from nasir.formats.nasbench201 import NASBENCH201
@@ -25,7 +24,6 @@ from nasir.formats.ptdarts import PTDARTS
 from nasir.formats.transnasbench101 import TRANSNASBENCH101
 from nasir.genotype import CellGenotype, Genotype
 from nasir.table import Table
-from nasir.wanted import checked
 
 FORMATS: Table[Format] = Table(
     ONNX,
@@ -105,29 +103,6 @@ def in_running_text() -> re.Pattern[str]:
     words = "|".join(f"(?:{row.word})" for row in FORMATS.values() if row.word)
     opens = "|".join(f"(?:{row.opens})" for row in FORMATS.values() if row.opens)
     return re.compile(f"(?P<word>{words})|{opens}")
-
-
-@checked
-def dump_genotype(genotype: Genotype | str | Path, format: str = "nasir") -> str:  # noqa: A002
-    """The genotype in a format. Raises E108 for an unknown one, E208 for what it cannot hold.
-
-    nasir's own format names a shipped space and holds any other space whole.
-    """
-    from nasir.formats.load import as_genotype  # it reads what this table lists
-
-    genotype = as_genotype(genotype)
-    row = FORMATS.get(format)
-    if row is None:
-        writable = [name for name, row in FORMATS.items() if row.dump]
-        hint = nearest(format, writable)
-        raise NasirError("E108", f"unknown format {quoted(format)}", hint=hint)
-    if row.dump is None:
-        raise inexpressible(
-            row.name, "a genotype alone: it holds networks", hint="export the network instead"
-        )
-    if row is not OWN:
-        check_plain(genotype, row.name)
-    return row.dump(genotype)
 
 
 def _described(genotype: Genotype) -> str:

@@ -16,11 +16,12 @@ from nasir.passes.pipelines import (
     SHARED,
     TIDY,
     TRAINED,
+    run_passes,
     shared,
     summed,
 )
 from nasir.passes.primitives import expand, infer_types, validate
-from nasir.passes.record import GraphPass, Pass, PassRecord, run_passes
+from nasir.passes.record import GraphPass, Pass, PassRecord
 from nasir.passes.resolve import restrict
 from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation, idle_code
 from nasir.passes.slices import MEMORY_LEVELS, MemoryLevel, call_cells, recompute

@@ -1,18 +1,22 @@
-"""The passes, as one table, and the pipelines that the targets name."""
+"""The passes, as one table, the pipelines that the targets name, and their run."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from functools import partial
 
+from nasir.errors import NasirError, nearest, quoted
+from nasir.graph import Graph
 from nasir.passes.draws import draws_given
 from nasir.passes.fusion import horizontal, share_norms
 from nasir.passes.highways import highway_sums
 from nasir.passes.inference import fold_batch_norm, freeze_noise
 from nasir.passes.primitives import expand, infer_types, validate
-from nasir.passes.record import Pass
+from nasir.passes.record import Pass, PassRecord
 from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation, idle_code
 from nasir.passes.slices import MemoryLevel, call_cells, recompute
 from nasir.passes.sums import lean_sums, mixed_sums
 from nasir.table import Table
+from nasir.wanted import checked
 
 PASSES: Table[Pass] = Table(
     Pass("validate", "checks names, keys and cells", validate),
@@ -77,3 +81,29 @@ def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["idle-code"])
     sums = (PASSES["mixed-sums"], PASSES["highway-sums"])
     return (*SHARED, *sums, *MEMORY[memory], *rest)
+
+
+@checked
+def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[PassRecord, ...]]:
+    """The graph after all passes, and a record of each.
+
+    Passes are given themselves or by name. Raises E406, and TypeError for what is no graph.
+    """
+    records: list[PassRecord] = []
+    for given in (passes,) if isinstance(passes, (str, Pass)) else passes:
+        row = given if isinstance(given, Pass) else _named(given)
+        start = time.perf_counter()
+        after = row.run(graph)
+        seconds = time.perf_counter() - start
+        changed = after is not graph and after.nodes != graph.nodes
+        records.append(PassRecord(row.name, len(graph), len(after), changed, seconds))
+        graph = after
+    return graph, tuple(records)
+
+
+def _named(name: object) -> Pass:
+    if not isinstance(name, str):
+        raise TypeError(f"a pass or its name is wanted, not {type(name).__name__}")
+    if name not in PASSES:
+        raise NasirError("E406", f"unknown pass {quoted(name)}", hint=nearest(name, PASSES))
+    return PASSES[name]

@@ -9,7 +9,6 @@ from random import Random
 from nasir.genotype import CellGenotype, Combine, Edge
 from nasir.graph import Slot
 from nasir.space import tree
-from nasir.space.node_cells import ModuleDecisions
 from nasir.space.tree import Choose, Entry, Option, Pick
 
 _LISTED = 4096
@@ -77,14 +76,6 @@ class SpaceCell:
     def selectable(self, edge: SpaceEdge) -> tuple[str, ...]:
         """The ops that can be selected on an edge, in the space's order."""
         return tuple(op for op in edge.ops if op not in self.exclude)
-
-
-def decisions(cell: SpaceCell) -> "CellDecisions":
-    """The numbered decisions of a kind of cell.
-
-    Cells come in and go out in canonical form: the one in which `unrank` gives them.
-    """
-    return ModuleDecisions(cell) if cell.on_nodes and not cell.parents else TreeDecisions(cell)
 
 
 def cell_tree(cell: SpaceCell) -> tuple[Choose, ...]:
@@ -268,6 +259,3 @@ def _reasons(choose: Choose, cell: CellGenotype) -> Iterator[str]:
 def _reads(choose: Choose) -> bool:
     """Whether it only decides what is read."""
     return choose.slot.role in ("input", "output")
-
-
-CellDecisions = TreeDecisions | ModuleDecisions

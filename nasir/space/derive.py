@@ -7,11 +7,13 @@ from random import Random
 
 from nasir.errors import NasirError
 from nasir.genotype import Genotype
-from nasir.space.compute import Seed
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.space import Space
 from nasir.space.tree import Choose, Picker, Weights
 from nasir.wanted import checked
+
+Seed = int | Random
+"""A number, which decides everything that is drawn, or a generator that goes on."""
 
 
 @dataclass(frozen=True, slots=True)

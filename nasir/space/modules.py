@@ -1,22 +1,17 @@
 """Networks of cells whose ops stand on nodes: those of NAS-Bench-101 and of NAS-Bench-1Shot1."""
 
-from typing import TYPE_CHECKING
-
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Slot
 from nasir.nasbench101 import live_cell
 from nasir.node import Cell
 from nasir.space.decisions import SpaceCell
-from nasir.space.stack import Design
-
-if TYPE_CHECKING:
-    from nasir.space.skeletons import Size
+from nasir.space.stack import Design, Size
 
 STACKS = 3
 
 
-def nasbench101(b: Builder, design: Design, size: "Size") -> tuple[str, str | None]:
+def nasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     """Three stacks of equal modules, the images halved and the widths doubled between them.
 
     The cell is pruned first, as the benchmark does. Raises E505 for a supernet: how wide a node is
@@ -43,7 +38,7 @@ def nasbench101(b: Builder, design: Design, size: "Size") -> tuple[str, str | No
     return b("classifier", x, name="head", classes=size.classes), None
 
 
-def nasbench1shot1(b: Builder, design: Design, size: "Size") -> tuple[str, str | None]:
+def nasbench1shot1(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     """NAS-Bench-1Shot1's one-shot model, or what it is where every decision is made.
 
     Pools with a margin of 1 stand before cells layers // 3 and 2 * layers // 3 (32 pixels become

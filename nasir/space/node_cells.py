@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import cache
 from itertools import accumulate, combinations, product
 from random import Random
-from typing import TYPE_CHECKING
 
 from nasir.genotype import CellGenotype, Edge
 from nasir.nasbench101 import (
@@ -25,15 +24,13 @@ from nasir.nasbench101 import (
     module_of,
     pruned,
 )
-
-if TYPE_CHECKING:
-    from nasir.space.decisions import SpaceCell
+from nasir.space.decisions import SpaceCell, TreeDecisions
 
 Sources = tuple[tuple[int, ...], ...]
 """What each node reads, and last what the output reads."""
 
 
-def parent_choices(space: "SpaceCell") -> Iterator[Sources]:
+def parent_choices(space: SpaceCell) -> Iterator[Sources]:
     """What the nodes and the output can read, in lexicographic order."""
     rows = [
         tuple(combinations(range(node), keep)) for node, keep in enumerate(space.parents, start=1)
@@ -71,7 +68,7 @@ def unique_modules(
                 yield module
 
 
-def distinct_hashes(space: "SpaceCell") -> frozenset[str]:
+def distinct_hashes(space: SpaceCell) -> frozenset[str]:
     """The names in NAS-Bench-101 of all cells of a space of parents.
 
     The ops of nodes that pruning removes do not matter, so that they are not gone through.
@@ -166,7 +163,7 @@ class ModuleDecisions:
     what pruning leaves of it; isomorphic modules count apart.
     """
 
-    def __init__(self, cell: "SpaceCell") -> None:
+    def __init__(self, cell: SpaceCell) -> None:
         self.cell = cell
         sizes = [
             matrix_count(nodes + 2, cell.most_edges) * len(cell.node_ops) ** nodes
@@ -231,6 +228,17 @@ class ModuleDecisions:
         )
 
 
+CellDecisions = TreeDecisions | ModuleDecisions
+
+
+def decisions(cell: SpaceCell) -> CellDecisions:
+    """The numbered decisions of a kind of cell.
+
+    Cells come in and go out in canonical form: the one in which `unrank` gives them.
+    """
+    return ModuleDecisions(cell) if cell.on_nodes and not cell.parents else TreeDecisions(cell)
+
+
 def _flipped(cell: CellGenotype) -> Iterator[CellGenotype]:
     """The cell with each possible edge there or not there the other way round."""
     rows = [set(row) for row in (*cell.sources, cell.output)]
@@ -241,7 +249,7 @@ def _flipped(cell: CellGenotype) -> Iterator[CellGenotype]:
                 yield _from_rows(cell, other, cell.ops)
 
 
-def _with_a_node(cell: CellGenotype, space: "SpaceCell") -> Iterator[CellGenotype]:
+def _with_a_node(cell: CellGenotype, space: SpaceCell) -> Iterator[CellGenotype]:
     """The cell with a new node on each edge, at every place in the order between its ends."""
     rows = [set(row) for row in (*cell.sources, cell.output)]
     for reader, row in enumerate(rows, start=1):

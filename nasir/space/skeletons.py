@@ -16,25 +16,10 @@ from nasir.space.decisions import SpaceCell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
 from nasir.space.space import Space
-from nasir.space.stack import Design, Stem, add_stack, layout_of, space_of
+from nasir.space.stack import Design, Size, Stem, add_stack, layout_of, space_of
 from nasir.table import Table
 from nasir.template import primitives
 from nasir.types import ImageType, Type
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Of a network: `layers` is the number of cells, or of cells a stage (the benchmarks').
-
-    `in_channels` are those of an image: 3 of a coloured one, 1 of a grey one.
-    """
-
-    channels: int
-    layers: int
-    classes: int
-    resolution: int
-    auxiliary: bool = False
-    in_channels: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +83,10 @@ class Skeleton:
         return tuple(f.name for f in fields(self.default) if f.name != "auxiliary")
 
 
-def build_network(design: Design, skeleton: Skeleton, size: Any) -> Graph:
-    """The discrete network, or the supernet, as a graph of macros.
+def build_network(
+    design: Design, skeleton: Skeleton, size: Any, about: Mapping[str, str] | None = None
+) -> Graph:
+    """The discrete network, or the supernet, as a graph of macros; `about` joins its `meta`.
 
     Raises E201, E210, E302 to E305 and E505.
     """
@@ -111,7 +98,7 @@ def build_network(design: Design, skeleton: Skeleton, size: Any) -> Graph:
     return builder.graph(
         *((outputs,) if isinstance(outputs, str) else outputs),
         auxiliary=(auxiliary,) if auxiliary else (),
-        meta=_meta(design, skeleton, size),
+        meta={**_meta(design, skeleton, size), **(about or {})},
     )
 
 
@@ -240,10 +227,7 @@ def _meta(design: Design, skeleton: Skeleton, size: Any) -> dict[str, str]:
     }
     if isinstance(design, Space):
         return {"space": design.name, **sizes}
-    from nasir.formats import dump_genotype
-
-    genotype = {"genotype": dump_genotype(design, "nasir")}
-    return {"space": design.space, "name": design.name, **sizes, **genotype}
+    return {"space": design.space, "name": design.name, **sizes}
 
 
 def _cifar(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:

@@ -7,9 +7,9 @@ from math import prod
 from nasir.errors import NasirError
 from nasir.genotype import Genotype
 from nasir.ops import Macro
-from nasir.space.decisions import CellDecisions, SpaceCell, TreeDecisions, decisions
+from nasir.space.decisions import SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
-from nasir.space.node_cells import ModuleDecisions
+from nasir.space.node_cells import CellDecisions, ModuleDecisions, decisions
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,10 @@ from random import Random
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype, Genotype
+from nasir.space.derive import Seed
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.space import Space
 from nasir.wanted import checked
-
-Seed = int | Random
-"""A number, which decides everything that is drawn, or a generator that goes on."""
 
 
 @checked
