@@ -109,16 +109,17 @@ def loader(rounds: int) -> list[Result]:
 
     import torch
 
-    from runners.data.batches import Augment, Batches
     from runners.data.images import ImageTensors
+    from runners.experiment.recipe import ImagesSection
     from runners.machine.device import find_place
+    from runners.task.batches import Batches
 
     source = torch.Generator().manual_seed(0)
     shape = (50_000, 3, 32, 32)
     images = torch.randint(256, shape, dtype=torch.uint8, generator=source)
     data = ImageTensors(images, torch.randint(10, shape[:1], generator=source))
 
-    def batches(augment: Augment) -> Callable[[], object]:
+    def batches(augment: ImagesSection) -> Callable[[], object]:
         normalise = ((0.5,) * 3, (0.25,) * 3)
         half, cpu = torch.arange(25_000), find_place("cpu")
         made = Batches(data, half, normalise, cpu, name="train", seed=0, batch=64, augment=augment)
@@ -127,9 +128,9 @@ def loader(rounds: int) -> list[Result]:
 
     return interleaved(
         {
-            "as they are": batches(Augment()),
-            "crop, flip": batches(Augment(crop=4, flip=True)),
-            "crop, flip, cutout": batches(Augment(crop=4, flip=True, cutout=16)),
+            "as they are": batches(ImagesSection()),
+            "crop, flip": batches(ImagesSection(crop=4, flip=True)),
+            "crop, flip, cutout": batches(ImagesSection(crop=4, flip=True, cutout=16)),
         },
         20 * rounds,
         {"crop, flip": 0.005},

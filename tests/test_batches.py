@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from runners.data.batches import Augment, Batches, Order
 from runners.data.images import ImageTensors
+from runners.experiment.recipe import ImagesSection
 from runners.machine.device import Place, find_place
+from runners.task.batches import Batches, Order
 
-ALL = Augment(crop=2, flip=True, cutout=4)
+ALL = ImagesSection(crop=2, flip=True, cutout=4)
 CPU = find_place("cpu")
 SAME = ((0.0,) * 3, (1 / 255,) * 3)
 """What leaves bytes as they are."""
@@ -26,7 +27,7 @@ def batches(
     seed: int,
     batch: int,
     order: Order = "shuffled",
-    augment: Augment | None = None,
+    augment: ImagesSection | None = None,
     *,
     place: Place | None = None,
     indices: Tensor | None = None,
@@ -41,7 +42,7 @@ def batches(
         seed=seed,
         batch=batch,
         order=order,
-        augment=augment or Augment(),
+        augment=augment or ImagesSection(),
     )
 
 
@@ -145,7 +146,7 @@ def test_a_stream_of_no_images_has_no_steps() -> None:
     assert len(batches("t", 0, 4, indices=torch.arange(0))) == 0
 
 
-def augmented(augment: Augment, count: int = 400) -> tuple[Tensor, Tensor]:
+def augmented(augment: ImagesSection, count: int = 400) -> tuple[Tensor, Tensor]:
     """Bytes before and after, (N, 3, 8, 8)."""
     source = images(count)
     chosen = torch.arange(count)
@@ -156,7 +157,7 @@ def augmented(augment: Augment, count: int = 400) -> tuple[Tensor, Tensor]:
 
 
 def test_a_flip_mirrors_half_of_the_images_left_to_right() -> None:
-    before, after = augmented(Augment(flip=True))
+    before, after = augmented(ImagesSection(flip=True))
     same = (before == after).flatten(1).all(1)
     mirrored = (before.flip(3) == after).flatten(1).all(1)
     assert bool((same ^ mirrored).all())
@@ -164,7 +165,7 @@ def test_a_flip_mirrors_half_of_the_images_left_to_right() -> None:
 
 
 def test_a_crop_moves_each_image_and_fills_with_black() -> None:
-    before, after = augmented(Augment(crop=2))
+    before, after = augmented(ImagesSection(crop=2))
     found = set[tuple[int, int]]()
     for image, moved in zip(before, after, strict=True):
         padded = torch.zeros(3, 12, 12, dtype=torch.uint8)
@@ -181,7 +182,7 @@ def test_a_crop_moves_each_image_and_fills_with_black() -> None:
 
 
 def test_cutout_blanks_a_square_that_may_hang_over_the_border() -> None:
-    before, after = augmented(Augment(cutout=4))
+    before, after = augmented(ImagesSection(cutout=4))
     middles = set[tuple[int, int]]()
     for image, cut in zip(before, after, strict=True):
         hole = (cut == 0).all(0)
@@ -196,7 +197,7 @@ def test_cutout_blanks_a_square_that_may_hang_over_the_border() -> None:
 
 def test_cutout_is_the_mean_and_the_border_of_a_crop_is_black() -> None:
     source = images(100)
-    halfway, augment = ((0.5,) * 3, (0.5,) * 3), Augment(crop=2, cutout=4)
+    halfway, augment = ((0.5,) * 3, (0.5,) * 3), ImagesSection(crop=2, cutout=4)
     chosen = torch.arange(100)
     made = Batches(source, chosen, halfway, CPU, name="t", seed=0, batch=100, augment=augment)
     image, _ = made.at(0, 0)

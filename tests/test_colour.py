@@ -8,12 +8,21 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from runners.data.batches import Augment, Jitter, Tints, tinted
-from runners.machine.device import find_place
+from runners.experiment.recipe import ImagesSection
+from runners.task.batches import Draws, draw, tinted
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
-CPU = find_place("cpu")
-SAME = ((0.0,) * 3, (1 / 255,) * 3)
+
+
+def tints(factors: torch.Tensor, *order: int) -> Draws:
+    """Draws of these changes alone."""
+    return Draws(None, None, None, None, factors, order)
+
+
+def drawn(count: int, seed: int, images: ImagesSection | None = None) -> Draws:
+    """The draws for so many images."""
+    source = torch.Generator().manual_seed(seed)
+    return draw(images or ImagesSection(jitter=True), (count, 8, 8), source)
 
 
 def changed(place: int, factor: float) -> np.ndarray:
@@ -21,7 +30,7 @@ def changed(place: int, factor: float) -> np.ndarray:
     factors = torch.tensor([[1.0], [1.0], [1.0], [0.0]])
     factors[place] = factor
     images = torch.as_tensor(PIXELS).movedim(2, 0)[None].float()
-    return tinted(images, Tints(factors, (place,)))[0].movedim(0, 2).numpy()
+    return tinted(images, tints(factors, place))[0].movedim(0, 2).numpy()
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.6, 1.0, 1.4])
@@ -46,29 +55,34 @@ def test_a_turned_hue_keeps_saturation_and_value(turn: float) -> None:
 
 def test_grey_has_no_hue_to_turn() -> None:
     grey = torch.arange(256.0).expand(1, 3, 1, 256)
-    tints = Tints(torch.tensor([[1.0], [1.0], [1.0], [0.3]]), (3,))
-    assert torch.equal(tinted(grey, tints), grey)
+    turned = tints(torch.tensor([[1.0], [1.0], [1.0], [0.3]]), 3)
+    assert torch.equal(tinted(grey, turned), grey)
 
 
 def test_factors_are_drawn_within_their_ends_for_each_image() -> None:
-    source = torch.Generator().manual_seed(0)
-    tints = Jitter(0.4, 2.0, 0.1, 0.2).draw(4000, source)
-    least, greatest = tints.factors.amin(1).tolist(), tints.factors.amax(1).tolist()
-    assert least == pytest.approx([0.6, 0.0, 0.9, -0.2], abs=0.01)
-    assert greatest == pytest.approx([1.4, 3.0, 1.1, 0.2], abs=0.01)
-    assert sorted(tints.order) == [0, 1, 2, 3]
+    found = drawn(4000, 0)
+    assert found.tints is not None
+    least, greatest = found.tints.amin(1).tolist(), found.tints.amax(1).tolist()
+    assert least == pytest.approx([0.6, 0.6, 0.6, -0.2], abs=0.01)
+    assert greatest == pytest.approx([1.4, 1.4, 1.4, 0.2], abs=0.01)
+    assert sorted(found.order) == [0, 1, 2, 3]
 
 
 def test_orders_differ_between_batches() -> None:
-    draws = [Jitter().draw(1, torch.Generator().manual_seed(seed)).order for seed in range(40)]
-    assert len(set(draws)) > 10
+    assert len({drawn(1, seed).order for seed in range(40)}) > 10
+
+
+def test_colours_change_where_there_are_any_and_brightness_everywhere() -> None:
+    one, changes = torch.rand(5, 1, 6, 6) * 255, drawn(5, 0)
+    changed = tinted(one, changes)
+    assert changed.shape == one.shape
+    assert not torch.equal(changed, one)
+    torch.testing.assert_close(tinted(one.repeat(1, 3, 1, 1), changes)[:, :1], changed)
 
 
 def test_colours_leave_the_other_draws_as_they_are() -> None:
-    plain, with_colours = Augment(crop=2, flip=True), Augment(crop=2, flip=True, jitter=Jitter())
     first, second = (
-        augment.draw((5, 8, 8), torch.Generator().manual_seed(1))
-        for augment in (plain, with_colours)
+        drawn(5, 1, ImagesSection(crop=2, flip=True, jitter=jitter)) for jitter in (False, True)
     )
     assert first.shift is not None
     assert second.shift is not None

@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from runners.data.batches import Jitter, tinted
 from runners.data.folders import cache_folder
 from runners.data.images import ImageSet, halves, mixed, statistics_of
 from runners.data.load import load_images
@@ -370,13 +369,3 @@ def test_arrays_may_have_one_to_four_channels_on_either_side(tmp_path: Path) -> 
         assert last.channels == channels
         first = load_images(str(tmp_path / "first.npz"))
         assert torch.equal(last.train.images, first.train.images)
-
-
-def test_colours_change_where_there_are_any_and_brightness_everywhere() -> None:
-    jitter = Jitter(saturation=0.9, hue=0.5)
-    tints = jitter.draw(5, torch.Generator().manual_seed(0))
-    one = torch.rand(5, 1, 6, 6) * 255
-    changed = tinted(one, tints)
-    assert changed.shape == one.shape
-    assert not torch.equal(changed, one)
-    torch.testing.assert_close(tinted(one.repeat(1, 3, 1, 1), tints)[:, :1], changed)

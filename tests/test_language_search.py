@@ -11,8 +11,9 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import Graph
+from runners.experiment.recipe import Train
 from runners.machine.device import Place
-from runners.task.language import FixedWindows, Language
+from runners.task.language import Language
 from runners.task.task import Batch
 from tests.texts import STILL, corpus, task
 
@@ -20,7 +21,7 @@ CLIP, DECAY = 0.25, 5e-7
 
 
 def made(steps: int = 4, hidden: int = 16, **options: Any) -> tuple[Language, Graph]:
-    language = task(corpus(train=1400), windows=FixedWindows(steps), **options)
+    language = task(corpus(train=1400), bptt=steps, **options)
     vocabulary = language.sizes["vocabulary"]
     graph = nasir.supernet("darts_rnn", vocabulary=vocabulary, hidden=hidden)
     return language, language.prepare(graph)
@@ -83,7 +84,7 @@ def search_step(
 
 
 def test_a_supernet_learns_what_follows_what() -> None:
-    language, graph = made(steps=8, batch=16, dropout=STILL)
+    language, graph = made(steps=8, train=Train(batch=16, slowness=1e-3), **STILL)
     module, logits = lowering.to_torch(graph), logits_of(graph)
     losses = [
         weight_step(language, module, logits, language.train(epoch, step))
@@ -131,9 +132,12 @@ def test_without_the_carried_state_a_resumed_search_differs() -> None:
 
 
 def test_second_order_is_the_papers_rule_for_recurrent_networks() -> None:
-    language, graph = made(hidden=5, dropout=STILL, slowness=0.1)
-    language = Language(language.corpus, language.options, Place(precision="float64"))
-    graph = language.prepare(graph)
+    language, graph = made(
+        hidden=5,
+        train=Train(batch=4, slowness=0.1),
+        place=Place(precision="float64"),
+        **STILL,
+    )
     module = lowering.to_torch(graph).double()
     logits = [row.detach().double().requires_grad_() for row in logits_of(graph)]
     train, valid = language.train(0, 0), language.valid(0, 0)

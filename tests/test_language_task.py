@@ -8,16 +8,16 @@ from torch import Tensor
 
 import nasir
 from nasir import NasirError
+from runners.experiment.recipe import Train
 from runners.task.language import (
-    Dropout,
-    FixedWindows,
     Language,
-    VariedWindows,
     columns,
     cut,
+    fixed,
+    varied,
 )
 from runners.task.task import Batch, Outcome, Task
-from tests.texts import STILL, corpus, counting, task
+from tests.texts import STILL, corpus, counting, halves, task
 
 GRAPH = nasir.supernet("darts_rnn", vocabulary=160, hidden=6)
 
@@ -63,7 +63,7 @@ def test_a_text_too_short_for_the_batch_is_e714() -> None:
 
 
 def test_windows_of_an_epoch_follow_each_other_to_the_end_of_the_text() -> None:
-    made = prepared(windows=FixedWindows(4, 0.5))
+    made = prepared(lengths=halves(0.5), bptt=4)
     at = 0
     for step in range(made.steps(0)):
         batch = made.train(0, step)
@@ -77,7 +77,7 @@ def test_windows_of_an_epoch_follow_each_other_to_the_end_of_the_text() -> None:
 
 
 def test_a_window_is_the_same_whenever_it_is_asked_for() -> None:
-    one, other = prepared(windows=FixedWindows(4, 0.5)), prepared(windows=FixedWindows(4, 0.5))
+    one, other = prepared(lengths=halves(0.5), bptt=4), prepared(lengths=halves(0.5), bptt=4)
     forward = [one.train(3, step).target for step in range(one.steps(3))]
     backward = [other.train(3, step).target for step in reversed(range(other.steps(3)))]
     cut.cache_clear()
@@ -85,39 +85,39 @@ def test_a_window_is_the_same_whenever_it_is_asked_for() -> None:
 
 
 def test_windows_depend_on_seed_and_epoch() -> None:
-    windows = FixedWindows(4, 0.5)
-    made = {cut(windows, 400, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
+    windows = halves(0.5)
+    made = {cut(windows, 4, 400, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
     assert len(made) == 6
 
 
 def test_the_search_draws_35_steps_or_17() -> None:
-    drawn = [window.drawn for window in cut(FixedWindows(), 35 * 2000, 0, 0)]
+    drawn = [drawn for _, drawn in cut(fixed, 35, 35 * 2000, 0, 0)]
     assert set(drawn) == {35, 17}
     assert drawn.count(35) / len(drawn) == pytest.approx(0.95, abs=0.02)
 
 
-def test_the_evaluation_draws_lengths_around_35_and_17() -> None:
-    drawn = torch.tensor([window.drawn for window in cut(VariedWindows(), 35 * 4000, 0, 0)]).float()
+def test_the_evaluation_draws_lengths_around_35_and_17(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = torch.tensor([drawn for _, drawn in cut(varied, 35, 35 * 4000, 0, 0)]).float()
     assert drawn.min() >= 5
     assert drawn.max() <= 55
     assert drawn.median() == pytest.approx(34.5, abs=1)  # int() cuts off
     assert (drawn < 23).float().mean() == pytest.approx(0.95 * 0.008 + 0.05 * 0.88, abs=0.015)
-    assert cut(VariedWindows(bptt=6, full=1, deviation=50), 900, 0, 0)[0].drawn in range(5, 27)
-    extreme = {w.drawn for w in cut(VariedWindows(bptt=6, full=1, deviation=50), 9000, 0, 0)}
+    monkeypatch.setattr("runners.task.language.DEVIATION", 50.0)
+    extreme = {drawn for _, drawn in cut(varied, 6, 9000, 0, 0)}
     assert (min(extreme), max(extreme)) == (5, 26)
 
 
 def test_the_rate_is_the_drawn_length_over_the_usual_one() -> None:
-    made = prepared(windows=FixedWindows(8, 0.0))
+    made = prepared(lengths=halves(0.0), bptt=8)
     assert made.train(0, 0).rate == 0.5
     last = made.train(0, made.steps(0) - 1)
     assert (len(last.target), last.rate) == (4, 0.5)
-    cut_off = prepared(windows=FixedWindows(10, 1.0)).train(0, 2)
+    cut_off = prepared(lengths=halves(1.0), bptt=10).train(0, 2)
     assert (len(cut_off.target), cut_off.rate) == (4, 1.0)
 
 
 def test_a_validation_window_begins_where_the_training_window_does() -> None:
-    made = prepared(windows=FixedWindows(8, 0.0))  # 25 rows of training, 15 of validation
+    made = prepared(lengths=halves(0.0), bptt=8)  # 25 rows of training, 15 of validation
     starts = [int(made.valid(0, step).inputs[0][0, 0]) for step in range(6)]
     assert starts == [0, 4, 8, 12, 16 % 14, 20 % 14]
     assert [len(made.valid(0, step).target) for step in range(6)] == [8, 8, 6, 2, 8, 8]
@@ -125,7 +125,7 @@ def test_a_validation_window_begins_where_the_training_window_does() -> None:
 
 
 def test_each_stream_carries_its_own_state_detached() -> None:
-    made = prepared(windows=FixedWindows(4, 0.5))
+    made = prepared(lengths=halves(0.5), bptt=4)
     for step, draw, mark in ((0, made.train, 1.0), (0, made.valid, 2.0)):
         batch = draw(0, step)
         assert not batch.inputs[1].any()
@@ -138,7 +138,7 @@ def test_each_stream_carries_its_own_state_detached() -> None:
 
 
 def test_an_epoch_begins_with_zeros() -> None:
-    made = prepared(windows=FixedWindows(4, 0.5))
+    made = prepared(lengths=halves(0.5), bptt=4)
     batch = made.train(0, 0)
     made.carry(batch, outcome(made, batch, 1.0))
     assert not made.train(1, 0).inputs[1].any()
@@ -158,7 +158,7 @@ def test_a_state_restored_is_the_state_that_was() -> None:
 
 
 def test_held_out_text_is_read_once_and_carries_on_within_a_pass() -> None:
-    made = prepared(windows=FixedWindows(3), held_out=6)
+    made = prepared(bptt=3, columns=6)
     train = made.train(0, 0)
     made.carry(train, outcome(made, train, 7.0))
     for _ in range(2):
@@ -167,15 +167,16 @@ def test_held_out_text_is_read_once_and_carries_on_within_a_pass() -> None:
             assert (batch.inputs[1] == number).all()  # zeros first, then what the last one left
             made.carry(batch, outcome(made, batch, number + 1.0))
             seen.append(batch.target)
-        assert torch.equal(torch.cat(seen), columns(made.corpus.valid, 6, 2, "valid")[1:])
+        assert torch.equal(torch.cat(seen), columns(counting().valid, 6, 2, "valid")[1:])
     assert set(made.state()) == {"train"}
     assert made.state()["train"].eq(7.0).all()
 
 
 def test_a_prepared_graph_has_the_rates_and_gives_states_in_training() -> None:
     graph = nasir.supernet("darts_rnn", vocabulary=160, hidden=6, auxiliary=True)
-    rates = Dropout(0.1, 0.2, 0.3, 0.4, 0.5)
-    ready = task(counting(), dropout=rates).prepare(graph)
+    words = ("output", "state", "input", "embedded", "words")
+    rates = dict(zip(words, (0.1, 0.2, 0.3, 0.4, 0.5), strict=True))
+    ready = task(counting(), **rates).prepare(graph)
     found = [
         dict(ready[name].attrs)["rate"]
         for name in (
@@ -188,8 +189,8 @@ def test_a_prepared_graph_has_the_rates_and_gives_states_in_training() -> None:
     ]
     assert found == [0.1, 0.2, 0.3, 0.4, 0.5]
     assert ready.auxiliary == ("cell",)
-    assert task(counting(), slowness=0.0).prepare(graph).auxiliary == ()
-    both = task(counting(), activation=1.0).prepare(GRAPH)
+    assert task(counting(), train=Train(batch=4)).prepare(graph).auxiliary == ()
+    both = task(counting(), train=Train(batch=4, slowness=1e-3, activation=1.0)).prepare(GRAPH)
     assert both.auxiliary == ("cell", "decoder/masked")
 
 
@@ -214,7 +215,7 @@ def test_a_network_of_images_or_of_other_words_is_e505() -> None:
 
 def test_an_outcome_is_the_likelihood_per_token_and_penalties_on_the_training_stream() -> None:
     data = corpus(vocabulary=5)
-    made = task(data, slowness=0.5, activation=0.25, dropout=STILL)
+    made = task(data, train=Train(batch=4, slowness=0.5, activation=0.25), **STILL)
     made.prepare(nasir.supernet("darts_rnn", vocabulary=5, hidden=6))
     source = torch.Generator().manual_seed(1)
     batch = made.train(0, 0)
@@ -241,7 +242,7 @@ def test_an_outcome_is_the_likelihood_per_token_and_penalties_on_the_training_st
 
 
 def test_a_window_of_one_step_has_no_slowness() -> None:
-    made = task(corpus(), windows=FixedWindows(2, 0.0))
+    made = task(corpus(), lengths=halves(0.0), bptt=2)
     made.prepare(nasir.supernet("darts_rnn", vocabulary=50, hidden=6))
     batch = made.train(0, 0)
     assert len(batch.target) == 1

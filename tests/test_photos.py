@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 
 from nasir import NasirError
-from runners.data.batches import Augment, Batches
 from runners.data.images import TRIES, ImageFiles, ImageSet, middle, window
 from runners.data.load import load_images
+from runners.experiment.experiment import Experiment, Search
+from runners.experiment.recipe import ImagesSection, SearchTrain, Settings
 from runners.machine.device import find_place
+from runners.task.batches import Batches
 from runners.task.images import augmentation, search_images
-from runners.task.task import TaskOptions
 from tests.image_files import write_tree
 
 CPU = find_place("cpu")
@@ -72,7 +73,7 @@ def test_the_fingerprint_of_files_changes_with_their_names_and_sizes(tmp_path: P
 
 def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
     found = load_images(f"imagenet:{folder(tmp_path)}@32")
-    normalise, augment = found.statistics, Augment(flip=True, area=0.08)
+    normalise, augment = found.statistics, ImagesSection(flip=True, area=0.08)
     chosen = torch.arange(12)
     made = Batches(
         found.train, chosen, normalise, CPU, name="train", seed=0, batch=5, augment=augment
@@ -167,12 +168,13 @@ def test_images_in_files_have_no_pixels_to_hand_out(tmp_path: Path) -> None:
 
 def test_a_search_on_imagenet_sees_random_parts_and_no_change_of_colour(tmp_path: Path) -> None:
     found = load_images(f"imagenet:{folder(tmp_path)}@32")
-    assert augmentation(found, 0) == Augment(flip=True, area=0.08)
+    assert augmentation(found, 0) == ImagesSection(flip=True, area=0.08)
 
 
 def test_the_architects_batches_are_drawn_anew_however_small_its_part_is() -> None:
     digits = load_images("digits")
-    task = search_images(digits, TaskOptions("digits", batch=500, split=0.8), CPU)
+    experiment = Experiment(of="nasbench201", search=Search(split=0.8))
+    task = search_images(digits, experiment, Settings(train=SearchTrain(batch=500)), CPU)
     assert task.steps(0) == 3
     first, last = (task.valid(0, step).inputs[0] for step in (0, 2))
     assert not torch.equal(first[:100], last[:100])

@@ -1,15 +1,18 @@
 """Texts that tests make: numbers of words, without files."""
 
+from typing import Any
+
 import torch
 
 from runners.data.text import Corpus
+from runners.experiment.recipe import Text, Train
 from runners.machine.device import Place
-from runners.task.language import Dropout, Language, LanguageOptions
+from runners.task.language import Language, Lengths, fixed
 
 USED = 5
 """How many different words a text has."""
 
-STILL = Dropout(0, 0, 0, 0, 0)
+STILL = dict.fromkeys(("output", "state", "input", "embedded", "words"), 0.0)
 """No dropout."""
 
 
@@ -34,7 +37,24 @@ def counting(train: int = 100, valid: int = 60) -> Corpus:
     return Corpus("text", words, torch.arange(train), torch.arange(valid), None, "f")
 
 
-def task(data: Corpus, place: Place | None = None, **options: object) -> Language:
-    """The language task with these options; batch 4 unless said."""
-    given = LanguageOptions(**({"batch": 4} | options))  # pyright: ignore[reportArgumentType]
-    return Language(data, given, place or Place())
+def halves(full: float) -> Lengths:
+    """Windows of the usual length with that probability, else half of it."""
+
+    def lengths(bptt: int, rows: int, source: torch.Generator) -> torch.Tensor:
+        whole = torch.rand(rows // (bptt // 2) + 1, generator=source) < full
+        return torch.where(whole, bptt, bptt // 2)
+
+    return lengths
+
+
+def task(
+    data: Corpus,
+    place: Place | None = None,
+    lengths: Lengths = fixed,
+    train: Train | None = None,
+    **text: float,
+) -> Language:
+    """The language task of a search with these options; batch 4 unless said."""
+    options: dict[str, Any] = {"words": 0.0} | text
+    train = train or Train(batch=4, slowness=1e-3)
+    return Language(data, Text(**options), train, place or Place(), 0, lengths)

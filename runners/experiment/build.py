@@ -36,7 +36,7 @@ from runners.folder.facts import FORMAT, Kind, space_hash
 from runners.inputs import read_named
 from runners.machine.device import Place, find_place
 from runners.machine.machine import surroundings
-from runners.task.task import Task, TaskOptions, search_task, training_task
+from runners.task.task import Task, search_task, training_task
 
 DATA_SET = "digits"
 """The data of a search whose experiment names none."""
@@ -187,16 +187,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     settings, batch = method.settings, method.settings.train.batch
     place = find_place(run.device, run.precision or "float32", run.deterministic)
     data = experiment.data or DATA_SET
-    options = TaskOptions(
-        data,
-        experiment.seed,
-        run.limit,
-        batch,
-        search.split,
-        search.shuffled,
-        settings.images.cutout,
-    )
-    task = search_task(space.skeleton, options, place)
+    task = search_task(space.skeleton, data, experiment, settings, place)
     if not settings.stages:
         return BuiltSearch(experiment, data, place, batch, task, space, method)
     skeleton = find_skeleton(space.skeleton)
@@ -231,9 +222,7 @@ def build_training(experiment: Experiment) -> BuiltTraining:
         hint = "--data cifar10:PATH, imagefolder:PATH, text:PATH, …"
         raise NasirError("E753", message, hint=hint)
     skeleton = find_skeleton(size.pop("skeleton"))
-    task = training_task(
-        skeleton.name, recipe, TaskOptions(data, experiment.seed, run.limit), place
-    )
+    task = training_task(skeleton.name, recipe, data, place, experiment.seed, run.limit)
     _check_measured(task, recipe)
     sizes = _sizes(skeleton, size, recipe.network, experiment, task, "E753")
     auxiliary = bool(recipe.train.auxiliary) or skeleton.name == "rnn"

@@ -181,7 +181,7 @@ class Schedule(Ranged):
 
 @dataclass(frozen=True, slots=True)
 class ImagesSection(Ranged):
-    """What training does to images: see `runners.data.batches`.
+    """What training does to images: see `runners.task.batches`.
 
     `cutouts`: whether each image is cut elsewhere, or a whole batch alike before the crop.
     `normalise`: by the data's own mean and deviation, or by those of AutoDL-Projects.

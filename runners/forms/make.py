@@ -30,7 +30,7 @@ from runners.machine.machine import find_machine
 from runners.task import score
 from runners.task.images import Images
 from runners.task.score import draws_noise, evaluate, example, measure
-from runners.task.task import Task, TaskOptions, training_task
+from runners.task.task import Task, training_task
 
 IMAGES = 3
 """How many a form is compared on: another number than it was traced with."""
@@ -120,7 +120,7 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
         skeleton = graph.about["skeleton"]
         # The vocabulary of a text comes from all of its tokens, so all are read.
         limit = options.limit if skeleton == "rnn" else options.check
-        task = training_task(skeleton, recipe, TaskOptions(options.data, 0, limit), Place())
+        task = training_task(skeleton, recipe, options.data, Place(), limit=limit)
         task.prepare(graph)
     if not task.splits:
         message = "the data has no test images to compare answers on"

@@ -18,7 +18,7 @@ from runners.forms.table import FORMS, FormSource
 from runners.inputs import is_run, read_named
 from runners.machine.device import Place, find_place, listed
 from runners.task.score import Network, answers, example, measure
-from runners.task.task import TaskOptions, training_task
+from runners.task.task import training_task
 
 LEAST, SLOWEST = 60.0, 1e8
 """Seconds that an ONNX file may take for a batch, and multiply-adds that it does in one beyond."""
@@ -41,8 +41,8 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
     data = asked.data or found.data
     if data is None:
         raise NasirError("E753", "no data is named", hint="--data cifar10:PATH, text:PATH, …")
-    options = TaskOptions(data, limit=asked.limit or found.limit)
-    task = training_task(graph.about["skeleton"], recipe, options, place)
+    limit = asked.limit or found.limit
+    task = training_task(graph.about["skeleton"], recipe, data, place, limit=limit)
     graph = _fitting(graph, found.size, genotype, task.sizes)
     task.prepare(graph)
     if not task.splits:

@@ -2,22 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nasir import Graph, NasirError
-from runners.data.batches import Augment, Batches, Jitter
 from runners.data.images import ImageSet, ImageTensors, halves
 from runners.data.load import AUTODL
-from runners.experiment.recipe import Recipe, Train
+from runners.experiment.experiment import Experiment
+from runners.experiment.recipe import ImagesSection, Recipe, Settings, Train
 from runners.machine.device import Place, distinct
-from runners.task.task import Batch, Outcome, Split, TaskOptions
+from runners.task.batches import Batches
+from runners.task.task import Batch, Outcome, Split, Task
 
 
-class Images:
+class Images(Task):
     """Cross-entropy on images.
 
     `streams` are batches of training images: `train` for the weights, `valid` for the architecture
@@ -25,8 +26,8 @@ class Images:
     the smoothing of labels and the weight of the auxiliary head.
     """
 
-    name: Literal["images", "language"] = "images"
-    metric: Literal["accuracy", "perplexity"] = "accuracy"
+    name = "images"
+    metric = "accuracy"
 
     def __init__(
         self,
@@ -35,32 +36,13 @@ class Images:
         held: Mapping[Split, Batches],
         numbers: Train | None = None,
     ) -> None:
-        self.data, self.streams, self.held = data, streams, held
-        self.numbers = numbers or Train()
-
-    @property
-    def fingerprint(self) -> str:
-        """The hash of the data."""
-        return self.data.fingerprint
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
-        return self.data.classes
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Classes, pixels of a side, and channels."""
-        return {
-            "classes": len(self.data.classes),
-            "resolution": self.data.resolution,
-            "in_channels": self.data.channels,
+        self.streams, self.held, self.numbers = streams, held, numbers or Train()
+        self.fingerprint, self.classes, self.splits = data.fingerprint, data.classes, tuple(held)
+        self.sizes = {
+            "classes": len(data.classes),
+            "resolution": data.resolution,
+            "in_channels": data.channels,
         }
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """The held-out parts that there are."""
-        return tuple(self.held)
 
     def steps(self, epoch: int) -> int:
         """The same in every epoch."""
@@ -116,42 +98,33 @@ class Images:
         correct = (logits.argmax(1) == target).sum()
         return Outcome(loss, plain.detach() * count, correct, count, logits=logits)
 
-    def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """Does nothing: batches of images are independent."""
-        del batch, outcome
 
-    def state(self) -> dict[str, Tensor]:
-        """Empty: nothing is carried."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Does nothing: no state is carried."""
-        del state
-
-
-def search_images(data: ImageSet, options: TaskOptions, place: Place) -> Images:
+def search_images(
+    data: ImageSet, experiment: Experiment, settings: Settings, place: Place
+) -> Images:
     """The task of a search: weights learn from one part, the architecture from the other.
 
     As published, held-out images are augmented too (their loader shares the transform), and the
     architecture's batches are drawn afresh at every step. Raises E702 where a part is empty, and
     E743 where weights would miss a class.
     """
-    seed = options.seed if options.shuffled else None
-    learn, held = (part[: options.limit] for part in halves(len(data.train), options.split, seed))
+    search, limit = experiment.searching, experiment.run.limit
+    seed = experiment.seed if search.shuffled else None
+    learn, held = (part[:limit] for part in halves(len(data.train), search.split, seed))
     _check_classes(data, learn)
     for name, part in (("weights", learn), ("the architecture", held)):
         if not len(part):
             count = len(data.train)
-            message = f"no images are left for {name}: {count} split at {options.split:g}"
+            message = f"no images are left for {name}: {count} split at {search.split:g}"
             raise NasirError("E702", message, hint="another --split")
     batches = partial(
         Batches,
         data.train,
         normalise=data.statistics,
         place=place,
-        seed=options.seed,
-        batch=options.batch,
-        augment=augmentation(data, options.cutout),
+        seed=experiment.seed,
+        batch=settings.train.batch,
+        augment=augmentation(data, settings.images.cutout),
     )
     streams = {
         "train": batches(learn, name="train"),
@@ -160,7 +133,9 @@ def search_images(data: ImageSet, options: TaskOptions, place: Place) -> Images:
     return Images(data, streams, {"valid": batches(held, name="held out", order="file")})
 
 
-def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place: Place) -> Images:
+def training_images(
+    data: ImageSet, recipe: Recipe, place: Place, seed: int, limit: int | None
+) -> Images:
     """The task of a training.
 
     The first (1 - validation) of the training images in file order are learnt from, augmented; the
@@ -175,25 +150,17 @@ def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place:
     normalise = data.statistics
     if section.normalise == "autodl":
         normalise = AUTODL.get(data.name, normalise)
-    augment = Augment(
-        section.crop,
-        section.flip,
-        section.cutout,
-        section.area,
-        Jitter() if section.jitter else None,
-        section.cutouts,
-    )
     batches = partial(
-        Batches, normalise=normalise, place=place, seed=options.seed, batch=recipe.train.batch
+        Batches, normalise=normalise, place=place, seed=seed, batch=recipe.train.batch
     )
     plain = partial(batches, name="plain", order="file")
-    learn, held = learn[: options.limit], held[: options.limit]
-    sampled = batches(data.train, learn, name="train", augment=augment, tail=recipe.train.tail)
+    learn, held = learn[:limit], held[:limit]
+    sampled = batches(data.train, learn, name="train", augment=section, tail=recipe.train.tail)
     parts: dict[Split, Batches] = {}
     if len(held):
         parts["valid"] = plain(data.train, held)
     if data.test is not None:
-        parts["test"] = plain(data.test, torch.arange(len(data.test))[: options.limit])
+        parts["test"] = plain(data.test, torch.arange(len(data.test))[:limit])
     if not len(sampled):
         message = f"an epoch has no batch: {sampled.count} images are learnt from"
         raise NasirError("E702", message, hint="smaller batches, or train.tail=kept")
@@ -201,7 +168,7 @@ def training_images(data: ImageSet, recipe: Recipe, options: TaskOptions, place:
     return Images(data, streams, parts, recipe.train)
 
 
-def augmentation(data: ImageSet, cutout: int) -> Augment:
+def augmentation(data: ImageSet, cutout: int) -> ImagesSection:
     """A crop by an eighth of the side and, unless mirrored ones mean something else, a flip.
 
     At 32 pixels that is the papers' crop of 4, at 16 ImageNet16-120's of 2. Digits are not
@@ -209,8 +176,8 @@ def augmentation(data: ImageSet, cutout: int) -> Augment:
     least 8 % of it.
     """
     if data.name == "imagenet":
-        return Augment(flip=True, area=0.08, cutout=cutout)
-    return Augment(data.resolution // 8, data.name != "digits", cutout)
+        return ImagesSection(flip=True, area=0.08, cutout=cutout)
+    return ImagesSection(data.resolution // 8, data.name != "digits", cutout)
 
 
 def _check_classes(data: ImageSet, indices: Tensor) -> None:

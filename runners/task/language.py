@@ -4,10 +4,10 @@ The windows of an epoch depend on the seed and the epoch alone, so that a batch 
 any order.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +17,9 @@ from lowering import generator
 from nasir import Graph, NasirError
 from nasir.types import TokenType, VectorType
 from runners.data.text import Corpus
-from runners.experiment.recipe import Recipe
+from runners.experiment.recipe import Text, Train
 from runners.machine.device import Place
-from runners.task.task import Batch, Outcome, Split, Stream
+from runners.task.task import Batch, Outcome, Split, Stream, Task
 
 STATES = "cell"
 """The node of a language model's graph whose value is the states of all steps (T, N, units)."""
@@ -28,120 +28,57 @@ DROPPED = "decoder/masked"
 """The node whose value is the same states after dropout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dropout:
-    """Rates of a language model's masks: the search of DARTS on the Penn treebank.
-
-    Rates for the `output` before the decoder, of a `state` and an `input` of the cell before their
-    products, of `embedded` words' units, and of whole `words`.
-    """
-
-    output: float = 0.75
-    state: float = 0.25
-    input: float = 0.75
-    embedded: float = 0.2
-    words: float = 0.0
-
-    @property
-    def nodes(self) -> Mapping[str, float]:
-        """The rates by node of the graph."""
-        return {
-            "embedding/drop": self.words,
-            "embedding/mask": self.embedded,
-            "cell/mask_x": self.input,
-            "cell/mask_h": self.state,
-            "decoder/mask": self.output,
-        }
-
+_RATES = {
+    "embedding/drop": "words",
+    "embedding/mask": "embedded",
+    "cell/mask_x": "input",
+    "cell/mask_h": "state",
+    "decoder/mask": "output",
+}
+"""The fields of `Text` with the rates of dropout, by node of the graph."""
 
 LEAST_ROWS = 3
 """The fewest rows of a stream: as published, no window begins at its last two rows."""
 
+FULL = 0.95
+"""The share of windows of about the usual length `bptt`; others have half of it."""
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """`drawn` is the length that was drawn; where the stream ends first, the window is shorter."""
+SHORTEST, BEYOND, DEVIATION = 5, 20, 5.0
 
-    start: int
-    drawn: int
-
-
-@dataclass(frozen=True, slots=True)
-class FixedWindows:
-    """`bptt` with probability `full`, else half of it. The search of DARTS, arXiv:1806.09055."""
-
-    bptt: int = 35
-    full: float = 0.95
-
-    @property
-    def shortest(self) -> int:
-        """Half the usual length."""
-        return self.bptt // 2
-
-    def lengths(self, count: int, source: Generator) -> Tensor:
-        """`count` lengths, int64 (count,)."""
-        return torch.where(_whole(self.full, count, source), self.bptt, self.bptt // 2)
+Lengths = Callable[[int, int, Generator], Tensor]
+"""Draws lengths of windows around `bptt`, int64, more than cover so many rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class VariedWindows:
-    """Normal around `bptt` with probability `full`, else around half of it, cut at both ends.
-
-    The evaluation of DARTS: max(shortest, int(N(mean, deviation))), at most bptt + `beyond`.
-    """
-
-    bptt: int = 35
-    full: float = 0.95
-    deviation: float = 5.0
-    shortest: int = 5
-    beyond: int = 20
-
-    def lengths(self, count: int, source: Generator) -> Tensor:
-        """`count` lengths, int64 (count,)."""
-        mean = torch.where(_whole(self.full, count, source), float(self.bptt), self.bptt / 2)
-        drawn = mean + self.deviation * torch.randn(count, generator=source)
-        return drawn.long().clamp(self.shortest, self.bptt + self.beyond)
+def fixed(bptt: int, rows: int, source: Generator) -> Tensor:
+    """`bptt` or half of it: the search of DARTS, arXiv:1806.09055."""
+    return torch.where(_whole(rows // (bptt // 2), source), bptt, bptt // 2)
 
 
-Windows = FixedWindows | VariedWindows
+def varied(bptt: int, rows: int, source: Generator) -> Tensor:
+    """max(SHORTEST, int(N(mean, DEVIATION))), at most bptt + BEYOND: the evaluation of DARTS."""
+    whole = _whole(rows // SHORTEST, source)
+    mean = torch.where(whole, float(bptt), bptt / 2)
+    drawn = mean + DEVIATION * torch.randn(len(whole), generator=source)
+    return drawn.long().clamp(SHORTEST, bptt + BEYOND)
+
+
+def _whole(count: int, source: Generator) -> Tensor:
+    """Which of `count` + 1 windows have the usual length."""
+    return torch.rand(count + 1, generator=source) < FULL
 
 
 @lru_cache(maxsize=8)
-def cut(windows: Windows, rows: int, seed: int, epoch: int) -> tuple[Window, ...]:
-    """The windows of an epoch over a stream of `rows`; each reads one row more as its target."""
-    source = generator(seed, f"windows {epoch}")
-    lengths = windows.lengths(max(rows, 1) // windows.shortest + 1, source)
-    starts = (lengths.cumsum(0) - lengths).numpy().tolist()
-    drawn = lengths.numpy().tolist()
-    return tuple(
-        Window(start, length)
-        for start, length in zip(starts, drawn, strict=True)
-        if start <= rows - LEAST_ROWS
-    )
+def cut(
+    lengths: Lengths, bptt: int, rows: int, seed: int, epoch: int
+) -> tuple[tuple[int, int], ...]:
+    """The windows of an epoch over a stream of `rows`: starts, and lengths as they were drawn.
 
-
-def _whole(full: float, count: int, source: Generator) -> Tensor:
-    """Which windows are whole, by draws."""
-    return torch.rand(count, generator=source) < full
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageOptions:
-    """How text is cut, and what is added to the loss: the search of DARTS.
-
-    `batch`, `held_out` and `test` are numbers of columns; 0 reads no test text. `slowness`
-    weighs the mean squared change of the states from step to step, `activation` the mean square of
-    the output after dropout.
+    The last one may be cut off by the stream's end. Each reads one row more as its target.
     """
-
-    batch: int = 256
-    seed: int = 0
-    held_out: int = 10
-    test: int = 0
-    windows: Windows = field(default_factory=FixedWindows)
-    dropout: Dropout = field(default_factory=Dropout)
-    slowness: float = 1e-3
-    activation: float = 0.0
+    drawn = lengths(bptt, max(rows, 1), generator(seed, f"windows {epoch}"))
+    starts = (drawn.cumsum(0) - drawn).numpy().tolist()
+    pairs = zip(starts, drawn.numpy().tolist(), strict=True)
+    return tuple((start, length) for start, length in pairs if start <= rows - LEAST_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,52 +88,47 @@ class _HeldOut(Batch):
     carried: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
-class Language:
-    """The language task of a search: weights learn on the training text, logits on the validation.
+class Language(Task):
+    """The language task: weights learn on the training text, logits on the validation text.
 
     As published, the validation window of a step begins where the training window begins (modulo
     the validation text) and has the usual length whatever that of the training window; both states
-    are zeros when an epoch begins. Held out is the validation text in fewer columns, and the test
-    text where it is asked for and there is one. The training
-    loss has the penalties, that of the validation stream has not; perplexity is without.
+    are zeros when an epoch begins. Held out are the validation text and the test text, if there is
+    one, in columns of their own. The training loss has the penalties, that of the validation stream
+    has not; perplexity is without.
 
     Raises E714 for a text that is too short.
     """
 
-    name: Literal["images", "language"] = "language"
-    metric: Literal["accuracy", "perplexity"] = "perplexity"
+    name = "language"
+    metric = "perplexity"
 
-    def __init__(self, corpus: Corpus, options: LanguageOptions, place: Place) -> None:
-        self.corpus, self.options, self.place = corpus, options, place
-        train = columns(corpus.train, options.batch, LEAST_ROWS, "train")
-        valid = columns(corpus.valid, options.batch, 2, "valid")
-        held = {"valid": columns(corpus.valid, options.held_out, 2, "valid")}
-        if options.test and corpus.test is not None:
-            held["test"] = columns(corpus.test, options.test, 2, "test")
-        self._train = train.to(place.device)
-        self._valid = valid.to(place.device)
-        self._held = {name: text.to(place.device) for name, text in held.items()}
+    def __init__(
+        self,
+        corpus: Corpus,
+        text: Text,
+        train: Train,
+        place: Place,
+        seed: int,
+        lengths: Lengths = varied,
+    ) -> None:
+        self.text, self.numbers, self.place = text, train, place
+        self.fingerprint, self.sizes = corpus.fingerprint, {"vocabulary": len(corpus.vocabulary)}
+        self._train = columns(corpus.train, train.batch, LEAST_ROWS, "train").to(place.device)
+        self._valid = columns(corpus.valid, train.batch, 2, "valid").to(place.device)
+        self._held = {"valid": columns(corpus.valid, text.columns, 2, "valid").to(place.device)}
+        self.splits = ("valid",)
+        if corpus.test is not None:
+            self.splits = ("valid", "test")
+            test = columns(corpus.test, text.test_columns, 2, "test")
+            self._held["test"] = test.to(place.device)
+        self._windows = partial(cut, lengths, text.bptt, len(self._train), seed)
         self._hidden: int | None = None
         self._carried: dict[Stream, Tensor] = {}
 
-    @property
-    def fingerprint(self) -> str:
-        """The hash of the corpus."""
-        return self.corpus.fingerprint
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """The vocabulary."""
-        return {"vocabulary": len(self.corpus.vocabulary)}
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Empty: words are no classes."""
-        return ()
-
     def steps(self, epoch: int) -> int:
         """The number of windows of the epoch."""
-        return len(cut(self.options.windows, len(self._train), self.options.seed, epoch))
+        return len(self._windows(epoch))
 
     def prepare(self, graph: Graph) -> Graph:
         """The graph with the rates of dropout, which in training gives what penalties read too.
@@ -204,40 +136,33 @@ class Language:
         From here on the task knows how wide the state is. Raises E505 for a graph that takes no
         text, or one of another vocabulary.
         """
-        self._hidden = _width(graph, len(self.corpus.vocabulary))
-        for name, rate in self.options.dropout.nodes.items():
+        self._hidden = _width(graph, self.sizes["vocabulary"])
+        for name, word in _RATES.items():
+            rate = getattr(self.text, word)
             if dict(graph[name].attrs)["rate"] != rate:
                 graph = graph.with_attrs(name, rate=rate)
-        wanted = {STATES: self.options.slowness, DROPPED: self.options.activation}
+        wanted = {STATES: self.numbers.slowness, DROPPED: self.numbers.activation}
         auxiliary = tuple(name for name, weight in wanted.items() if weight)
         return graph.with_nodes(graph.nodes, auxiliary=auxiliary)
 
     def train(self, epoch: int, step: int) -> Batch:
         """A window that weights learn from, and by how much the learning rate is multiplied."""
-        windows = self.options.windows
-        window = cut(windows, len(self._train), self.options.seed, epoch)[step]
-        tokens, target = part(self._train, window.start, window.drawn)
+        start, length = self._windows(epoch)[step]
+        tokens, target = part(self._train, start, length)
         hidden = self._state("train", step, tokens)
-        return Batch((tokens, hidden), target, "train", window.drawn / windows.bptt)
+        return Batch((tokens, hidden), target, "train", length / self.text.bptt)
 
     def valid(self, epoch: int, step: int) -> Batch:
         """A window that an architecture learns from, of the usual length."""
-        windows = self.options.windows
-        window = cut(windows, len(self._train), self.options.seed, epoch)[step]
-        start = window.start % (len(self._valid) - 1)
-        tokens, target = part(self._valid, start, windows.bptt)
+        start, _ = self._windows(epoch)[step]
+        tokens, target = part(self._valid, start % (len(self._valid) - 1), self.text.bptt)
         return Batch((tokens, self._state("valid", step, tokens)), target, "valid")
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """The validation text, and perhaps the test text."""
-        return ("valid", "test") if "test" in self._held else ("valid",)
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
         """The text in windows of the usual length; each pass carries its own state."""
         text, carried = self._held[split], dict[str, Tensor]()
-        for start in range(0, len(text) - 1, self.options.windows.bptt):
-            tokens, target = part(text, start, self.options.windows.bptt)
+        for start in range(0, len(text) - 1, self.text.bptt):
+            tokens, target = part(text, start, self.text.bptt)
             hidden = carried.get("hidden", self._zeros(tokens))
             yield _HeldOut((tokens, hidden), target, split, carried=carried)
 
@@ -292,31 +217,22 @@ class Language:
 
     def _penalty(self, states: list[Tensor]) -> Tensor:
         """The term added to the training loss, from the values that `prepare` asked for."""
-        options = self.options
+        numbers = self.numbers
         given = iter(states)
         penalty = states[0].new_zeros(())
-        if options.slowness:
+        if numbers.slowness:
             steps = next(given)
             if len(steps) > 1:
-                penalty = penalty + options.slowness * (steps[1:] - steps[:-1]).square().mean()
-        if options.activation:
-            penalty = penalty + options.activation * next(given).square().mean()
+                penalty = penalty + numbers.slowness * (steps[1:] - steps[:-1]).square().mean()
+        if numbers.activation:
+            penalty = penalty + numbers.activation * next(given).square().mean()
         return penalty
 
 
-def training_options(recipe: Recipe, seed: int) -> LanguageOptions:
-    """The options that a recipe names."""
-    text, train = recipe.text, recipe.train
-    return LanguageOptions(
-        train.batch,
-        seed,
-        text.columns,
-        text.test_columns,
-        VariedWindows(text.bptt),
-        Dropout(text.output, text.state, text.input, text.embedded, text.words),
-        train.slowness,
-        train.activation,
-    )
+def search_language(corpus: Corpus, batch: int, seed: int, place: Place) -> Language:
+    """The task of a search, with the numbers of DARTS; no test text is read."""
+    train, text = Train(batch=batch, slowness=1e-3), Text(words=0.0)
+    return Language(replace(corpus, test=None), text, train, place, seed, fixed)
 
 
 def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -12,7 +12,8 @@ from runners.data.text import load_text
 from runners.machine.device import Place
 
 if TYPE_CHECKING:
-    from runners.experiment.recipe import Recipe
+    from runners.experiment.experiment import Experiment
+    from runners.experiment.recipe import Recipe, Settings
 
 Split = Literal["valid", "test"]
 """Held-out data."""
@@ -54,75 +55,39 @@ class Outcome:
     logits: Tensor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """The data's name, the seed of all draws, and the most images (tokens) of each part.
-
-    The others are a search's: its batch, the share of the training data that weights learn from,
-    whether the seed shuffles the split, and the side of cutout in pixels. A training's recipe has
-    its own.
-    """
-
-    data: str
-    seed: int = 0
-    limit: int | None = None
-    batch: int = 64
-    split: float = 0.5
-    shuffled: bool = False
-    cutout: int = 0
-
-
-class Task(Protocol):
+class Task:
     """Batches by (epoch, step), and losses on them.
 
     A batch depends on the seed, on the epoch and step, and on what was carried.
     """
 
-    @property
-    def name(self) -> Literal["images", "language"]:
-        """The kind of task."""
-        ...
-
-    @property
-    def metric(self) -> Literal["accuracy", "perplexity"]:
-        """The measure by which networks are compared."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the data."""
-        ...
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Sizes that the data determines: classes and resolution, or the vocabulary."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes; empty for text."""
-        ...
+    name: Literal["images", "language"]
+    metric: Literal["accuracy", "perplexity"]
+    """The measure by which networks are compared."""
+    fingerprint: str
+    """A hash of the data."""
+    sizes: Mapping[str, int]
+    """Sizes that the data determines: classes and resolution, or the vocabulary."""
+    classes: tuple[str, ...] = ()
+    """The names of the classes; empty for text."""
+    splits: tuple[Split, ...]
+    """The held-out parts that there are."""
 
     def steps(self, epoch: int) -> int:
         """The number of training batches in an epoch."""
-        ...
+        raise NotImplementedError
 
     def prepare(self, graph: Graph) -> Graph:
         """The graph with what the task sets in it (dropout rates)."""
-        ...
+        raise NotImplementedError
 
     def train(self, epoch: int, step: int) -> Batch:
         """A batch that weights learn from."""
-        ...
+        raise NotImplementedError
 
     def valid(self, epoch: int, step: int) -> Batch:
         """A batch that an architecture learns from, in a search."""
-        ...
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """The held-out parts that there are."""
-        ...
+        raise NotImplementedError
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
         """Iterates a held-out split; does not modify carried state.
@@ -130,50 +95,56 @@ class Task(Protocol):
         Where batches carry on from each other, each begins where the outcome before it that was
         handed to `carry` ended; iterating again starts afresh.
         """
-        ...
+        raise NotImplementedError
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
         """The outcome of `run(*inputs, *mixture)` on the batch; carries nothing."""
-        ...
+        raise NotImplementedError
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
         """Lets the stream's next batch begin where this one ended."""
-        ...
 
     def state(self) -> dict[str, Tensor]:
         """The carried state by name, for a checkpoint."""
-        ...
+        return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Resumes from a state."""
-        ...
 
 
-def search_task(skeleton: str, options: TaskOptions, place: Place) -> Task:
-    """Text for recurrent networks, images for all others. Raises what reading the data raises."""
+def search_task(
+    skeleton: str, data: str, experiment: "Experiment", settings: "Settings", place: Place
+) -> Task:
+    """The task of a search on that skeleton. Raises what reading the data raises."""
     if skeleton == "rnn":
-        from runners.task.language import Language, LanguageOptions
+        from runners.task.language import search_language
 
-        corpus = load_text(options.data, options.limit)
-        return Language(corpus, LanguageOptions(options.batch, options.seed), place)
+        corpus = load_text(data, experiment.run.limit)
+        return search_language(corpus, settings.train.batch, experiment.seed, place)
     from runners.task.images import search_images
 
-    return search_images(load_images(options.data), options, place)
+    return search_images(load_images(data), experiment, settings, place)
 
 
-def training_task(skeleton: str, recipe: "Recipe", options: TaskOptions, place: Place) -> Task:
-    """Text for recurrent networks, images for all others.
+def training_task(
+    skeleton: str,
+    recipe: "Recipe",
+    data: str,
+    place: Place,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Task:
+    """Text for recurrent networks, images for all others; `limit` bounds each part.
 
     Raises what reading the data raises, and E753 where the recipe accumulates text.
     """
     if skeleton != "rnn":
         from runners.task.images import training_images
 
-        return training_images(load_images(options.data), recipe, options, place)
+        return training_images(load_images(data), recipe, place, seed, limit)
     if recipe.train.accumulate > 1:
         message = f"text is not accumulated, and train.accumulate is {recipe.train.accumulate}"
         raise NasirError("E753", message, hint="a smaller train.batch")
-    from runners.task.language import Language, training_options
+    from runners.task.language import Language
 
-    corpus = load_text(options.data, options.limit)
-    return Language(corpus, training_options(recipe, options.seed), place)
+    return Language(load_text(data, limit), recipe.text, recipe.train, place, seed)

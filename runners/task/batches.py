@@ -1,0 +1,252 @@
+"""Batches of images that can be asked for in any order, and their random augmentation."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import lowering
+from runners.data.images import TRIES, ImageFiles, ImageTensors, Statistics
+from runners.experiment.recipe import ImagesSection
+from runners.machine.device import Place
+
+_GREY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R BT.601), as in Pillow."""
+
+_WHITE = 255.0
+
+_JITTER = (0.4, 0.4, 0.4, 0.2)
+"""The papers' for ImageNet: brightness, contrast and saturation change by a factor of 1 ± each, and
+the hue by ± part of the circle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Random draws for N images, on the CPU: int64 (N, 1) each; None is not drawn.
+
+    `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded image's corner
+    the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks;
+    `windows`, float64 (N, TRIES, 4), is what `window` takes; `tints` (4, N) are the changes of
+    `_JITTER`, which `order` puts into one of 24 orders for all alike. (The papers draw the order
+    for each image, which makes no difference to what any one image may become.)
+    """
+
+    mirrored: Tensor | None
+    shift: Tensor | None
+    middle: tuple[Tensor, Tensor] | None
+    windows: Tensor | None
+    tints: Tensor | None
+    order: tuple[int, ...]
+
+
+def draw(images: ImagesSection, size: tuple[int, int, int], source: torch.Generator) -> Draws:
+    """The draws for (N, H, W) images.
+
+    `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
+    mirrors half of the images left to right; `cutout` is the side, in pixels, of a square that
+    becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
+    `cutouts` of a whole `batch` are one square for all, which the crop and the mirror then move.
+    `area`, for images in files, is the least share of an image that the random part of it covers
+    which is resized; 0 takes the middle. `jitter` changes colours before normalisation.
+    """
+    count, height, width = size
+    mirrored = shift = middle = windows = tints = None
+    order: tuple[int, ...] = ()
+    if images.flip:
+        mirrored = (torch.rand(count, generator=source) < 0.5)[:, None]
+    if images.crop:
+        shift = torch.randint(2 * images.crop + 1, (2, count, 1), generator=source)
+    if images.cutout:
+        squares = count if images.cutouts == "image" else 1
+        row = torch.randint(height, (squares, 1), generator=source).expand(count, 1)
+        column = torch.randint(width, (squares, 1), generator=source)
+        middle = (row, column.expand(count, 1))
+    if images.area:
+        windows = torch.rand(count, TRIES, 4, generator=source, dtype=torch.float64)
+        windows[..., 0] = images.area + (1 - images.area) * windows[..., 0]
+    if images.jitter:
+        ends, centre = torch.tensor(_JITTER), torch.tensor([1.0, 1.0, 1.0, 0.0])
+        drawn = 2 * torch.rand(4, count, generator=source) - 1
+        tints = drawn * ends[:, None] + centre[:, None]
+        order = tuple(int(place) for place in torch.randperm(4, generator=source))
+    return Draws(mirrored, shift, middle, windows, tints, order)
+
+
+def moved(images: Tensor, crop: int, draws: Draws) -> Tensor:
+    """Cropped and mirrored bytes, (N, C, H, W) as before."""
+    count, _, height, width = images.shape
+    device = images.device
+    rows = torch.arange(height, device=device).expand(count, -1)
+    columns = torch.arange(width, device=device).expand(count, -1)
+    if draws.mirrored is not None:
+        columns = torch.where(draws.mirrored.to(device), columns.flip(1), columns)
+    if draws.shift is not None:
+        down, right = draws.shift.to(device)
+        images = F.pad(images, (crop,) * 4)
+        rows, columns = rows + down, columns + right
+    if draws.mirrored is None and draws.shift is None:
+        return images
+    count, channels, padded_height, padded_width = images.shape
+    image = torch.arange(count, device=device)[:, None, None] * padded_height
+    places = (image + rows[:, :, None]) * padded_width + columns[:, None, :]
+    # Channels last while indexing, so that a pixel's channels are copied together.
+    pixels = images.movedim(1, 3).reshape(-1, channels).index_select(0, places.flatten())
+    return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
+
+
+def tinted(images: Tensor, draws: Draws) -> Tensor:
+    """The images, (N, C, H, W) of numbers from 0 to 255, with other colours.
+
+    Without three channels there is neither saturation nor hue to change.
+    """
+    if draws.tints is None:
+        return images
+    factors = draws.tints.to(images.device, images.dtype)[:, :, None, None, None]
+    for place in draws.order:
+        factor = factors[place]
+        if place == 0:
+            images = (images * factor).clamp(0, _WHITE)
+        elif place == 1:
+            mean = _grey(images).mean((1, 2, 3), keepdim=True)
+            images = (mean + factor * (images - mean)).clamp(0, _WHITE)
+        elif place == 2 and images.shape[1] == 3:
+            grey = _grey(images)
+            images = (grey + factor * (images - grey)).clamp(0, _WHITE)
+        elif images.shape[1] == 3:
+            images = _turned(images, factor)
+    return images
+
+
+def _turned(images: Tensor, turn: Tensor) -> Tensor:
+    """Turns hues with the value and the saturation of the HSV cone kept."""
+    red, green, blue = images.unbind(1)
+    value, span = images.amax(1), images.amax(1) - images.amin(1)
+    divisor = span.clamp(min=torch.finfo(images.dtype).tiny)
+    sixth = torch.where(
+        value == red,
+        (green - blue) / divisor,
+        torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
+    sixth = sixth + 6 * turn[:, 0]
+    channels: list[Tensor] = []
+    for place in (5, 3, 1):
+        distance = torch.remainder(place + sixth, 6)
+        low = torch.minimum(distance, 4 - distance).clamp(0, 1)
+        channels.append(value - span * low)
+    return torch.stack(channels, 1)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """(N, 1, H, W)."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    red, green, blue = (part * share for part, share in zip(images.unbind(1), _GREY, strict=True))
+    return (red + green + blue)[:, None]
+
+
+def blanked(images: Tensor, augment: ImagesSection, draws: Draws) -> Tensor:
+    """Normalised images with a square of zeros each, (N, C, H, W)."""
+    if draws.middle is None:
+        return images
+    half = augment.cutout // 2
+    near: list[Tensor] = []
+    for middle, size in zip(draws.middle, images.shape[2:], strict=True):
+        distance = torch.arange(size, device=images.device) - middle.to(images.device)
+        near.append((distance >= -half) & (distance < half))
+    square = near[0][:, None, :, None] & near[1][:, None, None, :]
+    if augment.cutouts == "batch":
+        square = moved(square.to(torch.uint8), augment.crop, draws).bool()
+    return images.masked_fill(square, 0.0)
+
+
+Order = Literal["file", "shuffled", "fresh"]
+"""The order of the files; a shuffle for each epoch; or every step draws from all images anew."""
+
+
+_PLAIN = ImagesSection()
+
+
+class Batches:
+    """Batches by (epoch, step): the same whenever they are asked for, so that a loop can resume.
+
+    What is random depends on the seed, the stream's name, the epoch and the step alone, and is
+    drawn on the CPU. `name` keeps the draws of several streams apart. quark0's DARTS takes its
+    validation batches `fresh`: it makes a new loader in every step. `tail`: whether an epoch's last
+    images make a smaller batch, as in the papers' loaders, or none.
+    """
+
+    def __init__(
+        self,
+        images: ImageTensors | ImageFiles,
+        indices: Tensor,
+        normalise: Statistics,
+        place: Place,
+        *,
+        name: str,
+        seed: int,
+        batch: int,
+        order: Order = "shuffled",
+        augment: ImagesSection = _PLAIN,
+        tail: Literal["kept", "dropped"] = "kept",
+    ) -> None:
+        self.place, self._name, self._seed, self._batch = place, name, seed, batch
+        self._order, self._augment, self._tail = order, augment, tail
+        self._images, self._indices = images.placed(indices, place.device)
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in normalise)
+        self._scale = (1 / (255 * std)).to(place.device, place.dtype)[None, :, None, None]
+        self._shift = (mean / std).to(place.device, place.dtype)[None, :, None, None]
+        self._epoch = -1
+        self._permutation = torch.empty(0, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        """The steps of an epoch."""
+        if self._tail == "dropped":
+            return self.count // self._batch
+        return math.ceil(self.count / self._batch)
+
+    @property
+    def count(self) -> int:
+        """The number of images."""
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch 0."""
+        return (self.at(0, step) for step in range(len(self)))
+
+    def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """The images, (B, C, H, W) normalised, and labels, int64 (B,).
+
+        Raises IndexError past the epoch's end, except where every step draws anew.
+        """
+        chosen = self._chosen(epoch, step)
+        augment = self._augment
+        source = self._generator(f"augment {epoch} {step} 0")
+        draws = draw(augment, (len(chosen), *self._images.shape[1:]), source)
+        images = moved(self._images.taken(chosen, draws.windows), augment.crop, draws)
+        images = tinted(images.to(self.place.dtype), draws)
+        images = images.mul_(self._scale).sub_(self._shift)
+        labels = self._images.labels
+        return blanked(images, augment, draws), labels.index_select(0, chosen.to(labels.device))
+
+    def _chosen(self, epoch: int, step: int) -> Tensor:
+        size = self._batch
+        if self._order == "fresh":
+            source = self._generator(f"fresh {epoch} {step}")
+            return self._indices[torch.randperm(self.count, generator=source)[:size]]
+        if not 0 <= step < len(self):
+            raise IndexError(f"step {step} of an epoch of {len(self)}")
+        part = slice(step * size, (step + 1) * size)
+        if self._order == "file":
+            return self._indices[part]
+        if self._epoch != epoch:  # the last epoch's shuffle is kept
+            source = self._generator(f"order {epoch}")
+            shuffle = torch.randperm(self.count, generator=source)
+            self._epoch, self._permutation = epoch, self._indices[shuffle]
+        return self._permutation[part]
+
+    def _generator(self, label: str) -> torch.Generator:
+        return lowering.generator(self._seed, f"{self._name} {label}")
