@@ -31,20 +31,14 @@ def write_run(path: Path, course: Course) -> Path:
     (path / "genotypes").mkdir(parents=True)
     choices = {each.name: list(each.options) for each in nasir.supernet(course.space).choices}
     space, random = nasir.load_space(course.space), Random(7)
-    facts = {
-        "nasir": nasir.__version__,
-        "format": FORMAT,
-        "method": {"name": course.method},
-        "space": {"name": course.space, "hash": "0" * 64},
-        "data": {"text": course.data, "fingerprint": "0" * 64},
-        "seed": 3,
-        "settings": {"epochs": course.epochs},
-        "task": "images" if course.metric == "accuracy" else "language",
-        "metric": course.metric,
-        "choices": choices,
-        "genotype_space": course.space,
-    }
-    (path / "run.json").write_text(json.dumps(facts))
+    write_facts(
+        path,
+        course.space,
+        method={"name": course.method},
+        data={"text": course.data, "fingerprint": "0" * 64},
+        metric=course.metric,
+        choices=choices,
+    )
     pull = {name: [random.gauss(0, 1) for _ in row] for name, row in choices.items()}
     genotype = nasir.sample(space, random)
     for epoch in range(course.epochs):
@@ -57,6 +51,25 @@ def write_run(path: Path, course: Course) -> Path:
         write_genotype(path / "genotypes" / f"{epoch:04d}.json", genotype)
     write_genotype(path / "genotype.json", genotype)
     return path
+
+
+def write_facts(path: Path, space: str, **changes: object) -> None:
+    """The `run.json` of a search, with these fields of its own."""
+    facts: dict[str, object] = {
+        "nasir": nasir.__version__,
+        "format": FORMAT,
+        "kind": "search",
+        "machine": {},
+        "experiment": {},
+        "method": {"name": "darts"},
+        "space": {"name": space, "hash": "0" * 64},
+        "data": {"text": "cifar10", "fingerprint": "0" * 64},
+        "seed": 3,
+        "settings": {"network": {}},
+        "metric": "accuracy",
+        "choices": {},
+    }
+    (path / "run.json").write_text(json.dumps(facts | changes))
 
 
 def metrics(course: Course, epoch: int, weights: Mapping[str, list[float]]) -> dict[str, object]:

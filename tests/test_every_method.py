@@ -94,7 +94,7 @@ def _check_figures(folder: Path) -> None:
     assert set(reasons) <= {"skips"}, reasons
     shown = read_run(folder)
     for row in shown.architecture:
-        assert row.weights.keys() == shown.facts.choices.keys()
+        assert row.weights.keys() == shown.choices.keys()
 
 
 def _check_resumed(folder: Path) -> None:

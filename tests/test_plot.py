@@ -29,7 +29,7 @@ from runners.plot.curves import (
     windowed,
 )
 from tests.command_line import call
-from tests.run_directories import Course, append, write_run
+from tests.run_directories import Course, append, write_facts, write_run
 
 NB201 = Course("nasbench201", 6, stages=(3,), prune=True)
 DARTS = Course("darts", 4, projection=2, eigenvalues=True)
@@ -71,7 +71,7 @@ def test_the_curves_are_the_rows_losses_scores_and_rates(course: Course, tmp_pat
 
 
 def test_an_evaluation_has_test_curves_and_no_decisions(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"metric": "accuracy", "seed": 0}))
+    write_facts(tmp_path, "darts")
     for epoch in range(3):
         scores = {"loss": 1.0 / (epoch + 1), "accuracy": 60.0 + epoch}
         append(tmp_path / "metrics.jsonl", {"epoch": epoch, "train": scores, "test": scores})
@@ -85,7 +85,7 @@ def test_an_evaluation_has_test_curves_and_no_decisions(tmp_path: Path) -> None:
 
 
 def test_losses_over_decades_have_plain_numbers_on_their_axis(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"metric": "accuracy", "seed": 0}))
+    write_facts(tmp_path, "darts")
     for epoch in range(3):
         append(tmp_path / "metrics.jsonl", {"epoch": epoch, "train": {"loss": 2.0 / 10**epoch}})
     axes = curves(read_run(tmp_path)).axes[0]
@@ -195,7 +195,7 @@ def test_panels_do_not_share_a_place(
 
 def test_the_weights_of_edges_stand_beside_their_nodes(tmp_path: Path) -> None:
     choices = {"cell/n2.e0": ["a", "b"], "cell/n2.e1": ["a", "b"], "cell/n2": ["0", "1"]}
-    (tmp_path / "run.json").write_text(json.dumps({"choices": choices}))
+    write_facts(tmp_path, "darts", choices=choices)
     weights = {name: [0.25, 0.75] for name in choices}
     append(tmp_path / "architecture.jsonl", {"epoch": 0, "weights": weights})
     figure = trajectory(read_run(tmp_path))

@@ -20,7 +20,7 @@ from runners.plot import cells as cell_figures
 from runners.plot import write as plot_files
 from runners.plot.truth import band_of, draw_genotypes, look_up, truth
 from tests.command_line import ROOT, call
-from tests.run_directories import Course, append, write_run
+from tests.run_directories import Course, append, write_facts, write_run
 
 NB201 = Course("nasbench201", 6, stages=(3,), prune=True)
 KEYS = (
@@ -55,7 +55,11 @@ def test_the_truth_is_the_benchmarks_of_every_epochs_genotype(
 ) -> None:
     run = read_run(write_run(tmp_path / "run", Course("nasbench201", 3)))
     found = look_up(run, benchmark)
-    assert (found.dataset, found.epochs, found.best) == ("cifar10", 200, 15624 / 200)
+    assert (found.best.dataset, found.best.epochs, found.best.accuracy) == (
+        "cifar10",
+        200,
+        15624 / 200,
+    )
     assert found.chosen == {epoch: accuracy(each) for epoch, each in run.genotypes.items()}
     for row in run.architecture:
         values = sorted(accuracy(each) for each in draw_genotypes(run, row, 100))
@@ -79,7 +83,7 @@ def test_the_truth_is_of_the_runs_data_where_the_benchmark_has_it(tmp_path: Path
     csv = tmp_path / "some.csv"
     csv.write_text(f"index,arch,cifar10_test_200,cifar100_test_200\n0,{keys[0]},90,70\n")
     found = look_up(read_run(run), csv)
-    assert (found.dataset, found.chosen, found.best) == ("cifar100", {0: 70.0}, 70.0)
+    assert (found.best.dataset, found.chosen, found.best.accuracy) == ("cifar100", {0: 70.0}, 70.0)
 
 
 def test_architectures_are_drawn_by_the_weights_and_again_the_same(tmp_path: Path) -> None:
@@ -88,9 +92,7 @@ def test_architectures_are_drawn_by_the_weights_and_again_the_same(tmp_path: Pat
     many = draw_genotypes(run, row, 2000)
     assert many == draw_genotypes(run, row, 2000)
     counted = [genotype.cells[0].nodes[2][1].op for genotype in many]
-    for option, weight in zip(
-        run.facts.choices["cell/n3.e1"], row.weights["cell/n3.e1"], strict=True
-    ):
+    for option, weight in zip(run.choices["cell/n3.e1"], row.weights["cell/n3.e1"], strict=True):
         assert counted.count(option) / 2000 == pytest.approx(weight, abs=0.04)
 
 
@@ -171,7 +173,7 @@ def test_the_command_imports_matplotlib_only_when_it_draws() -> None:
 
 
 def test_an_empty_run_has_nothing_to_draw(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
+    write_facts(tmp_path, "darts")
     done = call("plot", tmp_path, "--json")
     error = json.loads(done.err.splitlines()[-1])["error"]
     assert (done.code, error["code"]) == (2, "E731")
@@ -195,13 +197,13 @@ def test_another_directory_is_no_run(name: str, tmp_path: Path) -> None:
         ("metrics.jsonl", '{"epoch": 0, "train": {"loss": "x"}}\n', 1, "'train.loss'"),
         ("architecture.jsonl", '{"epoch": 0, "weights": {"b": [1]}}\n', 0, "1 weights for 2"),
         ("run.json", "{", 1, "run.json is damaged"),
-        ("run.json", '{"seed": "x"}', 0, "'seed'"),
+        ("run.json", '{"seed": "x"}', 0, "'kind'"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_named_with_its_line(
     file: str, text: str, line: int, says: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "run.json").write_text('{"choices": {"b": ["x", "y"]}}')
+    write_facts(tmp_path, "darts", choices={"b": ["x", "y"]})
     (tmp_path / file).write_text(text)
     with pytest.raises(NasirError, match="E722") as caught:
         read_run(tmp_path)

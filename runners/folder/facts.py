@@ -58,7 +58,9 @@ class RunFacts(StrictFacts):
 
     kind: str
     machine: dict[str, JsonValue]
+    space: NamedFacts
     data: DataFacts
+    metric: str
     seed: Annotated[int, Field(ge=0)]
     experiment: dict[str, JsonValue]
 
@@ -66,7 +68,6 @@ class RunFacts(StrictFacts):
 class SearchFacts(RunFacts):
     """The facts of a search."""
 
-    space: NamedFacts
     method: NamedFacts
     settings: SettingsFacts
     choices: dict[str, list[str]]
@@ -125,6 +126,13 @@ def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
         raise NasirError("E721", message, Where(str(path)))
     checked(path, _MODELS[kind], facts)
     return cast("dict[str, Any]", facts)
+
+
+def facts_in(path: Path) -> SearchFacts | TrainingFacts:
+    """The facts of a run of either kind. Raises E721 and E722 as `facts_of` does."""
+    facts = read_facts(path)
+    model = TrainingFacts if facts.get("kind") == "evaluate" else SearchFacts
+    return checked(path, model, facts)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -184,50 +184,32 @@ def _figures(scenes: Sequence[_Scene]) -> Iterator[Figure]:
 
 def _paint(axes: Axes, laid: Drawing, change: Change, left: float, top: float) -> None:
     """The cell with its corner there, in the units of its layout; new arrows are coloured."""
-    shown = laid.picture
-    mono: dict[str, Any] = {
-        "family": "DejaVu Sans Mono",
-        "size": FONT_SIZE - 0.5,
-        "va": "center_baseline",
-    }
-    for number, (arrow, path) in enumerate(zip(shown.arrows, laid.paths, strict=True)):
-        parts = outline(path)
+    look = {"family": "DejaVu Sans Mono", "size": FONT_SIZE - 0.5, "va": "center_baseline"}
+    mono: dict[str, Any] = look | {"ha": "center"}
+    arrows = zip(laid.picture.arrows, laid.paths, laid.labels, strict=True)
+    for number, (arrow, path, place) in enumerate(arrows):
+        new, none, parts = number in change, arrow.label == "none", outline(path)
         points = [(left + point.x, top + point.y) for _, part in parts for point in part]
         line = FancyArrowPatch(
             path=Outline(points, [code for letter, _ in parts for code in _CODES[letter]]),
             arrowstyle="-|>,head_length=3.5,head_width=1.8",
             mutation_scale=1.9,
-            color=VERMILION if number in change else NONE if arrow.label == "none" else LINE,
+            color=VERMILION if new else NONE if none else LINE,
             linewidth=1.2,
-            linestyle=(0, (4, 3)) if arrow.label == "none" else "-",
+            linestyle=(0, (4, 3)) if none else "-",
         )
         axes.add_patch(line)
-    for box, place in zip(shown.boxes, laid.boxes, strict=True):
-        frame = FancyBboxPatch(
-            (left + place.left, top + place.top),
-            place.width,
-            place.height,
-            boxstyle="round,pad=0,rounding_size=5",
-            facecolor=FILL[box.role],
-            edgecolor=LINE,
-            linewidth=1.0,
-        )
-        axes.add_patch(frame)
-        x, y = left + place.x, top + place.y
-        if box.role != "node" and "_{" in box.label:  # c_{k-1}: never a text from a file
-            axes.text(
-                x, y, f"${box.label}$", size=FONT_SIZE, ha="center", va="center", parse_math=True
-            )
-        else:
-            axes.text(x, y, box.label, ha="center", **mono)
-    for number, (arrow, place) in enumerate(zip(shown.arrows, laid.labels, strict=True)):
         if place is not None:
-            axes.text(
-                left + place.x,
-                top + place.y,
-                arrow.label,
-                ha="center",
-                color=VERMILION if number in change else FAINT if arrow.label == "none" else TEXT,
-                bbox={"color": "white", "pad": 4.0},
-                **mono,
-            )
+            ink, ground = VERMILION if new else FAINT if none else TEXT, {"color": "white"}
+            at = left + place.x, top + place.y
+            axes.text(*at, arrow.label, color=ink, bbox=ground | {"pad": 4.0}, **mono)
+    for box, place in zip(laid.picture.boxes, laid.boxes, strict=True):
+        corner, at = (left + place.left, top + place.top), (left + place.x, top + place.y)
+        style: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=5", "linewidth": 1.0}
+        style |= {"facecolor": FILL[box.role], "edgecolor": LINE}
+        axes.add_patch(FancyBboxPatch(corner, place.width, place.height, **style))
+        if box.role != "node" and "_{" in box.label:  # c_{k-1}: never a text from a file
+            maths: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": True}
+            axes.text(*at, f"${box.label}$", size=FONT_SIZE, **maths)
+        else:
+            axes.text(*at, box.label, **mono)

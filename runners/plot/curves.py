@@ -4,9 +4,10 @@ Colours are distinct for colour-blind readers.
 """
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import cycle, groupby, product
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from nasir.graph import ChoiceKind, Slot
 from nasir.quoting import shortened
 from runners.plot.run import (
     SPLITS,
@@ -35,34 +37,8 @@ SKY, VERMILION, BLACK, GREY = "#56B4E9", "#D55E00", "#000000", "#999999"
 
 TEXT, FAINT, SHADE = "#222222", "#666666", "#F1EEE6"
 
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.0,
-    "text.color": TEXT,
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": TEXT,
-    "axes.titlesize": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.xmargin": 0.02,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.8,
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "xtick.labelsize": 9.0,
-    "ytick.labelsize": 9.0,
-    "legend.frameon": False,
-    "legend.fontsize": 9.0,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 2.0,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.hashsalt": "nasir",
-    "text.parse_math": False,
-}
-"""matplotlib's settings while figures are made and written; their type is not in all versions."""
+STYLE = Path(__file__).with_name("nasir.mplstyle")
+"""matplotlib's settings while figures are made and written."""
 
 HEADER = 0.62
 """Inches above the axes for the title and the line below it."""
@@ -89,7 +65,7 @@ least FEWEST) is more than THRESHOLD times that of AGO measurements before."""
 
 _UNITS = {"loss": "loss (nats)", "accuracy": "accuracy (%)"}
 _LOOKS = {"train": BLUE, "valid": VERMILION, "test": GREEN, "": "#444444"}
-_RATE = "learning rate"
+_RATE, _PROJECTION = "learning rate", "projection"
 
 _DECADES = 20.0
 """Curves that span more than this factor get a logarithmic axis."""
@@ -98,14 +74,19 @@ _WRITTEN, _LABELLED = 20, 100
 """Up to so many classes each share is written into its square, and classes are named."""
 
 
-_PLACE = re.compile(r"n(?P<node>\d+)(?:\.(?:e(?P<source>\d+)|(?P<reads>in)))?")
-_LAST = 10**6
-"""The row of a cell's output in its panels: below every node."""
+_PANELS: Mapping[ChoiceKind, tuple[int, str]] = {
+    "op on edge": (0, "{0.source} → {0.node}"),
+    "op on node": (1, "node {0.node}"),
+    "edge into node": (1, "node {0.node} reads"),
+    "input": (2, "node {0.node} reads"),
+    "output": (2, "output"),
+}
+"""The place of a decision's panel in the row of its node, behind those of edges, and its title."""
 
 
 def curves(run: PlottedRun) -> Figure:
     """Loss, accuracy or perplexity, and learning rate over epochs, on every split there is."""
-    shown = _panels(run)
+    shown = _measures(run)
     if not shown:
         lacks = "losses, scores or learning rates" if run.metrics else "rows"
         raise NothingToDrawError(f"metrics.jsonl has no {lacks}")
@@ -125,21 +106,21 @@ def curves(run: PlottedRun) -> Figure:
         elif min(known) > 0 and max(known) > _DECADES * min(known):
             axes.set_yscale("log")
             log_ticks(axes.yaxis, 1.0, 2.0, 5.0)
-    panels[-1].set_xlabel("epoch")
     return finish(figure, panels, run.metrics)
 
 
-def _panels(run: PlottedRun) -> Mapping[str, Mapping[str, list[float]]]:
+def _measures(run: PlottedRun) -> Mapping[str, Mapping[str, list[float]]]:
     """The measures by name and split, as far as there are any."""
-    found = {
-        name: {split: [row.score(split, name) for row in run.metrics] for split in SPLITS}
-        for name in ("loss", run.facts.metric)
+    names = ("loss", run.facts.metric) if run.facts else ()
+    rows = {
+        (name, s): [row.score(s, name) for row in run.metrics] for name in names for s in SPLITS
     }
-    known = {
-        name: {split: row for split, row in rows.items() if any(map(math.isfinite, row))}
-        for name, rows in {**found, _RATE: {"": [row.lr for row in run.metrics]}}.items()
-    }
-    return {name: rows for name, rows in known.items() if rows}
+    rows[_RATE, ""] = [row.lr for row in run.metrics]
+    found: dict[str, dict[str, list[float]]] = {}
+    for (name, split), values in rows.items():
+        if any(map(math.isfinite, values)):
+            found.setdefault(name, {})[split] = values
+    return found
 
 
 def entropy(run: PlottedRun) -> Figure:
@@ -159,21 +140,15 @@ def entropy(run: PlottedRun) -> Figure:
             axes.plot(epochs, row, **look, linewidth=0.9, marker="o", markersize=1.2)
         means = np.ma.masked_invalid(values).mean(axis=1)
         axes.plot(epochs, means, color=BLUE, linewidth=2.8, marker="o", ms=3, label="mean")
-        _equal_weights(axes, {len(run.facts.choices.get(choice, ())) for choice in choices})
+        for count in sorted({len(run.choices.get(choice, ())) for choice in choices} - {0, 1}):
+            look = {"color": FAINT, "label": "options equally likely"}
+            axes.axhline(math.log(count), **look, linewidth=1.0, dashes=(2, 2))
+            at = {"xy": (1.0, math.log(count)), "xycoords": ("axes fraction", "data")}
+            axes.annotate(str(count), **at, xytext=(3, -3), size=7.5, **_NOTE)
         axes.set_title(cell_title(kind), loc="left", pad=16)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("epoch")
     panels[0].set_ylabel("entropy (nats)")
     return finish(figure, panels, run.metrics)
-
-
-def _equal_weights(axes: Axes, counts: set[int]) -> None:
-    """The greatest entropy of each number of options that a decision of the panel has."""
-    label = "options equally likely"
-    for count in sorted(count for count in counts if count > 1):
-        axes.axhline(math.log(count), color=FAINT, linewidth=1.0, dashes=(2, 2), label=label)
-        at = {"xy": (1.0, math.log(count)), "xycoords": ("axes fraction", "data")}
-        axes.annotate(str(count), **at, xytext=(3, -3), size=7.5, **_NOTE)
 
 
 def trajectory(run: PlottedRun) -> Figure:
@@ -184,9 +159,10 @@ def trajectory(run: PlottedRun) -> Figure:
     choices = run.decided
     if not choices:
         raise NothingToDrawError("architecture.jsonl has no weights")
-    places = _places(choices)
+    slots = [_slot(name, run.choices[name]) for name in choices]
+    places = dict(zip(choices, _places(slots), strict=True))
     tall, wide = (max(axis) + 1 for axis in zip(*places.values(), strict=True))
-    options = [option for name in choices for option in run.facts.choices[name]]
+    options = [option for name in choices for option in run.choices[name]]
     ink = pens(option for option in options if not option.isdecimal())
     reads = pens(option for option in options if option.isdecimal())
     # Dotted, so that nobody takes them for ops of the same colour.
@@ -201,15 +177,14 @@ def trajectory(run: PlottedRun) -> Figure:
     )
     grid = figure.add_gridspec(tall, wide)
     panels: list[Axes] = []
-    for name in choices:
+    for (name, (row, column)), slot in zip(places.items(), slots, strict=True):
         first = panels[0] if panels else None
-        axes = figure.add_subplot(grid[places[name]], sharex=first, sharey=first)
+        axes = figure.add_subplot(grid[row, column], sharex=first, sharey=first)
         panels.append(axes)
-        lead = f"{name.rpartition('/')[0]} " if len(kinds(choices)) > 1 else ""
-        title = named(f"{lead}{_label(name, run.facts.choices[name])}")
+        lead = f"{slot.kind} " if len({slot.kind for slot in slots}) > 1 else ""
+        title = named(f"{lead}{_PANELS[slot.role][1].format(slot)}")
         axes.set_title(title, loc="left", size=8, pad=3)
         _weights(axes, run, name, ink)
-        row, column = places[name]
         axes.tick_params(
             labelsize=8,
             length=2,
@@ -224,60 +199,41 @@ def trajectory(run: PlottedRun) -> Figure:
     return figure
 
 
-def _places(choices: Sequence[str]) -> dict[str, tuple[int, int]]:
+def _slot(name: str, options: Sequence[str]) -> Slot:
+    """The address of the choice; one that cannot be read is taken for an output."""
+    of_node: ChoiceKind = "edge into node" if all(map(str.isdecimal, options)) else "op on node"
+    for role in ("op on edge", of_node, "input"):
+        with suppress(ValueError):
+            return Slot.parse(name, role)
+    return Slot(name.rpartition("/")[0], "output")
+
+
+def _places(slots: Sequence[Slot]) -> Iterator[tuple[int, int]]:
     """The row and the column of each choice's panel.
 
     Kinds of cell below each other; in each a row for every node, a column for every source. Ops on
     nodes and choices of inputs follow in columns of their own.
     """
-    places: dict[str, tuple[int, int]] = {}
     above = 0
-    for names in kinds(choices).values():
-        keys = {name: _key(name) for name in names}
-        rows, columns = (sorted(set(axis)) for axis in zip(*keys.values(), strict=True))
-        for name, (row, column) in keys.items():
-            places[name] = (above + rows.index(row), columns.index(column))
+    for _, group in groupby(slots, key=lambda slot: slot.kind):
+        keys = [
+            ((slot.role == "output", slot.node), (_PANELS[slot.role][0], slot.source))
+            for slot in group
+        ]
+        rows, columns = (sorted(set(axis)) for axis in zip(*keys, strict=True))
+        yield from ((above + rows.index(row), columns.index(column)) for row, column in keys)
         above += len(rows)
-    return places
-
-
-def _key(name: str) -> tuple[int, int]:
-    """The order of a choice's panel among those of its kind: by node, then by source."""
-    place = _PLACE.fullmatch(name.rpartition("/")[2])
-    if place is None:
-        return _LAST, _LAST + 1
-    column = _LAST + bool(place["reads"]) if place["source"] is None else int(place["source"])
-    return int(place["node"]), column
-
-
-def _label(name: str, options: Sequence[str]) -> str:
-    """A choice's name as a panel's title, without its kind of cell."""
-    rest = name.rpartition("/")[2]
-    place = _PLACE.fullmatch(rest)
-    if place is None:
-        return "output" if rest == "out" else rest
-    if place["source"] is not None:
-        return f"{place['source']} → {place['node']}"
-    reads = place["reads"] or all(map(str.isdecimal, options))
-    return f"node {place['node']}{' reads' if reads else ''}"
 
 
 def _weights(axes: Axes, run: PlottedRun, name: str, ink: Mapping[str, Pen]) -> None:
     epochs = [row.epoch for row in run.architecture]
     columns = zip(*run.weights(name), strict=True)
-    for option, values in zip(run.facts.choices[name], columns, strict=True):
+    for option, values in zip(run.choices[name], columns, strict=True):
         last = max((place for place, value in enumerate(values) if value > 0), default=-1)
         shown = [*values[: last + 1], *[math.nan] * (len(values) - last - 1)]
         ended = last >= 0 and (len(values) == 1 or 0.0 in values[last + 1 : last + 2])
-        axes.plot(
-            epochs,
-            shown,
-            **ink[option],
-            linewidth=1.4,
-            marker="o" if ended else "",
-            markersize=3,
-            markevery=[last],
-        )
+        look: dict[str, Any] = {**ink[option], "linewidth": 1.4, "markersize": 3}
+        axes.plot(epochs, shown, **look, marker="o" if ended else "", markevery=[last])
 
 
 def skips(run: PlottedRun) -> Figure:
@@ -286,20 +242,15 @@ def skips(run: PlottedRun) -> Figure:
     if not rows:
         raise NothingToDrawError("no row of metrics.jsonl counts skip connections")
     figure = sheet(run, "Skip connections in the genotype", 7.2, 3.4)
-    axes = figure.subplots()
-    for number, kind in enumerate(dict.fromkeys(kind for row in rows for kind in row.skips)):
-        axes.plot(
-            [row.epoch for row in rows],
-            [row.skips.get(kind, math.nan) for row in rows],
-            color=(BLUE, VERMILION, GREEN)[number % 3],
-            linestyle=_DASHES[number % 3],
-            marker="o",
-            markersize=3.5,
-            label=cell_title(kind),
-        )
+    axes, looks = figure.subplots(), cycle(zip((BLUE, VERMILION, GREEN), _DASHES, strict=True))
+    for kind in dict.fromkeys(kind for row in rows for kind in row.skips):
+        color, dashes = next(looks)
+        look: dict[str, Any] = {"color": color, "linestyle": dashes, "marker": "o"}
+        counts = [row.skips.get(kind, math.nan) for row in rows]
+        label = cell_title(kind)
+        axes.plot([row.epoch for row in rows], counts, **look, markersize=3.5, label=label)
     axes.yaxis.set_major_locator(whole_numbers())
     axes.set_ylabel("skip connections")
-    axes.set_xlabel("epoch")
     return finish(figure, [axes], run.metrics)
 
 
@@ -314,15 +265,13 @@ def eigenvalue(run: PlottedRun) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1.0))
     upper.plot(epochs, values, "o", color=GREY, markersize=4.5, label="measured")
     upper.plot(epochs, means, color=BLUE, label=f"mean of the last {WINDOW} measurements")
-    upper.set_ylabel("eigenvalue")
-    upper.set_ylim(bottom=min(0.0, *values))
+    upper.set(ylabel="eigenvalue", ylim=(min(0.0, *values), None))
     growth = [math.nan] * min(AGO, len(means))
     growth += [now / before for before, now in zip(means, means[AGO:], strict=False)]
     lower.plot(epochs, growth, color=BLUE, marker="o", markersize=3.5)
     rule = f"RobustDARTS stops above {THRESHOLD}"
     lower.axhline(THRESHOLD, color=VERMILION, linewidth=1.2, label=rule)
     lower.set_ylabel(f"mean / mean {AGO}\nmeasurements before")
-    lower.set_xlabel("epoch")
     return finish(figure, [upper, lower], run.metrics)
 
 
@@ -346,8 +295,7 @@ def confusion(run: PlottedRun) -> Figure:
     axes = figure.subplots()
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.grid(visible=False)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+    axes.set(xlabel="predicted", ylabel="true")
     if size <= _LABELLED:
         names = [*map(named, found.classes)]
         upright = 90 if max(map(len, names)) > 3 else 0
@@ -389,47 +337,45 @@ def over_epochs(panels: Sequence[Axes], rows: Sequence[Metrics]) -> list[tuple[f
     Returns the beginnings of stages and projections with their names.
     """
     names: list[tuple[float, str]] = []
-    groups = [
-        (projected, stage, [row.epoch for row in group])
-        for (projected, stage), group in groupby(
-            rows, key=lambda row: (row.phase == "projection", row.stage)
-        )
-    ]
-    staged = len({stage for projected, stage, _ in groups if not projected}) > 1
+    spans = [(name, [row.epoch for row in group]) for name, group in groupby(rows, _span)]
+    staged = len({name for name, _ in spans} - {_PROJECTION}) > 1
     for axes in panels:
         axes.xaxis.set_major_locator(whole_numbers())
         axes.update_datalim([(row.epoch, 0.0) for row in rows], updatey=False)
         axes.autoscale_view()
-    for projected, stage, epochs in groups:
-        start = epochs[0] - 0.5
-        first = epochs[0] == rows[0].epoch
+    for name, epochs in spans:
+        start, first = epochs[0] - 0.5, epochs[0] == rows[0].epoch
         for axes in panels:
-            if projected:
+            if name == _PROJECTION:
                 axes.axvspan(start, epochs[-1] + 0.5, color=SHADE, linewidth=0, zorder=0)
             elif staged and not first:
                 axes.axvline(start, color="#777777", linewidth=0.9, dashes=(3, 2), zorder=1)
-        if projected or staged:
-            name = "projection" if projected else f"stage {stage}"
-            names.append((rows[0].epoch if first else start, name))
+        if name == _PROJECTION or staged:
+            names.append((epochs[0] if first else start, name))
     return names
+
+
+def _span(row: Metrics) -> str:
+    return _PROJECTION if row.phase == _PROJECTION else f"stage {row.stage}"
 
 
 def finish(figure: Figure, panels: Sequence[Axes], rows: Sequence[Metrics]) -> Figure:
     """The figure with panels over epochs, stages named above, and one legend for all lines."""
-    for start, name in over_epochs(panels, rows):
-        for axes in panels:
-            place = axes.get_subplotspec()
-            if place is not None and place.is_first_row():
-                at = {"xy": (start, 1.0), "xycoords": axes.get_xaxis_transform()}
-                axes.annotate(name, **at, xytext=(2, 3), size=8, **_NOTE)
-    pairs = [
-        pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)
-    ]
-    handles = {label: handle for handle, label in pairs}
+    names = over_epochs(panels, rows)
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        place = axes.get_subplotspec()
+        assert place is not None
+        if place.is_last_row():
+            axes.set_xlabel("epoch")
+        for start, name in names if place.is_first_row() else ():
+            at = {"xy": (start, 1.0), "xycoords": axes.get_xaxis_transform()}
+            axes.annotate(name, **at, xytext=(2, 3), size=8, **_NOTE)
+        lines, labels = axes.get_legend_handles_labels()
+        handles |= dict(zip(labels, lines, strict=True))
     if len(handles) > 1:
-        figure.legend(
-            handles.values(), handles, loc="outside lower center", ncols=min(3, len(handles))
-        )
+        columns = min(3, len(handles))
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
     figure.align_ylabels(panels)
     return figure
 

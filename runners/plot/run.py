@@ -7,12 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from nasir import Genotype, Where, load_genotype, load_genotypes
 from nasir.errors import quoted
 from nasir.quoting import shortened
-from runners.folder.facts import checked, damaged, read_facts, read_object
+from runners.folder.facts import (
+    SearchFacts,
+    TrainingFacts,
+    checked,
+    damaged,
+    facts_in,
+    read_object,
+)
 from runners.folder.logs import read_rows
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
@@ -30,37 +37,7 @@ class NothingToDrawError(Exception):
     """A run lacks something that a figure shows; the text names it."""
 
 
-class _Read(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PlottedPart(_Read):
-    """A part of the run's facts."""
-
-    name: str = ""
-
-
-class PlottedData(_Read):
-    """The data, named as the command did."""
-
-    text: str = ""
-
-
-class PlottedFacts(_Read):
-    """`run.json`, as far as figures need it."""
-
-    method: PlottedPart = PlottedPart()
-    genotype: PlottedPart = PlottedPart()
-    recipe: PlottedPart = PlottedPart()
-    space: PlottedPart = PlottedPart()
-    data: PlottedData = PlottedData()
-    seed: int | None = None
-    metric: str = "accuracy"
-    choices: dict[str, tuple[str, ...]] = {}
-    genotype_space: str | None = None
-
-
-class Metrics(_Read):
+class Metrics(BaseModel, frozen=True):
     """A row of `metrics.jsonl`: an epoch. Losses and entropies in nats, accuracies in percent."""
 
     epoch: int = Field(ge=0)
@@ -80,14 +57,14 @@ class Metrics(_Read):
         return measures.get(name, math.nan)
 
 
-class ArchitectureRow(_Read):
+class ArchitectureRow(BaseModel, frozen=True):
     """A row of `architecture.jsonl`: the weight of every option of every choice in an epoch."""
 
     epoch: int = Field(ge=0)
     weights: dict[str, tuple[Number, ...]]
 
 
-class Confusion(_Read):
+class Confusion(BaseModel, frozen=True):
     """`confusion.json`: rows are true classes, columns predicted ones, in `split`."""
 
     split: str
@@ -106,12 +83,13 @@ class Confusion(_Read):
 class PlottedRun:
     """A run directory. Rows are in the order of epochs, and each epoch has one: its last.
 
-    `logged` are the genotypes of another program's log, by number, in place of a run's files.
+    `logged` are the genotypes of another program's log, by number, in place of a run's files; a log
+    has no facts.
     `benchmark` is a store or a file that knows accuracies of its genotypes.
     """
 
     path: Path
-    facts: PlottedFacts
+    facts: SearchFacts | TrainingFacts | None = None
     metrics: tuple[Metrics, ...] = ()
     architecture: tuple[ArchitectureRow, ...] = ()
     logged: Mapping[int, Genotype] | None = None
@@ -142,19 +120,26 @@ class PlottedRun:
         return checked(self.path, Confusion, facts, Where(str(file)))
 
     @property
+    def choices(self) -> Mapping[str, Sequence[str]]:
+        """The options of each choice of a search's supernet."""
+        return self.facts.choices if isinstance(self.facts, SearchFacts) else {}
+
+    @property
     def description(self) -> str:
         """Method and space, or genotype and recipe, then data and seed, on one line."""
         facts = self.facts
-        seed = "" if facts.seed is None else f"seed {facts.seed}"
+        if facts is None:
+            return ""
         data = Path(facts.data.text).name if "/" in facts.data.text else facts.data.text
-        about = (facts.method.name, facts.space.name)
-        if facts.genotype.name:
-            about = (facts.genotype.name, f"recipe {facts.recipe.name}")
-        return shortened(", ".join(part for part in (*about, data, seed) if part), LONGEST)
+        if isinstance(facts, SearchFacts):
+            about = f"{facts.method.name}, {facts.space.name}"
+        else:
+            about = f"{facts.genotype.name}, recipe {facts.recipe.get('name', '')}"
+        return shortened(f"{about}, {data}, seed {facts.seed}", LONGEST)
 
     def weights(self, choice: str) -> list[tuple[float, ...]]:
         """The weights of a choice's options, a row for each row of `architecture`."""
-        missing = (math.nan,) * len(self.facts.choices[choice])
+        missing = (math.nan,) * len(self.choices[choice])
         return [row.weights.get(choice, missing) for row in self.architecture]
 
     @property
@@ -162,7 +147,7 @@ class PlottedRun:
         """The choices that have weights."""
         return [
             name
-            for name in self.facts.choices
+            for name in self.choices
             if any(math.isfinite(weight) for row in self.weights(name) for weight in row)
         ]
 
@@ -174,18 +159,18 @@ def read_run(path: Path) -> PlottedRun:
     directory), E722 (one of its files is damaged).
     """
     if path.is_file():
-        return PlottedRun(path, PlottedFacts(), logged=_changes(load_genotypes(path)))
-    facts = checked(path, PlottedFacts, read_facts(path))
+        return PlottedRun(path, logged=_changes(load_genotypes(path)))
     architecture = _rows(path / "architecture.jsonl", ArchitectureRow)
+    metrics = _rows(path / "metrics.jsonl", Metrics)
+    run = PlottedRun(path, facts_in(path), metrics, architecture)
     for row in architecture:
         for choice, weights in row.weights.items():
-            options: Sequence[str] | None = facts.choices.get(choice)
-            # Older runs do not name the choices of edges.
-            if options is not None and len(weights) != len(options):
+            options = run.choices.get(choice, weights)  # older runs do not name choices of edges
+            if len(weights) != len(options):
                 count = f"{len(weights)} weights for {len(options)} options"
                 message = f"epoch {row.epoch} has {count} of {quoted(choice)}"
                 raise damaged(path, message, Where(str(path / "architecture.jsonl")))
-    return PlottedRun(path, facts, _rows(path / "metrics.jsonl", Metrics), architecture)
+    return run
 
 
 def _changes(genotypes: Mapping[str, Genotype]) -> dict[int, Genotype]:

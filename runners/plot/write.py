@@ -81,7 +81,7 @@ def plot_run(
 def _drawn(name: str, run: PlottedRun) -> dict[str, bytes]:
     """The files of one figure by name; they depend on its content alone."""
     found: dict[str, bytes] = {}
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
+    with mpl.rc_context(fname=STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
         figure = PLOTS[name](run)
         for kind, metadata in (("png", {}), ("svg", {"Date": None})):
