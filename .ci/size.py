@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 262,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_965,
-    "code lines of runners": 11_098,
-    "code lines of tests": 22_222,
+    "code lines of nasir and lowering": 16_958,
+    "code lines of runners": 10_797,
+    "code lines of tests": 22_184,
     "places of runners": 14,
     "arrows between them": 37,
     "class names used twice": 0,
