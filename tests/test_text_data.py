@@ -123,9 +123,8 @@ def test_a_fingerprint_follows_words_order_and_roles(tmp_path: Path) -> None:
 def test_a_name_is_written_as_it_is_read() -> None:
     text = "text:a,b/c,train=x.txt,valid=y.txt,vocabulary=2000,tokens=50"
     name = parse_text(text)
-    assert name == DataName(
-        "text", Path("a,b/c"), None, (("train", "x.txt"), ("valid", "y.txt")), 2000, 50
-    )
+    options = {"train": "x.txt", "valid": "y.txt", "vocabulary": 2000, "tokens": 50}
+    assert name == DataName("text", Path("a,b/c"), options=options)
     assert name.text == text
     assert parse_data(name.text) == name
     resolved = name.resolved().path

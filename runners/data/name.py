@@ -1,7 +1,8 @@
 """Names of data sets, as arguments: images, or texts in folders."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nasir import NasirError
@@ -37,16 +38,14 @@ class DataName:
     """A kind of data set (`npz` for such a file), its path, and how it is read.
 
     `path` is None for `digits`; `resolution`, the side of images, is None for the files' own size.
-    Of texts, `files` names the file of a role (`train`, `valid`, `test`) where it is not the usual
-    one; `vocabulary` is how many words stay, `tokens` how many tokens of each file are read.
+    Texts have `options`: the files of roles (`train`, `valid`, `test`) whose names are not the
+    usual ones, how many words stay (`vocabulary`), and how many `tokens` of each file are read.
     """
 
     kind: str
     path: Path | None = None
     resolution: int | None = None
-    files: tuple[tuple[str, str], ...] = ()
-    vocabulary: int | None = None
-    tokens: int | None = None
+    options: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
 
     @property
     def text(self) -> str:
@@ -55,9 +54,8 @@ class DataName:
             return str(self.path)
         path = "" if self.path is None else f":{self.path}"
         side = "" if self.resolution is None else f"@{self.resolution}"
-        counts = {"vocabulary": self.vocabulary, "tokens": self.tokens}
-        options = [*self.files, *((name, n) for name, n in counts.items() if n is not None)]
-        return f"{self.kind}{path}{side}" + "".join(f",{name}={value}" for name, value in options)
+        options = "".join(f",{name}={value}" for name, value in self.options.items())
+        return f"{self.kind}{path}{side}{options}"
 
     @property
     def location(self) -> Path:
@@ -133,42 +131,32 @@ def parse_text(text: str) -> DataName:
         hint = nearest(f"{kind}:PATH", known)
         raise NasirError("E711", f"unknown text data {quoted(text)}", hint=hint)
     pieces = rest.split(",")
-    options: dict[str, str] = {}
+    options: dict[str, str | int] = {}
     while len(pieces) > 1 and (found := _OPTION.fullmatch(pieces[-1])):
         name, value = found.groups()
-        _check_option(name, value, options, text)
-        options[name] = value
+        if name in options:
+            raise NasirError("E711", f"the option '{name}' occurs twice in {quoted(text)}")
+        options[name] = _option(name, value, text)
         pieces.pop()
     path = ",".join(pieces)
     if not path:
         message = f"the data '{kind}' needs a path, and nothing is downloaded"
         hint = f"{kind}:PATH, a folder with train.txt, valid.txt and test.txt"
         raise NasirError("E711", message, hint=hint)
-    return DataName(
-        kind,
-        Path(path),
-        None,
-        tuple((role, options[role]) for role in ROLES if role in options),
-        _count(options, "vocabulary", SMALLEST_VOCABULARY),
-        _count(options, "tokens", 1),
-    )
+    given = {name: options[name] for name in _OPTIONS if name in options}
+    return DataName(kind, Path(path), options=given)
 
 
-def _check_option(name: str, value: str, options: dict[str, str], text: str) -> None:
+def _option(name: str, value: str, text: str) -> str | int:
+    """The name of a file, or a number. Raises E711."""
     if name not in _OPTIONS:
         message = f"unknown option {quoted(name)} in {quoted(text)}"
         raise NasirError("E711", message, hint=nearest(name, _OPTIONS))
-    if name in options:
-        raise NasirError("E711", f"the option '{name}' occurs twice in {quoted(text)}")
     if not value:
         raise NasirError("E711", f"the option '{name}' has no value in {quoted(text)}")
-
-
-def _count(options: dict[str, str], name: str, least: int) -> int | None:
-    """The number of an option, None where it is not given. Raises E711."""
-    value = options.get(name)
-    if value is None:
-        return None
+    if name in ROLES:
+        return value
+    least = SMALLEST_VOCABULARY if name == "vocabulary" else 1
     if not value.isascii() or not value.isdecimal() or len(value) > 15 or int(value) < least:
         message = f"{name}={value} is no whole number from {least}"
         raise NasirError("E711", message, hint=f"for example {name}=2000")

@@ -1,6 +1,7 @@
 """Texts in memory: each word a number, `<eos>` at the end of each line."""
 
 import hashlib
+import sys
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,76 +48,55 @@ def load_text(text: str, limit: int | None = None) -> Corpus:
     """
     name = parse_text(text)
     files = find_files(name)
-    bounds = [bound for bound in (name.tokens, limit) if bound is not None]
+    bounds = [int(name.options.get("tokens", limit or sys.maxsize)), limit or sys.maxsize]
     index: dict[str, int] = {}
-    texts = {
-        role: read_words(path, index, min(bounds, default=None)) for role, path in files.items()
-    }
+    texts = {role: read_words(path, index, min(bounds)) for role, path in files.items()}
     vocabulary = tuple(index)
-    if name.vocabulary is not None:
-        vocabulary, table = most_frequent(vocabulary, texts["train"], name.vocabulary)
+    if "vocabulary" in name.options:
+        most = int(name.options["vocabulary"])
+        vocabulary, table = most_frequent(vocabulary, texts["train"], most)
         texts = {role: table[numbers] for role, numbers in texts.items()}
-    return Corpus(
-        name.kind,
-        vocabulary,
-        texts["train"],
-        texts["valid"],
-        texts.get("test"),
-        _fingerprint(vocabulary, texts),
-    )
+    digest = _fingerprint(vocabulary, texts)
+    train, valid, test = texts["train"], texts["valid"], texts.get("test")
+    return Corpus(name.kind, vocabulary, train, valid, test, digest)
 
 
 def find_files(name: DataName) -> dict[str, Path]:
     """The file of each role, each file once. Raises E711 where train or valid have none."""
-    if not name.location.is_dir():
-        kind = "is a file" if name.location.exists() else "does not exist"
-        message = f"the folder of texts {quoted(str(name.location))} {kind}"
+    folder = name.location
+    if not folder.is_dir():
+        kind = "is a file" if folder.exists() else "does not exist"
+        message = f"the folder of texts {quoted(str(folder))} {kind}"
         hint = f"{name.kind}:PATH, a folder with train.txt, valid.txt and test.txt"
-        raise NasirError("E711", message, Where(str(name.location)), hint)
-    found = {role: name.location / file for role, file in name.files}
-    _check_named(found)
-    for role in ROLES:
-        if role not in found:
-            taken = {path.resolve(): other for other, path in found.items()}
-            there = [path for path in _usual(name, role) if path.is_file()]
-            free = [path for path in there if path.resolve() not in taken]
-            if free:
-                found[role] = free[0]
-            elif role != "test":
-                serving = [f"{path.name} serves as '{taken[path.resolve()]}'" for path in there]
-                raise _missing(name, role, serving)
-    return {role: found[role] for role in ROLES if role in found}
-
-
-def _check_named(files: Mapping[str, Path]) -> None:
-    """Raises E711 for a file that was named and is not there, or that has two roles."""
+        raise NasirError("E711", message, Where(str(folder)), hint)
+    found: dict[str, Path] = {}
     roles: dict[Path, str] = {}
-    for role, path in files.items():
+    for role in (role for role in ROLES if role in name.options):
+        path = found[role] = folder / str(name.options[role])
         if not path.is_file():
-            present = _present(path.parent)
             message = f"the file for '{role}' does not exist"
-            raise NasirError("E711", message, Where(str(path)), hint=present)
+            raise NasirError("E711", message, Where(str(path)), _present(path.parent))
         other = roles.setdefault(path.resolve(), role)
         if other != role:
             message = f"one file cannot serve as '{other}' and as '{role}'"
             hint = "the architecture would learn from what the weights know"
-            raise NasirError("E711", message, Where(str(path)), hint=hint)
-
-
-def _usual(name: DataName, role: str) -> list[Path]:
-    return [name.location / form.format(role) for form in _USUAL[name.kind]]
-
-
-def _missing(name: DataName, role: str, serving: list[str]) -> NasirError:
-    """E711 for a role without a file; `serving` says what the files with its names do instead."""
-    names = ", ".join(path.name for path in _usual(name, role))
-    message = f"there is no {role} text: {names}"
-    if serving:
-        message = f"no {role} text is left: {', '.join(serving)}"
-    hint = f"say which file serves: {name.kind}:{name.location},train=FILE,valid=FILE"
-    return NasirError(
-        "E711", message, Where(str(name.location)), f"{hint} ({_present(name.location)})"
-    )
+            raise NasirError("E711", message, Where(str(path)), hint)
+    for role in (role for role in ROLES if role not in found):
+        usual = [folder / form.format(role) for form in _USUAL[name.kind]]
+        there = [path for path in usual if path.is_file()]
+        free = next((path for path in there if path.resolve() not in roles), None)
+        if free is not None:
+            found[role], roles[free.resolve()] = free, role
+        elif role != "test":
+            names = ", ".join(path.name for path in usual)
+            message = f"there is no {role} text: {names}"
+            if there:
+                serving = (f"{path.name} serves as '{roles[path.resolve()]}'" for path in there)
+                message = f"no {role} text is left: {', '.join(serving)}"
+            hint = f"say which file serves: {name.kind}:{folder},train=FILE,valid=FILE"
+            hint += f" ({_present(folder)})"
+            raise NasirError("E711", message, Where(str(folder)), hint)
+    return {role: found[role] for role in ROLES if role in found}
 
 
 def _present(folder: Path) -> str:
@@ -132,10 +112,9 @@ def _present(folder: Path) -> str:
 def _fingerprint(vocabulary: tuple[str, ...], texts: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256("\n".join(vocabulary).encode())
     for role in ROLES:
-        numbers = texts.get(role)
-        digest.update(f"\n{role} {-1 if numbers is None else len(numbers)}\n".encode())
-        if numbers is not None:
-            digest.update(numbers.numpy().tobytes())
+        numbers = texts.get(role, torch.empty(0))
+        digest.update(f"\n{role} {len(numbers) if role in texts else -1}\n".encode())
+        digest.update(numbers.numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -145,7 +124,7 @@ UNKNOWN = "<unk>"
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_words(path: Path, index: dict[str, int], limit: int | None = None) -> Tensor:
+def read_words(path: Path, index: dict[str, int], limit: int) -> Tensor:
     """The words of the first `limit` tokens, int64, `<eos>` behind each line; extends `index`.
 
     Words are what blanks separate, as published: empty lines are an `<eos>` too. Raises E711 where
@@ -159,10 +138,9 @@ def read_words(path: Path, index: dict[str, int], limit: int | None = None) -> T
                 words = _decoded(raw, path, line).split()
                 empty = empty and not words
                 words.append(EOS)
-                if limit is not None:
-                    del words[max(limit - len(numbers), 0) :]
+                del words[limit - len(numbers) :]
                 numbers.extend([index.setdefault(word, len(index)) for word in words])
-                if limit is not None and len(numbers) >= limit:
+                if len(numbers) >= limit:
                     break
     except OSError as error:
         reason = error.strerror or str(error)
