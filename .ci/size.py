@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 262,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_958,
+    "code lines of nasir and lowering": 16_990,
     "code lines of runners": 10_773,
-    "code lines of tests": 22_183,
+    "code lines of tests": 22_208,
     "places of runners": 14,
     "arrows between them": 37,
     "class names used twice": 0,

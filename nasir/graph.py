@@ -5,59 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted
 from nasir.macros import ALL_OPS
-from nasir.node import Cell, Node
+from nasir.node import At, Cell, ChoiceKind, Node, Slot
 from nasir.ops import Macro, Op, ParamRef
 from nasir.template import Scope, find_op, make_node, meaning_at
 from nasir.types import TokenType, Type, WeightsType
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
-
-ChoiceKind = Literal["op on edge", "op on node", "edge into node", "input", "output"]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The address of a decision in a kind of cell: the op of an edge or node, or what is read.
-
-    Printed as the name of the supernet's choice: `normal/n2.e0`, `normal/n2`, `cell/n2.in`,
-    `cell/out`. A node's op and the edges into it print alike; the role tells them apart.
-    """
-
-    kind: str
-    role: ChoiceKind
-    node: int = 0
-    source: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{_SLOTS[self.role].format(self)}"
-
-    @classmethod
-    def parse(cls, name: str, role: ChoiceKind) -> "Slot":
-        """The slot that is printed so. Raises ValueError."""
-        kind, _, rest = name.rpartition("/")
-        numbers = re.findall(r"\d+", rest)
-        slot = cls(kind, role, *map(int, numbers[:2]))
-        if str(slot) != name:
-            raise ValueError(f"{name} is not the name of the choice of an {role}")
-        return slot
-
-    def choice(self, options: tuple[str, ...], keep: int = 1) -> "Choice":
-        """The decision as a supernet has it."""
-        return Choice(str(self), self.role, options, keep)
-
-
-_SLOTS: dict[ChoiceKind, str] = {
-    "op on edge": "n{0.node}.e{0.source}",
-    "op on node": "n{0.node}",
-    "edge into node": "n{0.node}",
-    "input": "n{0.node}.in",
-    "output": "out",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +249,8 @@ class Graph:
         kept = {k: _single(v) for k, v in old.attrs if k in spec.attrs.model_fields}
         kept = {k: v for k, v in kept.items() if v is not None}
         fresh = self._renamed(old, op)
-        node, _ = make_node(spec, fresh, old.inputs, kept | attrs, self.types, old.cell)
+        at = old.at.another(old.op.name, op) if old.at else None
+        node, _ = make_node(spec, fresh, old.inputs, kept | attrs, self.types, at)
         nodes = [node if n.name == name else n.rewired({name: fresh}) for n in self.nodes]
         return self._edited(nodes, {name: fresh})
 
@@ -305,7 +264,7 @@ class Graph:
         """
         if name not in self.types:
             raise self._missing(name)
-        cell = self[name].cell if name in self else None
+        at = self[name].at if name in self else None
         build = Builder(x=self.types[name]).know(self.own_ops)
         if isinstance(op, str):
             result = build(op, "x", name=op, **attrs)
@@ -323,10 +282,10 @@ class Graph:
         names = {"x": name} | {node.name: f"{under}/{node.name}" for node in build.nodes}
         if result == "x":
             return self
-        nodes = [_moved(node, names, cell) for node in build.nodes]
-        at = [node.name for node in self.nodes].index(name) + 1 if name in self else 0
-        later = [node.rewired({name: names[result]}) for node in self.nodes[at:]]
-        return self._edited([*self.nodes[:at], *nodes, *later], {name: names[result]})
+        nodes = [_moved(node, names, at) for node in build.nodes]
+        place = [node.name for node in self.nodes].index(name) + 1 if name in self else 0
+        later = [node.rewired({name: names[result]}) for node in self.nodes[place:]]
+        return self._edited([*self.nodes[:place], *nodes, *later], {name: names[result]})
 
     def remove(self, name: str, instead: str = "") -> "Graph":
         """The graph without a node; its readers read `instead` (default: the node's only input)."""
@@ -358,7 +317,7 @@ class Graph:
         Weights whose shape stays are kept, shared ones too; others are the node's own from now on.
         """
         old = self[name]
-        node, _ = make_node(old.op, name, old.inputs, dict(old.attrs) | attrs, self.types, old.cell)
+        node, _ = make_node(old.op, name, old.inputs, dict(old.attrs) | attrs, self.types, old.at)
         specs = meaning_at(old.op, old.attrs, self._types_of(old.inputs), NOWHERE).params
         before = {(s.name, s.shape): ref for s, ref in zip(specs, old.params, strict=True)}
         specs = meaning_at(node.op, node.attrs, self._types_of(node.inputs), NOWHERE).params
@@ -408,7 +367,7 @@ def _single(value: object) -> object:
     return first if first == second else (first, second)
 
 
-def _moved(node: Node, names: Mapping[str, str], cell: Cell | None) -> Node:
+def _moved(node: Node, names: Mapping[str, str], at: At | None) -> Node:
     name = names[node.name]
     params = tuple(
         replace(ref, key=f"{name}{ref.key[len(node.name) :]}")
@@ -417,7 +376,7 @@ def _moved(node: Node, names: Mapping[str, str], cell: Cell | None) -> Node:
         for ref in node.params
     )
     inputs = tuple(names[x] for x in node.inputs)
-    return replace(node, name=name, inputs=inputs, params=params, cell=cell)
+    return replace(node, name=name, inputs=inputs, params=params, at=at)
 
 
 def place_of(node: Node) -> Where:

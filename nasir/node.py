@@ -1,8 +1,9 @@
-"""A node of a graph: one op, what it reads, and the weights it uses."""
+"""A node of a graph: one op, what it reads, the weights it uses, and the decision it belongs to."""
 
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nasir.errors import NOWHERE, Where
 from nasir.ops import Attrs, BodyAttrs, Op, ParamRef, ParamSpec
@@ -12,6 +13,49 @@ if TYPE_CHECKING:
 
 _INHERITED = ("random", "stateful")
 """Traits that a node has if a node of its body has them."""
+
+
+ChoiceKind = Literal["op on edge", "op on node", "edge into node", "input", "output"]
+
+_SLOTS: dict[ChoiceKind, tuple[str, re.Pattern[str]]] = {
+    "op on edge": ("n{0.node}.e{0.source}", re.compile(r"n([0-9]{1,4})\.e([0-9]{1,4})")),
+    "op on node": ("n{0.node}", re.compile(r"n([0-9]{1,4})")),
+    "edge into node": ("n{0.node}", re.compile(r"n([0-9]{1,4})")),
+    "input": ("n{0.node}.in", re.compile(r"n([0-9]{1,4})\.in")),
+    "output": ("out", re.compile(r"out")),
+}
+"""How the slots of each role are printed within their kind of cell, and read."""
+
+MIXED = "*"
+"""Stands for the option of a slot where a node mixes its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The address of a decision in a kind of cell: the op of an edge or node, or what is read.
+
+    Printed as the name of the supernet's choice: `normal/n2.e0`, `normal/n2`, `cell/n2.in`,
+    `cell/out`. A node's op and the edges into it print alike; the role tells them apart.
+    """
+
+    kind: str
+    role: ChoiceKind
+    node: int = 0
+    source: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{_SLOTS[self.role][0].format(self)}"
+
+    @classmethod
+    def parse(cls, name: str, *roles: ChoiceKind) -> "Slot":
+        """The slot that is printed so, of the first of the roles (all) that fits. ValueError."""
+        kind, _, rest = name.rpartition("/")
+        for role in roles or _SLOTS:
+            found = _SLOTS[role][1].fullmatch(rest)
+            slot = found and cls(kind, role, *map(int, found.groups()))
+            if slot and str(slot) == name:
+                return slot
+        raise ValueError(f"{name} is not the name of a choice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +69,44 @@ class Cell:
         return f"{self.kind} {self.name}"
 
 
+Step = tuple[Slot, str]
+"""A slot, and the option that a node is part of: MIXED at their mixture, "" at none."""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a node stands: in a cell instance, and there at a slot.
+
+    The first step is a slot of the instance's kind; an option that is a cell itself brings the
+    next one. Equal options of one slot are numbered: `sep_conv_3x3`, `sep_conv_3x3#2`.
+    """
+
+    cell: Cell
+    steps: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        steps = (f", {slot.role} {slot}{op and f': {op}'}" for slot, op in self.steps)
+        return f"{self.cell}{''.join(steps)}"
+
+    @property
+    def slot(self) -> Slot | None:
+        """The innermost slot."""
+        return self.steps[-1][0] if self.steps else None
+
+    @property
+    def op(self) -> str:
+        """The option of the innermost slot."""
+        return self.steps[-1][1] if self.steps else ""
+
+    def option(self, op: str) -> "At":
+        """The same slot with another option."""
+        return replace(self, steps=(*self.steps[:-1], (self.steps[-1][0], op)))
+
+    def another(self, op: str, new: str) -> "At":
+        """The place after `new` has replaced `op`."""
+        return self.option(new) if self.op.partition("#")[0] == op else self
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """`name` is also the name of its value. A macro has no params until it is expanded."""
@@ -34,8 +116,13 @@ class Node:
     inputs: tuple[str, ...]
     attrs: Attrs
     params: tuple[ParamRef, ...] = ()
-    cell: Cell | None = None
+    at: At | None = None
     where: Where = field(default=NOWHERE, compare=False)
+
+    @property
+    def cell(self) -> Cell | None:
+        """The cell instance that it belongs to."""
+        return self.at.cell if self.at else None
 
     @property
     def identity(self) -> Hashable:

@@ -1,6 +1,7 @@
 """What an op means for given attributes and input types: its result, parameters, and expansion."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
-from nasir.node import Cell, Node, default_params
+from nasir.node import At, Cell, Node, Slot, default_params
 from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
 from nasir.types import ImageType, Type
 
@@ -48,7 +49,7 @@ def _instance(inner: Node, names: Mapping[str, str], outer: Node) -> Node:
         name=names[inner.name],
         inputs=inputs,
         params=params,
-        cell=outer.cell,
+        at=outer.at,
         where=outer.where,
     )
 
@@ -64,7 +65,7 @@ class Scope:
     def __init__(self, inputs: Mapping[str, Type], cell: Cell | None = None) -> None:
         self.types: dict[str, Type] = dict(inputs)
         self.nodes: list[Node] = []
-        self.cell = cell
+        self.at = At(cell) if cell else None
 
     def __call__(self, op: str | Op, *inputs: str, name: str = "", **attrs: Any) -> str:
         """Adds a node of an op, which is given itself or by name.
@@ -83,10 +84,29 @@ class Scope:
                 self._where(name),
                 hint=nearest(missing[0], self.types),
             )
-        node, type_ = make_node(spec, name, inputs, attrs, self.types, cell=self.cell)
+        node, type_ = make_node(spec, name, inputs, attrs, self.types, self.at)
         self.nodes.append(node)
         self.types[name] = type_
         return name
+
+    @property
+    def cell(self) -> Cell | None:
+        """The cell instance that the next nodes belong to; setting it leaves all slots."""
+        return self.at.cell if self.at else None
+
+    @cell.setter
+    def cell(self, cell: Cell | None) -> None:
+        self.at = At(cell) if cell else None
+
+    @contextmanager
+    def within(self, slot: Slot, op: str = "") -> Generator[None]:
+        """While this lasts, nodes of the cell stand at that slot below the current one."""
+        outer = self.at
+        self.at = outer and At(outer.cell, (*outer.steps, (slot, op)))
+        try:
+            yield
+        finally:
+            self.at = outer
 
     def share(self, name: str, other: str) -> str:
         """The node, for each of its weights that `other` has too, uses the one of `other`.
@@ -167,13 +187,13 @@ def make_node(
     inputs: tuple[str, ...],
     attrs: Mapping[str, Any],
     types: Mapping[str, Type],
-    cell: Cell | None = None,
+    at: At | None = None,
 ) -> tuple[Node, Type]:
     """A checked node with weights of its own, and the type of its value."""
     where = Where(file=f"node {name}")
     checked = make_attrs(op, attrs, where)
     found = meaning_at(op, checked, tuple(types[x] for x in inputs), where)
-    node = Node(name, op, inputs, checked, default_params(name, found.params), cell)
+    node = Node(name, op, inputs, checked, default_params(name, found.params), at)
     return node, found.type
 
 

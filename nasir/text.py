@@ -7,7 +7,7 @@ One line for each thing, in this order:
     op se {"title": "…", "steps": […]}
     input image: image[3,32,32]
     stem/conv = conv2d(image) {kernel=3, out=108}: image[108,32,32]
-    c00/n2 = add(a, b): image[36,32,32] in normal c00
+    c00/n2 = add(a, b): image[36,32,32] in normal c00, edge into node normal/n2
     x = conv2d(y) {…}: image[…] with weight=other.weight[36,1,3,3] uniform(0.333)
     choice normal/n2.e0: op on edge, keep 1 of none skip_connect
     output head/linear
@@ -29,7 +29,7 @@ from typing import Any, cast, get_args
 from pydantic.fields import FieldInfo
 
 from nasir.graph import Choice, Graph
-from nasir.node import Node, default_params
+from nasir.node import MIXED, Node, default_params
 from nasir.ops import Attrs, ParamRef
 from nasir.quoting import json_text
 from nasir.template import meaning
@@ -73,8 +73,8 @@ def print_node(graph: Graph, node: Node) -> str:
             values["body"] = f"body{graph.body_numbers[node.body]}"
         parts.append(" {" + ", ".join(f"{k}={v}" for k, v in values.items()) + "}")
     parts.append(f": {graph.types[node.name]}")
-    if node.cell:
-        parts.append(f" in {node.cell}")
+    if node.at:
+        parts.append(f" in {node.at}")
     inputs = tuple(graph.types[name] for name in node.inputs)
     specs = meaning(node.op, node.attrs, inputs).params
     if node.params != default_params(node.name, specs):
@@ -120,8 +120,12 @@ def unwritable(graph: Graph) -> Iterator[str]:
         yield from unwritable(body)
     yield from (key for key, _ in graph.meta if not NAME.fullmatch(key))
     yield from (name for name, _ in graph.inputs if not NAME.fullmatch(name))
-    for cell in graph.cells:
-        yield from (name for name in (cell.kind, cell.name) if not NAME.fullmatch(name))
+    for at in {node.at for node in graph if node.at}:
+        words = [at.cell.kind, at.cell.name]
+        words += [
+            word for slot, op in at.steps for word in (slot.kind, op) if word not in ("", MIXED)
+        ]
+        yield from (word for word in words if not NAME.fullmatch(word))
     for choice in graph.choices:
         if not NAME.fullmatch(choice.name):
             yield choice.name

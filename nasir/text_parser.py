@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from nasir.errors import NasirError, Where, nearest, quoted
-from nasir.graph import Choice, ChoiceKind, Graph
+from nasir.graph import Choice, Graph
 from nasir.limits import BODY_LEVELS, GRAPH_TEXT_LIMIT, PRIMITIVE_LIMIT, Budget
 from nasir.macros import ALL_OPS
-from nasir.node import Cell, Node, default_params
+from nasir.node import MIXED, At, Cell, ChoiceKind, Node, Slot, Step, default_params
 from nasir.ops import BodyAttrs, Init, InitKind, Op, ParamRef
 from nasir.template import find_op, make_attrs, meaning_at, primitives
 from nasir.text import HEADER
@@ -146,15 +146,14 @@ class _Parser:
     def _choice(self, line: TextLine) -> None:
         name = line.name()
         line.expect(":")
-        kind = line.match(_KIND, "a kind of choice")
-        kinds: dict[str, ChoiceKind] = {k: k for k in get_args(ChoiceKind)}
+        kind = _role(line)
         line.expect(",")
         line.expect("keep")
         keep = int(line.match(_COUNT, "a number"))
         line.expect("of")
         options = tuple(line.text[line.at :].split())
         line.at = len(line.text)
-        self.choices.append(Choice(name, kinds[kind], options, keep))
+        self.choices.append(Choice(name, kind, options, keep))
 
     def _node(self, line: TextLine) -> None:
         where = line.where()
@@ -179,12 +178,12 @@ class _Parser:
             raise NasirError(
                 "E305", f"{op.name} gives {found.type} here, the text says {stated}", at
             )
-        cell = Cell(line.name(), line.name()) if line.take("in ") else None
+        place = _place(line) if line.take("in ") else None
         params = default_params(name, found.params)
         if line.take("with "):
             params = _refs(line, [spec.name for spec in found.params])
         self.types[name] = found.type
-        self.nodes.append(Node(name, op, inputs, attrs, params, cell, where))
+        self.nodes.append(Node(name, op, inputs, attrs, params, place, where))
 
     def _attributes(self, line: TextLine, op: Op) -> dict[str, Any]:
         attrs: dict[str, Any] = {}
@@ -270,6 +269,27 @@ def parse_graph(text: str, file: str = "<graph>") -> Graph:
     if parser.outer is not None:
         raise NasirError("E405", f"the body {quoted(parser.name)} has no 'end'", last)
     return parser.graph(last)
+
+
+def _role(line: TextLine) -> ChoiceKind:
+    kinds: dict[str, ChoiceKind] = {kind: kind for kind in get_args(ChoiceKind)}
+    return kinds[line.match(_KIND, "a kind of choice")]
+
+
+def _place(line: TextLine) -> At:
+    """A cell instance, and the slots in it with their options."""
+    cell, steps = Cell(line.name(), line.name()), list[Step]()
+    while line.take(","):
+        role = _role(line)
+        line.skip()
+        where = line.where()
+        try:
+            slot = Slot.parse(line.name(), role)
+        except ValueError as error:
+            raise NasirError("E405", str(error), where) from None
+        named = line.take(":")
+        steps.append((slot, MIXED if named and line.take(MIXED) else line.name() if named else ""))
+    return At(cell, tuple(steps))
 
 
 def _type(line: TextLine) -> Type:

@@ -44,16 +44,17 @@ def _cells(draw: st.DrawFn, kind: str, inputs: int) -> SpaceCell:
         for node in nodes
         for source in sorted(draw(st.sets(st.integers(0, node - 1), min_size=1)))
     )
+    keep = draw(st.sampled_from((None, 1)))
     output = draw(st.lists(st.sampled_from(nodes), min_size=1, unique=True))
     return SpaceCell(
         kind,
         inputs,
         len(nodes),
         edges,
-        keep=None,
+        keep=keep,
         exclude=(),
         output=tuple(output),
-        combine=draw(st.sampled_from(("sum", "mean"))),
+        combine="sum" if keep else draw(st.sampled_from(("sum", "mean"))),
         normalise=draw(st.sampled_from(((), ("max_pool_3x3", "avg_pool_3x3")))),
     )
 

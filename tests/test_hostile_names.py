@@ -30,7 +30,7 @@ from nasir import Graph, NasirError, quoting
 from nasir.draw import dot_text, svg_text
 from nasir.errors import Where, quoted
 from nasir.genotype import CellGenotype, Edge
-from nasir.node import Cell
+from nasir.node import At, Cell
 from nasir.ops import ParamRef
 from nasir.passes import PLAIN
 from tests.gate import gated
@@ -170,7 +170,7 @@ def renamed(graph: Graph, name: str) -> Graph:
                 name=found[node.name],
                 inputs=tuple(found[x] for x in node.inputs),
                 params=tuple(_key(ref, node.name, found) for ref in node.params),
-                cell=node.cell and Cell(kinds[node.cell.kind], cells[node.cell.name]),
+                at=node.cell and At(Cell(kinds[node.cell.kind], cells[node.cell.name])),
             )
             for node in graph.nodes
         ),

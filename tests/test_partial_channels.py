@@ -1,7 +1,8 @@
 """Partial channels and edge weights of supernets."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +15,11 @@ from torch import Tensor
 
 import lowering
 import nasir
-from nasir import Builder, Choice, Graph, ImageType, NasirError, parse_graph, run_passes
+from nasir import Builder, Cell, Choice, Graph, ImageType, NasirError, parse_graph, run_passes
+from nasir.node import Slot
 from nasir.passes import DISCRETE, expand, freeze_noise
+from nasir.space.cell import add_op
+from nasir.space.tree import Choose, Option
 from tests.gate import gated
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
@@ -70,15 +74,22 @@ def images(*shape: int) -> Tensor:
 def one_edge(stride: int) -> Graph:
     """An edge with four ops of different kinds on an image of 8 channels."""
     b = Builder(image=ImageType(8, 6, 6))
-    ops = ("none", "max_pool_3x3", "skip_connect", "nor_conv_3x3")
-    weights = b.choose(Choice("normal/n2.e0", "op on edge", ops))
-    values: list[str] = []
-    for op in ops:
-        value = b(op, "image", name=f"edge/{op}", stride=stride, affine=False)
+
+    def apply(op: str, name: str) -> str:
+        value = b(op, "image", name=name, stride=stride, affine=False)
         if op == "max_pool_3x3":
-            value = b("batch_norm", value, name=f"{value}/norm", affine=False)
-        values.append(value)
-    return b.graph(b("mix", weights, *values, name="edge", options=(0, 1, 2, 3)))
+            return b("batch_norm", value, name=f"{name}/norm", affine=False)
+        return value
+
+    ops = ("none", "max_pool_3x3", "skip_connect", "nor_conv_3x3")
+    return b.graph(mixture(b, ops, apply))
+
+
+def mixture(b: Builder, ops: tuple[str, ...], apply: Callable[[str, str], str]) -> str:
+    """The mixture `edge` of an edge of the cell c00."""
+    b.cell = Cell("normal", "c00")
+    slot = Slot("normal", "op on edge", 2, 0)
+    return add_op(b, Choose(slot, tuple(map(Option, ops)), mixed=ops), "edge", apply)
 
 
 def norm(x: Tensor) -> Tensor:
@@ -328,9 +339,8 @@ def test_an_odd_image_that_the_ops_halve_is_refused() -> None:
 
 def test_options_that_change_the_channels_are_refused() -> None:
     b = Builder(image=ImageType(8, 6, 6))
-    weights = b.choose(Choice("normal/n2.e0", "op on edge", ("wide",)))
-    value = b("conv_bn", "image", name="edge/wide", out=8, kernel=1)
-    graph = b.graph(b("mix", weights, value, name="edge", options=(0,)))
+    wide = partial(b, "conv_bn", "image", out=8, kernel=1)
+    graph = b.graph(mixture(b, ("wide",), lambda _, name: wide(name=name)))
     with pytest.raises(NasirError, match="the options of 'edge' change the number") as caught:
         nasir.partial_channels(graph, 2)
     assert caught.value.code == "E303"
@@ -350,7 +360,7 @@ def test_edges_are_weighed_once() -> None:
 
 
 def test_edge_weights_of_another_space_are_refused() -> None:
-    with pytest.raises(NasirError, match="in the space 'mobile' it reads: nothing") as caught:
+    with pytest.raises(NasirError, match="in the space 'mobile' from: none") as caught:
         nasir.edge_weights(small("darts"), EXAMPLES / "mobile.yaml")
     assert caught.value.code == "E505"
 

@@ -192,7 +192,7 @@ def test_multiply_adds_are_those_of_one_token() -> None:
     cost = nasir.cost(nasir.network("DARTS_V2@darts_rnn"))
     assert cost.macs == (2 * 850) ** 2 + 8 * 2 * 850**2 + 850 * 10_000
     assert "one step, a token" in cost.convention
-    assert "cell/n3.e1/relu/gates" in [node.name for node in cost.nodes]
+    assert "cell/n3.e1/gates" in [node.name for node in cost.nodes]
 
 
 def test_a_copy_and_a_pickle_of_a_module_compute_the_same() -> None:
@@ -222,13 +222,11 @@ def test_the_weight_of_a_node_is_one_whatever_its_edges() -> None:
     assert [ref.key for ref in graph.params] == ["n0.weight", "n1.weight", "n2.weight"]
 
 
-def test_cse_computes_a_product_once_for_all_activations_of_an_edge() -> None:
+def test_all_activations_of_an_edge_share_one_product() -> None:
     nodes = (tuple(Edge(op, 0) for op in ("tanh", "relu", "sigmoid", "identity")),)
     genotype = Genotype("mine", (CellGenotype("recurrent", 1, nodes, (1,)),))
-    graph = nasir.network(genotype, "rnn", vocabulary=V, hidden=H)
-    for names, products in (((), 5), (("cse",), 2)):
-        (body,) = run_passes(graph, [PASSES[name] for name in names])[0].bodies
-        assert sum(node.op.name == "project" for node in body) == products
+    (body,) = nasir.network(genotype, "rnn", vocabulary=V, hidden=H).bodies
+    assert sum(node.op.name == "project" for node in body) == 2
 
 
 def test_evaluation_leaves_no_mask_and_no_constant_of_the_body() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasir.graph import Slot
+from nasir.node import Slot
 from nasir.space import tree
 from nasir.space.tree import Choose, Option
 from tests.strategies import examples

@@ -1,12 +1,11 @@
 """Paths are dropped in training: whole edges of some examples, with a probability that changes."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
 from nasir.graph import Graph, place_of
-from nasir.node import Node
+from nasir.node import MIXED, At, Node
 from nasir.ops import Macro
 from nasir.ops.choice import DROP_PATH
 from nasir.ops.spec import NoAttrs
@@ -16,9 +15,6 @@ from nasir.wanted import checked
 
 PROBABILITY = "drop_path"
 """The input that says how likely a path is dropped, of shape (1,)."""
-
-_OP_OF_EDGE = re.compile(r"n\d+\.e\d+/[^/]+")
-_OP_OF_NODE = re.compile(r"n\d+/[^/]+")
 
 
 @checked
@@ -39,7 +35,7 @@ def drop_path(graph: Graph) -> Graph:
         if any(node.op is DROP_PATH for node in graph):
             raise NasirError("E505", "the graph drops paths already")
         raise NasirError("E402", f"the name {quoted(PROBABILITY)} is taken")
-    found = frozenset(_mixtures(graph) if graph.choices else _results(graph))
+    found = frozenset(_results(graph))
     if not found:
         raise NasirError(
             "E505",
@@ -62,24 +58,16 @@ def given_inputs(graph: Graph) -> tuple[tuple[str, Type], ...]:
 
 
 def _dropped(node: Node, name: str) -> Node:
-    return Node(name, DROP_PATH, (node.name, PROBABILITY), NoAttrs(), cell=node.cell)
-
-
-def _mixtures(graph: Graph) -> Iterator[str]:
-    """The results of mixtures of ops; where channels pass by, those that are joined again."""
-    choices = {choice.name for choice in graph.choices if choice.kind == "op on edge"}
-    for node in graph.nodes:
-        if node.has("mixture") and node.inputs[0] in choices and node.cell:
-            whole = f"{node.cell.name}/{node.inputs[0].rpartition('/')[2]}"
-            name = whole if whole in graph else node.name
-            if isinstance(graph.types[name], ImageType):
-                yield name
+    return Node(name, DROP_PATH, (node.name, PROBABILITY), NoAttrs(), at=node.at)
 
 
 def _results(graph: Graph) -> Iterator[str]:
-    """The results of ops that are no identities. Raises E505 where one has several results."""
+    """The results of mixtures of ops, or else of ops that are no identities, on edges of images.
+
+    Raises E505 where an op has several results.
+    """
     shown = {*graph.outputs, *graph.auxiliary}
-    for name, members in _ops(graph).items():
+    for members in _on_edges(graph).values():
         inside = {node.name for node in members}
         read = [
             node
@@ -89,31 +77,27 @@ def _results(graph: Graph) -> Iterator[str]:
         if len(read) > 1:
             raise NasirError(
                 "E505",
-                f"the op {quoted(name)} has {len(read)} values that others read",
+                f"the op {quoted(read[0].name)} has {len(read)} values that others read",
                 place_of(read[0]),
                 hint="drop paths before passes that share values",
             )
         images = (node for node in read if isinstance(graph.types[node.name], ImageType))
-        yield from (node.name for node in images if not _idle(graph, node))
+        yield from (node.name for node in images if graph.choices or not _idle(graph, node))
 
 
-def _ops(graph: Graph) -> dict[str, list[Node]]:
-    """The ops on edges by name, each with the node or the nodes that it consists of."""
-    on_nodes = {node.cell for node in graph if _matched(node, _OP_OF_NODE)}
-    found: dict[str, list[Node]] = {}
+def _on_edges(graph: Graph) -> dict[At, list[Node]]:
+    """The mixtures of ops on edges (in a graph without choices the ops), each with its nodes."""
+    found: dict[At, list[Node]] = {}
     for node in graph:
-        name = _matched(node, _OP_OF_EDGE)
-        if name and node.cell not in on_nodes:  # where it would be a projection
-            found.setdefault(name, []).append(node)
+        slot = node.at.slot if node.at else None
+        if (
+            node.at
+            and slot
+            and slot.role == "op on edge"
+            and (node.at.op == MIXED) == bool(graph.choices)
+        ):
+            found.setdefault(node.at, []).append(node)
     return found
-
-
-def _matched(node: Node, pattern: re.Pattern[str]) -> str:
-    """The name of the op that the node is or is a part of; empty if it is none."""
-    if node.cell is None or not node.name.startswith(f"{node.cell.name}/"):
-        return ""
-    match = pattern.match(node.name, len(node.cell.name) + 1)
-    return node.name[: match.end()] if match else ""
 
 
 def _idle(graph: Graph, node: Node) -> bool:

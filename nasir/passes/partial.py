@@ -1,11 +1,11 @@
 """The ops of a mixture see a part of the channels, and the rest passes by."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
 from nasir.graph import Graph, place_of
-from nasir.node import Node
+from nasir.node import MIXED, At, Node
 from nasir.template import Scope, meaning_at
 from nasir.types import ImageType, WeightsType
 from nasir.wanted import checked
@@ -36,10 +36,11 @@ def partial_channels(graph: Graph, parts: int) -> Graph:
     if _META in graph.about:
         raise NasirError("E505", f"the channels are divided by {graph.about[_META]} already")
     mixes = _mixes(graph)
-    sources = _sources(graph, mixes)
+    above_of = _above(graph, mixes)
+    sources = _sources(graph, mixes, above_of)
     b = Scope(dict(graph.inputs))
     for node in graph.nodes:
-        above = _above(node.name, mixes)
+        above = above_of[node.name]
         if node.name in mixes:
             _close(b, graph, node, sources[node.name], parts)
         elif above is not None:
@@ -58,7 +59,7 @@ def _mixes(graph: Graph) -> dict[str, Node]:
     found = {
         node.name: node
         for node in graph.nodes
-        if node.has("mixture") and node.inputs[0] in names
+        if node.has("mixture") and node.inputs[0] in names and node.at
         if isinstance(graph.types[node.name], ImageType)
     }
     if not found:
@@ -73,22 +74,32 @@ def _mixes(graph: Graph) -> dict[str, Node]:
     return found
 
 
-def _above(name: str, mixes: Mapping[str, Node]) -> str | None:
-    """The mixture below whose name the node stands: an option, or a part of one."""
-    while "/" in name:
-        name = name.rpartition("/")[0]
-        if name in mixes:
-            return name
-    return None
+def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
+    """For each node the mixture that it is an option of, or a part of one."""
+    places = {mix.at: name for name, mix in mixes.items() if mix.at and mix.at.steps}
+    return {
+        node.name: next((places[at] for at in _mixtures(node) if at in places), None)
+        for node in graph.nodes
+    }
 
 
-def _sources(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str]:
+def _mixtures(node: Node) -> Iterator[At]:
+    """Where the mixtures would stand that it is an option of."""
+    steps = node.at.steps if node.at else ()
+    for depth in range(1, len(steps) + 1):
+        assert node.at
+        yield At(node.at.cell, steps[:depth]).option(MIXED)
+
+
+def _sources(
+    graph: Graph, mixes: Mapping[str, Node], above_of: Mapping[str, str | None]
+) -> dict[str, str]:
     """For each mixture the one value from outside that its options read. Raises E505."""
     read: dict[str, set[str]] = {name: set() for name in mixes}
     for node in graph.nodes:
-        above = node.name if node.name in mixes else _above(node.name, mixes)
+        above = above_of[node.name]
         if above is not None:
-            outside = (x for x in node.inputs if _above(x, mixes) != above)
+            outside = (x for x in node.inputs if above_of.get(x) != above)
             read[above] |= {x for x in outside if not isinstance(graph.types[x], WeightsType)}
     for name, values in read.items():
         if len(values) != 1:
@@ -125,7 +136,7 @@ def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
             place_of(mix),
             hint=f"choose channels that are a multiple of {parts}",
         )
-    b.cell = mix.cell
+    b.at = mix.at
     return b("truncate", source, name=name, channels=channels // parts)
 
 
@@ -136,7 +147,7 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
     if b.channels(name) != b.channels(first):
         message = f"the options of {quoted(mix.name)} change the number of channels"
         raise NasirError("E303", message, place_of(mix))
-    b.cell = mix.cell
+    b.at = mix.at
     rest = b("rest", source, name=f"{mix.name}.rest", channels=b.channels(first))
     before, after = graph.types[source].shape[1:], b.type(name).shape[1:]
     if before != after:

@@ -183,7 +183,7 @@ def _body(
             node.rewired(names),
             name=names[node.name],
             params=tuple(formal[ref.key] for ref in node.params),
-            cell=None,
+            at=None,
         )
         for node in nodes
     ]

@@ -1,20 +1,17 @@
 """Sums of edges into nodes become weighted sums."""
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
-from nasir.graph import Choice, Graph, Slot, place_of
-from nasir.node import Node
+from nasir.graph import Choice, Graph, place_of
+from nasir.node import MIXED, Node, Slot
 from nasir.ops import PRIMITIVES
 from nasir.ops.choice import MixAttrs
 from nasir.space import Space
 from nasir.space.load import SpaceLike, as_space
 from nasir.types import WeightsType
 from nasir.wanted import checked
-
-_EDGE = re.compile(r"(?P<edge>(?P<node>n(?P<number>\d+))\.e\d+)(?:\.drop)?")
 
 
 @checked
@@ -31,17 +28,17 @@ def edge_weights(graph: Graph, space: SpaceLike) -> Graph:
     edges than the space, and what `load_space` raises.
     """
     space = as_space(space)
-    edges = {choice.name for choice in graph.choices if choice.kind == "op on edge"}
-    found: dict[str, Choice] = {}
+    chooses = {each.slot: each for tree in space.trees for each in tree.walk}
+    found: dict[Slot, Choice] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        number = _number(node, edges)
-        if number is None or node.cell is None:
+        slot = _weighable(graph, node)
+        if slot is None:
             nodes.append(node)
             continue
-        choice = _choice(space, node.cell.kind, number)
-        _check_edges(node, choice, space)
-        found[choice.name] = choice
+        none = Choice(str(slot), slot.role, ())
+        choice = found[slot] = chooses[slot].choice if slot in chooses else none
+        _check_edges(graph, node, choice, space)
         nodes.append(_weighed(node, choice))
     if not found:
         raise NasirError(
@@ -52,37 +49,25 @@ def edge_weights(graph: Graph, space: SpaceLike) -> Graph:
     return _with_choices(graph, nodes, found)
 
 
-def _number(node: Node, edges: Collection[str]) -> int | None:
-    """The number of the node in its cell, if it is a sum of that node's edges."""
-    if node.cell is None or not node.has("sum") or len(node.inputs) < 2:
+def _weighable(graph: Graph, node: Node) -> Slot | None:
+    """The slot of a node that sums several mixtures of ops on edges."""
+    slot = node.at.slot if node.at else None
+    if slot is None or slot.role != "edge into node" or not node.has("sum"):
         return None
-    above = f"{node.cell.name}/"
-    places = [_EDGE.fullmatch(name.removeprefix(above)) for name in node.inputs]
-    kind = node.cell.kind
-    for place in places:
-        if place is None or f"{above}{place['node']}" != node.name:
-            return None
-        if f"{kind}/{place['edge']}" not in edges:
-            return None
-    return int(places[0]["number"]) if places[0] else None
+    edges = [graph[name].at for name in node.inputs if name in graph]
+    mixed = len(edges) > 1 and all(at and at.op == MIXED for at in edges)
+    return slot if mixed and len(edges) == len(node.inputs) else None
 
 
-def _choice(space: Space, kind: str, number: int) -> Choice:
-    """Which edges a node keeps, one choice for all cells of the kind."""
-    cell = space.cell(kind)
-    sources = tuple(str(edge.source) for edge in cell.into(number))
-    keep = len(sources) if cell.keep is None else min(cell.keep, len(sources))
-    return Slot(kind, "edge into node", number).choice(sources, keep)
-
-
-def _check_edges(node: Node, choice: Choice, space: Space) -> None:
+def _check_edges(graph: Graph, node: Node, choice: Choice, space: Space) -> None:
     """Raises E505 where the node does not have the edges that it has in the space."""
-    wanted = tuple(f"{node.name}.e{source}" for source in choice.options)
-    if tuple(name.removesuffix(".drop") for name in node.inputs) != wanted:
+    places = (graph[name].at for name in node.inputs)
+    sources = [str(at.slot.source) for at in places if at and at.slot]
+    if sources != list(choice.options):
         raise NasirError(
             "E505",
-            f"node {quoted(node.name)} reads {', '.join(node.inputs)}; "
-            f"in the space '{space.name}' it reads: {', '.join(wanted) or 'nothing'}",
+            f"node {quoted(node.name)} has edges from nodes {', '.join(sources)}; "
+            f"in the space '{space.name}' from: {', '.join(choice.options) or 'none'}",
             place_of(node),
             hint="give the space that the supernet was made of",
         )
@@ -93,15 +78,14 @@ def _weighed(node: Node, choice: Choice) -> Node:
     return replace(node, op=PRIMITIVES["mix"], inputs=(choice.name, *node.inputs), attrs=attrs)
 
 
-def _with_choices(graph: Graph, nodes: Sequence[Node], found: dict[str, Choice]) -> Graph:
+def _with_choices(graph: Graph, nodes: Sequence[Node], found: Mapping[Slot, Choice]) -> Graph:
     """The graph with these nodes and, each behind its node's edges, the choices found."""
+    above = [replace(c.slot, role="edge into node", source=0) for c in graph.choices]
     choices: list[Choice] = []
     for place, choice in enumerate(graph.choices):
         choices.append(choice)
-        above = choice.name.rpartition(".")[0]
-        later = (other.name.rpartition(".")[0] for other in graph.choices[place + 1 :])
-        if above in found and above not in later:
-            choices.append(found[above])
+        if above[place] in found and above[place] not in above[place + 1 :]:
+            choices.append(found[above[place]])
     names = {choice.name for choice in choices}
     weights = [(choice.name, WeightsType(len(choice.options))) for choice in choices]
     first = next(place for place, (name, _) in enumerate(graph.inputs) if name in names)

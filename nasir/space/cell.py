@@ -1,15 +1,16 @@
-"""A cell written into a network: one of a genotype, or one of a space with its decisions open."""
+"""Cells written into a network: one builder for what a genotype has decided and what is open."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype
-from nasir.graph import Builder, Choice, Slot
-from nasir.node import Cell
-from nasir.space.decisions import SpaceCell, SpaceEdge
+from nasir.graph import Builder
+from nasir.node import MIXED, Cell
+from nasir.space.decisions import SpaceCell, cell_tree
+from nasir.space.tree import Choose
 
 _OPS = {"sum": "add", "mean": "mean", "concat": "concat"}
 
@@ -49,62 +50,71 @@ def add_cell(
     b: Builder,
     name: str,
     cell: CellGenotype | SpaceCell,
-    states: list[str],
+    states: Sequence[str],
     stride: int,
     width: int | None = None,
 ) -> str:
-    """The cell's edges, nodes and output; edges from its inputs have that stride, and that width.
+    """A cell with ops on edges; edges from its inputs have that stride, and that width.
 
     Of a space, each edge is the mixture of its ops, whose batch norms have no weights.
     """
     b.cell = Cell(cell.kind, name)
-    states = list(states)
-    entry = _Entry(cell.inputs, stride, width)
-    count = cell.nodes if isinstance(cell, SpaceCell) else len(cell.nodes)
-    for state in range(cell.inputs, cell.inputs + count):
-        if isinstance(cell, SpaceCell):
-            results = [_open(b, name, cell, e, states, entry) for e in cell.into(state)]
-        else:
-            results = _decided(b, name, cell, state, states, entry)
-        states.append(_join(b, cell.combine, results, f"{name}/n{state}"))
+    entry, states = _Entry(cell.inputs, stride, width), list(states)
+    normed = cell.normalise if isinstance(cell, SpaceCell) else ()
+    attrs = {"affine": False} if isinstance(cell, SpaceCell) else {}
+
+    def apply(source: int, op: str, below: str) -> str:
+        x = entry.add(b, op, source, states[source], name=below, **attrs)
+        return b("batch_norm", x, name=f"{below}/norm", affine=False) if op in normed else x
+
+    for node in cell_tree(cell):
+        if node.slot.role == "edge into node":
+            label = f"{name}/n{node.slot.node}"
+            values = add_edges(b, node, label, apply)
+            with b.within(node.slot):
+                states.append(_join(b, cell.combine, values, label))
     output = _join(b, cell.join, [states[i] for i in cell.output], f"{name}/out")
     b.cell = None
     return output
 
 
-def edge_choice(kind: str, edge: SpaceEdge) -> Choice:
-    """Which op an edge has, one for all cells of the kind: `normal/n2.e0`."""
-    return Slot(kind, "op on edge", edge.node, edge.source).choice(edge.ops)
-
-
-def _decided(
-    b: Builder, name: str, cell: CellGenotype, state: int, states: list[str], entry: _Entry
+def add_edges(
+    b: Builder, node: Choose, label: str, apply: Callable[[int, str, str], str]
 ) -> list[str]:
-    """The edges into a node; twins of one source and op have numbers."""
-    results: list[str] = []
-    twins: Counter[str] = Counter()
-    for edge in cell.nodes[state - cell.inputs]:
-        label = f"{name}/n{state}.e{edge.source}/{edge.op}"
-        twins[label] += 1
-        label = f"{label}#{twins[label]}" if twins[label] > 1 else label
-        results.append(entry.add(b, edge.op, edge.source, states[edge.source], name=label))
-    return results
+    """The values of the edges into a node: `apply(source, op, name)` adds the op of one."""
+    return [
+        add_op(b, op, f"{label}.e{op.slot.source}", partial(apply, op.slot.source))
+        for option in node.options
+        for op in option.then
+    ]
 
 
-def _open(
-    b: Builder, name: str, cell: SpaceCell, edge: SpaceEdge, states: list[str], entry: _Entry
-) -> str:
-    """The mixture of an edge's ops."""
-    label = f"{name}/n{edge.node}.e{edge.source}"
-    weights = b.choose(edge_choice(cell.kind, edge))
+def add_op(b: Builder, choose: Choose, label: str, apply: Callable[[str, str], str]) -> str:
+    """The value of an op that is decided, or the mixture of those that are open.
+
+    `apply(op, name)` adds one of them, called `<label>/<op>` (`#2` behind it for its twin); the
+    mixture is called `label`.
+    """
+    if not choose.mixed:
+        op = str(choose.options[0].name)
+        option, number = op, 1
+        while f"{label}/{option}" in b.types:
+            number += 1
+            option = f"{op}#{number}"
+        with b.within(choose.slot, option):
+            return apply(op, f"{label}/{option}")
     values: list[str] = []
-    for op in edge.ops:
-        below = f"{label}/{op}"
-        value = entry.add(b, op, edge.source, states[edge.source], name=below, affine=False)
-        if op in cell.normalise:
-            value = b("batch_norm", value, name=f"{below}/norm", affine=False)
-        values.append(value)
-    return b("mix", weights, *values, name=label, options=tuple(range(len(values))))
+    for op in choose.mixed:
+        with b.within(choose.slot, op):
+            values.append(apply(op, f"{label}/{op}"))
+    return add_mixture(b, choose, values, label)
+
+
+def add_mixture(b: Builder, choose: Choose, values: Sequence[str], name: str) -> str:
+    """The sum of the options' values, with the weights of the choice."""
+    with b.within(choose.slot, MIXED):
+        options = tuple(range(len(values)))
+        return b("mix", b.choose(choose.choice), *values, name=name, options=options)
 
 
 def _join(b: Builder, how: str, values: list[str], name: str) -> str:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from random import Random
 
 from nasir.genotype import CellGenotype, Combine, Edge
-from nasir.graph import Slot
+from nasir.node import Slot
 from nasir.space import tree
 from nasir.space.tree import Choose, Entry, Option, Pick
 
@@ -78,8 +78,14 @@ class SpaceCell:
         return tuple(op for op in edge.ops if op not in self.exclude)
 
 
-def cell_tree(cell: SpaceCell) -> tuple[Choose, ...]:
-    """The decisions of a kind of cell, node by node; what leaves the cell comes last."""
+@lru_cache(1 << 8)
+def cell_tree(cell: SpaceCell | CellGenotype) -> tuple[Choose, ...]:
+    """The decisions of a kind of cell, node by node; what leaves the cell comes last.
+
+    A genotype's are narrowed to what it has, and nothing is open any more.
+    """
+    if isinstance(cell, CellGenotype):
+        return tuple(_narrowed(cell))
     found: list[Choose] = []
     if cell.on_nodes:
         for node, keep in enumerate(cell.parents, start=1):
@@ -89,13 +95,13 @@ def cell_tree(cell: SpaceCell) -> tuple[Choose, ...]:
                 found.append(Choose(Slot(cell.kind, "output"), states, every))
                 break
             found.append(Choose(Slot(cell.kind, "input", node), states, every))
-            ops = tuple(map(Option, cell.node_ops))
-            found.append(Choose(Slot(cell.kind, "op on node", node), ops))
+            slot, ops = Slot(cell.kind, "op on node", node), tuple(map(Option, cell.node_ops))
+            found.append(Choose(slot, ops, mixed=cell.node_ops))
         return tuple(found)
     for node in range(cell.inputs, cell.inputs + cell.nodes):
         edges = cell.into(node)
         keep = cell.keep if cell.keep is None or cell.repeats else min(cell.keep, len(edges))
-        options = tuple(Option(edge.source, (edge_op(cell, edge),)) for edge in edges)
+        options = tuple(_edge(cell.kind, node, e.source, cell.selectable(e), e.ops) for e in edges)
         slot = Slot(cell.kind, "edge into node", node)
         found.append(Choose(slot, options, keep, repeats=cell.repeats and keep is not None))
     if cell.any_output:
@@ -104,10 +110,25 @@ def cell_tree(cell: SpaceCell) -> tuple[Choose, ...]:
     return tuple(found)
 
 
-def edge_op(cell: SpaceCell, edge: SpaceEdge) -> Choose:
-    """Which op an edge has."""
-    slot = Slot(cell.kind, "op on edge", edge.node, edge.source)
-    return Choose(slot, tuple(map(Option, cell.selectable(edge))), mixed=edge.ops)
+def _narrowed(cell: CellGenotype) -> Iterator[Choose]:
+    for node, edges in enumerate(cell.nodes, start=cell.inputs):
+        if cell.on_nodes:
+            states = tuple(Option(edge.source) for edge in edges)
+            yield Choose(Slot(cell.kind, "input", node), states, None)
+            op = (Option(cell.ops[node - cell.inputs]),)
+            yield Choose(Slot(cell.kind, "op on node", node), op)
+        else:
+            options = tuple(_edge(cell.kind, node, e.source, (e.op,)) for e in edges)
+            yield Choose(Slot(cell.kind, "edge into node", node), options, None)
+    yield Choose(Slot(cell.kind, "output"), tuple(map(Option, cell.output)), None)
+
+
+def _edge(
+    kind: str, node: int, source: int, ops: tuple[str, ...], mixed: tuple[str, ...] = ()
+) -> Option:
+    """An edge, which brings its op."""
+    slot = Slot(kind, "op on edge", node, source)
+    return Option(source, (Choose(slot, tuple(map(Option, ops)), mixed=mixed),))
 
 
 class TreeDecisions:

@@ -4,13 +4,13 @@ DARTS, arXiv:1806.09055: one recurrent layer whose input, state and embedding ha
 decoder tied to the embedding, and dropout masks that stay the same for a whole window of steps.
 """
 
-from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
-from nasir.genotype import CellGenotype, Edge
+from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
-from nasir.space.cell import edge_choice
-from nasir.space.decisions import SpaceCell
+from nasir.space.cell import add_edges
+from nasir.space.decisions import SpaceCell, cell_tree
 from nasir.space.space import Space
 from nasir.space.stack import Design
 from nasir.types import TokenType, Type, VectorType
@@ -99,12 +99,15 @@ def recurrent_cell(cell: CellGenotype | SpaceCell, width: int) -> Graph:
     both = b("concat", x, h, name="n0/both")
     gates = b.keyed(b("project", both, name="n0/gates", out=2 * width, init=INIT), "n0")
     first = highway(b, "n0/tanh", "tanh", "h", _halves(b, "n0/tanh", gates))
-    if isinstance(cell, SpaceCell):
-        states = _open_states(b, cell, _normalised(b, 0, first), width)
-    else:
-        states = [first]
-        for node, edges in enumerate(cell.nodes, start=1):
-            states.append(_node(b, node, edges, states, width))
+    is_open = isinstance(cell, SpaceCell)
+    states = [_normalised(b, 0, first) if is_open else first]
+    for choose in cell_tree(cell):
+        if choose.slot.role == "edge into node":
+            label = f"n{choose.slot.node}"
+            apply = partial(_edge, b, label, states, width)
+            values = add_edges(b, choose, label, apply)
+            total = values[0] if len(values) == 1 else b("add", *values, name=label)
+            states.append(_normalised(b, choose.slot.node, total) if is_open else total)
     result = b("mean", *(states[i] for i in cell.output), name="out")
     return b.graph(result, meta={"cell": cell.kind})
 
@@ -124,51 +127,23 @@ def _halves(b: Builder, name: str, gates: str) -> tuple[str, str]:
     return gate, b("chunk", gates, name=f"{name}/g", part=1)
 
 
-def _node(b: Builder, node: int, edges: tuple[Edge, ...], states: list[str], width: int) -> str:
-    """The sum of a node's edges; twins of one source and op have numbers."""
-    results: list[str] = []
-    twins: Counter[str] = Counter()
-    for edge in edges:
-        label = f"n{node}.e{edge.source}/{edge.op}"
-        twins[label] += 1
-        label = f"{label}#{twins[label]}" if twins[label] > 1 else label
-        gates = _gates(b, label, node, edge.source, states[edge.source], width)
-        halves = ("", "") if edge.op == "none" else _halves(b, label, gates)
-        results.append(highway(b, label, edge.op, states[edge.source], halves))
-    return results[0] if len(results) == 1 else b("add", *results, name=f"n{node}")
-
-
-def _open_states(b: Builder, cell: SpaceCell, first: str, width: int) -> list[str]:
-    """All states of a cell whose edges are mixtures."""
-    states = [first]
-    for node in range(1, cell.nodes + 1):
-        results: list[str] = []
-        for edge in cell.into(node):
-            label, state = f"n{node}.e{edge.source}", states[edge.source]
-            halves = _halves(b, label, _gates(b, label, node, edge.source, state, width))
-            values = [highway(b, f"{label}/{op}", op, state, halves) for op in edge.ops]
-            weights = b.choose(edge_choice(cell.kind, edge))
-            options = tuple(range(len(values)))
-            results.append(b("mix", weights, *values, name=label, options=options))
-        total = results[0] if len(results) == 1 else b("add", *results, name=f"n{node}")
-        states.append(_normalised(b, node, total))
-    return states
+def _edge(
+    b: Builder, node: str, states: list[str], width: int, source: int, op: str, name: str
+) -> str:
+    """The activation of an edge; those of one edge share the product with the node's weight."""
+    label, state = f"{node}.e{source}", states[source]
+    if op == "none":
+        return highway(b, name, op, state, ("", ""))
+    if f"{label}/gates" not in b.types:
+        masked = f"n{source}/masked"
+        if masked not in b.types:  # one value however many edges read it
+            b("masked", state, "mask_h", name=masked)
+        b.keyed(b("project", masked, name=f"{label}/gates", out=2 * width, init=INIT), node)
+        _halves(b, label, f"{label}/gates")
+    return highway(b, name, op, state, (f"{label}/gate", f"{label}/g"))
 
 
 def _normalised(b: Builder, node: int, state: str) -> str:
     """The state behind the batch norm that all states share."""
     norm = b("batch_norm", state, name=f"n{node}/norm", affine=False)
     return b.keyed(norm, "norm")
-
-
-def _gates(b: Builder, label: str, node: int, source: int, state: str, width: int) -> str:
-    """The product of a masked state with the weight of the node that reads it."""
-    masked = _masked(b, source, state)
-    gates = b("project", masked, name=f"{label}/gates", out=2 * width, init=INIT)
-    return b.keyed(gates, f"n{node}")
-
-
-def _masked(b: Builder, source: int, state: str) -> str:
-    """The state under the mask, which is one value however many edges read it."""
-    name = f"n{source}/masked"
-    return name if name in b.types else b("masked", state, "mask_h", name=name)

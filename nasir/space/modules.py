@@ -2,11 +2,13 @@
 
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype
-from nasir.graph import Builder, Slot
+from nasir.graph import Builder
 from nasir.nasbench101 import live_cell
-from nasir.node import Cell
-from nasir.space.decisions import SpaceCell
+from nasir.node import MIXED, Cell
+from nasir.space.cell import add_mixture, add_op
+from nasir.space.decisions import SpaceCell, cell_tree
 from nasir.space.stack import Design, Size
+from nasir.space.tree import Choose
 
 STACKS = 3
 
@@ -33,7 +35,8 @@ def nasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str | None
             channels *= 2
             x = _halved(b, x, f"pool{stack}")
         for _ in range(size.layers):
-            x = add_module(b, f"c{number:02d}", cell, x, channels)
+            widths = node_widths(cell, channels)
+            x = add_node_cell(b, f"c{number:02d}", cell, x, widths, channels, zeros=False)
             number += 1
     return b("classifier", x, name="head", classes=size.classes), None
 
@@ -45,17 +48,16 @@ def nasbench1shot1(b: Builder, design: Design, size: Size) -> tuple[str, str | N
     17, then 9, unlike NAS-Bench-101's 16 and 8), and widths double there.
     """
     cell = design.cell("cell")
+    count = sum(each.slot.role == "op on node" for each in cell_tree(cell))
     channels = size.channels
     x = b("conv_bn_relu", "image", name="stem", out=channels, kernel=3)
     for layer in range(size.layers):
         if layer in (size.layers // 3, 2 * size.layers // 3):
             channels *= 2
             x = b("max_pool", x, name=f"pool{layer:02d}", kernel=2, stride=2, padding=1)
-        name = f"c{layer:02d}"
-        if isinstance(cell, SpaceCell):
-            x = _add_open_cell(b, name, cell, x, channels)
-        else:
-            x = _add_one_shot_cell(b, name, cell, x, channels)
+        x = add_node_cell(
+            b, f"c{layer:02d}", cell, x, (channels,) * count, channels * max(1, count)
+        )
     x = b("relu_conv_bn", x, name="tail", out=channels, affine=False)
     return b("classifier", x, name="head", classes=size.classes), None
 
@@ -89,104 +91,76 @@ def node_widths(cell: CellGenotype, channels: int) -> tuple[int, ...]:
     return tuple(widths[1:])
 
 
-def add_module(b: Builder, name: str, cell: CellGenotype, x: str, channels: int) -> str:
-    """A pruned module that reads x and emits `channels`.
+def add_node_cell(
+    b: Builder,
+    name: str,
+    cell: CellGenotype | SpaceCell,
+    x: str,
+    widths: tuple[int, ...],
+    emitted: int,
+    *,
+    zeros: bool = True,
+) -> str:
+    """A cell whose ops stand on nodes of those widths, which reads x and has `emitted` channels.
 
-    What a node reads of another node loses channels that the node has not; what it reads of the
-    input is projected. The output joins the nodes that feed it and adds the projected input.
+    A node applies its op to the sum of what it reads: of another node the first channels, of the
+    input a projection. The output joins the nodes that leave the cell and adds the projected input.
+    With `zeros` every node has a place in it, and zeros stand there where one was not picked; nodes
+    that nothing needs are left out. Where a node reads every earlier state there is no decision.
+    NAS-Bench-101, arXiv:1902.09635; NAS-Bench-1Shot1, arXiv:2001.10422, section 3.
     """
     b.cell = Cell(cell.kind, name)
-    widths = node_widths(cell, channels)
-    states = [x]
-    for state, (op, sources) in enumerate(zip(cell.ops, cell.sources, strict=True), start=1):
-        width = widths[state - 1]
-        terms = [
-            _truncated(b, states[source], f"{name}/n{state}.e{source}", width)
-            for source in sources
-            if source
-        ]
-        if 0 in sources:
-            terms.append(_projected(b, x, f"{name}/n{state}", width))
-        states.append(b(op, _sum(b, terms, f"{name}/n{state}.sum"), name=f"{name}/n{state}/{op}"))
-    joined = [states[state] for state in sorted(cell.output) if state]
-    terms = [b("concat", *joined, name=f"{name}/join")] if len(joined) > 1 else joined
-    if 0 in cell.output:
-        terms.append(_projected(b, x, f"{name}/out", channels))
-    result = _sum(b, terms, f"{name}/out")
-    b.cell = None
-    return result
-
-
-def _add_one_shot_cell(b: Builder, name: str, cell: CellGenotype, x: str, channels: int) -> str:
-    """A cell that emits `channels` for each node; zeros stand where a node was not picked.
-
-    Every node has all `channels`, so nothing is truncated. Nodes that nothing needs are left out.
-    """
-    b.cell = Cell(cell.kind, name)
-    needed = _needed(cell)
+    is_open = isinstance(cell, SpaceCell)
+    needed = range(1, cell.nodes + 1) if is_open else _needed(cell)
+    *inner, leaving = cell_tree(cell)
     states = {0: x}
-    for state, (op, sources) in enumerate(zip(cell.ops, cell.sources, strict=True), start=1):
-        if state not in needed:
-            continue
-        terms = [states[source] for source in sources if source]
-        if 0 in sources:
-            terms.append(_projected(b, x, f"{name}/n{state}", channels))
-        total = _sum(b, terms, f"{name}/n{state}.sum")
-        states[state] = b(op, total, name=f"{name}/n{state}/{op}")
-    picked = [state for state in sorted(cell.output) if state]
-    parts = [
-        states[state] if state in picked else b("zero", states[picked[0]], name=f"{name}/z{state}")
-        for state in range(1, len(cell.nodes) + 1)
-        if picked
-    ]
-    terms = [b("concat", *parts, name=f"{name}/join")] if picked else []
-    if 0 in cell.output:
-        width = channels * max(1, len(cell.nodes))
-        terms.append(_projected(b, x, f"{name}/out", width))
-    result = _sum(b, terms, f"{name}/out")
-    b.cell = None
-    return result
 
-
-def _add_open_cell(b: Builder, name: str, cell: SpaceCell, x: str, channels: int) -> str:
-    """The same with every decision open: ops on nodes, what nodes read, and what leaves the cell.
-
-    Where a node reads every earlier state there is no decision, and the states are summed. NAS-
-    Bench-1Shot1, arXiv:2001.10422, section 3.
-    """
-    b.cell = Cell(cell.kind, name)
-    states = [x]
-    for state in range(1, cell.nodes + 1):
-        under = f"{name}/n{state}"
-        values = [_projected(b, x, under, channels), *states[1:]]
-        total = _picked(b, cell, state, under, values)
-        weights = b.choose(Slot(cell.kind, "op on node", state).choice(cell.node_ops))
-        results = [b(op, total, name=f"{under}/{op}") for op in cell.node_ops]
-        options = tuple(range(len(results)))
-        states.append(b("mix", weights, *results, name=under, options=options))
-    projected = _projected(b, x, f"{name}/out", channels * cell.nodes)
-    parts = [projected, *states[1:]]
-    if cell.parents[-1] < len(parts):
-        names = tuple(str(state) for state in range(len(parts)))
-        weights = b.choose(Slot(cell.kind, "output").choice(names, cell.parents[-1]))
-        parts = [
-            b("mix", weights, part, name=f"{name}/out.n{state}", options=(state,))
-            for state, part in enumerate(parts)
+    def read(choose: Choose, under: str, width: int) -> list[str]:
+        """What a node or the output may read; of a decided one the projection comes last."""
+        found = [int(option.name) for option in choose.options]
+        order = found if is_open else sorted(found, key=lambda state: state == 0)
+        return [
+            _truncated(b, states[state], f"{under}.e{state}", width)
+            if state
+            else b("conv_bn_relu", x, name=f"{under}.e0/conv_bn_relu", out=width)
+            for state in order
         ]
-    joined = b("concat", *parts[1:], name=f"{name}/join")
-    result = b("add", joined, parts[0], name=f"{name}/out")
+
+    for reads, op in zip(inner[::2], inner[1::2], strict=True):
+        node = op.slot.node
+        if node not in needed:
+            continue
+        under = f"{name}/n{node}"
+        values = read(reads, under, widths[node - 1])
+        if reads.counts.start < len(values):
+            total = add_mixture(b, reads, values, f"{under}.in")
+        else:
+            total = _sum(b, values, f"{under}.sum")
+        states[node] = add_op(b, op, under, lambda op, below, x=total: b(op, x, name=below))
+    picked = sorted(int(option.name) for option in leaving.options if option.name)
+    ends = {
+        node: states[node]
+        if node in picked
+        else b("zero", states[picked[0]], name=f"{name}/out.n{node}")
+        for node in (range(1, len(inner) // 2 + 1) if zeros and picked else picked)
+    }
+    if 0 in leaving.named:
+        ends[0] = b("conv_bn_relu", x, name=f"{name}/out.e0/conv_bn_relu", out=emitted)
+    if leaving.counts.start < len(leaving.options):
+        weights = b.choose(leaving.choice)
+        with b.within(leaving.slot, MIXED):
+            for state, end in ends.items():
+                label = f"{name}/out.n{state}"
+                ends[state] = b("mix", weights, end, name=label, options=(state,))
+    joined = [end for state, end in ends.items() if state]
+    terms = (
+        [b("concat", *joined, name=f"{name}/join")]
+        if len(joined) > 1 or (zeros and joined)
+        else joined
+    )
+    result = _sum(b, [*terms, *(end for state, end in ends.items() if not state)], f"{name}/out")
     b.cell = None
     return result
-
-
-def _picked(b: Builder, cell: SpaceCell, state: int, under: str, values: list[str]) -> str:
-    """The mixture of what a node may read, or the sum where it reads everything."""
-    keep = cell.parents[state - 1]
-    if keep == len(values):
-        return _sum(b, values, f"{under}.sum")
-    names = tuple(str(state) for state in range(len(values)))
-    weights = b.choose(Slot(cell.kind, "input", state).choice(names, keep))
-    return b("mix", weights, *values, name=f"{under}.in", options=tuple(range(len(values))))
 
 
 def _needed(cell: CellGenotype) -> set[int]:
@@ -196,10 +170,6 @@ def _needed(cell: CellGenotype) -> set[int]:
         if state in needed:
             needed.update(cell.sources[state - 1])
     return needed
-
-
-def _projected(b: Builder, x: str, under: str, width: int) -> str:
-    return b("conv_bn_relu", x, name=f"{under}.e0/conv_bn_relu", out=width)
 
 
 def _truncated(b: Builder, x: str, name: str, width: int) -> str:

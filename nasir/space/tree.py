@@ -14,7 +14,8 @@ from math import isnan, prod
 from random import Random
 
 from nasir.errors import NasirError, quoted
-from nasir.graph import Slot
+from nasir.graph import Choice
+from nasir.node import Slot
 
 Name = str | int
 
@@ -64,6 +65,12 @@ class Choose:
     most: int = 0
     repeats: bool = False
     mixed: tuple[str, ...] = ()
+
+    @property
+    def choice(self) -> Choice:
+        """The decision as a supernet has it."""
+        options = self.mixed or tuple(str(option.name) for option in self.options)
+        return Choice(str(self.slot), self.slot.role, options, self.counts.start)
 
     @cached_property
     def counts(self) -> range:

@@ -1,5 +1,6 @@
 """Laws of supernets: every way to run one computes what the papers' sequence of operations does."""
 
+from dataclasses import replace
 from random import Random
 
 import hypothesis.strategies as st
@@ -13,6 +14,7 @@ from nasir import Space
 from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel, dead_code, recompute, run_passes
 from tests.strategies import examples
 from tests.supernets import (
+    OPS,
     Outcome,
     check_close,
     check_same,
@@ -123,3 +125,25 @@ def test_recomputing_twice_is_recomputing_once(space: Space, level: MemoryLevel)
     assert recompute(once, level) == once
     assert nasir.parse_graph(str(once)) == once
     assert {ref.key for ref in once.params} == {ref.key for ref in graph.params}
+
+
+@examples(10)
+@given(space=small_spaces(), seed=SEEDS)
+def test_a_genotypes_network_is_the_supernet_resolved(space: Space, seed: int) -> None:
+    """Up to the batch norms that the space puts behind ops, and to batch norms with weights."""
+    cells = tuple(replace(cell, normalise=()) for cell in space.cells)
+    space = replace(space, cells=cells)
+    graph = graph_of(space)
+    genotype = nasir.sample(space, seed)
+    network = nasir.network(genotype, space=space, channels=2, layers=3, classes=3, resolution=8)
+    resolved = nasir.resolve(graph, genotype)
+    places = {node.name: node.at for node in resolved}
+    assert all(places[n.name] == n.at for n in network if n.at and n.at.op in OPS)
+    part = lowering.to_torch(run_passes(resolved, DISCRETE)[0], optimise=False).double()
+    whole = lowering.to_torch(run_passes(network, DISCRETE)[0], optimise=False).double()
+    found = part.state_dict()
+    own = {key: weight for key, weight in whole.state_dict().items() if key not in found}
+    assert all(weight.ndim < 2 for weight in own.values())  # batch norms' weights, still 1 and 0
+    whole.load_state_dict({key: found.get(key, own.get(key)) for key in whole.state_dict()})
+    inputs = inputs_of(graph, seed)
+    check_close([whole(*inputs)], [part(*inputs)])
