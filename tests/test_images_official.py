@@ -13,7 +13,7 @@ import pytest
 import scipy.io  # pyright: ignore[reportMissingTypeStubs]
 import torch
 
-from runners.data.load import PUBLISHED, load_images
+from runners.data.load import checksums, load_images
 from tests.image_files import (
     cifar10_files,
     cifar100_files,
@@ -44,6 +44,15 @@ def svhn_folder(folder: Path) -> Path:
         content: dict[str, Any] = {"X": images.astype(np.uint8), "y": np.array(labels)[:, None]}
         scipy.io.savemat(folder / f"{split}_32x32.mat", content)
     return folder
+
+
+def test_the_published_checksums_are_those_of_the_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    counts = {"cifar10": 7, "cifar100": 3, "svhn": 2, "imagenet16-120": 11}
+    assert {kind: len(checksums(kind)) for kind in counts} == counts
+    assert checksums("cifar10")["test_batch"] == "40351d587109b95175f43aff81a1287e"
+    assert checksums("svhn")["train_32x32.mat"] == "e26dedcc434d2e4c54c9b2d4a06d8373"
+    assert checksums("imagenet16-120")["val_data"] == "3410e3017fdaefba8d5073aaa65e4bd6"
 
 
 def test_cifar10_reads_its_five_batches_in_order(tmp_path: Path) -> None:
@@ -170,7 +179,7 @@ def test_a_file_that_is_not_the_published_one_is_e709_with_both_digests_and_neve
 ) -> None:
     made = tmp_path / "made"
     attack = pickle.dumps(_Runs(str(made)))
-    expected = PUBLISHED[kind][file]
+    expected = checksums(kind)[file]
     error = fails(f"{kind}:{write_tree(tmp_path / 'a', files | {file: attack})}")
     assert (error.code, error.where.file) == ("E709", f"{tmp_path}/a/{file}")
     assert expected in error.message

@@ -335,13 +335,22 @@ def _package(name: str, module: str) -> str:
     except PackageNotFoundError:
         raise _FaultError("missing", "not installed") from None
     try:
-        if name != "torchvision":  # nothing imports it, and its build need not fit torch's
-            import_module(module)
+        if name == "torchvision":
+            return f"{found}{_torchvision()}"
+        import_module(module)
     except Exception as error:
         raise _FaultError(
             "broken", f"{found}, but its import fails: {_first_line(error)}"
         ) from error
     return found
+
+
+def _torchvision() -> str:
+    """A build that does not match that of torch decodes images, but has no ops."""
+    from runners.data.load import declared, import_torchvision
+
+    import_torchvision()
+    return ", a build for another torch: without its ops" if declared() else ""
 
 
 def _threads() -> str:

@@ -1,11 +1,11 @@
 """Data sets by name: published files, checked once and then trusted; digits; `.npz` files."""
 
 import hashlib
-import math
 import pickle
+import sys
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -78,7 +78,7 @@ def _read(name: DataName) -> ImageSet:
         return read_npz(name.path)
     if name.kind == "imagenet":
         return read_imagenet(name)
-    if name.kind in PUBLISHED:
+    if name.kind in STATISTICS:
         return read_official(name)
     return read_folder(name.path, name.resolution)
 
@@ -193,6 +193,50 @@ def _bad(path: Path, message: str) -> NasirError:
     return NasirError("E708", message, Where(str(path)), hint)
 
 
+_OPS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+"""Ops that torchvision describes on import, whether or not its compiled part is loaded."""
+
+_declared: list[torch.library.Library] = []
+"""Declarations last as long as these."""
+
+
+def import_torchvision(module: str = "torchvision") -> Any:
+    """One of its modules: data sets and transforms work whatever its build. It has few types.
+
+    The build for CUDA cannot load its compiled part beside a torch for the CPU, and its import
+    then fails because it describes ops that are not declared. Then they are declared here, and
+    calling one is an error. Raises E501 where torchvision is missing or its import fails otherwise.
+    """
+    try:
+        return import_module(module)
+    except Exception as error:  # a broken installation may raise anything
+        reason = error
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    if "operator torchvision::" in str(reason):
+        _declare()
+        return import_module(module)
+    hint = f"pip install torchvision, the release that requires torch {torch.__version__}"
+    raise NasirError("E501", f"torchvision cannot be imported: {reason}", hint=hint) from reason
+
+
+def declared() -> bool:
+    """Whether its compiled part was missing, so that its ops had to be declared."""
+    return bool(_declared)
+
+
+def _declare() -> None:
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")
+    _declared.append(library)
+    for schema in _OPS:
+        name = schema.partition("(")[0]
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)
+
+
 STATISTICS: Mapping[str, Statistics] = {
     "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
@@ -216,43 +260,23 @@ AUTODL: Mapping[str, Statistics] = {
 }
 """By data set, where the figures of AutoDL-Projects (NAS-Bench-201) are others."""
 
-PUBLISHED: Mapping[str, dict[str, str]] = {
-    "cifar10": {
-        "data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "data_batch_4": "634d18415352ddfa80567beed471001a",
-        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-        "test_batch": "40351d587109b95175f43aff81a1287e",
-        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-    },
-    "cifar100": {
-        "train": "16019d7e3df5f24257cddd939b257f8d",
-        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-        "meta": "7973b15100ade9c7d40fb424638fde48",
-    },
-    "svhn": {
-        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-    },
-    "imagenet16-120": {
-        "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
-        "train_data_batch_2": "c7254a054e0e795c69120a5727050e3f",
-        "train_data_batch_3": "4333d3df2e5ffb114b05d2ffc19b1e87",
-        "train_data_batch_4": "1620cdf193304f4a92677b695d70d10f",
-        "train_data_batch_5": "348b3c2fdbb3940c4e9e834affd3b18d",
-        "train_data_batch_6": "6e765307c242a1b3d7d5ef9139b48945",
-        "train_data_batch_7": "564926d8cbf8fc4818ba23d2faac7564",
-        "train_data_batch_8": "f4755871f718ccb653440b9dd0ebac66",
-        "train_data_batch_9": "bb6dd660c38c58552125b1a92f86b5d4",
-        "train_data_batch_10": "8f03f34ac4b42271a294f91bf480f29b",
-        "val_data": "3410e3017fdaefba8d5073aaa65e4bd6",
-    },
-}
-"""MD5 of the files of each data set: training images in order, then those for tests."""
-
 IMAGENET16_CLASSES = 120
 """The first ones of the thousand."""
+
+IMAGENET16 = {
+    "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
+    "train_data_batch_2": "c7254a054e0e795c69120a5727050e3f",
+    "train_data_batch_3": "4333d3df2e5ffb114b05d2ffc19b1e87",
+    "train_data_batch_4": "1620cdf193304f4a92677b695d70d10f",
+    "train_data_batch_5": "348b3c2fdbb3940c4e9e834affd3b18d",
+    "train_data_batch_6": "6e765307c242a1b3d7d5ef9139b48945",
+    "train_data_batch_7": "564926d8cbf8fc4818ba23d2faac7564",
+    "train_data_batch_8": "f4755871f718ccb653440b9dd0ebac66",
+    "train_data_batch_9": "bb6dd660c38c58552125b1a92f86b5d4",
+    "train_data_batch_10": "8f03f34ac4b42271a294f91bf480f29b",
+    "val_data": "3410e3017fdaefba8d5073aaa65e4bd6",
+}
+"""MD5 by file, as AutoDL-Projects' loader has them; torchvision has the others."""
 
 _SUBFOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
@@ -278,8 +302,20 @@ def read_official(name: DataName) -> ImageSet:
     return images if name.resolution is None else images.resized(name.resolution)
 
 
+def checksums(kind: str) -> dict[str, str]:
+    """The published MD5 of each file that is read, by name."""
+    if kind == "imagenet16-120":
+        return IMAGENET16
+    sets = import_torchvision("torchvision.datasets")
+    if kind == "svhn":
+        return {file: md5 for _, file, md5 in map(sets.SVHN.split_list.get, ("train", "test"))}
+    cifar = getattr(sets, kind.upper())
+    files = dict(cifar.train_list + cifar.test_list)
+    return files | {cifar.meta["filename"]: cifar.meta["md5"]}
+
+
 def _published(name: DataName, path: Path) -> ImageSet:
-    published = PUBLISHED[name.kind]
+    published = checksums(name.kind)
     with TemporaryDirectory(prefix="nasir-") as unpacked:
         folder = path
         if path.is_file():
@@ -291,7 +327,9 @@ def _published(name: DataName, path: Path) -> ImageSet:
                 raise _missing(name, file)
         for file, expected in published.items():
             _check(folder / file, path / file, expected)
-        return (_mat_files if name.kind == "svhn" else _pickles)(name.kind, folder)
+        # NumPy warns of the types in pickles that its first versions wrote.
+        with warnings.catch_warnings(action="ignore"):
+            return _READERS[name.kind](name.kind, folder)
 
 
 def _check(file: Path, place: Path, expected: str) -> None:
@@ -304,41 +342,44 @@ def _check(file: Path, place: Path, expected: str) -> None:
         raise NasirError("E709", message, Where(str(place)), hint + "CLASS/*.png, or an .npz file")
 
 
-def _mat_files(kind: str, folder: Path) -> ImageSet:
-    """SVHN's `train` without `extra`, as in every published search; the label 10 is the digit 0."""
-    scipy: Any = import_module("scipy.io")  # it ships no types
-    parts: list[ImageTensors] = []
-    for file in PUBLISHED[kind]:
-        content = scipy.loadmat(folder / file)
-        images = torch.as_tensor(np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1)))
-        parts.append(ImageTensors(images, torch.as_tensor(content["y"].flatten() % 10).long()))
-    return ImageSet(kind, _numbers(10), parts)
+def _cifar(kind: str, folder: Path) -> ImageSet:
+    sets = import_torchvision("torchvision.datasets")
+    local = type("Local", (getattr(sets, kind.upper()),), {"base_folder": ""})
+    found = [local(folder, train=train) for train in (True, False)]
+    parts = [_tensors(np.moveaxis(part.data, 3, 1), part.targets) for part in found]
+    return ImageSet(kind, tuple(found[0].classes), parts)
 
 
-def _pickles(kind: str, folder: Path) -> ImageSet:
-    """CIFAR, and the images of ImageNet16 with the labels 1 to 120, which become 0 to 119."""
-    # NumPy warns of the types in pickles that its first versions wrote.
-    with warnings.catch_warnings(action="ignore"):
-        found: dict[str, Any] = {
-            file: pickle.loads((folder / file).read_bytes(), encoding="latin1")
-            for file in PUBLISHED[kind]
-        }
-    batches = [batch for batch in found.values() if "data" in batch]
+def _svhn(kind: str, folder: Path) -> ImageSet:
+    """`train` without `extra`, as in every published search."""
+    sets = import_torchvision("torchvision.datasets")
+    found = [sets.SVHN(folder, split) for split in ("train", "test")]
+    return ImageSet(kind, _numbers(10), [_tensors(part.data, part.labels) for part in found])
+
+
+def _imagenet16(kind: str, folder: Path) -> ImageSet:
+    """Labels 1 to 120 of the 1,000; label 1 becomes 0."""
+    *train, test = (pickle.loads((folder / file).read_bytes()) for file in IMAGENET16)
     parts: list[ImageTensors] = []
-    for some in (batches[:-1], batches[-1:]):
-        images = torch.as_tensor(np.concatenate([batch["data"] for batch in some]))
-        key = "labels" if "labels" in some[0] else "fine_labels"
-        labels = torch.as_tensor(np.concatenate([batch[key] for batch in some])).long()
-        if kind == "imagenet16-120":
-            kept = labels <= IMAGENET16_CLASSES
-            images, labels = images[kept], labels[kept] - 1
-        side = math.isqrt(images.shape[1] // 3)
-        parts.append(ImageTensors(images.view(-1, 3, side, side), labels))
-    if kind == "imagenet16-120":
-        return ImageSet(kind, _numbers(IMAGENET16_CLASSES), parts)
-    meta = found["batches.meta" if kind == "cifar10" else "meta"]
-    names = meta["label_names" if kind == "cifar10" else "fine_label_names"]
-    return ImageSet(kind, tuple(names), parts)
+    for batches in (train, [test]):
+        images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 16, 16)
+        labels = np.concatenate([batch["labels"] for batch in batches])
+        kept = labels <= IMAGENET16_CLASSES
+        parts.append(_tensors(images[kept], labels[kept] - 1))
+    return ImageSet(kind, _numbers(IMAGENET16_CLASSES), parts)
+
+
+_READERS: Mapping[str, Callable[[str, Path], ImageSet]] = {
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+    "svhn": _svhn,
+    "imagenet16-120": _imagenet16,
+}
+
+
+def _tensors(images: Any, labels: Any) -> ImageTensors:
+    images = torch.as_tensor(np.ascontiguousarray(images))
+    return ImageTensors(images, torch.as_tensor(labels, dtype=torch.int64))
 
 
 def _numbers(count: int) -> tuple[str, ...]:
