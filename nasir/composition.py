@@ -71,7 +71,7 @@ class Composition:
         attrs = {key: _attribute(value, known) for key, value in step.attributes.items()}
         if "affine" in op.attrs.model_fields:
             attrs.setdefault("affine", a.affine)
-        values[name] = _place(b, op, sources, name, attrs)
+        values[name] = add_spelled(b, op, sources, name, attrs)
 
 
 _known: WeakValueDictionary[tuple[str, str], Macro] = WeakValueDictionary()
@@ -231,7 +231,9 @@ def _attribute(value: Any, known: Mapping[str, Number]) -> Any:
     return parts if isinstance(value, tuple) else parts[0]
 
 
-def _place(b: Scope, op: Op, sources: tuple[str, ...], name: str, attrs: Mapping[str, Any]) -> str:
+def add_spelled(
+    b: Scope, op: Op, sources: tuple[str, ...], name: str, attrs: Mapping[str, Any]
+) -> str:
     """Adds a primitive, or a macro spelled out under the step's name; returns its value."""
     if not isinstance(op, Macro):
         return b(op.name, *sources, name=name, **attrs)

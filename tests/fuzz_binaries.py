@@ -31,7 +31,7 @@ def _prepare() -> None:
     """Loads what cases need; one thread, since those of a forked process have no pool."""
     import torch
 
-    for name in ("benchmarks.sources", "data.decode", "originals", "folder.checkpoint"):
+    for name in ("benchmarks.sources", "data.images", "originals", "folder.checkpoint"):
         import_module(f"runners.{name}")
     torch.set_num_threads(1)
 

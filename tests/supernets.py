@@ -1,7 +1,7 @@
 """Random small spaces, and what a supernet computes, for laws about supernets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 import torch
@@ -26,9 +26,15 @@ OPS = (
 
 @st.composite
 def small_spaces(draw: st.DrawFn) -> Space:
-    """Spaces of one or two kinds of cell with one to three nodes, and any layout of them."""
+    """Spaces of one or two kinds of cell with one to three nodes, and any layout of them.
+
+    Some have a third kind of cell that is an option of edges.
+    """
     kinds = ("normal", "reduce")[: draw(st.integers(1, 2))]
-    cells = tuple(draw(_cells(kind, inputs=2)) for kind in kinds)
+    blocks = ("block",) if draw(st.integers(0, 3)) == 3 else ()
+    cells = tuple(draw(_cells(kind, inputs=2, blocks=blocks)) for kind in kinds)
+    if blocks:
+        cells = (replace(draw(_cells("block", inputs=1)), join="sum"), *cells)
     some = st.lists(st.sampled_from(kinds), max_size=2, unique=True).map(tuple)
     pattern = kinds + tuple(draw(st.lists(st.sampled_from(kinds), max_size=1)))
     layout = Layout(pattern, (), draw(some), draw(some))
@@ -36,9 +42,9 @@ def small_spaces(draw: st.DrawFn) -> Space:
 
 
 @st.composite
-def _cells(draw: st.DrawFn, kind: str, inputs: int) -> SpaceCell:
+def _cells(draw: st.DrawFn, kind: str, inputs: int, blocks: tuple[str, ...] = ()) -> SpaceCell:
     nodes = range(inputs, inputs + draw(st.integers(1, 3)))
-    ops = st.lists(st.sampled_from(OPS), min_size=1, max_size=3, unique=True).map(tuple)
+    ops = st.lists(st.sampled_from((*OPS, *blocks)), min_size=1, max_size=3, unique=True).map(tuple)
     edges = tuple(
         SpaceEdge(source, node, draw(ops))
         for node in nodes

@@ -121,7 +121,11 @@ def cell_graph(cell: CellGenotype) -> Graph:
     size = ImageType(4, 8, 8)
     builder = Builder(**{f"x{i}": size for i in range(cell.inputs)})
     inputs = [f"x{i}" for i in range(cell.inputs)]
-    return builder.graph(add_cell(builder, "c", cell, inputs, 2 if cell.kind == "reduce" else 1))
+    return builder.graph(
+        add_cell(
+            builder, "c", cell.kind, {cell.kind: cell}, inputs, 2 if cell.kind == "reduce" else 1
+        )
+    )
 
 
 def assert_one_cell(first: CellGenotype, second: CellGenotype) -> None:

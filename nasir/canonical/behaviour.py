@@ -1,7 +1,7 @@
 """What an op on an edge computes, read off its primitives: their traits and wiring, never names."""
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Literal
 
@@ -44,7 +44,7 @@ class Behaviour:
         return replace(self, kind="shared" if self.kind == "zero" else self.kind, reads=True)
 
 
-@cache
+@lru_cache(1 << 14)
 def behaviour(op: Op, strides: Strides) -> Behaviour:
     """What an op on an edge of one of these strides does. Raises E201 for what is none."""
     if not isinstance(op, Macro):

@@ -9,13 +9,15 @@ from nasir.canonical.behaviour import Strides, highway
 from nasir.canonical.labelling import Labelling, label
 from nasir.canonical.modules import label_module
 from nasir.canonical.terms import Place, cell_terms
+from nasir.compute import enumerate_genotypes
 from nasir.errors import NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype
+from nasir.genotype import CellGenotype, Genotype
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.nasbench101 import limits_broken, live_cell, module_hash, module_of
 from nasir.space import Space
 from nasir.space.adoption import ops_of
+from nasir.space.cell import cell_op
 from nasir.space.layout import PUBLISHED
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import SKELETONS
@@ -39,10 +41,11 @@ def canonical_id(genotype: GenotypeLike) -> str:
     - equal ops without weights on equal values are one, and linear ones work term by term.
 
     An edge with weights is itself: one convolution read twice is never two convolutions. Ops are
-    known by their primitives, so that two names of one composition are equal. Where a kind of cell
-    can be placed with several strides, only what holds at each counts. The space's name, and the
-    genotype's, do not matter; the names of the kinds do. The digest is SHA-256, the same on all
-    machines; a change of an op's primitives changes it.
+    known by their primitives, so that two names of one composition are equal. A cell that is an
+    option is an op, equal to one with the same edges whatever their order at a node. Where a kind
+    of cell can be placed with several strides, only what holds at each counts. The space's name,
+    and the genotype's, do not matter; the names of the kinds do. The digest is SHA-256, the same on
+    all machines; a change of an op's primitives changes it.
 
     Nodes that concatenate what they read are equal only to the letter. Cells with ops on nodes are
     equal when they are one module, the order of what feeds the output
@@ -52,9 +55,11 @@ def canonical_id(genotype: GenotypeLike) -> str:
     with the literature's 6,466. Raises E201.
     """
     genotype = as_genotype(genotype)
+    home = genotype.definition
     lines = sorted(
-        f"{cell.kind} {cell.inputs} {_labelling(cell, genotype.definition).digest.hex()}"
+        f"{cell.kind} {cell.inputs} {_labelling(cell, genotype).digest.hex()}"
         for cell in genotype.cells
+        if not home or cell.kind not in home.inner
     )
     return sha256("\n".join(lines).encode()).hexdigest()[:32]
 
@@ -100,8 +105,8 @@ def correspondence(
         return None
     return tuple(
         _paired(
-            _labelling(cell, first.definition),
-            _labelling(second.cell(cell.kind), second.definition),
+            _labelling(cell, first),
+            _labelling(second.cell(cell.kind), second),
             cell.kind,
         )
         for cell in first.cells
@@ -112,8 +117,11 @@ def correspondence(
 def count_classes(space: SpaceLike) -> int:
     """The number of different ids in a space. Enumerates each kind of cell: mind its size."""
     space = as_space(space)
+    if space.inner:
+        return len({canonical_id(genotype) for genotype in enumerate_genotypes(space)})
+    home = Genotype(space.name, (), definition=space)
     return prod(
-        len({_labelling(part.unrank(i), space).digest for i in range(part.size)})
+        len({_labelling(part.unrank(i), home).digest for i in range(part.size)})
         for part in space.decisions
     )
 
@@ -127,16 +135,20 @@ def _paired(one: Labelling, two: Labelling, kind: str) -> CellCorrespondence:
     )
 
 
-def _labelling(cell: CellGenotype, space: Space | None) -> Labelling:
+def _labelling(cell: CellGenotype, genotype: Genotype) -> Labelling:
+    space = genotype.definition
     if cell.ops or not cell.nodes:
         return label_module(cell)
     if cell.combine == "concat":
         return _as_it_stands(cell, space)
     if cell.kind in _HIGHWAYS:
         return label(cell_terms(cell, (1,), ACTIVATIONS, highway))
-    if space is None or (not space.ops and space.layout is PUBLISHED):
+    if space is None or not (space.ops or space.inner or space.layout is not PUBLISHED):
         return label(cell_terms(cell, _strides(cell.kind), MACROS))
-    return label(cell_terms(cell, _strides_in(space, cell.kind), ops_of(space, cell.kind)))
+    inner = {kind for kind in space.options(cell.kind) if kind in space.inner}
+    cells = {kind: cell_op(kind, genotype.cells, space.ops) for kind in inner}
+    known = {**cells, **ops_of(space, cell.kind)}
+    return label(cell_terms(cell, _strides_in(space, cell.kind), known))
 
 
 _HIGHWAYS = frozenset(

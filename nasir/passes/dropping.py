@@ -89,14 +89,10 @@ def _on_edges(graph: Graph) -> dict[At, list[Node]]:
     """The mixtures of ops on edges (in a graph without choices the ops), each with its nodes."""
     found: dict[At, list[Node]] = {}
     for node in graph:
-        slot = node.at.slot if node.at else None
-        if (
-            node.at
-            and slot
-            and slot.role == "op on edge"
-            and (node.at.op == MIXED) == bool(graph.choices)
-        ):
-            found.setdefault(node.at, []).append(node)
+        if node.at and node.at.steps:
+            slot, op = node.at.steps[0]
+            if slot.role == "op on edge" and (op == MIXED) == bool(graph.choices):
+                found.setdefault(At(node.at.cell, node.at.steps[:1]), []).append(node)
     return found
 
 

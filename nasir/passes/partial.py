@@ -1,6 +1,6 @@
 """The ops of a mixture see a part of the channels, and the rest passes by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
@@ -59,7 +59,8 @@ def _mixes(graph: Graph) -> dict[str, Node]:
     found = {
         node.name: node
         for node in graph.nodes
-        if node.has("mixture") and node.inputs[0] in names and node.at
+        if node.has("mixture") and node.inputs[0] in names
+        if node.at and len(node.at.steps) == 1
         if isinstance(graph.types[node.name], ImageType)
     }
     if not found:
@@ -76,19 +77,12 @@ def _mixes(graph: Graph) -> dict[str, Node]:
 
 def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
     """For each node the mixture that it is an option of, or a part of one."""
-    places = {mix.at: name for name, mix in mixes.items() if mix.at and mix.at.steps}
+    places = {mix.at: name for name, mix in mixes.items()}
+    found = ((node.name, node.at) for node in graph.nodes)
     return {
-        node.name: next((places[at] for at in _mixtures(node) if at in places), None)
-        for node in graph.nodes
+        name: places.get(At(at.cell, at.steps[:1]).option(MIXED)) if at and at.steps else None
+        for name, at in found
     }
-
-
-def _mixtures(node: Node) -> Iterator[At]:
-    """Where the mixtures would stand that it is an option of."""
-    steps = node.at.steps if node.at else ()
-    for depth in range(1, len(steps) + 1):
-        assert node.at
-        yield At(node.at.cell, steps[:depth]).option(MIXED)
 
 
 def _sources(
@@ -136,7 +130,7 @@ def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
             place_of(mix),
             hint=f"choose channels that are a multiple of {parts}",
         )
-    b.at = mix.at
+    b.at = mix.at and mix.at.option("")  # the options read it
     return b("truncate", source, name=name, channels=channels // parts)
 
 

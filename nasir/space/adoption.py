@@ -1,6 +1,6 @@
 """A genotype and its space brought together: own ops, and how nodes combine."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -34,7 +34,7 @@ def adopt(genotype: Genotype, space: Space | str | Path) -> Genotype:
     if own is not None and replace(own, size=space.size) == space:
         space = own
     for cell in genotype.cells:
-        known = ops_of(space, cell.kind)
+        known = {*ops_of(space, cell.kind), *space.options(cell.kind)}
         for op in cell.named_ops:
             if op not in known:
                 raise unknown_op(op, known)
@@ -74,12 +74,12 @@ def space_in_force() -> Space | None:
     return space if isinstance(space, Space) else None
 
 
-def ops_in_force(kind: str) -> Mapping[str, Op]:
-    """The ops that a cell of that kind may name in a genotype that is being read."""
+def ops_in_force(kind: str) -> Collection[str]:
+    """The ops, and the kinds of cell, that a cell may name in a genotype that is being read."""
     space = _in_force.get()
     if isinstance(space, str):
         space = load_space(space) if is_shipped(space) else None
-    return ops_of(space, kind)
+    return {*ops_of(space, kind), *(space.options(kind) if space else ())}
 
 
 def _adopted(cell: CellGenotype, space: Space) -> CellGenotype:

@@ -1,16 +1,21 @@
 """Cells written into a network: one builder for what a genotype has decided and what is open."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
+from nasir.composition import add_spelled
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype
+from nasir.genotype import CellGenotype, Edge
 from nasir.graph import Builder
+from nasir.macros import EdgeAttrs
 from nasir.node import MIXED, Cell
+from nasir.ops import Macro
 from nasir.space.decisions import SpaceCell, cell_tree
 from nasir.space.tree import Choose
+from nasir.template import Scope
 
 _OPS = {"sum": "add", "mean": "mean", "concat": "concat"}
 
@@ -46,24 +51,47 @@ class _Entry:
         return b(widened, x, stride=self.stride, out=self.width, **fixed, **attrs)
 
 
+Cells = Mapping[str, CellGenotype] | Mapping[str, SpaceCell]
+"""The cells of a genotype or of a space, by kind."""
+
+
 def add_cell(
     b: Builder,
     name: str,
-    cell: CellGenotype | SpaceCell,
+    kind: str,
+    cells: Cells,
     states: Sequence[str],
     stride: int,
     width: int | None = None,
 ) -> str:
     """A cell with ops on edges; edges from its inputs have that stride, and that width.
 
-    Of a space, each edge is the mixture of its ops, whose batch norms have no weights.
+    Of a space, each edge is the mixture of its ops, whose batch norms have no weights. An op that
+    is another kind of cell stands for that cell, which reads what the edge reads.
     """
-    b.cell = Cell(cell.kind, name)
-    entry, states = _Entry(cell.inputs, stride, width), list(states)
+    b.cell = Cell(kind, name)
+    output = _add(b, name, cells[kind], cells, list(states), stride, width)
+    b.cell = None
+    return output
+
+
+def _add(
+    b: Builder,
+    name: str,
+    cell: CellGenotype | SpaceCell,
+    cells: Cells,
+    states: list[str],
+    stride: int,
+    width: int | None,
+) -> str:
+    entry = _Entry(cell.inputs, stride, width)
     normed = cell.normalise if isinstance(cell, SpaceCell) else ()
     attrs = {"affine": False} if isinstance(cell, SpaceCell) else {}
 
     def apply(source: int, op: str, below: str) -> str:
+        if op in cells and op not in b.ops:
+            at = (stride, width) if source < cell.inputs else (1, None)
+            return _add(b, below, cells[op], cells, [states[source]], *at)
         x = entry.add(b, op, source, states[source], name=below, **attrs)
         return b("batch_norm", x, name=f"{below}/norm", affine=False) if op in normed else x
 
@@ -73,23 +101,46 @@ def add_cell(
             values = add_edges(b, node, label, apply)
             with b.within(node.slot):
                 states.append(_join(b, cell.combine, values, label))
-    output = _join(b, cell.join, [states[i] for i in cell.output], f"{name}/out")
-    b.cell = None
-    return output
+    return _join(b, cell.join, [states[i] for i in cell.output], f"{name}/out")
+
+
+@lru_cache(1 << 10)
+def cell_op(kind: str, cells: tuple[CellGenotype, ...], ops: tuple[Macro, ...]) -> Macro:
+    """A decided cell of one input as an op on edges; `ops` are those of its space."""
+    found = {cell.kind: replace(cell, nodes=tuple(map(_in_order, cell.nodes))) for cell in cells}
+
+    def body(scope: Scope, inputs: tuple[str, ...], a: EdgeAttrs) -> str:
+        b = Builder(**{name: scope.type(name) for name in inputs}).know(ops)
+        output = _add(b, kind, found[kind], found, list(inputs), a.stride, None)
+        values = {name: name for name in inputs}
+        for node in b.nodes:
+            sources = tuple(values[x] for x in node.inputs)
+            values[node.name] = add_spelled(scope, node.op, sources, node.name, dict(node.attrs))
+        return values[output]
+
+    return Macro(kind, "a cell", EdgeAttrs, body, on_edge=True)
+
+
+def _in_order(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    return tuple(sorted(edges, key=lambda edge: (edge.source, edge.op)))
 
 
 def add_edges(
     b: Builder, node: Choose, label: str, apply: Callable[[int, str, str], str]
 ) -> list[str]:
     """The values of the edges into a node: `apply(source, op, name)` adds the op of one."""
-    return [
-        add_op(b, op, f"{label}.e{op.slot.source}", partial(apply, op.slot.source))
-        for option in node.options
-        for op in option.then
-    ]
+    values: list[str] = []
+    twins: Counter[Choose] = Counter()
+    for op in (op for option in node.options for op in option.then):
+        twins[op] += 1
+        named = f"{label}.e{op.slot.source}"
+        values.append(add_op(b, op, named, partial(apply, op.slot.source), twins[op]))
+    return values
 
 
-def add_op(b: Builder, choose: Choose, label: str, apply: Callable[[str, str], str]) -> str:
+def add_op(
+    b: Builder, choose: Choose, label: str, apply: Callable[[str, str], str], twin: int = 1
+) -> str:
     """The value of an op that is decided, or the mixture of those that are open.
 
     `apply(op, name)` adds one of them, called `<label>/<op>` (`#2` behind it for its twin); the
@@ -97,10 +148,7 @@ def add_op(b: Builder, choose: Choose, label: str, apply: Callable[[str, str], s
     """
     if not choose.mixed:
         op = str(choose.options[0].name)
-        option, number = op, 1
-        while f"{label}/{option}" in b.types:
-            number += 1
-            option = f"{op}#{number}"
+        option = f"{op}#{twin}" if twin > 1 else op
         with b.within(choose.slot, option):
             return apply(op, f"{label}/{option}")
     values: list[str] = []

@@ -84,7 +84,7 @@ def check_inputs(document: Document, model: SpaceModel, cells: Iterable[SpaceCel
             )
 
 
-def read_layout(document: Document, model: SpaceModel) -> Layout:
+def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell]) -> Layout:
     """The layout of the space, or the published one. Raises E107, E109 and E210."""
     given = model.layout
     if given is None:
@@ -105,8 +105,9 @@ def read_layout(document: Document, model: SpaceModel) -> Layout:
         )
     doubles = given.halves if given.doubles is None else given.doubles
     layout = Layout(given.pattern, tuple(places), given.halves, doubles)
+    named = {op for cell in cells for op in cell.named_ops}
     for kind in model.cells:
-        if kind not in layout.kinds:
+        if kind not in layout.kinds and kind not in named:
             where = document.key_place(("cells", kind))
             raise NasirError("E210", f"the layout puts the cell '{kind}' nowhere", where)
     return layout

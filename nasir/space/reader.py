@@ -1,6 +1,6 @@
 """The text of a space file into a space, with the place of every fault."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -9,8 +9,8 @@ from nasir.document import Document, check_version, parse_document
 from nasir.errors import NasirError, nearest, quoted, unknown_op
 from nasir.genotype import Path
 from nasir.limits import EDGE_LIMIT, Budget
+from nasir.macros import EDGE_MACROS
 from nasir.op_model import OpModel
-from nasir.ops import Op
 from nasir.plain import Json
 from nasir.quoting import json_text
 from nasir.source import Source
@@ -26,7 +26,7 @@ from nasir.space.model import (
     SpaceModel,
 )
 from nasir.space.parts import check_inputs, read_layout, read_ops
-from nasir.space.skeletons import SKELETONS
+from nasir.space.skeletons import SKELETONS, unsuited
 from nasir.space.space import Space
 
 _RANGE_FAULTS = ("greater_than_equal", "less_than_equal")
@@ -53,12 +53,15 @@ def read_document(document: Document) -> Space:
         where = document.place(("skeleton",))
         raise NasirError("E301", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
     ops = read_ops(document, model)
-    known = {**SKELETONS[model.skeleton].ops, **{op.name: op for op in ops}}
+    known = {*SKELETONS[model.skeleton].ops, *(op.name for op in ops)}
+    if SKELETONS[model.skeleton].ops is EDGE_MACROS:
+        known |= {*model.cells}
     edges = Budget(EDGE_LIMIT, "the space", "edges")
     cells = tuple(
         _Cell(document, ("cells", kind), kind, known, edges).read(_alike(document, model, kind))
         for kind in model.cells
     )
+    _check_options(document, cells)
     check_inputs(document, model, cells)
     return Space(
         name=model.space,
@@ -67,17 +70,30 @@ def read_document(document: Document) -> Space:
         skeleton=model.skeleton,
         cells=cells,
         ops=ops,
-        layout=read_layout(document, model),
+        layout=read_layout(document, model, cells),
         size=tuple(model.size.model_dump(exclude_none=True).items()),
         text=json_text(document.data),
     )
+
+
+def _check_options(document: Document, cells: tuple[SpaceCell, ...]) -> None:
+    """Raises E109 for a cell that is an option of one before it, or that cannot be an option."""
+    kinds = {cell.kind: place for place, cell in enumerate(cells)}
+    for place, cell in enumerate(cells):
+        for op in cell.named_ops:
+            reason = unsuited(cells[kinds[op]]) if op in kinds else ""
+            if kinds.get(op, -1) >= place:
+                reason = f"describe it before '{cell.kind}'"
+            if reason:
+                message = f"cell '{op}' cannot be an option of cell '{cell.kind}': {reason}"
+                raise NasirError("E109", message, document.key_place(("cells", cell.kind)))
 
 
 class _Cell:
     """Reads one cell's description, checking what a schema cannot say."""
 
     def __init__(
-        self, document: Document, path: Path, kind: str, known: Mapping[str, Op], budget: Budget
+        self, document: Document, path: Path, kind: str, known: Collection[str], budget: Budget
     ) -> None:
         self.budget = budget
         self.document = document

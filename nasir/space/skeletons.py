@@ -16,7 +16,7 @@ from nasir.space.decisions import SpaceCell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
 from nasir.space.space import Space
-from nasir.space.stack import Design, Size, Stem, add_stack, layout_of, space_of
+from nasir.space.stack import Design, Size, Stem, add_stack, cells_of, layout_of, space_of
 from nasir.table import Table
 from nasir.template import primitives
 from nasir.types import ImageType, Type
@@ -165,9 +165,30 @@ def _check_cells(design: Design, skeleton: Skeleton) -> None:
                 f"the skeleton '{skeleton.name}' takes cells with ops on {other}",
                 hint=f"choose another skeleton: {', '.join(fitting)}",
             )
-        for op in cell.named_ops:
-            if op not in known:
-                raise unknown_op(op, known)
+        _check_ops(design, kind, known, set())
+
+
+def _check_ops(design: Design, kind: str, known: Mapping[str, Op], seen: set[str]) -> None:
+    """Raises E201 for an op that is none, nor a kind of cell that stands before this one."""
+    space = space_of(design)
+    inner = space.options(kind) if space else ()
+    for op in dict.fromkeys(design.cell(kind).named_ops):
+        if op in known or op in seen:
+            continue
+        if op not in inner:
+            raise unknown_op(op, {*known, *inner})
+        if reason := unsuited(design.cell(op)):
+            raise NasirError("E505", f"cell '{op}' cannot be an option of cell '{kind}': {reason}")
+        seen.add(op)
+        _check_ops(design, op, known, seen)
+
+
+def unsuited(cell: CellGenotype | SpaceCell) -> str:
+    """Why a cell cannot stand on an edge; empty where it can."""
+    if cell.on_nodes or cell.inputs != 1:
+        return "its ops stand on nodes" if cell.on_nodes else f"it has {cell.inputs} inputs"
+    widens = "concat" in (cell.combine, len(cell.output) > 1 and cell.join)
+    return "it changes the number of channels: join by sum or mean" if widens else ""
 
 
 def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
@@ -179,7 +200,12 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
     layers: int = getattr(size, "layers", 1)
     kinds = layout_of(design).of(layers) if skeleton.laid_out else ()
     counts = Counter(kinds) or {skeleton.kinds[0]: skeleton.stages * layers}
-    each = {kind: _primitives(design.cell(kind), known) for kind in counts}
+    sizes = {name: primitives(op) for name, op in known.items()}
+    space = space_of(design)
+    for kind in (kind for kind in (space or design).kinds if kind in design.kinds):
+        if sizes.keys() >= {*design.cell(kind).named_ops}:
+            sizes.setdefault(kind, _primitives(design.cell(kind), sizes))
+    each = {kind: sizes[kind] for kind in counts}
     total = sum(counts[kind] * each[kind] for kind in counts)
     if total > PRIMITIVE_LIMIT:
         shown = "; ".join(f"{n:,} cells '{kind}' of {each[kind]:,}" for kind, n in counts.items())
@@ -190,9 +216,8 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
         )
 
 
-def _primitives(cell: CellGenotype | SpaceCell, known: Mapping[str, Op]) -> int:
+def _primitives(cell: CellGenotype | SpaceCell, sizes: Mapping[str, int]) -> int:
     """How many primitives a cell has, or a few more."""
-    sizes = {name: primitives(op) for name, op in known.items()}
     if isinstance(cell, CellGenotype):
         edges = sum(map(len, cell.nodes))
         ops, mixed = cell.named_ops, 0
@@ -298,7 +323,7 @@ def _nasbench201(b: Builder, design: Design, size: Size) -> tuple[str, str | Non
             channels *= 2
             x = b("residual_reduce", x, name=f"reduce{stage}", out=channels, stride=2)
         for _ in range(size.layers):
-            x = add_cell(b, f"c{number:02d}", design.cell("cell"), [x], 1)
+            x = add_cell(b, f"c{number:02d}", "cell", cells_of(design), [x], 1)
             number += 1
     return b("norm_classifier", x, name="head", classes=size.classes), None
 
@@ -310,7 +335,7 @@ def _natsbench_size(b: Builder, design: Design, size: StageSize) -> tuple[str, s
         if number % 2:
             x = b("residual_reduce", x, name=f"reduce{number // 2 + 1}", out=width, stride=2)
         else:
-            x = add_cell(b, f"c{number // 2:02d}", design.cell("cell"), [x], 1, width)
+            x = add_cell(b, f"c{number // 2:02d}", "cell", cells_of(design), [x], 1, width)
     return b("norm_classifier", x, name="head", classes=size.classes), None
 
 
@@ -326,7 +351,8 @@ def _transnasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str 
     for module, halves in enumerate(_HALVING):
         for place in range(size.layers):
             name = f"c{module * size.layers + place:02d}"
-            x = add_cell(b, name, design.cell("cell"), [x], 2 if halves and not place else 1)
+            stride = 2 if halves and not place else 1
+            x = add_cell(b, name, "cell", cells_of(design), [x], stride)
     return b("classifier", x, name="head", classes=size.classes), None
 
 

@@ -58,6 +58,16 @@ class Space:
         """The kinds of cell, in order."""
         return tuple(cell.kind for cell in self.cells)
 
+    @cached_property
+    def inner(self) -> tuple[str, ...]:
+        """The kinds of cell that are options of others."""
+        named = {op for cell in self.cells for op in cell.named_ops}
+        return tuple(kind for kind in self.kinds if kind in named)
+
+    def options(self, kind: str) -> tuple[str, ...]:
+        """The kinds of cell that may be options of that one: those that stand before it."""
+        return self.kinds[: self.kinds.index(kind)] if kind in self.kinds else ()
+
     def cell(self, kind: str) -> SpaceCell:
         """The cell of that kind. Raises E210 when there is none."""
         for cell in self.cells:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from nasir.genotype import Genotype
 from nasir.graph import Builder
-from nasir.space.cell import add_cell
+from nasir.space.cell import Cells, add_cell
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.space import Space
 
@@ -45,6 +45,13 @@ def space_of(design: Design) -> Space | None:
     return design if isinstance(design, Space) else design.definition
 
 
+def cells_of(design: Design) -> Cells:
+    """The cells by kind."""
+    if isinstance(design, Space):
+        return {cell.kind: cell for cell in design.cells}
+    return {cell.kind: cell for cell in design.cells}
+
+
 def layout_of(design: Design) -> Layout:
     """The layout of the design's space, or the published one."""
     space = space_of(design)
@@ -74,7 +81,7 @@ def add_stack(
             inputs.append(b(first, before, name=f"{name}/pre0", out=channels, affine=affine))
         label = f"{name}/pre{len(inputs)}"
         inputs.append(b("relu_conv_bn", last, name=label, out=channels, affine=affine))
-        before, last = last, add_cell(b, name, cell, inputs, 2 if halves else 1)
+        before, last = last, add_cell(b, name, kind, cells_of(design), inputs, 2 if halves else 1)
         halved = halves
         if halves:
             tapped = last

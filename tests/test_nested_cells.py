@@ -1,0 +1,160 @@
+"""Cells that are options of other cells, from the file of a space to files of networks."""
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+
+import lowering
+import nasir
+from nasir import NasirError
+from tests.command_line import TINY, call
+
+TEXT = """
+nasir: 1
+space: blocks
+skeleton: cifar
+layout: {pattern: [normal], places: {reduce: [1/2]}, halves: [reduce]}
+cells:
+  unit:
+    {inputs: 1, nodes: 1, ops: [skip_connect, nor_conv_1x1, avg_pool_3x3], output: [1]}
+  block:
+    {inputs: 1, nodes: 2, ops: [skip_connect, sep_conv_3x3, unit], output: [1, 2], join: sum}
+  normal:
+    {inputs: 2, nodes: 2, ops: [none, skip_connect, block], exclude: [none], keep: 2,
+     output: [2, 3]}
+  reduce: {like: normal}
+"""
+SPACE = nasir.load_space(TEXT)
+
+
+def test_the_size_is_the_product_over_the_kinds_of_cell() -> None:
+    assert nasir.size(SPACE) == 3 * 27 * 48 * 48
+    assert SPACE.inner == ("unit", "block")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_numbers_neighbours_and_texts_of_genotypes(seed: int) -> None:
+    genotype = nasir.sample(SPACE, seed)
+    assert nasir.unrank(SPACE, nasir.rank(SPACE, genotype)) == genotype
+    assert nasir.load_genotype(nasir.dump_genotype(genotype, "nasir"), SPACE) == genotype
+    near = list(nasir.neighbours(SPACE, genotype))
+    assert len(set(near)) == len(near)
+    assert not any(SPACE.contains(other) for other in near)
+    assert {cell.kind for other in near for cell in other.cells if cell not in genotype.cells} == {
+        *SPACE.kinds
+    }
+
+
+def test_decisions_of_a_cell_that_nothing_selects_do_not_matter_to_the_id() -> None:
+    plain = nasir.derive(SPACE, weights_of("skip_connect"))
+    other = replace(plain, cells=(*nasir.sample(SPACE, 1).cells[:2], *plain.cells[2:]))
+    assert other != plain
+    assert nasir.canonical_id(other) == nasir.canonical_id(plain)
+    inside = nasir.derive(SPACE, weights_of("block", "unit"))
+    ids = {nasir.canonical_id(replace(inside, cells=(unit, *inside.cells[1:]))) for unit in units()}
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("ops", [("block", "unit"), ("block", "sep_conv_3x3"), ("skip_connect",)])
+def test_a_derived_network_computes_what_the_supernet_does_in_every_form(
+    ops: tuple[str, ...], tmp_path: Path
+) -> None:
+    supernet = supernet_of()
+    genotype = nasir.derive(SPACE, weights_of(*ops))
+    graph = network(genotype)
+    assert nasir.parse_graph(nasir.print_graph(graph)) == graph
+    assert nasir.parse_graph(nasir.print_graph(supernet)) == supernet
+    whole = lowering.to_torch(supernet)
+    module = lowering.to_torch(graph).eval()
+    state = whole.state_dict()
+    module.load_state_dict(
+        state | {k: v for k, v in module.state_dict().items() if k not in state}, strict=False
+    )
+    image = torch.randn(2, 3, 8, 8)
+    one_hot = {
+        name: torch.eye(len(choice.options))[list(nasir.picks(supernet, genotype)[name])].sum(0)
+        for name, choice in ((choice.name, choice) for choice in supernet.choices)
+    }
+    expected = whole.eval()(image, one_hot)
+    assert (module(image) - expected).abs().max() < 1e-5
+
+    lowering.to_onnx(graph, module, tmp_path / "a.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    (found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    assert (torch.as_tensor(found) - expected).abs().max() < 1e-5
+
+
+def test_blocks_go_through_the_passes_of_supernets() -> None:
+    supernet = nasir.edge_weights(nasir.partial_channels(supernet_of(), 2), SPACE)
+    module = lowering.to_torch(nasir.drop_path(supernet))
+    mixture = {c.name: torch.full((len(c.options),), 0.3) for c in supernet.choices}
+    plain = lowering.to_torch(supernet, optimise=False)
+    plain.load_state_dict(module.state_dict())
+    image = torch.randn(2, 3, 8, 8)
+    assert (module(image, mixture) - plain(image, mixture)).abs().max() < 1e-4
+
+
+def test_a_space_of_blocks_is_searched_and_compiled_by_command(tmp_path: Path) -> None:
+    space = tmp_path / "blocks.yaml"
+    space.write_text(TEXT)
+    folder = tmp_path / "run"
+    done = call("search", space, "-o", folder, "--steps", "2", "--epochs", "1", *TINY)
+    assert done.code == 0, done.err
+    written = tmp_path / "net.py"
+    done = call("compile", folder, "--python", written, *TINY)
+    assert done.code == 0, done.err
+    spec = importlib.util.spec_from_file_location("net", written)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (
+            "ops: [skip_connect, nor_conv_1x1",
+            "ops: [block, nor_conv_1x1",
+            "describe it before 'unit'",
+        ),
+        ("{inputs: 1, nodes: 1", "{inputs: 2, nodes: 1", "it has 2 inputs"),
+        (", join: sum", "", "join by sum or mean"),
+    ],
+)
+def test_a_cell_that_cannot_be_an_option_is_e109(old: str, new: str, reason: str) -> None:
+    with pytest.raises(NasirError, match=reason) as caught:
+        nasir.load_space(TEXT.replace(old, new, 1))
+    assert caught.value.code == "E109"
+
+
+def test_a_genotype_whose_cells_are_options_of_each_other_is_an_error() -> None:
+    genotype = nasir.sample(SPACE, 0)
+    text = nasir.dump_genotype(genotype, "nasir")
+    data = json.loads(text)
+    data["genotype"]["cells"]["unit"]["nodes"][0][0][0] = "block"
+    with pytest.raises(NasirError) as caught:
+        network(nasir.load_genotype(json.dumps(data), SPACE))
+    assert caught.value.code == "E201"
+
+
+def supernet_of() -> nasir.Graph:
+    return nasir.supernet(SPACE, channels=4, layers=4, resolution=8)
+
+
+def network(genotype: nasir.Genotype) -> nasir.Graph:
+    return nasir.network(genotype, channels=4, layers=4, resolution=8)
+
+
+def weights_of(*ops: str) -> dict[str, list[float]]:
+    """Weights that select one of the ops wherever it can be."""
+    return {c.name: [1.0 + (o in ops) for o in c.options] for c in supernet_of().choices}
+
+
+def units() -> list[nasir.CellGenotype]:
+    return [nasir.unrank(SPACE, number * 27 * 48 * 48).cells[0] for number in range(3)]
