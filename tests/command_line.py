@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
-from runners.cli import app
+from runners.cli import app, entry
+
+entry.load_command = cache(entry.load_command)  # which takes longer than many a command
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,7 +12,7 @@ from runners.experiment.trained import replay
 from runners.folder.display import Display
 from runners.folder.facts import read_facts
 from runners.folder.logs import read_rows
-from runners.plot import plot_run, read_run, write
+from runners.plot import PLOTS, read_run
 from tests.command_line import call
 from tests.searches import run, tiny
 
@@ -58,10 +58,7 @@ def test_every_part_occurs_in_a_search() -> None:
     "name",
     [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SEARCHES],
 )
-def test_a_search_is_drawn_repeated_gone_on_with_and_compiled(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(write, "DENSITY", 30)
+def test_a_search_is_drawn_repeated_gone_on_with_and_compiled(name: str, tmp_path: Path) -> None:
     space = tmp_path / "small.yaml"
     space.write_text(SPACE)
     (tmp_path / "enas.yaml").write_text(ENAS)
@@ -89,10 +86,9 @@ def test_a_search_is_drawn_repeated_gone_on_with_and_compiled(
 
 def _check_figures(folder: Path) -> None:
     """Everything is drawn but what the method has not."""
-    done = plot_run(folder, only=("curves", "entropy", "trajectory", "skips"))
-    reasons = done.left_out
-    assert set(reasons) <= {"skips"}, reasons
     shown = read_run(folder)
+    for name in ("curves", "entropy", "trajectory"):
+        assert PLOTS[name](shown).axes, name
     for row in shown.architecture:
         assert row.weights.keys() == shown.choices.keys()
 

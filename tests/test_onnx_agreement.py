@@ -171,7 +171,7 @@ def test_a_nan_does_not_pass_through_a_strided_zero() -> None:
     assert np.array_equal(result, np.zeros((2, 3, 3, 3)))
 
 
-@pytest.mark.parametrize("entry", gated(CELLS, CELLS[::9]), ids=named)
+@pytest.mark.parametrize("entry", gated(CELLS, CELLS[::40]), ids=named)
 def test_a_shipped_network_agrees_and_gives_its_genotype_back(entry: Entry, tmp_path: Path) -> None:
     genotype = load_entry(entry)
     graph = nasir.network(genotype, "cifar", channels=4, layers=4, resolution=16)

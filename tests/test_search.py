@@ -181,7 +181,7 @@ def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "kills"),
     [
-        ("drnas-progressive", 2),
+        ("drnas-progressive", 1),
         *(
             pytest.param(method, 5, marks=pytest.mark.slow)
             for method in ("darts", "drnas-progressive", "darts-pt")

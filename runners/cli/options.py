@@ -3,9 +3,10 @@
 import ast
 import inspect
 import textwrap
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
-from functools import wraps
+from functools import cache, wraps
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
@@ -125,20 +126,22 @@ def _fields_of(hint: Any) -> Fields | None:
 def _each(fields: Fields) -> Iterator[_Field]:
     """The fields of the model, each with the docstring below it."""
     model, hints = fields.model, hints_of(fields.model, include_extras=True)
-    helps = {name: text for kind in reversed(model.__mro__) for name, text in _docstrings(kind)}
+    helps = ChainMap(*map(_docstrings, model.__mro__))
     for name, parameter in inspect.signature(model).parameters.items():
         if name not in fields.without:
             yield _Field(name, hints[name], parameter.default, helps.get(name, ""))
 
 
-def _docstrings(kind: type) -> Iterator[tuple[str, str]]:
-    if kind.__module__.startswith("runners."):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-        body = cast("ast.ClassDef", tree.body[0]).body
-        for field, below in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                text = str(ast.literal_eval(below.value))
-                yield ast.unparse(field.target), " ".join(text.split())
+@cache
+def _docstrings(kind: type) -> dict[str, str]:
+    """The docstring below each field. Its source is parsed once, which takes milliseconds."""
+    ours = kind.__module__.startswith("runners.")
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)) if ours else "class _: ...")
+    return {
+        ast.unparse(field.target): " ".join(str(ast.literal_eval(below.value)).split())
+        for field, below in pairwise(cast("ast.ClassDef", tree.body[0]).body)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
 
 
 def _options(fields: Fields) -> Iterator[inspect.Parameter]:
