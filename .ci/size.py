@@ -28,7 +28,7 @@ CEILINGS = {
     "files of the library": 262,
     "files of runners": 72,
     "code lines of nasir and lowering": 17_075,
-    "code lines of runners": 10_794,
+    "code lines of runners": 10_711,
     "code lines of tests": 22_418,
     "places of runners": 14,
     "arrows between them": 37,

@@ -56,7 +56,8 @@ def _inference(batch: int, rounds: int) -> list[Result]:
 
     import lowering
     import nasir
-    from runners.forms.table import AUTO, FormSource, find_forms
+    from runners.forms.compile import AUTO
+    from runners.forms.table import FormSource, find_forms
     from runners.task.score import evaluate
 
     graph = nasir.network("darts_v2")

@@ -13,7 +13,7 @@ import lowering
 import nasir
 import runners
 from nasir.ops import PRIMITIVES
-from runners.forms.make import AT_ONCE, calibration
+from runners.forms.table import AT_ONCE, calibration
 from tests.supernets import inputs_of, mixture_of
 
 GRAPH = nasir.network("darts_v2", channels=4, layers=3, resolution=8)

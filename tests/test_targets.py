@@ -16,9 +16,9 @@ from nasir import NasirError
 from runners import compile_genotype
 from runners.experiment.recipe import NetworkSize
 from runners.forms import make
-from runners.forms.compile import Options
+from runners.forms.compile import AUTO, Options
 from runners.forms.report import FormResult
-from runners.forms.table import AUTO, FORMS, FormSource, find_forms, ship
+from runners.forms.table import FORMS, FormSource, find_forms, ship
 from runners.task.score import Latency
 from tests.command_line import TINY, call
 from tests.gate import gated

@@ -14,9 +14,8 @@ from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
 from runners.experiment.experiment import Experiment, merged, read_experiment
 from runners.experiment.recipe import describe_size
 from runners.folder.display import display_for_stderr
-from runners.forms.compile import NetworkTest, Options, compile_genotype
+from runners.forms.compile import AUTO, TARGETS, NetworkTest, Options, compile_genotype
 from runners.forms.report import report_parts
-from runners.forms.table import AUTO, FORMS
 from runners.inputs import read_named
 from runners.output import Cell, Reply, TextTable
 
@@ -79,7 +78,7 @@ def compile(
     ],
     target: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(FORMS)}; {AUTO} picks the fastest of the exact ones."),
+        typer.Option(help=f"{', '.join(TARGETS)}; {AUTO} picks the fastest of the exact ones."),
     ] = None,
     output: Annotated[
         Path | None,

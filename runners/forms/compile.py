@@ -19,9 +19,16 @@ from runners.experiment.recipe import NetworkSize, Recipe
 from runners.experiment.trained import find_trained
 from runners.folder.display import Display
 from runners.forms.report import Clock, Report
-from runners.forms.table import AUTO, find_form
 from runners.inputs import check_directory, check_file, named, read_named
 from runners.machine.machine import check_alone
+
+AUTO = "auto"
+
+TARGETS = (
+    "eager", "published", "channels_last", "folded", "folded_last", "compiled", "package",
+    "onnxruntime", "python", "export", "int8_dynamic", "int8_static",
+)  # fmt: skip
+"""The names of the forms in `runners.forms.table`, which imports torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +191,21 @@ def _checked(options: Options, name: str) -> Options:
         )
     if options.quantise is not None and options.onnx is None:
         raise NasirError("E505", "an ONNX file is quantised, and none is written", hint="--onnx")
-    asked = () if options.target in (None, AUTO) else (options.target,)
-    forms = [find_form(name) for name in (*options.files(), *asked)]
-    if any(form.data for form in forms) and (options.data is None or not options.check):
+    asked = () if options.target in (None, AUTO) else (find_target(options.target),)
+    eight_bit = any(name.startswith("int8") for name in (*options.files(), *asked))
+    if eight_bit and (options.data is None or not options.check):
         message = "quantising needs data: to find ranges on, and to say what it costs"
         raise NasirError("E505", message, hint="--data cifar10:PATH, or a run directory")
     _check_files(options)
     return options
+
+
+def find_target(name: str) -> str:
+    """The name of a form. Raises E765."""
+    if name not in TARGETS:
+        message = f"unknown target {quoted(name)}"
+        raise NasirError("E765", message, hint=nearest(name, (AUTO, *TARGETS)))
+    return name
 
 
 def _check_files(options: Options) -> None:

@@ -1,16 +1,10 @@
 """Makes the forms of a network: writes, loads, compares, measures, and reports them."""
 
-import logging
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, replace
-from importlib import import_module
-from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
-import onnx
 from torch import Tensor
 
 import lowering
@@ -19,16 +13,14 @@ from lowering.agreement import arrays, compared
 from nasir.draw import draw
 from nasir.errors import NasirError
 from nasir.files import write_atomically
-from nasir.formats.onnx_model import seal
 from nasir.quoting import json_text
 from runners.experiment.recipe import Recipe, Train, size_facts
-from runners.forms.compile import Options
+from runners.forms.compile import AUTO, Options
 from runners.forms.report import Clock, FormResult, Report, html_page
-from runners.forms.table import AUTO, FORMS, Form, FormSource, Run, find_forms, refused, ship
+from runners.forms.table import FORMS, Form, FormSource, Run, find_forms, ship
 from runners.machine.device import Place, find_device
 from runners.machine.machine import find_machine
 from runners.task import score
-from runners.task.images import Images
 from runners.task.score import draws_noise, evaluate, example, measure
 from runners.task.task import Task, training_task
 
@@ -37,12 +29,6 @@ IMAGES = 3
 
 NOISE = "the network draws fresh noise at every call"
 FROZEN = "with the noise fixed on both sides"
-
-CALIBRATION = 8
-"""Batches of training images that a static file's ranges come from."""
-
-AT_ONCE = 4
-"""Images in one run of the tools, which keep all values of a network at a time."""
 
 
 def make_forms(
@@ -275,75 +261,3 @@ def _written(report: Report, path: Path | None) -> Report:
         text = json_text(report.facts(), indent=2) + "\n"
     write_atomically(path, text.encode())
     return report
-
-
-def quantise(source: FormSource, path: Path, kind: Literal["dynamic", "static"]) -> Path:
-    """Writes the network with 8-bit weights, and products of 8-bit numbers, to an ONNX file.
-
-    Ranges of values are found as the network runs (`dynamic`), or on images beforehand (`static`).
-    The file has no functions, which the tools do not know. Weights get a range for each channel.
-    Raises E501 without onnxruntime, E504 where its tools refuse the network, E505 for static text.
-    """
-    if kind == "static" and not isinstance(source.task, Images):
-        message = "static quantisation needs images to find ranges on"
-        raise NasirError("E505", message, hint="--quantise dynamic")
-    with tempfile.TemporaryDirectory() as folder:
-        plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
-        lowering.to_onnx(source.graph, source.module, plain, inline=True)
-        before = _model(plain)
-        try:
-            _tools(plain, made, source.task if kind == "static" else None)
-            after = _model(made)
-        except NasirError:
-            raise
-        except Exception as error:  # the tools' own exceptions share no class
-            message = "ONNX Runtime's tools refuse to quantise the network"
-            raise refused(message, error) from error
-    known = {entry.key for entry in after.metadata_props}
-    after.metadata_props.extend(e for e in before.metadata_props if e.key not in known)
-    seal(after)
-    return write_atomically(path, after.SerializeToString())
-
-
-def _model(path: Path) -> onnx.ModelProto:
-    return onnx.load_model_from_string(path.read_bytes())
-
-
-def _tools(plain: Path, made: Path, images: Task | None) -> None:
-    """Quantises with ranges found on the images, or as the network runs. Raises E501."""
-    try:
-        tools: Any = import_module("onnxruntime.quantization")
-        shapes: Any = import_module("onnxruntime.quantization.shape_inference")
-    except ImportError:
-        raise NasirError(
-            "E501", "onnxruntime is not installed", hint="pip install nasir[runtime]"
-        ) from None
-    ready = plain.with_name("ready.onnx")
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # its tools advise on what was just done
-    try:
-        shapes.quant_pre_process(plain, ready)
-        if not isinstance(images, Images):
-            # Of products with whole numbers, the CPU has those of unsigned weights.
-            tools.quantize_dynamic(ready, made, weight_type=tools.QuantType.QUInt8)
-            return
-        given = calibration(_model(ready).graph.input[0].name, images)
-        tools.quantize_static(
-            ready,
-            made,
-            SimpleNamespace(get_next=lambda: next(given, None)),
-            quant_format=tools.QuantFormat.QDQ,
-            activation_type=tools.QuantType.QUInt8,
-            weight_type=tools.QuantType.QInt8,
-            per_channel=True,
-        )
-    finally:
-        logging.root.setLevel(level)
-
-
-def calibration(name: str, task: Images) -> Iterator[dict[str, Any]]:
-    """Training images, few at a time, as the tools take them."""
-    for batch in islice(task.plain(), CALIBRATION):
-        images = batch.inputs[0].cpu().numpy()
-        for start in range(0, len(images), AT_ONCE):
-            yield {name: images[start : start + AT_ONCE]}

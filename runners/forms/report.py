@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -161,7 +162,6 @@ def forms_table(report: Report) -> TextTable:
     rows: list[tuple[Cell, ...]] = []
     for each in report.forms:
         time, far = each.latency, each.difference
-        notes = ["picked"] if each.form == report.target else []
         rows.append(
             (
                 each.form,
@@ -170,7 +170,7 @@ def forms_table(report: Report) -> TextTable:
                 f"{first.seconds / time.seconds:.2f}x" if time and first else "-",
                 f"{far.difference:.2e}" if far else "-",
                 f"{far.magnitude:.3g}" if far else "-",
-                "; ".join([*notes, *filter(None, [each.note])]),
+                "; ".join(filter(None, ["picked" * (each.form == report.target), each.note])),
             )
         )
     columns = ("form", "median", "lowest", "speed-up", "difference", "of", "note")
@@ -229,67 +229,48 @@ def html_page(
     reports: Sequence[Report], directory: Path, heading: str = "", introduction: str = ""
 ) -> str:
     """The page; files are linked relative to `directory`."""
-    heading = heading or title(reports[0])
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     names = [f"{number}-{report.name}" for number, report in enumerate(reports, 1)]
-    links = "".join(
-        f'<a href="#{xml(name)}">{xml(report.name)}</a>'
-        for name, report in zip(names, reports, strict=True)
+    pairs = [*zip(names, reports, strict=True)]
+    links = [f'<a href="#{xml(name)}">{xml(report.name)}</a>' for name, report in pairs]
+    return _filled(
+        "page.html",
+        heading=xml(heading or title(reports[0])),
+        introduction=xml(introduction),
+        links="".join(links) if len(reports) > 1 else "",
+        sections="\n".join(_section(report, name, directory) for name, report in pairs),
+        notes="".join(f"<p>{xml(note)}</p>" for note in notes(reports[-1])[2:]),
     )
-    sections = "\n".join(
-        _section(report, name, directory) for report, name in zip(reports, names, strict=True)
-    )
-    last = "".join(f"<p>{xml(note)}</p>" for note in notes(reports[-1])[2:])
-    return f"""\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{xml(heading)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header><div>
-<h1>{xml(heading)}</h1>
-<p>{xml(introduction)}</p>
-<nav>{links if len(reports) > 1 else ""}</nav>
-</div></header>
-<main>
-{sections}
-<footer>{last}</footer>
-</main>
-</body>
-</html>
-"""
+
+
+def _filled(file: str, **values: str) -> str:
+    """The text of that file beside this one with the values in it."""
+    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
+    return Template(text).substitute(values)
 
 
 def _section(report: Report, name: str, directory: Path) -> str:
-    genotype = load_genotype(report.genotype)
-    cells = "".join(_figure(svg_text(cell), f"{cell.kind} cell") for cell in genotype.cells)
-    tiles = "".join(
-        f'<div class="tile"><b>{xml(value)}</b><span>{xml(name)}</span></div>'
-        for name, value in _figures(report)
-    )
-    named = [_table(*row) for row in zip(TITLES, tables(report), strict=False)]
-    columns = "".join(f"<div>{table}</div>" for table in named[:3])
-    texts = "".join(
+    cells = load_genotype(report.genotype).cells
+    tiles = [
+        f'<div class="tile"><b>{xml(value)}</b><span>{xml(what)}</span></div>'
+        for what, value in _figures(report)
+    ]
+    tables_ = [_table(*row) for row in zip(TITLES, tables(report), strict=False)]
+    texts = [
         f"<details><summary>the genotype as {xml(form)}</summary><pre>{xml(text)}</pre></details>"
         for form, text in _texts(report).items()
+    ]
+    return _filled(
+        "section.html",
+        id=xml(name),
+        name=xml(report.name),
+        origin=xml(f"{title(report).partition(': ')[2]}. {notes(report)[1]}."),
+        tiles="".join(tiles),
+        cells="".join(_figure(svg_text(cell), f"{cell.kind} cell") for cell in cells),
+        tables="".join(tables_[3:]),
+        columns="".join(f"<div>{table}</div>" for table in tables_[:3]),
+        texts="".join(texts),
+        files=f"<h3>Files</h3>\n<p>{_links(report.files, directory)}</p>" if report.files else "",
     )
-    files = f"<h3>Files</h3>\n<p>{_links(report.files, directory)}</p>" if report.files else ""
-    return f"""\
-<section id="{xml(name)}">
-<h2>{xml(report.name)}</h2>
-<p class="origin">{xml(title(report).partition(": ")[2])}. {xml(notes(report)[1])}.</p>
-<div class="tiles">{tiles}</div>
-<div class="cells">{cells}</div>
-{"".join(named[3:])}
-<div class="columns">{columns}</div>
-{texts}
-{files}
-</section>"""
 
 
 def _figures(report: Report) -> tuple[tuple[str, str], ...]:

@@ -1,34 +1,44 @@
-"""The forms that a network can take: a row says how one is made, written, shipped, and its needs.
-
-Reading the table does not import torch.
-"""
+"""The forms that a network can take: a row says how one is made, written and shipped."""
 
 import io
+import logging
+import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
+import onnx
+import torch
+from torch import Tensor
+
+import lowering
+from lowering.onnx.session import PART
 from nasir import Graph, NasirError
-from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
+from nasir.formats.onnx_model import seal
 from nasir.table import Table
 from nasir.types import TokenType
+from runners.forms.compile import AUTO, TARGETS, find_target
+from runners.task.images import Images
+from runners.task.score import evaluate, example
+from runners.task.task import Task
 
-if TYPE_CHECKING:
-    from torch import Tensor
+CALIBRATION = 8
+"""Batches of training images that a static file's ranges come from."""
 
-    import lowering
-    from runners.task.task import Task
+AT_ONCE = 4
+"""Images in one run of the tools, which keep all values of a network at a time."""
 
 Run = Callable[..., Any]
 """A network as a function of tensors."""
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +50,11 @@ class FormSource:
     """
 
     graph: Graph
-    module: "lowering.Network"
+    module: lowering.Network
     batch: int = 1
     device: str = "cpu"
     inline: bool = False
-    task: "Task | None" = None
+    task: Task | None = None
     seconds: float | None = None
 
     @property
@@ -60,11 +70,10 @@ class Form:
     `memory`: `load` makes the network from the source without a file, on the source's device; all
     others run on the CPU. `program` is the middle of the program that is shipped with the file.
     `fixed`: it is made for one batch, or for sequences of STEPS tokens. `exact`: it differs from
-    the network by rounding alone. `data`: it is made with training images.
+    the network by rounding alone.
     """
 
     name: str
-    summary: str
     suffix: str
     write: Callable[[FormSource, Path], Sequence[Path]]
     load: Callable[[FormSource, Path], Run]
@@ -73,26 +82,15 @@ class Form:
     needs: Literal["", "onnxruntime", "compiler"] = ""
     fixed: Literal["", "batch", "steps"] = ""
     exact: bool = True
-    data: bool = False
-    compare: "Callable[[FormSource, Path], lowering.Comparison] | None" = None
+    compare: Callable[[FormSource, Path], lowering.Comparison] | None = None
 
     def missing(self, device: str) -> str:
         """Why it cannot run on this machine; "" where it can."""
         if self.needs == "onnxruntime":
             return "" if find_spec("onnxruntime") else "onnxruntime is not installed"
         if self.needs == "compiler":
-            import lowering
-
             return lowering.compiler_missing(device.partition(":")[0] if self.memory else "cpu")
         return ""
-
-
-def find_form(name: str) -> Form:
-    """The form of that name. Raises E765."""
-    if name not in FORMS:
-        message = f"unknown target {quoted(name)}"
-        raise NasirError("E765", message, hint=nearest(name, (AUTO, *FORMS)))
-    return FORMS[name]
 
 
 def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, ...]:
@@ -101,7 +99,7 @@ def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, .
     `compiles`: whether `auto` may compile, which can take minutes. Raises E765 for an unknown
     name, E766 for a form that cannot run here.
     """
-    asked = FORMS.values() if target == AUTO else (find_form(target),)
+    asked = FORMS.values() if target == AUTO else (FORMS[find_target(target)],)
     missing = {
         form.name: form.missing(device)
         if form.memory or device == "cpu"
@@ -124,9 +122,6 @@ def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) ->
     Of a language model it is one for STEPS tokens of any number of sequences, as the loop over
     time is written out. Raises E112 and E504.
     """
-    import torch
-
-    from runners.task.score import example
 
     batch = torch.export.Dim("batch")
     axes = [1 if isinstance(type_, TokenType) else 0 for _, type_ in source.graph.inputs]
@@ -156,7 +151,6 @@ def _eager(source: FormSource) -> Any:
 
 
 def _copy(source: FormSource, optimise: bool = True) -> Any:
-    import lowering
 
     module = lowering.to_torch(source.graph, optimise=optimise)
     module.load_state_dict(source.module.state_dict())
@@ -164,7 +158,6 @@ def _copy(source: FormSource, optimise: bool = True) -> Any:
 
 
 def _folded(source: FormSource) -> Any:
-    import lowering
 
     return lowering.to_inference(source.graph, source.module).to(source.device)
 
@@ -178,8 +171,6 @@ def _compiled(source: FormSource, _: Path) -> Run:
 
     In channels_last, too, on a CPU: the gains of the kernels and of the compiler add up.
     """
-    import lowering
-    from runners.task.score import evaluate, example
 
     module = _folded_last(source) if source.device == "cpu" else _folded(source)
     with warnings.catch_warnings(record=True) as caught:
@@ -195,9 +186,6 @@ def _compiled(source: FormSource, _: Path) -> Run:
 
 def _write_package(source: FormSource, path: Path) -> tuple[Path]:
     """Compiles the folded network ahead of time for the batch. Raises E504."""
-    import torch
-
-    from runners.task.score import example
 
     inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
     try:
@@ -213,13 +201,12 @@ def _write_package(source: FormSource, path: Path) -> tuple[Path]:
 
 def _load_package(source: FormSource, path: Path) -> Run:
     """Any number of images; the last call is filled up with zeros."""
-    import torch
 
     inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
     network: Any = inductor.aoti_load_package(str(path))
 
-    def run(*inputs: "Tensor") -> Any:
-        count, found = len(inputs[0]), list["Tensor"]()
+    def run(*inputs: Tensor) -> Any:
+        count, found = len(inputs[0]), list[Tensor]()
         if source.recurrent or count == source.batch:
             return network(*inputs)
         for at in range(0, count, source.batch):
@@ -233,16 +220,12 @@ def _load_package(source: FormSource, path: Path) -> Run:
 
 
 def _write_onnx(source: FormSource, path: Path) -> tuple[Path]:
-    import lowering
 
     return (lowering.to_onnx(source.graph, source.module, path, inline=source.inline),)
 
 
 def _load_onnx(source: FormSource, path: Path) -> Run:
     """With as many threads as torch has, to be fair."""
-    import torch
-
-    import lowering
 
     threads = torch.get_num_threads()
     return lowering.OnnxNetwork(path, _workers(source), threads, source.seconds)
@@ -250,40 +233,101 @@ def _load_onnx(source: FormSource, path: Path) -> Run:
 
 def _workers(source: FormSource) -> int:
     """How many threads work on images of their own; 1 where a call has too few images for that."""
-    import torch
 
     threads = torch.get_num_threads()
     return threads if not source.recurrent and source.batch >= 2 * threads > 2 else 1
 
 
-def _compare_onnx(source: FormSource, path: Path) -> "lowering.Comparison":
-    import lowering
+def _compare_onnx(source: FormSource, path: Path) -> lowering.Comparison:
 
     return lowering.compare(source.graph, source.module, path)
 
 
 def _write_python(source: FormSource, path: Path) -> Sequence[Path]:
-    import lowering
 
     return lowering.to_python(source.graph, source.module, path)
 
 
 def _load_python(_: FormSource, path: Path) -> Run:
-    import lowering
 
     return lowering.load_python(path)
 
 
 def _load_program(_: FormSource, path: Path) -> Run:
-    import torch
 
     return torch.export.load(path).module()
 
 
 def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static"]) -> tuple[Path]:
-    from runners.forms.make import quantise
+    """Writes the network with 8-bit weights, and products of 8-bit numbers, to an ONNX file.
 
-    return (quantise(source, path, kind),)
+    Ranges of values are found as the network runs (`dynamic`), or on images beforehand (`static`).
+    The file has no functions, which the tools do not know. Weights get a range for each channel.
+    Raises E501 without onnxruntime, E504 where its tools refuse the network, E505 for static text.
+    """
+    if kind == "static" and not isinstance(source.task, Images):
+        message = "static quantisation needs images to find ranges on"
+        raise NasirError("E505", message, hint="--quantise dynamic")
+    with tempfile.TemporaryDirectory() as folder:
+        plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
+        lowering.to_onnx(source.graph, source.module, plain, inline=True)
+        before = _model(plain)
+        try:
+            _tools(plain, made, source.task if kind == "static" else None)
+            after = _model(made)
+        except NasirError:
+            raise
+        except Exception as error:  # the tools' own exceptions share no class
+            message = "ONNX Runtime's tools refuse to quantise the network"
+            raise refused(message, error) from error
+    known = {entry.key for entry in after.metadata_props}
+    after.metadata_props.extend(e for e in before.metadata_props if e.key not in known)
+    seal(after)
+    return (write_atomically(path, after.SerializeToString()),)
+
+
+def _model(path: Path) -> onnx.ModelProto:
+    return onnx.load_model_from_string(path.read_bytes())
+
+
+def _tools(plain: Path, made: Path, images: Task | None) -> None:
+    """Quantises with ranges found on the images, or as the network runs. Raises E501."""
+    try:
+        tools: Any = import_module("onnxruntime.quantization")
+        shapes: Any = import_module("onnxruntime.quantization.shape_inference")
+    except ImportError:
+        raise NasirError(
+            "E501", "onnxruntime is not installed", hint="pip install nasir[runtime]"
+        ) from None
+    ready = plain.with_name("ready.onnx")
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # its tools advise on what was just done
+    try:
+        shapes.quant_pre_process(plain, ready)
+        if not isinstance(images, Images):
+            # Of products with whole numbers, the CPU has those of unsigned weights.
+            tools.quantize_dynamic(ready, made, weight_type=tools.QuantType.QUInt8)
+            return
+        given = calibration(_model(ready).graph.input[0].name, images)
+        tools.quantize_static(
+            ready,
+            made,
+            SimpleNamespace(get_next=lambda: next(given, None)),
+            quant_format=tools.QuantFormat.QDQ,
+            activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
+            per_channel=True,
+        )
+    finally:
+        logging.root.setLevel(level)
+
+
+def calibration(name: str, task: Images) -> Iterator[dict[str, Any]]:
+    """Training images, few at a time, as the tools take them."""
+    for batch in islice(task.plain(), CALIBRATION):
+        images = batch.inputs[0].cpu().numpy()
+        for start in range(0, len(images), AT_ONCE):
+            yield {name: images[start : start + AT_ONCE]}
 
 
 _HEAD = '''\
@@ -310,34 +354,14 @@ if __name__ == "__main__":
         print(label)
 """
 
-_RUN = '''
-
-def run(images):
-    """Logits (N, classes)."""
-    with torch.no_grad():
-        return network(torch.from_numpy(images)).numpy()
-'''
-
-_EXPORTED = f"""\
+_TORCH = f'''\
 import torch
-{_FILE}network = torch.export.load(FILE).module()
-{_RUN}"""
-
-_PYTHON = f"""\
-from runpy import run_path
-
-import torch
-{_FILE}network = run_path(str(FILE))["load"]()
-{_RUN}"""
-
-_PACKAGE = f'''\
-import torch
-{_FILE}network = torch._inductor.aoti_load_package(str(FILE))
-BATCH = $batch  # what the network was compiled for
+{_FILE}network = NETWORK
+BATCH = $batch
 
 
 def run(images):
-    """Logits (N, classes); the last call is filled up with zeros."""
+    """Logits (N, classes), from calls of BATCH images; the last is filled up with zeros."""
     found = []
     with torch.no_grad():
         for at in range(0, len(images), BATCH):
@@ -347,6 +371,12 @@ def run(images):
             found.append(network(torch.from_numpy(full)).numpy()[: len(part)])
     return np.concatenate(found)
 '''
+
+_EXPORTED = _TORCH.replace("NETWORK", "torch.export.load(FILE).module()")
+_PYTHON = _TORCH.replace("import torch\n", "from runpy import run_path\n\nimport torch\n").replace(
+    "NETWORK", 'run_path(str(FILE))["load"]()'
+)
+_PACKAGE = _TORCH.replace("NETWORK", "torch._inductor.aoti_load_package(str(FILE))")
 
 _ONNX = f'''\
 from concurrent.futures import ThreadPoolExecutor
@@ -371,62 +401,34 @@ def one(part):
 '''
 
 
-def _in_torch(name: str, summary: str, make: Callable[[FormSource], Any]) -> Form:
+def _in_torch(name: str, make: Callable[[FormSource], Any]) -> Form:
     """A module, shipped as a program of torch.export."""
-    return Form(
-        name,
-        summary,
-        ".pt2",
-        lambda source, path: export(source, path, make),
-        lambda source, _: make(source),
-        _EXPORTED,
-        memory=True,
-    )
+    write = partial(export, make=make)
+    return Form(name, ".pt2", write, lambda source, _: make(source), _EXPORTED, memory=True)
 
 
 _PACKAGED = partial(
     Form, suffix=".pt2", write=_write_package, program=_PACKAGE, needs="compiler", fixed="batch"
 )
 _IN_ONNX = partial(Form, load=_load_onnx, program=_ONNX, needs="onnxruntime")
-_INT8 = partial(_IN_ONNX, suffix=".int8.onnx", exact=False, data=True)
+_INT8 = partial(_IN_ONNX, suffix=".int8.onnx", exact=False)
 """Rows that share a file and its program."""
 
 FORMS = Table(
-    _in_torch("eager", "values shared, in torch", _eager),
-    _in_torch("published", "the papers' operations, in torch", partial(_copy, optimise=False)),
-    _in_torch("channels_last", "eager in channels_last", lambda s: _copy(s).lie_channels_last()),
-    _in_torch("folded", "batch norms folded into convolutions", _folded),
-    _in_torch("folded_last", "folded in channels_last", _folded_last),
-    _PACKAGED("compiled", "folded, by torch.compile", load=_compiled, memory=True),
-    _PACKAGED("package", "folded, compiled ahead of time by AOTInductor", load=_load_package),
-    _IN_ONNX(
-        "onnxruntime",
-        "the ONNX file in ONNX Runtime",
-        suffix=".onnx",
-        write=_write_onnx,
-        compare=_compare_onnx,
-    ),
-    Form("python", "the Python file", ".py", _write_python, _load_python, _PYTHON),
-    Form(
-        "export",
-        "the program of torch.export",
-        ".pt2",
-        partial(export, make=_eager),
-        _load_program,
-        _EXPORTED,
-        fixed="steps",
-    ),
-    _INT8(
-        "int8_dynamic",
-        "8-bit ONNX; ranges are found as the network runs",
-        write=partial(_write_int8, kind="dynamic"),
-    ),
-    _INT8(
-        "int8_static",
-        "8-bit ONNX; ranges come from training images",
-        write=partial(_write_int8, kind="static"),
-    ),
+    _in_torch("eager", _eager),
+    _in_torch("published", partial(_copy, optimise=False)),  # the papers' operations
+    _in_torch("channels_last", lambda source: _copy(source).lie_channels_last()),
+    _in_torch("folded", _folded),  # batch norms in convolutions
+    _in_torch("folded_last", _folded_last),
+    _PACKAGED("compiled", load=_compiled, memory=True),  # by torch.compile
+    _PACKAGED("package", load=_load_package),  # ahead of time, by AOTInductor
+    _IN_ONNX("onnxruntime", ".onnx", write=_write_onnx, compare=_compare_onnx),
+    Form("python", ".py", _write_python, _load_python, _PYTHON),
+    Form("export", ".pt2", partial(export, make=_eager), _load_program, _EXPORTED, fixed="steps"),
+    _INT8("int8_dynamic", write=partial(_write_int8, kind="dynamic")),
+    _INT8("int8_static", write=partial(_write_int8, kind="static")),
 )
+assert tuple(FORMS) == TARGETS
 """The first is what the others are compared with."""
 
 
@@ -438,8 +440,6 @@ def ship(
     `run.py` needs numpy and torch, or numpy and onnxruntime, and not nasir. Raises E112, and E766
     for a language model, whose programs are not written.
     """
-    from lowering.onnx.session import PART
-    from runners.task.score import example
 
     if source.recurrent:
         message = "a language model has no program of its own to ship"
