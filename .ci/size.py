@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 262,
     "files of runners": 72,
-    "code lines of nasir and lowering": 17_075,
+    "code lines of nasir and lowering": 17_077,
     "code lines of runners": 10_711,
-    "code lines of tests": 22_418,
+    "code lines of tests": 22_419,
     "places of runners": 14,
     "arrows between them": 37,
     "class names used twice": 0,

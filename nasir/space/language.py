@@ -132,13 +132,12 @@ def _edge(
 ) -> str:
     """The activation of an edge; those of one edge share the product with the node's weight."""
     label, state = f"{node}.e{source}", states[source]
-    if op == "none":
-        return highway(b, name, op, state, ("", ""))
     if f"{label}/gates" not in b.types:
         masked = f"n{source}/masked"
         if masked not in b.types:  # one value however many edges read it
             b("masked", state, "mask_h", name=masked)
         b.keyed(b("project", masked, name=f"{label}/gates", out=2 * width, init=INIT), node)
+    if op != "none" and f"{label}/g" not in b.types:
         _halves(b, label, f"{label}/gates")
     return highway(b, name, op, state, (f"{label}/gate", f"{label}/g"))
 

@@ -9,7 +9,7 @@ from nasir.document import Document, check_version, parse_document
 from nasir.errors import NasirError, nearest, quoted, unknown_op
 from nasir.genotype import Path
 from nasir.limits import EDGE_LIMIT, Budget
-from nasir.macros import EDGE_MACROS
+from nasir.macros import ALL_OPS, EDGE_MACROS
 from nasir.op_model import OpModel
 from nasir.plain import Json
 from nasir.quoting import json_text
@@ -54,14 +54,15 @@ def read_document(document: Document) -> Space:
         raise NasirError("E301", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
     ops = read_ops(document, model)
     known = {*SKELETONS[model.skeleton].ops, *(op.name for op in ops)}
+    inner = {*model.cells} - {*ALL_OPS, *known}
     if SKELETONS[model.skeleton].ops is EDGE_MACROS:
-        known |= {*model.cells}
+        known |= inner
     edges = Budget(EDGE_LIMIT, "the space", "edges")
     cells = tuple(
         _Cell(document, ("cells", kind), kind, known, edges).read(_alike(document, model, kind))
         for kind in model.cells
     )
-    _check_options(document, cells)
+    _check_options(document, cells, inner)
     check_inputs(document, model, cells)
     return Space(
         name=model.space,
@@ -76,13 +77,13 @@ def read_document(document: Document) -> Space:
     )
 
 
-def _check_options(document: Document, cells: tuple[SpaceCell, ...]) -> None:
+def _check_options(document: Document, cells: tuple[SpaceCell, ...], inner: set[str]) -> None:
     """Raises E109 for a cell that is an option of one before it, or that cannot be an option."""
     kinds = {cell.kind: place for place, cell in enumerate(cells)}
     for place, cell in enumerate(cells):
-        for op in cell.named_ops:
-            reason = unsuited(cells[kinds[op]]) if op in kinds else ""
-            if kinds.get(op, -1) >= place:
+        for op in inner.intersection(cell.named_ops):
+            reason = unsuited(cells[kinds[op]])
+            if kinds[op] >= place:
                 reason = f"describe it before '{cell.kind}'"
             if reason:
                 message = f"cell '{op}' cannot be an option of cell '{cell.kind}': {reason}"

@@ -6,6 +6,7 @@ from math import prod
 
 from nasir.errors import NasirError
 from nasir.genotype import Genotype
+from nasir.macros import ALL_OPS
 from nasir.ops import Macro
 from nasir.space.decisions import SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
@@ -62,7 +63,8 @@ class Space:
     def inner(self) -> tuple[str, ...]:
         """The kinds of cell that are options of others."""
         named = {op for cell in self.cells for op in cell.named_ops}
-        return tuple(kind for kind in self.kinds if kind in named)
+        ops = {*ALL_OPS, *(op.name for op in self.ops)}
+        return tuple(kind for kind in self.kinds if kind in named - ops)
 
     def options(self, kind: str) -> tuple[str, ...]:
         """The kinds of cell that may be options of that one: those that stand before it."""
