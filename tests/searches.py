@@ -41,7 +41,7 @@ def spread(given: dict[str, Any]) -> dict[str, Any]:
 
 def changed(experiment: Experiment, **changes: Any) -> Experiment:
     """The experiment with other values, by the names of `spread`."""
-    return experiment.having(spread(changes))
+    return experiment.having(**spread(changes))
 
 
 def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> Experiment:
@@ -58,7 +58,7 @@ def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> E
         "batches": 1,
         "method": method,
     }
-    return Experiment.model_validate({"of": space, **spread(given | changes)})
+    return Experiment(of=space, **spread(given | changes))
 
 
 def run(experiment: Experiment, folder: Path) -> Result:

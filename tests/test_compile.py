@@ -21,14 +21,14 @@ from runners.forms.table import FORMS, FormSource
 from tests.command_line import RESNET, TINY, call
 
 SIZE = NetworkSize(channels=4, layers=3)
-EAGER = Options(SIZE, compile=False)
+EAGER = Options(size=SIZE, compile=False)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """Everything that can be written, and the report."""
     directory = tmp_path_factory.mktemp("out") / "made"
-    options = Options(SIZE, compile=False, export=directory / "net.pt2", directory=directory)
+    options = Options(size=SIZE, compile=False, export=directory / "net.pt2", directory=directory)
     return directory, runners.compile_genotype("darts_v2", options)
 
 
@@ -80,10 +80,12 @@ def test_weights_that_were_saved_are_loaded(tmp_path: Path) -> None:
     graph = SIZE.build(nasir.load_genotype("darts_v2"))
     weights = lowering.save_weights(lowering.to_torch(graph, seed=7), tmp_path / "w.safetensors")
     made = tmp_path / "net.py"
-    options = Options(SIZE, weights=weights, compile=False, python=made)
+    options = Options(size=SIZE, weights=weights, compile=False, python=made)
     runners.compile_genotype("darts_v2", options)
     with_seed = tmp_path / "seed.py"
-    runners.compile_genotype("darts_v2", Options(SIZE, seed=7, compile=False, python=with_seed))
+    runners.compile_genotype(
+        "darts_v2", Options(size=SIZE, seed=7, compile=False, python=with_seed)
+    )
     assert made.with_suffix(".safetensors").read_bytes() == (
         with_seed.with_suffix(".safetensors").read_bytes()
     )
@@ -139,7 +141,7 @@ def test_without_onnxruntime_the_comparison_is_not_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    options = Options(SIZE, compile=False, onnx=tmp_path / "net.onnx")
+    options = Options(size=SIZE, compile=False, onnx=tmp_path / "net.onnx")
     report = runners.compile_genotype("darts_v2", options)
     found = report.form("onnxruntime")
     assert (found.difference, found.latency) == (None, None)
@@ -168,7 +170,7 @@ def test_inline_writes_a_model_without_functions(tmp_path: Path) -> None:
 
 
 def test_a_network_that_draws_noise_is_compared_where_that_means_something(tmp_path: Path) -> None:
-    options = Options(SIZE, compile=False, onnx=tmp_path / "net.onnx")
+    options = Options(size=SIZE, compile=False, onnx=tmp_path / "net.onnx")
     report = runners.compile_genotype("c10_s4_pcdarts", options)
     assert report.form("folded").note == "the network draws fresh noise at every call"
     assert report.form("onnxruntime").note == "with the noise fixed on both sides"
@@ -202,7 +204,7 @@ def test_the_command_prints_the_report_as_json() -> None:
 def test_a_compiled_network_agrees_and_is_timed() -> None:
     size = NetworkSize(channels=2, layers=1)
     cell = "|skip_connect~0|+|none~0|none~1|+|none~0|nor_conv_1x1~1|none~2|"
-    report = runners.compile_genotype(cell, Options(size))
+    report = runners.compile_genotype(cell, Options(size=size))
     compiled = report.form("compiled")
     assert compiled.latency is not None, compiled.note
     assert compiled.difference is not None
@@ -214,7 +216,7 @@ def test_without_a_compiler_the_report_says_why(monkeypatch: pytest.MonkeyPatch)
         return f"no C++ compiler for the {device}"
 
     monkeypatch.setattr(lowering, "compiler_missing", missing)
-    report = runners.compile_genotype(RESNET, Options(NetworkSize(channels=2, layers=1)))
+    report = runners.compile_genotype(RESNET, Options(size=NetworkSize(channels=2, layers=1)))
     compiled = report.form("compiled")
     assert (compiled.difference, compiled.latency) == (None, None)
     assert "no C++ compiler" in compiled.note
@@ -226,7 +228,9 @@ def test_a_genotype_may_be_given_as_an_object_or_a_path(tmp_path: Path) -> None:
     assert runners.compile_genotype(path, EAGER).name == "mine"
     genotype = nasir.load_genotype(RESNET)
     size = NetworkSize(layers=1)
-    assert runners.compile_genotype(genotype, Options(size, compile=False)).name == "nasbench201"
+    assert (
+        runners.compile_genotype(genotype, Options(size=size, compile=False)).name == "nasbench201"
+    )
 
 
 @pytest.mark.parametrize(("option", "name"), [("--python", "net.py"), ("--export", "net.pt2")])

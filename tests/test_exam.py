@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("trained") / "run"
-    values = {"train.epochs": "3", "train.auxiliary": "0", "optimizer.lr": "0.02"}
+    values = {"train.epochs": 3, "train.auxiliary": 0, "optimizer.lr": 0.02}
     done = train(small(limit=None, values=values), folder)
     torch.set_num_threads(threads)
     return done
@@ -47,7 +47,7 @@ def accuracies_of(report: Report) -> dict[str, Accuracy]:
 
 
 def test_a_run_is_measured_as_it_was_at_its_end(trained: Evaluation) -> None:
-    found = run_test(NetworkTest(str(trained.folder)))
+    found = run_test(NetworkTest(genotype=str(trained.folder)))
     assert found["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
     assert (found["params"], found["counts"]) == (trained.summary["params"], {"test": 297})
     assert sum(map(sum, found["confusion"])) == 297
@@ -56,7 +56,7 @@ def test_a_run_is_measured_as_it_was_at_its_end(trained: Evaluation) -> None:
 
 def test_weights_in_a_file_say_of_which_size_they_are(trained: Evaluation) -> None:
     weights = trained.folder / "weights.safetensors"
-    found = run_test(NetworkTest("darts_v2", weights, "digits"))
+    found = run_test(NetworkTest(genotype="darts_v2", weights=weights, data="digits"))
     assert found["size"]["channels"] == 4
     assert found["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
 
@@ -76,7 +76,7 @@ def test_a_run_compiles_with_its_weights_and_every_file_answers_alike(
         assert each.measures == pytest.approx(accuracies["eager"].measures, rel=1e-4)
     assert report.size["channels"] == 4
     assert json.loads(json.dumps(report.facts()["forms"]))[0]["accuracy"]["split"] == "test"
-    model = run_test(NetworkTest(str(tmp_path / "net.onnx"), data="digits"))
+    model = run_test(NetworkTest(genotype=str(tmp_path / "net.onnx"), data="digits"))
     assert model["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
     assert model["params"] == trained.summary["params"]
 
@@ -100,7 +100,7 @@ def test_a_file_of_8_bit_numbers_keeps_its_genotype_and_most_answers(
 
 def test_a_recurrent_run_is_measured_and_compiled(tmp_path: Path) -> None:
     done = train(small_text(tmp_path / "text", limit=300), tmp_path / "run")
-    found = run_test(NetworkTest(str(tmp_path / "run")))
+    found = run_test(NetworkTest(genotype=str(tmp_path / "run")))
     assert found["test"]["perplexity"] == pytest.approx(
         done.summary["test"]["perplexity"], rel=1e-5
     )
@@ -170,7 +170,7 @@ def test_a_run_that_has_not_ended_has_no_weights(trained: Evaluation, tmp_path: 
     for name in ("run.json", "genotype.json"):
         (tmp_path / name).write_bytes((trained.folder / name).read_bytes())
     with pytest.raises(NasirError, match="has not ended") as caught:
-        run_test(NetworkTest(str(tmp_path)))
+        run_test(NetworkTest(genotype=str(tmp_path)))
     assert caught.value.code == "E755"
 
 
@@ -179,7 +179,7 @@ def test_a_damaged_run_is_one_error(trained: Evaluation, tmp_path: Path) -> None
     for content in ("{", '{"kind": "evaluate"}'):
         (tmp_path / "run.json").write_text(content)
         with pytest.raises(NasirError, match="damaged") as caught:
-            run_test(NetworkTest(str(tmp_path)))
+            run_test(NetworkTest(genotype=str(tmp_path)))
         assert caught.value.code == "E722"
 
 

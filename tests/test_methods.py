@@ -7,10 +7,10 @@ import pytest
 
 from nasir import NasirError
 from runners.experiment.architect import Projection
-from runners.experiment.fields import RENAMED, values_of, with_values
+from runners.experiment.fields import RENAMED, with_values
 from runners.experiment.method import (
     PARTS,
-    find_part,
+    Method,
     method_names,
     read_method,
     with_epochs,
@@ -28,17 +28,26 @@ def test_a_published_method_names_its_paper(name: str) -> None:
 
 def test_a_skeleton_has_stages_of_its_own() -> None:
     found = {
-        skeleton: read_method("drnas-progressive", skeleton).settings.stages
+        skeleton: read_method("drnas-progressive", skeleton).stages
         for skeleton in ("cifar", "imagenet_search", "nasbench201")
     }
-    assert found["cifar"] == (Stage(25, 10, None, 6), Stage(25, 10, 4, 4))
-    assert found["imagenet_search"] == (Stage(25, 10, None, 6), Stage(25, 10, 4, 3))
-    assert found["nasbench201"] == (Stage(50, 10, None, 4), Stage(50, 10, 3, 2))
+    assert found["cifar"] == (
+        Stage(epochs=25, warm_up=10, parts=6),
+        Stage(epochs=25, warm_up=10, options=4, parts=4),
+    )
+    assert found["imagenet_search"] == (
+        Stage(epochs=25, warm_up=10, parts=6),
+        Stage(epochs=25, warm_up=10, options=4, parts=3),
+    )
+    assert found["nasbench201"] == (
+        Stage(epochs=50, warm_up=10, parts=4),
+        Stage(epochs=50, warm_up=10, options=3, parts=2),
+    )
 
 
 @pytest.mark.parametrize("name", ["darts", "drnas", "enas"])
 def test_recurrent_searches_have_the_constants_of_the_recurrent_code(name: str) -> None:
-    found = read_method(name, "rnn").settings
+    found = read_method(name, "rnn")
     sgd = found.optimizer
     found_rates = (found.train.batch, sgd.lr, found.schedule.minimum, sgd.momentum)
     assert found_rates == (256, 20.0, 20.0, 0.0)
@@ -48,7 +57,7 @@ def test_recurrent_searches_have_the_constants_of_the_recurrent_code(name: str) 
 
 @pytest.mark.parametrize("name", ["gdas", "enas", "random-ws"])
 def test_what_comes_from_autodl_trains_with_nesterov_and_its_decay(name: str) -> None:
-    found = read_method(name, "nasbench201").settings
+    found = read_method(name, "nasbench201")
     sgd = found.optimizer
     row = (sgd.nesterov, sgd.weight_decay, sgd.lr, found.schedule.minimum)
     assert row == (True, 5e-4, 0.025, 0.001)
@@ -58,14 +67,14 @@ def test_norms_cover_logits_and_weights_go_first_where_the_rows_code_has_it() ->
     """DARTS-PT's logits are no parameters of its model; random's row trains nothing."""
     apart = {"darts-pt", "sdarts-rs-pt", "blank-pt", "random"}
     for name in method_names():
-        found = read_method(name, "nasbench201").settings
+        found = read_method(name, "nasbench201")
         assert found.optimizer.clip_covers == ("weights" if name in apart else "all")
         assert found.logits.order == ("weights-first" if name == "gdas" else "architecture-first")
     for skeleton, covers in (("cifar", "all"), ("nasbench1shot1", "weights"), ("rnn", "weights")):
-        found = read_method("gdas", skeleton).settings
+        found = read_method("gdas", skeleton)
         order = "weights-first" if covers == "all" else "architecture-first"
         assert (found.optimizer.clip_covers, found.logits.order) == (covers, order)
-    assert read_method("darts", "cifar").settings.optimizer.clip_covers == "weights"
+    assert read_method("darts", "cifar").optimizer.clip_covers == "weights"
 
 
 @pytest.mark.parametrize(
@@ -112,16 +121,16 @@ def test_an_unknown_method_or_part_is_an_error_with_the_nearest() -> None:
         read_method("dart", "cifar")
     assert (caught.value.code, caught.value.hint) == ("E742", "did you mean 'darts'?")
     with pytest.raises(NasirError, match="unknown part 'noize' for 'perturb'") as caught:
-        find_part("perturb", "noize")
+        read_method("darts", "cifar").having(perturb="noize")
     assert (caught.value.code, caught.value.hint) == ("E742", "did you mean 'noise'?")
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 7, 10, 50, 120])
 def test_fewer_epochs_shrink_stages_and_warm_ups_in_proportion(epochs: int) -> None:
-    found = with_epochs(read_method("drnas-progressive", "cifar").settings, epochs)
+    found = with_epochs(read_method("drnas-progressive", "cifar"), epochs)
     assert sum(stage.epochs for stage in found.stages) == epochs
     for stage, full in zip(
-        found.stages, read_method("drnas-progressive", "cifar").settings.stages, strict=True
+        found.stages, read_method("drnas-progressive", "cifar").stages, strict=True
     ):
         assert abs(stage.epochs - full.epochs * epochs / 50) <= 1
         assert stage.warm_up <= stage.epochs
@@ -131,10 +140,10 @@ def test_fewer_epochs_shrink_stages_and_warm_ups_in_proportion(epochs: int) -> N
 
 def test_too_few_epochs_and_odd_fractions_are_errors() -> None:
     with pytest.raises(NasirError, match="1 epochs are too few for 2 stages"):
-        with_epochs(read_method("drnas-progressive", "cifar").settings, 1)
+        with_epochs(read_method("drnas-progressive", "cifar"), 1)
     with pytest.raises(NasirError, match="is 1/K, not 2/3"):
-        with_fraction(Settings(), "2/3")
-    assert with_fraction(Settings(), "1/4").stages[0].parts == 4
+        with_fraction(Method(name="x"), "2/3")
+    assert with_fraction(Method(name="x"), "1/4").stages[0].parts == 4
 
 
 FILE = """\
@@ -162,12 +171,13 @@ def test_a_method_in_a_file_is_a_row_with_other_parts_and_numbers(tmp_path: Path
     assert found.name == "mine"
     assert found.perturb == UniformNoise()
     assert isinstance(found.select, Projection)
-    assert found.settings.train.drop_path == 0.2
-    assert read_method(str(tmp_path / "mine.yaml"), "nasbench201").settings.stages == (
-        found.settings.stages
+    assert found.train.drop_path == 0.2
+    assert read_method(str(tmp_path / "mine.yaml"), "nasbench201").stages == (found.stages)
+    assert found.stages == (
+        Stage(epochs=4, warm_up=1, parts=6),
+        Stage(epochs=4, warm_up=0, options=3, parts=4),
     )
-    assert found.settings.stages == (Stage(4, 1, None, 6), Stage(4, 0, 3, 4))
-    assert (found.settings.optimizer.lr, found.settings.train.batch) == (0.05, 32)
+    assert (found.optimizer.lr, found.train.batch) == (0.05, 32)
 
 
 def test_autodls_darts_is_a_file(tmp_path: Path) -> None:
@@ -176,13 +186,13 @@ def test_autodls_darts_is_a_file(tmp_path: Path) -> None:
         "logits: {order: weights-first}\n"
         "optimizer: {clip_covers: all, nesterov: true, weight_decay: 5e-4}\n"
     )
-    found = read_method(_written(tmp_path, text), "cifar").settings
+    found = read_method(_written(tmp_path, text), "cifar")
     assert (found.logits.order, found.optimizer.clip_covers) == ("weights-first", "all")
 
 
 def test_parts_in_a_file_take_numbers_of_their_own(tmp_path: Path) -> None:
     text = "mixture: {part: hard-gumbel, start: 5, end: 0.5}\n"
-    assert read_method(_written(tmp_path, text), "cifar").mixture == HardGumbel(5.0, 0.5)
+    assert read_method(_written(tmp_path, text), "cifar").mixture == HardGumbel(start=5.0, end=0.5)
 
 
 @pytest.mark.parametrize(
@@ -225,11 +235,11 @@ def test_a_setting_of_version_0_1_is_an_error_with_its_name_now(tmp_path: Path, 
     assert (caught.value.code, caught.value.hint) == ("E109", "it is optimizer.lr now")
     for old, new in RENAMED.items():
         section, _, key = new.partition(".")
-        assert not key or key in values_of(getattr(Settings(), section)), old
+        assert not key or hasattr(getattr(Settings(), section), key), old
     for old in ("logit_rate", "logits.rate"):
         with pytest.raises(NasirError) as caught:
-            with_values(Settings(), {old: 1})
+            with_values(Method(name="x"), {old: 1})
         assert caught.value.hint == "it is logits.lr now"
     with pytest.raises(NasirError) as caught:
-        with_values(Settings(), {"optimizer.rate_warm_up": 1})
+        with_values(Method(name="x"), {"optimizer.rate_warm_up": 1})
     assert caught.value.hint == "it is schedule.warm_up now"

@@ -84,13 +84,15 @@ def test_a_hard_draw_is_one_hot_with_one_live_option_drawn_by_its_probability() 
 
 
 def test_temperatures_fall_from_the_first_epoch_to_the_last_and_stay_for_projections() -> None:
-    part = HardGumbel(10, 0.1)
+    part = HardGumbel(start=10, end=0.1)
     found = [part.temperature(Moment(0, epoch, 5, epoch)) for epoch in range(5)]
     assert found == pytest.approx([10, 7.525, 5.05, 2.575, 0.1])
     assert part.temperature(Moment(0, 0, 5, 0, phase="projection")) == pytest.approx(0.1)
-    soft = [SoftGumbel(10, 1).temperature(Moment(0, epoch, 5, epoch)) for epoch in range(5)]
+    soft = [
+        SoftGumbel(start=10, end=1).temperature(Moment(0, epoch, 5, epoch)) for epoch in range(5)
+    ]
     assert soft == pytest.approx([10, 8.2, 6.4, 4.6, 2.8])
-    assert SoftGumbel(10, 1).temperature(Moment(0, 0, 5, 0, phase="projection")) == 1
+    assert SoftGumbel(start=10, end=1).temperature(Moment(0, 0, 5, 0, phase="projection")) == 1
 
 
 def test_a_uniform_draw_is_a_genotype_of_the_space() -> None:
@@ -110,7 +112,7 @@ def test_the_kl_term_is_that_of_torch() -> None:
         )
         for row in rows.values()
     )
-    term = KullbackLeibler(0.5).term(rows, rows, MOMENT)
+    term = KullbackLeibler(scale=0.5).term(rows, rows, MOMENT)
     assert float(term.detach()) == pytest.approx(0.5 * expected)
     assert (L2().decay, L2().term(rows, rows, MOMENT), KullbackLeibler().decay) == (1e-3, None, 0.0)
 
@@ -128,7 +130,7 @@ def test_beta_decay_grows_with_the_epochs_and_pulls_logits_by_their_softmax() ->
         pytest.approx([100 / 9 * 0.25, 100 / 9 * 0.75]),
         pytest.approx([100 / 9 * 0.5, 100 / 9 * 0.5]),
     ]
-    weights = [BetaDecay(90).term(rows, rows, Moment(0, e, 9, e)) for e in (0, 1, 8)]
+    weights = [BetaDecay(scale=90).term(rows, rows, Moment(0, e, 9, e)) for e in (0, 1, 8)]
     assert [float(x.detach() / weights[1].detach()) for x in weights] == pytest.approx([0, 1, 8])
 
 
@@ -151,7 +153,7 @@ def test_the_radius_grows_by_the_epochs_share_and_never_reaches_its_end() -> Non
 
 
 def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> None:
-    settings = read_method("drnas-progressive", "cifar").settings
+    settings = read_method("drnas-progressive", "cifar")
     epochs = search_epochs(settings, None, restarts=False)
     assert [epoch.at.number for epoch in epochs] == list(range(50))
     assert epochs[0].lr == 0.1
@@ -163,13 +165,13 @@ def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> No
 
 
 def test_projections_have_epochs_and_rates_of_their_own() -> None:
-    settings = Settings(stages=(Stage(2),))
+    settings = Settings(stages=(Stage(epochs=2),))
     epochs = search_epochs(settings, Tuning(81, 0.0025, 0.001), restarts=False)
     assert len(epochs) == 83
     assert epochs[2].at == Moment(0, 0, 81, 2, phase="projection")
     assert epochs[2].lr == 0.0025
     values = {"optimizer.lr": 0.5, "schedule.warm_up": 5}
-    settings = with_values(replace(settings, stages=(Stage(9),)), values)
+    settings = with_values(settings.having(stages=(Stage(epochs=9),)), values)
     rising = search_epochs(settings, None, restarts=False)
     assert [epoch.lr for epoch in rising[:5]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 

@@ -7,14 +7,14 @@ import pytest
 from nasir import NasirError
 from runners.experiment.fields import with_values
 from runners.experiment.learner import training_epochs
-from runners.experiment.recipe import Recipe, read_recipe, recipe_names, recipe_of
+from runners.experiment.recipe import Recipe, read_recipe, recipe_names
 from tests.command_line import call
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_is_plain_data_and_back(name: str) -> None:
     found = read_recipe(name)
-    assert recipe_of(found.facts()) == found
+    assert Recipe(**found.facts()) == found
 
 
 def test_a_linear_rate_warms_up_falls_and_falls_again_in_the_tail() -> None:
@@ -81,10 +81,10 @@ def test_a_wrong_file_is_one_error_with_its_place(
     assert str(path) in str(caught.value.where)
 
 
-def test_values_take_fractions_words_and_switches() -> None:
+def test_values_take_numbers_words_and_switches() -> None:
     found = with_values(
-        Recipe("x"),
-        {"optimizer.lr": "1/8", "optimizer.nesterov": "on", "train.keep": "best"},
+        Recipe(),
+        {"optimizer.lr": 0.125, "optimizer.nesterov": True, "train.keep": "best"},
     )
     assert (found.optimizer.lr, found.optimizer.nesterov) == (0.125, True)
     assert found.train.keep == "best"

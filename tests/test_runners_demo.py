@@ -1,7 +1,6 @@
 """The demonstration, and the page of reports, on networks of its kinds but smaller."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ SMALL = {
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the demonstration."""
     cases = {
-        name: (genotype, replace(options, size=SMALL[name], compile=False))
+        name: (genotype, options.having(size=SMALL[name], compile=False))
         for name, (genotype, options) in CASES.items()
     }
     return run_demo(cases, tmp_path_factory.mktemp("demo"), Display())

@@ -73,7 +73,7 @@ def test_a_space_that_is_not_there_is_a_wrong_call() -> None:
 
 
 def test_a_compilation_takes_a_space() -> None:
-    options = Options(NetworkSize(channels=4, layers=3), compile=False, space="nnabla")
+    options = Options(size=NetworkSize(channels=4, layers=3), compile=False, space="nnabla")
     assert compile_genotype("darts_v2", options).space == "nnabla"
     assert compile_genotype(nasir.load_genotype("darts_v2"), options).space == "nnabla"
 

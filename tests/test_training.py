@@ -27,7 +27,7 @@ from tests.searches import changed, tiny
 from tests.searches import run as search
 from tests.trainings import small, small_text, train
 
-OVERFITS = {"optimizer.lr": "10"}
+OVERFITS = {"optimizer.lr": 10}
 """The held-out text counts in another step than the training text: its loss rises by a tenth as
 the training text is learned, far from where it would hang on rounding."""
 
@@ -72,7 +72,7 @@ def test_the_confusion_matrix_counts_every_test_image_once(finished: Path) -> No
 
 
 def test_training_lowers_the_loss_at_the_rates_of_the_schedule(tmp_path: Path) -> None:
-    train(small(limit=512, values={"train.epochs": "4"}), tmp_path / "run")
+    train(small(limit=512, values={"train.epochs": 4}), tmp_path / "run")
     found = rows(tmp_path / "run")
     assert found[-1]["train"]["loss"] < 0.8 * found[0]["train"]["loss"]
     rates = [row["lr"] for row in found]
@@ -82,12 +82,12 @@ def test_training_lowers_the_loss_at_the_rates_of_the_schedule(tmp_path: Path) -
 @pytest.mark.parametrize(
     "values",
     [
-        {"train.smoothing": "0.1", "train.drop_path": "0.3", "train.ema": "0.9",
-         "optimizer.nesterov": "true", "optimizer.clipped": "tensor", "images.flip": "yes",
-         "images.cutout": "4", "images.cutouts": "batch"},
-        {"train.validation": "0.25", "train.keep": "best", "train.measure": "2",
+        {"train.smoothing": 0.1, "train.drop_path": 0.3, "train.ema": 0.9,
+         "optimizer.nesterov": True, "optimizer.clipped": "tensor", "images.flip": True,
+         "images.cutout": 4, "images.cutouts": "batch"},
+        {"train.validation": 0.25, "train.keep": "best", "train.measure": 2,
          "run.precision": "bf16", "run.layout": "channels_first", "train.tail": "dropped",
-         "schedule.by": "batch", "train.batch": "24"},
+         "schedule.by": "batch", "train.batch": 24},
         pytest.param({"run.compile": "on"}, marks=pytest.mark.slow),
     ],
     ids=len,
@@ -99,14 +99,14 @@ def test_every_value_of_a_recipe_trains(values: dict[str, str], tmp_path: Path) 
 
 
 def test_held_out_images_are_measured_beside_the_test_images(tmp_path: Path) -> None:
-    done = train(small(values={"train.validation": "0.25"}), tmp_path / "run")
+    done = train(small(values={"train.validation": 0.25}), tmp_path / "run")
     assert set(rows(tmp_path / "run")[0]) >= {"valid", "test"}
     assert done.summary["valid"]["loss"] != done.summary["test"]["loss"]
 
 
 def test_the_best_epoch_is_what_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
-    values = {"train.epochs": "4", "train.validation": "0.3", "train.keep": "best"}
-    values["optimizer.lr"] = "1.0"  # so that the last epoch is not the best
+    values: dict[str, Any] = {"train.epochs": 4, "train.validation": 0.3, "train.keep": "best"}
+    values["optimizer.lr"] = 1.0  # so that the last epoch is not the best
     done = train(small(values=values, seed=1), tmp_path / "run")
     losses = [row["valid"]["loss"] for row in rows(tmp_path / "run")]
     assert done.summary["best_epoch"] == losses.index(min(losses))
@@ -116,7 +116,7 @@ def test_the_best_epoch_is_what_is_kept_where_that_is_asked_for(tmp_path: Path) 
 def test_accumulated_parts_make_the_whole_batch(tmp_path: Path, finished: Path) -> None:
     """Without batch norms' statistics, which parts have of their own, sums would be equal."""
     one = json.loads((finished / "evaluate" / "summary.json").read_text())
-    four = train(small(values={"train.accumulate": "4"}), tmp_path / "four")
+    four = train(small(values={"train.accumulate": 4}), tmp_path / "four")
     assert rows(tmp_path / "four", "times.jsonl")[0]["steps"] == 2
     assert one["test"]["loss"] == pytest.approx(four.summary["test"]["loss"], rel=0.2)
 
@@ -141,7 +141,7 @@ def test_weights_are_averaged_where_validation_stands_still(tmp_path: Path) -> N
             """Keeps it."""
             said.append(text)
 
-    values = {"train.epochs": "8", "optimizer.average_after": "2"} | OVERFITS
+    values = {"train.epochs": 8, "optimizer.average_after": 2} | OVERFITS
     request = small_text(tmp_path / "text", values=values)
     training.evaluate(request, tmp_path / "run", Listening())
     assert [text for text in said if "averaged from here on" in text]
@@ -158,7 +158,7 @@ def test_the_auxiliary_head_trains_and_is_no_part_of_the_networks_cost(tmp_path:
     images, labels = source.integers(256, size=(20, 32, 32, 3)), source.integers(10, size=20)
     images = images.astype(np.uint8)
     np.savez(tmp_path / "images.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    values = {"train.auxiliary": "0.4", "train.batch": "10", "train.epochs": "1"}
+    values = {"train.auxiliary": 0.4, "train.batch": 10, "train.epochs": 1}
     request = small(data=str(tmp_path / "images.npz"), values=values, limit=None)
     done = train(request, tmp_path / "run")
     plain = nasir.cost(nasir.network("darts_v2", channels=4, layers=3))
@@ -200,12 +200,12 @@ def test_replay_says_whether_a_run_repeats(
 def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
     kind: str, kills: int, tmp_path: Path
 ) -> None:
-    values = {"train.epochs": "4", "train.ema": "0.8"}
+    values = {"train.epochs": 4, "train.ema": 0.8}
     if kind == "text":
-        values |= {"optimizer.average_after": "1"} | OVERFITS
+        values |= {"optimizer.average_after": 1} | OVERFITS
         request = small_text(tmp_path / "text", values=values)
     else:
-        values |= {"train.validation": "0.2", "train.keep": "best"}
+        values |= {"train.validation": 0.2, "train.keep": "best"}
         request = small(values=values)
     whole = tmp_path / "whole"
     apart(lambda say: training.evaluate(request, whole, Display()))
@@ -231,7 +231,7 @@ def test_a_searchs_run_is_no_trainings(finished: Path) -> None:
 def test_a_training_begins_with_the_weights_of_a_search(tmp_path: Path) -> None:
     found = tmp_path / "found"
     search(tiny(method="random-ws"), found)
-    request = small(str(found), sizes={}, inherit=str(found), values={"optimizer.lr": "0"})
+    request = small(str(found), sizes={}, inherit=str(found), values={"optimizer.lr": 0})
     done = train(request, tmp_path / "run")
     assert done.summary["size"]["channels"] == 4
     kept = load_file(tmp_path / "run" / "weights.safetensors")
@@ -245,7 +245,7 @@ def test_a_training_begins_with_the_weights_of_a_search(tmp_path: Path) -> None:
 
 def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path, finished: Path) -> None:
     folder = finished / "evaluate"
-    train(small(weights=str(folder), values={"optimizer.lr": "0"}), tmp_path / "two")
+    train(small(weights=str(folder), values={"optimizer.lr": 0}), tmp_path / "two")
     one, two = (load_file(each / "weights.safetensors") for each in (folder, tmp_path / "two"))
     learnt = [key for key in one if "running" not in key]
     assert all(torch.equal(one[key], two[key]) for key in learnt)
@@ -264,13 +264,13 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
     ("changes", "code", "message"),
     [
         ({"recipe": "cifar9"}, "E751", "unknown recipe"),
-        ({"values": {"lr": "1"}}, "E752", "nothing of a recipe"),
-        ({"values": {"optimizer.lrr": "1"}}, "E752", "no field 'lrr'"),
-        ({"values": {"optimizer.lr": "fast"}}, "E752", "cannot be 'fast'"),
-        ({"values": {"optimizer.lr": "-1"}}, "E107", "from 0 to"),
-        ({"values": {"optimizer.lr": "nan"}}, "E107", "from 0 to"),
-        ({"values": {"train.epochs": "1.5"}}, "E752", "cannot be '1.5'"),
-        ({"values": {"train.drop_path": "1"}}, "E107", "below 1"),
+        ({"values": {"lr": 1}}, "E752", "nothing of a recipe"),
+        ({"values": {"optimizer.lrr": 1}}, "E752", "no field 'lrr'"),
+        ({"values": {"optimizer.lr": "fast"}}, "E752", "is .*has to be a"),
+        ({"values": {"optimizer.lr": -1}}, "E107", "from 0 to"),
+        ({"values": {"optimizer.lr": "nan"}}, "E752", "from 0 to"),
+        ({"values": {"train.epochs": 1.5}}, "E752", "is .*has to be a"),
+        ({"values": {"train.drop_path": 1}}, "E107", "below 1"),
         ({"values": {"schedule.name": "cosinus"}}, "E752", "one of"),
         ({"values": {"train.keep": "best"}}, "E753", "asks for validation data"),
         ({"recipe": "cifar10"}, "E753", "does not name its data"),
@@ -279,7 +279,7 @@ def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) 
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
         ({"sizes": {"in_channels": 1}}, "E753", "the data has 3 in_channels, not 1"),
         ({"values": {"run.precision": "int4"}}, "E729", "precision"),
-        ({"values": {"train.tail": "dropped", "train.batch": "65"}}, "E702", "no batch"),
+        ({"values": {"train.tail": "dropped", "train.batch": 65}}, "E702", "no batch"),
         ({"device": "cuda:7"}, "E502", "GPU"),
         ({"of": "darts_v9"}, "E209", "darts_v9"),
         ({"weights": "nowhere.safetensors"}, "E101", "does not exist"),
@@ -310,7 +310,7 @@ def test_the_space_s_own_size_comes_before_the_recipe_s_and_after_what_is_asked_
     request = Experiment(of=genotype, recipe="digits", space=space)
     asked = [
         request,
-        changed(request, values={"network.layers": "12"}),
+        changed(request, values={"network.layers": 12}),
         changed(request, sizes={"layers": 15}),
         Experiment(of="darts_v2", recipe="digits"),
     ]
@@ -318,7 +318,7 @@ def test_the_space_s_own_size_comes_before_the_recipe_s_and_after_what_is_asked_
 
 
 def test_text_is_not_accumulated(tmp_path: Path) -> None:
-    request = small_text(tmp_path / "text", values={"train.accumulate": "2"})
+    request = small_text(tmp_path / "text", values={"train.accumulate": 2})
     with pytest.raises(NasirError, match="not accumulated") as caught:
         train(request, tmp_path / "run")
     assert caught.value.code == "E753"

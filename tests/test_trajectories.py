@@ -45,7 +45,7 @@ class ByHand:
 
     def __init__(self, request: Experiment) -> None:
         built = build_search(request)
-        self.task, self.settings = built.task, built.method.settings
+        self.task, self.settings = built.task, built.method
         assert built.supernet is not None
         self.net = lowering.to_torch(built.supernet, request.seed, optimise=False).double()
         self.weights = dict(self.net.named_parameters())
@@ -428,7 +428,7 @@ def torchs_rates(epochs: Sequence[int], rate: float, minimum: float) -> list[flo
 def test_rates_as_published_are_those_of_torchs_restarted_cosine(
     method: str, skeleton: str
 ) -> None:
-    settings = read_method(method, skeleton).settings
+    settings = read_method(method, skeleton)
     stages = [stage.epochs for stage in settings.stages]
     lr, minimum = settings.optimizer.lr, settings.schedule.minimum
     found = [epoch.lr for epoch in search_epochs(settings, None, restarts=True)]

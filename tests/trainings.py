@@ -15,7 +15,7 @@ def small(genotype: str = "darts_v2", recipe: str = "digits", **changes: Any) ->
     """Two epochs of two steps on digits. `values` come on top of the small ones."""
     values = {"train.epochs": 2, "train.batch": 32} | changes.pop("values", {})
     given = {"of": genotype, "recipe": recipe, "sizes": SMALL, "limit": 64} | changes
-    return Experiment.model_validate(spread(given | {"values": values}))
+    return Experiment(**spread(given | {"values": values}))
 
 
 def small_text(folder: Path, **changes: Any) -> Experiment:
@@ -24,7 +24,7 @@ def small_text(folder: Path, **changes: Any) -> Experiment:
     values |= changes.pop("values", {})
     given: dict[str, Any] = {"of": "DARTS_V2@darts_rnn", "recipe": "ptb", "sizes": {"hidden": 8}}
     given |= {"data": write_text(folder), **changes, "values": values}
-    return Experiment.model_validate(spread(given))
+    return Experiment(**spread(given))
 
 
 def train(experiment: Experiment, folder: Path) -> Evaluation:

@@ -157,10 +157,10 @@ def _method_values(method: Any) -> dict[str, Any]:
     for kind, part in _parts(method).items():
         found[kind] = part
         if part != "none":
-            found |= {f"{kind}.{k}": v for k, v in asdict(getattr(method, kind)).items()}
-    numbers = sections(method.settings)
-    found |= {f"{name}.{k}": v for name, part in numbers.items() for k, v in asdict(part).items()}
-    return {**found, "stages": [asdict(stage) for stage in method.settings.stages]}
+            found |= {f"{kind}.{k}": v for k, v in getattr(method, kind).model_dump().items()}
+    numbers = sections(method)
+    found |= {f"{name}.{key}": value for name, part in numbers.items() for key, value in part}
+    return {**found, "stages": [stage.model_dump() for stage in method.stages]}
 
 
 def _parts(method: Any) -> dict[str, str]:
@@ -187,14 +187,14 @@ def recipes(
     if name is None:
         found = [read_recipe(each) for each in recipe_names()]
         facts = {"recipes": [recipe.facts() for recipe in found]}
-        rows = [asdict(recipe) | asdict(recipe.train) for recipe in found]
+        rows = [dict(recipe) | dict(recipe.train) for recipe in found]
         columns = {"recipe": "name", "epochs": "epochs", "batch": "batch", "trains": "about"}
         return Reply(facts, (table_of(rows, columns),))
     recipe = read_recipe(name)
     values = tuple(
         (f"{section}.{key}", _shown(value) or "-")
         for section, part in sections(recipe).items()
-        for key, value in asdict(part).items()
+        for key, value in part
     )
     title = f"{recipe.name}: {recipe.about}"
     return Reply(recipe.facts(), (title, TextTable("", ("value", "is"), values)))

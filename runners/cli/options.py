@@ -5,7 +5,6 @@ import inspect
 import textwrap
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
 from functools import cache, wraps
 from itertools import pairwise
 from pathlib import Path
@@ -148,7 +147,7 @@ def _options(fields: Fields) -> Iterator[inspect.Parameter]:
     """An option for each field: None, or False of a switch, is what was not named."""
     for name, hint, default, text in _each(fields):
         kind, flag = _kind(hint), name.replace("_", "-")
-        if _is_model(kind):
+        if issubclass(kind, BaseModel):
             yield from _options(Fields(kind, fields.without))
         elif kind is bool:
             switch = typer.Option(f"--{'no-' if default else ''}{flag}", help=text)
@@ -164,10 +163,10 @@ def _named(fields: Fields, options: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, hint, default, _ in _each(fields):
         kind = _kind(hint)
-        if _is_model(kind):
+        if issubclass(kind, BaseModel):
             inner = _named(Fields(kind, fields.without), options)
             if inner:
-                found[name] = kind(**inner) if is_dataclass(kind) else inner
+                found[name] = inner
             continue
         value = options.pop(name)
         if get_origin(hint) is Literal and value not in (None, *get_args(hint)):
@@ -176,10 +175,6 @@ def _named(fields: Fields, options: dict[str, Any]) -> dict[str, Any]:
         if value is not None and value is not False:
             found[name] = not default if kind is bool else value
     return found
-
-
-def _is_model(kind: type) -> bool:
-    return is_dataclass(kind) or issubclass(kind, BaseModel)
 
 
 def _kind(hint: Any) -> type:

@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +11,9 @@ import typer
 
 import nasir
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
-from runners.experiment.experiment import Experiment, merged, read_experiment
-from runners.experiment.recipe import describe_size
+from runners.experiment.experiment import Experiment, read_experiment
+from runners.experiment.fields import merged, sections
+from runners.experiment.recipe import NetworkSection, Recipe, Sizes, describe_size
 from runners.folder.display import display_for_stderr
 from runners.forms.compile import AUTO, TARGETS, NetworkTest, Options, compile_genotype
 from runners.forms.report import report_parts
@@ -27,28 +28,12 @@ WRITTEN = 12
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Values of a recipe that have an option of their own."""
+    """Values of recipes and methods that have an option of their own, as sizes have."""
 
     epochs: int | None = None
     """Epochs in all; the method's or the recipe's own."""
     batch: int | None = None
     """Images, or columns of text, a step."""
-    channels: int | None = None
-    """Initial channels."""
-    layers: int | None = None
-    """Cells; for nasbench201, in a stage."""
-    in_channels: int | None = None
-    """Channels of the image; what the data has."""
-    hidden: int | None = None
-    """Units of the recurrent network."""
-    vocabulary: int | None = None
-    """Words; what the data has."""
-    classes: int | None = None
-    """Classes; what the data has."""
-    resolution: int | None = None
-    """Height and width; what the data has."""
-    skeleton: str | None = None
-    """cifar, imagenet, nasbench201, rnn, …; the space's own."""
     validation: float | None = None
     """Share of the training images to hold out."""
     drop_path: float | None = None
@@ -95,7 +80,7 @@ def compile(
 
     Example: nasir compile darts_v2 --channels 16 --layers 8 -o out
     """
-    options = replace(options, target=target, directory=output)
+    options = options.having(target=target, directory=output)
     done = compile_genotype(genotype, options, display_for_stderr())
     return Reply(done.facts, report_parts(done))
 
@@ -104,9 +89,8 @@ def search(
     asked: Annotated[
         Asked, Fields(Experiment, without=("of", "recipe", "space", "inherit", "weights", "values"))
     ],
-    values: Annotated[
-        Asked, Fields(Values, without=("classes", "resolution", "skeleton", "validation"))
-    ],
+    values: Annotated[Asked, Fields(Values, without=("validation",))],
+    sizes: Annotated[Asked, Fields(Sizes, without=("classes", "resolution"))],
     space: Annotated[
         str | None,
         typer.Argument(metavar="SPACE", help="A space's name, its YAML file, or an experiment's."),
@@ -125,7 +109,7 @@ def search(
     """
     from runners.experiment import search as loop
 
-    asked |= _values(values, set_)
+    asked |= _values(values | sizes, set_)
     if resume is not None:
         if out is not None:
             message = "--out and --resume contradict each other"
@@ -150,6 +134,7 @@ def search(
 def evaluate(
     asked: Annotated[Asked, Fields(Experiment, without=("of", "search", "memory", "values"))],
     values: Annotated[Asked, Fields(Values, without=("drop_path", "cutout"))],
+    sizes: Annotated[Asked, Fields(NetworkSection)],
     genotype: Annotated[
         str | None,
         typer.Argument(
@@ -171,7 +156,7 @@ def evaluate(
     """
     from runners.experiment import train as training
 
-    asked |= _values(values, set_)
+    asked |= _values(values | sizes, set_)
     for name in {"inherit", "weights"} & asked.keys():
         asked[name] = str(Path(asked[name]).absolute())
     if resume is not None:
@@ -198,16 +183,13 @@ def _experiment(argument: str, whole: Asked, changed: Asked) -> Experiment:
     """The experiment of a file, changed; else a new one on what the argument names."""
     found = read_experiment(argument)
     if found is None:
-        return Experiment.model_validate({"of": argument, **whole})
-    return found.having(changed) if changed else found
+        return Experiment(of=argument, **whole)
+    return found.having(**changed) if changed else found
 
 
 def _values(short: Asked, texts: list[str] | None) -> Asked:
     """The `values` of an experiment, by section and name, where there are any. Raises E505."""
-    from runners.experiment.fields import sections
-    from runners.experiment.recipe import Recipe
-
-    known = sections(Recipe(""))
+    known = sections(Recipe())
     found = {
         f"{next(name for name, section in known.items() if hasattr(section, key))}.{key}": value
         for key, value in short.items()
@@ -223,14 +205,13 @@ def _value(text: str) -> tuple[str, bool | int | float | str]:
         raise wrong(f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05")
     if given in ("true", "false"):
         return name, given == "true"
-    for kind in (int, float):
-        try:
-            number = kind(given)
-        except (ValueError, OverflowError):
-            continue
-        if math.isfinite(number):
-            return name, number
-    return name, given
+    try:
+        number = float(given)
+    except ValueError:
+        return name, given
+    if not math.isfinite(number):
+        return name, given
+    return name, int(number) if number.is_integer() else number
 
 
 def _fresh_training(experiment: Experiment) -> Path:
@@ -265,7 +246,7 @@ def test(
         from runners.experiment.train import summary_table
         from runners.forms.test import run_test
 
-        facts = run_test(NetworkTest(genotype, **asked))
+        facts = run_test(NetworkTest(genotype=genotype, **asked))
     classes = facts["classes"]
     parts: list[str | TextTable] = [summary_table(facts)]
     if 0 < len(classes) <= WRITTEN:

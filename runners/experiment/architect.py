@@ -1,7 +1,6 @@
 """How an architecture learns and is regularised, when a search ends, and what it selects."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -16,8 +15,8 @@ from runners.experiment.fields import (
     AnyEpochs,
     Count,
     Epochs,
+    Model,
     Number,
-    Ranged,
     Repeats,
     Share,
 )
@@ -29,7 +28,7 @@ from runners.task.score import Score
 from runners.task.task import Batch, Outcome
 
 
-class Architect:
+class Architect(Model):
     """How the architecture learns beside the weights; by default not at all."""
 
     def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
@@ -39,7 +38,6 @@ class Architect:
         """After the last step of an epoch."""
 
 
-@dataclass(frozen=True, slots=True)
 class FirstOrder(Architect):
     """The gradient of the validation loss at the present weights. DARTS, section 2.3, ξ = 0."""
 
@@ -51,7 +49,6 @@ class FirstOrder(Architect):
         learner.ascend(gradients, objective.outcome, batch)
 
 
-@dataclass(frozen=True, slots=True)
 class SecondOrder(Architect):
     """The gradient after one unrolled step of the weights. DARTS, equations 6 to 8.
 
@@ -73,13 +70,11 @@ class SecondOrder(Architect):
         learner.ascend(gradients, valid.outcome, batch)
 
 
-@dataclass(frozen=True, slots=True)
 class Frozen(Architect):
     """Learns nothing: logits stay as they began (blank-pt), or there are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reinforce(Architect, Ranged):
+class Reinforce(Architect):
     """A controller is rewarded for the validation accuracy of what it draws, after each epoch.
 
     ENAS, arXiv:1802.03268, with the constants of its NAS-Bench-201 code: `steps` of the mean over
@@ -124,10 +119,10 @@ def _reward(outcome: Outcome, metric: str) -> float:
     return 80.0 / float(torch.exp(outcome.total / outcome.count))
 
 
-class Regulariser:
+class Regulariser(Model):
     """A pull on logits, as decay in Adam or as a term of the loss; by default none."""
 
-    decay: float = 0.0
+    decay: Number = 0.0
     """The weight decay of the architect's Adam (L2 in the gradient, not decoupled)."""
 
     def term(self, live: Rows, logits: Rows, moment: Moment) -> Tensor | None:
@@ -137,15 +132,13 @@ class Regulariser:
         """
 
 
-@dataclass(frozen=True)
-class L2(Ranged, Regulariser):
+class L2(Regulariser):
     """Decay inside Adam, 1e-3 in all published code. For DrNAS it pulls concentrations to 1."""
 
     decay: Number = 1e-3
 
 
-@dataclass(frozen=True)
-class KullbackLeibler(Regulariser, Ranged):
+class KullbackLeibler(Regulariser):
     """scale · Σ KL(Dir(elu(logit) + 1) ‖ Dir(1)). DrNAS, arXiv:2006.10355, equation 5.
 
     It belongs to the architect's loss alone, not to the weights'. After pruning it is that of the
@@ -162,8 +155,7 @@ class KullbackLeibler(Regulariser, Ranged):
         return self.scale * torch.stack(list(map(_divergence, rows.values()))).sum()
 
 
-@dataclass(frozen=True)
-class BetaDecay(Ranged, Regulariser):
+class BetaDecay(Regulariser):
     """scale · e/E · the mean over choices of log Σ exp(logit). β-DARTS, arXiv:2203.01665.
 
     e counts epochs from 0 of E, so that `scale` is never reached, as in the published code, which
@@ -195,8 +187,7 @@ _TOLERANCE = 0.01
 """The relative error at which products end; it bounds the error, which is mostly far less."""
 
 
-@dataclass(frozen=True, slots=True)
-class EigenvalueStop(Ranged):
+class EigenvalueStop(Model):
     """RobustDARTS, arXiv:1909.09656, section 4.3, with the constants of its code.
 
     Every `every` epochs the greatest eigenvalue of the Hessian of the validation loss (and its L2
@@ -280,7 +271,7 @@ def greatest_eigenvalue(product: Product, start: Tensor) -> float:
     return float(found[0])
 
 
-class Selection:
+class Selection(Model):
     """How a genotype is chosen: at once at the end, or with training between decisions."""
 
     def tuning(self, learner: Supernet) -> Tuning | None:
@@ -294,18 +285,15 @@ class Selection:
         return nasir.derive(learner.space, learner.expected())
 
 
-@dataclass(frozen=True)
 class Argmax(Selection):
     """The best ops and edges by the expected weights of the mixture (`nasir.derive`)."""
 
 
-@dataclass(frozen=True)
 class Draw(Selection):
     """A genotype drawn uniformly from the space. Nothing is trained."""
 
 
-@dataclass(frozen=True)
-class BestOf(Selection, Ranged):
+class BestOf(Selection):
     """The best of `count` genotypes that the method draws, with the supernet's weights.
 
     Each is measured on `batches` held-out batches (0: all), then the best `finalists` on all of
@@ -331,8 +319,7 @@ class BestOf(Selection, Ranged):
         return scored[0][1]
 
 
-@dataclass(frozen=True)
-class Projection(Selection, Ranged):
+class Projection(Selection):
     """Decides one edge of each kind of cell at a time by what its removal costs, then tunes.
 
     DARTS-PT, arXiv:2108.04392, section 4, with the rules of its code. A round comes every
@@ -370,8 +357,8 @@ class Projection(Selection, Ranged):
     def tuning(self, learner: Supernet) -> Tuning:
         """`length` epochs."""
         epochs = self.length(self.rounds(learner.decided))
-        lr = learner.settings.optimizer.lr * self.rate_share
-        minimum = learner.settings.schedule.minimum if self.schedule == "cosine" else lr
+        lr = learner.method.optimizer.lr * self.rate_share
+        minimum = learner.method.schedule.minimum if self.schedule == "cosine" else lr
         return Tuning(epochs, lr, min(minimum, lr))
 
     def decide(self, learner: Supernet, moment: Moment) -> None:

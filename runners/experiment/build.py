@@ -1,8 +1,7 @@
 """Builds an experiment: looks up its names, reads its data, makes its graph."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import nasir
@@ -11,11 +10,10 @@ from nasir.space import home_of
 from nasir.space.skeletons import Skeleton, find_skeleton
 from runners.experiment.architect import BestOf, KullbackLeibler, Projection
 from runners.experiment.experiment import Experiment
-from runners.experiment.fields import code_for, values_of, with_values
+from runners.experiment.fields import with_values
 from runners.experiment.method import (
     PARTS,
     Method,
-    checked,
     part_name,
     read_method,
     with_epochs,
@@ -25,6 +23,7 @@ from runners.experiment.method import (
 from runners.experiment.recipe import (
     DATA,
     Recipe,
+    Settings,
     Sizes,
     Stage,
     read_recipe,
@@ -125,7 +124,7 @@ class BuiltSearch(Built):
     @property
     def plan(self) -> EpochPlan:
         """The search's epochs."""
-        stages = tuple(stage.epochs for stage in self.method.settings.stages)
+        stages = tuple(stage.epochs for stage in self.method.stages)
         select = self.method.select
         if isinstance(select, Projection):
             rounds = select.rounds(Decided(self.space, self.choices))
@@ -139,7 +138,7 @@ class BuiltSearch(Built):
             **Built.facts(self),
             "method": {"name": method.name, "paper": method.paper, **_parts(method)},
             "space": {"name": self.space.name, "hash": space_hash(self.space)},
-            "settings": _plain(method.settings),
+            "settings": method.model_dump(mode="json", include=set(Settings.model_fields)),
             "plan": self.plan.facts(),
             "choices": {choice.name: list(choice.options) for choice in self.choices},
             "genotype_space": self.space.name,
@@ -184,22 +183,22 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     space = nasir.load_space(experiment.of)
     named = with_parts(read_method(search.method, space.skeleton), search.parts)
     method = _asked(named, experiment)
-    settings, batch = method.settings, method.settings.train.batch
+    batch = method.train.batch
     place = find_place(run.device, run.precision or "float32", run.deterministic)
     data = experiment.data or DATA_SET
-    task = search_task(space.skeleton, data, experiment, settings, place)
-    if not settings.stages:
+    task = search_task(space.skeleton, data, experiment, method, place)
+    if not method.stages:
         return BuiltSearch(experiment, data, place, batch, task, space, method)
     skeleton = find_skeleton(space.skeleton)
-    own = {name: value for name, value in values_of(settings.network).items() if value}
-    sizes = _sizes(skeleton, own, settings.network, experiment, task, "E743")
+    own = {name: value for name, value in method.network if value}
+    sizes = _sizes(skeleton, own, method.network, experiment, task, "E743")
     graph = task.prepare(nasir.supernet(space, auxiliary=skeleton.name == "rnn", **sizes))
     # All stages, so that an impossible one is an error now; their choices are the same.
-    graphs = [stage_graph(graph, method, each, {}, space) for each in settings.stages]
+    graphs = [stage_graph(graph, method, each, {}, space) for each in method.stages]
     choices = graphs[0].choices
-    if isinstance(method.select, Projection) and settings.train.epochs is not None:
+    if isinstance(method.select, Projection) and method.train.epochs is not None:
         rounds = method.select.rounds(Decided(space, choices))
-        method = _shared(method, method.select, search.interval, named.settings.epochs, rounds)
+        method = _shared(method, method.select, search.interval, named.epochs, rounds)
     return BuiltSearch(experiment, data, place, batch, task, space, method, graph, choices)
 
 
@@ -212,7 +211,7 @@ def build_training(experiment: Experiment) -> BuiltTraining:
         raise NasirError("E753", f"an evaluation has no `{name}`", hint=hint)
     recipe = with_values(read_recipe(experiment.recipe or "cifar10"), experiment.values)
     if run.precision is not None:
-        recipe = replace(recipe, run=replace(recipe.run, precision=run.precision))
+        recipe = recipe.having(run={"precision": run.precision})
     genotype = read_named(experiment.of, experiment.space)
     place = find_place(run.device, recipe.run.precision, run.deterministic)
     size = _training_size(experiment, recipe, genotype)
@@ -247,7 +246,7 @@ def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space
     weighs = method.edges is not None and method.edges.ranks
     if weighs and not any(cell.on_nodes for cell in space.cells):  # these weigh inputs anyway
         graph = nasir.edge_weights(graph, space)
-    if method.settings.train.drop_path:
+    if method.train.drop_path:
         graph = nasir.drop_path(graph)
     return graph
 
@@ -268,7 +267,7 @@ def _sizes(
     data = task.sizes
     asked = {
         name: value
-        for name, value in values_of(network).items()
+        for name, value in network
         if f"network.{name}" in experiment.values and name != "skeleton"
     }
     for name in DATA:
@@ -284,7 +283,7 @@ def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -
     the search whose weights are inherited, else the space's own on its skeleton, else the recipe's.
     """
     space = home_of(genotype) or nasir.load_space(genotype.space)
-    named, values = values_of(recipe.network), experiment.values
+    named, values = dict(recipe.network), experiment.values
     found: dict[str, Any] = {"skeleton": named["skeleton"] or space.skeleton}
     found |= {name: named[name] for name in SIZES if named[name]}
     if found["skeleton"] == space.skeleton:
@@ -311,26 +310,24 @@ def _check_measured(task: Task, recipe: Recipe) -> None:
 
 def _asked(method: Method, experiment: Experiment) -> Method:
     """The method with the experiment's values. Raises E107 and E743."""
-    search, settings = experiment.searching, method.settings
-    select: Any = method.select
+    search = experiment.searching
     if search.channels_fraction is not None:
-        settings = with_fraction(settings, search.channels_fraction)
-    try:
-        settings = with_values(settings, experiment.values, "a search", "E743")
-        if settings.train.epochs is not None:
-            settings = with_epochs(settings, settings.train.epochs)
-    except ValueError as error:
-        raise NasirError(code_for(error, "E743"), str(error)) from None
-    bounds = {"count": search.candidates, "interval": search.interval, "batches": search.batches}
-    known = values_of(select)
-    bounds = {name: value for name, value in bounds.items() if value is not None and name in known}
-    regularise = method.regularise
-    if search.as_published and isinstance(select, Projection):
-        select = replace(select, candidates="all")
-    if search.as_published and isinstance(regularise, KullbackLeibler):
-        regularise = replace(regularise, options="all")
-    select = replace(select, **bounds)
-    return checked(replace(method, settings=settings, select=select, regularise=regularise))
+        method = with_fraction(method, search.channels_fraction)
+    method = with_values(method, experiment.values, "a search", "E743")
+    if method.train.epochs is not None:
+        method = with_epochs(method, method.train.epochs)
+    bounds: dict[str, Any] = {
+        "count": search.candidates,
+        "interval": search.interval,
+        "batches": search.batches,
+    }
+    if search.as_published and isinstance(method.select, Projection):
+        bounds["candidates"] = "all"
+    if search.as_published and isinstance(method.regularise, KullbackLeibler):
+        method = method.having(regularise={"options": "all"})
+    fields = type(method.select).model_fields
+    bounds = {name: each for name, each in bounds.items() if each is not None and name in fields}
+    return method.having(select=method.select.having(**bounds))
 
 
 def _shared(
@@ -341,19 +338,15 @@ def _shared(
     They share them as the method's own do, or an interval that is asked for leaves the search the
     rest. Raises E743 where too few are left.
     """
-    settings, epochs = method.settings, method.settings.train.epochs or 0
-    stages, tuning = len(settings.stages), select.length(rounds)
+    epochs = method.train.epochs or 0
+    stages, tuning = len(method.stages), select.length(rounds)
     if interval is None:
         share = round(epochs * tuning / (own_epochs + tuning))
         tuning = max(1, min(share, epochs - stages))
     if epochs < stages + tuning:
         message = f"{epochs} epochs are too few for the search and {rounds} projections"
         raise NasirError("E743", message, hint=f"--epochs {stages + tuning} or more")
-    return replace(
-        method,
-        settings=with_epochs(settings, epochs - tuning),
-        select=replace(select, epochs=tuning),
-    )
+    return with_epochs(method, epochs - tuning).having(select=select.having(epochs=tuning))
 
 
 def _parts(method: Method) -> dict[str, Any]:
@@ -362,11 +355,6 @@ def _parts(method: Method) -> dict[str, Any]:
     for kind in PARTS:
         part = getattr(method, kind)
         found[kind] = "none" if part is None else part_name(kind, part)
-        fields = {} if part is None else _plain(part)
-        if fields:
+        if part is not None and (fields := part.model_dump(mode="json")):
             found[f"{kind}_values"] = fields
     return found
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(value)))

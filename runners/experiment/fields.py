@@ -1,22 +1,21 @@
-"""Dataclasses of numbers and words: the range of each field, and values from files and texts.
+"""Models of numbers and words: the range of each field, and values from files and texts.
 
-Recipes and methods are such dataclasses, with others as their sections; both are files, shipped or
+Recipes and methods are such models, with others as their sections; both are files, shipped or
 a user's, each perhaps `like` another.
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
-from fractions import Fraction
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from types import EllipsisType, NoneType, UnionType
+from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
     ClassVar,
     Literal,
     NamedTuple,
+    Self,
     TypeVar,
     Union,
     cast,
@@ -25,7 +24,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from nasir import NasirError
@@ -33,23 +32,24 @@ from nasir.document import Cursor
 from nasir.errors import nearest, quoted
 from nasir.limits import LIKE_LEVELS, NUMBER_LIMIT
 
-Epochs = Annotated[int, Field(ge=1, le=100_000)]
-AnyEpochs = Annotated[int, Field(ge=0, le=100_000)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-AnyCount = Annotated[int, Field(ge=0, le=1_000_000)]
-Repeats = Annotated[int, Field(ge=1, le=1_000)]
+Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+AnyEpochs = Annotated[int, Field(strict=True, ge=0, le=100_000)]
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+AnyCount = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+Repeats = Annotated[int, Field(strict=True, ge=1, le=1_000)]
 """Of what is done again and again within one step of a training."""
-BatchSize = Annotated[int, Field(ge=1, le=1 << 16)]
-Limit = Annotated[int, Field(ge=1, le=10**12)]
-Window = Annotated[int, Field(ge=2, le=10_000)]
-Pixels = Annotated[int, Field(ge=0, le=1 << 14)]
-Seed = Annotated[int, Field(ge=0, le=NUMBER_LIMIT)]
-Number = Annotated[float, Field(ge=0, le=NUMBER_LIMIT)]
-Positive = Annotated[float, Field(ge=1e-9, le=NUMBER_LIMIT)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+BatchSize = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
+Limit = Annotated[int, Field(strict=True, ge=1, le=10**12)]
+Window = Annotated[int, Field(strict=True, ge=2, le=10_000)]
+Pixels = Annotated[int, Field(strict=True, ge=0, le=1 << 14)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=NUMBER_LIMIT)]
+Number = Annotated[float, Field(strict=True, ge=0, le=NUMBER_LIMIT)]
+Positive = Annotated[float, Field(strict=True, ge=1e-9, le=NUMBER_LIMIT)]
+Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 """Ranges of fields, by what they count or measure."""
 
 Made = TypeVar("Made")
+Whole = TypeVar("Whole", bound="Model")
 
 RENAMED_SECTIONS = {"sizes": "network", "pictures": "images"}
 """Old names of sections, and their names now."""
@@ -69,6 +69,7 @@ RENAMED = {
     "betas": "logits.betas",
     "logit_clip": "logits.clip",
     "order": "logits.order",
+    "settings": "network, train, optimizer, schedule, logits and images",
     **RENAMED_SECTIONS,
 }
 """Old names of settings and sections, and their names now."""
@@ -84,64 +85,91 @@ _RANGE_FAULTS = {
 }
 """What pydantic calls a number that is not in a range."""
 
-_SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-_WORDS: dict[Any, str] = {
+_WORDS: dict[type, str] = {
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a text",
-    bool: "true or false",
+    tuple: "a list",
+    BaseModel: "a mapping",
 }
 
 
-class OutOfRangeError(ValueError):
-    """A number outside its field's range."""
+class FieldError(NasirError, ValueError):
+    """A wrong field of a model; `path` leads to it. Models that hold it prepend their field."""
+
+    def __init__(
+        self, code: str, message: str, hint: str = "", path: tuple[str | int, ...] = ()
+    ) -> None:
+        super().__init__(code, message, hint=hint)
+        self.path = path
+
+    def within(self, root: Cursor) -> NasirError:
+        """The error at its place in that mapping."""
+        return NasirError(self.code, self.message, root.place(*self.path), self.hint)
 
 
-def code_for(error: ValueError, other: str) -> str:
-    """The code of a wrong value: E107 for a number out of range, `other` for anything else."""
-    return "E107" if isinstance(error, OutOfRangeError) else other
-
-
-class Ranged:
-    """A dataclass whose fields are checked when it is made: ValueError says what a field takes.
-
-    A field's annotation is its type and its range; fields of nasir's own classes are not checked.
-    A number out of its range is an OutOfRangeError. A class with a `code` raises NasirError
-    instead, with `code_for` it: a user makes it.
+class Model(BaseModel):
+    """A frozen model. Raises FieldError: E107 for a number out of its range, E109 for a field that
+    is unknown or missing, `code` for any other wrong value.
     """
 
-    __slots__ = ()
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    code: ClassVar[str] = ""
+    code: ClassVar[str] = "E109"
 
-    def __post_init__(self) -> None:
-        values, known = values_of(self), field_types(type(self))
+    def __init__(self, **given: Any) -> None:
         try:
-            _checks(type(self)).model_validate({f"{name}_": values[name] for name in known})
+            super().__init__(**given)
         except ValidationError as error:
-            wrong = fault(error, known)
-            if self.code:
-                raise NasirError(code_for(wrong, self.code), str(wrong)) from None
-            raise wrong from None
+            raise _explained(type(self), error) from None
+
+    def having(self, **changes: Any) -> Self:
+        """The same with other values; a mapping changes fields of the model that it names."""
+        return type(self)(**merged(dict(self), changes))
 
 
-def fault(error: ValidationError, hints: Mapping[str, Any]) -> ValueError:
+class Section(Model):
+    """A model whose fields have names in texts: `optimizer.lr`."""
+
+
+def _explained(kind: type[Model], error: ValidationError) -> FieldError:
     """The first of pydantic's errors in a sentence, with what a field of that annotation takes."""
     first = error.errors(include_url=False)[0]
-    name, *rest = map(str, first["loc"])
-    name = name.removesuffix("_")
-    wanted = "" if rest else takes(hints[name])
-    what = f"`{'.'.join((name, *rest))}` is {_shown(first['input'])}"
+    path, cause = first["loc"], first.get("ctx", {}).get("error")
+    if isinstance(cause, FieldError):
+        return FieldError(cause.code, cause.message, cause.hint, (*path, *cause.path))
+    if not path:
+        return FieldError(kind.code, str(cause))
+    name, *rest = map(str, path)
+    if first["type"] == "extra_forbidden":
+        hint = nearest(name, kind.model_fields)
+        return FieldError("E109", f"unknown field {quoted(name)}", hint, path)
+    if first["type"] == "missing":
+        return FieldError("E109", f"the field '{name}' is missing", path=path)
+    given = first["input"]
+    wanted = "" if rest else takes(get_type_hints(kind, include_extras=True)[name])
     message = f"and has to be {wanted}" if wanted else str(first["msg"]).lower()
-    return (OutOfRangeError if first["type"] in _RANGE_FAULTS else ValueError)(f"{what}, {message}")
+    return FieldError(
+        "E107" if first["type"] in _RANGE_FAULTS else kind.code,
+        f"`{'.'.join((name, *rest))}` is {_shown(given)}, {message}",
+        _now(RENAMED_WORDS.get(given) if isinstance(given, str) else None),
+        path,
+    )
 
 
-@lru_cache(maxsize=128)
-def field_types(kind: type) -> Mapping[str, Any]:
-    """The annotations of a dataclass's fields that are numbers, words, and rows of these."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {f.name: hints[f.name] for f in fields(kind) if _is_plain(hints[f.name])}
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`old` with the values of `new`; mappings and models are merged at every level.
+
+    A mapping with `part` is another part, which takes nothing of the one before it.
+    """
+    found = dict(old)
+    for name, value in new.items():
+        before = found.get(name)
+        if isinstance(value, dict) and isinstance(before, dict | Model) and "part" not in value:
+            value = merged(cast("dict[str, Any]", before), cast("dict[str, Any]", value))
+        found[name] = value
+    return found
 
 
 class Interval(NamedTuple):
@@ -164,7 +192,8 @@ def interval(hint: Any) -> Interval | None:
                 for name in ("ge", "le", "lt")
                 if hasattr(end, name)
             }
-            return Interval(ends["ge"], ends["lt" if "lt" in ends else "le"], "lt" in ends)
+            if ends:
+                return Interval(ends["ge"], ends["lt" if "lt" in ends else "le"], "lt" in ends)
     return None
 
 
@@ -175,99 +204,47 @@ def takes(hint: Any) -> str:
         return takes(next(each for each in parts if each is not NoneType))
     if origin is Literal:
         return f"one of: {', '.join(map(str, parts))}"
-    if origin is not Annotated:
-        return _WORDS.get(hint, "")
-    words, found = _WORDS[parts[0]], interval(hint)
+    found = interval(hint)
     if found is None:
-        return words
+        kind = parts[0] if origin is Annotated else origin or hint
+        return next((words for each, words in _WORDS.items() if issubclass(kind, each)), "")
     style = ",d" if parts[0] is int else "g"
     most = f"{'below ' if found.below else ''}{found.most:{style}}"
-    return f"{words} from {found.least:{style}} to {most}"
+    return f"{_WORDS[parts[0]]} from {found.least:{style}} to {most}"
 
 
-def values_of(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name."""
-    return {f.name: getattr(value, f.name) for f in fields(value)}
-
-
-def filled(value: Made, given: Mapping[str, Cursor]) -> Made:
-    """The dataclass with other values of its number, word and switch fields. Raises E107 and E109.
-
-    ValueError of the dataclass itself becomes an error at the field's place.
-    """
-    known, made = field_types(type(value)), cast("Any", value)
-    for name, entry in given.items():
-        if name not in known:
-            fields_ = values_of(value)
-            message = f"`{name}` cannot be set in a file"
-            if name not in fields_:
-                message = f"unknown field {quoted(name)}"
-            raise entry.fault("E109", message, nearest(name, fields_))
-        try:
-            made = replace(made, **{name: _value(getattr(value, name), entry.value)})
-        except ValueError as error:
-            hint = _now(RENAMED_WORDS.get(str(entry.value)))
-            raise entry.fault(code_for(error, "E109"), str(error), hint) from None
-        except TypeError as error:
-            raise entry.fault("E109", str(error)) from None
-    return made
-
-
-def parsed(old: object, text: str) -> Any:
-    """What a text means for a field that has `old`. Raises ValueError saying what it should be."""
-    if isinstance(old, bool):
-        if text.lower() not in _SWITCH:
-            raise ValueError("true or false")
-        return _SWITCH[text.lower()]
-    if isinstance(old, str):
-        return text
-    try:
-        number = Fraction(text) if "/" in text else float(text)
-        if isinstance(old, float):
-            return float(number)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise ValueError("a number") from None
-    if number != number // 1:
-        raise ValueError("a whole number")
-    return int(number)
-
-
-def sections(value: object) -> dict[str, Any]:
-    """The fields of a dataclass that are dataclasses themselves, by name."""
-    return {name: each for name, each in values_of(value).items() if is_dataclass(each)}
+def sections(model: Model) -> dict[str, Section]:
+    """The sections of a recipe or a method, by name."""
+    return {name: each for name, each in model if isinstance(each, Section)}
 
 
 def with_values(
-    made: Made, values: Mapping[str, str | float], what: str = "a recipe", code: str = "E752"
-) -> Made:
-    """The recipe, or the settings of a search, with other values: `optimizer.lr` by name.
+    made: Whole, values: Mapping[str, Any], what: str = "a recipe", code: str = "E752"
+) -> Whole:
+    """The recipe or method with other values: `optimizer.lr` by name.
 
     Raises E107, and `code` for names and values that are wrong.
     """
-    known = sections(made)
-    for name, given in values.items():
+    known, changes = sections(made), dict[str, dict[str, Any]]()
+    for name, value in values.items():
         section, dot, key = name.partition(".")
         if section not in known or not dot:
             names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
             hint = _now(_renamed(name)) or names
             raise NasirError(code, f"{quoted(name)} is nothing of {what}", hint=hint)
-        part: Any = known[section]
-        fields_ = values_of(part)
-        if key not in fields_:
+        fields = type(known[section]).model_fields
+        if key not in fields:
             message = f"the section '{section}' has no field {quoted(key)}"
-            hint = _now(_renamed(key, section)) or nearest(key, fields_)
+            hint = _now(_renamed(key, section)) or nearest(key, fields)
             raise NasirError(code, message, hint=hint)
-        try:
-            value = parsed(fields_[key], str(given))
-        except ValueError as error:
-            message = f"'{name}' cannot be {quoted(str(given))}"
-            raise NasirError(code, message, hint=f"it takes {error}") from None
-        try:
-            known[section] = replace(part, **{key: value})
-        except ValueError as error:
-            raise NasirError(code_for(error, code), f"in '{section}': {error}") from None
-    changed: Any = made
-    return replace(changed, **known)
+        changes.setdefault(section, {})[key] = value
+    try:
+        return made.having(**changes)
+    except FieldError as error:
+        message = f"in '{error.path[0]}': {error.message}"
+        raise NasirError(
+            error.code if error.code == "E107" else code, message, hint=error.hint
+        ) from None
 
 
 def _renamed(name: str, section: str = "") -> str:
@@ -312,55 +289,49 @@ def named_file(
     return Path(text), (*outer, path)
 
 
-def check_names(cursor: Cursor, what: str, old: Sequence[str]) -> None:
-    """Raises E109 for an entry with one of these old names, with its name now."""
+def like_file(
+    root: Cursor, kind: str, words: Sequence[str], known: Sequence[str], read: Callable[[str], Made]
+) -> tuple[Made | None, dict[str, Any]]:
+    """What the file of a recipe or a method is `like`, and the values in which it differs.
+
+    Its name is that of the field `kind`; `words` are the fields of a line. Raises E109.
+    """
+    what = f"a {kind}"
+    entries = named_fields(root, what, ("nasir", kind, "like", *words, *known))
+    base = None
+    if "like" in entries:
+        like = entries["like"]
+        base = placed(like, partial(read, like.text("`like`")))
+    found = {name: entries[name].text(f"`{name}`") for name in (kind, *words) if name in entries}
+    found["name"] = found.pop(kind, Path(root.where.file).stem)
+    return base, {**found, **{name: entries[name].value for name in known if name in entries}}
+
+
+def named_fields(cursor: Cursor, what: str, known: Sequence[str]) -> dict[str, Cursor]:
+    """The entries of a mapping. Raises E109 for unknown ones, for old names with the name now."""
     entries = cursor.entries(what)
-    for name in old:
-        if name in entries:
-            hint = _now(RENAMED[name])
-            raise entries[name].fault("E109", f"{what} has no field `{name}`", hint)
+    older = entries["settings"].entries("`settings`") if "settings" in entries else {}
+    for name, entry in (older | entries).items():
+        if name in RENAMED:
+            raise entry.fault("E109", f"{what} has no field `{name}`", _now(RENAMED[name]))
+    return cursor.fields(what, (), known)
 
 
 def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:
-    """Returns `make()`; its errors get the cursor's place."""
+    """Returns `make()`; its errors get the cursor's place, or that of the field in it."""
     try:
         return make()
+    except FieldError as error:
+        raise error.within(cursor) from None
     except NasirError as error:
         raise error.at(cursor.where) from None
-    except ValueError as error:
-        raise cursor.fault(code_for(error, "E109"), str(error)) from None
-
-
-@lru_cache(maxsize=128)
-def _checks(kind: type) -> type[BaseModel]:
-    """The model of a dataclass's plain fields, whose names end in _: some are those of methods."""
-    given: dict[str, Any] = {f"{name}_": (hint, ...) for name, hint in field_types(kind).items()}
-    config = ConfigDict(strict=True, allow_inf_nan=False)
-    return create_model(kind.__name__, __config__=config, **given)
-
-
-def _is_plain(hint: Any) -> bool:
-    origin = get_origin(hint)
-    if origin is None:
-        return hint in (int, float, str, bool, NoneType, EllipsisType, ...)
-    parts = get_args(hint)
-    return origin is Literal or all(map(_is_plain, parts[:1] if origin is Annotated else parts))
 
 
 def _shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}" if abs(value) <= NUMBER_LIMIT else "beyond all numbers of a file"
+        return f"{value:,}" if abs(value) <= NUMBER_LIMIT else "beyond all limits"
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, bool):
         return str(value).lower()
     return quoted(value, 32) if isinstance(value, str) else f"a {type(value).__name__}"
-
-
-def _value(old: object, given: object) -> object:
-    """The value of a file for a field that has `old`: whole numbers may stand for others."""
-    if isinstance(old, tuple) and isinstance(given, list):
-        return tuple(_value(0.0, each) for each in cast("list[object]", given))
-    if isinstance(old, float) and type(given) is int and abs(given) <= NUMBER_LIMIT:
-        return float(given)
-    return given

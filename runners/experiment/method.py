@@ -1,14 +1,15 @@
 """A search method: its parts and settings, and the parts by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self, cast
+
+from pydantic import BeforeValidator, model_validator
 
 from nasir import NasirError
-from nasir.document import Cursor, check_version, parse_document
+from nasir.document import check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.source import read_source
 from nasir.space.skeletons import find_skeleton
@@ -30,13 +31,11 @@ from runners.experiment.architect import (
     Selection,
 )
 from runners.experiment.fields import (
-    RENAMED,
-    Ranged,
-    check_names,
-    filled,
+    FieldError,
+    like_file,
+    named_fields,
     named_file,
     placed,
-    sections,
     shipped_names,
 )
 from runners.experiment.mixture import (
@@ -52,31 +51,7 @@ from runners.experiment.mixture import (
     UniformNoise,
     WholeGenotype,
 )
-from runners.experiment.recipe import Settings, Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Method(Ranged):
-    """The parts and settings of a search on one skeleton.
-
-    `edges` weighs edges into nodes, which only some methods do; inputs and outputs of cells with
-    ops on nodes are always weighed, by softmax unless `edges` says otherwise. `skeletons` are those
-    on which the method's file has other values.
-    """
-
-    name: str
-    about: str = ""
-    paper: str = ""
-    mixture: MixturePart = Softmax()
-    edges: MixturePart | None = None
-    perturb: Perturbation | None = None
-    architect: Architect = FirstOrder()
-    regularise: Regulariser = L2()
-    select: Selection = Argmax()
-    stop: EigenvalueStop | None = None
-    settings: Settings = Settings()
-    skeletons: tuple[str, ...] = ()
-
+from runners.experiment.recipe import Settings
 
 PARTS: dict[str, dict[str, Any]] = {
     "mixture": {
@@ -112,13 +87,23 @@ PARTS: dict[str, dict[str, Any]] = {
 """The parts by kind and name, as the command line and YAML files name them."""
 
 
-def find_part(kind: str, name: str) -> Any:
-    """The part of that kind and name. Raises E742."""
-    known = PARTS[kind]
+def _part(kind: str, given: Any) -> Any:
+    """The part of a name, or of a mapping with `part`, its name, and fields of its own.
+
+    Raises E742 for a name that the kind of parts lacks.
+    """
+    if not isinstance(given, str | dict):
+        return given
+    own = dict(cast("dict[str, Any]", given)) if isinstance(given, dict) else {"part": given}
+    if "part" not in own:
+        raise FieldError("E109", "a part with fields of its own needs `part`, its name")
+    name, known, path = str(own.pop("part")), PARTS[kind], ("part",) * isinstance(given, dict)
     if name not in known:
         message = f"unknown part {quoted(name)} for '{kind}'"
-        raise NasirError("E742", message, hint=nearest(name, known))
-    return known[name]
+        raise FieldError("E742", message, nearest(name, known), path)
+    if known[name] is None and own:
+        raise FieldError("E109", f"the part of `{kind}` is none, which has no fields")
+    return known[name].having(**own) if own else known[name]
 
 
 def part_name(kind: str, part: object) -> str:
@@ -126,22 +111,49 @@ def part_name(kind: str, part: object) -> str:
     return next(name for name, known in PARTS[kind].items() if type(known) is type(part))
 
 
-def with_parts(method: Method, parts: Mapping[str, str]) -> Method:
-    """The method with other parts, by kind and name. Raises E742 and E743."""
-    return _replaced(method, {kind: find_part(kind, name) for kind, name in parts.items()})
+class Method(Settings):
+    """The parts and settings of a search on one skeleton.
+
+    `edges` weighs edges into nodes, which only some methods do; inputs and outputs of cells with
+    ops on nodes are always weighed, by softmax unless `edges` says otherwise. `skeletons` are those
+    on which the method's file has other values. Raises E742 for a part that is unknown, and E743
+    for parts that mean nothing together.
+    """
+
+    name: str
+    about: str = ""
+    paper: str = ""
+    mixture: Annotated[MixturePart, BeforeValidator(partial(_part, "mixture"))] = Softmax()
+    edges: Annotated[MixturePart | None, BeforeValidator(partial(_part, "edges"))] = None
+    perturb: Annotated[Perturbation | None, BeforeValidator(partial(_part, "perturb"))] = None
+    architect: Annotated[Architect, BeforeValidator(partial(_part, "architect"))] = FirstOrder()
+    regularise: Annotated[Regulariser, BeforeValidator(partial(_part, "regularise"))] = L2()
+    select: Annotated[Selection, BeforeValidator(partial(_part, "select"))] = Argmax()
+    stop: Annotated[EigenvalueStop | None, BeforeValidator(partial(_part, "stop"))] = None
+    skeletons: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for wrong, why, hint in _rules(self):
+            if wrong:
+                raise FieldError("E743", f"method '{self.name}': {why}", hint)
+        return self
 
 
-def _replaced(method: Method, changed: dict[str, Any]) -> Method:
-    """The method with these parts; edges follow a mixture that draws whole genotypes."""
-    mixture = changed.get("mixture")
-    if isinstance(mixture, WholeGenotype):
-        changed.setdefault("edges", mixture)
-    elif mixture is not None and isinstance(method.edges, WholeGenotype):
-        changed.setdefault("edges", None)
-    return checked(replace(method, **changed) if changed else method)
+def with_parts(method: Method, changes: Mapping[str, Any]) -> Method:
+    """The method with other parts, by kind, and other settings.
+
+    Edges follow a mixture that draws whole genotypes. Raises E742, E743, and E1xx for settings.
+    """
+    found = method.having(**changes)
+    if "mixture" not in changes or "edges" in changes:
+        return found
+    if isinstance(found.mixture, WholeGenotype):
+        return found.having(edges=found.mixture)
+    return found.having(edges=None) if isinstance(found.edges, WholeGenotype) else found
 
 
-def with_fraction(settings: Settings, text: str) -> Settings:
+def with_fraction(method: Method, text: str) -> Method:
     """The same with 1/K of the channels in all stages. Raises E743 unless the text is 1/K."""
     try:
         fraction = Fraction(text)
@@ -151,40 +163,30 @@ def with_fraction(settings: Settings, text: str) -> Settings:
     if fraction.numerator != 1:
         message = f"a fraction of channels is 1/K, not {fraction}"
         raise NasirError("E743", message, hint="for example 1/4")
-    stages = tuple(replace(stage, parts=fraction.denominator) for stage in settings.stages)
-    return replace(settings, stages=stages)
+    return method.having(stages=[s.having(parts=fraction.denominator) for s in method.stages])
 
 
-def with_epochs(settings: Settings, epochs: int) -> Settings:
+def with_epochs(method: Method, epochs: int) -> Method:
     """The same in so many epochs; stages and warm-ups shrink or grow in proportion."""
-    total = settings.epochs
+    total = method.epochs
     if not total or epochs == total:
-        return settings
-    if epochs < len(settings.stages):
-        message = f"{epochs} epochs are too few for {len(settings.stages)} stages"
+        return method
+    if epochs < len(method.stages):
+        message = f"{epochs} epochs are too few for {len(method.stages)} stages"
         raise NasirError("E743", message, hint="each stage needs an epoch")
     ends = [0]
-    for number, stage in enumerate(settings.stages, start=1):
-        left = len(settings.stages) - number
+    for number, stage in enumerate(method.stages, start=1):
+        left = len(method.stages) - number
         end = ends[-1] + max(1, round(stage.epochs * epochs / total))
         ends.append(epochs if not left else min(end, epochs - left))
     stages = tuple(
-        replace(
-            stage,
+        stage.having(
             epochs=end - start,
             warm_up=min(round(stage.warm_up * epochs / total), end - start),
         )
-        for stage, start, end in zip(settings.stages, ends[:-1], ends[1:], strict=True)
+        for stage, start, end in zip(method.stages, ends[:-1], ends[1:], strict=True)
     )
-    return replace(settings, stages=stages)
-
-
-def checked(method: Method) -> Method:
-    """The method, if its parts mean something together. Raises E743 that says why not."""
-    for wrong, why, hint in _rules(method):
-        if wrong:
-            raise NasirError("E743", f"method '{method.name}': {why}", hint=hint)
-    return method
+    return method.having(stages=stages)
 
 
 def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
@@ -225,12 +227,12 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
             "--stop none",
         ),
         (
-            isinstance(method.select, Draw) and bool(method.settings.stages),
+            isinstance(method.select, Draw) and bool(method.stages),
             "drawing from the space needs no training",
             "--method random",
         ),
         (
-            not method.settings.stages and not isinstance(method.select, Draw),
+            not method.stages and not isinstance(method.select, Draw),
             "nothing is trained, so there is nothing to select by",
             "give it stages, or --select draw",
         ),
@@ -246,9 +248,7 @@ SHIPPED = Path(__file__).parent / "methods"
 
 method_names = partial(shipped_names, SHIPPED)
 
-SECTIONS = tuple(sections(Settings()))
-
-CHANGES = ("stages", *SECTIONS, *PARTS)
+CHANGES = (*Settings.model_fields, *PARTS)
 """What a file may change of the method that it is like, on all skeletons or on one."""
 
 
@@ -268,66 +268,22 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
 
 def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
     root = parse_document(read_source(path)).root
-    words = ("method", "about", "paper")
-    _check_settings(root)
-    entries = root.fields("a method", (), ("nasir", *words, "like", "on", *CHANGES))
-    if "nasir" in entries:
+    read = partial(read_method, skeleton=skeleton, outer=outer)
+    base, changes = like_file(root, "method", ("about", "paper"), ("on", *CHANGES), read)
+    if "nasir" in root.entries("a method"):
         check_version(root, "a method")
-    like, on = entries.get("like"), entries.get("on")
-    said = {name: entries[name].text(f"`{name}`") for name in words if name in entries}
-    name = said.pop("method", path.stem)
-    base = Method(name)
-    if like is not None:
-        base = placed(like, partial(read_method, like.text("`like`"), skeleton, outer))
-    base = replace(base, name=name, **said)
-    method = _changed(base, root, entries)
-    for key, row in (on.entries("`on`") if on else {}).items():
+    base = base or Method(name="")
+    skeletons = list(base.skeletons)
+    on = root.entries("a method")["on"].entries("`on`") if "on" in changes else {}
+    changes.pop("on", None)
+    method = found = placed(root, partial(with_parts, base, changes))
+    for key, row in on.items():
         placed(row, partial(find_skeleton, key))
-        check_names(row, "a method", ("pictures",))
-        there = _changed(method, row, row.fields("what differs on a skeleton", (), CHANGES))
-        base = replace(base, skeletons=(*base.skeletons, key))
-        method = there if key == skeleton else method
-    return replace(method, skeletons=tuple(dict.fromkeys(base.skeletons)))
+        named_fields(row, "what differs on a skeleton", CHANGES)
+        there = placed(row, partial(with_parts, method, cast("dict[str, Any]", row.value)))
+        skeletons.append(key)
+        found = there if key == skeleton else found
+    return found.having(skeletons=tuple(dict.fromkeys(skeletons)))
 
 
 _shipped = lru_cache(maxsize=128)(_read)
-
-
-def _check_settings(root: Cursor) -> None:
-    """Raises E109 for the settings of version 0.1, with their names now."""
-    check_names(root, "a method", ("drop_path", "pictures"))
-    entries = root.entries("a method")
-    if "settings" in entries:
-        found = entries["settings"].entries("`settings`")
-        check_names(entries["settings"], "a method", tuple(set(found) & set(RENAMED)))
-        hint = f"the sections are {', '.join(SECTIONS)}"
-        raise entries["settings"].fault("E109", "a method has no field `settings`", hint)
-
-
-def _changed(method: Method, at: Cursor, entries: Mapping[str, Cursor]) -> Method:
-    """The method with the `CHANGES` among the entries."""
-    parts = {kind: _part(kind, entries[kind]) for kind in PARTS if kind in entries}
-    own: Any = method.settings
-    for name in SECTIONS:
-        if name in entries:
-            section = filled(getattr(own, name), entries[name].entries(f"`{name}`"))
-            own = replace(own, **{name: section})
-    if "stages" in entries:
-        items = entries["stages"].items("`stages`")
-        rows = tuple(filled(Stage(1), row.entries("a stage")) for row in items)
-        own = placed(entries["stages"], partial(replace, own, stages=rows))
-    return placed(at, partial(_replaced, replace(method, settings=own), parts))
-
-
-def _part(kind: str, cursor: Cursor) -> Any:
-    """The part that an entry names, with the fields that it gives."""
-    if not isinstance(cursor.value, Mapping):
-        return placed(cursor, partial(find_part, kind, cursor.text("a part")))
-    entries = dict(cursor.entries("a part"))
-    if "part" not in entries:
-        raise cursor.fault("E109", "a part with fields of its own needs `part`, its name")
-    name = entries.pop("part")
-    part = placed(name, partial(find_part, kind, name.text("`part`")))
-    if part is None and entries:
-        raise cursor.fault("E109", f"the part of `{kind}` is none, which has no fields")
-    return filled(part, entries) if entries else part

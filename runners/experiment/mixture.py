@@ -18,7 +18,7 @@ import lowering
 import nasir
 from nasir import Genotype, Graph, Space
 from nasir.space.tree import Choose, Pick
-from runners.experiment.fields import Number, Positive, Ranged, Repeats
+from runners.experiment.fields import Model, Number, Positive, Repeats
 from runners.experiment.learner import Moment
 from runners.machine.device import entropy
 from runners.task.task import Batch
@@ -38,10 +38,9 @@ class Drawn:
     live: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
 
-class MixturePart(ABC):
+class MixturePart(Model, ABC):
     """How weights follow from logits; `ranks` where expected weights prefer some options."""
 
-    __slots__ = ()
     ranks: ClassVar[bool] = True
 
     @abstractmethod
@@ -53,7 +52,6 @@ class MixturePart(ABC):
         return {name: row.detach().softmax(0) for name, row in rows.items()}
 
 
-@dataclass(frozen=True, slots=True)
 class Softmax(MixturePart):
     """Softmax of each row. DARTS, arXiv:1806.09055, equation 2."""
 
@@ -62,7 +60,6 @@ class Softmax(MixturePart):
         return Drawn({name: row.softmax(0) for name, row in rows.items()})
 
 
-@dataclass(frozen=True, slots=True)
 class Dirichlet(MixturePart):
     """One reparameterised draw per choice from Dir(elu(logit) + 1).
 
@@ -82,8 +79,7 @@ class Dirichlet(MixturePart):
         return Drawn(found)
 
 
-@dataclass(frozen=True, slots=True)
-class SoftGumbel(MixturePart, Ranged):
+class SoftGumbel(MixturePart):
     """A draw of the concrete distribution per choice; its temperature falls linearly.
 
     SNAS, arXiv:1812.09926, equation 5: softmax((log softmax(logits) + g) / τ), g Gumbel(0, 1).
@@ -114,7 +110,6 @@ class SoftGumbel(MixturePart, Ranged):
         return Drawn(found)
 
 
-@dataclass(frozen=True, slots=True)
 class HardGumbel(SoftGumbel):
     """One option per choice by Gumbel's maximum; the gradient is the concrete distribution's.
 
@@ -157,8 +152,7 @@ def one_hot(graph: Graph, genotype: Genotype, rows: Rows) -> Drawn:
 class WholeGenotype(MixturePart):
     """A genotype is drawn, and nothing else runs; logits play no part."""
 
-    __slots__ = ()
-    ranks = False
+    ranks: ClassVar[bool] = False
 
     @abstractmethod
     def genotype(self, learner: "Supernet", moment: Moment) -> Genotype:
@@ -173,7 +167,6 @@ class WholeGenotype(MixturePart):
         return {name: torch.full_like(row.detach(), 1 / len(row)) for name, row in rows.items()}
 
 
-@dataclass(frozen=True, slots=True)
 class Uniform(WholeGenotype):
     """A genotype of the space, drawn uniformly decision by decision.
 
@@ -186,7 +179,6 @@ class Uniform(WholeGenotype):
         return nasir.sample(learner.space, moment.seed_of("genotype"))
 
 
-@dataclass(frozen=True, slots=True)
 class Sampled(WholeGenotype):
     """A genotype drawn by the controller. ENAS, arXiv:1802.03268."""
 
@@ -198,8 +190,7 @@ class Sampled(WholeGenotype):
             return controller.sample(moment.generator("controller")).genotype
 
 
-@dataclass(frozen=True, slots=True)
-class Radius(Ranged):
+class Radius(Model):
     """ε grows linearly over the epochs, by e/E as published, so that `end` is never reached."""
 
     start: Number = 0.03
@@ -210,12 +201,11 @@ class Radius(Ranged):
         return self.start + (self.end - self.start) * moment.share
 
 
-WIDE = Radius(0.3, 0.3)
+WIDE = Radius(start=0.3, end=0.3)
 """ε while edges are projected: fixed, as in the published code of DARTS-PT."""
 
 
-@dataclass(frozen=True)
-class Perturbation(ABC, Ranged):
+class Perturbation(Model, ABC):
     """Weights are trained at perturbed mixtures, so that the loss is flat around the decisions.
 
     SmoothDARTS, arXiv:2002.05283. Perturbations live on the simplex: the mixture's weights move,
@@ -236,7 +226,6 @@ class Perturbation(ABC, Ranged):
         """The rows at which weights take their step on this batch, without gradients."""
 
 
-@dataclass(frozen=True)
 class UniformNoise(Perturbation):
     """Every weight of an op moves by U(−ε, ε), then rows are clipped and divided (SDARTS-RS)."""
 
@@ -245,7 +234,6 @@ class UniformNoise(Perturbation):
         return _moved(drawn, _shaken(_open(drawn, learner), self.epsilon(moment), moment))
 
 
-@dataclass(frozen=True)
 class Ascent(Perturbation):
     """Projected gradient ascent of the training loss in the box of side 2ε (SDARTS-ADV, eq. 7).
 

@@ -1,10 +1,11 @@
 """The numbers of an evaluation and of a search by section, and the sizes of networks."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import StrictBool, model_validator
 
 import nasir
 from nasir.document import check_version, parse_document
@@ -15,17 +16,18 @@ from runners.experiment.fields import (
     BatchSize,
     Count,
     Epochs,
+    FieldError,
+    Model,
     Number,
     Pixels,
-    Ranged,
+    Section,
     Share,
     Window,
-    check_names,
-    filled,
+    like_file,
     named_file,
     placed,
+    sections,
     shipped_names,
-    values_of,
 )
 
 _TEXTS = {
@@ -43,32 +45,43 @@ DATA = ("classes", "in_channels", "vocabulary")
 """The numbers that the data decides: a network of others cannot learn from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkSize(Ranged):
-    """A skeleton and its size; None is the skeleton's own. The docstrings are the options' help."""
+class Sizes(Section):
+    """Of a network; None is the skeleton's own, or the data's. The docstrings are options' help."""
+
+    channels: AnyCount | None = None
+    """Initial channels."""
+    layers: AnyCount | None = None
+    """Cells; for nasbench201, cells in each stage."""
+    classes: AnyCount | None = None
+    """Classes."""
+    resolution: AnyCount | None = None
+    """Height and width of the image."""
+    vocabulary: AnyCount | None = None
+    """Words; of rnn."""
+    hidden: AnyCount | None = None
+    """Width of embedding and state; of rnn."""
+    in_channels: AnyCount | None = None
+    """Channels of the image: 3, or 1 where it is grey."""
+
+
+class NetworkSection(Sizes):
+    """With the skeleton; None is the space's own."""
 
     skeleton: str | None = None
     """cifar, imagenet, nasbench201, rnn, …; the space's own by default."""
-    channels: int | None = None
-    """Initial channels."""
-    layers: int | None = None
-    """Cells; for nasbench201, cells in each stage."""
-    classes: int | None = None
-    """Classes."""
-    resolution: int | None = None
-    """Height and width of the image."""
-    auxiliary: bool = False
+
+
+class NetworkSize(NetworkSection):
+    """A network to build."""
+
+    code: ClassVar[str] = "E505"
+
+    auxiliary: StrictBool = False
     """Add the auxiliary head."""
-    vocabulary: int | None = None
-    """Words; of rnn."""
-    hidden: int | None = None
-    """Width of embedding and state; of rnn."""
-    in_channels: int | None = None
-    """Channels of the image: 3, or 1 where it is grey."""
 
     def build(self, genotype: nasir.Genotype) -> nasir.Graph:
         """The genotype's network of this size."""
-        return nasir.network(genotype, **values_of(self))
+        return nasir.network(genotype, **dict(self))
 
 
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:
@@ -88,28 +101,7 @@ def describe_size(size: Mapping[str, str | int]) -> str:
     return ", ".join([f"{size['skeleton']} skeleton", *parts])
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes(Ranged):
-    """The network's: what is 0 is the skeleton's own, or the data's."""
-
-    channels: AnyCount = 0
-    layers: AnyCount = 0
-    hidden: AnyCount = 0
-    classes: AnyCount = 0
-    resolution: AnyCount = 0
-    in_channels: AnyCount = 0
-    vocabulary: AnyCount = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSection(Sizes):
-    """With the skeleton; empty is the space's own."""
-
-    skeleton: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Train(Ranged):
+class Train(Section):
     """How long, on what, and what is added to the loss.
 
     `batch` are images (columns of text) a step, which `accumulate` parts make one after the
@@ -139,18 +131,16 @@ class Train(Ranged):
     activation: Number = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Sgd(Ranged):
+class Sgd(Section):
     """SGD with an L2 `weight_decay`; `clip` is the largest norm of gradients (0: any)."""
 
     lr: Number = 0.025
     momentum: Number = 0.9
-    nesterov: bool = False
+    nesterov: StrictBool = False
     weight_decay: Number = 3e-4
     clip: Number = 5.0
 
 
-@dataclass(frozen=True, slots=True)
 class Optimizer(Sgd):
     """SGD: `clip` is the largest norm of `clipped` (all gradients together, or each tensor's).
 
@@ -162,8 +152,7 @@ class Optimizer(Sgd):
     average_after: AnyEpochs = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule(Ranged):
+class Schedule(Section):
     """How the learning rate goes, in steps `by` epochs or batches, e of E.
 
     `cosine` falls to `minimum`, `linear` to 0: lr · (E − tail − e) / (E − tail), and in the last
@@ -179,8 +168,7 @@ class Schedule(Ranged):
     by: Literal["epoch", "batch"] = "epoch"
 
 
-@dataclass(frozen=True, slots=True)
-class ImagesSection(Ranged):
+class ImagesSection(Section):
     """What training does to images: see `runners.task.batches`.
 
     `cutouts`: whether each image is cut elsewhere, or a whole batch alike before the crop.
@@ -188,16 +176,15 @@ class ImagesSection(Ranged):
     """
 
     crop: Pixels = 0
-    flip: bool = False
+    flip: StrictBool = False
     cutout: Pixels = 0
     cutouts: Literal["image", "batch"] = "image"
     area: Share = 0.0
-    jitter: bool = False
+    jitter: StrictBool = False
     normalise: Literal["data", "autodl"] = "data"
 
 
-@dataclass(frozen=True, slots=True)
-class Text(Ranged):
+class Text(Section):
     """Windows and columns of text, and the rates of dropout: see `runners.task.language`."""
 
     bptt: Window = 35
@@ -210,8 +197,7 @@ class Text(Ranged):
     words: Share = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class RunSection(Ranged):
+class RunSection(Section):
     """How it runs: nothing here changes what is computed but for rounding.
 
     `compile` and `layout`: `auto` does what pays on the device.
@@ -222,44 +208,30 @@ class RunSection(Ranged):
     layout: Literal["auto", "channels_last", "channels_first"] = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe(Ranged):
+class Recipe(Model):
     """An evaluation. `data` is the data set where the user names none; empty: he has to."""
 
-    name: str
+    name: str = ""
     about: str = ""
     data: str = ""
-    network: NetworkSection = field(default_factory=NetworkSection)
-    train: Train = field(default_factory=Train)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    schedule: Schedule = field(default_factory=Schedule)
-    images: ImagesSection = field(default_factory=ImagesSection)
-    text: Text = field(default_factory=Text)
-    run: RunSection = field(default_factory=RunSection)
+    network: NetworkSection = NetworkSection()
+    train: Train = Train()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    images: ImagesSection = ImagesSection()
+    text: Text = Text()
+    run: RunSection = RunSection()
 
     def facts(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
-
-
-def recipe_of(facts: Mapping[str, Any]) -> Recipe:
-    """The recipe of plain data that `Recipe.facts` gave."""
-    base = Recipe("")
-    words = {name: facts[name] for name in ("name", "about", "data")}
-    sections = {name: replace(getattr(base, name), **facts[name]) for name in SECTIONS}
-    return Recipe(**words, **sections)
-
-
-SECTIONS = tuple(f.name for f in fields(Recipe) if f.name not in ("name", "about", "data"))
-"""Those that have fields of their own, in order."""
+        """As plain data, of which `Recipe(**facts)` is the recipe again."""
+        return self.model_dump(mode="json")
 
 
 STAGES, EPOCHS = 100, 100_000
 """Of a search, at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage(Ranged):
+class Stage(Model):
     """Epochs with one supernet, of which the first `warm_up` are without architect steps.
 
     `options` are how many options each choice of ops keeps when the stage begins (None: all), and
@@ -272,8 +244,7 @@ class Stage(Ranged):
     parts: Count = 1
 
 
-@dataclass(frozen=True, slots=True)
-class SearchTrain(Ranged):
+class SearchTrain(Section):
     """`epochs` are all, tuning too, which the stages share in proportion (None: the stages' own).
 
     `batch` are images (columns of text) a step. `drop_path` is the largest probability to drop an
@@ -285,23 +256,20 @@ class SearchTrain(Ranged):
     drop_path: Share = 0.0
 
 
-@dataclass(frozen=True, slots=True)
 class SearchOptimizer(Sgd):
     """`clip` is the largest norm of the gradients that `clip_covers`: `all` are the logits' too."""
 
     clip_covers: Literal["weights", "all"] = "weights"
 
 
-@dataclass(frozen=True, slots=True)
-class SearchSchedule(Ranged):
+class SearchSchedule(Section):
     """A cosine from the learning rate to `minimum` over all epochs, after a linear `warm_up`."""
 
     minimum: Number = 0.001
     warm_up: AnyEpochs = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Logits(Ranged):
+class Logits(Section):
     """Adam on the logits, whose L2 is the regulariser's.
 
     `clip` is their gradients' largest norm (0: any). `order` says what learns first in a step.
@@ -313,15 +281,13 @@ class Logits(Ranged):
     order: Literal["architecture-first", "weights-first"] = "architecture-first"
 
 
-@dataclass(frozen=True, slots=True)
-class SearchImages(Ranged):
+class SearchImages(Section):
     """`cutout` is the side of the square that is cut out of each image (0: none)."""
 
     cutout: Pixels = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Settings(Ranged):
+class Settings(Model):
     """The numbers of a search."""
 
     network: Sizes = Sizes()
@@ -330,13 +296,15 @@ class Settings(Ranged):
     schedule: SearchSchedule = SearchSchedule()
     logits: Logits = Logits()
     images: SearchImages = SearchImages()
-    stages: tuple[Stage, ...] = (Stage(50),)
+    stages: tuple[Stage, ...] = (Stage(epochs=50),)
 
-    def __post_init__(self) -> None:
-        Ranged.__post_init__(self)
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
         if len(self.stages) > STAGES or self.epochs > EPOCHS:
             counts = f"{len(self.stages)} stages with {self.epochs:,} epochs"
-            raise ValueError(f"there are {counts}, and have to be at most {STAGES} with {EPOCHS:,}")
+            message = f"there are {counts}, and have to be at most {STAGES} with {EPOCHS:,}"
+            raise FieldError("E109", message, path=("stages",))
+        return self
 
     @property
     def epochs(self) -> int:
@@ -363,22 +331,10 @@ def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
 
 def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
     root = parse_document(read_source(path)).root
-    check_names(root, "a recipe", ("pictures",))
-    entries = root.fields("a recipe", ("nasir",), ("recipe", "like", "about", "data", *SECTIONS))
+    read = partial(read_recipe, outer=outer)
+    base, changes = like_file(root, "recipe", ("about", "data"), tuple(sections(Recipe())), read)
     check_version(root, "a recipe")
-    like = entries.get("like")
-    base = Recipe("")
-    if like is not None:
-        base = placed(like, partial(read_recipe, like.text("`like`"), outer))
-    words = {name: entries[name].text(f"`{name}`") for name in ("about", "data") if name in entries}
-    found: dict[str, Any] = {name: getattr(base, name) for name in ("about", "data", *SECTIONS)}
-    for name in SECTIONS:
-        if name in entries:
-            given = entries[name].entries(f"`{name}`")
-            found[name] = filled(found[name], given)
-    own = entries["recipe"].text("`recipe`") if "recipe" in entries else path.stem
-    known: dict[str, Any] = {"name": own, **found, **words}
-    return Recipe(**known)
+    return placed(root, partial((base or Recipe()).having, **changes))
 
 
 _shipped = lru_cache(maxsize=64)(_read)

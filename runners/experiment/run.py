@@ -11,7 +11,8 @@ from typing import Any, ClassVar, TypeVar
 
 from nasir import NasirError, Where
 from runners.experiment.build import Built
-from runners.experiment.experiment import Experiment, experiment_in, merged
+from runners.experiment.experiment import Experiment, experiment_in
+from runners.experiment.fields import merged
 from runners.experiment.learner import Epoch, Learner, Moment, is_out_of_memory
 from runners.folder.checkpoint import Checkpoint
 from runners.folder.display import Display, display_for_stderr

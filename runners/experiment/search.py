@@ -51,7 +51,7 @@ class Stages(Hook):
         """Enters the epoch's stage, if it is another one."""
         if epoch.stage == self.stage:
             return
-        stage = self.learner.settings.stages[epoch.stage]
+        stage = self.learner.method.stages[epoch.stage]
         self.stage = epoch.stage
         run.display.say(f"stage {epoch.stage + 1}: 1/{stage.parts} of the channels")
         self._enter({**self.kept, **(self._pruned(stage.options) if stage.options else {})})
@@ -74,7 +74,7 @@ class Stages(Hook):
 
     def _graph(self, kept: Kept) -> Graph:
         learner = self.learner
-        stage = learner.settings.stages[self.stage]
+        stage = learner.method.stages[self.stage]
         return stage_graph(self.supernet, learner.method, stage, kept, learner.space)
 
     def _pruned(self, options: int) -> dict[str, tuple[int, ...]]:
@@ -141,7 +141,7 @@ class Architecture(Hook):
 
     def __init__(self, learner: Supernet) -> None:
         self.learner = learner
-        self.last = learner.settings.logits.order == "weights-first"
+        self.last = learner.method.logits.order == "weights-first"
 
     def before(self, run: Run, epoch: Epoch, batch: Batch, at: Moment) -> None:
         """The step, where the architecture learns first."""
@@ -173,7 +173,7 @@ class Mixed(Hook):
     def inputs(self, run: Run, batch: Batch, at: Moment) -> tuple[Any, ...]:
         """The mixture; it has a graph where the clipped norm covers the logits' gradient."""
         self.learner.logit_optimiser.zero_grad()  # those of the architect's step
-        with torch.set_grad_enabled(self.learner.settings.optimizer.clip_covers == "all"):
+        with torch.set_grad_enabled(self.learner.method.optimizer.clip_covers == "all"):
             return (self.learner.whole(self._drawn(batch, at)),)
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
@@ -296,7 +296,7 @@ def search(experiment: Experiment, out: str | Path, display: Display | None = No
 
     def build() -> BuiltSearch:  # with a path of data that holds wherever the run is resumed
         data = parse_data(experiment.data or DATA_SET).resolved().text
-        return build_search(experiment.having({"data": data}))
+        return build_search(experiment.having(data=data))
 
     return started(Path(out), "search", build, _searched, display)
 
@@ -325,14 +325,14 @@ def _searched(run: Run, built: BuiltSearch) -> Result:
 
 def _trained(run: Run, built: BuiltSearch, supernet: Graph) -> Genotype:
     """The genotype that a trained supernet gives."""
-    method, settings, search = built.method, built.method.settings, built.experiment.searching
+    method, search = built.method, built.experiment.searching
     run.display.say(built.plan.words)
-    graph = stage_graph(supernet, method, settings.stages[0], {}, built.space)
+    graph = stage_graph(supernet, method, method.stages[0], {}, built.space)
     learner = Supernet(built, graph, run.display.say)
     record, stop = ArchitectureRecord(learner), method.stop and Eigenvalue(learner, method.stop)
     hooks: list[Hook] = [Stages(learner, supernet), Projections(learner), Architecture(learner)]
-    if settings.train.drop_path:
-        hooks.append(DropPath(learner, lambda at: settings.train.drop_path * at.progress))
+    if method.train.drop_path:
+        hooks.append(DropPath(learner, lambda at: method.train.drop_path * at.progress))
 
     def due(epoch: Epoch) -> tuple[Split, ...]:
         last = epoch.at.epoch == epoch.at.epochs - 1  # of its phase
@@ -341,7 +341,7 @@ def _trained(run: Run, built: BuiltSearch, supernet: Graph) -> Genotype:
     hooks += [Mixed(learner), Measured(learner, due), *([stop] if stop else ()), record]
     run.start(learner, hooks)
     epochs = search_epochs(
-        settings,
+        method,
         method.select.tuning(learner),
         restarts=search.as_published,
         seed=built.experiment.seed,

@@ -142,10 +142,10 @@ class Supernet(Learner):
     task: Task
 
     def __init__(self, built: "BuiltSearch", graph: Graph, say: Callable[[str], None]) -> None:
-        settings = built.method.settings
-        super().__init__(built.task, built.place, built.experiment.seed, settings.optimizer)
-        self.space, self.method, self.settings = built.space, built.method, settings
-        self.edges = built.method.edges or Softmax()
+        method = built.method
+        super().__init__(built.task, built.place, built.experiment.seed, method.optimizer)
+        self.space, self.method = built.space, method
+        self.edges = method.edges or Softmax()
         self.memory: MemoryLevel = built.experiment.run.memory
         self.say = say
         self.decided = Decided(built.space, graph.choices)
@@ -153,13 +153,13 @@ class Supernet(Learner):
         self.logits = {c.name: self._first_logits(c) for c in graph.choices}
         self.logit_optimiser = torch.optim.Adam(
             self.leaves or [torch.zeros(1)],
-            settings.logits.lr,
-            betas=settings.logits.betas,
-            weight_decay=built.method.regularise.decay,
+            method.logits.lr,
+            betas=method.logits.betas,
+            weight_decay=method.regularise.decay,
         )
         self.controller: Controller | None = None
         self.controller_optimiser: torch.optim.Optimizer | None = None
-        if isinstance(built.method.mixture, Sampled):
+        if isinstance(method.mixture, Sampled):
             self.controller = Controller(built.space, self.seed)
             self.controller_optimiser = torch.optim.Adam(
                 self.controller.parameters(), 1e-3, betas=(0.0, 0.999), eps=1e-3
@@ -260,8 +260,8 @@ class Supernet(Learner):
         """A step of the logits by these gradients; the batch's stream goes on."""
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
             leaf.grad = gradient.detach()
-        if self.settings.logits.clip:
-            torch.nn.utils.clip_grad_norm_(self.leaves, self.settings.logits.clip)
+        if self.method.logits.clip:
+            torch.nn.utils.clip_grad_norm_(self.leaves, self.method.logits.clip)
         self.logit_optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         self.task.carry(batch, outcome)
 

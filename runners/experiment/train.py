@@ -79,14 +79,12 @@ def _placed(experiment: Experiment) -> Experiment:
     if weights is not None and is_run(weights):
         weights = str(weights_of(Path(weights)))
     return experiment.having(
-        {
-            "of": dump_genotype(read_named(experiment.of, experiment.space)),
-            "recipe": there(recipe) if recipe and recipe.endswith(SUFFIXES) else recipe,
-            "space": None,
-            "data": data and parse_data(data).resolved().text,
-            "inherit": there(experiment.inherit),
-            "weights": there(weights),
-        }
+        of=dump_genotype(read_named(experiment.of, experiment.space)),
+        recipe=there(recipe) if recipe and recipe.endswith(SUFFIXES) else recipe,
+        space=None,
+        data=data and parse_data(data).resolved().text,
+        inherit=there(experiment.inherit),
+        weights=there(weights),
     )
 
 

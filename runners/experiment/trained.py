@@ -5,7 +5,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +14,7 @@ from nasir.source import read_source
 from nasir.space.skeletons import find_skeleton
 from nasir.wanted import checked
 from runners.experiment.experiment import Experiment, experiment_in
-from runners.experiment.recipe import NetworkSize, Recipe, recipe_of
+from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
 from runners.folder.facts import damaged, facts_of, read_facts
 from runners.folder.logs import read_rows
@@ -82,7 +82,7 @@ def _of_run(run: Path, asked: Trained) -> Trained:
         return Trained(
             _filled(asked.size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
             asked.weights or weights_of(run),
-            recipe_of(facts["recipe"]),
+            Recipe(**facts["recipe"]),
             facts["data"]["text"],
             experiment.run.limit,
         )
@@ -110,12 +110,8 @@ def weights_of(run: Path) -> Path:
 
 def _filled(size: NetworkSize, known: dict[str, Any]) -> NetworkSize:
     """The size with what it leaves open, where that is known."""
-    changed = {
-        field.name: known[field.name]
-        for field in fields(NetworkSize)
-        if field.name in known and not getattr(size, field.name)
-    }
-    return replace(size, **changed)
+    changed = {name: known[name] for name, value in size if name in known and not value}
+    return size.having(**changed)
 
 
 SIZES = ("channels", "layers", "hidden")
@@ -142,7 +138,7 @@ def searched_sizes(run: str) -> dict[str, int]:
     facts = _search_facts(run)
     experiment = experiment_in(Path(run), facts)
     skeleton = find_skeleton(load_space(experiment.of).skeleton)
-    asked = cast("dict[str, int]", facts["settings"]["network"])
+    asked = cast("dict[str, int | None]", facts["settings"]["network"])
     found: dict[str, int] = {name: getattr(skeleton.search, name, 0) for name in SIZES}
     return {name: asked.get(name) or value for name, value in found.items() if value}
 

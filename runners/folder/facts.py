@@ -50,7 +50,7 @@ class DataFacts(StrictFacts):
 class SettingsFacts(StrictFacts):
     """The sizes of the supernet among a search's settings."""
 
-    network: dict[str, int]
+    network: dict[str, int | None]
 
 
 class RunFacts(StrictFacts):

@@ -5,16 +5,17 @@ Importing this module does not import torch, and a wrong call fails before torch
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
+
+from pydantic import StrictBool
 
 import nasir
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.passes import INFERENCE
 from nasir.space import adopt
 from nasir.wanted import checked
-from runners.experiment.fields import AnyCount, BatchSize, Limit, Ranged, Seed
+from runners.experiment.fields import AnyCount, BatchSize, Limit, Model, Seed
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.experiment.trained import find_trained
 from runners.folder.display import Display
@@ -31,8 +32,7 @@ TARGETS = (
 """The names of the forms in `runners.forms.table`, which imports torch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options(Ranged):
+class Options(Model):
     """How to compile, and which files to write; None is not written.
 
     The docstrings of fields are the help of `nasir compile`. `directory` is where all files go
@@ -42,12 +42,12 @@ class Options(Ranged):
 
     code: ClassVar[str] = "E505"
 
-    size: NetworkSize = field(default_factory=NetworkSize)
+    size: NetworkSize = NetworkSize()
     weights: Path | None = None
     """Weights to load (safetensors)."""
     seed: Seed = 0
     """Of the initial weights."""
-    compile: bool = True
+    compile: StrictBool = True
     """Leave torch.compile out; it can take minutes."""
     batch: BatchSize = 1
     """Images in each measured call."""
@@ -66,7 +66,7 @@ class Options(Ranged):
     report: Path | None = None
     """Write all figures: FILE.json, or FILE.html."""
     directory: Path | None = None
-    inline: bool = False
+    inline: StrictBool = False
     """Write the ONNX model without functions."""
     data: str | None = None
     """Compare accuracies on it: cifar10:PATH, …; a run's own."""
@@ -88,8 +88,7 @@ class Options(Ranged):
         return {form: path for form, path in named.items() if path is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkTest(Ranged):
+class NetworkTest(Model):
     """A network to measure. A field of None is taken from the run, the weights file or the data.
 
     The docstrings of fields are the help of `nasir test`. `genotype` is an argument of
@@ -106,7 +105,7 @@ class NetworkTest(Ranged):
     """cifar10:PATH, imagefolder:PATH, text:PATH, …; a run's own."""
     recipe: str | None = None
     """How data is normalised and held out; a run's own."""
-    size: NetworkSize = field(default_factory=NetworkSize)
+    size: NetworkSize = NetworkSize()
     space: str | None = None
     """The genotype's space: a name or a YAML file; the one it names by default."""
     batch: BatchSize = 100
@@ -159,8 +158,7 @@ def _read(
     else:
         argument, read = genotype, read_named(genotype, options.space)
     found = find_trained(argument, options.size, options.weights)
-    return read, replace(
-        options,
+    return read, options.having(
         size=found.size,
         weights=found.weights,
         data=options.data or found.data,
@@ -175,11 +173,10 @@ def _checked(options: Options, name: str) -> Options:
         message = f"unknown device {quoted(options.device)}"
         raise NasirError("E505", message, hint=nearest(options.device, ("cpu", "cuda", "cuda:0")))
     if options.ship is not None and options.target is None:
-        options = replace(options, target=AUTO)
+        options = options.having(target=AUTO)
     if options.directory is not None:
         stem = options.directory / re.sub(r"[^\w+-]+", "_", name)
-        options = replace(
-            options,
+        options = options.having(
             onnx=options.onnx or stem.with_name(f"{stem.name}.onnx"),
             python=options.python or stem.with_name(f"{stem.name}.py"),
             draw=options.draw or options.directory,

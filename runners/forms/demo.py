@@ -1,7 +1,6 @@
 """`python -m runners.forms.demo -o DIR`: compiles three genotypes and leaves a page in DIR."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -29,10 +28,10 @@ INTRODUCTION = (
 SMALL = NetworkSize(channels=16, layers=8)
 
 CASES: Mapping[str, tuple[str | Path, Options]] = {
-    "darts_v2": ("darts_v2", Options(SMALL)),
+    "darts_v2": ("darts_v2", Options(size=SMALL)),
     "nnabla": (
         spaces_directory() / "examples" / "DARTS_arch.json",
-        Options(SMALL, compile=False),
+        Options(size=SMALL, compile=False),
     ),
     "nasbench201": (
         (
@@ -52,7 +51,7 @@ def run_demo(
     reports: list[Report] = []
     for name, (genotype, options) in cases.items():
         with progress.stage(name):
-            options = replace(options, directory=output / name)
+            options = options.having(directory=output / name)
             reports.append(compile_genotype(genotype, options, progress))
     page = html_page(reports, output, TITLE, INTRODUCTION)
     return write_atomically(output / "report.html", page.encode())

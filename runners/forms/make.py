@@ -102,7 +102,7 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
     if options.data is None or not options.check:
         return None
     with clock.stage("read the data"):
-        recipe = options.recipe or Recipe("", train=Train(batch=100))
+        recipe = options.recipe or Recipe(train=Train(batch=100))
         skeleton = graph.about["skeleton"]
         # The vocabulary of a text comes from all of its tokens, so all are read.
         limit = options.limit if skeleton == "rnn" else options.check

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +34,7 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
     if found.weights is None and not asked.genotype.endswith(".onnx"):
         raise _no_weights(asked.genotype)
     place = find_place(asked.device, asked.precision)
-    recipe = found.recipe or Recipe("", train=Train(batch=asked.batch))
+    recipe = found.recipe or Recipe(train=Train(batch=asked.batch))
     if asked.recipe is not None:
         recipe = read_recipe(asked.recipe)
     data = asked.data or found.data
@@ -82,7 +81,7 @@ def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[
         for name, value in data.items()
         if name in about and int(about[name]) != value and getattr(size, name) is None
     }
-    return replace(size, **open_).build(genotype) if open_ else graph
+    return size.having(**open_).build(genotype) if open_ else graph
 
 
 def _run(asked: NetworkTest, found: Trained, graph: Graph, place: Place) -> Network:

@@ -177,7 +177,8 @@ def augmentation(data: ImageSet, cutout: int) -> ImagesSection:
     """
     if data.name == "imagenet":
         return ImagesSection(flip=True, area=0.08, cutout=cutout)
-    return ImagesSection(data.resolution // 8, data.name != "digits", cutout)
+    flip = data.name != "digits"
+    return ImagesSection(crop=data.resolution // 8, flip=flip, cutout=cutout)
 
 
 def _check_classes(data: ImageSet, indices: Tensor) -> None:
