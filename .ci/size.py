@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 262,
+    "files of the library": 263,
     "files of runners": 72,
-    "code lines of nasir and lowering": 17_077,
-    "code lines of runners": 10_499,
-    "code lines of tests": 22_406,
+    "code lines of nasir and lowering": 17_192,
+    "code lines of runners": 10_521,
+    "code lines of tests": 22_475,
     "places of runners": 14,
     "arrows between them": 37,
     "class names used twice": 0,

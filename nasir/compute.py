@@ -5,14 +5,17 @@ takes.
 """
 
 from collections.abc import Iterator
+from math import prod
 from random import Random
 
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype, Genotype
+from nasir.genotype import CellGenotype, Genotype, Numbers
+from nasir.space import tree
 from nasir.space.derive import Seed
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.space import Space
+from nasir.space.tree import Pick
 from nasir.wanted import checked
 
 
@@ -26,8 +29,8 @@ def size(space: SpaceLike) -> int:
 def unrank(space: SpaceLike, index: int) -> Genotype:
     """The genotype of that number, 0 .. size-1, in canonical form. Raises E205.
 
-    The last cell varies fastest; in NAS-Bench-201 the last edge, as its code enumerates the cells,
-    which is not the order of its benchmark files.
+    Numbers of the size vary fastest, the last one first, then the last cell; in NAS-Bench-201 the
+    last edge, as its code enumerates the cells, which is not the order of its benchmark files.
     """
     space = as_space(space)
     if not 0 <= index < space.count:
@@ -45,10 +48,11 @@ def rank(space: SpaceLike, genotype: GenotypeLike) -> int:
 
     The genotype's own space does not count, nor do its name and source.
     """
-    space, index = as_space(space), 0
-    for part, cell in zip(space.decisions, _cells(space, as_genotype(genotype)), strict=True):
+    space, genotype, index = as_space(space), as_genotype(genotype), 0
+    for part, cell in zip(space.decisions, _cells(space, genotype), strict=True):
         index = index * part.size + part.rank(cell)
-    return index
+    sizes = prod(each.size for each in space.size_walk)
+    return index * sizes + tree.rank(space.size_walk, _picks(genotype.size))
 
 
 @checked
@@ -69,10 +73,11 @@ def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
     """Every genotype that differs from this one in one decision, each once. Raises E211.
 
     One op on an edge is another, or one edge starts at another state: it keeps its op, and takes
-    any where the two edges have none in common. A neighbour's neighbours include the genotype.
+    any where the two edges have none in common; or one number of the size is another. A
+    neighbour's neighbours include the genotype.
     """
-    space = as_space(space)
-    return _neighbours(space, _cells(space, as_genotype(genotype)))
+    space, genotype = as_space(space), as_genotype(genotype)
+    return _neighbours(space, _cells(space, genotype), genotype.size)
 
 
 @checked
@@ -92,18 +97,16 @@ def crossover(
     second: GenotypeLike,
     seed: Seed,
 ) -> Genotype:
-    """A genotype of the space each of whose nodes is from either of the two. Raises E211.
+    """A genotype of the space each of whose nodes and numbers is from either. Raises E211.
 
     Where both keep the same edges at a node, each edge's op is from either.
     """
     space, random = as_space(space), _random(seed)
-    pairs = zip(
-        space.decisions,
-        _cells(space, as_genotype(first)),
-        _cells(space, as_genotype(second)),
-        strict=True,
-    )
-    return _genotype(space, tuple(part.cross(a, b, random) for part, a, b in pairs))
+    first, second = as_genotype(first), as_genotype(second)
+    pairs = zip(space.decisions, _cells(space, first), _cells(space, second), strict=True)
+    cells = tuple(part.cross(a, b, random) for part, a, b in pairs)
+    sizes = tree.cross(space.size_walk, _picks(first.size), _picks(second.size), random)
+    return _genotype(space, cells, _size(space, sizes))
 
 
 def _each(space: Space) -> Iterator[Genotype]:
@@ -115,11 +118,13 @@ def _each(space: Space) -> Iterator[Genotype]:
 
 def _unrank(space: Space, index: int) -> Genotype:
     cells: list[CellGenotype] = []
+    index, digit = divmod(index, prod(each.size for each in space.size_walk))
+    size = _size(space, tree.unrank(space.size_walk, digit))
     for part in reversed(space.decisions):
         index, digit = divmod(index, part.size)
         cells.append(part.unrank(digit))
     cells.reverse()
-    return _genotype(space, tuple(cells))
+    return _genotype(space, tuple(cells), size)
 
 
 def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
@@ -136,14 +141,28 @@ def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
     return tuple(part.canonical(genotype.cell(kind)) for part, kind in pairs)
 
 
-def _neighbours(space: Space, cells: tuple[CellGenotype, ...]) -> Iterator[Genotype]:
+def _neighbours(space: Space, cells: tuple[CellGenotype, ...], size: Numbers) -> Iterator[Genotype]:
     for place, (part, cell) in enumerate(zip(space.decisions, cells, strict=True)):
         for other in part.neighbours(cell):
-            yield _genotype(space, (*cells[:place], other, *cells[place + 1 :]))
+            yield _genotype(space, (*cells[:place], other, *cells[place + 1 :]), size)
+    for picks in tree.neighbours(space.size_walk, _picks(size)):
+        yield _genotype(space, cells, _size(space, picks))
 
 
-def _genotype(space: Space, cells: tuple[CellGenotype, ...]) -> Genotype:
-    return Genotype(space.name, cells, definition=space)
+def _genotype(space: Space, cells: tuple[CellGenotype, ...], size: Numbers) -> Genotype:
+    return Genotype(space.name, cells, definition=space, size=size)
+
+
+def _picks(size: Numbers) -> tuple[Pick, ...]:
+    """The picks of the skeleton's decisions."""
+    return tuple(((number, ()),) for _, number in size)
+
+
+def _size(space: Space, picks: tuple[Pick, ...]) -> Numbers:
+    return tuple(
+        (name, int(number))
+        for (name, _), ((number, _),) in zip(space.open_size, picks, strict=True)
+    )
 
 
 def _random(seed: Seed) -> Random:

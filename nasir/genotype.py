@@ -16,6 +16,9 @@ Path = tuple[str | int, ...]
 
 Combine = Literal["sum", "mean", "concat"]
 
+Numbers = tuple[tuple[str, int], ...]
+"""Numbers of a network's size by name, in the order of `nasir.space.sizes.SIZE_NAMES`."""
+
 Place = Callable[[Path], Where]
 
 
@@ -75,6 +78,7 @@ class CellGenotype:
 class Genotype:
     """The cells of an architecture, by kind. Name and source do not take part in equality.
 
+    `size` has the numbers of the network's size that its space leaves open (width, depth).
     `definition` is the space itself, where it is known: a space that is not shipped has to be.
     """
 
@@ -83,6 +87,7 @@ class Genotype:
     name: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
     definition: "Space | None" = field(default=None, compare=False, repr=False)
+    size: Numbers = ()
 
     def cell(self, kind: str) -> CellGenotype:
         """The cell of that kind. Raises E210 when there is none."""

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nasir.errors import NasirError
 from nasir.formats import dump_genotype, load_genotype
 from nasir.formats.load import GenotypeLike
 from nasir.genotype import Genotype
 from nasir.graph import Graph
 from nasir.space import Space, adopt, home_of, load_space
 from nasir.space.load import SpaceLike, as_space
-from nasir.space.skeletons import Skeleton, build_network, find_skeleton
+from nasir.space.skeletons import build_network, find_skeleton, network_size, supernet_size
 from nasir.wanted import checked
 
 
@@ -32,7 +31,8 @@ def network(
 ) -> Graph:
     """The discrete network of a genotype (or of what `load_genotype` takes) as a graph of macros.
 
-    What is None is the skeleton's own: `cifar` 36 channels, 20 layers (cells), 10 classes, 32
+    What is None is the genotype's own (`genotype.size`), else its space's, else the skeleton's:
+    `cifar` 36 channels, 20 layers (cells), 10 classes, 32
     pixels; `imagenet` 48, 14, 1000, 224; `nasbench201` 16, 5 (cells in each of three stages), 10,
     32; `transnasbench101` 64, 2 (cells in each of five modules), 75, 256; `rnn` a vocabulary of
     10,000 words and 850 hidden units. `in_channels` are those of an image, 3 if None. The
@@ -53,8 +53,7 @@ def network(
         "vocabulary": vocabulary,
         "hidden": hidden,
     }
-    own = dict(home.size) if home and home.skeleton == chosen.name else {}
-    size = replace(chosen.default, auxiliary=auxiliary, **own | _given(chosen, asked))
+    size = network_size(genotype, chosen, _given(asked), auxiliary=auxiliary)
     return build_network(genotype, chosen, size, {"genotype": dump_genotype(genotype)})
 
 
@@ -79,7 +78,8 @@ def supernet(
     an input of the graph. As published, batch norms in cells have no weights in a supernet, and
     one follows each op that the space normalises.
 
-    What is None is the skeleton's own size for the search: `cifar` 16 channels, 8 layers (cells),
+    What is None is the largest that the space leaves open (as in NATS-Bench's size space), else the
+    skeleton's own size for the search: `cifar` 16 channels, 8 layers (cells),
     10 classes, 32 pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of
     three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
     300 hidden units. Raises E301 to E305 and E505, and what `load_space` raises.
@@ -95,7 +95,7 @@ def supernet(
         "vocabulary": vocabulary,
         "hidden": hidden,
     }
-    size = replace(chosen.search, auxiliary=auxiliary, **_given(chosen, asked))
+    size = supernet_size(space, chosen, _given(asked), auxiliary=auxiliary)
     return _by_kind(build_network(space, chosen, size), space)
 
 
@@ -109,14 +109,9 @@ def _by_kind(graph: Graph, space: Space) -> Graph:
     return replace(graph, choices=tuple(order), inputs=tuple((n, types[n]) for n in inputs))
 
 
-def _given(skeleton: Skeleton, asked: Mapping[str, int | None]) -> dict[str, int]:
-    """The sizes that are not None. Raises E505 for one that the skeleton does not have."""
-    given = {name: value for name, value in asked.items() if value is not None}
-    for name in given:
-        if name not in skeleton.sizes:
-            message = f"the skeleton '{skeleton.name}' has no size '{name}'"
-            raise NasirError("E505", message, hint=f"it has: {', '.join(skeleton.sizes)}")
-    return given
+def _given(asked: Mapping[str, int | None]) -> dict[str, int]:
+    """The sizes that are not None."""
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _at_home(genotype: GenotypeLike, space: SpaceLike | None, *, required: bool) -> Genotype:

@@ -15,7 +15,7 @@ _INHERITED = ("random", "stateful")
 """Traits that a node has if a node of its body has them."""
 
 
-ChoiceKind = Literal["op on edge", "op on node", "edge into node", "input", "output"]
+ChoiceKind = Literal["op on edge", "op on node", "edge into node", "input", "output", "size"]
 
 _SLOTS: dict[ChoiceKind, tuple[str, re.Pattern[str]]] = {
     "op on edge": ("n{0.node}.e{0.source}", re.compile(r"n([0-9]{1,4})\.e([0-9]{1,4})")),
@@ -23,6 +23,7 @@ _SLOTS: dict[ChoiceKind, tuple[str, re.Pattern[str]]] = {
     "edge into node": ("n{0.node}", re.compile(r"n([0-9]{1,4})")),
     "input": ("n{0.node}.in", re.compile(r"n([0-9]{1,4})\.in")),
     "output": ("out", re.compile(r"out")),
+    "size": ("{0.name}", re.compile(r"(?!)")),
 }
 """How the slots of each role are printed within their kind of cell, and read."""
 
@@ -35,13 +36,15 @@ class Slot:
     """The address of a decision in a kind of cell: the op of an edge or node, or what is read.
 
     Printed as the name of the supernet's choice: `normal/n2.e0`, `normal/n2`, `cell/n2.in`,
-    `cell/out`. A node's op and the edges into it print alike; the role tells them apart.
+    `cell/out`. A node's op and the edges into it print alike; the role tells them apart. A number
+    of the skeleton's size has a name: `skeleton/stage1`; no supernet has it as a choice.
     """
 
     kind: str
     role: ChoiceKind
     node: int = 0
     source: int = 0
+    name: str = field(default="", kw_only=True)
 
     def __str__(self) -> str:
         return f"{self.kind}/{_SLOTS[self.role][0].format(self)}"

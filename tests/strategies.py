@@ -1,5 +1,6 @@
 """Random genotypes and random small graphs, for laws."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,11 +18,14 @@ from nasir import (
     ImageType,
     NasirError,
     Node,
+    Space,
+    load_space,
 )
 from nasir.composition import own_ops
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.op_model import OpModel
 from nasir.ops import PRIMITIVES, ParamRef
+from nasir.space.sizes import DEPTHS
 from nasir.types import VectorType
 
 DARTS_OPS = (
@@ -72,6 +76,19 @@ def darts_cells(draw: st.DrawFn, kind: str) -> CellGenotype:
     )
     states = st.lists(st.integers(2, 1 + count), min_size=1, max_size=count, unique=True)
     return CellGenotype(kind, 2, nodes, tuple(draw(states)))
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> Space:
+    """Small spaces of one kind of cell that leave numbers of the network's size open."""
+    ops = draw(st.lists(st.sampled_from(NASBENCH201_OPS), min_size=1, max_size=3, unique=True))
+    nodes = draw(st.integers(1, 2))
+    cell = {"inputs": 1, "nodes": nodes, "ops": ops, "keep": 1, "output": [nodes]}
+    numbers = st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=True)
+    names = st.sampled_from(("channels", "layers", *DEPTHS))
+    size = draw(st.dictionaries(names, st.one_of(st.integers(1, 4), numbers), max_size=3))
+    data = {"nasir": 1, "space": "mine", "skeleton": "nasbench201", "size": size}
+    return load_space(json.dumps(data | {"cells": {"cell": cell}}))
 
 
 def darts_genotypes() -> st.SearchStrategy[Genotype]:

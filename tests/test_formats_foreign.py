@@ -190,9 +190,17 @@ def test_the_widths_of_stages_are_those_of_the_network_and_of_its_files(tmp_path
     assert cost(network(small)).params == cost(network(SHARED, layers=1)).params
     whole = dump_genotype(small)
     assert dump_genotype(load_genotype(whole), "natsbench_size") == "16:32:32:64:64"
-    assert load_genotype("16:32:32:64:64", "natsbench_size").definition == small.definition
+    assert load_genotype("16:32:32:64:64", "natsbench_size") == small
+    assert nasir.unrank("natsbench_size", nasir.rank("natsbench_size", small)) == small
     shown = call("cost", "64:32:48:16:8")
     assert "stages of 64:32:48:16:8 channels" in shown.out
+    changed = call("diff", "64:32:48:16:8", "64:32:40:16:8")
+    assert [line.split() for line in changed.out.splitlines() if "stage3" in line] == [
+        ["size", "stage3", "48", "40"]
+    ]
+    assert canonical_id("64:32:48:16:8") != canonical_id("64:32:40:16:8")
+    drawn = call("sample", "natsbench_size").out.strip()
+    assert dump_genotype(load_genotype(drawn), "natsbench_size") == drawn
     done = call("compile", "8:8:16:8:8", "--no-compile", "-o", tmp_path)
     assert done.code == 0, done.err
     assert (
@@ -280,6 +288,7 @@ def test_a_fault_has_its_code_its_place_and_its_value(text: str, code: str, mess
         ("natsbench_size", SHARED),
         ("natsbench_size", "darts_v2"),
         ("ptdarts", "fairdarts_a"),
+        ("nasbench201", "64:32:48:16:8"),
     ],
 )
 def test_what_a_format_cannot_hold_is_e208(name: str, genotype: str) -> None:

@@ -126,10 +126,13 @@ def refuse_node_ops(cell: CellGenotype, format_name: str) -> None:
 
 
 def check_plain(genotype: Genotype, format_name: str) -> None:
-    """Raises E208 for what only the space says: own ops, and nodes that are no sums.
+    """Raises E208 for what only the space says: own ops, nodes that are no sums, open numbers.
 
     Other formats name no space. Own ops under shipped names pass: the names are all they hold.
     """
+    if genotype.size and format_name != "natsbench_size":
+        what = ", ".join(f"{name} {number}" for name, number in genotype.size)
+        raise inexpressible(format_name, f"the size of the network: {what}")
     for cell in genotype.cells:
         if cell.combine != "sum":
             raise inexpressible(format_name, f"the nodes of cell '{cell.kind}': {cell.combine}")

@@ -1,18 +1,14 @@
 """NATS-Bench's sizes: `64:32:48:16:8`, the widths of five stages of one cell that all share."""
 
-import json
 import re
-from dataclasses import replace
-from typing import cast
 
 from nasir.document import Cursor
 from nasir.errors import NasirError
 from nasir.formats.format import Format, inexpressible, place_in
 from nasir.genotype import CellGenotype, Edge, Genotype
-from nasir.plain import Json
 from nasir.space.adoption import home_of
 from nasir.space.load import load_space
-from nasir.space.space import Space
+from nasir.space.sizes import WIDTHS
 
 _NAME = "natsbench_size"
 _TEXT = re.compile(r"[0-9]{1,4}(?::[0-9]{1,4}){4}")
@@ -20,7 +16,7 @@ _WIDTHS = range(8, 65, 8)
 
 
 def load(cursor: Cursor) -> Genotype:
-    """The shared cell, in a space whose size has these widths. Raises E107 for other widths."""
+    """The shared cell, and the widths as its size. Raises E107 for other widths."""
     text = str(cursor.value)
     widths: list[int] = []
     for match in re.finditer("[0-9]+", text):
@@ -30,11 +26,12 @@ def load(cursor: Cursor) -> Genotype:
             hint = f"widths are {_WIDTHS[0]}, {_WIDTHS[1]}, … {_WIDTHS[-1]}"
             raise NasirError("E107", f"a stage of NATS-Bench has no {width} channels", where, hint)
         widths.append(width)
-    return Genotype(_NAME, (_shared_cell(),), name=text, definition=_sized(widths))
+    size = tuple(zip(WIDTHS, widths, strict=True))
+    return Genotype(_NAME, (_shared_cell(),), name=text, definition=load_space(_NAME), size=size)
 
 
 def dump(genotype: Genotype) -> str:
-    """The widths of the genotype's space. Raises E208 for a genotype of another space."""
+    """The widths of a genotype. Raises E208 for a genotype of another space."""
     home = home_of(genotype)
     if home is None or home.skeleton != _NAME:
         what = f"a genotype of the space '{genotype.space}', which has no widths"
@@ -43,8 +40,8 @@ def dump(genotype: Genotype) -> str:
         )
     if genotype.cells != (_shared_cell(),):
         raise inexpressible(_NAME, "another cell than the one that all its networks share")
-    known = dict(home.size)
-    widths = [known.get(f"stage{number}", _WIDTHS[-1]) for number in range(1, 6)]
+    known = {**dict(home.size), **dict(genotype.size)}
+    widths = [known.get(name, _WIDTHS[-1]) for name in WIDTHS]
     for width in widths:
         if width not in _WIDTHS:
             raise inexpressible(_NAME, f"a stage of {width} channels")
@@ -59,13 +56,6 @@ def _shared_cell() -> CellGenotype:
         for node in range(cell.inputs, cell.inputs + cell.nodes)
     )
     return CellGenotype(cell.kind, cell.inputs, tuple(nodes), cell.output)
-
-
-def _sized(widths: list[int]) -> Space:
-    space = load_space(_NAME)
-    size = {f"stage{number}": width for number, width in enumerate(widths, start=1)}
-    data = cast("dict[str, Json]", json.loads(space.text))
-    return replace(space, size=tuple(size.items()), text=json.dumps({**data, "size": size}))
 
 
 NATSBENCH_SIZE = Format(

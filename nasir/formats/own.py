@@ -7,12 +7,13 @@ from nasir.document import VERSION, Cursor, check_version
 from nasir.errors import NasirError, Where
 from nasir.formats.format import Format, has_keys, known_op
 from nasir.formats.own_space import format_space_field, read_space_field
-from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
+from nasir.genotype import CellGenotype, Edge, Genotype, Numbers, Path, check_genotype
 from nasir.limits import CELL_NODE_LIMIT
 from nasir.quoting import json_text
 from nasir.space.adoption import adopt, in_force
+from nasir.space.sizes import SIZE_NAMES
 
-CATALOGUE_FIELDS = ("name", "sources", "paper", "aliases")
+CATALOGUE_FIELDS = ("name", "size", "sources", "paper", "aliases")
 """The fields that a genotype of a catalogue may have beside space and cells."""
 
 
@@ -22,7 +23,7 @@ def load(root: Cursor) -> Genotype:
         return read_genotype(root, CATALOGUE_FIELDS)
     check_version(root, "a nasir file")
     fields = root.fields("a nasir file", ("nasir", "genotype"))
-    return read_genotype(fields["genotype"], ("name", "source"))
+    return read_genotype(fields["genotype"], ("name", "size", "source"))
 
 
 def read_genotype(cursor: Cursor, optional: Sequence[str]) -> Genotype:
@@ -39,6 +40,7 @@ def read_genotype(cursor: Cursor, optional: Sequence[str]) -> Genotype:
         cells=cells,
         name=fields["name"].text("the name") if "name" in fields else "",
         source=fields["source"].text("the source") if "source" in fields else "",
+        size=_read_size(fields["size"]) if "size" in fields else (),
     )
 
     def place(path: Path) -> Where:
@@ -57,7 +59,9 @@ def dump(genotype: Genotype) -> str:
 def format_genotype(genotype: Genotype, indent: int) -> list[str]:
     """The lines of a genotype's mapping, indented."""
     space = format_space_field(genotype)
-    head = {"name": _json(genotype.name), "space": space, "source": _json(genotype.source)}
+    size = json_text(dict(genotype.size)) if genotype.size else '""'
+    head = {"name": _json(genotype.name), "space": space, "size": size}
+    head["source"] = _json(genotype.source)
     text = "".join(f"  {_json(key)}: {value},\n" for key, value in head.items() if value != '""')
     lines = text.splitlines()
     cells = [_format_cell(cell) for cell in genotype.cells]
@@ -118,6 +122,16 @@ def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
         output=tuple(s.integer("a state") for s in fields["output"].items("the output of a cell")),
         ops=tuple(op for op, _ in read) if on_nodes else (),
     )
+
+
+def _read_size(cursor: Cursor) -> Numbers:
+    """Numbers of the network's size by name, in the order of SIZE_NAMES, whatever the file's."""
+    fields = cursor.fields("the size of a genotype", (), SIZE_NAMES)
+    numbers = {name: field.integer(f"the size '{name}'") for name, field in fields.items()}
+    for name, number in numbers.items():
+        if number < 1:
+            raise fields[name].fault("E107", f"the size '{name}' must be 1 or more, not {number}")
+    return tuple((name, numbers[name]) for name in SIZE_NAMES if name in numbers)
 
 
 def _read_node(cursor: Cursor, kind: str) -> tuple[str, tuple[Edge, ...]]:

@@ -24,15 +24,11 @@ functions, for the few whose space has ops of its own, was the alternative.
 def adopt(genotype: Genotype, space: Space | str | Path) -> Genotype:
     """The genotype as one of that space (or of what `load_space` takes).
 
-    A genotype that comes with sizes of its own (NATS-Bench's) keeps them in the same space. The
-    space need not contain it: `Space.contains` tells. Raises E201 for an op that neither nasir
+    The space need not contain it: `Space.contains` tells. Raises E201 for an op that neither nasir
     nor the space defines, and what reading the space raises.
     """
     if not isinstance(space, Space):
         space = load_space(space)
-    own = genotype.definition
-    if own is not None and replace(own, size=space.size) == space:
-        space = own
     for cell in genotype.cells:
         known = {*ops_of(space, cell.kind), *space.options(cell.kind)}
         for op in cell.named_ops:

@@ -57,7 +57,8 @@ def derive(space: SpaceLike, weights: Weights, name: str = "") -> Genotype:
     two may be of one edge. Where ops stand on nodes, nodes and the output read the states with the
     largest weights, by number.
 
-    Weights of other names are not read. Raises E401 where a choice of the space has no weights,
+    Numbers of the size that the space leaves open are the largest, which the supernet has. Weights
+    of other names are not read. Raises E401 where a choice of the space has no weights,
     E212 where it has another number of them, E107 for NaN, and E505 for a space without a supernet.
     """
     return _genotype(as_space(space), weights, _best, name)
@@ -107,7 +108,7 @@ def _genotype(space: Space, weights: Weights, pick: Picker, name: str) -> Genoty
     cells = tuple(
         tree.cell_of([each.decide(weights, pick) for each in tree.walk]) for tree in space.trees
     )
-    return Genotype(space.name, cells, name=name, definition=space)
+    return Genotype(space.name, cells, name=name, definition=space, size=space.largest)
 
 
 def _decision(each: Choose) -> Decision:

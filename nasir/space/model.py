@@ -28,6 +28,12 @@ Op = Annotated[
 ]
 Combine = Literal["sum", "mean", "concat"]
 Count = Annotated[StrictInt, Field(ge=1, le=1 << 20)]
+Open = Annotated[
+    Annotated[Count, Tag("<number>")]
+    | Annotated[tuple[Count, ...], Field(min_length=1, max_length=1024), Tag("<list>")],
+    Discriminator(lambda value: "<list>" if isinstance(value, (list, tuple)) else "<number>"),
+]
+"""A number, or a list of those that a genotype selects from."""
 Skeleton = Annotated[StrictStr, Field(json_schema_extra={"enum": [*sorted(SKELETONS)]})]
 State = Annotated[StrictInt, Field(ge=0, le=63)]
 
@@ -167,18 +173,24 @@ class LayoutModel(_Model):
 
 
 class SizeModel(_Model):
-    """The size of the space's own network, where it is not the skeleton's."""
+    """The size of the space's own network, where it is not the skeleton's.
 
-    channels: Count | None = Field(default=None, description="Initial channels.")
-    layers: Count | None = Field(default=None, description="Cells; with nasbench201 in a stage.")
+    A list is a decision: a genotype selects one of its numbers.
+    """
+
+    channels: Open | None = Field(default=None, description="Initial channels.")
+    layers: Open | None = Field(default=None, description="Cells; with nasbench201 in a stage.")
+    layers1: Open | None = Field(default=None, description="Cells of a stage; nasbench201, 101.")
+    layers2: Open | None = Field(default=None, description="Cells of the second stage.")
+    layers3: Open | None = Field(default=None, description="Cells of the third stage.")
     classes: Count | None = Field(default=None, description="Length of the logits.")
     resolution: Count | None = Field(default=None, description="Height and width of an image.")
     in_channels: Count | None = Field(default=None, description="Channels of an image.")
-    stage1: Count | None = Field(default=None, description="Channels of a stage; natsbench_size.")
-    stage2: Count | None = Field(default=None, description="Channels of the second stage.")
-    stage3: Count | None = Field(default=None, description="Channels of the third stage.")
-    stage4: Count | None = Field(default=None, description="Channels of the fourth stage.")
-    stage5: Count | None = Field(default=None, description="Channels of the fifth stage.")
+    stage1: Open | None = Field(default=None, description="Channels of a stage; natsbench_size.")
+    stage2: Open | None = Field(default=None, description="Channels of the second stage.")
+    stage3: Open | None = Field(default=None, description="Channels of the third stage.")
+    stage4: Open | None = Field(default=None, description="Channels of the fourth stage.")
+    stage5: Open | None = Field(default=None, description="Channels of the fifth stage.")
 
 
 class SpaceModel(_Model):

@@ -7,13 +7,12 @@ from nasir.nasbench101 import live_cell
 from nasir.node import MIXED, Cell
 from nasir.space.cell import add_mixture, add_op
 from nasir.space.decisions import SpaceCell, cell_tree
-from nasir.space.stack import Design, Size
+from nasir.space.sizes import Size, StagedSize
+from nasir.space.stack import Design
 from nasir.space.tree import Choose
 
-STACKS = 3
 
-
-def nasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
+def nasbench101(b: Builder, design: Design, size: StagedSize) -> tuple[str, str | None]:
     """Three stacks of equal modules, the images halved and the widths doubled between them.
 
     The cell is pruned first, as the benchmark does. Raises E505 for a supernet: how wide a node is
@@ -30,11 +29,11 @@ def nasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str | None
     channels = size.channels
     x = b("conv_bn_relu", "image", name="stem", out=channels, kernel=3)
     number = 0
-    for stack in range(STACKS):
+    for stack, depth in enumerate(size.depths):
         if stack:
             channels *= 2
             x = _halved(b, x, f"pool{stack}")
-        for _ in range(size.layers):
+        for _ in range(depth):
             widths = node_widths(cell, channels)
             x = add_node_cell(b, f"c{number:02d}", cell, x, widths, channels, zeros=False)
             number += 1

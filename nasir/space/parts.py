@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from nasir.composition import INPUT, Composition, faults, own_ops
 from nasir.document import Document
 from nasir.errors import NasirError, nearest, quoted
-from nasir.genotype import Path
+from nasir.genotype import Numbers, Path
 from nasir.macros import ALL_OPS, MACROS, EdgeAttrs
 from nasir.ops import Macro
 from nasir.space.decisions import SpaceCell
 from nasir.space.layout import PUBLISHED, CellPlace, Layout
 from nasir.space.model import SpaceModel
+from nasir.space.sizes import SIZE_NAMES
 from nasir.space.skeletons import SKELETONS
 from nasir.template import Scope
 from nasir.types import ImageType
@@ -111,6 +112,29 @@ def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell
             where = document.key_place(("cells", kind))
             raise NasirError("E210", f"the layout puts the cell '{kind}' nowhere", where)
     return layout
+
+
+def read_size(
+    document: Document, model: SpaceModel
+) -> tuple[Numbers, tuple[tuple[str, tuple[int, ...]], ...]]:
+    """The numbers that are fixed, and those that are open. Raises E109 for ones that the skeleton
+    does not have, and for one that occurs twice.
+    """
+    given: dict[str, int | tuple[int, ...]] = model.size.model_dump(exclude_none=True)
+    known = SKELETONS[model.skeleton].sizes
+    for name, numbers in given.items():
+        if name not in known:
+            message = f"the skeleton '{model.skeleton}' has no size '{name}'"
+            where = document.key_place(("size", name))
+            raise NasirError("E109", message, where, hint=f"it has: {', '.join(known)}")
+        row = numbers if isinstance(numbers, tuple) else ()
+        for index, number in enumerate(row):
+            if number in row[:index]:
+                where = document.place(("size", name, index))
+                raise NasirError("E109", f"the number {number} occurs twice", where)
+    names = [name for name in SIZE_NAMES if name in given]
+    fixed = tuple((name, number) for name in names if isinstance(number := given[name], int))
+    return fixed, tuple((n, row) for n in names if isinstance(row := given[n], tuple))
 
 
 def _check_kind(document: Document, kind: str, known: Iterable[str], path: Path) -> None:

@@ -25,7 +25,7 @@ from nasir.space.model import (
     SizeModel,
     SpaceModel,
 )
-from nasir.space.parts import check_inputs, read_layout, read_ops
+from nasir.space.parts import check_inputs, read_layout, read_ops, read_size
 from nasir.space.skeletons import SKELETONS, unsuited
 from nasir.space.space import Space
 
@@ -64,6 +64,7 @@ def read_document(document: Document) -> Space:
     )
     _check_options(document, cells, inner)
     check_inputs(document, model, cells)
+    size, open_size = read_size(document, model)
     return Space(
         name=model.space,
         title=model.title,
@@ -72,7 +73,8 @@ def read_document(document: Document) -> Space:
         cells=cells,
         ops=ops,
         layout=read_layout(document, model, cells),
-        size=tuple(model.size.model_dump(exclude_none=True).items()),
+        size=size,
+        open_size=open_size,
         text=json_text(document.data),
     )
 

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from nasir.errors import NasirError, nearest, unknown_op
-from nasir.genotype import CellGenotype
+from nasir.genotype import CellGenotype, Genotype
 from nasir.graph import Builder, Graph
 from nasir.limits import PRIMITIVE_LIMIT
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
@@ -15,31 +15,12 @@ from nasir.space.cell import add_cell
 from nasir.space.decisions import SpaceCell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
+from nasir.space.sizes import DEPTHS, LIMITS, Size, StagedSize, StageSize
 from nasir.space.space import Space
-from nasir.space.stack import Design, Size, Stem, add_stack, cells_of, layout_of, space_of
+from nasir.space.stack import Design, Stem, add_stack, cells_of, layout_of, space_of
 from nasir.table import Table
 from nasir.template import primitives
 from nasir.types import ImageType, Type
-
-
-@dataclass(frozen=True, slots=True)
-class StageSize:
-    """Of NATS-Bench's networks: the channels of each of its five stages."""
-
-    stage1: int
-    stage2: int
-    stage3: int
-    stage4: int
-    stage5: int
-    classes: int
-    resolution: int
-    auxiliary: bool = False
-    in_channels: int = 3
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The channels of the stages in order."""
-        return (self.stage1, self.stage2, self.stage3, self.stage4, self.stage5)
 
 
 def _image(size: Size | StageSize) -> dict[str, Type]:
@@ -54,8 +35,8 @@ class Skeleton:
 
     Where it is `laid_out`, cells stand where the space's layout says (`kinds` are the published
     ones) and have at most so many inputs; elsewhere the edges from a cell's input have one of
-    `strides`, and each of its `stages` has `layers` cells of one kind. `on_nodes`: whether the ops
-    of its cells stand on nodes, not on edges.
+    `strides`, and each of its `stages` has `layers` cells of one kind (see `StagedSize`).
+    `on_nodes`: whether the ops of its cells stand on nodes, not on edges.
 
     It may return several outputs. `begin` says what the network reads, `ops` which ops its cells
     may have, `outputs` what its outputs are called in files.
@@ -102,6 +83,49 @@ def build_network(
     )
 
 
+def network_size(
+    genotype: Genotype, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
+) -> Any:
+    """The size of a genotype's network: what is asked for, else the genotype's own numbers, else
+    its space's where they are of this skeleton, else the skeleton's. Raises E505.
+    """
+    home = genotype.definition
+    own: dict[str, int] = {}
+    if home is None or home.skeleton == skeleton.name:
+        own = {**dict(home.size if home else ()), **dict(genotype.size)}
+    return _sized(skeleton, skeleton.default, own, asked, auxiliary=auxiliary)
+
+
+def supernet_size(
+    space: Space, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
+) -> Any:
+    """The size of a space's supernet: what is asked for, else the largest of each number that the
+    space leaves open on this skeleton, else the skeleton's for a search. Raises E505.
+    """
+    own = dict(space.largest) if space.skeleton == skeleton.name else {}
+    return _sized(skeleton, skeleton.search, own, asked, auxiliary=auxiliary)
+
+
+def _sized(
+    skeleton: Skeleton,
+    size: Any,
+    own: Mapping[str, int],
+    asked: Mapping[str, int],
+    *,
+    auxiliary: bool,
+) -> Any:
+    """The size with other numbers; `layers` that are asked for are those of every stage."""
+    kept = {
+        name: value for name, value in own.items() if "layers" not in asked or name not in DEPTHS
+    }
+    given = {**kept, **asked}
+    for name in given:
+        if name not in skeleton.sizes:
+            message = f"the skeleton '{skeleton.name}' has no size '{name}'"
+            raise NasirError("E505", message, hint=f"it has: {', '.join(skeleton.sizes)}")
+    return replace(size, auxiliary=auxiliary, **given)
+
+
 def find_skeleton(name: str) -> Skeleton:
     """The skeleton of that name. Raises E301."""
     if name not in SKELETONS:
@@ -109,24 +133,11 @@ def find_skeleton(name: str) -> Skeleton:
     return SKELETONS[name]
 
 
-_LIMITS = {
-    "channels": ("E303", 1 << 16),
-    "layers": ("E302", 1 << 10),
-    "classes": ("E302", 1 << 20),
-    "resolution": ("E302", 1 << 14),
-    "vocabulary": ("E302", 1 << 20),
-    "hidden": ("E303", 1 << 16),
-    "in_channels": ("E303", 1 << 10),
-    **{f"stage{number}": ("E303", 1 << 16) for number in range(1, 6)},
-}
-"""Of each number of a size: what is wrong beyond it, and the most it may be."""
-
-
 def _check_size(skeleton: Skeleton, size: Any) -> None:
     for name in skeleton.sizes:
-        code, most = _LIMITS[name]
+        code, most = LIMITS[name]
         value = getattr(size, name)
-        if not 1 <= value <= most:
+        if not min(1, getattr(skeleton.default, name)) <= value <= most:
             hint = f"the skeleton's own is {getattr(skeleton.default, name)}"
             raise NasirError(code, f"{name} must be 1 to {most}, not {value}", hint=hint)
     if size.auxiliary and not skeleton.has_auxiliary:
@@ -199,7 +210,8 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
     known = {**skeleton.ops, **{op.name: op for op in _own(design)}}
     layers: int = getattr(size, "layers", 1)
     kinds = layout_of(design).of(layers) if skeleton.laid_out else ()
-    counts = Counter(kinds) or {skeleton.kinds[0]: skeleton.stages * layers}
+    depths = size.depths if isinstance(size, StagedSize) else (layers,) * skeleton.stages
+    counts = Counter(kinds) or {skeleton.kinds[0]: sum(depths)}
     sizes = {name: primitives(op) for name, op in known.items()}
     space = space_of(design)
     for kind in (kind for kind in (space or design).kinds if kind in design.kinds):
@@ -245,9 +257,14 @@ def _own(design: Design) -> tuple[Macro, ...]:
 
 
 def _meta(design: Design, skeleton: Skeleton, size: Any) -> dict[str, str]:
+    numbers = {name: getattr(size, name) for name in skeleton.sizes}
+    if isinstance(size, StagedSize):
+        numbers |= dict(zip(DEPTHS, size.depths, strict=True))
+        for name in DEPTHS if set(size.depths) == {size.layers} else ("layers",):
+            del numbers[name]
     sizes = {
         "skeleton": skeleton.name,
-        **{name: str(getattr(size, name)) for name in skeleton.sizes},
+        **{name: str(number) for name, number in numbers.items()},
         **({"outputs": " ".join(skeleton.outputs)} if len(skeleton.outputs) > 1 else {}),
     }
     if isinstance(design, Space):
@@ -314,15 +331,15 @@ def _nnabla(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     return logits, b("auxiliary_head", tapped, name="aux", classes=size.classes, bias=False)
 
 
-def _nasbench201(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
+def _nasbench201(b: Builder, design: Design, size: StagedSize) -> tuple[str, str | None]:
     channels = size.channels
     x = b("conv_bn", "image", name="stem", out=channels, kernel=3)
     number = 0
-    for stage in range(3):
+    for stage, depth in enumerate(size.depths):
         if stage:
             channels *= 2
             x = b("residual_reduce", x, name=f"reduce{stage}", out=channels, stride=2)
-        for _ in range(size.layers):
+        for _ in range(depth):
             x = add_cell(b, f"c{number:02d}", "cell", cells_of(design), [x], 1)
             number += 1
     return b("norm_classifier", x, name="head", classes=size.classes), None
@@ -407,10 +424,9 @@ SKELETONS: Table[Skeleton] = Table(
         ("cell",),
         1,
         False,
-        Size(16, 5, 10, 32),
-        Size(16, 5, 10, 32),
+        StagedSize(16, 5, 10, 32),
+        StagedSize(16, 5, 10, 32),
         _nasbench201,
-        stages=3,
     ),
     Skeleton(
         "natsbench_size",
@@ -432,6 +448,7 @@ SKELETONS: Table[Skeleton] = Table(
         Size(64, 2, 75, 256),
         _transnasbench101,
         strides=(1, 2),
+        stages=len(_HALVING),
     ),
     Skeleton(
         "nasbench101",
@@ -439,11 +456,10 @@ SKELETONS: Table[Skeleton] = Table(
         ("cell",),
         1,
         False,
-        Size(128, 3, 10, 32),
-        Size(128, 3, 10, 32),
+        StagedSize(128, 3, 10, 32),
+        StagedSize(128, 3, 10, 32),
         nasbench101,
         on_nodes=True,
-        stages=3,
     ),
     Skeleton(
         "nasbench1shot1",

@@ -1,16 +1,19 @@
 """A search space: which cells there are, and which genotypes belong to it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
 from nasir.errors import NasirError
-from nasir.genotype import Genotype
+from nasir.genotype import Genotype, Numbers
 from nasir.macros import ALL_OPS
+from nasir.node import Slot
 from nasir.ops import Macro
 from nasir.space.decisions import SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.node_cells import CellDecisions, ModuleDecisions, decisions
+from nasir.space.tree import Choose, Option
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Space:
     """A search space as its file describes it, edges written out.
 
     `ops` are the ops that it defines itself, `size` the sizes of its own network by name where
-    they are not the skeleton's, `text` the file's data as JSON.
+    they are not the skeleton's, `open_size` those that a genotype decides with what they may be,
+    `text` the file's data as JSON.
     """
 
     name: str
@@ -28,13 +32,27 @@ class Space:
     cells: tuple[SpaceCell, ...]
     ops: tuple[Macro, ...] = ()
     layout: Layout = PUBLISHED
-    size: tuple[tuple[str, int], ...] = ()
+    size: Numbers = ()
+    open_size: tuple[tuple[str, tuple[int, ...]], ...] = ()
     text: str = field(default="", compare=False, repr=False)
 
     @cached_property
     def decisions(self) -> tuple[CellDecisions, ...]:
         """The numbered decisions of each kind of cell."""
         return tuple(map(decisions, self.cells))
+
+    @cached_property
+    def size_walk(self) -> tuple[Choose, ...]:
+        """The decisions of its skeleton: `skeleton/stage1`, one number each."""
+        return tuple(
+            Choose(Slot("skeleton", "size", name=name), tuple(map(Option, numbers)))
+            for name, numbers in self.open_size
+        )
+
+    @cached_property
+    def largest(self) -> Numbers:
+        """The largest of each open number, which a supernet has."""
+        return tuple((name, max(numbers)) for name, numbers in self.open_size)
 
     @cached_property
     def trees(self) -> tuple[TreeDecisions, ...]:
@@ -52,7 +70,7 @@ class Space:
     @cached_property
     def count(self) -> int:
         """The number of genotypes."""
-        return prod(each.size for each in self.decisions)
+        return prod(each.size for each in (*self.decisions, *self.size_walk))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -81,7 +99,7 @@ class Space:
     def contains(self, genotype: Genotype) -> tuple[str, ...]:
         """Why the genotype could not be selected from this space; empty when it could.
 
-        What counts are the cells: the space that the genotype itself names does not.
+        What counts are cells and size: the space that the genotype itself names does not.
         """
         missing = [f"it has no cell '{kind}'" for kind in self.kinds if kind not in genotype.kinds]
         reasons = list(missing)
@@ -90,4 +108,14 @@ class Space:
                 reasons += self.decisions[self.kinds.index(cell.kind)].reasons(cell)
             else:
                 reasons.append(f"the space has no cell '{cell.kind}'")
-        return tuple(reasons)
+        return (*reasons, *self._size_reasons(dict(genotype.size)))
+
+    def _size_reasons(self, size: dict[str, int]) -> Iterator[str]:
+        for name, numbers in self.open_size:
+            among = f"one of {', '.join(map(str, numbers))}"
+            if name not in size:
+                yield f"it does not say {name}, {among}"
+            elif size[name] not in numbers:
+                yield f"its {name} is {size[name]}, not {among}"
+        names = dict(self.open_size)
+        yield from (f"the space does not leave {name} open" for name in size if name not in names)

@@ -13,21 +13,6 @@ Design = Genotype | Space
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """Of a network: `layers` is the number of cells, or of cells a stage (the benchmarks').
-
-    `in_channels` are those of an image: 3 of a coloured one, 1 of a grey one.
-    """
-
-    channels: int
-    layers: int
-    classes: int
-    resolution: int
-    auxiliary: bool = False
-    in_channels: int = 3
-
-
-@dataclass(frozen=True, slots=True)
 class Stem:
     """The two values that the first cell reads; `halved`: whether `last` is half as large.
 

@@ -303,6 +303,7 @@ def _one(space: nasir.Space, counted: dict[str, int]) -> Reply:
     layout = str(space.layout) if SKELETONS[space.skeleton].laid_out else ""
     facts = _summary(space) | counted
     facts["cells"] = {cell.kind: _cell_facts(cell) for cell in space.cells}
+    facts |= {"open_size": {name: list(numbers) for name, numbers in space.open_size}}
     facts |= {"ops": {op.name: op.summary for op in space.ops}, "layout": layout}
     different = "".join(f", {count:,} different architectures" for count in counted.values())
     parts: list[str | TextTable] = [
@@ -310,6 +311,7 @@ def _one(space: nasir.Space, counted: dict[str, int]) -> Reply:
         *([space.paper] if space.paper else []),
         f"{nasir.size(space):,} genotypes{different}",
         *([f"layout: {layout}"] if layout else []),
+        *(f"{name}: one of {', '.join(map(str, numbers))}" for name, numbers in space.open_size),
         *(f"its own op {op.name}: {op.summary}" for op in space.ops),
     ]
     for cell in space.cells:

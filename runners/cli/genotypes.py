@@ -32,7 +32,7 @@ Size = Annotated[NetworkSize, Fields(NetworkSize)]
 
 DIFFERENT = 1
 
-_SHORT = ("nasbench201", "darts")
+_SHORT = ("nasbench201", "darts", "natsbench_size")
 """Formats that write a genotype on one line."""
 
 
@@ -295,6 +295,11 @@ def differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[Difference
         else:
             has = (f"{kind} cell",)
             yield kind, "cell", has if kind in one.kinds else (), has if kind in two.kinds else ()
+    first, second = dict(one.size), dict(two.size)
+    for name in dict.fromkeys((*first, *second)):
+        a, b = ((str(size[name]),) if name in size else () for size in (first, second))
+        if a != b:
+            yield "size", name, a, b
 
 
 def _cell_differences(one: nasir.CellGenotype, two: nasir.CellGenotype) -> Iterator[Difference]:

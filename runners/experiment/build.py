@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import nasir
 from nasir import Choice, Genotype, Graph, NasirError, Space
 from nasir.space import home_of
+from nasir.space.sizes import DEPTHS
 from nasir.space.skeletons import Skeleton, find_skeleton
 from runners.experiment.architect import BestOf, KullbackLeibler, Projection
 from runners.experiment.experiment import Experiment
@@ -190,7 +191,8 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     if not method.stages:
         return BuiltSearch(experiment, data, place, batch, task, space, method)
     skeleton = find_skeleton(space.skeleton)
-    own = {name: value for name, value in method.network if value}
+    left = dict(space.open_size)  # of these the supernet has the largest, not the method's
+    own = {name: value for name, value in method.network if value and name not in left}
     sizes = _sizes(skeleton, own, method.network, experiment, task, "E743")
     graph = task.prepare(nasir.supernet(space, auxiliary=skeleton.name == "rnn", **sizes))
     # All stages, so that an impossible one is an error now; their choices are the same.
@@ -280,14 +282,18 @@ def _sizes(
 
 def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
     """Skeleton, channels, layers and hidden units: those of the experiment's values, else those of
-    the search whose weights are inherited, else the space's own on its skeleton, else the recipe's.
+    the search whose weights are inherited, else the genotype's and the space's own on its
+    skeleton, else the recipe's.
     """
     space = home_of(genotype) or nasir.load_space(genotype.space)
     named, values = dict(recipe.network), experiment.values
     found: dict[str, Any] = {"skeleton": named["skeleton"] or space.skeleton}
     found |= {name: named[name] for name in SIZES if named[name]}
     if found["skeleton"] == space.skeleton:
-        found |= {name: value for name, value in space.size if name in SIZES}
+        own = {**dict(space.size), **dict(genotype.size)}
+        found |= {name: value for name, value in own.items() if name in SIZES}
+        if any(name in own for name in DEPTHS):
+            found.pop("layers", None)  # each stage has its own
     if experiment.inherit:
         found |= searched_sizes(experiment.inherit)
         found["skeleton"] = values.get("network.skeleton") or space.skeleton
@@ -324,7 +330,7 @@ def _asked(method: Method, experiment: Experiment) -> Method:
     if search.as_published and isinstance(method.select, Projection):
         bounds["candidates"] = "all"
     if search.as_published and isinstance(method.regularise, KullbackLeibler):
-        method = method.having(regularise={"options": "all"})
+        method = method.having(regularise=method.regularise.having(options="all"))
     fields = type(method.select).model_fields
     bounds = {name: each for name, each in bounds.items() if each is not None and name in fields}
     return method.having(select=method.select.having(**bounds))

@@ -365,7 +365,7 @@ class _Writer:
         """The genotype of all cells."""
         space = self.net.space
         cells = tuple(each.cell_of([self._pick(c) for c in each.walk]) for each in space.trees)
-        genotype = Genotype(space.name, cells, definition=space)
+        genotype = Genotype(space.name, cells, definition=space, size=space.largest)
         return Sample(
             genotype, torch.stack(self.log_probability).sum(), torch.stack(self.entropy).sum()
         )

@@ -10,6 +10,7 @@ from pydantic import StrictBool, model_validator
 import nasir
 from nasir.document import check_version, parse_document
 from nasir.source import read_source
+from nasir.space.sizes import DEPTHS, WIDTHS
 from runners.experiment.fields import (
     AnyCount,
     AnyEpochs,
@@ -87,14 +88,16 @@ class NetworkSize(NetworkSection):
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:
     """The skeleton and size of a network, as `--json` has them."""
     about = graph.about
-    names = [name for name in about if name in _TEXTS or name.startswith("stage")]
+    names = [name for name in about if name in _TEXTS or name in WIDTHS or name in DEPTHS]
     return {"skeleton": about["skeleton"]} | {name: int(about[name]) for name in names}
 
 
 def describe_size(size: Mapping[str, str | int]) -> str:
     """What `size_facts` has, as a title says it."""
-    stages = [str(size[name]) for name in size if name.startswith("stage")]
-    parts = [f"stages of {':'.join(stages)} channels"] if stages else []
+    parts: list[str] = []
+    for names, unit in ((WIDTHS, "channels"), (DEPTHS, "cells")):
+        if numbers := [str(size[name]) for name in names if name in size]:
+            parts.append(f"stages of {':'.join(numbers)} {unit}")
     for name, text in _TEXTS.items():
         if name in size and (name, size[name]) != ("in_channels", 3):
             parts.append(text.format(size[name]))

@@ -317,10 +317,19 @@ def _searched(run: Run, built: BuiltSearch) -> Result:
     if built.supernet is None:
         genotype = nasir.sample(built.space, seed)
     else:
-        genotype = _trained(run, built, built.supernet)
+        genotype = replace(_trained(run, built, built.supernet), size=_size(built, built.supernet))
     genotype = replace(genotype, name=f"{built.method.name}_{seed}")
+    for reason in built.space.contains(genotype):
+        run.display.say(f"the genotype is outside the space: {reason}")
     run.folder.write_genotype(nasir.dump_genotype(genotype), None)
     return Result(genotype, run.row, run.folder.path, built.plan)
+
+
+def _size(built: BuiltSearch, supernet: Graph) -> tuple[tuple[str, int], ...]:
+    """Of the numbers that the space leaves open those that the supernet has."""
+    about = supernet.about
+    names = (name for name, _ in built.space.open_size)
+    return tuple((name, int(about.get(name) or about["layers"])) for name in names)
 
 
 def _trained(run: Run, built: BuiltSearch, supernet: Graph) -> Genotype:

@@ -190,6 +190,7 @@ def genotype_lines(genotype: Genotype) -> str:
             op = f"{cell.ops[index]} of " if cell.ops else ""
             reads = ", ".join(f"{edge.op} {edge.source}".strip() for edge in edges)
             lines.append(f"{cell.kind} {cell.inputs + index}: {op}{reads}")
+    lines += [f"{name} {number}" for name, number in genotype.size]
     return "\n".join(lines)
 
 

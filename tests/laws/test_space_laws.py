@@ -9,7 +9,8 @@ from hypothesis import given
 import nasir
 from nasir import CellGenotype, Edge, Genotype, Space
 from nasir.space import catalog
-from tests.strategies import examples
+from nasir.space.sizes import DEPTHS
+from tests.strategies import examples, spaces
 
 SPACES = pytest.mark.parametrize("space", catalog().values(), ids=catalog())
 WITH_NEIGHBOURS = pytest.mark.parametrize(
@@ -52,6 +53,10 @@ def test_a_mutant_is_in_the_space_and_differs_in_one_decision(
     assert space.contains(mutant) == ()
     if space.cells[0].node_ops:
         _differs_in_one_node_or_edge(genotype.cells[0], mutant.cells[0])
+        return
+    if space.open_size:
+        assert len(set(genotype.size) - set(mutant.size)) == 1
+        assert genotype.cells == mutant.cells
         return
     gone, come = _edges(genotype) - _edges(mutant), _edges(mutant) - _edges(genotype)
     pairs = zip(genotype.cells, mutant.cells, strict=True)
@@ -101,7 +106,43 @@ def test_a_child_is_in_the_space_and_has_its_edges_from_its_parents(
     child = nasir.crossover(space, first, second, seed)
     assert space.contains(child) == ()
     assert set(_edges(child)) <= set(_edges(first)) | set(_edges(second))
+    assert set(child.size) <= set(first.size) | set(second.size)
     assert nasir.crossover(space, first, first, seed) == first
+
+
+@given(space=spaces())
+@examples(40)
+def test_a_space_with_open_numbers_is_what_is_listed(space: Space) -> None:
+    found = list(nasir.enumerate_genotypes(space))
+    assert len(set(found)) == len(found) == nasir.size(space)
+    assert [nasir.rank(space, genotype) for genotype in found] == list(range(len(found)))
+    for genotype in found[::7]:
+        assert space.contains(genotype) == ()
+        near = list(nasir.neighbours(space, genotype))
+        assert set(near) <= set(found) - {genotype}
+        assert all(genotype in nasir.neighbours(space, other) for other in near[:3])
+        apart = sum(other.size != genotype.size for other in near)
+        assert apart == sum(len(numbers) - 1 for _, numbers in space.open_size)
+        assert nasir.load_genotype(nasir.dump_genotype(genotype)) == genotype
+    same = [g for g in found if g.cells == found[0].cells]
+    assert len({nasir.canonical_id(genotype) for genotype in same}) == len(same)
+
+
+@given(space=spaces(), data=st.data())
+@examples(20)
+def test_a_network_has_the_numbers_of_its_genotype(space: Space, data: st.DataObject) -> None:
+    genotype = data.draw(members(space))
+    graph = nasir.network(genotype, resolution=8)
+    size = {"channels": 16, "layers": 5, **dict(space.size), **dict(genotype.size)}
+    depths = [size.get(name, size["layers"]) for name in DEPTHS]
+    assert len(graph.cells) == sum(depths)
+    assert graph.types["stem"].shape[0] == size["channels"]
+    assert len(nasir.network(genotype, resolution=8, layers=2).cells) == 6
+    assert len(nasir.supernet(space, layers=1).cells) == 3
+    wide = nasir.supernet(space).about
+    assert {wide.get(n, wide.get("layers")) for n, _ in space.open_size} <= {
+        str(number) for _, number in space.largest
+    }
 
 
 def _ops(space: Space, kind: str, node: int, edge: Edge) -> set[str]:
