@@ -81,10 +81,10 @@ def test_a_wrong_file_is_one_error_with_its_place(
     assert str(path) in str(caught.value.where)
 
 
-def test_values_take_numbers_words_and_switches() -> None:
+def test_values_take_fractions_words_and_switches() -> None:
     found = with_values(
         Recipe(),
-        {"optimizer.lr": 0.125, "optimizer.nesterov": True, "train.keep": "best"},
+        {"optimizer.lr": "1/8", "optimizer.nesterov": "on", "train.keep": "best"},
     )
     assert (found.optimizer.lr, found.optimizer.nesterov) == (0.125, True)
     assert found.train.keep == "best"

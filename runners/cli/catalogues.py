@@ -256,19 +256,9 @@ def spaces(
 
 def _genotypes() -> Reply:
     def facts() -> list[dict[str, Any]]:
-        return [
-            {
-                "name": entry.name,
-                "catalogue": entry.catalogue,
-                "aliases": list(entry.aliases),
-                "space": load_entry(entry).space,
-                "paper": entry.paper,
-                "sources": list(entry.sources),
-            }
-            for entry in entries()
-        ]
+        return [asdict(entry) | {"space": load_entry(entry).space} for entry in entries()]
 
-    columns = {"genotype": "name", "catalogue": "catalogue", "aliases": "aliases", "paper": "paper"}
+    columns = {"genotype": "name"} | {each: each for each in ("catalogue", "aliases", "paper")}
     return Reply(facts, (table_of(map(asdict, entries()), columns),))
 
 

@@ -1,7 +1,6 @@
 """Commands that compute: compile, search, evaluate, test, replay, plot, import-weights."""
 
 import json
-import math
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 import nasir
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
 from runners.experiment.experiment import Experiment, read_experiment
-from runners.experiment.fields import merged, sections
+from runners.experiment.fields import from_text, merged, sections
 from runners.experiment.recipe import NetworkSection, Recipe, Sizes, describe_size
 from runners.folder.display import display_for_stderr
 from runners.forms.compile import AUTO, TARGETS, NetworkTest, Options, compile_genotype
@@ -203,15 +202,7 @@ def _value(text: str) -> tuple[str, bool | int | float | str]:
     name, equals, given = text.partition("=")
     if not equals:
         raise wrong(f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05")
-    if given in ("true", "false"):
-        return name, given == "true"
-    try:
-        number = float(given)
-    except ValueError:
-        return name, given
-    if not math.isfinite(number):
-        return name, given
-    return name, int(number) if number.is_integer() else number
+    return name, from_text(given)
 
 
 def _fresh_training(experiment: Experiment) -> Path:

@@ -4,8 +4,10 @@ Recipes and methods are such models, with others as their sections; both are fil
 a user's, each perhaps `like` another.
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
@@ -78,6 +80,8 @@ RENAMED_WORDS = {"picture": "image"}
 """Old words of fields, and their words now."""
 
 SUFFIXES = (".yaml", ".yml", ".json")
+
+_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 _RANGE_FAULTS = {
     *("greater_than", "greater_than_equal", "less_than", "less_than_equal"),
@@ -237,7 +241,7 @@ def with_values(
             message = f"the section '{section}' has no field {quoted(key)}"
             hint = _now(_renamed(key, section)) or nearest(key, fields)
             raise NasirError(code, message, hint=hint)
-        changes.setdefault(section, {})[key] = value
+        changes.setdefault(section, {})[key] = from_text(value) if isinstance(value, str) else value
     try:
         return made.having(**changes)
     except FieldError as error:
@@ -245,6 +249,19 @@ def with_values(
         raise NasirError(
             error.code if error.code == "E107" else code, message, hint=error.hint
         ) from None
+
+
+def from_text(text: str) -> bool | int | float | str:
+    """The switch (true, yes, on), the number (also 1/8) or the word that a text is."""
+    if text in _SWITCHES:
+        return _SWITCHES[text]
+    try:
+        number = Fraction(text) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError):
+        return text
+    if not math.isfinite(number):
+        return text
+    return int(number) if number == int(number) else float(number)
 
 
 def _renamed(name: str, section: str = "") -> str:
