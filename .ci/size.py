@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 263,
+    "files of the library": 265,
     "files of runners": 72,
-    "code lines of nasir and lowering": 17_192,
-    "code lines of runners": 10_521,
-    "code lines of tests": 22_475,
+    "code lines of nasir and lowering": 17_398,
+    "code lines of runners": 10_514,
+    "code lines of tests": 22_605,
     "places of runners": 14,
-    "arrows between them": 37,
+    "arrows between them": 35,
     "class names used twice": 0,
     "files over 500 lines": 0,
 }

@@ -1,61 +1,11 @@
-"""From nasir's graph to torch, ONNX and plain Python: the package's one door."""
+"""From nasir's graph to torch, ONNX and plain Python: the package's one door.
 
-from lowering.onnx import IR_VERSION, OPSET, Comparison, OnnxNetwork, compare, to_onnx
-from lowering.python import load_python, to_python
-from lowering.torch import (
-    CompileWarning,
-    Mixture,
-    Network,
-    Policy,
-    SavedBytes,
-    Store,
-    Unrolled,
-    Widened,
-    compile,
-    compiler_missing,
-    first_order,
-    generator,
-    load_weights,
-    policy,
-    prepare_training,
-    save_weights,
-    saved_bytes,
-    second_order,
-    to_inference,
-    to_torch,
-    training_policy,
-    widen,
-)
+A name is imported at its first use, from where `__init__.pyi` says.
+"""
 
-__all__ = [
-    "IR_VERSION",
-    "OPSET",
-    "Comparison",
-    "CompileWarning",
-    "Mixture",
-    "Network",
-    "OnnxNetwork",
-    "Policy",
-    "SavedBytes",
-    "Store",
-    "Unrolled",
-    "Widened",
-    "compare",
-    "compile",
-    "compiler_missing",
-    "first_order",
-    "generator",
-    "load_python",
-    "load_weights",
-    "policy",
-    "prepare_training",
-    "save_weights",
-    "saved_bytes",
-    "second_order",
-    "to_inference",
-    "to_onnx",
-    "to_python",
-    "to_torch",
-    "training_policy",
-    "widen",
-]
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -32,6 +32,8 @@ from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType, We
 if TYPE_CHECKING:
     from nasir.canonical import canonical_id, correspondence, count_classes, nasbench101_hash
     from nasir.compute import (
+        acceptance,
+        costs,
         crossover,
         enumerate_genotypes,
         mutate,
@@ -47,8 +49,10 @@ __version__ = "0.1.0"
 
 _LATER = {
     "Decision": "nasir.space.derive",
+    "acceptance": "nasir.compute",
     "canonical_id": "nasir.canonical",
     "correspondence": "nasir.canonical",
+    "costs": "nasir.compute",
     "count_classes": "nasir.canonical",
     "crossover": "nasir.compute",
     "decisions": "nasir.space.derive",
@@ -90,9 +94,11 @@ __all__ = [
     "WeightsType",
     "Where",
     "__version__",
+    "acceptance",
     "canonical_id",
     "correspondence",
     "cost",
+    "costs",
     "count_classes",
     "crossover",
     "decisions",

@@ -33,7 +33,8 @@ _FUNCTIONS: dict[str, Callable[[Number, Number], Number]] = {"max": max, "min": 
 def evaluate(text: str, values: Mapping[str, Number]) -> Number:
     """The value of an expression over `values`.
 
-    It knows + - * // %, comparisons, and, or, not, `a if test else b`, max(a, b) and min(a, b).
+    It knows + - * // %, comparisons, and, or, not, `a if test else b`, max(a, b) and min(a, b). A
+    value's name may have a dot in it.
     Raises E306 for anything else, an unknown name, or a division by zero; without a place.
     """
     try:
@@ -60,7 +61,8 @@ def _value(tree: ast.expr, values: Mapping[str, Number]) -> Number:
     match tree:
         case ast.Constant(value=bool() | int() | float() as value):
             return value
-        case ast.Name(id=name):
+        case ast.Name() | ast.Attribute(value=ast.Name()):
+            name = ast.unparse(tree)
             if name not in values:
                 message = f"there is no value {quoted(name)} in an expression"
                 raise NasirError("E306", message, hint=nearest(name, values))
@@ -78,9 +80,12 @@ def _value(tree: ast.expr, values: Mapping[str, Number]) -> Number:
 
 
 def _truth(tree: ast.expr, values: Mapping[str, Number]) -> Number:
+    known = _COMPARE.keys()
     match tree:
-        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
-            return _COMPARE[type(op)](_value(left, values), _value(right, values))
+        case ast.Compare(left=left, ops=ops, comparators=rights) if {*map(type, ops)} <= known:
+            numbers = [_value(each, values) for each in (left, *rights)]
+            pairs = zip(ops, numbers[:-1], numbers[1:], strict=True)
+            return all(_COMPARE[type(op)](one, two) for op, one, two in pairs)
         case ast.BoolOp(op=ast.And(), values=parts):
             return all(_value(part, values) for part in parts)
         case ast.BoolOp(op=ast.Or(), values=parts):

@@ -4,25 +4,49 @@ Every function takes a space, or what `load_space` takes, and genotypes, or what
 takes.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from math import prod
 from random import Random
 
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype, Genotype, Numbers
-from nasir.space import tree
+from nasir.space import adopt, tree
 from nasir.space.derive import Seed
 from nasir.space.load import SpaceLike, as_space
+from nasir.space.skeletons import find_skeleton, network_size
 from nasir.space.space import Space
 from nasir.space.tree import Pick
+from nasir.totals import Totals, totals
 from nasir.wanted import checked
+
+_DRAWS = 10_000
+"""After so many draws none of which fulfils a space's `where`, drawing ends."""
 
 
 @checked
 def size(space: SpaceLike) -> int:
-    """The exact number of genotypes: edges of a node are a set, equal functions count apart."""
+    """The exact number of genotypes: edges of a node are a set, equal functions count apart.
+
+    Raises E106 where the space has a `where` and too many genotypes to look at each.
+    """
     return as_space(space).count
+
+
+@checked
+def acceptance(space: SpaceLike, draws: int = 1000) -> float:
+    """The share of genotypes that fulfil the space's `where`, 1 where it has none.
+
+    It is exact where the space is small enough to look at each genotype, else estimated.
+    """
+    space, random = as_space(space), Random(0)
+    if space.where is None:
+        return 1.0
+    if space.countable:
+        return space.count / space.total
+    drawn = (space.numbered(random.randrange(space.total)) for _ in range(draws))
+    return sum(map(space.admits, drawn)) / draws
 
 
 @checked
@@ -39,7 +63,7 @@ def unrank(space: SpaceLike, index: int) -> Genotype:
             f"space '{space.name}' has no genotype {index}",
             hint=f"its genotypes are 0 to {space.count - 1}",
         )
-    return _unrank(space, index)
+    return space.numbered(index if space.where is None else space.members[index])
 
 
 @checked
@@ -52,7 +76,8 @@ def rank(space: SpaceLike, genotype: GenotypeLike) -> int:
     for part, cell in zip(space.decisions, _cells(space, genotype), strict=True):
         index = index * part.size + part.rank(cell)
     sizes = prod(each.size for each in space.size_walk)
-    return index * sizes + tree.rank(space.size_walk, _picks(genotype.size))
+    index = index * sizes + tree.rank(space.size_walk, _picks(genotype.size))
+    return index if space.where is None else bisect_left(space.members, index)
 
 
 @checked
@@ -62,10 +87,40 @@ def enumerate_genotypes(space: SpaceLike) -> Iterator[Genotype]:
 
 
 @checked
-def sample(space: SpaceLike, seed: Seed) -> Genotype:
-    """A genotype, each as likely as any other; one seed always draws the same one."""
+def costs(
+    space: SpaceLike,
+    genotypes: Iterable[GenotypeLike] | None = None,
+    skeleton: str | None = None,
+    **size: int,
+) -> Iterator[Totals]:
+    """What `nasir.cost` finds for each genotype's network, without writing the networks down.
+
+    Without `genotypes` those of every genotype, in the order of `rank`; lazily: NAS-Bench-201 takes
+    about four seconds. Skeleton and sizes are those of `nasir.network`. Raises what that raises.
+    """
     space = as_space(space)
-    return _unrank(space, _random(seed).randrange(space.count))
+    found = find_skeleton(skeleton or space.skeleton)
+    given = _each(space) if genotypes is None else (adopt(as_genotype(g), space) for g in genotypes)
+    return (totals(each, found, network_size(each, found, size)) for each in given)
+
+
+@checked
+def sample(space: SpaceLike, seed: Seed) -> Genotype:
+    """A genotype, each as likely as any other; one seed always draws the same one.
+
+    In a space with a `where` that is too large to look at each genotype, draws are repeated until
+    one fulfils it. Raises E211 where none does.
+    """
+    space, random = as_space(space), _random(seed)
+    if space.where is None:
+        return space.numbered(random.randrange(space.total))
+    if space.countable and space.members:
+        return space.numbered(random.choice(space.members))
+    for _ in range(0 if space.countable else _DRAWS):
+        drawn = space.numbered(random.randrange(space.total))
+        if space.admits(drawn):
+            return drawn
+    raise _none_fulfils(space)
 
 
 @checked
@@ -77,7 +132,7 @@ def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
     neighbour's neighbours include the genotype.
     """
     space, genotype = as_space(space), as_genotype(genotype)
-    return _neighbours(space, _cells(space, genotype), genotype.size)
+    return filter(space.admits, _neighbours(space, _cells(space, genotype), genotype.size))
 
 
 @checked
@@ -99,32 +154,34 @@ def crossover(
 ) -> Genotype:
     """A genotype of the space each of whose nodes and numbers is from either. Raises E211.
 
-    Where both keep the same edges at a node, each edge's op is from either.
+    Where both keep the same edges at a node, each edge's op is from either. In a space with a
+    `where`, draws are repeated until one fulfils it.
     """
     space, random = as_space(space), _random(seed)
     first, second = as_genotype(first), as_genotype(second)
     pairs = zip(space.decisions, _cells(space, first), _cells(space, second), strict=True)
-    cells = tuple(part.cross(a, b, random) for part, a, b in pairs)
-    sizes = tree.cross(space.size_walk, _picks(first.size), _picks(second.size), random)
-    return _genotype(space, cells, _size(space, sizes))
+    pairs = tuple(pairs)
+    for _ in range(_DRAWS):
+        cells = [part.cross(a, b, random) for part, a, b in pairs]
+        sizes = tree.cross(space.size_walk, _picks(first.size), _picks(second.size), random)
+        child = space.made(cells, sizes)
+        if space.admits(child):
+            return child
+    raise _none_fulfils(space)
 
 
 def _each(space: Space) -> Iterator[Genotype]:
-    index = 0
-    while index < space.count:  # more than a range can count
-        yield _unrank(space, index)
-        index += 1
+    number = 0
+    while number < space.total:  # more than a range can count
+        genotype = space.numbered(number)
+        if space.admits(genotype):
+            yield genotype
+        number += 1
 
 
-def _unrank(space: Space, index: int) -> Genotype:
-    cells: list[CellGenotype] = []
-    index, digit = divmod(index, prod(each.size for each in space.size_walk))
-    size = _size(space, tree.unrank(space.size_walk, digit))
-    for part in reversed(space.decisions):
-        index, digit = divmod(index, part.size)
-        cells.append(part.unrank(digit))
-    cells.reverse()
-    return _genotype(space, tuple(cells), size)
+def _none_fulfils(space: Space) -> NasirError:
+    message = f"no genotype of space '{space.name}' that was tried fulfils its `where`"
+    return NasirError("E211", message, hint="the conditions may contradict each other")
 
 
 def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
@@ -137,32 +194,20 @@ def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
             f"does not belong to the space '{space.name}'",
             hint=reasons[0],
         )
-    pairs = zip(space.decisions, space.kinds, strict=True)
-    return tuple(part.canonical(genotype.cell(kind)) for part, kind in pairs)
+    return space.having(genotype).cells
 
 
 def _neighbours(space: Space, cells: tuple[CellGenotype, ...], size: Numbers) -> Iterator[Genotype]:
     for place, (part, cell) in enumerate(zip(space.decisions, cells, strict=True)):
         for other in part.neighbours(cell):
-            yield _genotype(space, (*cells[:place], other, *cells[place + 1 :]), size)
+            yield space.made((*cells[:place], other, *cells[place + 1 :]), _picks(size))
     for picks in tree.neighbours(space.size_walk, _picks(size)):
-        yield _genotype(space, cells, _size(space, picks))
-
-
-def _genotype(space: Space, cells: tuple[CellGenotype, ...], size: Numbers) -> Genotype:
-    return Genotype(space.name, cells, definition=space, size=size)
+        yield space.made(cells, picks)
 
 
 def _picks(size: Numbers) -> tuple[Pick, ...]:
     """The picks of the skeleton's decisions."""
     return tuple(((number, ()),) for _, number in size)
-
-
-def _size(space: Space, picks: tuple[Pick, ...]) -> Numbers:
-    return tuple(
-        (name, int(number))
-        for (name, _), ((number, _),) in zip(space.open_size, picks, strict=True)
-    )
 
 
 def _random(seed: Seed) -> Random:

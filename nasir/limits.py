@@ -60,6 +60,9 @@ OWN_OP_LEVELS = 3
 BODY_LEVELS = 16
 """The levels to which the bodies of a graph nest."""
 
+MEMBER_LIMIT = 2**16
+"""The most genotypes of a space with `where` of which each is looked at: about 20 seconds."""
+
 DRAWN_LIMIT = 256
 """The most arrows of a drawing, whose layout takes time in proportion to their square."""
 

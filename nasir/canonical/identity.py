@@ -118,7 +118,7 @@ def correspondence(
 def count_classes(space: SpaceLike) -> int:
     """The number of different ids in a space. Enumerates each kind of cell: mind its size."""
     space = as_space(space)
-    if space.inner:
+    if space.inner or space.where:
         return len({canonical_id(genotype) for genotype in enumerate_genotypes(space)})
     home = Genotype(space.name, (), definition=space)
     sizes = prod(each.size for each in space.size_walk)

@@ -70,7 +70,8 @@ def add_cell(
     is another kind of cell stands for that cell, which reads what the edge reads.
     """
     b.cell = Cell(kind, name)
-    output = _add(b, name, cells[kind], cells, list(states), stride, width)
+    add = partial(_add, b, name, cells[kind], cells, list(states), stride, width)
+    output = b.part((kind, stride, width), states, name, add)
     b.cell = None
     return output
 

@@ -35,6 +35,7 @@ Open = Annotated[
 ]
 """A number, or a list of those that a genotype selects from."""
 Skeleton = Annotated[StrictStr, Field(json_schema_extra={"enum": [*sorted(SKELETONS)]})]
+Condition = Annotated[StrictStr, Field(max_length=200)]
 State = Annotated[StrictInt, Field(ge=0, le=63)]
 
 
@@ -203,6 +204,11 @@ class SpaceModel(_Model):
     skeleton: Skeleton = Field(description="The skeleton that the cells stand in.")
     layout: LayoutModel | None = Field(default=None, description="Where each kind of cell stands.")
     size: SizeModel = Field(default=SizeModel(), description="The size of its own network.")
+    where: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Conditions that genotypes fulfil: `params < 500k`, `normal.none <= 2`.",
+    )
     ops: dict[Word, OpModel] = Field(
         default={},
         description="Ops that the space defines; one with the name of a shipped op replaces it.",

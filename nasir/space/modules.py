@@ -1,5 +1,7 @@
 """Networks of cells whose ops stand on nodes: those of NAS-Bench-101 and of NAS-Bench-1Shot1."""
 
+from functools import partial
+
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype
 from nasir.graph import Builder
@@ -109,6 +111,22 @@ def add_node_cell(
     NAS-Bench-101, arXiv:1902.09635; NAS-Bench-1Shot1, arXiv:2001.10422, section 3.
     """
     b.cell = Cell(cell.kind, name)
+    add = partial(_add_node_cell, b, name, cell, x, widths, emitted, zeros=zeros)
+    result = b.part((widths, emitted), (x,), name, add)
+    b.cell = None
+    return result
+
+
+def _add_node_cell(
+    b: Builder,
+    name: str,
+    cell: CellGenotype | SpaceCell,
+    x: str,
+    widths: tuple[int, ...],
+    emitted: int,
+    *,
+    zeros: bool,
+) -> str:
     is_open = isinstance(cell, SpaceCell)
     needed = range(1, cell.nodes + 1) if is_open else _needed(cell)
     *inner, leaving = cell_tree(cell)
@@ -157,9 +175,7 @@ def add_node_cell(
         if len(joined) > 1 or (zeros and joined)
         else joined
     )
-    result = _sum(b, [*terms, *(end for state, end in ends.items() if not state)], f"{name}/out")
-    b.cell = None
-    return result
+    return _sum(b, [*terms, *(end for state, end in ends.items() if not state)], f"{name}/out")
 
 
 def _needed(cell: CellGenotype) -> set[int]:

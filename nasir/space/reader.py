@@ -28,6 +28,7 @@ from nasir.space.model import (
 from nasir.space.parts import check_inputs, read_layout, read_ops, read_size
 from nasir.space.skeletons import SKELETONS, unsuited
 from nasir.space.space import Space
+from nasir.space.where import Conditions
 
 _RANGE_FAULTS = ("greater_than_equal", "less_than_equal")
 
@@ -65,7 +66,7 @@ def read_document(document: Document) -> Space:
     _check_options(document, cells, inner)
     check_inputs(document, model, cells)
     size, open_size = read_size(document, model)
-    return Space(
+    space = Space(
         name=model.space,
         title=model.title,
         paper=model.paper,
@@ -75,8 +76,15 @@ def read_document(document: Document) -> Space:
         layout=read_layout(document, model, cells),
         size=size,
         open_size=open_size,
+        where=Conditions(model.where) if model.where else None,
         text=json_text(document.data),
     )
+    for index in range(len(model.where)):
+        try:
+            Conditions(model.where).check(space, index)
+        except NasirError as error:
+            raise error.at(document.place(("where", index))) from None
+    return space
 
 
 def _check_options(document: Document, cells: tuple[SpaceCell, ...], inner: set[str]) -> None:

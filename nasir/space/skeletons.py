@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from nasir.errors import NasirError, nearest, unknown_op
 from nasir.genotype import CellGenotype, Genotype
@@ -21,6 +21,8 @@ from nasir.space.stack import Design, Stem, add_stack, cells_of, layout_of, spac
 from nasir.table import Table
 from nasir.template import primitives
 from nasir.types import ImageType, Type
+
+Made = TypeVar("Made", bound=Builder)
 
 
 def _image(size: Size | StageSize) -> dict[str, Type]:
@@ -71,16 +73,25 @@ def build_network(
 
     Raises E201, E210, E302 to E305 and E505.
     """
+    builder, outputs, auxiliary = write_network(Builder, design, skeleton, size)
+    return builder.graph(
+        *outputs,
+        auxiliary=auxiliary,
+        meta={**_meta(design, skeleton, size), **(about or {})},
+    )
+
+
+def write_network(
+    make: Callable[..., Made], design: Design, skeleton: Skeleton, size: Any
+) -> tuple[Made, tuple[str, ...], tuple[str, ...]]:
+    """A builder with all nodes of a network, its outputs, and the auxiliary ones."""
     _check_size(skeleton, size)
     _check_cells(design, skeleton)
     _check_work(design, skeleton, size)
-    builder = Builder(**skeleton.begin(size)).know(_own(design))
-    outputs, auxiliary = skeleton.build(builder, design, size)
-    return builder.graph(
-        *((outputs,) if isinstance(outputs, str) else outputs),
-        auxiliary=(auxiliary,) if auxiliary else (),
-        meta={**_meta(design, skeleton, size), **(about or {})},
-    )
+    builder = make(**skeleton.begin(size))
+    outputs, auxiliary = skeleton.build(builder.know(_own(design)), design, size)
+    outputs = (outputs,) if isinstance(outputs, str) else outputs
+    return builder, outputs, (auxiliary,) if auxiliary else ()
 
 
 def network_size(

@@ -1,19 +1,33 @@
 """A search space: which cells there are, and which genotypes belong to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from typing import Protocol
 
 from nasir.errors import NasirError
-from nasir.genotype import Genotype, Numbers
+from nasir.genotype import CellGenotype, Genotype, Numbers
+from nasir.limits import MEMBER_LIMIT
 from nasir.macros import ALL_OPS
 from nasir.node import Slot
 from nasir.ops import Macro
+from nasir.space import tree
 from nasir.space.decisions import SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.node_cells import CellDecisions, ModuleDecisions, decisions
-from nasir.space.tree import Choose, Option
+from nasir.space.tree import Choose, Option, Pick
+
+
+class Conditional(Protocol):
+    """The conditions of a space, and how its file has them."""
+
+    @property
+    def texts(self) -> tuple[str, ...]: ...
+
+    def reasons(self, genotype: Genotype) -> Iterator[str]:
+        """Those that a genotype of the space does not fulfil."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +36,7 @@ class Space:
 
     `ops` are the ops that it defines itself, `size` the sizes of its own network by name where
     they are not the skeleton's, `open_size` those that a genotype decides with what they may be,
-    `text` the file's data as JSON.
+    `where` the conditions that genotypes fulfil, `text` the file's data as JSON.
     """
 
     name: str
@@ -34,6 +48,7 @@ class Space:
     layout: Layout = PUBLISHED
     size: Numbers = ()
     open_size: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    where: Conditional | None = None
     text: str = field(default="", compare=False, repr=False)
 
     @cached_property
@@ -68,9 +83,54 @@ class Space:
         return tuple(each for each in self.decisions if isinstance(each, TreeDecisions))
 
     @cached_property
-    def count(self) -> int:
-        """The number of genotypes."""
+    def total(self) -> int:
+        """The number of genotypes, those that do not fulfil `where` too."""
         return prod(each.size for each in (*self.decisions, *self.size_walk))
+
+    @property
+    def countable(self) -> bool:
+        """Whether there is no `where`, or so few genotypes that each can be looked at."""
+        return self.where is None or self.total <= MEMBER_LIMIT
+
+    @cached_property
+    def members(self) -> Sequence[int]:
+        """The numbers among all of the genotypes that fulfil `where`.
+
+        Raises E106 where there are too many to look at each.
+        """
+        if not self.countable:
+            raise NasirError(
+                "E106",
+                f"space '{self.name}' has {self.total:,} genotypes, too many to count those that "
+                "fulfil `where`",
+                hint="nasir.acceptance estimates their share; genotypes can be drawn",
+            )
+        return [number for number in range(self.total) if self.admits(self.numbered(number))]
+
+    @property
+    def count(self) -> int:
+        """The number of genotypes. Raises E106 where it cannot be told."""
+        return self.total if self.where is None else len(self.members)
+
+    def numbered(self, number: int) -> Genotype:
+        """The genotype of that number among all, whether or not it fulfils `where`."""
+        cells: list[CellGenotype] = []
+        number, digit = divmod(number, prod(each.size for each in self.size_walk))
+        numbers = tree.unrank(self.size_walk, digit)
+        for part in reversed(self.decisions):
+            number, digit = divmod(number, part.size)
+            cells.append(part.unrank(digit))
+        return self.made(reversed(cells), numbers)
+
+    def made(self, cells: Iterable[CellGenotype], numbers: Sequence[Pick] = ()) -> Genotype:
+        """The genotype of the space with these cells and picks of the skeleton's decisions."""
+        pairs = zip(self.open_size, numbers, strict=True)
+        size = tuple((name, int(number)) for (name, _), ((number, _),) in pairs)
+        return Genotype(self.name, tuple(cells), definition=self, size=size)
+
+    def admits(self, genotype: Genotype) -> bool:
+        """Whether a genotype with decisions of the space fulfils `where`."""
+        return self.where is None or not any(self.where.reasons(genotype))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -108,7 +168,16 @@ class Space:
                 reasons += self.decisions[self.kinds.index(cell.kind)].reasons(cell)
             else:
                 reasons.append(f"the space has no cell '{cell.kind}'")
-        return (*reasons, *self._size_reasons(dict(genotype.size)))
+        reasons += self._size_reasons(dict(genotype.size))
+        if self.where is not None and not reasons:
+            reasons += self.where.reasons(self.having(genotype))
+        return tuple(reasons)
+
+    def having(self, genotype: Genotype) -> Genotype:
+        """The genotype with the cells in the space's order and in canonical form."""
+        pairs = zip(self.decisions, self.kinds, strict=True)
+        cells = (part.canonical(genotype.cell(kind)) for part, kind in pairs)
+        return self.made(cells, [((number, ()),) for _, number in genotype.size])
 
     def _size_reasons(self, size: dict[str, int]) -> Iterator[str]:
         for name, numbers in self.open_size:

@@ -29,27 +29,11 @@ from runners.inputs import is_graph, open_source, read, read_each, read_opened
 from runners.machine.machine import WAITING
 from runners.output import FAILED, WRONG_CALL, FileText, Reply, joined, table_of
 
-_SPACE_KEY = re.compile(r"^(space|skeleton|cells)\s{0,8}:", re.MULTILINE)
-_OWN_KEY = re.compile(r"""^[{ \t]{0,8}["']?nasir["']?\s{0,8}:""", re.MULTILINE)
-_GENOTYPE_KEY = re.compile(r"""(^|[{,])\s{0,8}["']?genotypes?["']?\s{0,8}:""", re.MULTILINE)
-
-_METHOD = {
-    "method",
-    "paper",
-    "mixture",
-    "perturb",
-    "architect",
-    "regularise",
-    "select",
-    "stop",
-    "stages",
-}
+_METHOD = {"method", "paper", "mixture", "perturb", "architect", "regularise", "select", "stop"}
 _RECIPE = {"recipe", "train", "like", "about"}
-_OTHERS = {"genotype", "genotypes", "space", "cells"}
-_RUN_KEY = re.compile(
-    rf"""^[{{ \t]{{0,8}}["']?({"|".join(sorted({"of", *_METHOD, *_RECIPE}))})["']?\s{{0,8}}:""",
-    re.MULTILINE,
-)
+_SPACE = {"space", "cells", "skeleton", "nasir"}
+_LARGE = 2**20
+"""The largest file that is no genotype's, in characters."""
 
 Facts = dict[str, Any]
 
@@ -107,10 +91,11 @@ def _check(argument: str, space: str | None) -> Iterable[Facts | NasirError]:
     if is_graph(source):
         graph = nasir.parse_graph(source.text, source.name)
         return [{"file": source.name, "kind": "graph", "nodes": len(graph)}]
-    if not name and (found := _run_facts(source)):
-        return [found]
-    if not name and _is_space(source):
+    kind = "" if name else _kind(source)
+    if kind == "space":
         return [_space_facts(source.name, parse_space(source))]
+    if kind:
+        return [{"file": source.name, "kind": kind, "of": _subject(source.name, kind)}]
     if name:
         return [_genotype_facts(argument, read_opened(source, name, space))]
     return _each(source, space)
@@ -132,41 +117,47 @@ def _each(source: Source, space: str | None) -> Iterator[Facts | NasirError]:
             yield error if len(readings) == 1 else error.at(Where(file))
 
 
-def _run_facts(source: Source) -> Facts | None:
-    """The facts of a method, a recipe or an experiment; None for a file of something else."""
+def _kind(source: Source) -> str:
+    """What a file says by its fields that it is; "" for a genotype. Raises what parsing raises."""
     from runners.experiment.fields import SUFFIXES
+
+    if source.is_model or len(source.text) > _LARGE:
+        return ""
+    try:
+        data = parse_document(source).data
+    except NasirError:
+        if source.name.endswith((".yaml", ".yml")):
+            raise
+        return ""
+    found = {*data} if isinstance(data, dict) else set[str]()
+    if found & {"genotype", "genotypes"}:
+        return ""
+    kinds = {
+        "experiment": {"of"},
+        "method": {"stages", *_METHOD},
+        "recipe": _RECIPE,
+        "space": _SPACE,
+    }
+    if found & {"space", "cells"} or not source.name.endswith(SUFFIXES):
+        kinds = {"space": _SPACE}
+    return next((kind for kind, names in kinds.items() if found & names), "")
+
+
+def _subject(path: str, kind: str) -> str:
+    """What an experiment is of, or the name of a method or a recipe; reads all of it."""
+    from runners.experiment.experiment import read_experiment
+    from runners.experiment.method import read_method
     from runners.experiment.recipe import read_recipe
 
-    path = source.name
-    if not path.endswith(SUFFIXES) or not _RUN_KEY.search(source.text, 0, 2**14):
-        return None
-    data = parse_document(source).data
-    if not isinstance(data, dict) or _OTHERS & set(data):
-        return None
-    if "of" in data:
-        from runners.experiment.experiment import read_experiment
-
+    if kind == "experiment":
         asked = read_experiment(path)
-        return {"file": path, "kind": "experiment", "of": asked.of} if asked else None
-    if _METHOD & set(data):
-        from runners.experiment.method import read_method
-
-        method = read_method(path, "cifar")
-        for skeleton in method.skeletons:
-            read_method(path, skeleton)
-        return {"file": path, "kind": "method", "of": method.name}
-    if _RECIPE & set(data):
-        return {"file": path, "kind": "recipe", "of": read_recipe(path).name}
-    return None
-
-
-def _is_space(source: Source) -> bool:
-    """Whether the source is meant as a space rather than as a genotype."""
-    if source.is_model:
-        return False
-    if not _OWN_KEY.search(source.text, 0, 2**12):
-        return bool(_SPACE_KEY.search(source.text, 0, 2**16))
-    return not _GENOTYPE_KEY.search(source.text, 0, 2**16)
+        return asked.of if asked else ""
+    if kind == "recipe":
+        return read_recipe(path).name
+    method = read_method(path, "cifar")
+    for skeleton in method.skeletons:
+        read_method(path, skeleton)
+    return method.name
 
 
 def _space_facts(file: str, space: nasir.Space) -> Facts:

@@ -13,15 +13,16 @@ import typer
 import nasir
 from nasir.errors import NasirError, nearest, quoted
 from nasir.files import write_atomically
+from nasir.quoting import json_text
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption
 from runners.experiment.recipe import NetworkSize, describe_size, size_facts
+from runners.folder.display import display_for_stderr
 from runners.forms.report import cost_facts, cost_sums, cost_table, with_head
 from runners.inputs import check_file, is_graph, named, open_source, read, read_named, read_opened
 from runners.output import (
     FileText,
     Reply,
     TextTable,
-    joined,
     print_line,
     print_note,
     print_text,
@@ -96,12 +97,15 @@ def sample(
     Example: nasir sample darts -n 5 --seed 0
     """
     drawn, random = nasir.load_space(space), Random(seed)
+    if drawn.where is not None:
+        with display_for_stderr().stage("look for genotypes that fulfil `where`"):
+            print_note(f"{nasir.acceptance(drawn):.2%} of the genotypes fulfil `where`")
     genotypes = [nasir.sample(drawn, random) for _ in range(count)]
 
     def facts() -> list[dict[str, object]]:
         return [
             {
-                "rank": nasir.rank(drawn, genotype),
+                "rank": nasir.rank(drawn, genotype) if drawn.countable else None,
                 "id": nasir.canonical_id(genotype),
                 "genotype": json.loads(nasir.dump_genotype(genotype, "nasir"))["genotype"],
             }
@@ -218,13 +222,26 @@ def cost(
     size: Size,
     space: SpaceOption = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every primitive.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Of each genotype of the space that is named instead.")
+    ] = False,
+    draws: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Of so many drawn from the space instead.")
+    ] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="CSV", help="Write a row for each.")
+    ] = None,
 ) -> Reply:
     """Count parameters, multiply-adds and activations.
 
     The auxiliary head is counted apart. The output says what counts as one.
 
     Example: nasir cost darts_v2 --skeleton imagenet --auxiliary
+
+    Example: nasir cost nasbench201 --all -o costs.csv
     """
+    if whole or draws:
+        return _costs(nasir.load_space(genotype), draws, size, output)
     read = read_named(genotype, space)
     graph = size.build(read)
     found, about = nasir.cost(graph), size_facts(graph)
@@ -238,6 +255,51 @@ def cost(
         columns = {"node": "name", "op": "op", "parameters": "params", "multiply-adds": "macs"}
         parts += ["", table_of(nodes_of, columns | {"activations": "activations"})]
     return Reply(facts, (*parts, f"counted: {found.convention}"))
+
+
+def _costs(space: nasir.Space, draws: int, size: NetworkSize, output: Path | None) -> Reply:
+    """What the genotypes of a space cost, or some of them, drawn with seed 0. Raises E106."""
+    if not draws and space.total > _ALL:
+        message = f"space '{space.name}' has {space.total:.2e} genotypes, more than {_ALL:,}"
+        raise NasirError("E106", message, hint="--draws 1000 counts so many of them")
+    if output is not None:
+        check_file(output)
+    with display_for_stderr().stage(f"count networks of {space.name}"):
+        random = Random(0)
+        genotypes = [nasir.sample(space, random) for _ in range(draws)]
+        genotypes = genotypes or list(nasir.enumerate_genotypes(space))
+        asked = {n: v for n, v in dict(size).items() if v is not None and v is not False}
+        found = list(nasir.costs(space, genotypes, **asked))
+    if not found:
+        raise NasirError("E211", f"no genotype of space '{space.name}' fulfils its `where`")
+    rows = [_spread(name, values) for name, *values in zip(_COUNTS, *found, strict=True)]
+    shown: list[str | TextTable] = [
+        table_of(rows, {name: name for name in rows[0]}, f"{space.name}: {len(found):,} networks")
+    ]
+    if output is not None:
+        each = zip(genotypes, found, strict=True)
+        lines = (f'"{_line(g)}",{",".join(map(str, costs))}' for g, costs in each)
+        text = "\n".join((f"genotype,{','.join(found[0]._fields)}", *lines, ""))
+        shown.append(str(write_atomically(output, text.encode())))
+    return Reply({"space": space.name, "networks": len(found), "costs": rows}, shown)
+
+
+_ALL = 1 << 20
+_COUNTS = ("parameters", "multiply-adds", "activations")
+
+
+def _spread(name: str, values: list[int]) -> dict[str, object]:
+    values.sort()
+    last = len(values) - 1
+    at = {"least": 0, "5 %": last // 20, "median": last // 2, "95 %": last - last // 20}
+    found = {title: values[place] for title, place in at.items()}
+    return {"of": name, **found, "most": values[-1], "mean": round(sum(values) / len(values))}
+
+
+def _line(genotype: nasir.Genotype) -> str:
+    """The genotype in a cell of a CSV file."""
+    text = _dumped(genotype, None)
+    return (text if "\n" not in text else json_text(json.loads(text))).replace('"', '""')
 
 
 def diff(
@@ -255,7 +317,7 @@ def diff(
     """
     both = (read_named(first, space), read_named(second, space))
     names = (both[0].name, both[1].name)
-    found = tuple(differences(*both))
+    found = list(_differences(*both))
     graphs = [size.build(each) for each in both]
     costs = [nasir.cost(graph) for graph in graphs]
     sums = [cost_sums(each) for each in costs]
@@ -263,15 +325,12 @@ def diff(
         "first": {"genotype": names[0]} | sums[0],
         "second": {"genotype": names[1]} | sums[1],
         "equal": not found,
-        "differences": [
-            {"cell": cell, "place": place, "first": a, "second": b} for cell, place, a, b in found
-        ],
+        "differences": found,
     }
     same: str | TextTable = f"{names[0]} and {names[1]} are the same architecture"
     if found:
-        columns = ("cell", "place", f"only in A: {names[0]}", f"only in B: {names[1]}")
-        rows = [(cell, place, joined(a, ", "), joined(b, ", ")) for cell, place, a, b in found]
-        same = TextTable("", columns, tuple(rows))
+        columns = {f"only in A: {names[0]}": "first", f"only in B: {names[1]}": "second"}
+        same = table_of(found, {"cell": "cell", "place": "place"} | columns)
     table = cost_table("", "", {f"A: {names[0]}": costs[0], f"B: {names[1]}": costs[1]})
     ratios = [f"{sums[1][key] / max(1, sums[0][key]):.3f}" for key in sums[0]]
     rows = tuple((*row, ratio) for row, ratio in zip(table.rows, ratios, strict=True))
@@ -283,47 +342,28 @@ def diff(
     return Reply(facts, shown, DIFFERENT if found else 0)
 
 
-Difference = tuple[str, str, tuple[str, ...], tuple[str, ...]]
-"""A cell, a place in it, what only the first genotype has there, and what only the second."""
+def _differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[dict[str, object]]:
+    """Where two genotypes differ: by cell, then by node, then output and size."""
+    first, second = _places(one), _places(two)
+    for kind, place in sorted({**first, **second}, key=lambda at: at[0] == "size"):
+        a, b = (each.get((kind, place), []) for each in (first, second))
+        alone = place != "cell" and (kind in one.kinds) != (kind in two.kinds)
+        if a != b and not alone:
+            if place != "output":
+                x, y = Counter(a), Counter(b)
+                a, b = list((x - y).elements()), list((y - x).elements())
+            yield {"cell": kind, "place": place, "first": a, "second": b}
 
 
-def differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[Difference]:
-    """Where two genotypes differ: by cell, then by node, then the output."""
-    for kind in dict.fromkeys((*one.kinds, *two.kinds)):
-        if kind in one.kinds and kind in two.kinds:
-            yield from _cell_differences(one.cell(kind), two.cell(kind))
-        else:
-            has = (f"{kind} cell",)
-            yield kind, "cell", has if kind in one.kinds else (), has if kind in two.kinds else ()
-    first, second = dict(one.size), dict(two.size)
-    for name in dict.fromkeys((*first, *second)):
-        a, b = ((str(size[name]),) if name in size else () for size in (first, second))
-        if a != b:
-            yield "size", name, a, b
-
-
-def _cell_differences(one: nasir.CellGenotype, two: nasir.CellGenotype) -> Iterator[Difference]:
-    if one.inputs != two.inputs:
-        yield one.kind, "inputs", (str(one.inputs),), (str(two.inputs),)
-    first, second = _edges(one), _edges(two)
-    for state in sorted(first.keys() | second.keys()):
-        a, b = first.get(state, Counter()), second.get(state, Counter())
-        if a != b:
-            yield one.kind, f"node {state}", tuple((a - b).elements()), tuple((b - a).elements())
-    if one.output != two.output:
-        yield one.kind, "output", tuple(map(str, one.output)), tuple(map(str, two.output))
-
-
-def _edges(cell: nasir.CellGenotype) -> dict[int, Counter[str]]:
-    """The edges into each node, as `op(source)`; with ops on nodes the op, and `from source`."""
-    if cell.ops:
-        return {
-            state: Counter([op, *(f"from {source}" for source in sources)])
-            for state, (op, sources) in enumerate(
-                zip(cell.ops, cell.sources, strict=True), start=cell.inputs
-            )
-        }
-    return {
-        state: Counter(f"{edge.op}({edge.source})" for edge in edges)
-        for state, edges in enumerate(cell.nodes, start=cell.inputs)
-    }
+def _places(genotype: nasir.Genotype) -> dict[tuple[str, str], list[str]]:
+    """What stands at each place of each cell, and the genotype's size."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for cell in genotype.cells:
+        kind, ops = cell.kind, cell.ops or [""] * len(cell.nodes)
+        found[kind, "cell"] = [f"{kind} cell"]
+        found[kind, "inputs"] = [str(cell.inputs)]
+        for state, (op, edges) in enumerate(zip(ops, cell.nodes, strict=True), start=cell.inputs):
+            texts = [f"{e.op}({e.source})" if e.op else f"from {e.source}" for e in edges]
+            found[kind, f"node {state}"] = [*filter(None, [op]), *sorted(texts)]
+        found[kind, "output"] = [*map(str, cell.output)]
+    return found | {("size", name): [str(number)] for name, number in genotype.size}

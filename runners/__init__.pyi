@@ -1,0 +1,13 @@
+from .experiment.experiment import Experiment as Experiment
+from .experiment.experiment import RunOptions as RunOptions
+from .experiment.experiment import Search as Search
+from .experiment.search import Result as Result
+from .experiment.search import resume as resume
+from .experiment.search import search as search
+from .experiment.train import Evaluation as Evaluation
+from .experiment.train import evaluate as evaluate
+from .experiment.trained import Replay as Replay
+from .experiment.trained import replay as replay
+from .forms.compile import Options as Options
+from .forms.compile import compile_genotype as compile_genotype
+from .forms.report import Report as Report
