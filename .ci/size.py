@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 72,
     "code lines of nasir and lowering": 17_398,
     "code lines of runners": 10_514,
-    "code lines of tests": 22_605,
+    "code lines of tests": 22_606,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,
