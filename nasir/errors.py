@@ -184,9 +184,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {shown}{', …' if len(names) > 20 else ''}" if names else ""
 
 
+RENAMED_OPS = {"truncate": "channels", "rest": "channels", "part": "channels"}
+"""What ops of earlier versions are called now."""
+
+
 def unknown_op(name: str, known: Iterable[str], where: Where = NOWHERE) -> NasirError:
-    """E201 with the nearest known name."""
-    return NasirError("E201", f"unknown op {quoted(name)}", where, hint=nearest(name, known))
+    """E201 with the nearest known name, or what an old name is now."""
+    now = RENAMED_OPS.get(name, "")
+    names = set(known)
+    hint = f"it is {now} now" if now in names else nearest(name, names)
+    return NasirError("E201", f"unknown op {quoted(name)}", where, hint)
 
 
 def quoted(value: object, limit: int = 60) -> str:

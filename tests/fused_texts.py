@@ -116,8 +116,8 @@ HORIZONTAL = (
     r"""
     input x: image[4,8,8]
     a+bank = conv_bank(x) {outs=[2,3], kernel=3, padding=1}: image[5,8,8] in cell c0 with weight0=a.weight[2,4,3,3] uniform(0.16666666666666666), weight1=b.weight[3,4,3,3] uniform(0.16666666666666666)
-    a = part(a+bank) {number=0, channels=2}: image[2,8,8] in cell c0
-    b = part(a+bank) {number=1, channels=3}: image[3,8,8] in cell c0
+    a = channels(a+bank) {count=2}: image[2,8,8] in cell c0
+    b = channels(a+bank) {start=2, count=3}: image[3,8,8] in cell c0
     c = conv2d(x) {out=3, kernel=1}: image[3,8,8] in cell c0
     d = conv2d(x) {out=2, kernel=3, bias=true}: image[2,8,8] in cell c0
     e = conv2d(x) {out=3, kernel=3}: image[3,8,8] in cell c1
@@ -151,8 +151,8 @@ POINTS = (
     input odd: image[4,7,7]
     shift = crop(x) {top=1, left=1}: image[4,7,7]
     a+bank = conv_bank(x) {outs=[2,3], kernel=2, stride=2, rows=[0,1], columns=[0,1]}: image[5,4,4] with weight0=a.weight[2,4,1,1] uniform(0.5), weight1=b.weight[3,4,1,1] uniform(0.5)
-    a = part(a+bank) {number=0, channels=2}: image[2,4,4]
-    b = part(a+bank) {number=1, channels=3}: image[3,4,4]
+    a = channels(a+bank) {count=2}: image[2,4,4]
+    b = channels(a+bank) {start=2, count=3}: image[3,4,4]
     c = conv2d(odd) {out=2, kernel=1, stride=2}: image[2,4,4]
     less = crop(odd) {top=1, left=1}: image[4,6,6]
     d = conv2d(less) {out=2, kernel=1, stride=2}: image[2,3,3]

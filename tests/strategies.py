@@ -267,8 +267,8 @@ def _attributes(draw: st.DrawFn, op: str, channels: int) -> Mapping[str, object]
         case "crop" | "pad":
             sides = ("top", "left") if op == "crop" else ("bottom", "right")
             return {side: draw(st.integers(0, 2)) for side in sides}
-        case "truncate" | "rest":
-            return {"channels": draw(st.integers(1, channels))}
+        case "channels":
+            return {"start": channels // 3, "count": draw(st.integers(1, channels - channels // 3))}
         case "zero" | "gaussian" | "frozen_gaussian":
             return {"stride": _pair(draw, two)}
         case "linear":

@@ -79,8 +79,8 @@ def _convolutions(b: Builder) -> list[str]:
         b("conv2d", x, name="valid", out=4, kernel=(3, 2), padding=0, stride=(2, 1)),
         b("crop", x, name="crop", top=1, left=2),
         b("pad", x, name="pad", bottom=2, right=1),
-        b("truncate", x, name="truncate", channels=3),
-        b("rest", x, name="rest", channels=3),
+        b("channels", x, name="first", count=3),
+        b("channels", x, name="inner", start=3, count=4),
         b("channel_shuffle", x, name="shuffled", groups=4),
     ]
 

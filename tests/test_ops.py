@@ -75,8 +75,7 @@ ERRORS: dict[str, tuple[tuple[str, dict[str, Any], tuple[Type, ...]], ...]] = {
     ),
     "E303": (
         ("conv2d", {"out": 8, "kernel": 1, "groups": 3}, (X,)),
-        ("truncate", {"channels": 5}, (X,)),
-        ("rest", {"channels": 4}, (X,)),
+        ("channels", {"start": 3, "count": 2}, (X,)),
         ("channel_shuffle", {"groups": 3}, (X,)),
         ("chunk", {"part": 0}, (VectorType(5),)),
     ),
@@ -94,7 +93,7 @@ ERRORS: dict[str, tuple[tuple[str, dict[str, Any], tuple[Type, ...]], ...]] = {
         ("sep_conv_3x3", {"stride": (2, 1)}, (X,)),
     ),
     "E305": (
-        ("truncate", {"channels": 1}, (VectorType(3),)),
+        ("channels", {"count": 1}, (VectorType(3),)),
         ("add", {}, (X, ImageType(4, 8, 8))),
         ("mul", {}, (X, ImageType(3, 1, 1))),
         ("concat", {}, (X, ImageType(4, 8, 8))),
@@ -153,10 +152,11 @@ def test_a_wrong_attribute_is_an_error_that_names_the_right_ones(
     assert caught.value.hint.startswith(hint)
 
 
-def test_an_unknown_op_is_an_error_with_the_nearest_name() -> None:
-    with pytest.raises(NasirError) as caught:
-        Builder(x=X)("conv2", "x")
-    assert (caught.value.code, caught.value.hint) == ("E201", "did you mean 'conv2d'?")
+def test_an_unknown_op_is_an_error_with_the_name_that_is_meant() -> None:
+    for name, hint in {"conv2": "did you mean 'conv2d'?", "rest": "it is channels now"}.items():
+        with pytest.raises(NasirError) as caught:
+            Builder(x=X)(name, "x")
+        assert (caught.value.code, caught.value.hint) == ("E201", hint)
 
 
 def test_a_convolution_counts_its_weights_at_each_position() -> None:
@@ -177,8 +177,7 @@ def test_fused_ops_count_what_their_parts_count() -> None:
 
 def test_a_linear_map_counts_its_weights() -> None:
     spec = PRIMITIVES["linear"]
-    attrs = make_attrs(spec, {"out": 10})
-    assert spec.macs(attrs, (VectorType(7),), VectorType(10)) == 70
+    assert spec.macs(make_attrs(spec, {"out": 10}), (VectorType(7),), VectorType(10)) == 70
 
 
 COUNTED = {"conv2d", "linear", "project", "decoder", *FUSED}

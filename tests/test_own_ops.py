@@ -218,9 +218,10 @@ BY_WIDTH = {
         {"op": "avg_pool", "kernel": "5 if C < 9 else 3", "padding": "2 if C < 9 else 1"},
     ],
     "part": [
-        {"op": "truncate", "name": "front", "from": "input", "channels": "C // 4"},
-        {"op": "rest", "name": "back", "from": "input", "channels": "C // 4"},
-        {"op": "concat", "from": ["back", "front"]},
+        {"op": "channels", "count": "C // 4"},
+        {"op": "channels", "from": "input", "start": "C // 4", "count": "C // 4"},
+        {"op": "channels", "from": "input", "start": "C // 2", "count": "C - C // 2"},
+        {"op": "concat", "from": ["channels3", "channels", "channels2"]},
     ],
     "crop": [
         {"op": "crop", "top": "1 if C < 6 else 2", "left": 1},

@@ -137,7 +137,7 @@ def test_a_shuffle_deals_out_the_groups_in_turns() -> None:
 
 def test_the_first_channels_and_the_rest_are_all_channels() -> None:
     b = Builder(image=ImageType(5, 2, 3))
-    parts = (b("truncate", "image", channels=2), b("rest", "image", channels=2))
+    parts = (b("channels", "image", count=2), b("channels", "image", start=2, count=3))
     x = torch.randn(2, 5, 2, 3)
     assert torch.equal(lowering.to_torch(b.graph(b("concat", *parts)))(x), x)
 

@@ -5,17 +5,15 @@ import onnx_ir as ir
 from lowering.onnx.rule import OnnxEmitter, OnnxRule, Values
 from nasir.ops.conv import (
     CHANNEL_SHUFFLE,
+    CHANNELS,
     CONV2D,
     CROP,
     PAD,
-    REST,
-    TRUNCATE,
+    ChannelsAttrs,
     ChannelShuffleAttrs,
     ConvAttrs,
     CropAttrs,
     PadAttrs,
-    RestAttrs,
-    TruncateAttrs,
 )
 
 END = (1 << 63) - 1
@@ -50,28 +48,19 @@ def _pad(e: OnnxEmitter, a: PadAttrs, inputs: Values, weights: Values) -> ir.Val
     return e.node("Pad", inputs[0], pads, None, e.integers("axes", 2, 3))
 
 
-def _truncate(e: OnnxEmitter, a: TruncateAttrs, inputs: Values, weights: Values) -> ir.Value:
-    """From the first channel to the end."""
+def _channels(e: OnnxEmitter, a: ChannelsAttrs, inputs: Values, weights: Values) -> ir.Value:
     del weights
-    zero = e.integers("start", 0)
-    return e.node("Slice", inputs[0], zero, _count(e, "end", a.channels, zero), _axes(e))
+    start = _number(e, "start", a.start)
+    end = e.part("end", "Add", start, _number(e, "count", a.count))
+    return e.node("Slice", inputs[0], start, end, e.integers("axes", 1))
 
 
-def _rest(e: OnnxEmitter, a: RestAttrs, inputs: Values, weights: Values) -> ir.Value:
-    del weights
-    start = _count(e, "start", a.channels, e.integers("zero", 0))
-    return e.node("Slice", inputs[0], start, e.integers("end", END), _axes(e))
-
-
-def _count(e: OnnxEmitter, part: str, channels: int, zero: ir.Value) -> ir.Value:
+def _number(e: OnnxEmitter, name: str, number: int) -> ir.Value:
     """A vector of one number: one of the call where the instances of a function differ in it."""
-    number = e.part("width", "Constant", value_int=e.width("value_int", "channels", channels))
-    return e.part(part, "Unsqueeze", number, zero)
-
-
-def _axes(e: OnnxEmitter) -> ir.Value:
-    """The axis of the channels."""
-    return e.integers("axes", 1)
+    if name not in e.widths:
+        return e.integers(name, number)
+    width = e.part("width", "Constant", value_int=e.width("value_int", name, number))
+    return e.part(name, "Unsqueeze", width, e.integers("zero", 0))
 
 
 def _shuffle(e: OnnxEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> ir.Value:
@@ -89,7 +78,6 @@ RULES = (
     OnnxRule(CONV2D, _conv2d),
     OnnxRule(CROP, _crop),
     OnnxRule(PAD, _pad),
-    OnnxRule(TRUNCATE, _truncate),
-    OnnxRule(REST, _rest),
+    OnnxRule(CHANNELS, _channels),
     OnnxRule(CHANNEL_SHUFFLE, _shuffle),
 )

@@ -2,7 +2,7 @@
 
 from lowering.python.code import Code, call, text
 from lowering.python.rule import PythonRule, Site, option
-from nasir.ops.conv import CHANNEL_SHUFFLE, CONV2D, CROP, PAD, REST, TRUNCATE
+from nasir.ops.conv import CHANNEL_SHUFFLE, CHANNELS, CONV2D, CROP, PAD
 
 
 def _conv2d(site: Site) -> Code:
@@ -27,18 +27,14 @@ def _pad(site: Site, inputs: tuple[str, ...]) -> Code:
     return call("F.pad", inputs[0], f"(0, {site.integer('right')}, 0, {site.integer('bottom')})")
 
 
-def _truncate(site: Site, inputs: tuple[str, ...]) -> Code:
-    return text(f"{inputs[0]}[:, :{_bound(site, ' {}')}]")
-
-
-def _rest(site: Site, inputs: tuple[str, ...]) -> Code:
-    return text(f"{inputs[0]}[:, {_bound(site, '{} ')}:]")
-
-
-def _bound(site: Site, form: str) -> str:
-    """A slice's bound; an expression stands off from the colon, as formatters write it."""
-    bound = site.width("channels")
-    return bound if bound.isalnum() else form.format(bound)
+def _channels(site: Site, inputs: tuple[str, ...]) -> Code:
+    """A slice without the bounds of the image; expressions stand off from the colon."""
+    starts = site.values("start")
+    ends = tuple(map(sum, zip(starts, site.values("count"), strict=True)))
+    start = site.count(starts) if any(starts) else ""
+    end = "" if start and ends == site.read else site.count(ends)
+    colon = ":" if f"{start}{end}".isalnum() else " : "
+    return text(f"{inputs[0]}[:, {f'{start}{colon}{end}'.strip()}]")
 
 
 def _shuffle(site: Site, inputs: tuple[str, ...]) -> Code:
@@ -49,7 +45,6 @@ RULES = (
     PythonRule(CONV2D, layer=_conv2d),
     PythonRule(CROP, forward=_crop),
     PythonRule(PAD, forward=_pad),
-    PythonRule(TRUNCATE, forward=_truncate),
-    PythonRule(REST, forward=_rest),
+    PythonRule(CHANNELS, forward=_channels),
     PythonRule(CHANNEL_SHUFFLE, forward=_shuffle),
 )

@@ -34,8 +34,7 @@ class Site:
 
     def width(self, name: str) -> str:
         """An attribute that counts channels."""
-        values = tuple(int(getattr(node.attrs, name)) for node in self.nodes)
-        return self.numbers.width(values, "out_channels" if name == "out" else name, held=self.held)
+        return self.count(self.values(name), "out_channels" if name == "out" else name)
 
     def size(self, axis: int, name: str) -> str:
         """A size of the result, in pixels."""
@@ -43,12 +42,24 @@ class Site:
 
     def channels(self) -> str:
         """The channels (or the length) of the first input."""
-        values = tuple(self.types[node.inputs[0]].shape[0] for node in self.nodes)
-        return self.numbers.width(values, "channels", held=self.held)
+        return self.count(self.read)
+
+    @property
+    def read(self) -> tuple[int, ...]:
+        """The channels of the first input, in each instance."""
+        return tuple(self.types[node.inputs[0]].shape[0] for node in self.nodes)
+
+    def count(self, values: tuple[int, ...], name: str = "channels") -> str:
+        """A number of channels, of each instance."""
+        return self.numbers.width(values, name, held=self.held)
 
     def integer(self, name: str) -> str:
         """An attribute that counts something other than channels."""
-        return self.number(tuple(int(getattr(node.attrs, name)) for node in self.nodes), name)
+        return self.number(self.values(name), name)
+
+    def values(self, name: str) -> tuple[int, ...]:
+        """An attribute that is an integer, in each instance."""
+        return tuple(int(getattr(node.attrs, name)) for node in self.nodes)
 
     def number(self, values: tuple[int, ...], name: str) -> str:
         """A number that is no width, of each instance."""

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, cast
 
 import torch
@@ -12,17 +13,15 @@ from lowering.torch.layout import whole
 from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops.conv import (
     CHANNEL_SHUFFLE,
+    CHANNELS,
     CONV2D,
     CROP,
     PAD,
-    REST,
-    TRUNCATE,
+    ChannelsAttrs,
     ChannelShuffleAttrs,
     ConvAttrs,
     CropAttrs,
     PadAttrs,
-    RestAttrs,
-    TruncateAttrs,
 )
 
 Values = tuple[fx.Node, ...]
@@ -90,14 +89,14 @@ def _pad(e: TorchEmitter, a: PadAttrs, inputs: Values, weights: Values) -> fx.No
     return e.call(F.pad, inputs[0], (0, a.right, 0, a.bottom))
 
 
-def _truncate(e: TorchEmitter, a: TruncateAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _channels(e: TorchEmitter, a: ChannelsAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """Pieces of one value are cut at once, and so is their gradient."""
     del weights
-    return e.call(operator.getitem, inputs[0], (slice(None), slice(None, a.channels)))
-
-
-def _rest(e: TorchEmitter, a: RestAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
-    return e.call(operator.getitem, inputs[0], (slice(None), slice(a.channels, None)))
+    spans = tuple(zip(accumulate(e.pieces, initial=0), e.pieces, strict=False))
+    if (a.start, a.count) in spans:
+        pieces = e.once(torch.split, inputs[0], e.pieces, 1)
+        return e.call(operator.getitem, pieces, spans.index((a.start, a.count)))
+    return e.call(operator.getitem, inputs[0], (slice(None), slice(a.start, a.start + a.count)))
 
 
 def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> fx.Node:
@@ -110,7 +109,6 @@ RULES = (
     TorchRule(CONV2D, _conv2d),
     TorchRule(CROP, _crop),
     TorchRule(PAD, _pad),
-    TorchRule(TRUNCATE, _truncate),
-    TorchRule(REST, _rest),
+    TorchRule(CHANNELS, _channels),
     TorchRule(CHANNEL_SHUFFLE, _shuffle),
 )

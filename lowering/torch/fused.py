@@ -1,6 +1,5 @@
 """Sums of chains in torch: by the kernels where they can run, else by the library's operations."""
 
-import operator
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -17,12 +16,10 @@ from nasir.ops.fused import (
     CONV_BANK,
     HIGHWAY_SUM,
     MIXED_SUM,
-    PART,
     ConvBankAttrs,
     HighwaySumAttrs,
     MixedChain,
     MixedSumAttrs,
-    PartAttrs,
     unit_type,
 )
 from nasir.types import ImageType
@@ -195,30 +192,14 @@ def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, inputs: Values, weights: Value
     return e.call(function, *inputs, *weights)
 
 
-def conv_bank(
-    x: Tensor,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-    *weights: Tensor,
-) -> tuple[Tensor, ...]:
-    """The convolutions of x with each weight, computed as one; their results lie side by side."""
-    y = F.conv2d(x, torch.cat(weights), None, stride, padding, dilation)
-    return torch.split(y, [len(weight) for weight in weights], 1)
-
-
 def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, inputs: Values, weights: Values) -> fx.Node:
     if a.rows:
         weights = tuple(
             e.call(F.pad, weight, [x, a.kernel[1] - 1 - x, y, a.kernel[0] - 1 - y])
             for weight, y, x in zip(weights, a.rows, a.columns, strict=True)
         )
-    return e.call(conv_bank, inputs[0], a.stride, a.padding, a.dilation, *weights)
-
-
-def _part(e: TorchEmitter, a: PartAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
-    return e.call(operator.getitem, inputs[0], a.number)
+    weight = e.call(torch.cat, weights)
+    return e.call(F.conv2d, inputs[0], weight, None, a.stride, a.padding, a.dilation)
 
 
 def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, inputs: Values, weights: Values) -> fx.Node:
@@ -228,6 +209,5 @@ def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, inputs: Values, weights: V
 RULES = (
     TorchRule(MIXED_SUM, _mixed_sum),
     TorchRule(CONV_BANK, _conv_bank),
-    TorchRule(PART, _part),
     TorchRule(HIGHWAY_SUM, _highway_sum),
 )

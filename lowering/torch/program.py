@@ -24,8 +24,9 @@ from lowering.torch import (
     sequence,
 )
 from lowering.torch.rule import TorchEmitter, TorchRule
-from nasir import Graph, NasirError
+from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
+from nasir.ops.fused import ConvBankAttrs
 from nasir.table import Table
 
 RULES: Table[TorchRule] = Table(
@@ -158,6 +159,7 @@ class _SourceWriter:
                 identifier(node.name),
                 partial(self._function, follow=self.mode.follow),
                 partial(self._function, follow=False),
+                _pieces(self.graph, node),
             )
             self.values[node.name] = find_rule(node.op).emit(emitter, node.attrs, inputs, refs)
         results = tuple(self.values[name] for name in outputs)
@@ -180,6 +182,12 @@ class _SourceWriter:
             done = function if program.bodies else self.mode.finish(function)
             self.functions[body, follow] = done
         return self.functions[body, follow]
+
+
+def _pieces(graph: Graph, node: Node) -> tuple[int, ...]:
+    """The sizes of the convolutions' results that its first input consists of, if it does."""
+    source = graph.by_name.get(node.inputs[0]) if node.inputs else None
+    return source.attrs.outs if source and isinstance(source.attrs, ConvBankAttrs) else ()
 
 
 def find_rule(op: OpSpec) -> TorchRule:

@@ -33,7 +33,8 @@ class TorchEmitter:
     `follow`: whether training makes running statistics follow the batch's, which the second run of
     one step must not. `name` is what the values of the present node are called in the source;
     `function` lowers a body to a function of its inputs and then of its weights, and `replay` to
-    one that does the same but for the running statistics.
+    one that does the same but for the running statistics. `pieces` are the numbers of channels of
+    those that the first input consists of, if it does.
     """
 
     graph: fx.Graph
@@ -42,6 +43,7 @@ class TorchEmitter:
     name: str
     function: Callable[[Graph], Callable[..., Any]]
     replay: Callable[[Graph], Callable[..., Any]]
+    pieces: tuple[int, ...] = ()
 
     def once(self, function: Callable[..., Any], value: fx.Node, *args: Any) -> fx.Node:
         """A call of a function of that value, or the result of the same call before."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from nasir.errors import NasirError
 from nasir.ops.spec import (
@@ -157,51 +157,29 @@ PAD = OpSpec(
 )
 
 
-class TruncateAttrs(Attrs):
-    """`channels`: how many are kept."""
+class ChannelsAttrs(Attrs):
+    """The first channel, from 0, and how many there are from it on."""
 
-    channels: Size
-
-
-def _truncate(a: TruncateAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "truncate")
-    if a.channels > x.c:
-        raise NasirError("E303", f"truncate cannot keep {a.channels} of {x.c} channels")
-    return replace(x, c=a.channels)
+    start: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    count: Size
 
 
-TRUNCATE = OpSpec(
-    name="truncate",
-    summary="keeps the first channels",
-    attrs=TruncateAttrs,
+def _channels(a: ChannelsAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect_image(inputs[0], "channels")
+    if a.start + a.count > x.c:
+        last = a.start + a.count - 1
+        raise NasirError("E303", f"channels {a.start} to {last} are not all among 0 to {x.c - 1}")
+    return replace(x, c=a.count)
+
+
+CHANNELS = OpSpec(
+    name="channels",
+    summary="`count` channels from number `start` on",
+    attrs=ChannelsAttrs,
     arity=(1, 1),
-    infer=_truncate,
+    infer=_channels,
     traits=frozenset({"linear"}),
-    widths=("channels",),
-)
-
-
-class RestAttrs(Attrs):
-    """`channels`: how many stand before those that are kept."""
-
-    channels: Size
-
-
-def _rest(a: RestAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "rest")
-    if a.channels >= x.c:
-        raise NasirError("E303", f"rest cannot leave out {a.channels} of {x.c} channels")
-    return replace(x, c=x.c - a.channels)
-
-
-REST = OpSpec(
-    name="rest",
-    summary="keeps the channels behind the first ones, which truncate keeps",
-    attrs=RestAttrs,
-    arity=(1, 1),
-    infer=_rest,
-    traits=frozenset({"linear"}),
-    widths=("channels",),
+    widths=("start", "count"),
 )
 
 
@@ -227,4 +205,4 @@ CHANNEL_SHUFFLE = OpSpec(
     traits=frozenset({"linear"}),
 )
 
-OPS = (CONV2D, CROP, PAD, TRUNCATE, REST, CHANNEL_SHUFFLE)
+OPS = (CONV2D, CROP, PAD, CHANNELS, CHANNEL_SHUFFLE)

@@ -169,36 +169,12 @@ def _bank_macs(a: ConvBankAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
 
 CONV_BANK = OpSpec(
     name="conv_bank",
-    summary="convolutions of one value in one, which only `part` reads",
+    summary="convolutions of one value in one, side by side",
     attrs=ConvBankAttrs,
     arity=(1, 1),
     infer=_bank,
     params=_bank_params,
     macs=_bank_macs,
-    traits=frozenset({"linear", "fused"}),
-)
-
-
-class PartAttrs(Attrs):
-    """Which of the convolutions, from 0, and how many channels it has."""
-
-    number: Margin
-    channels: Size
-
-
-def _part(a: PartAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "part")
-    if a.channels > x.c:
-        raise NasirError("E303", f"part cannot take {a.channels} of {x.c} channels")
-    return replace(x, c=a.channels)
-
-
-PART = OpSpec(
-    name="part",
-    summary="the result of one of the convolutions of a conv_bank",
-    attrs=PartAttrs,
-    arity=(1, 1),
-    infer=_part,
     traits=frozenset({"linear", "fused"}),
 )
 
@@ -276,4 +252,4 @@ HIGHWAY_SUM = OpSpec(
     traits=frozenset({"fused"}),
 )
 
-OPS = (MIXED_SUM, CONV_BANK, PART, HIGHWAY_SUM)
+OPS = (MIXED_SUM, CONV_BANK, HIGHWAY_SUM)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from nasir.graph import Graph
 from nasir.node import Node
-from nasir.ops.conv import CROP, ConvAttrs, CropAttrs, window
-from nasir.ops.fused import CONV_BANK, PART, ConvBankAttrs, PartAttrs
+from nasir.ops.conv import CHANNELS, CROP, ChannelsAttrs, ConvAttrs, CropAttrs, window
+from nasir.ops.fused import CONV_BANK, ConvBankAttrs
 from nasir.passes.bodies import in_bodies
 from nasir.template import make_attrs
 from nasir.types import ImageType
@@ -63,7 +63,7 @@ _Offset = tuple[int, int]
 
 @in_bodies
 def horizontal(graph: Graph) -> Graph:
-    """Dense convolutions of one value with equal windows become one, and each a part of it.
+    """Dense convolutions of one value with equal windows become one, and each some of its channels.
 
     So do 1x1 convolutions of the value and of what is left of it behind its first rows and columns,
     as in a factorized reduce: they become points of one window. Their weights stay what they are
@@ -76,7 +76,7 @@ def horizontal(graph: Graph) -> Graph:
     for nodes in _groups(graph):
         bank = _bank(graph, nodes)
         made[nodes[0].name] = bank
-        parts |= {node.name: _part(graph, node, bank, i) for i, node in enumerate(nodes)}
+        parts |= _parts(nodes, bank)
     if not made:
         return graph
     kept: list[Node] = []
@@ -184,7 +184,10 @@ def _bank(graph: Graph, nodes: list[Node]) -> Node:
     )
 
 
-def _part(graph: Graph, node: Node, bank: Node, number: int) -> Node:
-    channels = graph.types[node.name].shape[0]
-    attrs = PartAttrs(number=number, channels=channels)
-    return replace(node, op=PART, inputs=(bank.name,), attrs=attrs, params=())
+def _parts(nodes: list[Node], bank: Node) -> dict[str, Node]:
+    """By name the nodes that take the place of the convolutions."""
+    assert isinstance(bank.attrs, ConvBankAttrs)
+    outs = bank.attrs.outs
+    attrs = (ChannelsAttrs(start=sum(outs[:i]), count=out) for i, out in enumerate(outs))
+    taken = {"op": CHANNELS, "inputs": (bank.name,), "params": ()}
+    return {n.name: replace(n, attrs=a, **taken) for n, a in zip(nodes, attrs, strict=True)}

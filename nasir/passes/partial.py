@@ -131,7 +131,7 @@ def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
             hint=f"choose channels that are a multiple of {parts}",
         )
     b.at = mix.at and mix.at.option("")  # the options read it
-    return b("truncate", source, name=name, channels=channels // parts)
+    return b("channels", source, name=name, count=channels // parts)
 
 
 def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
@@ -142,7 +142,9 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
         message = f"the options of {quoted(mix.name)} change the number of channels"
         raise NasirError("E303", message, place_of(mix))
     b.at = mix.at
-    rest = b("rest", source, name=f"{mix.name}.rest", channels=b.channels(first))
+    start = b.channels(first)
+    count = b.channels(source) - start
+    rest = b("channels", source, name=f"{mix.name}.rest", start=start, count=count)
     before, after = graph.types[source].shape[1:], b.type(name).shape[1:]
     if before != after:
         if before != tuple(2 * size for size in after):

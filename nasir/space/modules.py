@@ -188,7 +188,7 @@ def _needed(cell: CellGenotype) -> set[int]:
 
 
 def _truncated(b: Builder, x: str, name: str, width: int) -> str:
-    return x if b.channels(x) == width else b("truncate", x, name=name, channels=width)
+    return x if b.channels(x) == width else b("channels", x, name=name, count=width)
 
 
 def _sum(b: Builder, terms: list[str], name: str) -> str:
