@@ -7,7 +7,7 @@ import pytest
 
 from nasir import Builder, Graph, ImageType, NasirError, SequenceType, Type, VectorType
 from nasir.macros import ALL_OPS
-from nasir.ops import FAMILIES, PRIMITIVES
+from nasir.ops import PRIMITIVES
 from nasir.template import make_attrs, meaning
 from nasir.types import TokenType, WeightsType, elements, parse_type
 
@@ -199,11 +199,6 @@ def test_a_batch_norm_has_scale_and_shift_and_two_buffers() -> None:
         ("running_mean", (4,), True),
         ("running_var", (4,), True),
     ]
-
-
-def test_the_families_hold_every_primitive_once() -> None:
-    listed = [op.name for family in FAMILIES.values() for op in family]
-    assert listed == list(PRIMITIVES)
 
 
 def test_the_attributes_that_grow_with_the_width_are_attributes() -> None:

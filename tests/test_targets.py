@@ -165,7 +165,7 @@ def test_training_in_the_fastest_form_learns_the_same() -> None:
 
 
 def test_gradients_of_joined_values_lie_as_the_values_do() -> None:
-    from lowering.torch.merge import concat
+    from lowering.torch.layers import concat
 
     values = [
         torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last).requires_grad_()
@@ -179,8 +179,7 @@ def test_gradients_of_joined_values_lie_as_the_values_do() -> None:
 
 
 def test_joins_and_crops_can_be_differentiated_twice() -> None:
-    from lowering.torch.conv import crop
-    from lowering.torch.merge import concat
+    from lowering.torch.layers import concat, crop
 
     values = tuple(torch.randn(1, 2, 3, 3, dtype=torch.float64).requires_grad_() for _ in range(2))
     assert torch.autograd.gradgradcheck(lambda a, b: concat(a, b) ** 2, values)

@@ -3,8 +3,7 @@
 from lowering.agreement import TOLERANCE, Comparison
 from lowering.onnx.check import compare
 from lowering.onnx.export import encode, to_onnx
-from lowering.onnx.model import IR_VERSION, OPSET
-from lowering.onnx.rules import RULES
+from lowering.onnx.model import IR_VERSION, OPSET, RULES
 from lowering.onnx.session import OnnxNetwork
 
 __all__ = [

@@ -3,8 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from lowering.onnx.conv import END
-from lowering.onnx.rule import OnnxEmitter, OnnxRule, Values
+from lowering.onnx.rule import END, OnnxEmitter, OnnxRule, Values
 from nasir.ops.choice import (
     DROP_PATH,
     FROZEN_GAUSSIAN,

@@ -11,14 +11,15 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from lowering.onnx.rule import Apply, OnnxBody, OnnxEmitter, Values
-from lowering.onnx.rules import RULES
+from lowering.onnx import choice, layers, sequence
+from lowering.onnx.rule import Apply, OnnxBody, OnnxEmitter, OnnxRule, Values
 from lowering.plan import Call, Function, Plan
 from lowering.torch.store import resolve
 from nasir import Graph, ImageType, NasirError, SequenceType, Type, VectorType, __version__
 from nasir.node import Node
 from nasir.ops import ParamRef
 from nasir.quoting import visible
+from nasir.table import Table
 from nasir.types import TokenType, WeightsType
 
 OPSET = 21
@@ -29,6 +30,9 @@ DOMAIN = "nasir"
 """The domain of the functions, and the prefix of the metadata."""
 
 FLOAT = ir.DataType.FLOAT
+
+RULES: Table[OnnxRule] = Table(*layers.RULES, *choice.RULES, *sequence.RULES)
+"""What to emit for each primitive, by its name."""
 
 
 def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:

@@ -13,6 +13,9 @@ from nasir.quoting import visible
 
 Values = tuple[ir.Value, ...]
 
+END = (1 << 63) - 1
+"""ONNX's way to say "to the end" of an axis."""
+
 Emit = Callable[["OnnxEmitter", Any, Values, Values], ir.Value]
 """(emitter, attributes, inputs, weights in the op's order) -> the result."""
 

@@ -3,7 +3,7 @@
 import re
 import zlib
 
-from lowering.python import choice, conv, linear, merge, norm, pointwise, pool, sequence
+from lowering.python import choice, layers, sequence
 from lowering.python.body import CodeLine, CodeWriter
 from lowering.python.code import Code, call, signature, statement
 from lowering.python.numbers import Numbers
@@ -115,12 +115,7 @@ def _step(body: Graph, lines: list[CodeLine]) -> list[str]:
 
 
 RULES: Table[PythonRule] = Table(
-    *conv.RULES,
-    *norm.RULES,
-    *pool.RULES,
-    *pointwise.RULES,
-    *merge.RULES,
-    *linear.RULES,
+    *layers.RULES,
     *choice.RULES,
     *sequence.RULES,
     PythonRule(SCAN, layer=_scan, helper=write_body),

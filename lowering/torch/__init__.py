@@ -1,9 +1,8 @@
 """From a graph to torch: the room's one door."""
 
 from lowering.torch.compiled import CompileWarning, compile
-from lowering.torch.compiler import compiler_missing
 from lowering.torch.network import Network, to_inference, to_torch
-from lowering.torch.policies import Policy, PolicyRow, policy
+from lowering.torch.policies import Policy, PolicyRow, compiler_missing, policy
 from lowering.torch.program import RULES
 from lowering.torch.sampled import Mixture
 from lowering.torch.saved import SavedBytes, saved_bytes

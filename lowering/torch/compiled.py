@@ -9,9 +9,8 @@ import torch
 # The exceptions and the compiler search of torch.compile have no public names in torch 2.13.
 from torch._dynamo.exc import TorchDynamoException  # pyright: ignore[reportPrivateUsage]
 
-from lowering.torch.compiler import compiler_missing
 from lowering.torch.network import Network
-from lowering.torch.policies import policy
+from lowering.torch.policies import compiler_missing, policy
 from lowering.torch.program import Function
 from nasir.passes import PASSES
 from nasir.wanted import checked

@@ -11,18 +11,7 @@ from typing import Any
 from torch import fx
 
 from lowering.python_text import Names, identifier, target
-from lowering.torch import (
-    choice,
-    conv,
-    fused,
-    linear,
-    memory,
-    merge,
-    norm,
-    pointwise,
-    pool,
-    sequence,
-)
+from lowering.torch import choice, fused, layers, memory, sequence
 from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
@@ -30,12 +19,7 @@ from nasir.ops.fused import ConvBankAttrs
 from nasir.table import Table
 
 RULES: Table[TorchRule] = Table(
-    *conv.RULES,
-    *norm.RULES,
-    *pool.RULES,
-    *pointwise.RULES,
-    *merge.RULES,
-    *linear.RULES,
+    *layers.RULES,
     *choice.RULES,
     *sequence.RULES,
     *fused.RULES,

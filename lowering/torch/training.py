@@ -5,9 +5,8 @@ images) on two cores, against the papers' sequence of operations.
 """
 
 from lowering.torch.compiled import compile as compile_network
-from lowering.torch.compiler import compiler_missing
 from lowering.torch.network import Network
-from lowering.torch.policies import PolicyRow
+from lowering.torch.policies import PolicyRow, compiler_missing
 from nasir.types import ImageType
 from nasir.wanted import checked
 

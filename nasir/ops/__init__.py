@@ -32,22 +32,7 @@ PRIMITIVES: Table[OpSpec] = Table(
     *memory.OPS,
 )
 
-FAMILIES: dict[str, tuple[OpSpec, ...]] = {
-    "conv": conv.OPS,
-    "norm": norm.OPS,
-    "pool": pool.OPS,
-    "pointwise": pointwise.OPS,
-    "merge": merge.OPS,
-    "linear": linear.OPS,
-    "choice": choice.OPS,
-    "sequence": sequence.OPS,
-    "fused": fused.OPS,
-    "memory": memory.OPS,
-}
-"""The file of each primitive; every target has a mirror file of the same name."""
-
 __all__ = [
-    "FAMILIES",
     "PRIMITIVES",
     "Attrs",
     "BodyAttrs",

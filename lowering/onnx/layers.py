@@ -1,0 +1,174 @@
+"""Convolutions, norms, pools, functions, sums and linear maps in ONNX."""
+
+import numpy as np
+import onnx_ir as ir
+
+from lowering.onnx.rule import END, OnnxEmitter, OnnxRule, Values
+from nasir.ops import Attrs, NoAttrs, OpSpec
+from nasir.ops.conv import (
+    CHANNEL_SHUFFLE,
+    CHANNELS,
+    CONV2D,
+    CROP,
+    PAD,
+    ChannelsAttrs,
+    ChannelShuffleAttrs,
+    ConvAttrs,
+    CropAttrs,
+    PadAttrs,
+)
+from nasir.ops.linear import CHUNK, FLATTEN, LINEAR, PROJECT, ChunkAttrs
+from nasir.ops.merge import ADD, CONCAT, MEAN, MUL, SUB
+from nasir.ops.norm import BATCH_NORM, BatchNormAttrs
+from nasir.ops.pointwise import HARDSIGMOID, HARDSWISH, RELU, SIGMOID, SILU, TANH
+from nasir.ops.pool import AVG_POOL, GLOBAL_POOL, MAX_POOL, AvgPoolAttrs, MaxPoolAttrs
+
+
+def _conv2d(e: OnnxEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> ir.Value:
+    return e.node(
+        "Conv",
+        inputs[0],
+        *weights,
+        kernel_shape=a.kernel,
+        strides=a.stride,
+        pads=(*a.margins, *a.margins),
+        dilations=a.dilation,
+        group=e.width("group", "groups", a.groups),
+    )
+
+
+def _crop(e: OnnxEmitter, a: CropAttrs, inputs: Values, weights: Values) -> ir.Value:
+    del weights
+    starts = e.integers("starts", a.top, a.left)
+    return e.node(
+        "Slice", inputs[0], starts, e.integers("ends", END, END), e.integers("axes", 2, 3)
+    )
+
+
+def _pad(e: OnnxEmitter, a: PadAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """Zeros: Pad's default value."""
+    del weights
+    pads = e.integers("pads", 0, 0, a.bottom, a.right)
+    return e.node("Pad", inputs[0], pads, None, e.integers("axes", 2, 3))
+
+
+def _channels(e: OnnxEmitter, a: ChannelsAttrs, inputs: Values, weights: Values) -> ir.Value:
+    del weights
+    start = _number(e, "start", a.start)
+    end = e.part("end", "Add", start, _number(e, "count", a.count))
+    return e.node("Slice", inputs[0], start, end, e.integers("axes", 1))
+
+
+def _number(e: OnnxEmitter, name: str, number: int) -> ir.Value:
+    """A vector of one number: one of the call where the instances of a function differ in it."""
+    if name not in e.widths:
+        return e.integers(name, number)
+    width = e.part("width", "Constant", value_int=e.width("value_int", name, number))
+    return e.part(name, "Unsqueeze", width, e.integers("zero", 0))
+
+
+def _shuffle(e: OnnxEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """Groups and their members become two axes, which are swapped; sizes are the input's own."""
+    del weights
+    x = inputs[0]
+    size = e.part("size", "Shape", x, start=2)
+    groups = e.part("groups", "Concat", e.integers("split", 0, a.groups, -1), size, axis=0)
+    parts = e.part("parts", "Reshape", x, groups)
+    swapped = e.part("swapped", "Transpose", parts, perm=(0, 2, 1, 3, 4))
+    return e.node("Reshape", swapped, e.part("shape", "Shape", x))
+
+
+def _batch_norm(e: OnnxEmitter, a: BatchNormAttrs, inputs: Values, weights: Values) -> ir.Value:
+    *affine, mean, variance = weights
+    scale, bias = affine or _identity(e, mean)
+    return e.node("BatchNormalization", inputs[0], scale, bias, mean, variance, epsilon=a.eps)
+
+
+def _identity(e: OnnxEmitter, mean: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Ones and zeros, as many as there are channels: ONNX has no batch norm without an affine."""
+    shape = e.part("shape", "Shape", mean)
+    one, zero = (ir.tensor(np.array([number], dtype=np.float32)) for number in (1, 0))
+    return (
+        e.part("ones", "ConstantOfShape", shape, value=one),
+        e.part("zeros", "ConstantOfShape", shape, value=zero),
+    )
+
+
+def _max_pool(e: OnnxEmitter, a: MaxPoolAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """MaxPool pads with -inf, so that positions outside never win."""
+    del weights
+    pads = (*a.padding, *a.padding)
+    return e.node("MaxPool", inputs[0], kernel_shape=a.kernel, strides=a.stride, pads=pads)
+
+
+def _avg_pool(e: OnnxEmitter, a: AvgPoolAttrs, inputs: Values, weights: Values) -> ir.Value:
+    del weights
+    return e.node(
+        "AveragePool",
+        inputs[0],
+        kernel_shape=a.kernel,
+        strides=a.stride,
+        pads=(*a.padding, *a.padding),
+        count_include_pad=int(a.count_padding),
+    )
+
+
+def _silu(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """Swish came in opset 24: here it is two nodes."""
+    del a, weights
+    return e.node("Mul", inputs[0], e.part("gate", "Sigmoid", inputs[0]))
+
+
+def _add(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """Two values as Add, which runtimes fuse into the convolution before it."""
+    del a, weights
+    return e.node("Add" if len(inputs) == 2 else "Sum", *inputs)
+
+
+def _chunk(e: OnnxEmitter, a: ChunkAttrs, inputs: Values, weights: Values) -> ir.Value:
+    """ONNX cuts into all parts at once."""
+    del weights
+    names = (e.body.fresh(f"{e.result.name}.other") for _ in range(a.of - 1))
+    outputs = [ir.Value(name=name) for name in names]
+    outputs.insert(a.part, e.result)
+    attributes = {"axis": -1, "num_outputs": a.of}
+    e.body.nodes.append(ir.node("Split", inputs, attributes, outputs=outputs, name=e.result.name))
+    return e.result
+
+
+def _node(op: OpSpec, kind: str, **attributes: float) -> OnnxRule:
+    """One ONNX node that reads the inputs and then the weights."""
+
+    def emit(e: OnnxEmitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
+        del a
+        return e.node(kind, *inputs, *weights, **attributes)
+
+    return OnnxRule(op, emit)
+
+
+RULES = (
+    OnnxRule(CONV2D, _conv2d),
+    OnnxRule(CROP, _crop),
+    OnnxRule(PAD, _pad),
+    OnnxRule(CHANNELS, _channels),
+    OnnxRule(CHANNEL_SHUFFLE, _shuffle),
+    OnnxRule(BATCH_NORM, _batch_norm),
+    OnnxRule(MAX_POOL, _max_pool),
+    OnnxRule(AVG_POOL, _avg_pool),
+    _node(GLOBAL_POOL, "GlobalAveragePool"),
+    _node(RELU, "Relu"),
+    _node(SIGMOID, "Sigmoid"),
+    _node(TANH, "Tanh"),
+    OnnxRule(SILU, _silu),
+    _node(HARDSIGMOID, "HardSigmoid", alpha=1 / 6, beta=0.5),  # its own slope is 0.2
+    _node(HARDSWISH, "HardSwish"),
+    OnnxRule(ADD, _add),
+    _node(MUL, "Mul"),
+    _node(CONCAT, "Concat", axis=1),
+    _node(SUB, "Sub"),
+    _node(MEAN, "Mean"),
+    _node(FLATTEN, "Flatten", axis=1),
+    _node(LINEAR, "Gemm", transB=1),
+    _node(PROJECT, "MatMul"),
+    OnnxRule(CHUNK, _chunk),
+)

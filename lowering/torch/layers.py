@@ -1,0 +1,260 @@
+"""Convolutions, norms, pools, functions, sums and linear maps in torch."""
+
+import operator
+from collections.abc import Callable
+from functools import reduce
+from itertools import accumulate
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from lowering.torch import foreach
+from lowering.torch.rule import TorchEmitter, TorchRule
+from nasir.ops import Attrs, NoAttrs, OpSpec
+from nasir.ops.conv import (
+    CHANNEL_SHUFFLE,
+    CHANNELS,
+    CONV2D,
+    CROP,
+    PAD,
+    ChannelsAttrs,
+    ChannelShuffleAttrs,
+    ConvAttrs,
+    CropAttrs,
+    PadAttrs,
+)
+from nasir.ops.linear import CHUNK, FLATTEN, LINEAR, PROJECT, ChunkAttrs
+from nasir.ops.merge import ADD, CONCAT, MEAN, MUL, SUB
+from nasir.ops.norm import BATCH_NORM, BatchNormAttrs
+from nasir.ops.pointwise import HARDSIGMOID, HARDSWISH, RELU, SIGMOID, SILU, TANH
+from nasir.ops.pool import AVG_POOL, GLOBAL_POOL, MAX_POOL, AvgPoolAttrs, MaxPoolAttrs
+
+Values = tuple[fx.Node, ...]
+
+_THIN = 16
+"""Images of fewer channels are strided before a 1x1 convolution, not by it."""
+
+
+def whole(value: Tensor) -> Tensor:
+    """The value in memory of its own: pixel by pixel where its channels lie side by side."""
+    last = value.dim() == 4 and value.stride(1) == 1 and value.shape[1] > 1
+    return value.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def strided_product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int]
+) -> Tensor:
+    """A 1x1 convolution with a stride, for training.
+
+    In torch 2.13, oneDNN writes beyond the gradient that it computes of such a convolution where
+    the image is channels_last and has 8 channels or fewer.
+    """
+    if x.shape[1] >= _THIN or x.stride(1) != 1:
+        return F.conv2d(x, weight, bias, stride)
+    return F.conv2d(whole(x[..., :: stride[0], :: stride[1]]), weight, bias)
+
+
+def _conv2d(e: TorchEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> fx.Node:
+    bias = weights[1] if a.bias else None
+    pointwise = a.kernel == (1, 1) and a.margins == (0, 0) and a.groups == 1
+    if e.training and pointwise and max(a.stride) > 1:
+        return e.call(strided_product, inputs[0], weights[0], bias, a.stride)
+    return e.call(F.conv2d, inputs[0], weights[0], bias, a.stride, a.margins, a.dilation, a.groups)
+
+
+class _Crop(torch.autograd.Function):
+    """An image without its first rows and columns; the gradient lies in memory as the image."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, top: int, left: int) -> Tensor:
+        ctx.margin = (left, 0, top, 0)
+        return x[..., top:, left:]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's is for any number
+        return F.pad(whole(gradients[0]), ctx.margin), None, None
+
+
+# torch leaves what `apply` returns untyped.
+_cropped = cast("Callable[..., Tensor]", _Crop.apply)  # pyright: ignore[reportUnknownMemberType] - as above
+
+
+def crop(x: Tensor, top: int, left: int) -> Tensor:
+    """An image without its first rows and columns, for training."""
+    if torch.compiler.is_compiling():  # which lays out gradients itself
+        return x[..., top:, left:]
+    return _cropped(x, top, left)
+
+
+def _crop(e: TorchEmitter, a: CropAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    if e.training:
+        return e.call(crop, inputs[0], a.top, a.left)
+    cut = (..., slice(a.top, None), slice(a.left, None))
+    return e.call(operator.getitem, inputs[0], cut)
+
+
+def _pad(e: TorchEmitter, a: PadAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(F.pad, inputs[0], (0, a.right, 0, a.bottom))
+
+
+def _channels(e: TorchEmitter, a: ChannelsAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """Pieces of one value are cut at once, and so is their gradient."""
+    del weights
+    spans = tuple(zip(accumulate(e.pieces, initial=0), e.pieces, strict=False))
+    if (a.start, a.count) in spans:
+        pieces = e.once(torch.split, inputs[0], e.pieces, 1)
+        return e.call(operator.getitem, pieces, spans.index((a.start, a.count)))
+    return e.call(operator.getitem, inputs[0], (slice(None), slice(a.start, a.start + a.count)))
+
+
+def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """One copy, which keeps the layout in memory."""
+    del weights
+    return e.call(F.channel_shuffle, inputs[0], a.groups)
+
+
+def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> Tensor:
+    """x normalised by the batch's statistics, which all running means and variances follow."""
+    size = x.numel() // x.shape[1]
+    result, mean, inverse = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
+    if not statistics:
+        return result
+    with torch.no_grad():
+        mean, inverse = mean.to(statistics[0].dtype), inverse.to(statistics[0].dtype)
+        unbiased = (inverse**-2 - eps) * (size / max(size - 1, 1))
+        count = len(statistics) // 2
+        foreach.lerp_(list(statistics), [mean, unbiased] * count, momentum)
+    return result
+
+
+def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """In training the batch's statistics, and the running ones updated; else the running ones."""
+    if a.copies > 1:
+        assert e.training, "in evaluation every copy has values of its own"
+        statistics = weights if e.follow else ()
+        return e.call(shared_norm, inputs[0], a.momentum, a.eps, *statistics)
+    *affine, mean, variance = weights
+    weight, bias = (_contiguous(e, each) for each in affine) if affine else (None, None)
+    if e.training and not e.follow:
+        mean = variance = None
+    return e.call(
+        F.batch_norm, inputs[0], mean, variance, weight, bias, e.training, a.momentum, a.eps
+    )
+
+
+def _contiguous(e: TorchEmitter, weight: fx.Node) -> fx.Node:
+    """A weight from outside, contiguous: else torch 2.13 gets gradients in channels_last wrong."""
+    own = getattr(weight, "op", "") == "get_attr"  # what runs at once has tensors here
+    return weight if own or not e.training else e.call(torch.Tensor.contiguous, weight)
+
+
+def _max_pool(e: TorchEmitter, a: MaxPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(F.max_pool2d, inputs[0], a.kernel, a.stride, a.padding)
+
+
+def _avg_pool(e: TorchEmitter, a: AvgPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del weights
+    return e.call(
+        F.avg_pool2d,
+        inputs[0],
+        a.kernel,
+        a.stride,
+        a.padding,
+        count_include_pad=a.count_padding,
+    )
+
+
+def _add(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """From left to right, so that rounding is the same everywhere."""
+    del a, weights
+    return reduce(lambda x, y: e.call(operator.add, x, y), inputs)
+
+
+def _mean(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    total = reduce(lambda x, y: e.call(operator.add, x, y), inputs)
+    return e.call(torch.div, total, len(inputs))
+
+
+class _Concat(torch.autograd.Function):
+    """The values side by side; gradients of each lie in memory as it does.
+
+    torch hands back slices of the whole's gradient, and its batch norms and sums are several times
+    slower on those than on whole images.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *values: Tensor) -> Tensor:
+        ctx.widths = [value.shape[1] for value in values]
+        return torch.cat(values, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's is for any number
+        gradient: Any = gradients[0]
+        return tuple(map(whole, gradient.split(ctx.widths, 1)))
+
+
+# torch leaves what `apply` returns untyped.
+_joined = cast("Callable[..., Tensor]", _Concat.apply)  # pyright: ignore[reportUnknownMemberType] - as above
+
+
+def concat(*values: Tensor) -> Tensor:
+    """The values side by side along channels, for training."""
+    if torch.compiler.is_compiling():  # which lays out gradients itself
+        return torch.cat(values, 1)
+    return _joined(*values)
+
+
+def _concat(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+    del a, weights
+    return e.call(concat, *inputs) if e.training else e.call(torch.cat, inputs, 1)
+
+
+def _chunk(e: TorchEmitter, a: ChunkAttrs, inputs: Values, weights: Values) -> fx.Node:
+    """Parts of one vector are cut once."""
+    del weights
+    parts = e.once(torch.chunk, inputs[0], a.of, -1)
+    return e.call(operator.getitem, parts, a.part)
+
+
+def _calls(op: OpSpec, function: Callable[..., Tensor], *more: Any) -> TorchRule:
+    """A function of the inputs, the weights and then `more`."""
+
+    def emit(e: TorchEmitter, a: Attrs, inputs: Values, weights: Values) -> fx.Node:
+        del a
+        return e.call(function, *inputs, *weights, *more)
+
+    return TorchRule(op, emit)
+
+
+RULES = (
+    TorchRule(CONV2D, _conv2d),
+    TorchRule(CROP, _crop),
+    TorchRule(PAD, _pad),
+    TorchRule(CHANNELS, _channels),
+    TorchRule(CHANNEL_SHUFFLE, _shuffle),
+    TorchRule(BATCH_NORM, _batch_norm),
+    TorchRule(MAX_POOL, _max_pool),
+    TorchRule(AVG_POOL, _avg_pool),
+    _calls(GLOBAL_POOL, F.adaptive_avg_pool2d, (1, 1)),
+    _calls(RELU, F.relu),
+    _calls(SIGMOID, torch.sigmoid),
+    _calls(TANH, torch.tanh),
+    _calls(SILU, F.silu),
+    _calls(HARDSIGMOID, F.hardsigmoid),
+    _calls(HARDSWISH, F.hardswish),
+    TorchRule(ADD, _add),
+    _calls(MUL, operator.mul),
+    TorchRule(CONCAT, _concat),
+    _calls(SUB, operator.sub),
+    TorchRule(MEAN, _mean),
+    _calls(FLATTEN, torch.flatten, 1),
+    _calls(LINEAR, F.linear),
+    _calls(PROJECT, torch.matmul),
+    TorchRule(CHUNK, _chunk),
+)
