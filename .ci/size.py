@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 247,
+    "files of the library": 238,
     "files of runners": 72,
-    "code lines of nasir and lowering": 17_155,
+    "code lines of nasir and lowering": 16_860,
     "code lines of runners": 10_514,
-    "code lines of tests": 22_584,
+    "code lines of tests": 22_583,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

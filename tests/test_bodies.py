@@ -91,14 +91,12 @@ def test_several_and_nested_bodies_agree_in_onnx(text: str, inline: bool, tmp_pa
     assert lowering.compare(graph, module, path).require().magnitude > 0
 
 
-def test_several_bodies_are_written_as_python_and_nested_ones_are_refused(tmp_path: Path) -> None:
-    graph = parse_graph(TEXT)
-    text = lowering.to_python(graph, lowering.to_torch(graph), tmp_path / "net.py")[0].read_text()
-    assert text.count("def step(") == 3
-    graph = parse_graph(NESTED)
-    with pytest.raises(NasirError) as caught:
-        lowering.to_python(graph, lowering.to_torch(graph), tmp_path / "net.py")
-    assert caught.value.code == "E306"
+@pytest.mark.parametrize(("text", "classes"), [(TEXT, 1), (NESTED, 2)])
+def test_bodies_are_written_as_python(text: str, classes: int, tmp_path: Path) -> None:
+    """Those that differ in their weights alone are of one class."""
+    graph = parse_graph(text)
+    path, _ = lowering.to_python(graph, lowering.to_torch(graph), tmp_path / "net.py")
+    assert path.read_text().count("def step(") == classes
 
 
 def test_a_body_that_several_nodes_apply_is_one_function_in_torch() -> None:

@@ -1,7 +1,5 @@
 """From a graph to one readable Python file: the room's one door."""
 
-from lowering.python.check import load_python
-from lowering.python.export import to_python
-from lowering.python.rules import RULES
+from lowering.python.export import load_python, to_python
 
-__all__ = ["RULES", "load_python", "to_python"]
+__all__ = ["load_python", "to_python"]

@@ -1,112 +1,153 @@
-"""Which parts are instances of one class."""
+"""Which parts are instances of one class, what its attributes are called, and where weights go."""
 
+import re
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from torch import nn
 
 from lowering.python.numbers import Numbers
-from lowering.python.outline import Part
-from lowering.python.rule import attributes, fixed
-from lowering.python.rules import rule
+from lowering.python.parts import Part, outputs_of
+from lowering.python.rules import LAYERS, fixed
+from lowering.python.template import HELPERS
 from lowering.python_text import CLASSES, Names, class_name, identifier
 from nasir import Node, Type
+from nasir.ops import ParamRef
+from nasir.template import meaning
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Class:
-    """A class of the file, and every instance of it. `attributes` names its items' layers."""
+    """A class of the file, and every instance of it, which differ in numbers only.
+
+    `attributes` are those of the layers and parts that the items are, or "".
+    """
 
     name: str
     parts: list[Part]
-    attributes: dict[str, str]
+    attributes: list[str]
     numbers: Numbers
-    positions: dict[tuple[str, ...], int] = field(default_factory=dict[tuple[str, ...], int])
 
     @property
     def first(self) -> Part:
-        """The instance that stands for all: they differ in numbers only."""
+        """The instance that stands for all."""
         return self.parts[0]
 
-    def attribute(self, item: Node | Part) -> str:
-        """The attribute that holds the layer of an item of the first instance."""
-        return self.attributes[item.name if isinstance(item, Node) else item.outputs[0]]
+    @property
+    def rows(self) -> Iterator[tuple[str, "tuple[Node | Part, ...]"]]:
+        """For each item its attribute, and it in every instance."""
+        items = zip(*(part.items for part in self.parts), strict=True)
+        return zip(self.attributes, items, strict=True)
 
 
-@dataclass(frozen=True)
-class Classes:
-    """All classes, inner ones first, and the class of each part (by its key)."""
+@dataclass(frozen=True, slots=True)
+class WeightPath:
+    """A weight's path in the modules (`c03.pre0.bn.weight`), and its key in the file.
 
-    classes: tuple[Class, ...]
-    by_part: dict[tuple[str, ...], Class]
+    The key is the stable one; a derived weight stands under the name of its node.
+    """
 
-    def of(self, part: Part) -> Class:
-        """The class of a part."""
-        return self.by_part[part.key]
+    path: str
+    key: str
+    ref: ParamRef
 
 
-def find_classes(network: Part, types: Mapping[str, Type], helpers: frozenset[str]) -> Classes:
-    """The classes of a network; the last one is the network's own. `helpers`: names in use."""
-    names = Names(CLASSES | helpers)
+def find_classes(network: Part, types: Mapping[str, Type]) -> Mapping[Part, Class]:
+    """The class of each part, inner parts first. The network's is `Network`."""
+    names = Names(
+        CLASSES | {source.partition("(")[0][len("class ") :] for source in HELPERS.values()}
+    )
     found: dict[Hashable, Class] = {}
-    by_part: dict[tuple[str, ...], Class] = {}
-    for part in _inner_first(network):
+    by_part: dict[Part, Class] = {}
+    for part in network.parts:
         key = _signature(part, types, by_part)
         if key not in found:
-            # The plan numbers the functions of a kind; blocks are numbered here.
-            wanted = class_name(part.function or part.kind)
-            name = names.fresh(wanted, "Variant") if part is not network else "Network"
-            taken = attributes("drop_path" if part is network else "")
+            mark = "" if part.role == "cell" else "Variant"
+            wanted = class_name(f"{part.kind}_cell" if part.role == "loop" else part.kind)
+            name = "Network" if part is network else names.fresh(wanted, mark)
+            taken = Names({*dir(nn.Module()), "step", "drop_path"})
             found[key] = Class(name, [], _attributes(part, taken), Numbers(taken))
-        by_part[part.key] = found[key]
-        found[key].positions[part.key] = len(found[key].parts)
+        by_part[part] = found[key]
         found[key].parts.append(part)
-    # Blocks come before cells, the network last: each class after those that it is made of.
-    order = sorted(
-        found.values(), key=lambda one: (one.name == "Network", bool(one.first.function))
-    )
-    return Classes(tuple(order), by_part)
+    return by_part
 
 
-def _inner_first(part: Part) -> Iterator[Part]:
-    for _, given in part.given:
-        yield from _inner_first(given)
-    for item in part.items:
+def weight_paths(
+    part: Part, classes: Mapping[Part, Class], types: Mapping[str, Type], path: str = ""
+) -> Iterator[WeightPath]:
+    """Every weight of every layer, in order."""
+    for attribute, item in zip(classes[part].attributes, part.items, strict=True):
         if isinstance(item, Part):
-            yield from _inner_first(item)
-    yield part
+            yield from weight_paths(item, classes, types, f"{path}{attribute}.")
+            continue
+        specs = meaning(item.op, item.attrs, tuple(types[x] for x in item.inputs)).params
+        for spec, ref in zip(specs, item.params, strict=True):
+            key = f"{item.name}.{spec.name}" if ref.parts else ref.key
+            yield WeightPath(f"{path}{attribute}.{spec.name}", key, ref)
+
+
+def shared(found: tuple[WeightPath, ...]) -> dict[str, str]:
+    """For each path whose weight an earlier path has too, that path."""
+    first: dict[str, str] = {}
+    return {p.path: first[p.key] for p in found if first.setdefault(p.key, p.path) != p.path}
+
+
+def irregular(found: tuple[WeightPath, ...]) -> dict[str, str]:
+    """The keys of the paths from which they do not follow by `_plain`."""
+    counts = Counter(_plain(key) for key in {place.key for place in found})
+    return {
+        place.path: place.key
+        for place in found
+        if _plain(place.path) != _plain(place.key) or counts[_plain(place.key)] > 1
+    }
+
+
+def _plain(name: str) -> str:
+    """What a path and its key have in common, as the file's own `_plain` computes it."""
+    return re.sub(r"\W", "_", name)
 
 
 def _signature(
-    part: Part, types: Mapping[str, Type], by_part: Mapping[tuple[str, ...], Class]
-) -> Hashable:
+    part: Part, types: Mapping[str, Type], classes: Mapping[Part, Class]
+) -> tuple[Hashable, ...]:
     """Equal for parts that differ only in numbers, which become arguments where they differ."""
-    places: dict[str, Hashable] = {name: place for place, name in enumerate(part.inner)}
+    places: dict[str, Hashable] = {name: place for place, name in enumerate(part.reads)}
     for place, item in enumerate(part.items):
-        made = item.outputs if isinstance(item, Part) else (item.name,)
-        places |= {name: (place, number) for number, name in enumerate(made)}
+        places |= {name: (place, number) for number, name in enumerate(outputs_of(item))}
 
     def local(names: tuple[str, ...]) -> tuple[Hashable, ...]:
-        return tuple(places.get(name, name) for name in names)
+        return tuple(places[name] for name in names)
 
-    rows: list[Hashable] = [part.kind, part.function, local(part.outputs)]
-    rows += [(slot, part.local(given.name)) for slot, given in part.given]
+    rows: list[Hashable] = [part.role, part.kind, local(part.returns), *_attributes(part, Names())]
     for item in part.items:
         if isinstance(item, Part):
-            inner = id(by_part[item.key])
-            rows.append((part.local(item.name), inner, local(item.inputs), local(item.outputs)))
+            inner = "" if item in part.given else classes[item].name
+            rows.append((inner, local(item.inputs), local(item.outputs)))
         else:
             kinds = tuple(type(types[name]) for name in item.inputs)
-            rows.append((part.local(item.name), item.op, local(item.inputs), kinds, fixed(item)))
+            rows.append((item.op, local(item.inputs), kinds, fixed(item)))
     return tuple(rows)
 
 
-def _attributes(part: Part, names: Names) -> dict[str, str]:
-    """Names of the layers and inner parts, by value."""
-    found: dict[str, str] = {}
-    for _, given in part.given:
-        found[given.outputs[0]] = names.fresh(identifier(part.local(given.name)))
+def _attributes(part: Part, names: Names) -> list[str]:
+    """The attribute of each item that has one, else "".
+
+    In a loop, layers are called as their own weights are, and those that share all weights are one.
+    """
+    found: dict[Hashable, str] = {}
+    attributes: list[str] = []
     for item in part.items:
-        if isinstance(item, Part):
-            found[item.outputs[0]] = names.fresh(identifier(part.local(item.name)))
-        elif rule(item.op).layer is not None:
-            found[item.name] = names.fresh(identifier(part.local(item.name)))
-    return found
+        key: Hashable = item.name
+        name = part.local(item.name)
+        if isinstance(item, Node) and item.params and part.role == "loop":
+            key = (item.op, tuple(ref.key for ref in item.params))
+            own = item.params[0].key.startswith(f"{part.name}/")
+            name = part.local(item.params[0].key.rpartition(".")[0]) if own else name
+        if isinstance(item, Part) or item.op.name in LAYERS:
+            if key not in found:
+                found[key] = names.fresh(identifier(name))
+            attributes.append(found[key])
+        else:
+            attributes.append("")
+    return attributes

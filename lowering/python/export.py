@@ -1,24 +1,31 @@
-"""A network as one readable Python file, and its weights beside it."""
+"""A network as one readable Python file, and its weights beside it: written, checked and read."""
 
+import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import nasir
-from lowering.python.check import check
+from lowering.agreement import arrays, compared, draw, quietly
+from lowering.python.classes import WeightPath
 from lowering.python.file import write_file
-from lowering.python.keys import WeightPath
-from lowering.python.prepare import kinds_of, prepare
+from lowering.torch.sampled import SampledGraph
 from lowering.torch.store import resolve
 from lowering.torch.weights import pack
 from nasir import Graph, NasirError, Where, run_passes
 from nasir.files import write_atomically
-from nasir.ops.choice import DROP_PATH
-from nasir.passes import PASSES, PLAIN
+from nasir.passes import EVALUATION, PLAIN
+from nasir.passes.dropping import given_inputs
+from nasir.source import is_there, not_there
 from nasir.wanted import checked
+
+_BATCH = 2
 
 
 @checked
@@ -36,20 +43,38 @@ def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, 
         hint = f"write to {path.with_suffix('.py').name}"
         raise NasirError("E505", "a Python file's name ends in .py", Where(str(path)), hint)
     weights = module.state_dict()
-    prepared = prepare(graph)
     dtype = next((v.dtype for v in weights.values() if v.is_floating_point()), torch.float32)
-    plain, _ = run_passes(graph, (*PLAIN, PASSES["dead-code"]))
-    dropped = [node.name for node in plain if node.op is DROP_PATH]
-    text, places = write_file(prepared, kinds_of(graph), path.stem, dtype, dropped)
-    content = pack(_weights(graph, places, weights), _about(graph))
+    text, places = write_file(graph, path.stem, dtype)
+    content = pack(_weights(graph, places, weights), {"version": nasir.__version__, **graph.about})
     with TemporaryDirectory() as folder:
         tried = Path(folder) / "network.py"
         tried.write_text(text, encoding="utf-8")
         tried.with_suffix(".safetensors").write_bytes(content)
-        check(graph, weights, tried)
+        _check(graph, weights, tried)
     # The weights first: a network without them is of no use.
     written = write_atomically(path.with_suffix(".safetensors"), content)
     return write_atomically(path, text.encode()), written
+
+
+@checked
+def load_python(path: str | Path) -> nn.Module:
+    """The network of a stand-alone file, with the weights beside it, in evaluation mode.
+
+    Raises E101 where there is none, and E504 where the file fails.
+    """
+    if not is_there(str(path)):
+        raise not_there(str(path))
+    path = Path(path)
+    loader = SourceFileLoader(f"nasir_{path.stem}", str(path))
+    spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
+    assert spec is not None, path
+    module: Any = importlib.util.module_from_spec(spec)
+    try:
+        loader.exec_module(module)
+        network: nn.Module = module.load()
+    except Exception as error:
+        raise _failed(path, error) from error
+    return network.eval()
 
 
 def _weights(
@@ -63,5 +88,29 @@ def _weights(
     return found
 
 
-def _about(graph: Graph) -> dict[str, str]:
-    return {"version": nasir.__version__, **graph.about}
+def _check(graph: Graph, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raises E504 unless the file computes in evaluation what the graph does with these weights.
+
+    The rules for torch are called node by node. What draws fresh noise is run, and not compared.
+    """
+    plain, _ = run_passes(replace(graph, auxiliary=()), (*PLAIN, *EVALUATION))
+    plain = replace(plain, inputs=given_inputs(plain), choices=())
+    with quietly():
+        network = load_python(path).float()
+        inputs = tuple(draw(plain, _BATCH, 0).values())
+        try:
+            found = arrays(network(*inputs))
+        except Exception as error:
+            raise _failed(path, error) from error
+        if any(node.has("random") for node in plain):
+            return
+        known = {ref.key: resolve(ref, weights).cpu().float() for ref in plain.params}
+        run = SampledGraph(plain, plain.outputs, {}, training=False)
+        expected = arrays(run(known.__getitem__, inputs))
+    replace(compared(expected, found, _BATCH), name="the Python file").require()
+
+
+def _failed(path: Path, error: Exception) -> NasirError:
+    message = f"the Python file fails: {type(error).__name__}: {error}"
+    hint = "that is a fault of nasir: please report it"
+    return NasirError("E504", message, Where(path.name), hint)

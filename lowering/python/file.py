@@ -1,66 +1,48 @@
 """The text of a stand-alone file."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
-from lowering.python.classes import Class, Classes, find_classes
-from lowering.python.keys import WeightPath, irregular, places, shared
-from lowering.python.module import helpers, write_class
-from lowering.python.network import write_network
-from lowering.python.outline import outline
+from lowering.python.classes import WeightPath, find_classes, irregular, shared, weight_paths
+from lowering.python.module import write_class, write_network
+from lowering.python.parts import outline, prepare
 from lowering.python.summary import write_docstring
-from lowering.python.template import IMPORTS, LOAD, MAIN, READ
+from lowering.python.template import HELPERS, IMPORTS, LOAD, MAIN, READ
 from lowering.python_text import literal
-from nasir import Graph, SequenceType, Type
-from nasir.ops import Macro
+from nasir import Graph, SequenceType, Type, run_passes
+from nasir.ops.choice import DROP_PATH
+from nasir.passes import PASSES, PLAIN
 from nasir.passes.dropping import given_inputs
 from nasir.types import TokenType
 
 
 def write_file(
-    graph: Graph, kinds: Mapping[str, Macro], stem: str, dtype: torch.dtype, dropped: Sequence[str]
+    original: Graph, stem: str, dtype: torch.dtype
 ) -> tuple[str, tuple[WeightPath, ...]]:
-    """The text for a prepared graph, and where its weights go. `stem`: the file's name.
-
-    `dropped` are the nodes of the plain graph that drop paths.
-    """
-    network = outline(graph, kinds)
-    extra = helpers(graph)
-    classes = find_classes(network, graph.types, frozenset(extra))
-    found = places(graph, network, classes)
+    """The text for a graph, and where its weights go. `stem`: the file's name."""
+    graph = prepare(original)
+    network, types = outline(graph, original)
+    classes = find_classes(network, types)
+    found = tuple(weight_paths(network, classes, types))
     renamed = irregular(found)
+    plain, _ = run_passes(original, (*PLAIN, PASSES["dead-code"]))
+    dropped = [node.name for node in plain if node.op is DROP_PATH]
+    used = {node.op.name for node in network.nodes}
+    # Blocks and loops come before cells: each class after those that it is made of.
+    order = sorted(dict.fromkeys(classes.values()), key=lambda one: one.first.role == "cell")
     parts = [
         write_docstring(graph, stem),
         IMPORTS,
         *([_renamed(renamed)] if renamed else []),
-        *(f"\n{source}" for source in extra.values()),
-        *(f"\n{text}" for text in _class_texts(graph, classes, found, dropped)),
+        *(f"\n{source}" for op, source in HELPERS.items() if op in used),
+        *(f"\n{write_class(one, classes, types)}" for one in order if one.first is not network),
+        f"\n{write_network(graph, classes[network], classes, types, shared(found), dropped)}",
         f"\n{READ}",
         f"\n{_load(renamed, dtype)}",
         f"\n{_main(graph)}",
     ]
     return "\n".join(parts), found
-
-
-def _class_texts(
-    graph: Graph, classes: Classes, found: tuple[WeightPath, ...], dropped: Sequence[str]
-) -> Iterable[str]:
-    *inner, network = classes.classes
-    for one in inner:
-        yield write_class(graph, one, classes)
-    summary = _network_summary(graph, network)
-    yield write_network(graph, network, classes, shared(found), summary, dropped)
-
-
-def _network_summary(graph: Graph, network: Class) -> str:
-    del network
-    if graph.auxiliary:
-        if graph.about.get("outputs"):
-            return "The network; in training mode it returns its auxiliary outputs too."
-        return "The network; in training mode it returns (logits, auxiliary logits)."
-    name = graph.about.get("name", "")
-    return f"The network {name}." if name.isidentifier() else "The network."
 
 
 def _renamed(renamed: Mapping[str, str]) -> str:

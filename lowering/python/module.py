@@ -1,216 +1,258 @@
-"""One class of the file as text."""
+"""The classes of the file as text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from lowering.python.body import CodeLine, CodeWriter
-from lowering.python.classes import Class, Classes
-from lowering.python.code import Code, call, signature, statement
-from lowering.python.numbers import Numbers, Values, has_default
-from lowering.python.outline import Part
-from lowering.python.rule import Site, class_of
-from lowering.python.rules import rule
+from lowering.python.classes import Class
+from lowering.python.forward import Line, broken, returned, write_steps
+from lowering.python.numbers import Values, has_default
+from lowering.python.parts import Part, outputs_of
+from lowering.python.rules import CODES, HOLDING, LAYERS, Site, call
+from lowering.python.template import LOOP
 from lowering.python_text import Names, docstring, identifier
-from nasir import Graph, Node
-from nasir.macros import ALL_OPS
+from nasir import Graph, ImageType, Node, Type, WeightsType
+from nasir.ops.choice import DROP_PATH
+from nasir.passes.dropping import PROBABILITY, given_inputs
 from nasir.quoting import visible
 
+Types = Mapping[str, Type]
+Classes = Mapping[Part, Class]
 
-def write_class(graph: Graph, one: Class, classes: Classes) -> str:
-    """The class of a cell or a block."""
-    _declare(graph, one)
-    members = write_members(graph, one, classes)
-    body = _forward(graph, one, classes)
+
+def write_class(one: Class, classes: Classes, types: Types) -> str:
+    """The class of a block, a cell or a loop."""
+    part = one.first
+    _declare(one, types)
+    members = _members(one, classes, types)
+    inputs = _arguments(part)
+    variables = dict(inputs)
+    body = write_steps(
+        list(_steps(one, types)),
+        variables,
+        Names(set(inputs.values())),
+        part.returns,
+        reuse=part.role == "block" and len(inputs) == 1,
+    )
+    result = returned(body, (variables[name] for name in part.returns))
+    method = _method(
+        "step" if part.role == "loop" else "forward",
+        [f"{variable}: Tensor" for variable in inputs.values()],
+        _tensors(len(part.returns)),
+        [*body, f"return {result}"],
+    )
+    # Layers and statements, written so far, have found out which arguments the class needs.
+    given = [one.attributes[part.items.index(item)] for item in part.given]
     arguments = one.numbers.arguments
-    plain = [f"{name}: int" for name in arguments if not has_default(name)]
-    plain += [f"{one.attributes[part.outputs[0]]}: nn.Module" for _, part in one.first.given]
-    plain += [f"{name}: int = 1" for name in arguments if has_default(name)]
-    held = [f"        self.{name} = {name}" for name in one.numbers.held]
-    made = ["        super().__init__()", *held, *members]
-    init = [*signature("__init__", plain, "None"), *made, ""] if len(made) > 1 else []
-    lines = [
-        f"class {one.name}(nn.Module):",
-        f"    {docstring(_summary(one))}",
-        "",
-        *init,
-        *body,
+    init = [f"{name}: int" for name in arguments if not has_default(name)]
+    init += [f"{attribute}: nn.Module" for attribute in given]
+    init += [f"{name}: int = 1" for name in arguments if has_default(name)]
+    held = [f"self.{name} = {name}" for name in one.numbers.held]
+    text = _class(one.name, _summary(part, given), init, [*held, *members], method)
+    return f"{text}\n{LOOP}" if part.role == "loop" else text
+
+
+def write_network(
+    graph: Graph,
+    one: Class,
+    classes: Classes,
+    types: Types,
+    shared: Mapping[str, str],
+    dropped: Sequence[str],
+) -> str:
+    """The class `Network`. `shared`: paths of weights that are another path's.
+
+    `dropped` are the nodes that drop paths in the network as it is trained, in order; their draws
+    have these numbers.
+    """
+    names = Names()
+    variables = {name: names.fresh(identifier(name)) for name, _ in graph.inputs}
+    arguments = [f"{variables[name]}: Tensor" for name, _ in given_inputs(graph)]
+    members = [
+        *_members(one, classes, types),
+        *(f"self.{path} = self.{first}" for path, first in shared.items()),
+        *_rows(one, dropped),
     ]
-    return "\n".join(lines) + "\n"
-
-
-def write_members(graph: Graph, one: Class, classes: Classes) -> list[str]:
-    """The lines that make the layers and inner parts."""
-    lines: list[str] = []
-    for _, given in one.first.given:
-        attribute = one.attributes[given.outputs[0]]
-        lines.append(f"        self.{attribute} = {attribute}")
-    for number, item in enumerate(one.first.items):
-        same = tuple(part.items[number] for part in one.parts)
-        code = _made(graph, one.numbers, same, classes)
-        if code is not None:
-            lines += statement(f"self.{one.attribute(item)} = ", code, 8)
-    return lines
-
-
-def write_lines(graph: Graph, one: Class, classes: Classes) -> list[CodeLine]:
-    """What `forward` does, step by step."""
-    lines: list[CodeLine] = []
-    for slot, given in one.first.given:
-        attribute = one.attributes[given.outputs[0]]
-        reads = (_source(slot),)
-        lines.append(
-            CodeLine(reads, given.outputs, (attribute,), _called(attribute), movable=False)
+    body: list[str] = []
+    if PROBABILITY in graph.types:
+        members.insert(
+            0, "self.drop_path = 0.0  # how likely training drops a path; may be changed"
         )
-    for number, item in enumerate(one.first.items):
-        if isinstance(item, Part):
-            lines.append(_part_line(one, item, movable=one.name != "Network"))
-        else:
-            same = tuple(part.items[number] for part in one.parts)
-            lines.append(_node_line(graph, one, _nodes(same)))
-    return lines
+        like = next(name for name, type_ in given_inputs(graph) if isinstance(type_, ImageType))
+        chance = "self.drop_path if self.training else 0.0"
+        masks = f"path_masks({len(dropped)}, {variables[like]}, {chance})"
+        body.append(f"{variables[PROBABILITY]} = {masks}")
+    wanted = graph.needed(graph.outputs)
+    steps = list(_steps(one, types, _labels(graph)))
+    training = [step for step in steps if not wanted.intersection(step.outputs)]
+    always = [step for step in steps if step not in training]
+    result = _tensors(len(graph.outputs))
+    body += write_steps(
+        always, variables, names, (*graph.outputs, *(x for step in training for x in step.reads))
+    )
+    if graph.auxiliary:
+        result = f"{result} | {_tensors(len(graph.outputs) + len(graph.auxiliary))}"
+        values = ", ".join(variables[name] for name in graph.outputs)
+        extra = write_steps(training, variables, names, graph.auxiliary)
+        more = returned(extra, (variables[name] for name in graph.auxiliary))
+        body += ["if self.training:", *(f"    {line}" for line in extra)]
+        body += [f"    return {values}, {more}", f"return {values}"]
+    else:
+        body.append(f"return {returned(body, (variables[x] for x in graph.outputs))}")
+    method = _method("forward", arguments, result, body)
+    return _class("Network", _network_summary(graph), [], members, method)
 
 
-def tensors(count: int) -> str:
-    """The type of that many tensors."""
+def _class(
+    name: str, summary: str, init: list[str], members: list[str], method: Iterable[str]
+) -> str:
+    lines = [f"class {name}(nn.Module):", f"    {docstring(summary)}", ""]
+    if members:
+        lines += [*_method("__init__", init, "None", ["super().__init__()", *members]), ""]
+    return "\n".join([*lines, *method]) + "\n"
+
+
+def _method(name: str, arguments: list[str], result: str, body: Iterable[str]) -> Iterator[str]:
+    yield from broken(f"def {name}({', '.join(['self', *arguments])}) -> {result}:", 4)
+    for statement in body:
+        inner = statement.lstrip()
+        yield from broken(inner, 8 + len(statement) - len(inner))
+
+
+def _tensors(count: int) -> str:
     return "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
 
 
-def _source(slot: int) -> str:
-    """What stands for the value that a given part reads; no value of a graph is called so."""
-    return f"\0{slot}"
-
-
-def _declare(graph: Graph, one: Class) -> None:
+def _declare(one: Class, types: Types) -> None:
     """Offers the channels of inputs, and of a block's result, as arguments.
 
     What stands alone outside cells (the stem, the head) has literals instead.
     """
-    inside = one.first.function or any(_in_cell(part) for part in one.parts)
+    inside = any(node.cell for part in one.parts for node in part.nodes)
     if not inside and len(one.parts) == 1:
         return
-    for slot in range(len(one.first.inner)):
-        values = tuple(graph.types[part.inner[slot]].shape[0] for part in one.parts)
-        one.numbers.declare_width(values, "channels")
-    if not one.first.function:
-        for slot in range(len(one.first.outputs)):
-            values = tuple(graph.types[part.outputs[slot]].shape[0] for part in one.parts)
-            one.numbers.declare_width(values, "out_channels")
+    rows = [("channels", names) for names in zip(*(part.values for part in one.parts), strict=True)]
+    if one.first.role == "block":
+        results = zip(*(part.returns for part in one.parts), strict=True)
+        rows += [("out_channels", names) for names in results]
+    for label, names in rows:
+        if not isinstance(types[names[0]], WeightsType):
+            one.numbers.declare_width(tuple(types[name].shape[0] for name in names), label)
 
 
-def _in_cell(part: Part) -> bool:
-    return any(node.cell is not None for node in part.nodes)
+def _members(one: Class, classes: Classes, types: Types) -> list[str]:
+    """The statements that make the layers and inner parts."""
+    made: dict[str, str] = {}
+    for attribute, items in one.rows:
+        parts = [item for item in items if isinstance(item, Part)]
+        nodes = tuple(item for item in items if isinstance(item, Node))
+        if attribute in made or not attribute:
+            continue
+        if nodes:
+            made[attribute] = LAYERS[nodes[0].op.name](Site(nodes, types, one.numbers))
+        elif parts[0] in one.first.given:
+            made[attribute] = attribute
+        else:
+            made[attribute] = _construct(one, parts, classes)
+    return [f"self.{attribute} = {code}" for attribute, code in made.items()]
 
 
-def _nodes(items: tuple[Node | Part, ...]) -> tuple[Node, ...]:
-    return tuple(item for item in items if isinstance(item, Node))
-
-
-def _parts(items: tuple[Node | Part, ...]) -> tuple[Part, ...]:
-    return tuple(item for item in items if isinstance(item, Part))
-
-
-def _made(
-    graph: Graph, numbers: Numbers, items: tuple[Node | Part, ...], classes: Classes
-) -> Code | None:
-    """The call that makes a layer or a part."""
-    nodes = _nodes(items)
-    if nodes:
-        layer = rule(nodes[0].op).layer
-        return layer(Site(nodes, graph.types, numbers)) if layer else None
-    return _construct(graph, numbers, _parts(items), classes)
-
-
-def _construct(graph: Graph, numbers: Numbers, parts: tuple[Part, ...], classes: Classes) -> Code:
+def _construct(outer: Class, parts: list[Part], classes: Classes) -> str:
     """The call that makes a part, in terms of the arguments of the class it is in."""
-    one = classes.of(parts[0])
-    positions = [one.positions[part.key] for part in parts]
-    first: list[str] = []
-    last: list[str] = []
+    one = classes[parts[0]]
+    positions = [one.parts.index(part) for part in parts]
+    found: list[str] = []
     for name, row in one.numbers.arguments.items():
         values: Values = tuple(row[i] for i in positions)
         if one.numbers.is_width(name):  # these come first
-            first.append(numbers.width(values, name))
-        elif not has_default(name):
-            first.append(f"{name}={numbers.geometry(values, name)}")
-        elif set(values) != {1}:
-            last.append(f"{name}={numbers.geometry(values, name)}")
-    for number, (_, model) in enumerate(one.first.given):
-        made = _construct(graph, numbers, tuple(p.given[number][1] for p in parts), classes)
-        attribute = one.attributes[model.outputs[0]]
-        first.append(f"{attribute}={made}")
-    return call(one.name, *first, *last)
+            found.append(outer.numbers.width(values, name))
+        elif not has_default(name) or set(values) != {1}:
+            found.append(f"{name}={outer.numbers.geometry(values, name)}")
+    for given in zip(*(part.given for part in parts), strict=True):
+        attribute = one.attributes[parts[0].items.index(given[0])]
+        found.append(f"{attribute}={_construct(outer, list(given), classes)}")
+    return call(one.name, *found)
 
 
-def _forward(graph: Graph, one: Class, classes: Classes) -> list[str]:
-    """The method `forward` of a cell or a block."""
+def _steps(one: Class, types: Types, labels: Mapping[str, str] | None = None) -> Iterator[Line]:
+    """What the method does, step by step; `labels` are wanted names of variables."""
     part = one.first
-    inputs = ["x"] if len(part.inputs) == 1 else [f"x{i}" for i in range(len(part.inputs))]
-    given = {slot for slot, _ in part.given}
-    variables = {_source(i) if i in given else part.inner[i]: name for i, name in enumerate(inputs)}
-    body = CodeWriter(write_lines(graph, one, classes), variables, Names(set(inputs)))
-    body.decide(part.outputs)
-    result = tensors(len(part.outputs))
-    return [
-        *signature("forward", (f"{name}: Tensor" for name in inputs), result),
-        *body.write(8, part.outputs, reuse=not part.function and len(inputs) == 1),
-    ]
+    for attribute, items in one.rows:
+        item, outputs = items[0], outputs_of(items[0])
+        nodes = tuple(node for node in items if isinstance(node, Node))
+        inner = tuple(item.nodes) if isinstance(item, Part) else nodes
+        label = _label(part, inner, item.name)
+        names = (label,)
+        if isinstance(item, Part) and len(outputs) > 1:
+            names = tuple(f"{label}_{identifier(item.local(name))}" for name in outputs)
+        write = _called(attribute) if attribute else _coded(nodes, types, one)
+        holds = bool(nodes) and nodes[0].op.name in HOLDING
+        term = not holds and len(outputs) == 1 and not any(node.has("random") for node in inner)
+        names = tuple(map((labels or {}).get, outputs, names))
+        yield Line(item.inputs, outputs, names, write, holds=holds, term=term)
 
 
-def _called(attribute: str) -> Callable[[tuple[str, ...]], Code]:
+def _arguments(part: Part) -> dict[str, str]:
+    """The names of a method's arguments, by value; those of a loop's step are its body's."""
+    if part.role == "loop":
+        names = Names()
+        return {name: names.fresh(identifier(part.local(name))) for name in part.reads}
+    values = [name for name in part.reads if name != PROBABILITY]
+    names = ["x"] if len(values) == 1 else [f"x{i}" for i in range(len(values))]
+    named = dict(zip(values, names, strict=True))
+    return {name: named.get(name, "masks") for name in part.reads}
+
+
+def _label(part: Part, nodes: tuple[Node, ...], name: str) -> str:
+    """The variable of a value: in a cell its slot (`n2_e0`), elsewhere what its name says."""
+    steps = nodes[0].at.steps if part.role == "cell" and nodes and nodes[0].at else ()
+    slots = "_".join(str(slot).rpartition("/")[2] for slot, _ in steps)
+    return identifier(slots or part.local(name))
+
+
+def _labels(graph: Graph) -> dict[str, str]:
+    """The names of the network's results."""
+    shown = [identifier(name) for name in graph.about.get("outputs", "").split()]
+    if len(shown) == len(graph.outputs):
+        return dict(zip(graph.outputs, shown, strict=True))
+    return dict.fromkeys(graph.outputs, "logits") if graph.auxiliary else {}
+
+
+def _called(attribute: str) -> Callable[[tuple[str, ...]], str]:
     return lambda inputs: call(f"self.{attribute}", *inputs)
 
 
-def _part_line(one: Class, part: Part, *, movable: bool) -> CodeLine:
-    attribute = one.attribute(part)
-    many = len(part.outputs) > 1
-    labels = [f"{attribute}_{identifier(part.local(name))}" for name in part.outputs]
-    random = any(node.has("random") for node in part.nodes)
-    return CodeLine(
-        part.inputs,
-        part.outputs,
-        tuple(labels) if many else (identifier(attribute),),
-        _called(attribute),
-        movable=movable and not many and not random,
-    )
+def _coded(nodes: tuple[Node, ...], types: Types, one: Class) -> Callable[[tuple[str, ...]], str]:
+    return lambda inputs: CODES[nodes[0].op.name](Site(nodes, types, one.numbers, inputs))
 
 
-def _node_line(graph: Graph, one: Class, nodes: tuple[Node, ...]) -> CodeLine:
-    node = nodes[0]
-    site = Site(nodes, graph.types, one.numbers, held=True)
-    found = rule(node.op)
-    attribute = one.attributes.get(node.name, "")
-    return CodeLine(
-        node.inputs,
-        (node.name,),
-        (_label(one.first.local(node.name)),),
-        lambda inputs: found.use(site, inputs, attribute),
-        movable=not node.has("random"),
-        activation=node.has("elementwise") and len(node.inputs) == 1,
-    )
+def _rows(one: Class, dropped: Sequence[str]) -> list[str]:
+    """The numbers of the layers that drop paths, in the order in which they were made."""
+    rows = [dropped.index(node.name) for node in one.first.nodes if node.op is DROP_PATH]
+    if not rows:
+        return []
+    paths = "paths = (layer for layer in self.modules() if isinstance(layer, DropPath))"
+    if rows == list(range(len(rows))):
+        return [paths, "for row, path in enumerate(paths):", "    path.row = row"]
+    zipped = "zip(rows, paths, strict=True)"  # of the paths that reach the output
+    return [paths, f"rows = {tuple(rows)}", f"for row, path in {zipped}:", "    path.row = row"]
 
 
-def _label(name: str) -> str:
-    """The variable of a node; one that is an op by itself is called after the op's place."""
-    return identifier(name.rpartition("/")[0] or name)
-
-
-def _summary(one: Class) -> str:
+def _summary(part: Part, given: list[str]) -> str:
     """The first line of the docstring."""
-    part = one.first
-    if part.function:
-        given = " and ".join(one.attributes[p.outputs[0]] for _, p in part.given)
-        verb = "prepares its input" if len(part.given) == 1 else "prepare its inputs"
-        more = f"; {given} {verb}" if given else ""
-        kind = "" if part.kind == "cell" else f"{identifier(part.kind)} "
+    kind = "" if part.kind == part.role else f"{identifier(part.kind)} "
+    if part.role == "cell":
+        verb = "prepares its input" if len(given) == 1 else "prepare its inputs"
+        more = f"; {' and '.join(given)} {verb}" if given else ""
         return f"The {kind}cell{more}."
-    summary = part.summary or (ALL_OPS[part.kind].summary if part.kind in ALL_OPS else "")
-    summary = visible(" ".join(summary.split()))
-    if summary:
-        return f"{summary[0].upper()}{summary[1:]}."
-    return f"The block {identifier(part.kind)}."
+    if part.role == "loop":
+        return f"The {part.kind} cell, and its loop over time."
+    summary = visible(" ".join(part.summary.split())) or f"the block {identifier(part.kind)}"
+    return f"{summary[0].upper()}{summary[1:]}."
 
 
-def helpers(graph: Graph) -> Mapping[str, str]:
-    """The sources of the classes that layers of this graph need, by name."""
-    nodes = [*graph.nodes, *(node for body in graph.bodies for node in body)]
-    sources = {rule(node.op).source(node) for node in nodes} - {""}
-    return {class_of(source): source for source in sorted(sources)}
+def _network_summary(graph: Graph) -> str:
+    if graph.auxiliary:
+        named = graph.about.get("outputs")
+        more = "its auxiliary outputs too" if named else "(logits, auxiliary logits)"
+        return f"The network; in training mode it returns {more}."
+    name = graph.about.get("name", "")
+    return f"The network {name}." if name.isidentifier() else "The network."

@@ -1,5 +1,7 @@
 """Integers of a class, over all its instances, as literals or in terms of its arguments."""
 
+from fractions import Fraction
+
 from lowering.python_text import Names
 
 Values = tuple[int, ...]
@@ -39,22 +41,25 @@ class Numbers:
     def declare_width(self, values: Values, name: str) -> None:
         """Offers an argument for a width, unless there is one of these values."""
         if values not in (self._values[known] for known in self._widths):
-            self._declare(values, name)
-            self._widths = {*self._widths, list(self._values)[-1]}
+            self._widths.add(self._declare(values, name))
 
     def width(self, values: Values, name: str, *, held: bool = False) -> str:
         """A number of channels: an argument, its multiple or fraction, or a literal."""
         if set(values) == {1}:
             return "1"
-        known = {name: row for name, row in self._values.items() if name in self._widths}
-        found = [(*_relation(values, row), name) for name, row in known.items()]
-        found = [row for row in found if row[0]]
+        ratios = {
+            known: _ratio(values, row)
+            for known, row in self._values.items()
+            if self.is_width(known)
+        }
+        found = [(max(r.as_integer_ratio()), known, r) for known, r in ratios.items() if r]
         if found:
-            factor, sign, argument = min(found, key=lambda row: row[0])
+            _, argument, ratio = min(found, key=lambda row: row[0])
             reference = self._use(argument, held=held)
-            if factor == 1:
+            if ratio == 1:
                 return reference
-            return f"{factor} * {reference}" if sign == "*" else f"{reference} // {factor}"
+            above, below = ratio.as_integer_ratio()
+            return f"{above} * {reference}" if below == 1 else f"{reference} // {below}"
         if len(set(values)) == 1:
             return str(values[0])
         self.declare_width(values, name)
@@ -65,13 +70,14 @@ class Numbers:
         if len(set(values)) == 1:
             return str(values[0])
         for known, row in self._values.items():
-            if row == values and known not in self._widths:
+            if row == values and not self.is_width(known):
                 return self._use(known, held=held)
-        self._declare(values, name)
-        return self._use(list(self._values)[-1], held=held)
+        return self._use(self._declare(values, name), held=held)
 
-    def _declare(self, values: Values, name: str) -> None:
-        self._values[self._names.fresh(name)] = values
+    def _declare(self, values: Values, name: str) -> str:
+        name = self._names.fresh(name)
+        self._values[name] = values
+        return name
 
     def _use(self, name: str, *, held: bool) -> str:
         self._used.add(name)
@@ -85,14 +91,12 @@ def has_default(argument: str) -> bool:
     return argument == "stride"
 
 
-def _relation(values: Values, row: Values) -> tuple[int, str]:
-    """(k, "*") where values = k * row, (k, "/") where values = row / k, else (0, "")."""
-    if all(a and b % a == 0 for a, b in zip(values, row, strict=True)):
-        factors = {b // a for a, b in zip(values, row, strict=True)}
-        if len(factors) == 1 and max(factors) <= _LARGEST_FACTOR:
-            return factors.pop(), "/"
-    if all(b and a % b == 0 for a, b in zip(values, row, strict=True)):
-        factors = {a // b for a, b in zip(values, row, strict=True)}
-        if len(factors) == 1 and max(factors) <= _LARGEST_FACTOR:
-            return factors.pop(), "*"
-    return 0, ""
+def _ratio(values: Values, row: Values) -> Fraction:
+    """The small factor or divisor that leads from `row` to `values` everywhere, or 0."""
+    if values == row or 0 in row:
+        return Fraction(values == row)
+    ratios = {Fraction(a, b) for a, b in zip(values, row, strict=True)}
+    found = ratios.pop()
+    above, below = found.as_integer_ratio()
+    small = min(above, below) == 1 and max(above, below) <= _LARGEST_FACTOR
+    return found if small and not ratios else Fraction(0)

@@ -1,129 +1,237 @@
-"""All rules, as one table. A body, written with these rules, is a class that loops over time."""
+"""How each primitive is written: the layer that a class makes once, or the code in `forward`."""
 
-import re
-import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from lowering.python import choice, layers, sequence
-from lowering.python.body import CodeLine, CodeWriter
-from lowering.python.code import Code, call, signature, statement
 from lowering.python.numbers import Numbers
-from lowering.python.rule import PythonRule, Site, attributes, class_of
-from lowering.python_text import CLASSES, Names, class_name, docstring, identifier
-from nasir import Graph, NasirError, Node
-from nasir.ops import Op
-from nasir.ops.sequence import SCAN
-from nasir.table import Table
-
-_LOOP = """\
-    def forward(self, sequence: Tensor, state: Tensor, *constants: Tensor) -> Tensor:
-        states = []
-        for x in sequence:
-            state = self.step(x, state, *constants)
-            states.append(state)
-        return torch.stack(states)
-"""
+from nasir import ImageType, NasirError, Node, TokenType, Type
+from nasir.text import is_list
 
 
-def _scan(site: Site) -> Code:
-    return call(_class_of(site.nodes[0]))
+@dataclass(frozen=True)
+class Site:
+    """The same node in every instance of a class; `inputs` are their code, in `forward` alone.
 
-
-def _class_of(node: Node) -> str:
-    """The class of a node's body: the node has it alone.
-
-    A number of the name follows where `class_name` does not keep different names apart.
+    There, arguments of the class are attributes.
     """
-    body = node.body
-    assert body is not None
-    helpers = {class_of(row.helper) for row in RULES.values() if isinstance(row.helper, str)}
-    name = f"{body.about.get('cell', 'body')}_{node.name}"
-    found = class_name(name)
-    apart = re.fullmatch(r"[a-z]+(_[a-z]+)*", name) and found not in CLASSES | helpers
-    return found if apart else f"{found}_{zlib.crc32(name.encode()):08x}"
+
+    nodes: tuple[Node, ...]
+    types: Mapping[str, Type]
+    numbers: Numbers
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def x(self) -> str:
+        """The code of the first input."""
+        return self.inputs[0]
+
+    @property
+    def read(self) -> tuple[Type, ...]:
+        """The type of the first input, in each instance."""
+        return tuple(self.types[node.inputs[0]] for node in self.nodes)
+
+    def attr(self, name: str) -> Any:
+        """An attribute that is no number (`fixed`): the same in all instances of a class."""
+        found = dict(fixed(self.nodes[0]))
+        assert name in found, f"'{name}' may differ between the instances of a class"
+        return found[name]
+
+    def width(self, name: str) -> str:
+        """An attribute that counts channels."""
+        label = "out_channels" if name == "out" else name
+        return self.numbers.width(self.values(name), label, held=bool(self.inputs))
+
+    def channels(self, values: tuple[int, ...] = ()) -> str:
+        """These numbers of channels, or those (or the length) of the first input."""
+        values = values or tuple(type_.shape[0] for type_ in self.read)
+        return self.numbers.width(values, "channels", held=bool(self.inputs))
+
+    def number(self, name: str, values: tuple[int, ...] = ()) -> str:
+        """A number that is no width: these values, or an attribute."""
+        return self.numbers.geometry(values or self.values(name), name, held=bool(self.inputs))
+
+    def axes(self, name: str, label: str = "") -> tuple[str, str]:
+        """A (height, width) attribute."""
+        heights, widths = zip(*self.values(name), strict=True)
+        return self.number(label or name, heights), self.number(label or name, widths)
+
+    def pair(self, name: str, label: str = "") -> str:
+        """A (height, width) attribute; one number where both are the same."""
+        height, width = self.axes(name, label)
+        return height if height == width else f"({height}, {width})"
+
+    def values(self, name: str) -> tuple[Any, ...]:
+        """An attribute in each instance."""
+        return tuple(getattr(node.attrs, name) for node in self.nodes)
 
 
-def layer_names(body: Graph) -> dict[str, str]:
-    """The attribute of each node's layer, by the node's name; equal weights share one."""
-    names = attributes("step")
-    layers: dict[object, str] = {}
-    found: dict[str, str] = {}
-    for node in body:
-        keys = tuple(ref.key for ref in node.params)
-        stem = keys[0].rpartition(".")[0] if keys else node.name
-        same = (node.op, keys) if keys else node.name
-        if same not in layers:
-            layers[same] = names.fresh(identifier(stem))
-        found[node.name] = layers[same]
-    return found
+Rule = Callable[[Site], str]
 
 
-def write_body(node: Node) -> str:
-    """The class of a body: its weights, one step, and the loop."""
-    body = node.body
-    assert body is not None
-    if body.bodies:
-        raise NasirError("E306", f"Python has no rule for a graph inside the body of '{node.name}'")
-    numbers = Numbers(Names())
-    made: dict[str, Code] = {}
-    lines: list[CodeLine] = []
-    layers = layer_names(body)
-    for inner in body:
-        found, attribute = rule(inner.op), layers[inner.name]
-        site = Site((inner,), body.types, numbers, held=True)
-        if found.layer is not None:
-            made[attribute] = found.layer(site)
-        lines.append(_line(inner, site, attribute))
-    members = [row for name, code in made.items() for row in statement(f"self.{name} = ", code, 8)]
-    summary = f"The {body.about.get('cell', 'body')} cell, and its loop over time."
-    head = [
-        f"class {_class_of(node)}(nn.Module):",
-        f"    {docstring(summary)}",
-        "",
-        "    def __init__(self) -> None:",
-        "        super().__init__()",
-        *members,
-        "",
-        *_step(body, lines),
-        "",
-    ]
-    return "\n".join(head) + "\n" + _LOOP
+def call(function: str, *arguments: str) -> str:
+    """A call; empty arguments are left out."""
+    return f"{function}({', '.join(filter(None, arguments))})"
 
 
-def _line(node: Node, site: Site, attribute: str) -> CodeLine:
-    found = rule(node.op)
-    return CodeLine(
-        node.inputs,
-        (node.name,),
-        (identifier(node.name),),
-        lambda inputs: found.use(site, inputs, attribute),
-        movable=not node.has("random"),
-        activation=node.has("elementwise") and len(node.inputs) == 1,
+def option(name: str, value: object, default: object) -> str:
+    """A keyword argument, or nothing where it has its default."""
+    return "" if value == default else f"{name}={value}"
+
+
+def fixed(node: Node) -> tuple[tuple[str, Any], ...]:
+    """The attributes that are no numbers; nodes that differ in them are of different classes.
+
+    Numbers, which are written by instance, are integers and pairs (height, width).
+    """
+    fields = type(node.attrs).model_fields
+    return tuple(
+        (name, value)
+        for name, value in node.attrs
+        if isinstance(value, bool) or is_list(fields[name]) or not isinstance(value, (int, tuple))
     )
 
 
-def _step(body: Graph, lines: list[CodeLine]) -> list[str]:
-    """The method that computes the next state."""
-    names = Names()
-    variables = {name: names.fresh(identifier(name)) for name, _ in body.inputs}
-    arguments = [f"{name}: Tensor" for name in variables.values()]
-    written = CodeWriter(lines, variables, names)
-    written.decide(body.outputs)
-    return [
-        *signature("step", arguments, "Tensor"),
-        *written.write(8, body.outputs, reuse=False),
-    ]
+def check_rules(nodes: Iterable[Node]) -> None:
+    """Raises E306 for a primitive without a rule."""
+    for node in nodes:
+        if node.op.name not in {*LAYERS, *CODES}:
+            raise NasirError("E306", f"Python has no rule for the op '{node.op.name}'")
 
 
-RULES: Table[PythonRule] = Table(
-    *layers.RULES,
-    *choice.RULES,
-    *sequence.RULES,
-    PythonRule(SCAN, layer=_scan, helper=write_body),
-)
+def _conv2d(s: Site) -> str:
+    return call(
+        "nn.Conv2d",
+        s.channels(),
+        s.width("out"),
+        s.pair("kernel"),
+        option("stride", s.pair("stride"), "1"),
+        option("padding", s.pair("margins", "padding"), "0"),
+        option("dilation", s.pair("dilation"), "1"),
+        option("groups", s.width("groups"), "1"),
+        option("bias", s.attr("bias"), True),
+    )
 
 
-def rule(op: Op) -> PythonRule:
-    """The rule of a primitive. Raises E306 when there is none."""
-    if op.name not in RULES:
-        raise NasirError("E306", f"Python has no rule for the op '{op.name}'")
-    return RULES[op.name]
+def _batch_norm(s: Site) -> str:
+    return call(
+        f"nn.BatchNorm{'2d' if isinstance(s.read[0], ImageType) else '1d'}",
+        s.channels(),
+        option("eps", s.attr("eps"), 1e-05),
+        option("momentum", s.attr("momentum"), 0.1),
+        option("affine", s.attr("affine"), True),
+    )
+
+
+def _pool(s: Site, layer: str, *more: str) -> str:
+    """torch's default stride is the kernel, so it is always written."""
+    padding = s.pair("padding")
+    stride = f"stride={s.pair('stride')}"
+    more = more if padding != "0" else ()
+    return call(layer, s.pair("kernel"), stride, option("padding", padding, "0"), *more)
+
+
+def _avg_pool(s: Site) -> str:
+    return _pool(s, "nn.AvgPool2d", option("count_include_pad", s.attr("count_padding"), True))
+
+
+def _embedding(s: Site) -> str:
+    words = tuple(type_.vocabulary for type_ in s.read if isinstance(type_, TokenType))
+    return call("nn.Embedding", s.number("vocabulary", words), s.width("out"))
+
+
+def _frozen(s: Site) -> str:
+    shapes = [s.types[node.name].shape for node in s.nodes]
+    sizes = (s.number("size", tuple(shape[axis] for shape in shapes)) for axis in (1, 2))
+    return call("FrozenNoise", s.channels(), *sizes)
+
+
+def _strided(s: Site) -> str:
+    """Vectors have no rows to leave out."""
+    height, width = s.axes("stride")
+    rows = f"{_upto('::', height)}, {_upto('::', width)}"
+    return s.x if height == width == "1" else f"{s.x}[:, :, {rows}]"
+
+
+def _slice(s: Site) -> str:
+    starts = s.values("start")
+    ends = tuple(map(sum, zip(starts, s.values("count"), strict=True)))
+    start = s.channels(starts) if any(starts) else ""
+    end = "" if start and ends == tuple(type_.shape[0] for type_ in s.read) else s.channels(ends)
+    colon = ":" if f"{start}{end}".isalnum() else " : "
+    return f"{s.x}[:, {f'{start}{colon}{end}'.strip()}]"
+
+
+def _from(bound: str) -> str:
+    """The slice from a bound on; an expression stands off from the colon, as formatters write."""
+    return f"{bound}:" if bound.isalnum() else f"{bound} :"
+
+
+def _upto(mark: str, bound: str) -> str:
+    return f"{mark}{bound}" if bound.isalnum() else f"{mark} {bound}"
+
+
+def _mix(s: Site) -> str:
+    weights, *values = s.inputs
+    options = zip(s.attr("options"), values, strict=True)
+    return " + ".join(f"{weights}[{option}] * {value}" for option, value in options)
+
+
+LAYERS: Mapping[str, Rule] = {
+    "conv2d": _conv2d,
+    "batch_norm": _batch_norm,
+    "max_pool": lambda s: _pool(s, "nn.MaxPool2d"),
+    "avg_pool": _avg_pool,
+    "mean": lambda s: "Mean()",
+    "linear": lambda s: call(
+        "nn.Linear", s.channels(), s.width("out"), option("bias", s.attr("bias"), True)
+    ),
+    "project": lambda s: call("Project", s.channels(), s.width("out"), f"{s.attr('init')}"),
+    "drop_path": lambda s: "DropPath()",
+    "frozen_gaussian": _frozen,
+    "embedding": _embedding,
+    "word_dropout": lambda s: call("WordDropout", s.number("vocabulary"), f"{s.attr('rate')}"),
+    "dropout_mask": lambda s: call("DropoutMask", f"{s.attr('rate')}"),
+    "decoder": lambda s: call("nn.Linear", s.channels(), s.width("out")),
+}
+"""Layers, which `forward` calls with the inputs."""
+
+SIGNS: Mapping[str, Rule] = {
+    # From left to right, so that rounding is the same everywhere.
+    "add": lambda s: " + ".join(s.inputs),
+    "sub": lambda s: " - ".join(s.inputs),
+    "mul": lambda s: " * ".join(s.inputs),
+    "masked": lambda s: " * ".join(s.inputs),
+    "mix": _mix,
+}
+"""Chains of operators."""
+
+HOLDING = frozenset({*SIGNS, "drop_path"})
+"""Ops in whose code calls may stand that nothing else reads."""
+
+CODES: Mapping[str, Rule] = {
+    **SIGNS,
+    "crop": lambda s: f"{s.x}[:, :, {_from(s.number('top'))}, {_from(s.number('left'))}]",
+    "pad": lambda s: f"F.pad({s.x}, (0, {s.number('right')}, 0, {s.number('bottom')}))",
+    "channels": _slice,
+    "channel_shuffle": lambda s: f"F.channel_shuffle({s.x}, {s.width('groups')})",
+    "global_pool": lambda s: f"F.adaptive_avg_pool2d({s.x}, 1)",
+    "relu": lambda s: f"F.relu({s.x})",
+    "sigmoid": lambda s: f"torch.sigmoid({s.x})",
+    "tanh": lambda s: f"torch.tanh({s.x})",
+    "silu": lambda s: f"F.silu({s.x})",
+    "hardsigmoid": lambda s: f"F.hardsigmoid({s.x})",
+    "hardswish": lambda s: f"F.hardswish({s.x})",
+    "concat": lambda s: f"torch.cat([{', '.join(s.inputs)}], dim=1)",
+    "flatten": lambda s: f"torch.flatten({s.x}, 1)",
+    "chunk": lambda s: f"{s.x}.chunk({s.number('of')}, dim=-1)[{s.number('part')}]",
+    # Plain zeros: a NaN in the input does not pass, unlike 0 * x.
+    "zero": lambda s: f"torch.zeros_like({_strided(s)})",
+    "gaussian": lambda s: f"torch.randn_like({_strided(s)})",
+    "last": lambda s: f"{s.x}[-1]",
+    "log_softmax": lambda s: f"F.log_softmax({s.x}, dim=-1)",
+}
+"""The code of what has no layer."""
+
+LOOPS = frozenset({"scan"})
+"""Ops whose body becomes a class that loops over time."""

@@ -4,7 +4,7 @@ import re
 import textwrap
 
 import nasir
-from lowering.python.code import WIDTH
+from lowering.python.forward import WIDTH
 from lowering.python_text import docstring, identifier
 from nasir import Graph, NasirError, SequenceType, Type, cost, dump_genotype, load_genotype
 from nasir.passes.dropping import given_inputs

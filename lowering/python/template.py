@@ -1,5 +1,7 @@
 """The parts of a stand-alone file that are the same in every one, but for `@marks@`."""
 
+from collections.abc import Mapping
+
 IMPORTS = """\
 import json
 import math
@@ -75,3 +77,93 @@ if __name__ == "__main__":
         results = load()(@images@)
     print(@shape@)
 """
+
+LOOP = """\
+    def forward(self, sequence: Tensor, state: Tensor, *constants: Tensor) -> Tensor:
+        states = []
+        for x in sequence:
+            state = self.step(x, state, *constants)
+            states.append(state)
+        return torch.stack(states)
+"""
+
+HELPERS: Mapping[str, str] = {
+    "mean": '''\
+class Mean(nn.Module):
+    """The mean of values, added from left to right."""
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        return sum(others, start=first) / (1 + len(others))
+''',
+    "project": '''\
+class Project(nn.Module):
+    """The product with a weight that is kept as (inputs, outputs)."""
+
+    def __init__(self, inputs: int, outputs: int, bound: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(inputs, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight
+''',
+    "word_dropout": '''\
+class WordDropout(nn.Module):
+    """In training, drops some words of the vocabulary wherever they occur."""
+
+    def __init__(self, vocabulary: int, rate: float) -> None:
+        super().__init__()
+        self.vocabulary, self.keep = vocabulary, 1 - rate
+
+    def forward(self, words: Tensor, tokens: Tensor) -> Tensor:
+        if not self.training:
+            return words
+        draw = torch.rand(self.vocabulary, 1, device=words.device)
+        return words * F.embedding(tokens, (draw < self.keep).to(words.dtype) / self.keep)
+''',
+    "dropout_mask": '''\
+class DropoutMask(nn.Module):
+    """In training one draw for each example and unit, the same at every step; else ones."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.keep = 1 - rate
+
+    def forward(self, like: Tensor) -> Tensor:
+        if not self.training:
+            return torch.ones(like.shape[-2:], dtype=like.dtype, device=like.device)
+        draw = torch.rand(like.shape[-2:], device=like.device)
+        return (draw < self.keep).to(like.dtype) / self.keep
+''',
+    "frozen_gaussian": '''\
+class FrozenNoise(nn.Module):
+    """One draw from N(0, 1), the same for every example."""
+
+    value: Tensor
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.randn(1, channels, height, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.value.expand(x.shape[0], -1, -1, -1)
+''',
+    "drop_path": '''\
+class DropPath(nn.Module):
+    """In training, some examples are zero, and others are divided by the share that is kept.
+
+    The network draws the masks of all paths at once; `row` is the number of this one.
+    """
+
+    row = 0
+
+    def forward(self, x: Tensor, masks: Tensor) -> Tensor:
+        return x * masks[self.row].to(x.dtype).view(-1, 1, 1, 1) if self.training else x
+
+
+def path_masks(count: int, x: Tensor, probability: float) -> Tensor:
+    """For each path and example 0, or 1 / (1 - probability)."""
+    kept = torch.rand(count, len(x), device=x.device) < 1 - probability
+    return kept.to(x.dtype) / (1 - probability)
+''',
+}
+"""The classes that layers of an op need."""
