@@ -25,9 +25,9 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 238,
+    "files of the library": 230,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_860,
+    "code lines of nasir and lowering": 16_817,
     "code lines of runners": 10_514,
     "code lines of tests": 22_583,
     "places of runners": 14,

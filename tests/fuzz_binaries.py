@@ -298,14 +298,14 @@ def _in_state(content: bytes) -> bytes:
 def _safetensors() -> Sequence[bytes]:
     import torch
 
-    from lowering.torch.weights import pack
+    from lowering.torch.store import pack
 
     weights = {"a": torch.ones(2, 3), "b": torch.zeros(4, dtype=torch.bfloat16)}
     return [pack(weights, {"size": '{"channels": 4}'}), pack(weights, {})]
 
 
 def _weights(content: bytes, folder: Path) -> None:
-    from lowering.torch.weights import read_weights
+    from lowering.torch.store import read_weights
     from runners.experiment.trained import weights_about
 
     path = folder / "weights.safetensors"

@@ -20,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lowering.torch.weights import read_weights
+from lowering.torch.store import read_weights
 from nasir import NasirError
 from nasir.errors import quoted
 from runners.benchmarks import import_benchmark

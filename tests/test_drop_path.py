@@ -9,7 +9,7 @@ from torch import Tensor
 
 import lowering
 import nasir
-from lowering.onnx.check import compare
+from lowering.onnx.session import compare
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel
 from tests.gate import gated
@@ -46,7 +46,7 @@ def test_evaluation_drops_nothing_and_the_state_is_the_same() -> None:
 
 
 def test_each_example_is_dropped_by_itself_and_the_mean_stays() -> None:
-    from lowering.torch.choice import drop_path
+    from lowering.torch.layers import drop_path
 
     torch.default_generator.manual_seed(0)
     x = torch.ones(20_000, 2, 1, 1)

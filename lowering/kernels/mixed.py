@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import mmap
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from lowering.kernels import pool
 from lowering.kernels.build import library
 from lowering.kernels.units import KernelChain, SumLayout, lay_out, weight_count
 
@@ -59,7 +59,7 @@ def mixed_sum(
 def release() -> None:
     """Hands memory that calls use again, and none uses now, back to the system."""
     library().nasir_release()
-    pool.hand_back()
+    _hand_back()
 
 
 def supports(value: Tensor) -> bool:
@@ -136,7 +136,7 @@ class _MixedSum(torch.autograd.Function):
     def forward(
         ctx: Any, plan: _Plan, count: int, keep: bool, coefficients: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        kept = [pool.lend(size, plan.dtype) for size in plan.kept] if keep else []
+        kept = [_lend(size, plan.dtype) for size in plan.kept] if keep else []
         mean = coefficients.new_empty(sum(plan.layout.norms))
         variance = torch.empty_like(mean)
         out = (
@@ -226,3 +226,30 @@ def _address(tensor: Tensor | None) -> int | None:
 
 def _function(name: str) -> Any:
     return getattr(library(), name)
+
+
+_free: dict[int, list[mmap.mmap]] = {}
+"""Memory by its size, for what forward keeps for backward: used again from step to step.
+
+Fresh pages cost more than the arithmetic that fills them, and the allocator hands large blocks back
+to the system after each backward.
+"""
+
+
+def _lend(count: int, dtype: torch.dtype) -> Tensor:
+    """A tensor of `count` values, not initialised; its memory comes back when it is dropped."""
+    size = count * dtype.itemsize
+    free = _free.setdefault(size, [])
+    try:
+        block = free.pop()
+    except IndexError:
+        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    view = (ctypes.c_char * size).from_buffer(block)
+    weakref.finalize(view, free.append, block).atexit = False
+    return torch.frombuffer(view, dtype=dtype)
+
+
+def _hand_back() -> None:
+    """Hands all memory that is not lent back to the system."""
+    for free in _free.values():
+        free.clear()

@@ -1,10 +1,9 @@
 """From a graph to ONNX: the room's one door."""
 
 from lowering.agreement import TOLERANCE, Comparison
-from lowering.onnx.check import compare
 from lowering.onnx.export import encode, to_onnx
 from lowering.onnx.model import IR_VERSION, OPSET, RULES
-from lowering.onnx.session import OnnxNetwork
+from lowering.onnx.session import OnnxNetwork, compare
 
 __all__ = [
     "IR_VERSION",

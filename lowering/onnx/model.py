@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from lowering.onnx import choice, layers, sequence
+from lowering.onnx import layers, sequence
 from lowering.onnx.rule import Apply, OnnxBody, OnnxEmitter, OnnxRule, Values
 from lowering.plan import Call, Function, Plan
 from lowering.torch.store import resolve
@@ -31,7 +31,7 @@ DOMAIN = "nasir"
 
 FLOAT = ir.DataType.FLOAT
 
-RULES: Table[OnnxRule] = Table(*layers.RULES, *choice.RULES, *sequence.RULES)
+RULES: Table[OnnxRule] = Table(*layers.RULES, *sequence.RULES)
 """What to emit for each primitive, by its name."""
 
 

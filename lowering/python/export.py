@@ -16,8 +16,7 @@ from lowering.agreement import arrays, compared, draw, quietly
 from lowering.python.classes import WeightPath
 from lowering.python.file import write_file
 from lowering.torch.sampled import SampledGraph
-from lowering.torch.store import resolve
-from lowering.torch.weights import pack
+from lowering.torch.store import pack, resolve
 from nasir import Graph, NasirError, Where, run_passes
 from nasir.files import write_atomically
 from nasir.passes import EVALUATION, PLAIN

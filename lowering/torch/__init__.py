@@ -1,15 +1,21 @@
 """From a graph to torch: the room's one door."""
 
-from lowering.torch.compiled import CompileWarning, compile
+from lowering.torch.compiled import CompileWarning, compile, prepare_training, training_policy
+from lowering.torch.memory import SavedBytes, saved_bytes
 from lowering.torch.network import Network, to_inference, to_torch
 from lowering.torch.policies import Policy, PolicyRow, compiler_missing, policy
 from lowering.torch.program import RULES
 from lowering.torch.sampled import Mixture
-from lowering.torch.saved import SavedBytes, saved_bytes
-from lowering.torch.store import Store, generator, initial, resolve
-from lowering.torch.training import prepare_training, training_policy
+from lowering.torch.store import (
+    Store,
+    generator,
+    initial,
+    load_weights,
+    pack,
+    resolve,
+    save_weights,
+)
 from lowering.torch.unrolled import Unrolled, first_order, second_order
-from lowering.torch.weights import load_weights, pack, save_weights
 from lowering.torch.widening import Widened, widen
 
 __all__ = [

@@ -8,8 +8,7 @@ from torch import Tensor, fx
 
 from lowering import kernels
 from lowering.torch import foreach
-from lowering.torch.coefficients import Coefficients
-from lowering.torch.highways import HighwaySum
+from lowering.torch.highways import Coefficients, HighwaySum
 from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops import ChainUnit
 from nasir.ops.fused import (

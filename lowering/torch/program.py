@@ -11,7 +11,7 @@ from typing import Any
 from torch import fx
 
 from lowering.python_text import Names, identifier, target
-from lowering.torch import choice, fused, layers, memory, sequence
+from lowering.torch import fused, layers, memory, sequence
 from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
@@ -20,7 +20,6 @@ from nasir.table import Table
 
 RULES: Table[TorchRule] = Table(
     *layers.RULES,
-    *choice.RULES,
     *sequence.RULES,
     *fused.RULES,
     *memory.RULES,

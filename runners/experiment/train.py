@@ -13,7 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 import lowering
 import nasir
-from lowering.torch.weights import pack
+from lowering.torch.store import pack
 from nasir import dump_genotype
 from nasir.quoting import json_text
 from nasir.wanted import checked

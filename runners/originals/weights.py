@@ -14,7 +14,7 @@ from torch import Tensor
 
 import lowering
 import nasir
-from lowering.torch.weights import pack, read_weights
+from lowering.torch.store import pack, read_weights
 from nasir import Graph, NasirError, Where
 from nasir.errors import quoted
 from nasir.files import write_atomically
