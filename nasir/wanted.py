@@ -42,6 +42,9 @@ _WORDS: dict[Any, str] = {
 }
 
 
+_UNCHECKED: frozenset[type] = frozenset()
+
+
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The function, whose arguments are checked when it is called.
 
@@ -50,10 +53,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """
     shape = signature(function)
     fixed = {
-        name
+        name: parameter.kind
         for name, parameter in shape.parameters.items()
         if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     }
+    fit: dict[str, set[type]] = {name: set() for name in fixed}  # types, whatever the value
+    in_order = [fit[name] for name, kind in fixed.items() if kind is not Parameter.KEYWORD_ONLY]
 
     @cache
     def hints() -> dict[str, Any]:
@@ -62,10 +67,16 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        known = (value.__class__ in types for value, types in zip(args, in_order, strict=False))
+        if all(known) and all(kwargs[n].__class__ in fit.get(n, _UNCHECKED) for n in kwargs):
+            return function(*args, **kwargs)
         given = shape.bind(*args, **kwargs).arguments
         for name, hint in hints().items():
-            if name in given and not _fits(given[name], hint):
-                raise _wrong(name, given[name], hint)
+            if name in given:
+                if not _fits(given[name], hint):
+                    raise _wrong(name, given[name], hint)
+                if not any(get_origin(part) is Literal for part in _parts(hint)):
+                    fit[name].add(given[name].__class__)
         return function(*args, **kwargs)
 
     return call

@@ -71,9 +71,9 @@ def cell_terms(
     inputs, ops = cell.inputs, _behaviours(cell, strides, known, does)
     for state, edges in enumerate(cell.nodes, start=inputs):
         total: dict[int, int] = {}
+        terms.budget.spend(sum([1 + len(values[edge.source]) for edge in edges]))
         for slot, edge in enumerate(edges):
             op = ops[edge.op, edge.source < inputs]
-            terms.budget.spend(1 + len(values[edge.source]))
             for term, count in _apply(terms, op, values[edge.source], (state, slot)):
                 total[term] = total.get(term, 0) + count
         value = tuple(sorted(total.items()))
@@ -131,7 +131,7 @@ def _behaviours(
     """
     inputs = cell.inputs
     found = {
-        key: does(find_op(key[0], known), strides if key[1] else (1,))
+        key: does(known.get(key[0]) or find_op(key[0], known), strides if key[1] else (1,))
         for key in {(edge.op, edge.source < inputs) for edges in cell.nodes for edge in edges}
     }
     if all(op.regular for op in found.values()):

@@ -11,9 +11,6 @@ from nasir.node import Slot
 from nasir.space import tree
 from nasir.space.tree import Choose, Entry, Option, Pick
 
-_LISTED = 4096
-"""Up to this many, the picks of a slot are written out, which makes drawing fast."""
-
 Part = tuple[Edge, ...]
 
 
@@ -167,7 +164,8 @@ class TreeDecisions:
             if self._output is None and sorted(cell.output) != sorted(own.output):
                 yield f"the output of {what} is {list(cell.output)}, not {list(own.output)}"
             for each in self.walk:
-                yield from _reasons(each, cell)
+                if tuple(_entries(each, cell)) not in each.numbers:
+                    yield from _reasons(each, cell)
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
         """The cell with everything in order."""
@@ -183,18 +181,18 @@ class TreeDecisions:
 
     def rank(self, cell: CellGenotype) -> int:
         """The number of a cell."""
-        picks = self.picks(cell)
-        in_order = [self.walk[place] for place in self.digits]
-        return tree.rank(in_order, [picks[place] for place in self.digits])
+        picks, index = self.picks(cell), 0
+        for place in self.digits:
+            index = index * self.walk[place].size + self.walk[place].rank(picks[place])
+        return index
 
     def neighbours(self, cell: CellGenotype) -> Iterator[CellGenotype]:
         """Every cell that differs in one decision, those about ops and edges first."""
         picks = self.picks(cell)
-        parts = [_part(*pair) for pair in zip(self.walk, picks, strict=True)]
+        parts = [self._part(*pair) for pair in enumerate(picks)]
         for place in sorted(range(len(picks)), key=lambda place: _reads(self.walk[place])):
-            each = self.walk[place]
-            for other in each.neighbours(picks[place]):
-                yield self._made([*parts[:place], _part(each, other), *parts[place + 1 :]])
+            for other in self.walk[place].neighbours(picks[place]):
+                yield self._made([*parts[:place], self._part(place, other), *parts[place + 1 :]])
 
     def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
         """Each decision from either cell."""
@@ -206,25 +204,33 @@ class TreeDecisions:
 
     def cell_of(self, picks: Sequence[Pick]) -> CellGenotype:
         """The cell of a pick for each decision; the edges of a node keep their order."""
-        return self._made([_part(*pair) for pair in zip(self.walk, picks, strict=True)])
+        return self._made([self._part(*pair) for pair in enumerate(picks)])
+
+    def _part(self, place: int, pick: Pick) -> Part:
+        number = self.walk[place].numbers.get(pick)
+        return _part(self.walk[place], pick) if number is None else self._listed[place][number]
 
     def _made(self, parts: Sequence[Part]) -> CellGenotype:
         cell, output = self.cell, self.cell.output
-        nodes = tuple([parts[place] for place in self._nodes])
-        ops = tuple([parts[place][0].op for place in self._ops])
+        if self._output is None and not self._ops:
+            nodes, ops = tuple(parts), ()
+        else:
+            nodes = tuple([parts[place] for place in self._nodes])
+            ops = tuple([parts[place][0].op for place in self._ops])
         if self._output is not None:
             output = tuple(edge.source for edge in parts[self._output])
         return CellGenotype(cell.kind, cell.inputs, nodes, output, ops, cell.combine, cell.join)
 
     @cached_property
+    def _listed(self) -> list[tuple[Part, ...]]:
+        """For each decision all its parts by number, where they are few."""
+        return [tuple(_part(each, pick) for pick in each.numbers) for each in self.walk]
+
+    @cached_property
     def _radix(self) -> list[tuple[int, int, Choose, tuple[Part, ...]]]:
         """The digits, last first: the decision's place, and all its parts where they are few."""
-        found: list[tuple[int, int, Choose, tuple[Part, ...]]] = []
-        for place in reversed(self.digits):
-            each = self.walk[place]
-            few = each.each() if each.size <= _LISTED else ()
-            found.append((place, each.size, each, tuple(_part(each, pick) for pick in few)))
-        return found
+        places = reversed(self.digits)
+        return [(p, self.walk[p].size, self.walk[p], self._listed[p]) for p in places]
 
 
 def _part(choose: Choose, pick: Pick) -> Part:

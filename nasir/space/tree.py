@@ -17,6 +17,9 @@ from nasir.errors import NasirError, quoted
 from nasir.graph import Choice
 from nasir.node import Slot
 
+_LISTED = 4096
+"""Up to this many, the picks of a `Choose` are remembered with their numbers and neighbours."""
+
 Name = str | int
 
 Entry = tuple[Name, tuple["Pick", ...]]
@@ -126,6 +129,14 @@ class Choose:
 
     def rank(self, pick: Pick) -> int:
         """The number of a pick whose entries are in order: `unrank` inverts it."""
+        return self.numbers[pick] if pick in self.numbers else self._rank(pick)
+
+    @cached_property
+    def numbers(self) -> Mapping[Pick, int]:
+        """The numbers of all picks, where they are few."""
+        return {pick: n for n, pick in enumerate(self.each())} if self.size <= _LISTED else {}
+
+    def _rank(self, pick: Pick) -> int:
         index = sum(self._ways[count][0] for count in self.counts if count < len(pick))
         scale, before, digits = 1, 0, 0
         for left, entry in zip(range(len(pick) - 1, -1, -1), pick, strict=True):
@@ -142,13 +153,19 @@ class Choose:
         """The entries as a pick: in the order of the options."""
         return tuple(sorted(entries, key=self._place))
 
-    def neighbours(self, pick: Pick) -> Iterator[Pick]:
+    def neighbours(self, pick: Pick) -> Sequence[Pick]:
         """Every pick that differs in one decision: one below, or one option is another.
 
         An option that takes another's place keeps its decisions; where the two have no options in
         common it takes any. That makes the relation symmetric, and every pick reachable. Between
         `keep` and `most`, an option comes or goes. Repeated options share their name or decision.
         """
+        found = self._near.get(pick) or list(self._neighbours(pick))
+        if pick in self.numbers:
+            self._near[pick] = found
+        return found
+
+    def _neighbours(self, pick: Pick) -> Iterator[Pick]:
         names = {name for name, _ in pick}
         found = dict.fromkeys(
             self.ordered((*pick[:at], *move, *pick[at + 1 :]))
@@ -228,6 +245,11 @@ class Choose:
         for option in self.options:
             if option.name not in kept:
                 yield from (((option.name, each),) for each in _carried(own, option, then))
+
+    @cached_property
+    def _near(self) -> dict[Pick, Sequence[Pick]]:
+        """The neighbours that were asked for, of picks that are numbered."""
+        return {}
 
     @cached_property
     def named(self) -> dict[Name, Option]:
