@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 230,
+    "files of the library": 223,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_817,
+    "code lines of nasir and lowering": 16_720,
     "code lines of runners": 10_514,
-    "code lines of tests": 22_583,
+    "code lines of tests": 22_582,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

@@ -22,10 +22,10 @@ from .formats import load_genotype as load_genotype
 from .formats import load_genotypes as load_genotypes
 from .genotype import CellGenotype as CellGenotype
 from .genotype import Edge as Edge
-from .genotype import Genotype as Genotype
 from .graph import Builder as Builder
 from .graph import Choice as Choice
 from .graph import Graph as Graph
+from .graph import print_graph as print_graph
 from .networks import network as network
 from .networks import supernet as supernet
 from .node import Cell as Cell
@@ -46,7 +46,7 @@ from .space.derive import Decision as Decision
 from .space.derive import decisions as decisions
 from .space.derive import derive as derive
 from .space.derive import draw_genotype as draw_genotype
-from .text import print_graph as print_graph
+from .space.space import Genotype as Genotype
 from .text_parser import parse_graph as parse_graph
 from .types import ImageType as ImageType
 from .types import SequenceType as SequenceType

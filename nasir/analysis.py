@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from nasir.graph import Graph
+from nasir.graph import Graph, body_of
 from nasir.node import Node
 from nasir.ops import OpSpec, ParamRef
-from nasir.passes import expand
+from nasir.passes.primitives import expand
 from nasir.types import elements
 from nasir.wanted import checked
 
@@ -79,7 +79,7 @@ Primitive = tuple[str, Node, Graph, tuple[ParamRef, ...]]
 
 def _primitives(graph: Graph, node: Node) -> Iterator[Primitive]:
     """The node, its graph and its weights; of one with a body, those of one application."""
-    body = node.body
+    body = body_of(node)
     if body is None:
         yield node.name, node, graph, node.params
         return

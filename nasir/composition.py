@@ -74,6 +74,14 @@ class Composition:
         values[name] = add_spelled(b, op, sources, name, attrs)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class OwnOp(Macro):
+    """An op that a space defines; copies and pickles of it are the op itself."""
+
+    def __reduce__(self) -> tuple[Callable[..., Op], tuple[str, ...]]:
+        return own_op, (self.name, self.definition)
+
+
 _known: WeakValueDictionary[tuple[str, str], Macro] = WeakValueDictionary()
 """The macros in use by name and definition: of equal definitions there is one macro."""
 
@@ -201,7 +209,7 @@ def _macro(name: str, model: OpModel, inner: Mapping[str, Macro], definition: st
         within = {op: json.loads(macro.definition) for op, macro in inner.items()}
         definition = _dump(_data(model) | ({"ops": within} if within else {}))
     summary = model.title or "an op of its own space"
-    macro = Macro(name, summary, EdgeAttrs, body, on_edge=True, definition=definition)
+    macro = OwnOp(name, summary, EdgeAttrs, body, on_edge=True, definition=definition)
     return _known.setdefault((name, definition), macro)
 
 

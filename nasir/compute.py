@@ -11,12 +11,12 @@ from random import Random
 
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype, Genotype, Numbers
+from nasir.genotype import CellGenotype, Numbers
 from nasir.space import adopt, tree
 from nasir.space.derive import Seed
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import find_skeleton, network_size
-from nasir.space.space import Space
+from nasir.space.space import Genotype, Space
 from nasir.space.tree import Pick
 from nasir.totals import Totals, totals
 from nasir.wanted import checked

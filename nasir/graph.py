@@ -7,12 +7,15 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted
+from nasir.errors import NOWHERE, NasirError, nearest, quoted
 from nasir.macros import ALL_OPS
 from nasir.node import At, Cell, ChoiceKind, Node, Slot
-from nasir.ops import Macro, Op, ParamRef
-from nasir.template import Scope, find_op, make_node, meaning_at
-from nasir.types import TokenType, Type, WeightsType
+from nasir.ops import Body, Macro, Op, ParamRef
+from nasir.quoting import json_text
+from nasir.template import Scope, all_types, find_op, make_node, meaning_at
+from nasir.text import HEADER, print_node
+from nasir.types import Type, WeightsType
+from nasir.wanted import checked
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -112,7 +115,7 @@ class Graph:
     types: Mapping[str, Type] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "types", MappingProxyType(_infer(self)))
+        object.__setattr__(self, "types", MappingProxyType(all_types(self.inputs, self.nodes)))
         _check_outputs(self)
 
     def __hash__(self) -> int:
@@ -146,8 +149,6 @@ class Graph:
         return name in self.by_name
 
     def __str__(self) -> str:
-        from nasir.text import print_graph
-
         return print_graph(self)
 
     @cached_property
@@ -177,7 +178,7 @@ class Graph:
     @cached_property
     def bodies(self) -> "tuple[Graph, ...]":
         """The different graphs that nodes apply, in order of first use."""
-        return tuple(dict.fromkeys(node.body for node in self.nodes if node.body))
+        return tuple(dict.fromkeys(filter(None, map(body_of, self.nodes))))
 
     @cached_property
     def body_numbers(self) -> "Mapping[Graph, int]":
@@ -208,6 +209,10 @@ class Graph:
         """The ops of nodes that the graph's space defines itself, in order of first use."""
         found = (node.op for node in self.nodes if isinstance(node.op, Macro))
         return tuple(dict.fromkeys(op for op in found if op.definition))
+
+    def has(self, trait: str) -> bool:
+        """Whether one of its nodes has that trait."""
+        return any(node.has(trait) for node in self.nodes)
 
     def needed(self, outputs: Iterable[str]) -> frozenset[str]:
         """The values that `outputs` depend on, themselves included."""
@@ -367,6 +372,37 @@ class Graph:
         return fresh
 
 
+def graph_of(body: Body) -> Graph:
+    """The body as the graph that it is."""
+    assert isinstance(body, Graph)
+    return body
+
+
+def body_of(node: Node) -> Graph | None:
+    """The graph that the node applies, if it applies one."""
+    return graph_of(node.body) if node.body is not None else None
+
+
+@checked
+def print_graph(graph: Graph) -> str:
+    """The graph as text, ending with a newline; `parse_graph` gives an equal graph back."""
+    return "\n".join((HEADER, *_lines(graph))) + "\n"
+
+
+def _lines(graph: Graph) -> list[str]:
+    lines = [f"meta {key} {json_text(value)}" for key, value in graph.meta]
+    lines += [f"op {op.name} {op.definition}" for op in graph.own_ops]
+    lines += [f"input {name}: {type_}" for name, type_ in graph.inputs]
+    for number, body in enumerate(graph.bodies, start=1):
+        lines += [f"body body{number}", *(f"  {line}" for line in _lines(body)), "end"]
+    lines += [print_node(node, graph.types, graph.body_numbers) for node in graph.nodes]
+    for choice in graph.choices:
+        options = " ".join(choice.options)
+        lines.append(f"choice {choice.name}: {choice.kind}, keep {choice.keep} of {options}")
+    lines += [f"output {name}" for name in graph.outputs]
+    return lines + [f"auxiliary {name}" for name in graph.auxiliary]
+
+
 def _single(value: object) -> object:
     """A pair of equal numbers as the number: ops take it as either."""
     if not isinstance(value, tuple):
@@ -385,51 +421,6 @@ def _moved(node: Node, names: Mapping[str, str], at: At | None) -> Node:
     )
     inputs = tuple(names[x] for x in node.inputs)
     return replace(node, name=name, inputs=inputs, params=params, at=at)
-
-
-def place_of(node: Node) -> Where:
-    """Where a node stands: in its file if it was read from one, else its name."""
-    return node.where if node.where != NOWHERE else Where(file=f"node {node.name}")
-
-
-def _infer(graph: Graph) -> dict[str, Type]:
-    """Types of all values, in order."""
-    types: dict[str, Type] = {}
-    for name, type_ in graph.inputs:
-        if name in types:
-            raise NasirError("E402", f"two inputs are called {quoted(name)}")
-        if min(type_.shape, default=1) < 1 or type_ == TokenType(0):
-            raise NasirError("E107", f"the input {quoted(name)} is {type_}: sizes start at 1")
-        types[name] = type_
-    names = {node.name for node in graph.nodes}
-    for node in graph.nodes:
-        if node.name in types:
-            raise NasirError("E402", f"two nodes are called {quoted(node.name)}", place_of(node))
-        for name in node.inputs:
-            if name not in types:
-                raise _undefined(node, name, names, types)
-        inputs = tuple(types[name] for name in node.inputs)
-        found = meaning_at(node.op, node.attrs, inputs, place_of(node))
-        shapes = tuple(spec.shape for spec in found.params)
-        if not isinstance(node.op, Macro) and tuple(ref.shape for ref in node.params) != shapes:
-            raise NasirError(
-                "E305",
-                f"{node.op.name} has weights of shapes {[r.shape for r in node.params]} "
-                f"where its input asks for {list(shapes)}",
-                place_of(node),
-            )
-        types[node.name] = found.type
-    return types
-
-
-def _undefined(node: Node, name: str, names: set[str], types: Mapping[str, Type]) -> NasirError:
-    if name == node.name:
-        return NasirError("E403", f"node {quoted(name)} reads itself", place_of(node))
-    if name in names:
-        message = f"node {quoted(node.name)} reads {quoted(name)}, which comes later"
-        return NasirError("E403", message, place_of(node))
-    message = f"node {quoted(node.name)} reads {quoted(name)}, which is not there"
-    return NasirError("E401", message, place_of(node), hint=nearest(name, types))
 
 
 def _check_outputs(graph: Graph) -> None:

@@ -5,6 +5,7 @@ norm in NAS-Bench-101), convolutions have no bias, batch norm follows. A new op 
 one function here and one row below.
 """
 
+import copyreg
 from collections.abc import Callable
 from functools import partial
 
@@ -317,6 +318,15 @@ ALL_OPS: Table[Op] = Table(
     *PRIMITIVES.values(), *EDGE_MACROS.values(), *BLOCK_MACROS.values(), _IDENTITY
 )
 """Every op that may stand in a graph."""
+
+
+def _macro_named(name: str) -> Macro:
+    macro = ALL_OPS[name]
+    assert isinstance(macro, Macro)
+    return macro
+
+
+copyreg.pickle(Macro, lambda macro: (_macro_named, (macro.name,)))  # a copy is the macro itself
 
 __all__ = [
     "ACTIVATIONS",

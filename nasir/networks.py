@@ -6,11 +6,11 @@ from pathlib import Path
 
 from nasir.formats import dump_genotype, load_genotype
 from nasir.formats.load import GenotypeLike
-from nasir.genotype import Genotype
 from nasir.graph import Graph
 from nasir.space import Space, adopt, home_of, load_space
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import build_network, find_skeleton, network_size, supernet_size
+from nasir.space.space import Genotype
 from nasir.wanted import checked
 
 

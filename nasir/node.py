@@ -3,13 +3,10 @@
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from nasir.errors import NOWHERE, Where
-from nasir.ops import Attrs, BodyAttrs, Op, ParamRef, ParamSpec
-
-if TYPE_CHECKING:
-    from nasir.graph import Graph
+from nasir.ops import Attrs, Body, BodyAttrs, Op, ParamRef, ParamSpec
 
 _INHERITED = ("random", "stateful")
 """Traits that a node has if a node of its body has them."""
@@ -146,12 +143,17 @@ class Node:
         if trait in self.op.traits:
             return True
         body = self.body if trait in _INHERITED else None
-        return body is not None and any(node.has(trait) for node in body)
+        return body is not None and body.has(trait)
 
     @property
-    def body(self) -> "Graph | None":
-        """The graph that the node applies, if it applies one."""
+    def body(self) -> Body | None:
+        """The graph that the node applies, if it applies one; `body_of` says that it is a Graph."""
         return self.attrs.body if isinstance(self.attrs, BodyAttrs) else None
+
+    @property
+    def place(self) -> Where:
+        """Where it stands: in its file if it was read from one, else its name."""
+        return self.where if self.where != NOWHERE else Where(file=f"node {self.name}")
 
 
 def default_params(name: str, specs: tuple[ParamSpec, ...]) -> tuple[ParamRef, ...]:

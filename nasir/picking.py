@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype, Genotype
+from nasir.genotype import CellGenotype
 from nasir.graph import Choice, Graph
 from nasir.passes.resolve import Picks
 from nasir.passes.resolve import resolve as resolve_picks
+from nasir.space.space import Genotype
 from nasir.wanted import checked
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
 from nasir.node import At, Cell, Node, Slot, default_params
 from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
-from nasir.types import ImageType, Type
+from nasir.types import ImageType, TokenType, Type
 
 _KEPT = 1 << 14
 """How many meanings are remembered: those of a few large networks."""
@@ -234,6 +234,46 @@ def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
         message = f"{error.message} (at '{inner}' inside {op.name})"
         raise NasirError(error.code, message, hint=error.hint) from None
     return Template(tuple(scope.nodes), output, scope.types[output])
+
+
+def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> dict[str, Type]:
+    """The types of all values of a graph, in order. Raises E107, E401 to E404 and E303 to E305."""
+    types: dict[str, Type] = {}
+    for name, type_ in inputs:
+        if name in types:
+            raise NasirError("E402", f"two inputs are called {quoted(name)}")
+        if min(type_.shape, default=1) < 1 or type_ == TokenType(0):
+            raise NasirError("E107", f"the input {quoted(name)} is {type_}: sizes start at 1")
+        types[name] = type_
+    names = {node.name for node in nodes}
+    for node in nodes:
+        if node.name in types:
+            raise NasirError("E402", f"two nodes are called {quoted(node.name)}", node.place)
+        for name in node.inputs:
+            if name not in types:
+                raise _undefined(node, name, names, types)
+        read = tuple(types[name] for name in node.inputs)
+        found = meaning_at(node.op, node.attrs, read, node.place)
+        shapes = tuple(spec.shape for spec in found.params)
+        if not isinstance(node.op, Macro) and tuple(ref.shape for ref in node.params) != shapes:
+            raise NasirError(
+                "E305",
+                f"{node.op.name} has weights of shapes {[r.shape for r in node.params]} "
+                f"where its input asks for {list(shapes)}",
+                node.place,
+            )
+        types[node.name] = found.type
+    return types
+
+
+def _undefined(node: Node, name: str, names: set[str], types: Mapping[str, Type]) -> NasirError:
+    if name == node.name:
+        return NasirError("E403", f"node {quoted(name)} reads itself", node.place)
+    if name in names:
+        message = f"node {quoted(node.name)} reads {quoted(name)}, which comes later"
+        return NasirError("E403", message, node.place)
+    message = f"node {quoted(node.name)} reads {quoted(name)}, which is not there"
+    return NasirError("E401", message, node.place, hint=nearest(name, types))
 
 
 def primitives(op: Op) -> int:

@@ -23,59 +23,36 @@ written 1x7, lists [0,2]. An `op` line defines an op of the graph's own space (s
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from pydantic.fields import FieldInfo
 
-from nasir.graph import Choice, Graph
-from nasir.node import MIXED, Node, default_params
+from nasir.node import Node, default_params
 from nasir.ops import Attrs, ParamRef
-from nasir.quoting import json_text
 from nasir.template import meaning
-from nasir.wanted import checked
+from nasir.types import Type
 
 VERSION = 1
 HEADER = f"nasir graph {VERSION}"
 NAME = re.compile(r"[A-Za-z_%][^\s(){}\[\]=,:\"\ud800-\udfff]*")
 
 
-@checked
-def print_graph(graph: Graph) -> str:
-    """The graph as text, ending with a newline; `parse_graph` gives an equal graph back."""
-    return "\n".join((HEADER, *_lines(graph))) + "\n"
-
-
-def _lines(graph: Graph) -> list[str]:
-    lines = [f"meta {key} {json_text(value)}" for key, value in graph.meta]
-    lines += [f"op {op.name} {op.definition}" for op in graph.own_ops]
-    lines += [f"input {name}: {type_}" for name, type_ in graph.inputs]
-    for number, body in enumerate(graph.bodies, start=1):
-        lines += [f"body body{number}", *(f"  {line}" for line in _lines(body)), "end"]
-    lines += [print_node(graph, node) for node in graph.nodes]
-    lines += [_choice(choice) for choice in graph.choices]
-    lines += [f"output {name}" for name in graph.outputs]
-    return lines + [f"auxiliary {name}" for name in graph.auxiliary]
-
-
-def print_node(graph: Graph, node: Node) -> str:
-    """The node's line, without a newline."""
+def print_node(node: Node, types: Mapping[str, Type], bodies: Mapping[Any, int]) -> str:
+    """The node's line, without a newline; `bodies` are those of its graph with their numbers."""
     parts = [f"{node.name} = {node.op.name}({', '.join(node.inputs)})"]
     fields = type(node.attrs).model_fields
     shown = {k: v for k, v in node.attrs if fields[k].is_required() or v != fields[k].default}
     if shown:
         values = {
-            k: print_value(v, listed=is_list(fields[k]))
+            k: f"body{bodies[v]}" if k == "body" else print_value(v, listed=is_list(fields[k]))
             for k, v in shown.items()
-            if v is not node.body
         }
-        if node.body:
-            values["body"] = f"body{graph.body_numbers[node.body]}"
         parts.append(" {" + ", ".join(f"{k}={v}" for k, v in values.items()) + "}")
-    parts.append(f": {graph.types[node.name]}")
+    parts.append(f": {types[node.name]}")
     if node.at:
         parts.append(f" in {node.at}")
-    inputs = tuple(graph.types[name] for name in node.inputs)
+    inputs = tuple(types[name] for name in node.inputs)
     specs = meaning(node.op, node.attrs, inputs).params
     if node.params != default_params(node.name, specs):
         refs = (f"{s.name}={print_ref(r)}" for s, r in zip(specs, node.params, strict=True))
@@ -112,26 +89,3 @@ def print_ref(ref: ParamRef) -> str:
     shape = ",".join(str(size) for size in ref.shape)
     text = f"{ref.key}[{shape}] {ref.init.kind}({ref.init.value!r}{parts})"
     return text + " buffer" if ref.buffer else text
-
-
-def unwritable(graph: Graph) -> Iterator[str]:
-    """The names, other than its nodes', that the text form of a graph cannot hold."""
-    for body in graph.bodies:
-        yield from unwritable(body)
-    yield from (key for key, _ in graph.meta if not NAME.fullmatch(key))
-    yield from (name for name, _ in graph.inputs if not NAME.fullmatch(name))
-    for at in {node.at for node in graph if node.at}:
-        words = [at.cell.kind, at.cell.name]
-        words += [
-            word for slot, op in at.steps for word in (slot.kind, op) if word not in ("", MIXED)
-        ]
-        yield from (word for word in words if not NAME.fullmatch(word))
-    for choice in graph.choices:
-        if not NAME.fullmatch(choice.name):
-            yield choice.name
-        yield from (name for name in choice.options if not name or len(name.split()) != 1)
-
-
-def _choice(choice: Choice) -> str:
-    options = " ".join(choice.options)
-    return f"choice {choice.name}: {choice.kind}, keep {choice.keep} of {options}"

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from nasir.analysis import cost
 from nasir.errors import NasirError, Where
-from nasir.genotype import Genotype
 from nasir.graph import Builder
 from nasir.ops import Op
 from nasir.space.skeletons import Skeleton, write_network
+from nasir.space.space import Genotype
 from nasir.template import find_op, make_attrs, meaning
 from nasir.types import Type
 

@@ -12,7 +12,7 @@ import torch
 import lowering
 import nasir
 import runners
-from nasir.errors import NasirError
+from nasir import NasirError
 from runners.experiment.recipe import NetworkSize
 from runners.forms import make
 from runners.forms.compile import Options

@@ -7,8 +7,7 @@ from random import Random
 import pytest
 
 import nasir
-from nasir import Edge, Genotype, NasirError, Space, load_space
-from nasir.formats import load_genotype
+from nasir import Edge, Genotype, NasirError, Space, load_genotype, load_space
 from nasir.space import catalog
 from nasir.space.node_cells import decisions
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import lowering
+from nasir import PASSES
 from nasir.errors import CODES
-from nasir.passes import PASSES
 from tests.command_line import call
 
 ROOT = Path(__file__).parent.parent

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
 
+from nasir import CellGenotype, Edge, Genotype, NasirError
 from nasir.draw import dot_text, draw, svg_text
 from nasir.draw.layout import layout
 from nasir.draw.picture import picture
-from nasir.errors import NasirError
-from nasir.genotype import CellGenotype, Edge, Genotype
 
 SVG = "{http://www.w3.org/2000/svg}"
 OPS = ("none", "skip_connect", "sep_conv_3x3", "dil_conv_5x5", "a" * 40, "卷积")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nasir.errors import NasirError
+from nasir import NasirError
 from nasir.files import write_atomically
 
 

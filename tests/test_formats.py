@@ -5,10 +5,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from nasir.errors import NasirError
+from nasir import CellGenotype, Edge, Genotype, NasirError
 from nasir.formats import FORMATS, detect, dump_genotype, load_genotype
 from nasir.formats.onnx_model import seal
-from nasir.genotype import CellGenotype, Edge, Genotype
 from nasir.source import Source
 
 NNABLA = """

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasir.errors import NasirError
-from nasir.formats import dump_genotype, load_genotype
+from nasir import NasirError, dump_genotype, load_genotype
 
 Spot = tuple[str, int, int]
 

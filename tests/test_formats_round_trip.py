@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasir.formats import dump_genotype, load_genotype
-from nasir.genotype import CellGenotype, Edge, Genotype
+from nasir import CellGenotype, Edge, Genotype, dump_genotype, load_genotype
 from nasir.macros import EDGE_MACROS
 
 NNABLA_OPS = [

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nasir import cost, network
+from nasir import CellGenotype, Genotype, NasirError, cost, network
 from nasir.document import check_version, parse_document
-from nasir.errors import NasirError
 from nasir.formats import dump_genotype, entries, load_entry, load_genotype
-from nasir.genotype import CellGenotype, Genotype
 from nasir.source import read_source
 from nasir.space.locate import spaces_directory
 

@@ -26,10 +26,9 @@ import lowering
 import nasir
 from lowering.onnx import OnnxNetwork
 from lowering.python_text import CLASSES, Names, class_name, docstring, identifier, literal
-from nasir import Graph, NasirError, quoting
+from nasir import CellGenotype, Edge, Graph, NasirError, quoting
 from nasir.draw import dot_text, svg_text
 from nasir.errors import Where, quoted
-from nasir.genotype import CellGenotype, Edge
 from nasir.node import At, Cell
 from nasir.ops import ParamRef
 from nasir.passes import PLAIN

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nasir import NasirError
 from nasir.document import Document, parse_document
-from nasir.errors import NasirError
 from nasir.plain import Json
 from nasir.source import Source, read_source
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,11 +43,24 @@ def test_a_file_imports_only_what_its_package_may() -> None:
     offenders: list[str] = []
     for path in FILES:
         package = path.relative_to(ROOT).parts[0]
-        wrong = _imports(path) & set(MAY_IMPORT) - MAY_IMPORT[package]
+        rooms = {name.partition(".")[0] for name in _imports(path)}
+        wrong = rooms & set(MAY_IMPORT) - MAY_IMPORT[package]
         if package == "nasir":
-            wrong |= _imports(path) & {"torch", "torchvision", "onnxruntime"}
+            wrong |= rooms & {"torch", "torchvision", "onnxruntime"}
         offenders += [f"{path.relative_to(ROOT)} imports {name}" for name in sorted(wrong)]
     assert offenders == []
+
+
+def test_no_modules_of_nasir_or_lowering_import_one_another() -> None:
+    """Neither for types alone nor inside functions."""
+    paths = [path.relative_to(ROOT) for path in FILES if ROOT / "runners" not in path.parents]
+    names = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    graph = nx.DiGraph(
+        (name, each if each in names else each.rpartition(".")[0])
+        for name, path in names.items()
+        for each in _imports(ROOT / path)
+    )
+    assert [each for each in nx.strongly_connected_components(graph) if len(each) > 1] == []
 
 
 def test_importing_nasir_imports_no_other_room_and_nothing_heavy() -> None:
@@ -109,14 +123,14 @@ def _packages() -> Iterator[ModuleType]:
 
 
 def _imports(path: Path) -> set[str]:
-    """The top-level names of all modules that a file imports, at its top or inside functions."""
+    """What a file imports, at its top or inside functions: modules, or names in them."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, "relative imports are not used"
-            found.add(node.module.partition(".")[0])
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 

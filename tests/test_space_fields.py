@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nasir import NasirError, dump_genotype, load_genotype, load_space, network
-from nasir.genotype import Genotype
-from nasir.graph import Graph
+from nasir import Genotype, Graph, NasirError, dump_genotype, load_genotype, load_space, network
 from nasir.space import adopt, home_of
 from tests.command_line import ROOT
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nasir.errors import NasirError
-from nasir.formats import load_genotype
+from nasir import NasirError, load_genotype
 from nasir.source import Source
 from nasir.space import Space, catalog, load_space, parse_space, space_schema
 from tests.command_line import ROOT

@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from lowering.onnx.rule import OnnxEmitter, OnnxRule, Values
+from nasir.graph import graph_of
 from nasir.ops import Attrs, NoAttrs
 from nasir.ops.sequence import (
     DECODER,
@@ -47,7 +48,7 @@ def _scan(e: OnnxEmitter, a: ScanAttrs, inputs: Values, weights: Values) -> ir.V
     after = _vector(e.body.fresh(f"{name}.next"), state_type.shape[0])
     shown = _vector(e.body.fresh(f"{name}.shown"), state_type.shape[0])
     inner = e.body.inner()
-    e.apply(inner, a.body, (step, before, *constants), weights, after)
+    e.apply(inner, graph_of(a.body), (step, before, *constants), weights, after)
     inner.nodes.append(ir.node("Identity", [after], outputs=[shown], name=shown.name))
     body = ir.Graph([before, step], [after, shown], nodes=inner.nodes, name=f"{name}.body")
     attributes = [ir.AttrGraph("body", body), ir.AttrInt64("num_scan_inputs", 1)]

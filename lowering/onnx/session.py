@@ -138,7 +138,7 @@ def compare(
     inputs = draw(graph, batch, seed)
     actual = _run(content, inputs)
     plain, _ = run_passes(graph, (*PLAIN, *EVALUATION))
-    random = any(node.has("random") for node in plain)
+    random = plain.has("random")
     if random:
         module, content = _twins(plain, module, content)
         actual = _run(content, inputs)

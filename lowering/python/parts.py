@@ -8,6 +8,7 @@ from typing import Literal
 
 from lowering.python.rules import LOOPS, check_rules
 from nasir import Graph, Node, Type, run_passes
+from nasir.graph import body_of
 from nasir.macros import ALL_OPS
 from nasir.node import Cell
 from nasir.ops import Macro
@@ -166,7 +167,7 @@ def _items(
 
 def _loop(node: Node, types: dict[str, Type]) -> Part:
     """The body of a node, with names that no other value has; its types become known."""
-    body = node.body
+    body = body_of(node)
     assert body is not None
     names = {name: f"{node.name}\0{name}" for name in body.types}
     types |= {names[name]: type_ for name, type_ in body.types.items()}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nasir import Graph, ImageType, NasirError, Node, SequenceType, TokenType, Type, VectorType
 from nasir.errors import Where, quoted
+from nasir.graph import body_of
 from nasir.ops import OpSpec
 from nasir.ops.choice import GAUSSIAN
 from nasir.passes.draws import DRAW, DRAWN
@@ -132,8 +133,9 @@ def _draws(plain: Graph) -> Iterator[tuple[str, tuple[bool, Type]]]:
 def _of_one_value(graph: Graph) -> Iterator[tuple[Node, Type]]:
     """The batch norms that see one value of each channel in each example."""
     for node in graph:
-        if node.body is not None:
-            yield from _of_one_value(node.body)
+        body = body_of(node)
+        if body is not None:
+            yield from _of_one_value(body)
         elif node.has("stateful"):
             type_ = graph.types[node.inputs[0]]
             if isinstance(type_, VectorType) or type_.shape[1:] == (1, 1):

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from torch.autograd.function import once_differentiable
 
 from lowering.torch.rule import TorchEmitter, TorchRule
+from nasir.graph import graph_of
 from nasir.ops.memory import CALL, RECOMPUTE, CallAttrs
 from nasir.wanted import checked
 
@@ -110,12 +111,11 @@ class Recomputed(torch.autograd.Function):
 
 def _recompute(e: TorchEmitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
     """In evaluation, the body alone."""
-    first = e.function(a.body)
+    first = e.function(graph_of(a.body))
     if not e.training:
         return e.call(first, *inputs, *weights)
     buffers = (len(inputs) + i for i, ref in enumerate(a.body.params) if ref.buffer)
-    random = any(node.has("random") for node in a.body)
-    runs = Runs(first, e.replay(a.body), frozenset(buffers), random)
+    runs = Runs(first, e.replay(graph_of(a.body)), frozenset(buffers), a.body.has("random"))
     return e.call(_recomputed(runs, e.name), *inputs, *weights)
 
 
@@ -131,7 +131,7 @@ def _recomputed(runs: Runs, name: str) -> Function:
 
 
 def _call(e: TorchEmitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
-    return e.call(e.function(a.body), *inputs, *weights)
+    return e.call(e.function(graph_of(a.body)), *inputs, *weights)
 
 
 RULES = (TorchRule(RECOMPUTE, _recompute), TorchRule(CALL, _call))

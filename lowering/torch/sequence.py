@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from lowering.torch.rule import TorchEmitter, TorchRule
+from nasir.graph import graph_of
 from nasir.ops import NoAttrs
 from nasir.ops.sequence import (
     DECODER,
@@ -81,7 +82,7 @@ def _masked(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.
 
 
 def _scan(e: TorchEmitter, a: ScanAttrs, inputs: Values, weights: Values) -> fx.Node:
-    return e.call(_loop(e.function(a.body), e.name), *inputs, *weights)
+    return e.call(_loop(e.function(graph_of(a.body)), e.name), *inputs, *weights)
 
 
 def _loop(step: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:

@@ -12,7 +12,7 @@ from nasir.canonical.terms import Place, cell_terms
 from nasir.compute import enumerate_genotypes
 from nasir.errors import NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype, Genotype
+from nasir.genotype import CellGenotype
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.nasbench101 import limits_broken, live_cell, module_hash, module_of
 from nasir.space import Space
@@ -21,6 +21,7 @@ from nasir.space.cell import cell_op
 from nasir.space.layout import PUBLISHED
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import SKELETONS
+from nasir.space.space import Genotype
 from nasir.wanted import checked
 
 

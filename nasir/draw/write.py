@@ -9,8 +9,9 @@ from nasir.draw.dot import dot_text
 from nasir.draw.svg import svg_text
 from nasir.errors import NasirError, nearest, quoted
 from nasir.files import write_atomically
-from nasir.genotype import CellGenotype, Genotype
+from nasir.genotype import CellGenotype
 from nasir.quoting import file_stem
+from nasir.space.space import Genotype
 
 FORMATS = ("svg", "png", "pdf", "dot")
 

@@ -4,16 +4,24 @@ from collections.abc import Callable
 
 from nasir.document import Cursor
 from nasir.errors import Where
-from nasir.formats.format import Format, Spots, call_of, has_keys, known_op, normal_and_reduce
-from nasir.genotype import CellGenotype, Edge, Genotype, check_genotype
+from nasir.formats.format import (
+    Format,
+    Parsed,
+    Spots,
+    call_of,
+    has_keys,
+    normal_and_reduce,
+)
+from nasir.genotype import CellGenotype, Edge
+from nasir.space.space import Genotype, Space
 
 _FIELDS = {"normal_0": "normal", "reduce_1": "reduce"}
 _MOST = 64
 """The highest node."""
 
 
-def load(cursor: Cursor) -> Genotype:
-    """The genotype of its two groups of cells. Raises E109, E201 to E206.
+def parse(cursor: Cursor, _: Space | None) -> Parsed:
+    """The genotype of its two groups of cells. Raises E109, E205.
 
     Other numbers of groups are not read: DARTS's networks have two.
     """
@@ -21,7 +29,7 @@ def load(cursor: Cursor) -> Genotype:
     fields = cursor.fields("an aw_nas genotype", names)
     spots = Spots()
     cells = tuple(_read_cell(kind, name, fields, spots) for name, kind in _FIELDS.items())
-    return check_genotype(Genotype("darts", cells), spots.place)
+    return Parsed(Genotype("darts", cells), spots.place)
 
 
 def dump(genotype: Genotype) -> str:
@@ -58,7 +66,8 @@ def _read_cell(kind: str, name: str, fields: dict[str, Cursor], spots: Spots) ->
             raise node.fault("E205", f"an edge leads to node {number}, which is not there")
         row = found.setdefault(number, [])
         spots.mark((kind, number, len(row)), _at(source))
-        row.append(Edge(known_op(op.text("an op"), _at(op)), source.integer("a source")))
+        spots.mark((kind, number, len(row), "op"), _at(op))
+        row.append(Edge(op.text("an op"), source.integer("a source")))
     states = output.items(f"the output of cell '{kind}'")
     for slot, state in enumerate(states):
         spots.mark((kind, "output", slot), _at(state))
@@ -74,7 +83,7 @@ AW_NAS = Format(
     "aw_nas",
     "aw_nas's Python text CNNGenotype(...)",
     lambda cursor: call_of(cursor) == "CNNGenotype" or has_keys(cursor.value, *_FIELDS),
-    load,
+    parse,
     dump,
     opens=r"CNNGenotype\s{0,4}\(",
 )

@@ -13,14 +13,16 @@ from nasir.document import Cursor
 from nasir.errors import Where
 from nasir.formats.format import (
     Format,
+    Parsed,
     are_edges,
     darts_cells,
     inexpressible,
     numbers_of,
     refuse_node_ops,
 )
-from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
+from nasir.genotype import CellGenotype, Edge, Path
 from nasir.plain import Json
+from nasir.space.space import Genotype, Space
 
 BANANAS_OPS = (
     "none",
@@ -51,16 +53,16 @@ _NODES = 4
 _OUTPUT = (2, 3, 4, 5)
 
 
-def load_bananas(cursor: Cursor) -> Genotype:
+def parse_bananas(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of `[[(source, op), … eight], [(source, op), … eight]]`."""
-    return _load_pairs(cursor, BANANAS_OPS)
+    return _read_pairs(cursor, BANANAS_OPS)
 
 
-def load_naslib(cursor: Cursor) -> Genotype:
+def parse_naslib(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of NASLib's pairs for DARTS, or of its six numbers for NAS-Bench-201."""
     if _are_six(cursor.value):
-        return _load_six(cursor, NASLIB_201_OPS, BY_SOURCE)
-    return _load_pairs(cursor, NASLIB_OPS)
+        return _read_six(cursor, NASLIB_201_OPS, BY_SOURCE)
+    return _read_pairs(cursor, NASLIB_OPS)
 
 
 def dump_bananas(genotype: Genotype) -> str:
@@ -87,7 +89,7 @@ def _six_numbers(name: str, title: str, order: tuple[tuple[int, int], ...]) -> F
         name,
         title,
         lambda cursor: _are_six(cursor.value),
-        lambda cursor: _load_six(cursor, NASBENCH201_OPS, order),
+        lambda cursor, _: _read_six(cursor, NASBENCH201_OPS, order),
         dump,
         shared=True,
         numbering=lambda _: _numbering_of_six(NASBENCH201_OPS, order),
@@ -105,7 +107,7 @@ def _naslib_numbering(genotype: Genotype) -> str:
     return numbers_of(NASLIB_OPS)
 
 
-def _load_pairs(cursor: Cursor, ops: tuple[str, ...]) -> Genotype:
+def _read_pairs(cursor: Cursor, ops: tuple[str, ...]) -> Parsed:
     rows = cursor.items("an architecture")
     if len(rows) != len(_KINDS):
         message = f"an architecture has a normal and a reduce cell, and this has {len(rows)} parts"
@@ -118,7 +120,7 @@ def _load_pairs(cursor: Cursor, ops: tuple[str, ...]) -> Genotype:
             return cursor.place(row)
         return cursor.place(row, 2 * (int(path[1]) - 2) + int(path[2]), 0)
 
-    return check_genotype(Genotype("darts", cells), place)
+    return Parsed(Genotype("darts", cells), place)
 
 
 def _read_cell(kind: str, row: Cursor, ops: tuple[str, ...]) -> CellGenotype:
@@ -145,7 +147,7 @@ def _op(number: Cursor, ops: tuple[str, ...]) -> str:
     return ops[index]
 
 
-def _load_six(cursor: Cursor, ops: tuple[str, ...], order: tuple[tuple[int, int], ...]) -> Genotype:
+def _read_six(cursor: Cursor, ops: tuple[str, ...], order: tuple[tuple[int, int], ...]) -> Parsed:
     numbers = cursor.items("six numbers")
     if len(numbers) != len(order):
         message = f"a NAS-Bench-201 cell has {len(order)} edges, not {len(numbers)}"
@@ -154,7 +156,8 @@ def _load_six(cursor: Cursor, ops: tuple[str, ...], order: tuple[tuple[int, int]
     nodes = tuple(
         tuple(Edge(found[source, node], source) for source in range(node)) for node in range(1, 4)
     )
-    return Genotype("nasbench201", (CellGenotype("cell", 1, nodes, (3,)),))
+    cell = CellGenotype("cell", 1, nodes, (3,))
+    return Parsed(Genotype("nasbench201", (cell,)), lambda _: cursor.where)
 
 
 Pairs = tuple[tuple[int, int], ...]
@@ -221,7 +224,7 @@ BANANAS = Format(
     "bananas",
     "BANANAS's lists of numbers",
     lambda cursor: _are_pairs(cursor.value),
-    load_bananas,
+    parse_bananas,
     dump_bananas,
     shared=True,
     numbering=lambda _: numbers_of(BANANAS_OPS),
@@ -230,7 +233,7 @@ NASLIB = Format(
     "naslib",
     "NASLib's and nasbench301's tuples of numbers",
     lambda cursor: _are_pairs(cursor.value) or _are_six(cursor.value),
-    load_naslib,
+    parse_naslib,
     dump_naslib,
     shared=True,
     numbering=_naslib_numbering,

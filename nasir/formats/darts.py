@@ -2,28 +2,30 @@
 
 Edges stand flat, as many a node as its space says (two in DARTS), or in one list a node, where any
 number is read. An edge is (op, source), or a triple that has a third part: the node that it leads
-to (FairDARTS: (op, node, source); others: (op, source, node)), or a score.
+to (FairDARTS: (op, node, source); others: (op, source, node)), or a score. pt.darts prints the
+nested lists of its own space `ptdarts`, whose networks have a batch norm behind every pool.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.format import (
     Format,
+    Parsed,
     Spots,
     are_edges,
     call_of,
     has_keys,
     inexpressible,
-    known_op,
     normal_and_reduce,
+    paired_cells,
 )
-from nasir.genotype import CellGenotype, Edge, Genotype, check_genotype
+from nasir.genotype import CellGenotype, Edge
 from nasir.plain import Json
-from nasir.space.adoption import space_in_force
 from nasir.space.decisions import SpaceCell
+from nasir.space.space import Genotype, Space
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 RECURRENT_FIELDS = ("recurrent", "concat")
@@ -34,10 +36,10 @@ _KEEPS_ZERO = frozenset({"none", "skip_connect", "max_pool_3x3", "avg_pool_3x3"}
 """Ops that make zero of zero at stride 1."""
 
 
-def load(cursor: Cursor) -> Genotype:
+def parse(cursor: Cursor, space: Space | None) -> Parsed:
     """The genotype of the fields, by name or in their order.
 
-    Kinds of cell other than normal and reduce need a space in force. A node without edges is zero,
+    Kinds of cell other than normal and reduce need a space. A node without edges is zero,
     and does not leave the cell, as in FairDARTS. Raises E105, E109, E201 to E210.
     """
     fields = _fields(cursor)
@@ -45,12 +47,13 @@ def load(cursor: Cursor) -> Genotype:
     if _is_recurrent(fields):
         _check_fields(cursor, fields, ("recurrent",), ("concat",))
         cell = _recurrent(fields["recurrent"], fields["concat"], spots)
-        return check_genotype(Genotype("darts_rnn", (cell,)), spots.place)
-    kinds = _kinds(cursor, fields)
+        return Parsed(Genotype("darts_rnn", (cell,)), spots.place)
+    kinds = _kinds(cursor, fields, space)
     _check_fields(cursor, fields, kinds, tuple(f"{kind}_concat" for kind in kinds))
-    cells = tuple(_cell(kind, fields[kind], fields[f"{kind}_concat"], spots) for kind in kinds)
-    home = space_in_force()
-    return check_genotype(Genotype(home.name if home else "darts", cells), spots.place)
+    cells = tuple(
+        _cell(kind, fields[kind], fields[f"{kind}_concat"], spots, space) for kind in kinds
+    )
+    return Parsed(Genotype("darts", cells), spots.place)
 
 
 def dump(genotype: Genotype) -> str:
@@ -62,8 +65,8 @@ def dump(genotype: Genotype) -> str:
         return _dump_recurrent(genotype.cells[0])
     normal, reduce = normal_and_reduce(genotype, "darts")
     return (
-        f"Genotype(normal={_format_edges(normal)}, normal_concat={format_output(normal)}, "
-        f"reduce={_format_edges(reduce)}, reduce_concat={format_output(reduce)})"
+        f"Genotype(normal={_format_edges(normal)}, normal_concat={_format_output(normal)}, "
+        f"reduce={_format_edges(reduce)}, reduce_concat={_format_output(reduce)})"
     )
 
 
@@ -75,7 +78,7 @@ def _dump_recurrent(cell: CellGenotype) -> str:
             message = f"node {state} of the recurrent cell: {len(edges)} inputs, not 1"
             raise inexpressible("darts", message)
     flat = [(edge.op, edge.source) for edges in cell.nodes for edge in edges]
-    return f"Genotype(recurrent={flat!r}, concat={format_output(cell)})"
+    return f"Genotype(recurrent={flat!r}, concat={_format_output(cell)})"
 
 
 def _format_edges(cell: CellGenotype) -> str:
@@ -85,7 +88,7 @@ def _format_edges(cell: CellGenotype) -> str:
     return repr(nodes)
 
 
-def format_output(cell: CellGenotype) -> str:
+def _format_output(cell: CellGenotype) -> str:
     """The states that leave a cell as Python prints them, a range where they are one."""
     first, last = cell.output[0], cell.output[-1]
     if len(cell.output) > 1 and cell.output == tuple(range(first, last + 1)):
@@ -121,12 +124,11 @@ def _is_recurrent(fields: dict[str, Cursor]) -> bool:
     )
 
 
-def _kinds(cursor: Cursor, fields: dict[str, Cursor]) -> tuple[str, ...]:
+def _kinds(cursor: Cursor, fields: dict[str, Cursor], space: Space | None) -> tuple[str, ...]:
     """The kinds of cell. Raises E210 for others than normal and reduce that no space explains."""
     kinds = tuple(name for name in fields if f"{name}_concat" in fields)
-    home = space_in_force()
-    if home:
-        return kinds or home.kinds
+    if space:
+        return kinds or space.kinds
     others = [kind for kind in kinds if kind not in ("normal", "reduce")]
     if others:
         raise cursor.fault(
@@ -164,7 +166,7 @@ def _check_fields(
 
 def _recurrent(edges: Cursor, output: Cursor, spots: Spots) -> CellGenotype:
     """The recurrent cell, whose node i + 1 has edge i alone."""
-    parts = [_part(part, "recurrent") for part in edges.items("the edges of cell 'recurrent'")]
+    parts = [_part(part) for part in edges.items("the edges of cell 'recurrent'")]
     for part in parts:
         if part.rest:
             raise part.cursor.fault("E109", "an edge is ('op', source), and this has 3 parts")
@@ -173,10 +175,11 @@ def _recurrent(edges: Cursor, output: Cursor, spots: Spots) -> CellGenotype:
     return CellGenotype("recurrent", 1, nodes, _states(output, "recurrent"))
 
 
-def _cell(kind: str, edges: Cursor, output: Cursor, spots: Spots) -> CellGenotype:
+def _cell(
+    kind: str, edges: Cursor, output: Cursor, spots: Spots, space: Space | None
+) -> CellGenotype:
     """One cell from its edges and its concatenation."""
-    home = space_in_force()
-    own = home.cell(kind) if home and kind in home.kinds else None
+    own = space.cell(kind) if space and kind in space.kinds else None
     inputs = own.inputs if own else 2
     rows = edges.items(f"the edges of cell '{kind}'")
     states = _states(output, kind)
@@ -212,8 +215,8 @@ class _Part:
         return Edge(self.op, self.source.integer("a state"))
 
 
-def _part(cursor: Cursor, kind: str) -> _Part:
-    """One edge of such a cell. Raises E109, E201."""
+def _part(cursor: Cursor) -> _Part:
+    """One edge. Raises E109."""
     parts = cursor.items("an edge ('op', source)")
     if len(parts) not in (2, 3):
         message = f"an edge is ('op', source), and this has {len(parts)} parts"
@@ -221,7 +224,7 @@ def _part(cursor: Cursor, kind: str) -> _Part:
     op = parts[0]
     if not isinstance(op.value, str):
         raise op.fault("E109", "an op must be a quoted name")
-    return _Part(cursor, known_op(op.value, lambda: op.where, kind), parts[1], parts[2:])
+    return _Part(cursor, op.value, parts[1], parts[2:])
 
 
 Nodes = dict[int, list[_Part]]
@@ -235,9 +238,9 @@ def _nodes(
     nested = any(_is_nested(row.value) for row in rows)
     if nested:
         listed = {state: row.items("a node") for state, row in enumerate(rows, start=inputs)}
-        found = {state: [_part(part, kind) for part in parts] for state, parts in listed.items()}
+        found = {state: [_part(part) for part in parts] for state, parts in listed.items()}
     else:
-        flat = [_part(row, kind) for row in rows]
+        flat = [_part(row) for row in rows]
         if any(part.rest for part in flat) and not _are_scores(flat):
             return _by_node(kind, flat, last, inputs)
         found = _grouped(kind, flat, own, inputs)
@@ -329,6 +332,7 @@ def _mark(spots: Spots, kind: str, edges: Cursor, output: Cursor, nodes: Nodes) 
     for state, parts in nodes.items():
         for slot, part in enumerate(parts):
             spots.mark((kind, state, slot), lambda part=part: part.source.where)
+            spots.mark((kind, state, slot, "op"), lambda part=part: part.cursor.place(0))
 
 
 def _recognises(cursor: Cursor) -> bool:
@@ -364,13 +368,60 @@ def _are_nested(row: Json) -> bool:
     )
 
 
+def parse_nested(cursor: Cursor, space: Space | None) -> Parsed:
+    """The genotype of the call. Raises what `darts` raises."""
+    parsed = parse(cursor, space)
+    return Parsed(replace(parsed.genotype, space="ptdarts"), parsed.place)
+
+
+def dump_nested(genotype: Genotype) -> str:
+    """The Python text. Raises E208 for cells with other than two edges a node."""
+    fields = [
+        f"{cell.kind}={_nested(cell)}, {cell.kind}_concat={_format_output(cell)}"
+        for cell in paired_cells(genotype, "ptdarts")
+    ]
+    return f"Genotype({', '.join(fields)})"
+
+
+def _nested(cell: CellGenotype) -> str:
+    return repr([[(edge.op, edge.source) for edge in edges] for edges in cell.nodes])
+
+
+def _recognises_nested(cursor: Cursor) -> bool:
+    """Whether the nodes are lists, as pt.darts prints them: AutoDL's, in tuples, are darts."""
+    if not call_of(cursor).endswith("Genotype") or not isinstance(cursor.value, dict):
+        return False
+    document = cursor.document
+    for name in ("normal", "reduce"):
+        nodes = cursor.value.get(name)
+        if not isinstance(nodes, list) or not nodes:
+            return False
+        if not all(_are_two(edges) for edges in nodes):
+            return False
+        offset = document.places.values.get((*cursor.path, name, 0))
+        if offset is None or document.source.text[offset : offset + 1] != "[":
+            return False
+    return True
+
+
+def _are_two(edges: Json) -> bool:
+    return isinstance(edges, list) and len(edges) == 2 and are_edges(edges, str, int)
+
+
 DARTS = Format(
     "darts",
     "the Python text Genotype(...), or its fields as data",
     _recognises,
-    load,
+    parse,
     dump,
     opens=r"Genotype\s{0,4}\(|\(\s{0,40}(?=(?:normal|reduce|recurrent)\w{0,20}\s{0,4}=)"
     r"|\{(?=\s{0,40}[\"'](?:normal|reduce|recurrent)[\"']\s{0,4}:)"
     r"|OrderedDict\(",
+)
+PTDARTS = Format(
+    "ptdarts",
+    "pt.darts's Python text Genotype(...), a list of edges a node",
+    _recognises_nested,
+    parse_nested,
+    dump_nested,
 )

@@ -9,8 +9,16 @@ from collections.abc import Callable, Sequence
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, Where
-from nasir.formats.format import Format, inexpressible, numbers_of, paired_cells, place_in
-from nasir.genotype import CellGenotype, Edge, Genotype, Path, check_genotype
+from nasir.formats.format import (
+    Format,
+    Parsed,
+    inexpressible,
+    numbers_of,
+    paired_cells,
+    place_in,
+)
+from nasir.genotype import CellGenotype, Edge, Path
+from nasir.space.space import Genotype, Space
 
 OPS = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")
 ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")
@@ -28,7 +36,7 @@ _WORD = (
 )
 
 
-def load(cursor: Cursor) -> Genotype:
+def parse(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of 40 or 23 integers. Raises E109, E201 to E206.
 
     The output of a cell is what nobody reads, an input of a normal cell too.
@@ -47,7 +55,7 @@ def load(cursor: Cursor) -> Genotype:
         node, slot = (*rest, 0, 0)[:2] if rest and rest[0] != "output" else (2, 0)
         return places[half * _KINDS.index(str(kind)) + 4 * (int(node) - 2) + 2 * int(slot)]()
 
-    return check_genotype(Genotype("nasnet", cells), place)
+    return Parsed(Genotype("nasnet", cells), place)
 
 
 def dump(genotype: Genotype) -> str:
@@ -115,7 +123,7 @@ def _cell(kind: str, numbers: list[int], places: list[Callable[[], Where]]) -> C
     return CellGenotype(kind, 2, nodes, output)
 
 
-def _recurrent(numbers: list[int], places: list[Callable[[], Where]]) -> Genotype:
+def _recurrent(numbers: list[int], places: list[Callable[[], Where]]) -> Parsed:
     if numbers[0] != 0:
         name = _op(numbers[0], ACTIVATIONS, places[0])
         message = f"the first node has '{name}'; the recurrent network here always has tanh there"
@@ -130,7 +138,7 @@ def _recurrent(numbers: list[int], places: list[Callable[[], Where]]) -> Genotyp
         node = path[1] if len(path) > 1 and path[1] != "output" else 1
         return places[2 * int(node) - 1]()
 
-    return check_genotype(Genotype("darts_rnn", (cell,)), place)
+    return Parsed(Genotype("darts_rnn", (cell,)), place)
 
 
 def _unread(nodes: Sequence[Sequence[Edge]], inputs: int) -> tuple[int, ...]:
@@ -180,7 +188,7 @@ ENAS = Format(
     "enas",
     "ENAS's 40 integers, or 23 of a recurrent cell",
     _recognises,
-    load,
+    parse,
     dump,
     word=_WORD,
     numbering=_numbering,

@@ -16,9 +16,10 @@ from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.formats.format import Format
 from nasir.formats.python_text import Value, parse_statements, parse_value
 from nasir.formats.table import FORMATS, in_running_text, read_value, rows_of
-from nasir.genotype import Genotype, Path
+from nasir.genotype import Path
 from nasir.plain import Json, Places
 from nasir.source import TEXT_LIMIT, Source
+from nasir.space.space import Genotype, Space
 
 _STEP_LIMIT = 200_000
 """How many values of a file are looked at."""
@@ -70,12 +71,12 @@ class FoundGenotype:
             return Document(self.source, word, Places({(): self.start})).root
         return parse_value(self.source, self.start, self.end).document(self.source).root
 
-    def read(self, row: Format | None = None) -> tuple[Format, Genotype]:
+    def read(self, row: Format | None, space: Space | None) -> tuple[Format, Genotype]:
         """Its format, which may be given, and itself. Raises E108 and what the format raises."""
         rows = (row,) if row else rows_of(self.cursor)
         if not rows:
             raise unrecognised(self.source, self.cursor.where)
-        return read_value(self.cursor, rows)
+        return read_value(self.cursor, rows, space)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from nasir.document import Cursor
-from nasir.errors import NasirError, Where, unknown_op
-from nasir.genotype import CellGenotype, Genotype, Path
+from nasir.errors import NOWHERE, NasirError, Where
+from nasir.genotype import CellGenotype, Edge, Path, Place
+from nasir.limits import EDGE_LIMIT, Budget
 from nasir.macros import MACROS
 from nasir.plain import Json
-from nasir.space.adoption import ops_in_force
+from nasir.space.adoption import adopt, check_ops
+from nasir.space.space import Genotype, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A genotype as it was written, unchecked, and where its parts stand.
+
+    `home` is the shipped space that the text itself names, whose ops it may use.
+    """
+
+    genotype: Genotype
+    place: Place
+    home: Space | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +31,11 @@ class Format:
     """One way to write a genotype, as plain data or as a word.
 
     `recognises` looks at the shape of a value (a mapping, a list, or a text), is cheap and raises
-    nothing; `load` raises where a value of that shape is wrong. JSON, YAML and Python text have
-    become plain data by then: tuples are lists, a call `Genotype(normal=...)` is a mapping of its
-    fields and `call_of` its name. The first format of the table that recognises a value reads it.
+    nothing; `parse` raises where a value of that shape is wrong. `read` checks what it returns, so
+    that it need not know the ops; the space that the user named, if any, is given to it. JSON, YAML
+    and Python text have become plain data by then: tuples are lists, a call `Genotype(normal=...)`
+    is a mapping of its fields and `call_of` its name. The first format of the table that recognises
+    a value reads it.
 
     `shared` formats have the same brackets with other meanings: all of them are asked, and what
     they read differently is refused, unless the user names the format. They are asked about a
@@ -35,12 +52,25 @@ class Format:
     name: str
     title: str
     recognises: Callable[[Cursor], bool]
-    load: Callable[[Cursor], Genotype]
+    parse: Callable[[Cursor, Space | None], Parsed]
     dump: Callable[[Genotype], str] | None
     word: str = ""
     opens: str = ""
     shared: bool = False
     numbering: Callable[[Genotype], str] | None = None
+
+    def read(self, cursor: Cursor, space: Space | None = None) -> Genotype:
+        """The genotype, as one of the space if it is given.
+
+        Raises E201 for an op that the genotype's space does not define, and what `parse` and
+        `check_genotype` raise.
+        """
+        parsed = self.parse(cursor, space)
+        genotype = parsed.genotype
+        home = space or genotype.definition
+        check_ops(genotype, home or parsed.home, parsed.place)
+        check_genotype(genotype, parsed.place)
+        return adopt(genotype, home) if home else genotype
 
 
 def call_of(cursor: Cursor) -> str:
@@ -95,17 +125,6 @@ class Spots:
             path = path[:-1]
         where = self.found.get(path)
         return where() if where else Where()
-
-
-def known_op(name: str, where: Callable[[], Where], kind: str = "") -> str:
-    """The name unchanged. Raises E201 with the nearest name when no op of such a cell has it.
-
-    Own ops of the space in force count (see `nasir.space.adoption`).
-    """
-    known = ops_in_force(kind)
-    if name not in known:
-        raise unknown_op(name, known, where())
-    return name
 
 
 def inexpressible(format_name: str, what: str, hint: str = "") -> NasirError:
@@ -180,3 +199,91 @@ def paired_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, Ce
                     format_name, f"node {state} of cell '{cell.kind}': {len(edges)} inputs, not 2"
                 )
     return cells
+
+
+def check_genotype(genotype: Genotype, place: Place = lambda _: NOWHERE) -> Genotype:
+    """The genotype unchanged, if every cell is a well-formed graph.
+
+    `place` maps a path to where it stands in the file. Raises E106 (too many edges), E202 (no
+    inputs), E203 (reads itself or a later node), E205 (index out of range), E206, E207, E210.
+    """
+    if not genotype.cells:
+        raise NasirError("E207", "the genotype has no cells", place(()))
+    edges = Budget(EDGE_LIMIT, "the genotype", "edges")
+    seen: set[str] = set()
+    for cell in genotype.cells:
+        if cell.kind in seen:
+            raise NasirError("E210", f"cell kind '{cell.kind}' occurs twice", place((cell.kind,)))
+        seen.add(cell.kind)
+        edges.spend(sum(map(len, cell.nodes)), partial(place, (cell.kind,)))
+        _check_cell(cell, place)
+    return genotype
+
+
+def _check_cell(cell: CellGenotype, place: Place) -> None:
+    if not cell.nodes and (cell.inputs, cell.output) != (1, (0,)):
+        raise NasirError("E207", f"cell '{cell.kind}' has no nodes", place((cell.kind,)))
+    states = cell.inputs + len(cell.nodes)
+    for state, edges in enumerate(cell.nodes, start=cell.inputs):
+        if not edges:
+            raise NasirError(
+                "E202",
+                f"node {state} of cell '{cell.kind}' has no inputs",
+                place((cell.kind, state)),
+                hint="write an edge with the op 'none' if it should be zero",
+            )
+        for slot, edge in enumerate(edges):
+            if not 0 <= edge.source < state:
+                raise _wrong_source(cell, state, edge, place((cell.kind, state, slot)))
+    if cell.ops:
+        _check_ops(cell, place)
+    if not cell.output:
+        raise NasirError(
+            "E204", f"cell '{cell.kind}' has an empty output", place((cell.kind, "output"))
+        )
+    for slot, state in enumerate(cell.output):
+        if not 0 <= state < states:
+            raise NasirError(
+                "E206",
+                f"the output of cell '{cell.kind}' names node {state}, which is not there",
+                place((cell.kind, "output", slot)),
+                hint=f"its nodes are {cell.inputs} to {states - 1}",
+            )
+        if state in cell.output[:slot]:
+            raise NasirError(
+                "E206",
+                f"the output of cell '{cell.kind}' names node {state} twice",
+                place((cell.kind, "output", slot)),
+            )
+
+
+def _check_ops(cell: CellGenotype, place: Place) -> None:
+    """Raises E202 where a cell with ops on nodes has another number of ops, or reads twice."""
+    what = f"cell '{cell.kind}'"
+    if len(cell.ops) != len(cell.nodes):
+        message = f"{what} has {len(cell.nodes)} nodes and {len(cell.ops)} ops"
+        raise NasirError("E202", message, place((cell.kind,)), hint="give each node one op")
+    for state, edges in enumerate(cell.nodes, start=cell.inputs):
+        sources: set[int] = set()
+        for slot, edge in enumerate(edges):
+            if edge.op:
+                message = f"the ops of {what} stand on its nodes; edge {slot} of node {state} has"
+                where = place((cell.kind, state, slot))
+                raise NasirError("E202", f"{message} '{edge.op}' as well", where)
+            if edge.source in sources:
+                message = f"node {state} of {what} reads node {edge.source} twice"
+                raise NasirError("E202", message, place((cell.kind, state, slot)))
+            sources.add(edge.source)
+
+
+def _wrong_source(cell: CellGenotype, state: int, edge: Edge, where: Where) -> NasirError:
+    what, code = f"node {state} of cell '{cell.kind}' reads", "E203"
+    if edge.source < 0 or edge.source >= cell.inputs + len(cell.nodes):
+        code, which = "E205", f"node {edge.source}, which is not there"
+    elif edge.source == state:
+        which = "itself"
+    else:
+        which = f"node {edge.source}, which comes later"
+    return NasirError(
+        code, f"{what} {which}", where, hint=f"node {state} can read 0 to {state - 1}"
+    )

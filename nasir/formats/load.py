@@ -13,11 +13,11 @@ from nasir.formats.format import Format, check_plain, inexpressible
 from nasir.formats.own import OWN
 from nasir.formats.shipped import find, load_shipped
 from nasir.formats.table import FORMATS, in_running_text, named_format, read_value, rows_of
-from nasir.genotype import Genotype
 from nasir.limits import LOG_LIMIT
 from nasir.source import Source, is_there, looks_like_path, read_source
-from nasir.space.adoption import adopt, in_force
+from nasir.space.adoption import adopt
 from nasir.space.load import SpaceLike, as_space
+from nasir.space.space import Genotype
 from nasir.wanted import checked
 
 GenotypeLike = Genotype | str | Path
@@ -165,13 +165,7 @@ def read_found(
     found: FoundGenotype, name: str, space: SpaceLike | None, row: Format | None
 ) -> Reading:
     """A genotype that was found, with that name unless it has its own; of `space`, if given."""
-    if space is None:
-        row, genotype = found.read(row)
-    else:
-        home = as_space(space)
-        with in_force(home):
-            row, genotype = found.read(row)
-        genotype = adopt(genotype, home)
+    row, genotype = found.read(row, None if space is None else as_space(space))
     return Reading(genotype if genotype.name else replace(genotype, name=name), row)
 
 

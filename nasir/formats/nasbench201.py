@@ -1,28 +1,37 @@
-"""The NAS-Bench-201 string: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`."""
+"""A NAS-Bench-201 cell: as the string `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, or AutoDL's list.
+
+The list has a tuple a node: `[(('op', 0),), (('op', 0), ('op', 1)), …]`.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, Where, quoted
 from nasir.formats.format import (
     Format,
+    Parsed,
     Spots,
+    are_edges,
     inexpressible,
-    known_op,
     place_in,
     refuse_node_ops,
 )
-from nasir.genotype import CellGenotype, Edge, Genotype, check_genotype
+from nasir.genotype import CellGenotype, Edge
+from nasir.plain import Json
+from nasir.space.space import Genotype, Space
 
 KIND = "cell"
 NODES = 3
 
 _EDGE = re.compile(r"([^|+~]*)~([0-9]{1,3})")
+_Part = tuple[Edge, Callable[[], Where], Callable[[], Where]]
+"""An edge, and where its op and its source stand."""
+
 _SHAPE = "a node is written |op~source|op~source|, and nodes are joined by +"
 
 
-def load(cursor: Cursor) -> Genotype:
+def parse(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype in full form: missing edges are `none`, each node's edges go by source."""
     text = str(cursor.value)
     spots = Spots()
@@ -33,13 +42,14 @@ def load(cursor: Cursor) -> Genotype:
     if len(texts) > NODES:
         raise _wrong_number(cursor, text.count("+") + 1)
     for state, part in enumerate(texts, start=1):
-        edges = _read_node(cursor, spots, state, (offset, part))
-        check_genotype(genotype_of((*nodes, edges), state), spots.place)
-        nodes.append(completed(edges, state))
+        spots.mark((KIND, state), _placed(cursor, offset + len(part) - len(part.lstrip())))
+        nodes.append(_node(_read_node(cursor, state, (offset, part)), state, spots))
+        if len(nodes[-1]) > state:  # a wrong source: what follows does not matter
+            return Parsed(_genotype(nodes), spots.place)
         offset += len(part) + 1
     if len(nodes) < NODES:
         raise _wrong_number(cursor, len(nodes))
-    return genotype_of(tuple(nodes), NODES)
+    return Parsed(_genotype(nodes), spots.place)
 
 
 def dump(genotype: Genotype) -> str:
@@ -69,9 +79,9 @@ def rows_of_edges(genotype: Genotype, format_name: str) -> list[list[Edge]]:
     return rows
 
 
-def genotype_of(nodes: tuple[tuple[Edge, ...], ...], output: int) -> Genotype:
+def _genotype(nodes: Iterable[tuple[Edge, ...]]) -> Genotype:
     """A genotype of one cell, whose last node leaves it."""
-    return Genotype("nasbench201", (CellGenotype(KIND, 1, nodes, (output,)),))
+    return Genotype("nasbench201", (CellGenotype(KIND, 1, tuple(nodes), (NODES,)),))
 
 
 def _wrong_number(cursor: Cursor, count: int) -> NasirError:
@@ -80,46 +90,48 @@ def _wrong_number(cursor: Cursor, count: int) -> NasirError:
     return NasirError(code, message, place_in(cursor, len(str(cursor.value))), hint=_SHAPE)
 
 
-def _read_node(
-    cursor: Cursor, spots: Spots, state: int, piece: tuple[int, str]
-) -> tuple[Edge, ...]:
+def _read_node(cursor: Cursor, state: int, piece: tuple[int, str]) -> list[_Part]:
     start, text = piece
     stripped = text.strip()
     start += len(text) - len(text.lstrip())
-    spots.mark((KIND, state), _placed(cursor, start))
     if len(stripped) < 2 or stripped[0] != "|" or stripped[-1] != "|":
         at = start if stripped[:1] != "|" else start + len(stripped)
         message = f"node {state} must open and close with |"
         raise NasirError("E104", message, place_in(cursor, at), hint=_SHAPE)
-    edges: list[Edge] = []
+    parts: list[_Part] = []
     offset = start + 1
-    for slot, part in enumerate(stripped[1:-1].split("|")):
-        edge = _read_edge(part, _placed(cursor, offset))
-        where = _placed(cursor, offset + len(edge.op) + 1)
-        if any(edge.source == other.source for other in edges):
-            raise NasirError("E202", f"node {state} reads node {edge.source} twice", where())
-        spots.mark((KIND, state, slot), where)
-        edges.append(edge)
+    for part in stripped[1:-1].split("|"):
+        match = _EDGE.fullmatch(part)
+        where = _placed(cursor, offset)
+        if not match:
+            message = f"{quoted(part)} is not an op and its source"
+            raise NasirError("E104", message, where(), hint="write op~source, as nor_conv_3x3~0")
+        edge = Edge(match[1], int(match[2]))
+        parts.append((edge, where, _placed(cursor, offset + len(edge.op) + 1)))
         offset += len(part) + 1
-    return tuple(edges)
+    return parts
+
+
+def _node(parts: list[_Part], state: int, spots: Spots) -> tuple[Edge, ...]:
+    """A node's edges by source, with `none` for those that are missing; wrong sources go last.
+
+    Raises E202 for two edges from one source, which the benchmark has no cells with.
+    """
+    edges = {source: Edge("none", source) for source in range(state if parts else 0)}
+    read: set[int] = set()
+    for edge, op, source in parts:
+        if edge.source in read:
+            raise NasirError("E202", f"node {state} reads node {edge.source} twice", source())
+        read.add(edge.source)
+        edges[edge.source] = edge
+        slot = list(edges).index(edge.source)
+        spots.mark((KIND, state, slot), source)
+        spots.mark((KIND, state, slot, "op"), op)
+    return tuple(edges.values())
 
 
 def _placed(cursor: Cursor, offset: int) -> Callable[[], Where]:
     return lambda: place_in(cursor, offset)
-
-
-def _read_edge(part: str, where: Callable[[], Where]) -> Edge:
-    match = _EDGE.fullmatch(part)
-    if not match:
-        message = f"{quoted(part)} is not an op and its source"
-        raise NasirError("E104", message, where(), hint="write op~source, as nor_conv_3x3~0")
-    return Edge(known_op(match[1], where), int(match[2]))
-
-
-def completed(edges: tuple[Edge, ...], state: int) -> tuple[Edge, ...]:
-    """A node's edges by source, with `none` for those that are missing."""
-    by_source = {edge.source: edge for edge in edges}
-    return tuple(by_source.get(source, Edge("none", source)) for source in range(state))
 
 
 def _describe(genotype: Genotype) -> str:
@@ -132,12 +144,70 @@ def _recognises(cursor: Cursor) -> bool:
     return isinstance(cursor.value, str) and cursor.value[:1] == "|"
 
 
+def parse_autodl(cursor: Cursor, _: Space | None) -> Parsed:
+    """The genotype in full form, as that of the string."""
+    rows = cursor.items("a structure list")
+    if len(rows) != NODES:
+        message = f"a NAS-Bench-201 cell has {NODES} nodes, and this has {len(rows)}"
+        raise cursor.fault("E202", message)
+    spots = Spots()
+    spots.mark((KIND,), lambda: cursor.where)
+    nodes: list[tuple[Edge, ...]] = []
+    for state, row in enumerate(rows, start=1):
+        spots.mark((KIND, state), lambda row=row: row.where)
+        nodes.append(_node(_read_row(row, state), state, spots))
+    return Parsed(_genotype(nodes), spots.place)
+
+
+def dump_autodl(genotype: Genotype) -> str:
+    """The list as Python prints it, all six edges. Raises E208 for any other cell."""
+    rows = rows_of_edges(genotype, "autodl")
+    return repr([tuple((edge.op, edge.source) for edge in edges) for edges in rows])
+
+
+def _read_row(row: Cursor, state: int) -> list[_Part]:
+    parts: list[_Part] = []
+    for part in row.items(f"node {state}"):
+        pair = part.items("an edge ('op', source)")
+        if len(pair) != 2:
+            raise part.fault("E109", f"an edge is ('op', source), and this has {len(pair)} parts")
+        op, source = pair
+        edge = Edge(op.text("an op"), source.integer("a source"))
+        parts.append((edge, lambda op=op: op.where, lambda source=source: source.where))
+    return parts
+
+
+def _recognises_autodl(cursor: Cursor) -> bool:
+    """Whether it is a list of nodes, each a list of pairs of an op and a source."""
+    rows = cursor.value
+    return (
+        isinstance(rows, list)
+        and bool(rows)
+        and are_edges(rows[0], str, int)
+        and all(isinstance(row, list) and not _are_states(row) for row in rows)
+    )
+
+
+def _are_states(row: list[Json]) -> bool:
+    """Whether a list has only numbers, as a genotype's list of outputs has."""
+    return bool(row) and all(isinstance(part, int) for part in row)
+
+
 _NODE = r"\|(?:\w{1,40}~\d\|){1,8}"
 NASBENCH201 = Format(
     "nasbench201",
     "the NAS-Bench-201 string",
     _recognises,
-    load,
+    parse,
     dump,
     word=rf"{_NODE}(?:\+{_NODE}){{1,8}}",
+)
+AUTODL = Format(
+    "autodl",
+    "AutoDL's structure list",
+    _recognises_autodl,
+    parse_autodl,
+    dump_autodl,
+    # The first node has one edge: two are a cell of DARTS, which a Genotype(...) is around.
+    opens=r"[\[(](?=[\[(][\[(]['\"]\w{1,40}['\"], ?0[\])],?[\])])",
 )

@@ -4,18 +4,19 @@ import re
 
 from nasir.document import Cursor
 from nasir.errors import NasirError
-from nasir.formats.format import Format, inexpressible, place_in
-from nasir.genotype import CellGenotype, Edge, Genotype
+from nasir.formats.format import Format, Parsed, inexpressible, place_in
+from nasir.genotype import CellGenotype, Edge
 from nasir.space.adoption import home_of
 from nasir.space.load import load_space
 from nasir.space.sizes import WIDTHS
+from nasir.space.space import Genotype, Space
 
 _NAME = "natsbench_size"
 _TEXT = re.compile(r"[0-9]{1,4}(?::[0-9]{1,4}){4}")
 _WIDTHS = range(8, 65, 8)
 
 
-def load(cursor: Cursor) -> Genotype:
+def parse(cursor: Cursor, _: Space | None) -> Parsed:
     """The shared cell, and the widths as its size. Raises E107 for other widths."""
     text = str(cursor.value)
     widths: list[int] = []
@@ -27,7 +28,8 @@ def load(cursor: Cursor) -> Genotype:
             raise NasirError("E107", f"a stage of NATS-Bench has no {width} channels", where, hint)
         widths.append(width)
     size = tuple(zip(WIDTHS, widths, strict=True))
-    return Genotype(_NAME, (_shared_cell(),), name=text, definition=load_space(_NAME), size=size)
+    genotype = Genotype(_NAME, (_shared_cell(),), text, "", load_space(_NAME), size)
+    return Parsed(genotype, lambda _: cursor.where)
 
 
 def dump(genotype: Genotype) -> str:
@@ -62,7 +64,7 @@ NATSBENCH_SIZE = Format(
     _NAME,
     "NATS-Bench's widths of five stages",
     lambda cursor: isinstance(cursor.value, str) and bool(_TEXT.fullmatch(cursor.value)),
-    load,
+    parse,
     dump,
     word=r"(?<![\w:.])[0-9]{1,4}(?::[0-9]{1,4}){4}(?![\w:.])",
 )

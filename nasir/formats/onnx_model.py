@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, cast
 from nasir.document import Cursor, parse_document
 from nasir.errors import NasirError, Where, quoted
 from nasir.formats import own
-from nasir.formats.format import Format
-from nasir.genotype import Genotype
+from nasir.formats.format import Format, Parsed
 from nasir.source import Source
+from nasir.space.space import Space
 
 if TYPE_CHECKING:
     import onnx
@@ -21,7 +21,7 @@ _START = METADATA_KEY.removesuffix("genotype")
 _GRAPH_KEY = f"{_START}graph"
 
 
-def load(cursor: Cursor) -> Genotype:
+def parse(cursor: Cursor, space: Space | None) -> Parsed:
     """The genotype in a model's metadata. Raises E103, E104, E111.
 
     A model whose graph is no longer the one that was written with the genotype is refused (E111).
@@ -45,11 +45,11 @@ def load(cursor: Cursor) -> Genotype:
             hint="read the genotype from the file that nasir wrote; what changed it keeps metadata",
         )
     text = Source.of(facts[METADATA_KEY], f"{source.name}({METADATA_KEY})")
-    return own.load(parse_document(text).root)
+    return own.parse(parse_document(text).root, space)
 
 
 def facts_of(source: Source) -> dict[str, str]:
-    """What a model of nasir's says of its network: skeleton and size by name. Raises as `load`."""
+    """What a model of nasir's says of its network: skeleton and size by name. Raises as `parse`."""
     return {
         key.removeprefix(_START): value
         for key, value in _metadata(_model(source), source).items()
@@ -118,4 +118,4 @@ def _recognises(cursor: Cursor) -> bool:
     return cursor.document.source.is_model
 
 
-ONNX = Format("onnx", "the metadata of nasir's ONNX models", _recognises, load, None)
+ONNX = Format("onnx", "the metadata of nasir's ONNX models", _recognises, parse, None)

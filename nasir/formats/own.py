@@ -1,53 +1,59 @@
 """nasir's own format: JSON (or the same as YAML), versioned, naming its space and its ops."""
 
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path as FilePath
 
 from nasir.document import VERSION, Cursor, check_version
 from nasir.errors import NasirError, Where
-from nasir.formats.format import Format, has_keys, known_op
-from nasir.formats.own_space import format_space_field, read_space_field
-from nasir.genotype import CellGenotype, Edge, Genotype, Numbers, Path, check_genotype
+from nasir.formats.format import Format, Parsed, has_keys
+from nasir.genotype import CellGenotype, Edge, Numbers, Path
 from nasir.limits import CELL_NODE_LIMIT
+from nasir.plain import Json
 from nasir.quoting import json_text
-from nasir.space.adoption import adopt, in_force
+from nasir.source import is_there, looks_like_path
+from nasir.space.adoption import home_of
+from nasir.space.load import is_shipped, load_space
 from nasir.space.sizes import SIZE_NAMES
+from nasir.space.space import Genotype, Space
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_WIDTH = 88
 
 CATALOGUE_FIELDS = ("name", "size", "sources", "paper", "aliases")
 """The fields that a genotype of a catalogue may have beside space and cells."""
 
 
-def load(root: Cursor) -> Genotype:
+def parse(root: Cursor, space: Space | None) -> Parsed:
     """The genotype of a file `{"nasir": 1, "genotype": {...}}`, or of an entry of a catalogue."""
     if _is_entry(root):
-        return read_genotype(root, CATALOGUE_FIELDS)
+        return _read_genotype(root, CATALOGUE_FIELDS, space)
     check_version(root, "a nasir file")
     fields = root.fields("a nasir file", ("nasir", "genotype"))
-    return read_genotype(fields["genotype"], ("name", "size", "source"))
+    return _read_genotype(fields["genotype"], ("name", "size", "source"), space)
 
 
-def read_genotype(cursor: Cursor, optional: Sequence[str]) -> Genotype:
+def _read_genotype(cursor: Cursor, optional: Sequence[str], given: Space | None) -> Parsed:
     """A genotype, where its fields beyond space and cells are `optional`."""
     fields = cursor.fields("a genotype", ("space", "cells"), optional)
     entries = fields["cells"].entries("the cells of a genotype")
     if not entries:
         raise fields["cells"].fault("E207", "the genotype has no cells")
-    space = read_space_field(fields["space"])
-    with in_force(space):
-        cells = tuple(_read_cell(kind, entry) for kind, entry in entries.items())
+    space = given or _read_space(fields["space"])
     genotype = Genotype(
         space=space if isinstance(space, str) else space.name,
-        cells=cells,
+        cells=tuple(_read_cell(kind, entry) for kind, entry in entries.items()),
         name=fields["name"].text("the name") if "name" in fields else "",
         source=fields["source"].text("the source") if "source" in fields else "",
+        definition=None if isinstance(space, str) else space,
         size=_read_size(fields["size"]) if "size" in fields else (),
     )
 
     def place(path: Path) -> Where:
         return cursor.document.place(_document_path(fields["cells"].path, genotype, path))
 
-    check_genotype(genotype, place)
-    return genotype if isinstance(space, str) else adopt(genotype, space)
+    return Parsed(genotype, place, home_of(genotype))
 
 
 def dump(genotype: Genotype) -> str:
@@ -58,7 +64,7 @@ def dump(genotype: Genotype) -> str:
 
 def format_genotype(genotype: Genotype, indent: int) -> list[str]:
     """The lines of a genotype's mapping, indented."""
-    space = format_space_field(genotype)
+    space = _format_space(genotype)
     size = json_text(dict(genotype.size)) if genotype.size else '""'
     head = {"name": _json(genotype.name), "space": space, "size": size}
     head["source"] = _json(genotype.source)
@@ -67,6 +73,55 @@ def format_genotype(genotype: Genotype, indent: int) -> list[str]:
     cells = [_format_cell(cell) for cell in genotype.cells]
     body = ["{", *lines, '  "cells": {', *_joined(cells), "  }", "}"]
     return [" " * indent + line for line in body]
+
+
+def _read_space(cursor: Cursor) -> Space | str:
+    """The space, or the name of one that is shipped or not known.
+
+    A path is relative to the genotype's file.
+    """
+    if isinstance(cursor.value, dict):
+        from nasir.space.reader import read_document
+
+        return read_document(cursor.document.part(cursor.path, cursor.value))
+    text = cursor.text("the space")
+    if not looks_like_path(text, _SUFFIXES):
+        return text
+    path = FilePath(cursor.document.source.name).parent / text
+    if not is_there(str(path)):
+        hint = "the path is relative to the genotype's file"
+        raise cursor.fault("E101", f"the space's file '{text}' does not exist", hint)
+    return load_space(path)
+
+
+def _format_space(genotype: Genotype) -> str:
+    """The space as JSON: its name where it is shipped or not known, else the whole of it."""
+    space = genotype.definition
+    if space is None or not space.text or _is_shipped(space):
+        return json_text(genotype.space)
+    return "\n".join(_space_lines(json.loads(space.text), 2))
+
+
+def _is_shipped(space: Space) -> bool:
+    return is_shipped(space.name) and load_space(space.name) == space
+
+
+def _space_lines(value: Json, indent: int) -> list[str]:
+    """The value as JSON, short lists and mappings on one line."""
+    whole = json_text(value)
+    if not isinstance(value, (dict, list)) or len(whole) + indent <= _WIDTH:
+        return [whole]
+    pad = " " * (indent + 2)
+    if isinstance(value, dict):
+        parts = [(f"{json_text(k)}: ", v) for k, v in value.items()]
+    else:
+        parts = [("", v) for v in value]
+    lines = ["{" if isinstance(value, dict) else "["]
+    for number, (lead, part) in enumerate(parts):
+        first, *rest = _space_lines(part, indent + 2)
+        lines += [f"{pad}{lead}{first}", *rest]
+        lines[-1] += "," if number < len(parts) - 1 else ""
+    return [*lines, " " * indent + ("}" if isinstance(value, dict) else "]")]
 
 
 def _format_cell(cell: CellGenotype) -> list[str]:
@@ -114,7 +169,7 @@ def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
         message = f"a cell has at most {CELL_NODE_LIMIT} nodes, not {len(nodes)}"
         raise fields["nodes"].fault("E205", message)
     on_nodes = bool(nodes) and isinstance(nodes[0].value, dict)
-    read = [_read_op_node(node) if on_nodes else _read_node(node, kind) for node in nodes]
+    read = [_read_op_node(node) if on_nodes else _read_node(node) for node in nodes]
     return CellGenotype(
         kind=kind,
         inputs=inputs,
@@ -134,27 +189,25 @@ def _read_size(cursor: Cursor) -> Numbers:
     return tuple((name, numbers[name]) for name in SIZE_NAMES if name in numbers)
 
 
-def _read_node(cursor: Cursor, kind: str) -> tuple[str, tuple[Edge, ...]]:
+def _read_node(cursor: Cursor) -> tuple[str, tuple[Edge, ...]]:
     """A node whose ops stand on its edges: [[op, source], ...]."""
-    return "", tuple(_read_edge(edge, kind) for edge in cursor.items("a node"))
+    return "", tuple(_read_edge(edge) for edge in cursor.items("a node"))
 
 
 def _read_op_node(cursor: Cursor) -> tuple[str, tuple[Edge, ...]]:
     """A node with an op of its own: {"op": op, "from": [source, ...]}."""
     fields = cursor.fields("a node with an op", ("op", "from"))
-    op = fields["op"]
-    name = known_op(op.text("an op"), lambda: op.where)
+    op = fields["op"].text("an op")
     sources = fields["from"].items("the sources of a node")
-    return name, tuple(Edge("", source.integer("a source")) for source in sources)
+    return op, tuple(Edge("", source.integer("a source")) for source in sources)
 
 
-def _read_edge(cursor: Cursor, kind: str) -> Edge:
+def _read_edge(cursor: Cursor) -> Edge:
     pair = cursor.items("an edge [op, source]")
     if len(pair) != 2:
         raise cursor.fault("E109", f"an edge is [op, source], and this has {len(pair)} parts")
     op, source = pair
-    name = known_op(op.text("an op"), lambda: op.where, kind)
-    return Edge(name, source.integer("a source"))
+    return Edge(op.text("an op"), source.integer("a source"))
 
 
 def _document_path(cells: Path, genotype: Genotype, path: Path) -> Path:
@@ -169,9 +222,10 @@ def _document_path(cells: Path, genotype: Genotype, path: Path) -> Path:
     cell = genotype.cell(str(kind))
     node = int(rest[0]) - cell.inputs
     if cell.ops:
-        return (*cells, kind, "nodes", node, *(("from", *rest[1:]) if len(rest) > 1 else ()))
-    # An edge's faults are those of its source, the second of the pair.
-    return (*cells, kind, "nodes", node, *((rest[1], 1) if len(rest) > 1 else ()))
+        inner = rest[1:] if rest[-1] == "op" else ("from", *rest[1:]) if len(rest) > 1 else ()
+    else:  # an edge's faults are those of its source, the second of the pair
+        inner = (rest[1], 0 if rest[-1] == "op" else 1) if len(rest) > 1 else ()
+    return (*cells, kind, "nodes", node, *inner)
 
 
 def _is_entry(cursor: Cursor) -> bool:
@@ -186,4 +240,4 @@ def _recognises(cursor: Cursor) -> bool:
     return has_keys(value, "nasir") and not has_keys(value, "genotypes")
 
 
-OWN = Format("nasir", "nasir's own JSON or YAML", _recognises, load, dump)
+OWN = Format("nasir", "nasir's own JSON or YAML", _recognises, parse, dump)

@@ -9,12 +9,12 @@ from typing import cast
 
 from nasir.document import Document, check_version
 from nasir.errors import NasirError, quoted
-from nasir.formats.own import CATALOGUE_FIELDS, read_genotype
-from nasir.genotype import Genotype
+from nasir.formats.own import OWN
 from nasir.plain import Json
 from nasir.reading import read_json
 from nasir.source import read_source
 from nasir.space.locate import spaces_directory
+from nasir.space.space import Genotype
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def load_entry(entry: Entry) -> Genotype:
     """The genotype of an entry; its source is the first that published it."""
     document = _document(entry.catalogue)
     item = document.root.entries("a catalogue")["genotypes"].items("the genotypes")[entry.index]
-    cells = read_genotype(item, CATALOGUE_FIELDS)
+    cells = OWN.read(item)
     return Genotype(cells.space, cells.cells, cells.name, entry.sources[0])
 
 

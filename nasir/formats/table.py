@@ -5,24 +5,20 @@ from functools import cache
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
-from nasir.formats.autodl import AUTODL
 from nasir.formats.aw_nas import AW_NAS
 from nasir.formats.compact import BANANAS, NASLIB, SIX_BY_NODE, SIX_BY_SOURCE
-from nasir.formats.darts import DARTS
+from nasir.formats.darts import DARTS, PTDARTS
 from nasir.formats.enas import ENAS
 from nasir.formats.format import Format
-from nasir.formats.nasbench1shot1 import NASBENCH1SHOT1
-from nasir.formats.nasbench101 import NASBENCH101
-from nasir.formats.nasbench201 import NASBENCH201
-from nasir.formats.nasbench301 import NASBENCH301
+from nasir.formats.keyed import NASBENCH301, NNABLA, NNI_DARTS, NNI_NASBENCH201
+from nasir.formats.nasbench101 import NASBENCH1SHOT1, NASBENCH101
+from nasir.formats.nasbench201 import AUTODL, NASBENCH201
 from nasir.formats.natsbench_size import NATSBENCH_SIZE
-from nasir.formats.nnabla import NNABLA
-from nasir.formats.nni import NNI_DARTS, NNI_NASBENCH201
 from nasir.formats.onnx_model import ONNX
 from nasir.formats.own import OWN
-from nasir.formats.ptdarts import PTDARTS
 from nasir.formats.transnasbench101 import TRANSNASBENCH101
-from nasir.genotype import CellGenotype, Genotype
+from nasir.genotype import CellGenotype
+from nasir.space.space import Genotype, Space
 from nasir.table import Table
 
 FORMATS: Table[Format] = Table(
@@ -65,18 +61,20 @@ def rows_of(cursor: Cursor) -> tuple[Format, ...]:
     return tuple(row for row in rows if row.shared)
 
 
-def read_value(cursor: Cursor, rows: tuple[Format, ...]) -> tuple[Format, Genotype]:
+def read_value(
+    cursor: Cursor, rows: tuple[Format, ...], space: Space | None = None
+) -> tuple[Format, Genotype]:
     """What the formats read, if they agree. Raises what they raise, and E108 if they do not.
 
     A format that cannot read the value (a number that it does not have) has no say.
     """
     if len(rows) == 1:
-        return rows[0], rows[0].load(cursor)
+        return rows[0], rows[0].read(cursor, space)
     readings: dict[str, tuple[Format, Genotype]] = {}
     faults: list[NasirError] = []
     for row in rows:
         try:
-            readings[row.name] = (row, row.load(cursor))
+            readings[row.name] = (row, row.read(cursor, space))
         except NasirError as error:
             faults.append(error)
     if not readings:

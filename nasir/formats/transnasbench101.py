@@ -4,8 +4,16 @@ import re
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, quoted
-from nasir.formats.format import Format, inexpressible, numbers_of, place_in, refuse_node_ops
-from nasir.genotype import CellGenotype, Edge, Genotype
+from nasir.formats.format import (
+    Format,
+    Parsed,
+    inexpressible,
+    numbers_of,
+    place_in,
+    refuse_node_ops,
+)
+from nasir.genotype import CellGenotype, Edge
+from nasir.space.space import Genotype, Space
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
 """The ops of digits 0 to 3."""
@@ -15,7 +23,7 @@ _SKELETON = ("64", "41414")
 _NODES = (1, 2, 3)
 
 
-def load(cursor: Cursor) -> Genotype:
+def parse(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of the cell; its skeleton, 64-41414, is that of all micro architectures.
 
     Raises E108 for a macro architecture, E109 for another skeleton, E201, E202.
@@ -48,7 +56,8 @@ def load(cursor: Cursor) -> Genotype:
             edges.append(Edge(OPS[int(digit)], source))
         nodes.append(tuple(edges))
         offset += len(group) + 1
-    return Genotype("transnasbench101", (CellGenotype("cell", 1, tuple(nodes), (3,)),))
+    cell = CellGenotype("cell", 1, tuple(nodes), (3,))
+    return Parsed(Genotype("transnasbench101", (cell,)), lambda _: cursor.where)
 
 
 def dump(genotype: Genotype) -> str:
@@ -72,7 +81,7 @@ TRANSNASBENCH101 = Format(
     "transnasbench101",
     "the TransNAS-Bench-101 string",
     lambda cursor: isinstance(cursor.value, str) and bool(_TEXT.fullmatch(cursor.value)),
-    load,
+    parse,
     dump,
     word=r"(?<![\w-])[0-9]{1,4}-[1-4]{1,10}-(?:basic|[0-9]_[0-9]{2}_[0-9]{3})(?![\w-])",
     numbering=lambda _: numbers_of(OPS),

@@ -1,16 +1,13 @@
 """What every op declares: attributes, inputs, result type, parameters, cost and traits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nasir.errors import NasirError
 from nasir.types import ImageType, SequenceType, Type, VectorType
-
-if TYPE_CHECKING:
-    from nasir.graph import Graph
 
 
 class Attrs(BaseModel):
@@ -26,19 +23,25 @@ class NoAttrs(Attrs):
     """For ops that have no attributes."""
 
 
-def _body(value: Any) -> Any:
-    """Checked here and not by its type: graphs are made of ops, so they are imported late."""
-    from nasir.graph import Graph
+@runtime_checkable
+class Body(Protocol):
+    """What an op needs of a graph that it applies: graphs themselves are made of ops."""
 
-    if not isinstance(value, Graph):
+    @property
+    def inputs(self) -> tuple[tuple[str, Type], ...]: ...
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+    @property
+    def types(self) -> Mapping[str, Type]: ...
+    @property
+    def params(self) -> "tuple[ParamRef, ...]": ...
+    def has(self, trait: str) -> bool: ...
+
+
+def _body(value: Any) -> Any:
+    if not isinstance(value, Body):
         raise ValueError("must be a graph")
     return value
-
-
-if TYPE_CHECKING:
-    Body = Graph
-else:
-    Body = Annotated[Any, AfterValidator(_body)]
 
 
 class BodyAttrs(Attrs):
@@ -49,9 +52,11 @@ class BodyAttrs(Attrs):
     application, and one that the body does not read can be left out.
     """
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     FIRST_CONSTANT: ClassVar[int] = 0
 
-    body: Body
+    body: Annotated[Body, BeforeValidator(_body)]
 
 
 def _pair(value: Any) -> Any:
@@ -230,9 +235,6 @@ class OpSpec(_Itself):
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
-    def __reduce__(self) -> tuple[Callable[[str], "Op"], tuple[str]]:
-        return (_op_named, (self.name,))
-
 
 def with_draw(op: OpSpec, draw: Callable[..., Type]) -> tuple[OpSpec, OpSpec]:
     """The random op, and `<name>_drawn`, which draws nothing: it takes its draw last.
@@ -304,24 +306,5 @@ class Macro(_Itself):
     def __repr__(self) -> str:
         return f"<macro {self.name}>"
 
-    def __reduce__(self) -> tuple[Callable[..., "Op"], tuple[str, ...]]:
-        if self.definition:
-            return (_own_op, (self.name, self.definition))
-        return (_op_named, (self.name,))
-
 
 Op = OpSpec | Macro
-
-
-def _op_named(name: str) -> Op:
-    """The op of that name: copies and pickles of an op are the op itself."""
-    from nasir.macros import ALL_OPS
-
-    return ALL_OPS[name]
-
-
-def _own_op(name: str, definition: str) -> Op:
-    """The space's own op of that definition: copies and pickles of it are the op itself."""
-    from nasir.composition import own_op
-
-    return own_op(name, definition)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import wraps
 
-from nasir.graph import Graph
+from nasir.graph import Graph, body_of
 from nasir.node import Node
 from nasir.ops import BodyAttrs, ParamRef
 from nasir.passes.record import GraphPass
@@ -27,7 +27,7 @@ def with_bodies(graph: Graph, run: GraphPass) -> Graph:
     if all(before == after for before, after in bodies.items()):
         return graph
     return graph.with_nodes(
-        with_body(node, bodies[node.body]) if node.body else node for node in graph.nodes
+        with_body(node, bodies[body]) if (body := body_of(node)) else node for node in graph.nodes
     )
 
 
@@ -36,7 +36,7 @@ def with_body(node: Node, body: Graph) -> Node:
 
     A weight that only the new body has gets the key `<node>/<its key>`, and parts of its own.
     """
-    old = node.body
+    old = body_of(node)
     assert old is not None
     actual = {formal.key: ref for formal, ref in zip(old.params, node.params, strict=True)}
     attrs = make_attrs(node.op, dict(node.attrs) | {"body": body})
@@ -58,7 +58,7 @@ def _actual(formal: ParamRef, actual: Mapping[str, ParamRef], name: str) -> Para
 
 
 def _without_unread(node: Node) -> Node:
-    body = node.body
+    body = body_of(node)
     if body is None:
         return node
     assert isinstance(node.attrs, BodyAttrs)

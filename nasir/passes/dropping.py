@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
-from nasir.graph import Graph, place_of
+from nasir.graph import Graph
 from nasir.node import MIXED, At, Node
 from nasir.ops import Macro
 from nasir.ops.choice import DROP_PATH
@@ -78,7 +78,7 @@ def _results(graph: Graph) -> Iterator[str]:
             raise NasirError(
                 "E505",
                 f"the op {quoted(read[0].name)} has {len(read)} values that others read",
-                place_of(read[0]),
+                read[0].place,
                 hint="drop paths before passes that share values",
             )
         images = (node for node in read if isinstance(graph.types[node.name], ImageType))

@@ -65,7 +65,7 @@ def freeze_noise(graph: Graph) -> Graph:
     For inference and exports of networks that hold `noise` (the S4 space), which are stochastic
     even then; the distribution over examples is no longer the published one.
     """
-    if not any(node.has("random") for node in graph.nodes):
+    if not graph.has("random"):
         return graph
     return graph.with_nodes([_frozen(graph, node) for node in graph.nodes])
 

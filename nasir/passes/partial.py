@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
-from nasir.graph import Graph, place_of
+from nasir.graph import Graph
 from nasir.node import MIXED, At, Node
 from nasir.template import Scope, meaning_at
 from nasir.types import ImageType, WeightsType
@@ -100,7 +100,7 @@ def _sources(
             raise NasirError(
                 "E505",
                 f"the options of {quoted(name)} read {len(values)} values from outside, not one",
-                place_of(mixes[name]),
+                mixes[name].place,
                 hint="it takes a supernet as nasir.supernet makes it: options below their mixture",
             )
     return {name: values.pop() for name, values in read.items()}
@@ -110,7 +110,7 @@ def _rebuild(b: Scope, node: Node, names: Mapping[str, str]) -> None:
     """Adds the node reading `names[x]` for x; its weights keep their keys, not their shapes."""
     node = node.rewired(names)
     types = tuple(b.types[name] for name in node.inputs)
-    found = meaning_at(node.op, node.attrs, types, place_of(node))
+    found = meaning_at(node.op, node.attrs, types, node.place)
     params = zip(node.params, found.params, strict=True)
     fitted = tuple(replace(ref, shape=spec.shape, init=spec.init) for ref, spec in params)
     b.nodes.append(replace(node, params=fitted))
@@ -127,7 +127,7 @@ def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
         raise NasirError(
             "E303",
             f"the {channels} channels of {quoted(source)} cannot be divided by {parts}",
-            place_of(mix),
+            mix.place,
             hint=f"choose channels that are a multiple of {parts}",
         )
     b.at = mix.at and mix.at.option("")  # the options read it
@@ -140,7 +140,7 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
     _rebuild(b, replace(mix, name=name), {source: first})
     if b.channels(name) != b.channels(first):
         message = f"the options of {quoted(mix.name)} change the number of channels"
-        raise NasirError("E303", message, place_of(mix))
+        raise NasirError("E303", message, mix.place)
     b.at = mix.at
     start = b.channels(first)
     count = b.channels(source) - start
@@ -152,7 +152,7 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
                 "E304",
                 f"channels that pass by {quoted(mix.name)} need an even height and width, "
                 f"not {graph.types[source]}",
-                place_of(mix),
+                mix.place,
                 hint="choose an image size that the reductions divide evenly",
             )
         rest = b("max_pool", rest, name=f"{mix.name}.pool", kernel=2, stride=2)

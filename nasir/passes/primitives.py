@@ -1,11 +1,14 @@
 """Graphs are checked, typed anew, and spelled out in primitives."""
 
+from collections.abc import Iterator
+
 from nasir.errors import NasirError, quoted
-from nasir.graph import Graph, place_of
-from nasir.node import Node
+from nasir.graph import Graph
+from nasir.node import MIXED, Node
 from nasir.ops import Macro, Op, ParamRef
 from nasir.passes.bodies import in_bodies
 from nasir.template import template
+from nasir.text import NAME
 
 
 @in_bodies
@@ -16,32 +19,28 @@ def validate(graph: Graph) -> Graph:
     that the text form cannot hold, or one name for two ops), and what the construction of a graph
     raises.
     """
-    from nasir.text import NAME, unwritable
-
     graph = graph.with_nodes(graph.nodes)  # infers all types anew
     keys: dict[str, ParamRef] = {}
     kinds: dict[str, str] = {}
     ops: dict[str, Op] = {}
-    for name in unwritable(graph):
+    for name in _unwritable(graph):
         raise NasirError("E405", f"{quoted(name)} cannot be a name")
     for node in graph.nodes:
         if not NAME.fullmatch(node.name):
-            raise NasirError("E405", f"{quoted(node.name)} cannot be a name", place_of(node))
+            raise NasirError("E405", f"{quoted(node.name)} cannot be a name", node.place)
         if ops.setdefault(node.op.name, node.op) is not node.op:
             message = f"two different ops are called {quoted(node.op.name)}"
-            raise NasirError("E405", message, place_of(node))
+            raise NasirError("E405", message, node.place)
         for ref in node.params:
             if not NAME.fullmatch(ref.key) or "" in ref.key.split("."):
-                raise NasirError("E405", f"{quoted(ref.key)} cannot be a key", place_of(node))
+                raise NasirError("E405", f"{quoted(ref.key)} cannot be a key", node.place)
             if keys.setdefault(ref.key, ref) != ref:
-                raise NasirError(
-                    "E402", f"two weights are called {quoted(ref.key)}", place_of(node)
-                )
+                raise NasirError("E402", f"two weights are called {quoted(ref.key)}", node.place)
         if node.cell and kinds.setdefault(node.cell.name, node.cell.kind) != node.cell.kind:
             raise NasirError(
                 "E402",
                 f"cell '{node.cell.name}' is both {kinds[node.cell.name]} and {node.cell.kind}",
-                place_of(node),
+                node.place,
             )
     return graph
 
@@ -72,6 +71,24 @@ def expand(graph: Graph) -> Graph:
         else:
             nodes.append(node)
     return graph.aliased(nodes, alias)
+
+
+def _unwritable(graph: Graph) -> Iterator[str]:
+    """The names, other than its nodes', that the text form of a graph cannot hold."""
+    for body in graph.bodies:
+        yield from _unwritable(body)
+    yield from (key for key, _ in graph.meta if not NAME.fullmatch(key))
+    yield from (name for name, _ in graph.inputs if not NAME.fullmatch(name))
+    for at in {node.at for node in graph if node.at}:
+        words = [at.cell.kind, at.cell.name]
+        words += [
+            word for slot, op in at.steps for word in (slot.kind, op) if word not in ("", MIXED)
+        ]
+        yield from (word for word in words if not NAME.fullmatch(word))
+    for choice in graph.choices:
+        if not NAME.fullmatch(choice.name):
+            yield choice.name
+        yield from (name for name in choice.options if not name or len(name.split()) != 1)
 
 
 def _original(graph: Graph, node: Node) -> tuple[str, ...]:

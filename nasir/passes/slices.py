@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from nasir.graph import Graph
+from nasir.graph import Graph, body_of
 from nasir.node import Cell, Node
 from nasir.ops import Macro, OpSpec, ParamRef
 from nasir.ops.memory import CALL, RECOMPUTE
@@ -34,7 +34,7 @@ def recompute(graph: Graph, level: MemoryLevel) -> Graph:
     """
     if level == "none":
         return graph
-    done = {node.body for node in graph if node.has("recomputed")}
+    done = {body_of(node) for node in graph if node.has("recomputed")}
     graph = with_bodies(graph, lambda body: body if body in done else _whole(body))
     homes = homes_of(graph)
     plain = {n.name for n in graph if homes[n.name] is None or _fixed(n)} | sharing_buffers(graph)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nasir.errors import NasirError, quoted
-from nasir.graph import Choice, Graph, place_of
+from nasir.graph import Choice, Graph
 from nasir.node import MIXED, Node, Slot
 from nasir.ops import PRIMITIVES
 from nasir.ops.choice import MixAttrs
@@ -68,7 +68,7 @@ def _check_edges(graph: Graph, node: Node, choice: Choice, space: Space) -> None
             "E505",
             f"node {quoted(node.name)} has edges from nodes {', '.join(sources)}; "
             f"in the space '{space.name}' from: {', '.join(choice.options) or 'none'}",
-            place_of(node),
+            node.place,
             hint="give the space that the supernet was made of",
         )
 

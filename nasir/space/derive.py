@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from nasir.errors import NasirError
-from nasir.genotype import Genotype
 from nasir.space.load import SpaceLike, as_space
-from nasir.space.space import Space
+from nasir.space.space import Genotype, Space
 from nasir.space.tree import Choose, Picker, Weights
 from nasir.wanted import checked
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from nasir.errors import NasirError, nearest, unknown_op
-from nasir.genotype import CellGenotype, Genotype
+from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
 from nasir.limits import PRIMITIVE_LIMIT
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
@@ -16,7 +16,7 @@ from nasir.space.decisions import SpaceCell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
 from nasir.space.sizes import DEPTHS, LIMITS, Size, StagedSize, StageSize
-from nasir.space.space import Space
+from nasir.space.space import Genotype, Space
 from nasir.space.stack import Design, Stem, add_stack, cells_of, layout_of, space_of
 from nasir.table import Table
 from nasir.template import primitives

@@ -1,4 +1,4 @@
-"""A search space: which cells there are, and which genotypes belong to it."""
+"""A search space, and the genotypes that are selected from it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from math import prod
 from typing import Protocol
 
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype, Genotype, Numbers
+from nasir.genotype import CellGenotype, Numbers
 from nasir.limits import MEMBER_LIMIT
 from nasir.macros import ALL_OPS
 from nasir.node import Slot
@@ -17,6 +17,39 @@ from nasir.space.decisions import SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.node_cells import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick
+
+
+@dataclass(frozen=True, slots=True)
+class Genotype:
+    """An architecture as its decisions: the cells, by kind. Equality ignores name and source.
+
+    `size` has the numbers of the network's size that its space leaves open (width, depth).
+    `definition` is the space itself, where it is known: a space that is not shipped has to be.
+    """
+
+    space: str
+    cells: tuple[CellGenotype, ...]
+    name: str = field(default="", compare=False)
+    source: str = field(default="", compare=False)
+    definition: "Space | None" = field(default=None, compare=False, repr=False)
+    size: Numbers = ()
+
+    def cell(self, kind: str) -> CellGenotype:
+        """The cell of that kind. Raises E210 when there is none."""
+        for cell in self.cells:
+            if cell.kind == kind:
+                return cell
+        have = ", ".join(cell.kind for cell in self.cells)
+        raise NasirError(
+            "E210",
+            f"genotype {self.name or 'without a name'} has no '{kind}' cell",
+            hint=f"it has: {have}" if have else "",
+        )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of cell, in order."""
+        return tuple(cell.kind for cell in self.cells)
 
 
 class Conditional(Protocol):

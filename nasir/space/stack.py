@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from nasir.genotype import Genotype
 from nasir.graph import Builder
 from nasir.space.cell import Cells, add_cell
 from nasir.space.layout import PUBLISHED, Layout
-from nasir.space.space import Space
+from nasir.space.space import Genotype, Space
 
 Design = Genotype | Space
 """Where a network's cells come from: decided in a genotype, or open in a space (a supernet)."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from nasir.arithmetic import Number, evaluate
 from nasir.errors import NasirError, quoted
-from nasir.genotype import Genotype
 from nasir.space.skeletons import find_skeleton, network_size
-from nasir.space.space import Space
+from nasir.space.space import Genotype, Space
 from nasir.totals import Totals, totals
 
 _SCALED = re.compile(r"(?<![\w.])(\d{1,12}(?:\.\d{1,12})?)([kMG])\b")

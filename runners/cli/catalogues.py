@@ -113,7 +113,7 @@ def _expanded(name: str, stride: int) -> dict[str, Any]:
     builder = nasir.Builder(x=_EXAMPLE)
     result = builder(name, "x", name=name, stride=stride)
     graph, _ = nasir.run_passes(builder.graph(result), PLAIN)
-    return {"stride": stride, "nodes": [print_node(graph, node) for node in graph]}
+    return {"stride": stride, "nodes": [print_node(node, graph.types, {}) for node in graph]}
 
 
 def methods(
