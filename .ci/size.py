@@ -25,9 +25,9 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 223,
+    "files of the library": 222,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_720,
+    "code lines of nasir and lowering": 16_711,
     "code lines of runners": 10_514,
     "code lines of tests": 22_582,
     "places of runners": 14,

@@ -13,7 +13,7 @@ from nasir.formats.load import (
     read_source_genotype,
 )
 from nasir.formats.onnx_model import METADATA_KEY
-from nasir.formats.shipped import Entry, entries, load_entry
+from nasir.formats.own import Entry, entries, load_entry
 from nasir.formats.table import FORMATS, named_format
 
 __all__ = [

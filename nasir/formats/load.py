@@ -10,8 +10,7 @@ from pathlib import Path
 from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.find import FoundGenotype, find_genotypes
 from nasir.formats.format import Format, check_plain, inexpressible
-from nasir.formats.own import OWN
-from nasir.formats.shipped import find, load_shipped
+from nasir.formats.own import OWN, find, load_shipped
 from nasir.formats.table import FORMATS, in_running_text, named_format, read_value, rows_of
 from nasir.limits import LOG_LIMIT
 from nasir.source import Source, is_there, looks_like_path, read_source

@@ -19,7 +19,7 @@ import nasir
 from nasir.document import parse_document
 from nasir.errors import NasirError, Where
 from nasir.formats import Reading
-from nasir.formats.shipped import find
+from nasir.formats.own import find
 from nasir.quoting import json_text, visible
 from nasir.source import Source
 from nasir.space import catalog, home_of, parse_space, space_schema

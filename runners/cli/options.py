@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from nasir import NasirError, Where
 from nasir.formats.load import is_published, is_text, no_format, split
-from nasir.formats.shipped import find
+from nasir.formats.own import find
 from nasir.source import is_there, not_there
 from runners.data.name import parse_data
 from runners.inputs import STDIN, reading_as
