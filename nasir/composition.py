@@ -92,7 +92,7 @@ def own_ops(
     """The own ops of a space as macros, by name; `place` is where one of them is defined.
 
     Where an op has the name of a shipped one, that name means the shipped one within it. Raises
-    E106 (too many levels, or primitives), E109 (a circle), E201, E205 and E306.
+    E106 (too many levels, or primitives), E109 (a circle), E201, E202 and E306.
     """
     made: dict[str, Macro] = {}
     budget = Budget(OWN_OPS_LIMIT, "what the space's own ops are made of", "primitives")
@@ -115,12 +115,12 @@ def own_op(name: str, definition: str) -> Macro:
 
 
 def read_definition(name: str, text: str) -> Macro:
-    """The macro of a definition in any spelling. Raises E106, E405 and a fault of a step."""
+    """The macro of a definition in any spelling. Raises E106, E104 and a fault of a step."""
     try:
         model = Definition.model_validate(read_json(Source.of(text, "<definition>"), 2.0**64))
     except (NasirError, ValidationError):
         message = f"the definition of the op {quoted(name)} cannot be read"
-        raise NasirError("E405", message) from None
+        raise NasirError("E104", message) from None
     if _levels(model) > OWN_OP_LEVELS:
         raise _too_deep()
     return own_op(name, _dump(_data(model)))
@@ -143,7 +143,7 @@ def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
 def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirError]]:
     """What is wrong with each step by itself, and where below the definition it stands.
 
-    E109 for a name that is taken, E201, E205 for a source that is no step before, E306 for an
+    E109 for a name that is taken, E201, E202 for a source that is no step before, E306 for an
     expression.
     """
     names = step_names(model)
@@ -157,7 +157,7 @@ def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirEr
         for source in step.sources:
             if source not in before:
                 message = f"there is no step {quoted(source)} before this one"
-                error = NasirError("E205", message, hint=nearest(source, before))
+                error = NasirError("E202", message, hint=nearest(source, before))
                 yield (*path, "from"), error
         for key, value in {"when": step.when, **step.attributes}.items():
             for part in parts_of(value):

@@ -51,7 +51,7 @@ def acceptance(space: SpaceLike, draws: int = 1000) -> float:
 
 @checked
 def unrank(space: SpaceLike, index: int) -> Genotype:
-    """The genotype of that number, 0 .. size-1, in canonical form. Raises E205.
+    """The genotype of that number, 0 .. size-1, in canonical form. Raises E202.
 
     Numbers of the size vary fastest, the last one first, then the last cell; in NAS-Bench-201 the
     last edge, as its code enumerates the cells, which is not the order of its benchmark files.
@@ -59,7 +59,7 @@ def unrank(space: SpaceLike, index: int) -> Genotype:
     space = as_space(space)
     if not 0 <= index < space.count:
         raise NasirError(
-            "E205",
+            "E202",
             f"space '{space.name}' has no genotype {index}",
             hint=f"its genotypes are 0 to {space.count - 1}",
         )

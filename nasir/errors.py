@@ -8,102 +8,47 @@ from dataclasses import dataclass
 from nasir.quoting import shortened, shortened_lines, visible
 
 CODES: dict[str, str] = {
-    # files
-    "E101": "the file does not exist",
-    "E102": "the path is a directory, or not a regular file",
+    # files: give another one, or repair it
+    "E101": "the file does not exist, or is not a regular file",
     "E103": "the file is binary or not UTF-8 text",
-    "E104": "the text cannot be parsed (truncated, or a syntax error)",
-    "E105": "a key occurs twice",
+    "E104": "the text cannot be parsed: it is truncated, has a syntax error, or a key occurs twice",
     "E106": "the input is too large, nests too deeply, takes too many steps, or uses aliases",
     "E107": "a number is NaN, infinite, or out of range",
-    "E108": "the format cannot be recognised, or is unknown",
+    "E108": "the format cannot be recognised, or is unknown, or the model was not written by nasir",
     "E109": "a field is missing, unknown, or of the wrong type",
     "E110": "the file is written in a version that this nasir does not read",
-    "E111": "the ONNX file was not written by nasir",
     "E112": "the output cannot be written",
-    # genotypes
-    "E201": "unknown op",
-    "E202": "a node has the wrong number of inputs",
-    "E203": "a node reads itself or a later node",
-    "E204": "the output cannot be reached from the inputs",
-    "E205": "an index is out of range",
-    "E206": "the output names a node that is not there",
-    "E207": "a cell has no nodes",
+    # names: choose a known one
+    "E201": "unknown op, genotype, space, skeleton, pass, method, part, recipe, or target",
+    # spaces, genotypes, networks, graphs: change them, or their size
+    "E202": "a cell is malformed: its kinds, its nodes, what they read, or its output",
     "E208": "the target format cannot express the genotype",
-    "E209": "unknown genotype or space name",
-    "E210": "a cell kind is missing or unknown",
     "E211": "the genotype does not belong to the space",
-    "E212": "a choice has another number of weights than options",
-    # networks
-    "E301": "unknown skeleton",
-    "E302": "the skeleton cannot take this number of layers, classes, or size",
-    "E303": "the skeleton or an op cannot take this number of channels",
-    "E304": "the image is too small",
+    "E302": "the network cannot have this number of layers, classes, channels, or pixels",
     "E305": "the types at a node clash",
-    "E306": "an attribute of an op is wrong",
-    # graphs
-    "E401": "no such node",
-    "E402": "two nodes have one name",
-    "E403": "a node reads a value that is not defined before it",
-    "E404": "an op is given the wrong number of inputs",
-    "E405": "the graph text cannot be parsed",
-    "E406": "unknown pass",
-    # running
+    "E306": "an attribute of an op, or an expression, is wrong",
+    "E401": "a graph is malformed: a name is missing or taken, or an op reads the wrong values",
+    # running: install, choose another device, other weights, or other options
     "E501": "an optional part is not installed",
-    "E502": "the device is not available",
+    "E502": "this machine, or this network, cannot take the device, the precision, or the target",
     "E503": "the weights do not fit the network",
-    "E504": "the export differs from the network",
-    "E505": "the call's options contradict each other",
-    # benchmarks
-    "E601": "the architecture is not in the benchmark",
-    "E602": "the benchmark has no such dataset, epochs, split or seed",
+    "E504": "the export, or its accuracy, differs from the network's",
+    "E505": "options, settings, parts, or the data contradict each other",
+    # benchmarks and downloads
+    "E601": "the architecture, dataset, epochs, split, or seed is not in the benchmark",
     "E603": "the file asks to run code",
-    "E604": "the benchmark file is damaged",
+    "E604": "a file of a benchmark, of data, or of a run is missing or damaged: get it again",
     # data
     "E701": "the data is unknown, or not there",
-    "E702": "there are no images",
-    "E703": "there is one class alone",
-    "E704": "an image is broken",
-    "E705": "images have different sizes",
-    "E706": "a label is out of range",
-    "E707": "images are not square, or too small",
-    "E708": "the arrays of an .npz file are not those of images",
-    "E709": "a file of the data is damaged",
-    "E711": "a folder of texts, or a file of it, is named wrongly or not there",
-    "E712": "a text has no words",
-    "E713": "a text is not UTF-8",
-    "E714": "a text is too short for the batch",
+    "E702": "the data cannot be learned from: too few or unequal images, labels, words",
     # runs
-    "E721": "the folder is not a run",
-    "E722": "a file of the run is damaged",
+    "E721": "the folder is not a run, or the run does not have what is asked for, yet",
     "E723": "the folder is not empty, or holds a run already",
     "E724": "the run is in use by another process",
-    "E725": "the run cannot be written",
     "E726": "the run has other settings",
-    "E727": "the checkpoint is missing or damaged",
     "E728": "nasir is started as one of several processes",
-    "E729": "the precision is unknown, or the device lacks it",
-    # figures of runs
-    "E731": "the run has nothing to draw",
-    # searching
     "E741": "the loss is not a number",
-    "E742": "unknown search method or part",
-    "E743": "the parts or settings of a search contradict each other",
     "E744": "the memory is not enough for a step",
-    # evaluation
-    "E751": "unknown recipe",
-    "E752": "a recipe has no such value",
-    "E753": "a recipe, the data and the sizes contradict each other",
-    "E754": "weights cannot be inherited from the run",
-    "E755": "the run has no genotype, or no weights, yet",
-    "E756": "a file's accuracy is not the network's",
-    # weights of original implementations
-    "E761": "the file holds no weights that are known",
-    "E762": "the original's weights do not fit the genotype's network",
-    "E763": "the weights file asks to run code",
-    # targets
-    "E765": "unknown target",
-    "E766": "the target cannot be on this machine, or not of this network",
 }
 
 

@@ -57,11 +57,11 @@ class Builder(Scope):
     def choose(self, choice: Choice) -> str:
         """The name of the choice's weights, an input of the graph; all its cells share them.
 
-        Raises E402 where another choice has that name.
+        Raises E401 where another choice has that name.
         """
         known = self._choices.get(choice.name)
         if (known is None and choice.name in self.types) or known not in (None, choice):
-            raise NasirError("E402", f"the name {quoted(choice.name)} is taken")
+            raise NasirError("E401", f"the name {quoted(choice.name)} is taken")
         self._choices[choice.name] = choice
         self.types[choice.name] = self._inputs[choice.name] = WeightsType(len(choice.options))
         return choice.name
@@ -102,7 +102,7 @@ class Graph:
 
     `outputs` name the results; `auxiliary` name further results that only training asks for.
     `meta` says where the graph comes from (space, skeleton, genotype as text, …). Raises E107,
-    E204, E401 to E404 and what the types raise (E303 to E305), each with the node's name. Every op
+    E202, E401 to E401 and what the types raise (E302 to E305), each with the node's name. Every op
     reads something, so every output depends on an input.
     """
 
@@ -306,7 +306,7 @@ class Graph:
         if not instead:
             if len(node.inputs) != 1:
                 raise NasirError(
-                    "E404",
+                    "E401",
                     f"node {quoted(name)} reads {len(node.inputs)} values",
                     hint="say which one its readers get: remove(name, instead=…)",
                 )
@@ -425,7 +425,7 @@ def _moved(node: Node, names: Mapping[str, str], at: At | None) -> Node:
 
 def _check_outputs(graph: Graph) -> None:
     if not graph.outputs:
-        raise NasirError("E204", "the graph has no output")
+        raise NasirError("E202", "the graph has no output")
     for name in (*graph.outputs, *graph.auxiliary):
         if name not in graph.types:
             raise NasirError(

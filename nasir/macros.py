@@ -55,13 +55,13 @@ def factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
     image = b.type(inputs[0])
     if a.out % 2:
         raise NasirError(
-            "E303",
+            "E302",
             f"a factorized reduce needs an even number of channels, not {a.out}",
             hint=f"try {a.out + 1}",
         )
     if any(size % 2 for size in image.shape[1:]):
         raise NasirError(
-            "E304",
+            "E302",
             f"a factorized reduce needs even height and width, not {image}",
             hint="choose an image size that the reductions divide evenly",
         )
@@ -180,7 +180,7 @@ def _residual(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
     x = inputs[0]
     if any(size % a.stride for size in b.type(x).shape[1:]):
         raise NasirError(
-            "E304",
+            "E302",
             f"a residual reduction needs height and width divisible by {a.stride}, not {b.type(x)}",
             hint="choose an image size that the reductions divide evenly",
         )
@@ -208,7 +208,7 @@ def _imagenet_head(b: Scope, inputs: tuple[str, ...], a: ClassAttrs) -> str:
     x = b("avg_pool", inputs[0], name="pool", kernel=7)
     if b.type(x).shape[1:] != (1, 1):
         raise NasirError(
-            "E304",
+            "E302",
             f"the imagenet head takes 7x7 feature maps, not {b.type(inputs[0])}",
             hint="use images of 224x224 and at least 2 layers",
         )
@@ -230,7 +230,7 @@ def _auxiliary(b: Scope, inputs: tuple[str, ...], a: AuxiliaryAttrs) -> str:
     """The DARTS auxiliary head: 8x8 maps, stride 3 (CIFAR), or 7x7, stride 2 (ImageNet)."""
     if b.type(inputs[0]).shape[1:] != ((8, 8) if a.stride == 3 else (7, 7)):
         raise NasirError(
-            "E304",
+            "E302",
             f"the auxiliary head takes {'8x8' if a.stride == 3 else '7x7'} feature maps, "
             f"not {b.type(inputs[0])}",
             hint="leave the auxiliary head out, or use the skeleton's own image size",

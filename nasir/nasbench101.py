@@ -104,12 +104,12 @@ def started(module: Module) -> Module:
 def live_cell(cell: CellGenotype) -> CellGenotype:
     """The cell after pruning: what the network of NAS-Bench-101 is built from.
 
-    Raises E204 when the input does not reach the output, and E208 as `module_of` does.
+    Raises E202 when the input does not reach the output, and E208 as `module_of` does.
     """
     module = pruned(module_of(cell))
     if module is None:
         raise NasirError(
-            "E204", f"the output of cell '{cell.kind}' cannot be reached from its input"
+            "E202", f"the output of cell '{cell.kind}' cannot be reached from its input"
         )
     return cell_of(module, cell.kind)
 

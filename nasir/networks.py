@@ -39,7 +39,7 @@ def network(
     skeleton's own name is the space's. `auxiliary` adds the auxiliary head, whose logits are
     `graph.auxiliary` (of `rnn`, the states of all steps). `space` (or what `load_space` takes) is
     the genotype's space whatever it says itself; its own ops, layout and sizes hold. Raises E201,
-    E210, E301 to E305 and E505.
+    E202, E201 to E305 and E505.
     """
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
@@ -82,7 +82,7 @@ def supernet(
     skeleton's own size for the search: `cifar` 16 channels, 8 layers (cells),
     10 classes, 32 pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of
     three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
-    300 hidden units. Raises E301 to E305 and E505, and what `load_space` raises.
+    300 hidden units. Raises E201 to E305 and E505, and what `load_space` raises.
     """
     space = as_space(space)
     chosen = find_skeleton(skeleton or space.skeleton)
@@ -115,7 +115,7 @@ def _given(asked: Mapping[str, int | None]) -> dict[str, int]:
 
 
 def _at_home(genotype: GenotypeLike, space: SpaceLike | None, *, required: bool) -> Genotype:
-    """The genotype with its space, if it is known. Raises E209 where it is required and is not."""
+    """The genotype with its space, if it is known. Raises E201 where it is required and is not."""
     if isinstance(genotype, str | Path):
         genotype = load_genotype(genotype, space)
     elif space is not None:

@@ -16,7 +16,7 @@ from nasir.wanted import checked
 def picks(graph: Graph, genotype: GenotypeLike) -> dict[str, tuple[int, ...]]:
     """For each choice of a supernet, by name, the options that the genotype has (numbers from 0).
 
-    An edge that the genotype does not have keeps none. Raises E210 where the genotype lacks a kind
+    An edge that the genotype does not have keeps none. Raises E202 where the genotype lacks a kind
     of cell, and E211 where it has an op or an edge that is no option.
     """
     genotype = as_genotype(genotype)
@@ -30,7 +30,7 @@ def resolve(graph: Graph, decisions: GenotypeLike | Picks) -> Graph:
     """The supernet with its choices decided, by a genotype or by the options of some choices.
 
     `decisions` maps the name of a choice to the numbers of the options that it keeps, from 0; other
-    choices stay open. Weights keep their keys, so those of the supernet fit. Raises E205, E210,
+    choices stay open. Weights keep their keys, so those of the supernet fit. Raises E202, E202,
     E211 and E401.
     """
     return resolve_picks(

@@ -41,7 +41,7 @@ def too_deep(where: Where) -> NasirError:
 
 
 def double_key(key: str, where: Where) -> NasirError:
-    """E105 for the second of two equal keys."""
+    """E104 for the second of two equal keys."""
     return NasirError(
-        "E105", f"the key {quoted(key)} occurs twice", where, hint="remove one of them"
+        "E104", f"the key {quoted(key)} occurs twice", where, hint="remove one of them"
     )

@@ -48,7 +48,7 @@ def read(source: Source) -> tuple[Json, Places | None]:
     """The data of JSON, which opens with a bracket or is named so, or else of YAML.
 
     The places of JSON are None: `json_places` finds them. Mapping keys are texts, `2:` is "2".
-    Raises E103, E104, E105, E106 (too large, too deep, an alias) and E107, with their places.
+    Raises E103, E104, E104, E106 (too large, too deep, an alias) and E107, with their places.
     """
     text, name = source.text, source.name.lower()
     if not text.strip():
@@ -69,7 +69,7 @@ def read(source: Source) -> tuple[Json, Places | None]:
 def read_json(source: Source, largest: float = NUMBER_LIMIT) -> Json:
     """The data of a JSON text, whose numbers are finite and at most `largest` in magnitude.
 
-    Raises E103, E104, E105, E106 (too large or too deep) and E107, with their places.
+    Raises E103, E104, E104, E106 (too large or too deep) and E107, with their places.
     """
     text = source.text
     spell = partial(_number, largest=largest)

@@ -105,7 +105,7 @@ class Source:
 def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
     """The content of a regular file, of at most `limit` bytes if it is a text.
 
-    Never waits on a pipe or a device. Raises E101, E102, E106.
+    Never waits on a pipe or a device. Raises E101, E101, E106.
     """
     name = os.fspath(path)
     # Opening a pipe blocks without O_NONBLOCK; Windows has no such flag and no such pipes.
@@ -188,12 +188,12 @@ def _neighbours(name: str) -> str:
 
 
 def _not_regular(name: str, what: str) -> NasirError:
-    return NasirError("E102", f"the path is {what}", Where(name), hint="give the path of a file")
+    return NasirError("E101", f"the path is {what}", Where(name), hint="give the path of a file")
 
 
 def _unreadable(name: str, error: OSError) -> NasirError:
     reason = (error.strerror or "unknown reason").lower()
-    return NasirError("E102", f"the file cannot be read: {reason}", Where(name))
+    return NasirError("E101", f"the file cannot be read: {reason}", Where(name))
 
 
 def _too_large(name: str, limit: int) -> NasirError:

@@ -70,12 +70,12 @@ class Scope:
     def __call__(self, op: str | Op, *inputs: str, name: str = "", **attrs: Any) -> str:
         """Adds a node of an op, which is given itself or by name.
 
-        Raises E201, E305, E306, E401, E402, E404 and what the op's types raise.
+        Raises E201, E305, E306, E401, E401, E401 and what the op's types raise.
         """
         spec = find_op(op, self.ops)
         name = name or self._fresh(spec.name)
         if name in self.types:
-            raise NasirError("E402", f"the name {quoted(name)} is taken", self._where(name))
+            raise NasirError("E401", f"the name {quoted(name)} is taken", self._where(name))
         missing = [x for x in inputs if x not in self.types]
         if missing:
             raise NasirError(
@@ -111,7 +111,7 @@ class Scope:
     def share(self, name: str, other: str) -> str:
         """The node, for each of its weights that `other` has too, uses the one of `other`.
 
-        A weight is the same if its name and its shape are. Raises E402 when there is none.
+        A weight is the same if its name and its shape are. Raises E401 when there is none.
         """
         nodes = {node.name: place for place, node in enumerate(self.nodes)}
         node = self.nodes[nodes[name]]
@@ -119,7 +119,7 @@ class Scope:
         params = tuple(theirs.get((ref.name, ref.shape), ref) for ref in node.params)
         if params == node.params:
             message = f"{quoted(name)} and {quoted(other)} have no weight of one name and shape"
-            raise NasirError("E402", message, self._where(name))
+            raise NasirError("E401", message, self._where(name))
         self.nodes[nodes[name]] = replace(node, params=params)
         return name
 
@@ -207,12 +207,12 @@ def meaning_at(op: Op, attrs: Attrs, inputs: tuple[Type, ...], where: Where) -> 
 
 @lru_cache(_KEPT)
 def meaning(op: Op, attrs: Attrs, inputs: tuple[Type, ...]) -> Meaning:
-    """The type and the parameters of an op. Raises E404 for a wrong number of inputs."""
+    """The type and the parameters of an op. Raises E401 for a wrong number of inputs."""
     least, most = op.arity
     if len(inputs) < least or (most is not None and len(inputs) > most):
         wanted = f"{least}" if most == least else f"{least} {f'to {most}' if most else 'or more'}"
         noun = "input" if wanted == "1" else "inputs"
-        raise NasirError("E404", f"{op.name} takes {wanted} {noun}, not {len(inputs)}")
+        raise NasirError("E401", f"{op.name} takes {wanted} {noun}, not {len(inputs)}")
     if isinstance(op, Macro):
         return Meaning(template(op, attrs, inputs).type, ())
     return Meaning(op.infer(attrs, inputs), op.params(attrs, inputs))
@@ -237,18 +237,18 @@ def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
 
 
 def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> dict[str, Type]:
-    """The types of all values of a graph, in order. Raises E107, E401 to E404 and E303 to E305."""
+    """The types of all values of a graph, in order. Raises E107, E401 to E401 and E302 to E305."""
     types: dict[str, Type] = {}
     for name, type_ in inputs:
         if name in types:
-            raise NasirError("E402", f"two inputs are called {quoted(name)}")
+            raise NasirError("E401", f"two inputs are called {quoted(name)}")
         if min(type_.shape, default=1) < 1 or type_ == TokenType(0):
             raise NasirError("E107", f"the input {quoted(name)} is {type_}: sizes start at 1")
         types[name] = type_
     names = {node.name for node in nodes}
     for node in nodes:
         if node.name in types:
-            raise NasirError("E402", f"two nodes are called {quoted(node.name)}", node.place)
+            raise NasirError("E401", f"two nodes are called {quoted(node.name)}", node.place)
         for name in node.inputs:
             if name not in types:
                 raise _undefined(node, name, names, types)
@@ -268,10 +268,10 @@ def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> 
 
 def _undefined(node: Node, name: str, names: set[str], types: Mapping[str, Type]) -> NasirError:
     if name == node.name:
-        return NasirError("E403", f"node {quoted(name)} reads itself", node.place)
+        return NasirError("E401", f"node {quoted(name)} reads itself", node.place)
     if name in names:
         message = f"node {quoted(node.name)} reads {quoted(name)}, which comes later"
-        return NasirError("E403", message, node.place)
+        return NasirError("E401", message, node.place)
     message = f"node {quoted(node.name)} reads {quoted(name)}, which is not there"
     return NasirError("E401", message, node.place, hint=nearest(name, types))
 

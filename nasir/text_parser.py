@@ -42,7 +42,7 @@ class TextLine:
 
     def error(self, wanted: str) -> NasirError:
         found = quoted(self.text[self.at :].split(" ")[0]) if self.text[self.at :] else "the end"
-        return NasirError("E405", f"expected {wanted}, found {found}", self.where())
+        return NasirError("E104", f"expected {wanted}, found {found}", self.where())
 
     def skip(self) -> None:
         while self.text[self.at : self.at + 1] == " ":
@@ -121,7 +121,7 @@ class _Parser:
     def graph(self, end: Where) -> Graph:
         """The graph read, whose text ends at `end`."""
         if not self.outputs:
-            raise NasirError("E204", "the graph has no output", end, hint="end with 'output NAME'")
+            raise NasirError("E202", "the graph has no output", end, hint="end with 'output NAME'")
         return Graph(
             nodes=tuple(self.nodes),
             inputs=tuple(self.inputs),
@@ -138,7 +138,7 @@ class _Parser:
         name = line.name()
         line.end()
         if name in self.bodies:
-            raise NasirError("E402", f"two bodies are called {quoted(name)}", where)
+            raise NasirError("E401", f"two bodies are called {quoted(name)}", where)
         depth, outer = 1, self.outer
         while outer is not None:
             depth, outer = depth + 1, outer.outer
@@ -151,7 +151,7 @@ class _Parser:
         line.expect("end")
         line.end()
         if self.outer is None:
-            raise NasirError("E405", "there is no body that could end here", where)
+            raise NasirError("E104", "there is no body that could end here", where)
         body = self.outer.bodies[self.name] = self.graph(where)
         self.outer.sizes[id(body)] = self.budget.spent
         return self.outer
@@ -164,7 +164,7 @@ class _Parser:
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise NasirError("E405", f"the string cannot be read: {error}", where) from None
+            raise NasirError("E104", f"the string cannot be read: {error}", where) from None
         self.meta.append((key, value))
 
     def _op(self, line: TextLine) -> None:
@@ -242,7 +242,7 @@ class _Parser:
                 line.expect(",")
             name = line.name()
             if name in attrs:
-                raise NasirError("E105", f"attribute {quoted(name)} occurs twice", line.where())
+                raise NasirError("E104", f"attribute {quoted(name)} occurs twice", line.where())
             line.expect("=")
             if name == "body" and issubclass(op.attrs, BodyAttrs):
                 attrs[name] = self._named_body(line)
@@ -267,7 +267,7 @@ class _Parser:
         where = line.where()
         name = line.name()
         if name in self.types:
-            raise NasirError("E402", f"the name {quoted(name)} is taken", where)
+            raise NasirError("E401", f"the name {quoted(name)} is taken", where)
         return name
 
     def _known(self, line: TextLine, reader: str = "") -> str:
@@ -275,10 +275,10 @@ class _Parser:
         where = line.where()
         name = line.name()
         if name == reader:
-            raise NasirError("E403", f"node {quoted(name)} reads itself", where)
+            raise NasirError("E401", f"node {quoted(name)} reads itself", where)
         if name not in self.types:
             raise NasirError(
-                "E403",
+                "E401",
                 f"{quoted(name)} is not defined above this line",
                 where,
                 hint="a node can read only inputs and the nodes before it",
@@ -299,7 +299,7 @@ class _Parser:
 def parse_graph(text: str, file: str = "<graph>") -> Graph:
     """The graph that `print_graph` printed.
 
-    Raises E106 (too large), E405 and what a graph's construction raises.
+    Raises E106 (too large), E104 and what a graph's construction raises.
     """
     if len(text) > GRAPH_TEXT_LIMIT:
         message = f"the text of a graph has at most {GRAPH_TEXT_LIMIT:,} characters"
@@ -309,13 +309,13 @@ def parse_graph(text: str, file: str = "<graph>") -> Graph:
     if lines[0].strip() != HEADER:
         found = quoted(lines[0]) if lines[0] else "nothing"
         message = f"graph text starts with '{HEADER}', not with {found}"
-        raise NasirError("E405", message, Where(file, 1, 1, lines[0]))
+        raise NasirError("E104", message, Where(file, 1, 1, lines[0]))
     for number, source in enumerate(lines[1:], start=2):
         if source.strip() and not source.lstrip(" ").startswith("#"):
             parser = parser.read(TextLine(file, number, source.rstrip()))
     last = Where(file, len(lines), 1, lines[-1])
     if parser.outer is not None:
-        raise NasirError("E405", f"the body {quoted(parser.name)} has no 'end'", last)
+        raise NasirError("E104", f"the body {quoted(parser.name)} has no 'end'", last)
     return parser.graph(last)
 
 
@@ -334,7 +334,7 @@ def _place(line: TextLine) -> At:
         try:
             slot = Slot.parse(line.name(), role)
         except ValueError as error:
-            raise NasirError("E405", str(error), where) from None
+            raise NasirError("E104", str(error), where) from None
         named = line.take(":")
         steps.append((slot, MIXED if named and line.take(MIXED) else line.name() if named else ""))
     return At(cell, tuple(steps))
@@ -347,7 +347,7 @@ def _type(line: TextLine) -> Type:
         return parse_type(line.match(_TYPE, "a type"))
     except ValueError as error:
         line.at = at
-        raise NasirError("E405", str(error), line.where()) from None
+        raise NasirError("E104", str(error), line.where()) from None
 
 
 def _value(text: str) -> Any:
@@ -362,11 +362,11 @@ def _value(text: str) -> Any:
 
 
 def _data(text: str, where: Where) -> Any:
-    """What a string of JSON holds. Raises E405."""
+    """What a string of JSON holds. Raises E104."""
     try:
         return json.loads(json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise NasirError("E405", f"the string cannot be read: {error}", where) from None
+        raise NasirError("E104", f"the string cannot be read: {error}", where) from None
 
 
 def _refs(line: TextLine, names: list[str]) -> tuple[ParamRef, ...]:
@@ -393,7 +393,7 @@ def _ref(line: TextLine, *, with_parts: bool = True) -> ParamRef:
     kinds: dict[str, InitKind] = {kind: kind for kind in get_args(InitKind)}
     kind = line.match(_WORD, "an initialisation")
     if kind not in kinds:
-        raise NasirError("E405", f"unknown initialisation {quoted(kind)}", where)
+        raise NasirError("E104", f"unknown initialisation {quoted(kind)}", where)
     line.expect("(")
     init = Init(kinds[kind], float(line.match(_NUMBER, "a number")))
     parts: list[tuple[str, ParamRef]] = []

@@ -68,7 +68,7 @@ def read(argument: str | Path, space: str | Path | None = None) -> Reading:
     """The genotype of a name, a path, a text, or of standard input (`-`), and its format.
 
     `FILE:NAME` is one of several in a file. `space`, a name or a path, is its space whatever it
-    says itself. The path of a run directory stands for the genotype in it; E755 where it has none
+    says itself. The path of a run directory stands for the genotype in it; E721 where it has none
     yet.
     """
     if argument == STDIN:
@@ -120,14 +120,14 @@ def is_run(argument: str | Path) -> bool:
 
 
 def genotype_of(run: Path) -> Path:
-    """The file of a run's genotype. Raises E755 where the run has not ended."""
+    """The file of a run's genotype. Raises E721 where the run has not ended."""
     path = run / "genotype.json"
     if not path.is_file():
         from runners.folder.facts import read_facts  # pydantic, which few calls need
 
         command = "evaluate" if read_facts(run).get("kind") == "evaluate" else "search"
         hint = f"nasir {command} --resume {shlex.quote(str(run))}"
-        raise NasirError("E755", "the run has no genotype yet", Where(str(run)), hint)
+        raise NasirError("E721", "the run has no genotype yet", Where(str(run)), hint)
     return path
 
 

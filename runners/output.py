@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[-+]?\d")
 
 FAILED, WRONG_CALL = 1, 2
 
-FAILURES = ("E112", "E501", "E502", "E504", "E724", "E725", "E741", "E744", "E756")
+FAILURES = ("E112", "E501", "E502", "E504", "E724", "E741", "E744")
 """Errors where the call was right and the work failed on this machine: exit code 1.
 
 Every other NasirError says that the call or its input is wrong: exit code 2, as for an option

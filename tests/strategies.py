@@ -214,7 +214,7 @@ def _add(draw: st.DrawFn, build: Builder, op: str, name: str) -> None:
     try:
         build(op, *inputs, name=name, **_attributes(draw, op, build.channels(first)))
     except NasirError as error:
-        if error.code not in {"E303", "E304", "E305", "E306"}:
+        if error.code not in {"E302", "E305", "E306"}:
             raise
 
 

@@ -100,7 +100,7 @@ def test_a_cell_that_is_listed_and_not_evaluated_has_an_index_and_no_result(
     assert (record.key, dict(record.values)) == (CELLS[2], {})
     with pytest.raises(nasir.NasirError) as caught:
         answers(record, Question())
-    assert caught.value.code == "E602"
+    assert caught.value.code == "E601"
 
 
 def test_curves_keep_the_accuracy_after_every_epoch(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_body_that_several_nodes_apply_is_one_function_in_torch() -> None:
 def test_a_text_that_ends_inside_a_body_is_an_error() -> None:
     with pytest.raises(NasirError) as caught:
         parse_graph(TEXT.split("end\n", maxsplit=1)[0])
-    assert (caught.value.code, caught.value.where.line) == ("E405", 15)
+    assert (caught.value.code, caught.value.where.line) == ("E104", 15)
     assert "'body1' has no 'end'" in caught.value.message
 
 
@@ -124,14 +124,14 @@ def test_the_weights_of_a_body_belong_to_the_node_and_may_be_shared() -> None:
     [
         ("{body=body1}", "{body=body2}", "E401", 17),
         ("end\n", "", "E401", 16),
-        ("output third", "end", "E405", 20),
-        ("  output next\n", "", "E204", 15),
-        ("body body1\n", "body body1 {\n", "E405", 5),
-        ("end\nfirst", "end\nbody body1\n  output x\nend\nfirst", "E402", 17),
+        ("output third", "end", "E104", 20),
+        ("  output next\n", "", "E202", 15),
+        ("body body1\n", "body body1 {\n", "E104", 5),
+        ("end\nfirst", "end\nbody body1\n  output x\nend\nfirst", "E401", 17),
         (" {body=body1}: sequence[3]\nsecond", ": sequence[3]\nsecond", "E306", 17),
-        ("{body=body1}: sequence[3]\nsecond", "{body=3}: sequence[3]\nsecond", "E405", 17),
+        ("{body=body1}: sequence[3]\nsecond", "{body=3}: sequence[3]\nsecond", "E104", 17),
         ("  next = tanh(both)", "  next = tahn(both)", "E201", 14),
-        ("  sum = add(x, h)", "  sum = add(x, first)", "E403", 10),
+        ("  sum = add(x, h)", "  sum = add(x, first)", "E401", 10),
         ("second = scan(first, h, mask)", "second = scan(first, h)", "E305", 18),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_weight_that_nothing_shares_cannot_be_shared() -> None:
     build("project", "x", name="b", out=4)
     with pytest.raises(NasirError) as caught:
         build.share("b", "a")
-    assert caught.value.code == "E402"
+    assert caught.value.code == "E401"
 
 
 def test_dead_code_takes_unread_constants_from_a_body_and_its_node() -> None:

@@ -81,7 +81,7 @@ def test_the_exit_code_of_a_process_is_the_commands(tmp_path: Path) -> None:
     bad = call_apart("cost", "darts_v3", cwd=tmp_path)
     assert (bad.code, bad.out) == (2, "")
     assert bad.err == (
-        "nasir: E209 unknown genotype 'darts_v3'\n  hint: did you mean 'DARTS_V2'?\n"
+        "nasir: E201 unknown genotype 'darts_v3'\n  hint: did you mean 'DARTS_V2'?\n"
     )
 
 

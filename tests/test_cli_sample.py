@@ -57,7 +57,7 @@ def test_a_wrong_number_is_a_wrong_call(arguments: tuple[str, str]) -> None:
 def test_an_unknown_space_is_a_wrong_call() -> None:
     done = call("sample", "drats", "--json")
     assert done.code == 2
-    assert json.loads(done.err)["error"]["code"] == "E209"
+    assert json.loads(done.err)["error"]["code"] == "E201"
 
 
 def test_ids_are_printed_with_the_names() -> None:

@@ -116,7 +116,7 @@ def test_a_space_too_wide_to_list_has_a_size_and_ranks() -> None:
 def test_an_index_outside_the_space_is_told(index: int) -> None:
     with pytest.raises(NasirError) as caught:
         nasir.unrank(load_space("nasbench201"), index)
-    assert caught.value.code == "E205"
+    assert caught.value.code == "E202"
     assert "0 to 15624" in caught.value.hint
 
 

@@ -54,4 +54,4 @@ def test_a_damaged_one_is_one_error(content: str, tmp_path: Path) -> None:
     run = written(tmp_path / "run", content)
     with pytest.raises(NasirError) as caught:
         confusion(read_run(run))
-    assert caught.value.code == "E722"
+    assert caught.value.code == "E604"

@@ -184,8 +184,8 @@ def test_a_decision_says_what_a_node_keeps_of_its_edges() -> None:
 @pytest.mark.parametrize(
     ("row", "code"),
     [
-        ([0.5] * 7, "E212"),
-        ([0.5] * 9, "E212"),
+        ([0.5] * 7, "E503"),
+        ([0.5] * 9, "E503"),
         ([0.1, float("nan"), 0, 0, 0, 0, 0, 0], "E107"),
     ],
 )

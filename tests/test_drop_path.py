@@ -287,7 +287,7 @@ def test_paths_are_dropped_once_and_their_input_is_their_own() -> None:
     taken = other.graph(other("relu", "drop_path"))
     with pytest.raises(NasirError, match="is taken") as caught:
         nasir.drop_path(taken)
-    assert caught.value.code == "E402"
+    assert caught.value.code == "E401"
 
 
 def test_projections_of_cells_with_ops_on_nodes_are_no_paths() -> None:

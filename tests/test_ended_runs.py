@@ -98,6 +98,6 @@ def test_a_folder_that_is_removed_ends_its_run_and_does_not_come_back(
         shutil.rmtree(tmp_path / "other")
     assert child.wait() == 1
     text = Path(f"{out}.err").read_text()
-    assert "E725 the run's folder is gone" in text
+    assert "E112 the run's folder is gone" in text
     assert "epochs that were saved too" in text
     assert not out.exists()

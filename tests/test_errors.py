@@ -45,7 +45,7 @@ def test_an_error_shows_place_code_message_source_line_caret_and_hint() -> None:
 
 
 def test_an_error_without_a_place_names_the_program() -> None:
-    assert str(NasirError("E301", "unknown skeleton 'x'")) == "nasir: E301 unknown skeleton 'x'"
+    assert str(NasirError("E201", "unknown skeleton 'x'")) == "nasir: E201 unknown skeleton 'x'"
 
 
 def test_an_error_without_a_column_shows_no_caret() -> None:

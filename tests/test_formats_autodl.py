@@ -46,7 +46,7 @@ def test_convert_goes_both_ways() -> None:
     ("old", "new", "code", "column"),
     [
         ("'nor_conv_3x3', 1", "'nor_conv_3x4', 1", "E201", 28),
-        ("(('nor_conv_3x3', 0),)", "(('nor_conv_3x3', 1),)", "E203", 20),
+        ("(('nor_conv_3x3', 0),)", "(('nor_conv_3x3', 1),)", "E202", 20),
         ("('nor_conv_3x3', 1),)", "('nor_conv_3x3', 1), ('none', 1))", "E202", 57),
         ("('skip_connect', 2)", "5", "E109", 72),
         ("'skip_connect', 2", "'skip_connect', 2, 1", "E109", 72),

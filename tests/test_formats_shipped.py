@@ -138,13 +138,13 @@ def test_a_name_may_say_its_catalogue() -> None:
     assert load_genotype("darts_v2@darts") == load_genotype("darts_v2")
     with pytest.raises(NasirError) as caught:
         load_genotype("darts_v2@nasnet")
-    assert caught.value.code == "E209"
+    assert caught.value.code == "E201"
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
     with pytest.raises(NasirError) as caught:
         load_genotype("drats_v2")
-    assert caught.value.code == "E209"
+    assert caught.value.code == "E201"
     assert "DARTS_V2" in caught.value.hint
 
 
@@ -155,7 +155,7 @@ def test_an_odd_name_is_an_unknown_name(name: str) -> None:
         return
     with pytest.raises(NasirError) as caught:
         load_genotype(name)
-    assert caught.value.code == "E209"
+    assert caught.value.code == "E201"
 
 
 @pytest.mark.parametrize("name", ["./darts_v2", "no/such.json", "darts_v3.json", "net.onnx"])

@@ -90,7 +90,7 @@ def test_files_are_read_once_until_one_changes(
         assert load_images(f"cifar10:{folder}").fingerprint == first.fingerprint
     os.utime(folder / "test_batch", (1, 1))
     (folder / "test_batch").write_bytes(b"?")
-    assert fails(f"cifar10:{folder}").code == "E709"
+    assert fails(f"cifar10:{folder}").code == "E604"
 
 
 def test_batches_that_python_2_wrote_are_read(
@@ -181,14 +181,14 @@ def test_a_file_that_is_not_the_published_one_is_e709_with_both_digests_and_neve
     attack = pickle.dumps(_Runs(str(made)))
     expected = checksums(kind)[file]
     error = fails(f"{kind}:{write_tree(tmp_path / 'a', files | {file: attack})}")
-    assert (error.code, error.where.file) == ("E709", f"{tmp_path}/a/{file}")
+    assert (error.code, error.where.file) == ("E604", f"{tmp_path}/a/{file}")
     assert expected in error.message
     assert "imagefolder:PATH" in error.hint
     assert not made.exists()
     if kind != "svhn":
         archive = write_tar(tmp_path / "a.tar.gz", files | {file: b""})
         error = fails(f"{kind}:{archive}")
-        assert (error.code, error.where.file) == ("E709", f"{archive}/{file}")
+        assert (error.code, error.where.file) == ("E604", f"{archive}/{file}")
         assert "its MD5 is d41d8cd98f00b204e9800998ecf8427e" in error.message
 
 

@@ -54,10 +54,10 @@ def test_a_text_too_short_for_the_batch_is_e714() -> None:
     with pytest.raises(NasirError) as caught:
         task(counting(train=11))
     error = caught.value
-    assert (error.code, error.hint) == ("E714", "at most 3 columns, or a longer text")
+    assert (error.code, error.hint) == ("E702", "at most 3 columns, or a longer text")
     assert "train text has 11 tokens, too few for 4 columns of 3" in error.message
     for short in ({"valid": 7}, {"valid": 19}):
-        with pytest.raises(NasirError, match="E714 the valid text"):
+        with pytest.raises(NasirError, match="E702 the valid text"):
             task(counting(**short))
     task(counting(train=12, valid=20))
 

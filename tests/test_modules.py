@@ -93,7 +93,7 @@ def test_a_node_is_never_wider_than_what_it_reads(cell: CellGenotype, channels: 
 def test_too_few_channels_are_refused() -> None:
     with pytest.raises(NasirError, match="2 channels cannot be divided among the 4") as caught:
         nasir.network(INCEPTION, channels=2)
-    assert caught.value.code == "E303"
+    assert caught.value.code == "E302"
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_an_edited_graph_carries_no_genotype(tmp_path: Path) -> None:
     assert found["nasir.edited"] == "yes"
     with pytest.raises(NasirError, match="not written by nasir") as caught:
         nasir.load_genotype(str(path))
-    assert caught.value.code == "E111"
+    assert caught.value.code == "E108"
     assert compare(graph, module, path).require().difference < 1e-4
 
 

@@ -66,20 +66,18 @@ SEVERAL = {"body": replace(BODY, outputs=("out", "p"))}
 WITHOUT_STATE = {"body": BODY.with_nodes(BODY.nodes, outputs=["both"])}
 
 ERRORS: dict[str, tuple[tuple[str, dict[str, Any], tuple[Type, ...]], ...]] = {
-    "E404": (
+    "E401": (
         ("relu", {}, ()),
         ("relu", {}, (X, X)),
         ("mul", {}, (X,)),
         ("add", {}, ()),
         ("sep_conv_3x3", {}, (X, X)),
     ),
-    "E303": (
+    "E302": (
         ("conv2d", {"out": 8, "kernel": 1, "groups": 3}, (X,)),
         ("channels", {"start": 3, "count": 2}, (X,)),
         ("channel_shuffle", {"groups": 3}, (X,)),
         ("chunk", {"part": 0}, (VectorType(5),)),
-    ),
-    "E304": (
         ("conv2d", {"out": 8, "kernel": 9, "padding": 0}, (X,)),
         ("avg_pool", {"kernel": 9, "padding": 1}, (ImageType(1, 2, 2),)),
         ("crop", {"top": 8}, (X,)),

@@ -121,21 +121,21 @@ def test_a_graph_with_two_ops_of_one_name_is_not_valid() -> None:
     graph = build.graph(build.know(own)("max_pool_3x3", x, name="b"))
     with pytest.raises(NasirError) as caught:
         validate(graph)
-    assert (caught.value.code, caught.value.where.file) == ("E405", "node b")
+    assert (caught.value.code, caught.value.where.file) == ("E104", "node b")
 
 
 @pytest.mark.parametrize(
     ("text", "code", "column"),
     [
-        ("op gate {", "E405", 4),
-        ('op gate {"steps": []}', "E405", 4),
-        ('op gate {"steps": [{"op": "relu", "from": "later"}]}', "E205", 4),
+        ("op gate {", "E104", 4),
+        ('op gate {"steps": []}', "E104", 4),
+        ('op gate {"steps": [{"op": "relu", "from": "later"}]}', "E202", 4),
         ('op gate {"steps": [{"op": "rely"}]}', "E201", 4),
         ('op gate {"steps": [{"op": "relu", "when": "C +"}]}', "E306", 4),
         ('op gate {"steps": [{"op": "relu", "name": "input"}]}', "E109", 4),
         (f"op gate {NESTED}", "E106", 4),
-        (f"op gate {'[' * 5000}", "E405", 4),
-        ("op", "E405", 3),
+        (f"op gate {'[' * 5000}", "E104", 4),
+        ("op", "E104", 3),
     ],
 )
 def test_a_fault_in_an_op_line_has_its_place(text: str, code: str, column: int) -> None:

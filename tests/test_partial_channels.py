@@ -290,7 +290,7 @@ def test_nodes_that_are_means_of_their_edges_stay_means() -> None:
 def test_parts_that_do_not_divide_the_channels_are_refused(channels: int, parts: int) -> None:
     with pytest.raises(NasirError) as caught:
         nasir.partial_channels(small("nasbench201", channels), parts)
-    assert caught.value.code == "E303"
+    assert caught.value.code == "E302"
     assert caught.value.message == (
         f"the {channels} channels of 'stem' cannot be divided by {parts}"
     )
@@ -298,7 +298,7 @@ def test_parts_that_do_not_divide_the_channels_are_refused(channels: int, parts:
 
 
 def test_options_that_cannot_be_built_at_a_part_are_refused_with_their_name() -> None:
-    with pytest.raises(NasirError, match="edge/skip_connect: E303 a factorized reduce needs an"):
+    with pytest.raises(NasirError, match="edge/skip_connect: E302 a factorized reduce needs an"):
         nasir.partial_channels(one_edge(2), 8)
 
 
@@ -334,7 +334,7 @@ def test_an_odd_image_that_the_ops_halve_is_refused() -> None:
     graph = nasir.supernet("nnabla", channels=8, layers=3, resolution=15)
     with pytest.raises(NasirError, match="need an even height and width") as caught:
         nasir.partial_channels(graph, 2)
-    assert caught.value.code == "E304"
+    assert caught.value.code == "E302"
 
 
 def test_options_that_change_the_channels_are_refused() -> None:
@@ -343,7 +343,7 @@ def test_options_that_change_the_channels_are_refused() -> None:
     graph = b.graph(mixture(b, ("wide",), lambda _, name: wide(name=name)))
     with pytest.raises(NasirError, match="the options of 'edge' change the number") as caught:
         nasir.partial_channels(graph, 2)
-    assert caught.value.code == "E303"
+    assert caught.value.code == "E302"
 
 
 @pytest.mark.parametrize("space", ["darts_rnn", "nasbench1shot1_1"])

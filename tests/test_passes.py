@@ -342,7 +342,7 @@ def test_a_graph_that_a_pass_would_break_is_refused_by_it() -> None:
     )
     with pytest.raises(NasirError) as caught:
         PASSES["validate"].run(parse_graph(clash))
-    assert (caught.value.code, caught.value.where.line) == ("E402", 7)
+    assert (caught.value.code, caught.value.where.line) == ("E401", 7)
 
 
 def _text(lines: str) -> str:

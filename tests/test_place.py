@@ -92,7 +92,7 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
 
 
 def test_a_precision_that_is_unknown_is_refused() -> None:
-    with pytest.raises(NasirError, match="E729") as caught:
+    with pytest.raises(NasirError, match="E502") as caught:
         find_place("cpu", "float16")
     assert caught.value.hint == "did you mean 'float64'?"
 

@@ -176,7 +176,7 @@ def test_an_empty_run_has_nothing_to_draw(tmp_path: Path) -> None:
     write_facts(tmp_path, "darts")
     done = call("plot", tmp_path, "--json")
     error = json.loads(done.err.splitlines()[-1])["error"]
-    assert (done.code, error["code"]) == (2, "E731")
+    assert (done.code, error["code"]) == (2, "E721")
     assert "curves: metrics.jsonl has no rows" in error["hint"]
     assert not (tmp_path / "plots").exists()
 
@@ -205,7 +205,7 @@ def test_a_damaged_file_is_named_with_its_line(
 ) -> None:
     write_facts(tmp_path, "darts", choices={"b": ["x", "y"]})
     (tmp_path / file).write_text(text)
-    with pytest.raises(NasirError, match="E722") as caught:
+    with pytest.raises(NasirError, match="E604") as caught:
         read_run(tmp_path)
     assert says in str(caught.value)
     assert (caught.value.where.file, caught.value.where.line) == (str(tmp_path / file), line)
@@ -213,7 +213,7 @@ def test_a_damaged_file_is_named_with_its_line(
 
 def test_a_run_file_that_is_no_text_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(NasirError, match="E722"):
+    with pytest.raises(NasirError, match="E604"):
         read_run(tmp_path)
 
 

@@ -64,7 +64,7 @@ def test_a_file_says_what_is_different(tmp_path: Path) -> None:
         ("nasir: 1\ntrain: {epochs: 0}\n", "E107", "from 1 to 100,000"),
         ("nasir: 1\noptimizer: {nesterov: 1}\n", "E109", "true or false"),
         ("nasir: 1\nschedule: {name: step}\n", "E109", "one of"),
-        ("nasir: 1\nlike: cifar\n", "E751", "unknown recipe"),
+        ("nasir: 1\nlike: cifar\n", "E201", "unknown recipe"),
         ("train: {epochs: 7}\n", "E109", "field 'nasir'"),
         ("nasir: 2\n", "E110", "version 2"),
         ("nasir: 1\nsteps: 4\n", "E109", "unknown field 'steps'"),

@@ -57,7 +57,7 @@ def test_what_is_left_out_is_dead_code() -> None:
     ("kept", "code"),
     [
         ({"normal/n9": (0,)}, "E401"),
-        ({"normal/n2.e0": (8,)}, "E205"),
+        ({"normal/n2.e0": (8,)}, "E202"),
         ({"normal/n2.e0": ()}, "E211"),
     ],
 )

@@ -157,7 +157,7 @@ def test_a_sampled_call_takes_other_weights_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("live", "code"), [({"normal/n9.e9": (0,)}, "E401"), ({"normal/n2.e0": (8,)}, "E205")]
+    ("live", "code"), [({"normal/n9.e9": (0,)}, "E401"), ({"normal/n2.e0": (8,)}, "E202")]
 )
 def test_what_is_live_must_be_an_option_of_a_choice(
     live: Mapping[str, Sequence[int]], code: str

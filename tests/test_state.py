@@ -77,7 +77,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b'{"seed": 1,\n  "x', b"[1]", b"\xff\xfe", b""])
 def test_a_damaged_run_is_refused_with_its_place(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(text)
-    error = failing("E722", RunFolder.open, tmp_path)
+    error = failing("E604", RunFolder.open, tmp_path)
     assert error.where.file == str(tmp_path / "run.json")
     assert error.where.line == 1 + text.count(b"\n")
 
@@ -234,8 +234,8 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
         assert latest.epoch == 3
         assert len(said) == 1
         assert "0004.pt" in said[0]
-        assert failing("E727", folder.load, 4).where.file == str(path)
-        failing("E727", folder.load, 9)
+        assert failing("E604", folder.load, 4).where.file == str(path)
+        failing("E604", folder.load, 9)
 
 
 def test_a_checkpoint_of_another_version_is_not_passed_over(
@@ -271,7 +271,7 @@ def test_a_hostile_checkpoint_is_a_damaged_one(
         run(folder, 0, 1)
         path = tmp_path / "checkpoints" / "0001.pt"
         path.write_bytes(content + zlib.crc32(content).to_bytes(4, "little"))
-        failing("E727", folder.load, 1)
+        failing("E604", folder.load, 1)
         latest = folder.latest()
     assert latest is not None
     assert latest.epoch == 0
@@ -289,7 +289,7 @@ def test_a_checkpoint_that_the_system_withholds_is_not_passed_over(tmp_path: Pat
     with RunFolder.create(tmp_path, FACTS) as folder:
         run(folder, 0)
         (tmp_path / "checkpoints" / "0001.pt").mkdir()
-        failing("E722", folder.latest)
+        failing("E604", folder.latest)
 
 
 def test_a_run_that_went_back_ends_with_the_files_of_one_that_did_not(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_damaged_row_in_the_middle_is_an_error_with_its_line(tmp_path: Path) -
     (tmp_path / "run.json").write_text("{}")
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epo\n{"epoch": 2}\n')
     with RunFolder.open(tmp_path) as folder:
-        error = failing("E722", folder.rewind, 1)
+        error = failing("E604", folder.rewind, 1)
     assert (error.where.line, error.where.text) == (2, '{"epo')
 
 

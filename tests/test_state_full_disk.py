@@ -34,7 +34,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
         patch.setattr(os, call, full)
         with pytest.raises(NasirError) as caught:
             folder.save(1, {"w": torch.ones(2)})
-    assert caught.value.code == "E725"
+    assert caught.value.code == "E112"
     assert "No space left" in caught.value.message
     assert "epoch 0 is safe" in caught.value.hint
     assert folder.saved() == [0]
@@ -62,7 +62,7 @@ def test_a_row_that_fits_in_part_leaves_the_rows_before_it(
         patch.setattr(os, "write", nearly_full)
         with pytest.raises(NasirError) as caught:
             folder.log({"epoch": 1, "loss": 0.5})
-    assert caught.value.code == "E725"
+    assert caught.value.code == "E112"
     assert caught.value.where.file.endswith("metrics.jsonl")
     folder.log({"epoch": 1, "loss": 0.25})
     folder.close()
@@ -76,7 +76,7 @@ def test_genotypes_and_going_back_say_it_too(
     for call in (lambda: folder.write_genotype("{}", None), lambda: folder.rewind(-1)):
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", full)
-            with pytest.raises(NasirError, match="E725"):
+            with pytest.raises(NasirError, match="E112"):
                 call()
     assert read_rows(folder.path / "metrics.jsonl") == [{"epoch": 0}]
     folder.close()
@@ -89,7 +89,7 @@ def test_a_run_that_cannot_begin_leaves_no_run(
         patch.setattr(os, "replace", full)
         with pytest.raises(NasirError) as caught:
             RunFolder.create(tmp_path, {})
-    assert caught.value.code == "E725"
+    assert caught.value.code == "E112"
     RunFolder.create(tmp_path, {}).close()
 
 
@@ -105,7 +105,7 @@ def test_a_real_refusal_of_the_system_leaves_the_checkpoint_before(folder: RunFo
             say(f"{error.code} {error.message}")
 
     child = fork(work)
-    assert child.line() == "E725 the run cannot be written: File too large"
+    assert child.line() == "E112 the run cannot be written: File too large"
     assert child.wait() == 0
     assert folder.saved() == [0]
     assert len(list((folder.path / "checkpoints").iterdir())) == 1

@@ -153,7 +153,7 @@ def test_nasbench101_has_no_supernet_and_the_error_says_what_has() -> None:
 
 @pytest.mark.parametrize(
     ("picks", "code"),
-    [({"normal/n2.e7": (0,)}, "E401"), ({"normal/n2.e0": (8,)}, "E205")],
+    [({"normal/n2.e7": (0,)}, "E401"), ({"normal/n2.e0": (8,)}, "E202")],
 )
 def test_deciding_what_is_not_there_is_an_error(picks: dict[str, tuple[int]], code: str) -> None:
     with pytest.raises(NasirError) as caught:

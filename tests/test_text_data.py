@@ -158,7 +158,7 @@ def test_a_name_that_names_nothing_is_e711(
 ) -> None:
     monkeypatch.chdir(HERE)
     error = code_of(text)
-    assert error.code == "E711"
+    assert error.code == "E701"
     assert message in error.message
     assert hint in error.hint
 
@@ -166,7 +166,7 @@ def test_a_name_that_names_nothing_is_e711(
 def test_a_folder_without_a_training_text_says_how_to_name_one(tmp_path: Path) -> None:
     folder(tmp_path, valid="a\n", test="b\n")
     error = code_of(f"wikitext-2:{tmp_path}")
-    assert error.code == "E711"
+    assert error.code == "E701"
     assert "wiki.train.tokens" in error.message
     assert f"wikitext-2:{tmp_path},train=FILE,valid=FILE" in error.hint
     assert "test.txt, valid.txt" in error.hint
@@ -177,17 +177,17 @@ def test_a_file_does_not_silently_serve_twice(tmp_path: Path) -> None:
     for train in ("valid.txt", f"../{tmp_path.name}/valid.txt"):
         error = code_of(f"text:{tmp_path},train={train}")
         assert (error.code, error.message) == (
-            "E711",
+            "E701",
             "no valid text is left: valid.txt serves as 'train'",
         )
     error = code_of(f"text:{tmp_path},train=valid.txt,valid=valid.txt")
-    assert (error.code, "'train' and as 'valid'" in error.message) == ("E711", True)
+    assert (error.code, "'train' and as 'valid'" in error.message) == ("E701", True)
 
 
 def test_a_file_that_is_named_and_missing_is_e711(tmp_path: Path) -> None:
     folder(tmp_path, train="a\n", valid="b\n")
     error = code_of(f"text:{tmp_path},test=tst.txt")
-    assert (error.code, error.where.file) == ("E711", str(tmp_path / "tst.txt"))
+    assert (error.code, error.where.file) == ("E701", str(tmp_path / "tst.txt"))
     assert "train.txt, valid.txt" in error.hint
 
 
@@ -195,21 +195,21 @@ def test_a_text_without_words_is_e712(tmp_path: Path) -> None:
     for empty in ("", "\n \n"):
         folder(tmp_path, train="a\n", valid=empty)
         error = code_of(f"text:{tmp_path}")
-        assert (error.code, error.where.file) == ("E712", str(tmp_path / "valid.txt"))
+        assert (error.code, error.where.file) == ("E702", str(tmp_path / "valid.txt"))
 
 
 def test_a_text_that_is_not_utf_8_is_e713_at_its_place(tmp_path: Path) -> None:
     folder(tmp_path, train="a\n", valid="b\n")
     (tmp_path / "train.txt").write_bytes("a\nü ".encode() + "ü\n".encode("latin-1"))
     error = code_of(f"text:{tmp_path}")
-    assert (error.code, error.where.line, error.where.column) == ("E713", 2, 3)
+    assert (error.code, error.where.line, error.where.column) == ("E103", 2, 3)
     assert "0xfc" in error.message
 
 
 def test_a_binary_file_is_e713(tmp_path: Path) -> None:
     folder(tmp_path, train="a\nb\0c\n", valid="b\n")
     error = code_of(f"text:{tmp_path}")
-    assert (error.code, error.where.line, error.where.column) == ("E713", 2, 2)
+    assert (error.code, error.where.line, error.where.column) == ("E103", 2, 2)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="WikiText-2 is not there")

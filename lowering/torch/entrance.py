@@ -72,13 +72,13 @@ class Entrance:
         return found
 
     def _checked(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
-        """The data and the weights of choices by name. Raises E212, E305, E401 and E404."""
+        """The data and the weights of choices by name. Raises E503, E305, E401 and E401."""
         count = len(self._data) + bool(self._choices)
         if len(inputs) != count:
             wanted = [f"{name} {_shape(type_)}" for name, type_ in self._data]
             wanted += ["a mixture"] if self._choices else []
             message = f"the network takes {count} values, {', '.join(wanted)}, not {len(inputs)}"
-            raise NasirError("E404", message)
+            raise NasirError("E401", message)
         values: dict[str, Tensor] = {}
         for (name, type_), value in zip(self._data, inputs, strict=False):
             _check(name, type_, value)
@@ -102,7 +102,7 @@ class Entrance:
             row = rows[name]
             if not isinstance(row, Tensor) or row.shape != (count,):
                 raise NasirError(
-                    "E212",
+                    "E503",
                     f"the weights of {quoted(name)} have the shape ({count},), not {_given(row)}",
                 )
         return {name: rows[name] for name in self._choices}
@@ -144,7 +144,7 @@ def _of_one_value(graph: Graph) -> Iterator[tuple[Node, Type]]:
 
 def _too_few(node: Node, type_: Type) -> NasirError:
     return NasirError(
-        "E304",
+        "E302",
         f"a batch of one example leaves batch norm one value for each channel of {type_}",
         Where(f"node {node.name}"),
         hint="train with batches of two or more, or with larger images",

@@ -49,8 +49,8 @@ class Network(nn.Module):
     it runs the graph that these make of `plain`; `sampling` are those for the training of a mixture
     with few live options. With `channels_last` images are brought into that memory format first.
 
-    What it is called with is checked: E404 and E305 say what is taken and what was given, E401 and
-    E212 what a mixture lacks, and E304 that a batch of one leaves a batch norm a single value.
+    What it is called with is checked: E401 and E305 say what is taken and what was given, E401 and
+    E503 what a mixture lacks, and E302 that a batch of one leaves a batch norm a single value.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Network(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         """The outputs for a batch of inputs; of a supernet, the last of these is the mixture.
 
-        Of a `Mixture` that says what is live, nothing else runs; E205 and E401 tell what is wrong
+        Of a `Mixture` that says what is live, nothing else runs; E202 and E401 tell what is wrong
         with it. Such a call keeps all that its branches need for backward, whatever the level.
         """
         if _is_sampled(inputs):
@@ -363,7 +363,7 @@ def _descend(modules: dict[str, nn.Module], path: str, key: str) -> nn.Module:
 def _check_free(module: nn.Module, part: str, key: str) -> None:
     if hasattr(module, part):
         raise NasirError(
-            "E402",
+            "E401",
             f"the weight '{key}' cannot be stored: torch modules have an attribute '{part}'",
             hint="give the node another name",
         )

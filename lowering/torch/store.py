@@ -118,13 +118,13 @@ def pack(weights: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises E101, E102 and E104."""
+    """The tensors of a safetensors file. Raises E101, E101 and E104."""
     path = Path(path)
     where = Where(str(path))
     if not is_there(str(path)):
         raise NasirError("E101", "the weights file does not exist", where)
     if not path.is_file():
-        raise NasirError("E102", "the weights path is not a regular file", where)
+        raise NasirError("E101", "the weights path is not a regular file", where)
     try:
         return load(path.read_bytes())
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, RuntimeError) as error:

@@ -70,7 +70,7 @@ def canonical_id(genotype: GenotypeLike) -> str:
 def nasbench101_hash(genotype: GenotypeLike) -> str:
     """The benchmark's name for the genotype's only cell, the same for isomorphic modules.
 
-    Raises E204 for a cell whose input does not reach its output, E208 for one that is no module
+    Raises E202 for a cell whose input does not reach its output, E208 for one that is no module
     or is outside the benchmark's limits.
     """
     genotype = as_genotype(genotype)

@@ -21,7 +21,7 @@ _MOST = 64
 
 
 def parse(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype of its two groups of cells. Raises E109, E205.
+    """The genotype of its two groups of cells. Raises E109, E202.
 
     Other numbers of groups are not read: DARTS's networks have two.
     """
@@ -63,7 +63,7 @@ def _read_cell(kind: str, name: str, fields: dict[str, Cursor], spots: Spots) ->
         op, source, node = triple
         number = node.integer("a node")
         if not 2 <= number <= _MOST:
-            raise node.fault("E205", f"an edge leads to node {number}, which is not there")
+            raise node.fault("E202", f"an edge leads to node {number}, which is not there")
         row = found.setdefault(number, [])
         spots.mark((kind, number, len(row)), _at(source))
         spots.mark((kind, number, len(row), "op"), _at(op))

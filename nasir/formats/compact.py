@@ -111,7 +111,7 @@ def _read_pairs(cursor: Cursor, ops: tuple[str, ...]) -> Parsed:
     rows = cursor.items("an architecture")
     if len(rows) != len(_KINDS):
         message = f"an architecture has a normal and a reduce cell, and this has {len(rows)} parts"
-        raise cursor.fault("E210", message)
+        raise cursor.fault("E202", message)
     cells = tuple(_read_cell(kind, row, ops) for kind, row in zip(_KINDS, rows, strict=True))
 
     def place(path: Path) -> Where:

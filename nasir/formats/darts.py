@@ -40,7 +40,7 @@ def parse(cursor: Cursor, space: Space | None) -> Parsed:
     """The genotype of the fields, by name or in their order.
 
     Kinds of cell other than normal and reduce need a space. A node without edges is zero,
-    and does not leave the cell, as in FairDARTS. Raises E105, E109, E201 to E210.
+    and does not leave the cell, as in FairDARTS. Raises E104, E109, E201 to E202.
     """
     fields = _fields(cursor)
     spots = Spots()
@@ -113,7 +113,7 @@ def _fields(cursor: Cursor) -> dict[str, Cursor]:
         label = order[int(name)] if name.isdigit() else name
         if label in fields:
             where = cursor.document.key_place(value.path)
-            raise NasirError("E105", f"the field '{label}' occurs twice", where)
+            raise NasirError("E104", f"the field '{label}' occurs twice", where)
         fields[label] = value
     return fields
 
@@ -125,14 +125,14 @@ def _is_recurrent(fields: dict[str, Cursor]) -> bool:
 
 
 def _kinds(cursor: Cursor, fields: dict[str, Cursor], space: Space | None) -> tuple[str, ...]:
-    """The kinds of cell. Raises E210 for others than normal and reduce that no space explains."""
+    """The kinds of cell. Raises E202 for others than normal and reduce that no space explains."""
     kinds = tuple(name for name in fields if f"{name}_concat" in fields)
     if space:
         return kinds or space.kinds
     others = [kind for kind in kinds if kind not in ("normal", "reduce")]
     if others:
         raise cursor.fault(
-            "E210",
+            "E202",
             f"the cells {', '.join(map(quoted, others))} are of another space than 'darts'",
             hint="give their space: --space FILE, or space= in Python",
         )
@@ -142,7 +142,7 @@ def _kinds(cursor: Cursor, fields: dict[str, Cursor], space: Space | None) -> tu
 def _check_fields(
     cursor: Cursor, fields: dict[str, Cursor], kinds: Sequence[str], outputs: Sequence[str]
 ) -> None:
-    """Raises E109 for an unknown or a missing field, E210 for a missing kind of cell.
+    """Raises E109 for an unknown or a missing field, E202 for a missing kind of cell.
 
     Plain data may have other facts beside the cells.
     """
@@ -160,7 +160,7 @@ def _check_fields(
             raise NasirError("E109", message, where, nearest(name, known))
     for name in known:
         if name not in fields:
-            code, what = ("E109", "field") if name in outputs else ("E210", "cell kind")
+            code, what = ("E109", "field") if name in outputs else ("E202", "cell kind")
             raise cursor.fault(code, f"the {what} '{name}' is missing")
 
 
@@ -234,7 +234,7 @@ Nodes = dict[int, list[_Part]]
 def _nodes(
     kind: str, rows: Sequence[Cursor], last: int, own: SpaceCell | None, inputs: int
 ) -> Nodes:
-    """The edges of each node, whichever way they stand. Raises E202, E205, E109."""
+    """The edges of each node, whichever way they stand. Raises E202, E202, E109."""
     nested = any(_is_nested(row.value) for row in rows)
     if nested:
         listed = {state: row.items("a node") for state, row in enumerate(rows, start=inputs)}
@@ -315,7 +315,7 @@ def _by_node(kind: str, flat: list[_Part], last: int, inputs: int) -> Nodes:
     top = max([last, *map(max, pairs)])
     if top - inputs >= _NODE_LIMIT:
         message = f"a cell has at most {_NODE_LIMIT} nodes, and this names node {top}"
-        raise flat[0].cursor.fault("E205", message)
+        raise flat[0].cursor.fault("E202", message)
     nodes: Nodes = {state: [] for state in range(inputs, top + 1)}
     for part in flat:
         node, source = (part.source, part.rest[0]) if first else (part.rest[0], part.source)

@@ -37,7 +37,7 @@ _WORD = (
 
 
 def parse(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype of 40 or 23 integers. Raises E109, E201 to E206.
+    """The genotype of 40 or 23 integers. Raises E109, E201 to E202.
 
     The output of a cell is what nobody reads, an input of a normal cell too.
     """
@@ -115,7 +115,7 @@ def _cell(kind: str, numbers: list[int], places: list[Callable[[], Where]]) -> C
     output = _unread(nodes, 2)
     if kind == "reduce" and output[0] < 2:
         raise NasirError(
-            "E206",
+            "E202",
             f"no node of cell 'reduce' reads input {output[0]}: it would leave a cell whose other "
             "states are half as large",
             places[0](),

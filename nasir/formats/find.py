@@ -97,7 +97,7 @@ class Sources:
     def named(self, name: str) -> FoundGenotype:
         """The genotype of that name (in any case), or of that number, from 0 or from the end.
 
-        Raises E209.
+        Raises E201.
         """
         names = self.names
         for equal in (str.__str__, str.lower):
@@ -109,7 +109,7 @@ class Sources:
         count = len(names)
         hint = f"it has {count}: 0 to {count - 1}" if self.is_series else nearest(name, names)
         message = f"{quoted(self.source.name)} has no genotype {quoted(name)}"
-        raise NasirError("E209", message, Where(self.source.name), hint)
+        raise NasirError("E201", message, Where(self.source.name), hint)
 
     def only(self) -> FoundGenotype:
         """The one genotype, or the last of a series. Raises E109 where a name must be given."""

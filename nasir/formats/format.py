@@ -205,15 +205,15 @@ def check_genotype(genotype: Genotype, place: Place = lambda _: NOWHERE) -> Geno
     """The genotype unchanged, if every cell is a well-formed graph.
 
     `place` maps a path to where it stands in the file. Raises E106 (too many edges), E202 (no
-    inputs), E203 (reads itself or a later node), E205 (index out of range), E206, E207, E210.
+    inputs), E202 (reads itself or a later node), E202 (index out of range), E202, E202, E202.
     """
     if not genotype.cells:
-        raise NasirError("E207", "the genotype has no cells", place(()))
+        raise NasirError("E202", "the genotype has no cells", place(()))
     edges = Budget(EDGE_LIMIT, "the genotype", "edges")
     seen: set[str] = set()
     for cell in genotype.cells:
         if cell.kind in seen:
-            raise NasirError("E210", f"cell kind '{cell.kind}' occurs twice", place((cell.kind,)))
+            raise NasirError("E202", f"cell kind '{cell.kind}' occurs twice", place((cell.kind,)))
         seen.add(cell.kind)
         edges.spend(sum(map(len, cell.nodes)), partial(place, (cell.kind,)))
         _check_cell(cell, place)
@@ -222,7 +222,7 @@ def check_genotype(genotype: Genotype, place: Place = lambda _: NOWHERE) -> Geno
 
 def _check_cell(cell: CellGenotype, place: Place) -> None:
     if not cell.nodes and (cell.inputs, cell.output) != (1, (0,)):
-        raise NasirError("E207", f"cell '{cell.kind}' has no nodes", place((cell.kind,)))
+        raise NasirError("E202", f"cell '{cell.kind}' has no nodes", place((cell.kind,)))
     states = cell.inputs + len(cell.nodes)
     for state, edges in enumerate(cell.nodes, start=cell.inputs):
         if not edges:
@@ -239,19 +239,19 @@ def _check_cell(cell: CellGenotype, place: Place) -> None:
         _check_ops(cell, place)
     if not cell.output:
         raise NasirError(
-            "E204", f"cell '{cell.kind}' has an empty output", place((cell.kind, "output"))
+            "E202", f"cell '{cell.kind}' has an empty output", place((cell.kind, "output"))
         )
     for slot, state in enumerate(cell.output):
         if not 0 <= state < states:
             raise NasirError(
-                "E206",
+                "E202",
                 f"the output of cell '{cell.kind}' names node {state}, which is not there",
                 place((cell.kind, "output", slot)),
                 hint=f"its nodes are {cell.inputs} to {states - 1}",
             )
         if state in cell.output[:slot]:
             raise NasirError(
-                "E206",
+                "E202",
                 f"the output of cell '{cell.kind}' names node {state} twice",
                 place((cell.kind, "output", slot)),
             )
@@ -277,9 +277,9 @@ def _check_ops(cell: CellGenotype, place: Place) -> None:
 
 
 def _wrong_source(cell: CellGenotype, state: int, edge: Edge, where: Where) -> NasirError:
-    what, code = f"node {state} of cell '{cell.kind}' reads", "E203"
+    what, code = f"node {state} of cell '{cell.kind}' reads", "E202"
     if edge.source < 0 or edge.source >= cell.inputs + len(cell.nodes):
-        code, which = "E205", f"node {edge.source}, which is not there"
+        code, which = "E202", f"node {edge.source}, which is not there"
     elif edge.source == state:
         which = "itself"
     else:

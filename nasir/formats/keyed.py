@@ -60,7 +60,7 @@ def parse_nnabla(cursor: Cursor, _: Space | None) -> Parsed:
     for section, kind in _SECTIONS.items():
         if section not in entries:
             raise cursor.fault(
-                "E210", f"the cell kind '{kind}' is missing", hint=f"it stands under '{section}'"
+                "E202", f"the cell kind '{kind}' is missing", hint=f"it stands under '{section}'"
             )
     fields = cursor.fields("an nnabla architecture", _SECTIONS)
     genotype = Genotype(
@@ -89,7 +89,7 @@ def dump_nnabla(genotype: Genotype) -> str:
 
 def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
     if cursor.value == {}:
-        raise cursor.fault("E207", f"cell '{kind}' has no nodes")
+        raise cursor.fault("E202", f"cell '{kind}' has no nodes")
     fields = cursor.fields(f"cell '{kind}'", map(str, _NODES))
     nodes = tuple(_read_node(f"node {name} of cell '{kind}'", fields[str(name)]) for name in _NODES)
     return CellGenotype(kind, 2, nodes, _NODES)
@@ -233,7 +233,7 @@ def parse_darts(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of `{"normal/op_2_0": op, "normal/input_2_0": [0], …}`, four nodes a cell.
 
     The last number says which of the node's two edges it is. Keys without a slash (`width`,
-    `depth`) are left alone. Raises E109, E201 to E205.
+    `depth`) are left alone. Raises E109, E201 to E202.
     """
     entries = cursor.entries("NNI's architecture")
     wanted = {

@@ -63,7 +63,7 @@ def load_genotype(
     needed where numbers have several meanings. A published name wins over a file of that name
     (write `./name` for the file), and a file over a text. In logs and Python files U+FFFD stands
     for bytes that are not UTF-8. Raises E101 for a path that leads nowhere, E108 for what is
-    ambiguous, E109 where a file has several, E209 for an unknown name, E505 for a published name
+    ambiguous, E109 where a file has several, E201 for an unknown name, E505 for a published name
     with a format, and what the formats raise.
     """
     return read_genotype(source, space, format=format).genotype

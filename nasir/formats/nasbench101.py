@@ -50,7 +50,7 @@ def parse(root: Cursor, space: Space | None) -> Parsed:
     """The genotype of a matrix and its ops: a mapping, a pair, or a tfrecord row.
 
     Vertices that the input does not reach are left out (they could read nothing); other loose
-    ends stay. Raises E202 to E206, and E109 where a row's hash is not its module's.
+    ends stay. Raises E202 to E202, and E109 where a row's hash is not its module's.
     """
     matrix, ops = _parts(root)
     names = _read_ops(ops, space)
@@ -60,7 +60,7 @@ def parse(root: Cursor, space: Space | None) -> Parsed:
     module = Module(rows, names)
     _check_ends(module, ops)
     if pruned(module) is None:
-        raise matrix.fault("E204", "the output cannot be reached from the input")
+        raise matrix.fault("E202", "the output cannot be reached from the input")
     if len(root.items("a row") if isinstance(root.value, list) else ()) == 5:
         _check_hash(root, module)
     # Only faults of the module as a whole are left: each number is checked by now.
@@ -111,7 +111,7 @@ def _read_ops(ops: Cursor, space: Space | None) -> tuple[str, ...]:
 
 
 def _read_matrix(matrix: Cursor) -> tuple[tuple[int, ...], ...]:
-    """The rows of zeros and ones. Raises E109, E203 for an edge that does not lead forward."""
+    """The rows of zeros and ones. Raises E109, E202 for an edge that does not lead forward."""
     text = matrix.value
     if isinstance(text, str):
         size = round(len(text) ** 0.5)
@@ -124,7 +124,7 @@ def _read_matrix(matrix: Cursor) -> tuple[tuple[int, ...], ...]:
         rows = [[_digit(cell) for cell in row] for row in cells]
     if not 2 <= len(rows) <= _MOST_VERTICES:
         message = f"a module has 2 to {_MOST_VERTICES} vertices, not {len(rows)}"
-        raise matrix.fault("E205", message)
+        raise matrix.fault("E202", message)
     for x, row in enumerate(rows):
         if len(row) != len(rows):
             message = f"row {x} of the matrix has {len(row)} numbers, not {len(rows)}"
@@ -132,7 +132,7 @@ def _read_matrix(matrix: Cursor) -> tuple[tuple[int, ...], ...]:
         for y in range(x + 1):
             if row[y]:
                 what = "itself" if x == y else f"vertex {x}, which comes later"
-                raise cells[x][y].fault("E203", f"vertex {y} reads {what}")
+                raise cells[x][y].fault("E202", f"vertex {y} reads {what}")
     return tuple(map(tuple, rows))
 
 
@@ -190,7 +190,7 @@ def parse_one_shot(root: Cursor, _: Space | None) -> Parsed:
     """The genotype of `{"choice_block_1_op": op, …, "choice_block_1_parents": [0], …}`.
 
     Blocks are numbered from 1, and the one after the last node is the output. The numbers of
-    parents say which of the three spaces it is. Raises E201 to E206, E109.
+    parents say which of the three spaces it is. Raises E201 to E202, E109.
     """
     count = _nodes(root)
     ops = [f"choice_block_{node}_op" for node in range(1, count + 1)]
@@ -242,7 +242,7 @@ def _nodes(root: Cursor) -> int:
     names = [_FIELD.fullmatch(name) for name in root.entries("a NAS-Bench-1Shot1 configuration")]
     numbers = [int(name[1]) for name in names if name and name[2] == "op"]
     if not numbers:
-        raise root.fault("E207", "the configuration has no ops")
+        raise root.fault("E202", "the configuration has no ops")
     return max(numbers)
 
 

@@ -22,9 +22,9 @@ _GRAPH_KEY = f"{_START}graph"
 
 
 def parse(cursor: Cursor, space: Space | None) -> Parsed:
-    """The genotype in a model's metadata. Raises E103, E104, E111.
+    """The genotype in a model's metadata. Raises E103, E104, E108.
 
-    A model whose graph is no longer the one that was written with the genotype is refused (E111).
+    A model whose graph is no longer the one that was written with the genotype is refused (E108).
     """
     source = cursor.document.source
     model = _model(source)
@@ -32,14 +32,14 @@ def parse(cursor: Cursor, space: Space | None) -> Parsed:
     if METADATA_KEY not in facts:
         producer = f", but by {quoted(model.producer_name)}" if model.producer_name else ""
         raise NasirError(
-            "E111",
+            "E108",
             f"the ONNX model was not written by nasir{producer}",
             Where(source.name),
             hint=f"its metadata has no '{METADATA_KEY}'; a genotype cannot be read from a graph",
         )
     if facts.get(_GRAPH_KEY) != _digest(model):
         raise NasirError(
-            "E111",
+            "E108",
             "the ONNX model's graph is not the one that nasir wrote with its genotype",
             Where(source.name),
             hint="read the genotype from the file that nasir wrote; what changed it keeps metadata",

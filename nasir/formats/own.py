@@ -49,7 +49,7 @@ def _read_genotype(cursor: Cursor, optional: Sequence[str], given: Space | None)
     fields = cursor.fields("a genotype", ("space", "cells"), optional)
     entries = fields["cells"].entries("the cells of a genotype")
     if not entries:
-        raise fields["cells"].fault("E207", "the genotype has no cells")
+        raise fields["cells"].fault("E202", "the genotype has no cells")
     space = given or _read_space(fields["space"])
     genotype = Genotype(
         space=space if isinstance(space, str) else space.name,
@@ -169,15 +169,15 @@ def _json(value: str) -> str:
 def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", kind):
         where = cursor.document.key_place(cursor.path)
-        raise NasirError("E210", "a cell kind is a word of letters, digits and underscores", where)
+        raise NasirError("E202", "a cell kind is a word of letters, digits and underscores", where)
     fields = cursor.fields(f"cell '{kind}'", ("inputs", "nodes", "output"))
     inputs = fields["inputs"].integer("the number of inputs")
     if not 1 <= inputs <= 16:
-        raise fields["inputs"].fault("E205", f"a cell has 1 to 16 inputs, not {inputs}")
+        raise fields["inputs"].fault("E202", f"a cell has 1 to 16 inputs, not {inputs}")
     nodes = fields["nodes"].items("the nodes of a cell")
     if len(nodes) > CELL_NODE_LIMIT:
         message = f"a cell has at most {CELL_NODE_LIMIT} nodes, not {len(nodes)}"
-        raise fields["nodes"].fault("E205", message)
+        raise fields["nodes"].fault("E202", message)
     on_nodes = bool(nodes) and isinstance(nodes[0].value, dict)
     read = [_read_op_node(node) if on_nodes else _read_node(node) for node in nodes]
     return CellGenotype(
@@ -285,10 +285,10 @@ def find(name: str) -> Entry | None:
 
 
 def load_shipped(name: str) -> Genotype:
-    """The published genotype of that name. Raises E209, with one of the same paper if there is."""
+    """The published genotype of that name. Raises E201, with one of the same paper if there is."""
     entry = find(name)
     if entry is None:
-        raise NasirError("E209", f"unknown genotype {quoted(name)}", hint=_same_paper(name))
+        raise NasirError("E201", f"unknown genotype {quoted(name)}", hint=_same_paper(name))
     return load_entry(entry)
 
 

@@ -22,11 +22,11 @@ from nasir.types import ImageType
 
 
 def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Positions of a window along one axis. Raises E304 when it does not fit once."""
+    """Positions of a window along one axis. Raises E302 when it does not fit once."""
     count = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     if count < 1:
         raise NasirError(
-            "E304",
+            "E302",
             f"a window of {dilation * (kernel - 1) + 1} does not fit into {size} pixels"
             + (f" with a margin of {padding}" if padding else ""),
             hint="use a larger image, or fewer reductions",
@@ -62,7 +62,7 @@ def _infer(a: ConvAttrs, inputs: tuple[ImageType]) -> ImageType:
     x = expect_image(inputs[0], "conv2d")
     if x.c % a.groups or a.out % a.groups:
         raise NasirError(
-            "E303", f"groups={a.groups} must divide {x.c} input and {a.out} output channels"
+            "E302", f"groups={a.groups} must divide {x.c} input and {a.out} output channels"
         )
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = a.kernel, a.stride, a.margins, a.dilation
     return ImageType(a.out, window(x.h, kh, sh, ph, dh), window(x.w, kw, sw, pw, dw))
@@ -121,7 +121,7 @@ class CropAttrs(Attrs):
 def _crop(a: CropAttrs, inputs: tuple[ImageType]) -> ImageType:
     x = expect_image(inputs[0], "crop")
     if a.top >= x.h or a.left >= x.w:
-        raise NasirError("E304", f"a crop of {a.top},{a.left} leaves nothing of {x.h}x{x.w} pixels")
+        raise NasirError("E302", f"a crop of {a.top},{a.left} leaves nothing of {x.h}x{x.w} pixels")
     return replace(x, h=x.h - a.top, w=x.w - a.left)
 
 
@@ -168,7 +168,7 @@ def _channels(a: ChannelsAttrs, inputs: tuple[ImageType]) -> ImageType:
     x = expect_image(inputs[0], "channels")
     if a.start + a.count > x.c:
         last = a.start + a.count - 1
-        raise NasirError("E303", f"channels {a.start} to {last} are not all among 0 to {x.c - 1}")
+        raise NasirError("E302", f"channels {a.start} to {last} are not all among 0 to {x.c - 1}")
     return replace(x, c=a.count)
 
 
@@ -192,7 +192,7 @@ class ChannelShuffleAttrs(Attrs):
 def _shuffle(a: ChannelShuffleAttrs, inputs: tuple[ImageType]) -> ImageType:
     x = expect_image(inputs[0], "channel_shuffle")
     if x.c % a.groups:
-        raise NasirError("E303", f"groups={a.groups} must divide {x.c} channels")
+        raise NasirError("E302", f"groups={a.groups} must divide {x.c} channels")
     return x
 
 

@@ -113,7 +113,7 @@ class ChunkAttrs(Attrs):
 def _chunk(a: ChunkAttrs, inputs: tuple[Type]) -> VectorType:
     x = expect_vector(inputs[0], "chunk")
     if x.c % a.of:
-        raise NasirError("E303", f"{x} cannot be cut into {a.of} equal parts")
+        raise NasirError("E302", f"{x} cannot be cut into {a.of} equal parts")
     if a.part >= a.of:
         raise NasirError("E306", f"there is no part {a.part} of {a.of}: they count from 0")
     return VectorType(x.c // a.of)

@@ -20,7 +20,7 @@ def draws_given(graph: Graph) -> Graph:
     """The graph whose random nodes read what they draw from an input of their own, `<node>.draw`.
 
     Passes may then share, remove and recompute nodes: a draw remains that of its node. What draws
-    inside a body, anew at each of its applications, stays as it is. Raises E402 where the name of
+    inside a body, anew at each of its applications, stays as it is. Raises E401 where the name of
     an input is taken.
     """
     drawn: list[tuple[str, Type]] = []
@@ -30,7 +30,7 @@ def draws_given(graph: Graph) -> Graph:
         if spec is not None and spec.drawn is not None and spec.draw is not None:
             name = f"{node.name}{DRAW}"
             if name in graph.types:
-                raise NasirError("E402", f"the name {quoted(name)} is taken")
+                raise NasirError("E401", f"the name {quoted(name)} is taken")
             types = tuple(graph.types[x] for x in node.inputs)
             drawn.append((name, spec.draw(node.attrs, types)))
             node = replace(node, op=spec.drawn, inputs=(*node.inputs, name))

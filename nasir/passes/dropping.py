@@ -28,13 +28,13 @@ def drop_path(graph: Graph) -> Graph:
     The dropped value of `x` is `x.drop`; nodes and weights keep their names and keys.
 
     It takes graphs before passes that share values, `partial_channels` and `edge_weights` before or
-    after it. Raises E402 where the name of the input is taken, and E505 where no path is found
+    after it. Raises E401 where the name of the input is taken, and E505 where no path is found
     (ops that stand on nodes are none) or paths are dropped already.
     """
     if PROBABILITY in graph.types:
         if any(node.op is DROP_PATH for node in graph):
             raise NasirError("E505", "the graph drops paths already")
-        raise NasirError("E402", f"the name {quoted(PROBABILITY)} is taken")
+        raise NasirError("E401", f"the name {quoted(PROBABILITY)} is taken")
     found = frozenset(_results(graph))
     if not found:
         raise NasirError(

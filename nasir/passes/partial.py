@@ -26,7 +26,7 @@ def partial_channels(graph: Graph, parts: int) -> Graph:
     Nodes and weights keep their names and keys. The result has the name that the mixture had,
     `c00/n2.e0`; the mixture is `c00/n2.e0.mix`, beside `.first`, `.rest`, `.pool` and `.join`.
 
-    Raises E107 for fewer than one part, E303 and E304 where channels or images cannot be divided,
+    Raises E107 for fewer than one part, E302 and E302 where channels or images cannot be divided,
     and E505 for a graph without choices of ops on images, or whose channels are partial already.
     """
     if parts < 1:
@@ -118,14 +118,14 @@ def _rebuild(b: Scope, node: Node, names: Mapping[str, str]) -> None:
 
 
 def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
-    """The first part of the channels, made when it is first asked for. Raises E303."""
+    """The first part of the channels, made when it is first asked for. Raises E302."""
     name = f"{mix.name}.first"
     if name in b.types:
         return name
     channels = b.channels(source)
     if channels % parts:
         raise NasirError(
-            "E303",
+            "E302",
             f"the {channels} channels of {quoted(source)} cannot be divided by {parts}",
             mix.place,
             hint=f"choose channels that are a multiple of {parts}",
@@ -140,7 +140,7 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
     _rebuild(b, replace(mix, name=name), {source: first})
     if b.channels(name) != b.channels(first):
         message = f"the options of {quoted(mix.name)} change the number of channels"
-        raise NasirError("E303", message, mix.place)
+        raise NasirError("E302", message, mix.place)
     b.at = mix.at
     start = b.channels(first)
     count = b.channels(source) - start
@@ -149,7 +149,7 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
     if before != after:
         if before != tuple(2 * size for size in after):
             raise NasirError(
-                "E304",
+                "E302",
                 f"channels that pass by {quoted(mix.name)} need an even height and width, "
                 f"not {graph.types[source]}",
                 mix.place,

@@ -87,7 +87,7 @@ def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
 def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[PassRecord, ...]]:
     """The graph after all passes, and a record of each.
 
-    Passes are given themselves or by name. Raises E406, and TypeError for what is no graph.
+    Passes are given themselves or by name. Raises E201, and TypeError for what is no graph.
     """
     records: list[PassRecord] = []
     for given in (passes,) if isinstance(passes, (str, Pass)) else passes:
@@ -105,5 +105,5 @@ def _named(name: object) -> Pass:
     if not isinstance(name, str):
         raise TypeError(f"a pass or its name is wanted, not {type(name).__name__}")
     if name not in PASSES:
-        raise NasirError("E406", f"unknown pass {quoted(name)}", hint=nearest(name, PASSES))
+        raise NasirError("E201", f"unknown pass {quoted(name)}", hint=nearest(name, PASSES))
     return PASSES[name]

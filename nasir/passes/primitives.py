@@ -15,7 +15,7 @@ from nasir.text import NAME
 def validate(graph: Graph) -> Graph:
     """The graph unchanged, if names are writable, cells of one kind, and equal keys equal weights.
 
-    Raises E402 (one key for two different weights, a cell instance of two kinds), E405 (a name
+    Raises E401 (one key for two different weights, a cell instance of two kinds), E104 (a name
     that the text form cannot hold, or one name for two ops), and what the construction of a graph
     raises.
     """
@@ -24,21 +24,21 @@ def validate(graph: Graph) -> Graph:
     kinds: dict[str, str] = {}
     ops: dict[str, Op] = {}
     for name in _unwritable(graph):
-        raise NasirError("E405", f"{quoted(name)} cannot be a name")
+        raise NasirError("E104", f"{quoted(name)} cannot be a name")
     for node in graph.nodes:
         if not NAME.fullmatch(node.name):
-            raise NasirError("E405", f"{quoted(node.name)} cannot be a name", node.place)
+            raise NasirError("E104", f"{quoted(node.name)} cannot be a name", node.place)
         if ops.setdefault(node.op.name, node.op) is not node.op:
             message = f"two different ops are called {quoted(node.op.name)}"
-            raise NasirError("E405", message, node.place)
+            raise NasirError("E104", message, node.place)
         for ref in node.params:
             if not NAME.fullmatch(ref.key) or "" in ref.key.split("."):
-                raise NasirError("E405", f"{quoted(ref.key)} cannot be a key", node.place)
+                raise NasirError("E104", f"{quoted(ref.key)} cannot be a key", node.place)
             if keys.setdefault(ref.key, ref) != ref:
-                raise NasirError("E402", f"two weights are called {quoted(ref.key)}", node.place)
+                raise NasirError("E401", f"two weights are called {quoted(ref.key)}", node.place)
         if node.cell and kinds.setdefault(node.cell.name, node.cell.kind) != node.cell.kind:
             raise NasirError(
-                "E402",
+                "E401",
                 f"cell '{node.cell.name}' is both {kinds[node.cell.name]} and {node.cell.kind}",
                 node.place,
             )

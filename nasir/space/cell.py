@@ -39,14 +39,14 @@ class _Entry:
     width: int | None
 
     def add(self, b: Builder, op: str, source: int, x: str, **attrs: Any) -> str:
-        """The op applied to a state. Raises E303 for one that keeps the channels and must not."""
+        """The op applied to a state. Raises E302 for one that keeps the channels and must not."""
         if source >= self.inputs:
             return b(op, x, **attrs)
         if self.width in (None, b.channels(x)):
             return b(op, x, stride=self.stride, **attrs)
         if op not in _WIDENED:
             message = f"'{op}' cannot turn {b.channels(x)} channels into {self.width}"
-            raise NasirError("E303", message, hint="give all stages one width")
+            raise NasirError("E302", message, hint="give all stages one width")
         widened, fixed = _WIDENED[op]
         return b(widened, x, stride=self.stride, out=self.width, **fixed, **attrs)
 

@@ -58,7 +58,7 @@ def derive(space: SpaceLike, weights: Weights, name: str = "") -> Genotype:
 
     Numbers of the size that the space leaves open are the largest, which the supernet has. Weights
     of other names are not read. Raises E401 where a choice of the space has no weights,
-    E212 where it has another number of them, E107 for NaN, and E505 for a space without a supernet.
+    E503 where it has another number of them, E107 for NaN, and E505 for a space without a supernet.
     """
     return _genotype(as_space(space), weights, _best, name)
 

@@ -67,13 +67,13 @@ def node_widths(cell: CellGenotype, channels: int) -> tuple[int, ...]:
     """The channels of each node of a pruned module that emits `channels`.
 
     The nodes that feed the output share its channels, the first ones getting one more where they
-    do not divide evenly; any other node is as wide as the widest node that reads it. Raises E303
+    do not divide evenly; any other node is as wide as the widest node that reads it. Raises E302
     when a node would get none.
     """
     feeding = sorted(state for state in cell.output if state)
     if feeding and channels < len(feeding):
         raise NasirError(
-            "E303",
+            "E302",
             f"{channels} channels cannot be divided among the {len(feeding)} nodes that feed the "
             f"output of cell '{cell.kind}'",
             hint=f"use at least {len(feeding)} channels",

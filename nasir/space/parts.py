@@ -24,7 +24,7 @@ _IMAGE = ImageType(96, 32, 32)
 def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
     """The space's own ops, each tried on an image.
 
-    Raises E106, E109, E201, E205, E305 and E306, at the step or its attribute.
+    Raises E106, E109, E201, E202, E305 and E306, at the step or its attribute.
     """
     for name, op in model.ops.items():
         if name in ALL_OPS and name not in MACROS:
@@ -44,7 +44,7 @@ def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
 
 
 def _try(document: Document, macro: Macro) -> None:
-    """Runs the op on an image. Raises E305 and E306, and E404 for the number of inputs.
+    """Runs the op on an image. Raises E305 and E306, and E401 for the number of inputs.
 
     What only this image's size, or a stride of 2, may be to blame for is no fault yet.
     """
@@ -57,7 +57,7 @@ def _try(document: Document, macro: Macro) -> None:
             try:
                 body.add(scope, index, values, EdgeAttrs(stride=stride))
             except NasirError as error:
-                if error.code in ("E303", "E304") or (error.code == "E305" and stride == 2):
+                if error.code == "E302" or (error.code == "E305" and stride == 2):
                     return
                 wrong = (key for key in step.attributes if f"'{key}'" in error.message)
                 path = ("ops", macro.name, "steps", index)
@@ -86,7 +86,7 @@ def check_inputs(document: Document, model: SpaceModel, cells: Iterable[SpaceCel
 
 
 def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell]) -> Layout:
-    """The layout of the space, or the published one. Raises E107, E109 and E210."""
+    """The layout of the space, or the published one. Raises E107, E109 and E202."""
     given = model.layout
     if given is None:
         return PUBLISHED
@@ -110,7 +110,7 @@ def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell
     for kind in model.cells:
         if kind not in layout.kinds and kind not in named:
             where = document.key_place(("cells", kind))
-            raise NasirError("E210", f"the layout puts the cell '{kind}' nowhere", where)
+            raise NasirError("E202", f"the layout puts the cell '{kind}' nowhere", where)
     return layout
 
 
@@ -140,7 +140,7 @@ def read_size(
 def _check_kind(document: Document, kind: str, known: Iterable[str], path: Path) -> None:
     if kind not in known:
         where = document.key_place(path)
-        raise NasirError("E210", f"there is no cell '{kind}'", where, nearest(kind, known))
+        raise NasirError("E202", f"there is no cell '{kind}'", where, nearest(kind, known))
 
 
 def _place(document: Document, path: Path, value: int | str) -> CellPlace:

@@ -52,7 +52,7 @@ def read_document(document: Document) -> Space:
     if model.skeleton not in SKELETONS:
         hint = nearest(model.skeleton, SKELETONS)
         where = document.place(("skeleton",))
-        raise NasirError("E301", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
+        raise NasirError("E201", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
     ops = read_ops(document, model)
     known = {*SKELETONS[model.skeleton].ops, *(op.name for op in ops)}
     inner = {*model.cells} - {*ALL_OPS, *known}
@@ -184,10 +184,10 @@ class _Cell:
         for index, edge in enumerate(model.edges):
             for key, state in (("source", edge.source), ("node", edge.node)):
                 if state >= states or (key == "node" and state < model.inputs):
-                    raise self.error("E205", f"there is no node {state}", "edges", index, key)
+                    raise self.error("E202", f"there is no node {state}", "edges", index, key)
             if edge.source >= edge.node:
                 message = f"node {edge.node} reads itself or a later node"
-                raise self.error("E203", message, "edges", index, "source")
+                raise self.error("E202", message, "edges", index, "source")
             if (edge.source, edge.node) in seen:
                 raise self.error("E109", "the edge occurs twice", "edges", index)
             seen.add((edge.source, edge.node))
@@ -210,7 +210,7 @@ class _Cell:
                 raise NasirError("E109", f"the op '{name}' occurs twice", where)
 
     def check(self, cell: SpaceCell) -> None:
-        """Raises E202 for nodes without enough edges, E206, E109 where no op can be selected."""
+        """Raises E202 for nodes without enough edges, E202, E109 where no op can be selected."""
         states = cell.inputs + cell.nodes
         for node in range(cell.inputs, states):
             have = len(cell.into(node))
@@ -224,7 +224,7 @@ class _Cell:
             if state >= states or state in cell.output[:slot]:
                 what = "is not there" if state >= states else "is named twice"
                 message = f"node {state} of the output {what}"
-                raise self.error("E206", message, "output", slot)
+                raise self.error("E202", message, "output", slot)
         for edge in cell.edges:
             if not cell.selectable(edge):
                 message = f"edge {edge.source} to {edge.node} has no op that can be selected"
@@ -249,7 +249,7 @@ def _alike(
     if cell.like != kind:
         which += "not described" if other is None else "like another one itself"
     raise NasirError(
-        "E210",
+        "E202",
         f"cell '{kind}' is like {which}",
         document.place(("cells", kind, "like")),
         hint=nearest(cell.like, kinds),

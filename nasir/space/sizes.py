@@ -60,15 +60,15 @@ class StageSize:
 
 
 LIMITS = {
-    "channels": ("E303", 1 << 16),
+    "channels": ("E302", 1 << 16),
     "layers": ("E302", 1 << 10),
     **dict.fromkeys(DEPTHS, ("E302", 1 << 10)),
     "classes": ("E302", 1 << 20),
     "resolution": ("E302", 1 << 14),
     "vocabulary": ("E302", 1 << 20),
-    "hidden": ("E303", 1 << 16),
-    "in_channels": ("E303", 1 << 10),
-    **dict.fromkeys(WIDTHS, ("E303", 1 << 16)),
+    "hidden": ("E302", 1 << 16),
+    "in_channels": ("E302", 1 << 10),
+    **dict.fromkeys(WIDTHS, ("E302", 1 << 16)),
 }
 """Of each number of a size: what is wrong beyond it, and the most it may be."""
 

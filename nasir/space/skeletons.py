@@ -71,7 +71,7 @@ def build_network(
 ) -> Graph:
     """The discrete network, or the supernet, as a graph of macros; `about` joins its `meta`.
 
-    Raises E201, E210, E302 to E305 and E505.
+    Raises E201, E202, E302 to E305 and E505.
     """
     builder, outputs, auxiliary = write_network(Builder, design, skeleton, size)
     return builder.graph(
@@ -138,9 +138,9 @@ def _sized(
 
 
 def find_skeleton(name: str) -> Skeleton:
-    """The skeleton of that name. Raises E301."""
+    """The skeleton of that name. Raises E201."""
     if name not in SKELETONS:
-        raise NasirError("E301", f"unknown skeleton '{name}'", hint=nearest(name, SKELETONS))
+        raise NasirError("E201", f"unknown skeleton '{name}'", hint=nearest(name, SKELETONS))
     return SKELETONS[name]
 
 
@@ -165,7 +165,7 @@ def _check_cells(design: Design, skeleton: Skeleton) -> None:
     for kind in layout_of(design).kinds if skeleton.laid_out else skeleton.kinds:
         if kind not in design.kinds:
             raise NasirError(
-                "E210",
+                "E202",
                 f"the skeleton '{skeleton.name}' needs a cell '{kind}'; "
                 f"{what} {design.name or 'without a name'} has: {', '.join(design.kinds)}",
                 hint=f"choose another skeleton: {', '.join(SKELETONS)}",
@@ -312,10 +312,10 @@ def _imagenet_search(b: Builder, design: Design, size: Size) -> tuple[str, str |
 
 
 def _check_even(channels: int, skeleton: str) -> None:
-    """Raises E303 where a stem that halves the channels cannot."""
+    """Raises E302 where a stem that halves the channels cannot."""
     if channels % 2:
         message = f"the {skeleton} stem halves the channels: {channels} is odd"
-        raise NasirError("E303", message, hint=f"try {channels + 1}")
+        raise NasirError("E302", message, hint=f"try {channels + 1}")
 
 
 def _imagenet_stem(b: Builder, channels: int, factor: int) -> Stem:

@@ -35,13 +35,13 @@ class Genotype:
     size: Numbers = ()
 
     def cell(self, kind: str) -> CellGenotype:
-        """The cell of that kind. Raises E210 when there is none."""
+        """The cell of that kind. Raises E202 when there is none."""
         for cell in self.cells:
             if cell.kind == kind:
                 return cell
         have = ", ".join(cell.kind for cell in self.cells)
         raise NasirError(
-            "E210",
+            "E202",
             f"genotype {self.name or 'without a name'} has no '{kind}' cell",
             hint=f"it has: {have}" if have else "",
         )
@@ -187,12 +187,12 @@ class Space:
         return self.kinds[: self.kinds.index(kind)] if kind in self.kinds else ()
 
     def cell(self, kind: str) -> SpaceCell:
-        """The cell of that kind. Raises E210 when there is none."""
+        """The cell of that kind. Raises E202 when there is none."""
         for cell in self.cells:
             if cell.kind == kind:
                 return cell
         hint = f"it has: {', '.join(self.kinds)}"
-        raise NasirError("E210", f"space '{self.name}' has no '{kind}' cell", hint=hint)
+        raise NasirError("E202", f"space '{self.name}' has no '{kind}' cell", hint=hint)
 
     def contains(self, genotype: Genotype) -> tuple[str, ...]:
         """Why the genotype could not be selected from this space; empty when it could.

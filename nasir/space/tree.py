@@ -198,7 +198,7 @@ class Choose:
         """What the weights select: scores decide which options are kept, then their decisions.
 
         The score of an option is its own weight (1 where the weights have none for edges) times
-        the best weight of each of its decisions. Raises E107, E212 and E401.
+        the best weight of each of its decisions. Raises E107, E503 and E401.
         """
         scores = self._scores(weights)
         if self.keep is None or self.most:
@@ -322,14 +322,14 @@ def cross(
 
 
 def weights_row(weights: Weights, name: str, options: int) -> tuple[float, ...]:
-    """The weights of a choice. Raises E107, E212 and E401."""
+    """The weights of a choice. Raises E107, E503 and E401."""
     if name not in weights:
         message = f"the choice {quoted(name)} has no weights"
         raise NasirError("E401", message, hint="give those of every choice of the supernet")
     row = tuple(float(weight) for weight in weights[name])
     if len(row) != options:
         message = f"the choice {quoted(name)} has {options} options, and {len(row)} weights"
-        raise NasirError("E212", message)
+        raise NasirError("E503", message)
     if any(isnan(weight) for weight in row):
         message = f"a weight of the choice {quoted(name)} is NaN"
         raise NasirError("E107", message, hint="the search that made it has diverged")

@@ -48,9 +48,9 @@ class Answer:
 
 
 def answers(record: BenchmarkRecord, question: Question) -> tuple[Answer, ...]:
-    """The accuracies asked for, in the order of the columns. Raises E602 when there are none."""
+    """The accuracies asked for, in the order of the columns. Raises E601 when there are none."""
     if not record.values:
-        raise NasirError("E602", f"the benchmark has no result for {record.key}")
+        raise NasirError("E601", f"the benchmark has no result for {record.key}")
     columns = sorted(record.values, key=lambda column: column.order)
     wanted = _spelled(question, columns)
     asked = [column for column in columns if _matches(column, wanted)]
@@ -95,7 +95,7 @@ def _single(column: Column, record: BenchmarkRecord) -> Answer:
 
 
 def _none(columns: list[Column], question: Question) -> NasirError:
-    """E602 for the first part of the question that no column has, or for all of it."""
+    """E601 for the first part of the question that no column has, or for all of it."""
     asked: list[str] = []
     for name in ("dataset", "epochs", "split", "after", "seed"):
         value, what = (
@@ -108,14 +108,14 @@ def _none(columns: list[Column], question: Question) -> NasirError:
             message = f"the benchmark has no {what} {quoted(value)} for this architecture"
             numbers = sorted(known, key=int) if all(map(str.isdecimal, known)) else []
             hint = f"known: {', '.join(numbers[:20])}" if numbers else nearest(str(value), known)
-            return NasirError("E602", message, hint=hint)
+            return NasirError("E601", message, hint=hint)
         asked += [] if value is None else [f"{what} {value}"]
     have = dict.fromkeys(
         f"{each.dataset} {each.split}, {each.epochs} epochs, seed {each.seed}"
         for each in columns[:400]
     )
     message = f"the benchmark has no accuracy with {', '.join(asked)} for this architecture"
-    return NasirError("E602", message, hint=f"there is: {'; '.join(have)[:400]}")
+    return NasirError("E601", message, hint=f"there is: {'; '.join(have)[:400]}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class _Spending(io.RawIOBase):
 
 @contextmanager
 def reading(path: Path, line: int = 0) -> Generator[None]:
-    """Around reading a file: faults become E101, E102, E501 or E604 of it, errors get its place."""
+    """Around reading a file: faults become E101, E101, E501 or E604 of it, errors get its place."""
     where = Where(str(path), line)
     try:
         yield
@@ -82,7 +82,7 @@ def reading(path: Path, line: int = 0) -> Generator[None]:
         raise NasirError("E101", "the file does not exist", where) from None
     except (IsADirectoryError, PermissionError) as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise NasirError("E102", f"the file cannot be read: {reason}", where) from None
+        raise NasirError("E101", f"the file cannot be read: {reason}", where) from None
     except ImportError as error:
         message = f"the file needs the module {quoted(error.name or str(error))}"
         hint = "install it; for nas_201_api: pip install nasir[bench]"

@@ -64,7 +64,7 @@ def load_pickle(path: Path, trusted: Callable[[str], bool]) -> tuple[object, Fil
 def load_plain(path: Path) -> Any:
     """The tensors and plain data that torch.save wrote, read within a budget.
 
-    Raises E101, E106, E761 (damaged) and E763 (objects that are more than data).
+    Raises E101, E106, E503 (damaged) and E603 (objects that are more than data).
     """
     import argparse
 
@@ -86,12 +86,12 @@ def load_plain(path: Path) -> Any:
         if isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower():
             message = "the file holds whole objects, which loading would have to run code for"
             hint = "where its code runs: torch.save(model.state_dict(), 'weights.pt')"
-            raise NasirError("E763", message, where, hint) from None
+            raise NasirError("E603", message, where, hint) from None
         reason = error.message if isinstance(error, NasirError) else str(error)
         if isinstance(error, pickle.UnpicklingError):
             reason = "it is no state dict of torch's"
         line = next(iter(reason.splitlines()), type(error).__name__)
-        raise NasirError("E761", f"the file cannot be read: {quoted(line, 200)}", where) from None
+        raise NasirError("E503", f"the file cannot be read: {quoted(line, 200)}", where) from None
 
 
 class RefusedError(Exception):

@@ -68,10 +68,10 @@ KINDS: Table[Kind] = Table(
 
 
 def kind_named(name: str) -> Kind:
-    """The benchmark of that name. Raises E602."""
+    """The benchmark of that name. Raises E601."""
     if name not in KINDS:
         message = f"unknown benchmark {quoted(name)}"
-        raise NasirError("E602", message, hint=nearest(name, KINDS))
+        raise NasirError("E601", message, hint=nearest(name, KINDS))
     return KINDS[name]
 
 

@@ -71,7 +71,7 @@ _SPLITS = {3: "train", 4: "valid", 5: "test"}
 def open_benchmark(
     path: str | Path, options: ReadingOptions | None = None
 ) -> BenchmarkStore | Original:
-    """The benchmark in a store, a file or a folder. Raises E101, E102, E108, E603, E604."""
+    """The benchmark in a store, a file or a folder. Raises E101, E101, E108, E603, E604."""
     path = Path(path)
     if is_store(_head(path)):
         return open_store(path)
@@ -118,7 +118,7 @@ def open_source(path: Path, options: ReadingOptions) -> Original:
 def _head(path: Path) -> bytes:
     with reading(path):
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise NasirError("E102", "the path is not a regular file")
+            raise NasirError("E101", "the path is not a regular file")
         return b"" if path.is_dir() else head(path, 64)
 
 
@@ -155,7 +155,7 @@ def _csv_columns(names: list[str]) -> list[Column]:
         epochs, seed = int(match[3]), MEAN if int(match[3]) == 200 else UNSTATED
         column = Column(named, match[2], epochs, epochs, seed)
         if column in columns:
-            raise NasirError("E105", f"two columns hold {column}")
+            raise NasirError("E104", f"two columns hold {column}")
         columns[column] = None
     return list(columns)
 

@@ -193,7 +193,7 @@ def _checksum(place: int, key: bytes) -> int:
 
 
 def open_store(path: Path) -> BenchmarkStore:
-    """Maps a store. Raises E101, E102, E108 (no store), E110 (another version), E604 (damaged)."""
+    """Maps a store. Raises E101, E101, E108 (no store), E110 (another version), E604 (damaged)."""
     with reading(path), path.open("rb") as stream:
         head = stream.read(_LENGTH.size + len(_START) + 8)
         _check_version(head)
@@ -250,7 +250,7 @@ BenchmarkTable = tuple[list[str], list[Column], "NDArray[np.float64]"]
 def pack(records: Iterable[BenchmarkRecord]) -> BenchmarkTable:
     """The records as one matrix; a key may come again with other columns.
 
-    Raises E105 when an architecture comes with two indices, E106 where nearly all would be gaps,
+    Raises E104 when an architecture comes with two indices, E106 where nearly all would be gaps,
     E109 without any result.
     """
     import numpy as np
@@ -261,7 +261,7 @@ def pack(records: Iterable[BenchmarkRecord]) -> BenchmarkTable:
         row = rows.setdefault(record.key, len(rows))
         if record.index not in (None, row):
             message = f"{quoted(record.key)} has the index {record.index} and stands at {row}"
-            raise NasirError("E105", message)
+            raise NasirError("E104", message)
         for column, value in record.values.items():
             at.append(row)
             under.append(places.setdefault(column, len(places)))

@@ -194,7 +194,7 @@ def _of_system(error: OSError | MemoryError) -> "NasirError":
     if isinstance(error, MemoryError):
         return NasirError("E744", "the memory of this machine is not enough")
     reason = (error.strerror or str(error) or type(error).__name__).lower()
-    code = "E112" if error.errno in _WRITING else "E102"
+    code = "E112" if error.errno in _WRITING else "E101"
     what = "cannot be written" if code == "E112" else "cannot be used"
     name = "" if error.filename is None else str(error.filename)
     return NasirError(code, f"the {'path' if name else 'output'} {what}: {reason}", Where(name))

@@ -192,9 +192,9 @@ def show(
 
 
 def passes_up_to(name: str) -> tuple[nasir.Pass, ...]:
-    """The passes of the table up to that one, of those before it only the exact. Raises E406."""
+    """The passes of the table up to that one, of those before it only the exact. Raises E201."""
     if name not in nasir.PASSES:
-        raise NasirError("E406", f"unknown pass {quoted(name)}", hint=nearest(name, nasir.PASSES))
+        raise NasirError("E201", f"unknown pass {quoted(name)}", hint=nearest(name, nasir.PASSES))
     names = list(nasir.PASSES)
     before = [nasir.PASSES[each] for each in names[: names.index(name)]]
     return (*(row for row in before if row.exact), nasir.PASSES[name])

@@ -198,7 +198,7 @@ def wrong(message: str, hint: str) -> NasirError:
 
 
 def check_there(parameters: Mapping[str, object]) -> None:
-    """Raises E101, E701, E711 or E721 where a file, data or a run is not there, E505 for --from
+    """Raises E101, E701, E701 or E721 where a file, data or a run is not there, E505 for --from
     where nothing but published names is read.
 
     It costs nothing; a command that loads torch first lets its user wait for seconds.
@@ -225,7 +225,7 @@ def _values(value: object) -> Iterable[object]:
 
 
 def check_data(text: str) -> None:
-    """Raises E701 and E711 for a text that names no data, or data that is not there."""
+    """Raises E701 and E701 for a text that names no data, or data that is not there."""
     path = parse_data(text).path
     if path is not None and not is_there(str(path)):
         raise NasirError("E701", "the data is not there; nothing is downloaded", Where(str(path)))

@@ -58,7 +58,7 @@ def is_image(name: PurePosixPath) -> bool:
 
 
 def image_files(path: Path) -> Files:
-    """Every image file of a folder or an archive. Raises E701, E709.
+    """Every image file of a folder or an archive. Raises E701, E604.
 
     An archive is read whole, since a compressed one cannot be read here and there; nothing of it
     is written anywhere.
@@ -77,7 +77,7 @@ def image_files(path: Path) -> Files:
 def tar_files(
     path: Path, wanted: Callable[[PurePosixPath], bool]
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The files of a tar archive whose names are wanted. Raises E709.
+    """The files of a tar archive whose names are wanted. Raises E604.
 
     Reads to the end where nobody stops, so that checksums are compared.
     """
@@ -135,7 +135,7 @@ def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 @contextmanager
 def _whole(path: Path) -> Generator[None]:
-    """Turns errors of a cut or broken archive into E709."""
+    """Turns errors of a cut or broken archive into E604."""
     try:
         yield
     except (
@@ -148,7 +148,7 @@ def _whole(path: Path) -> Generator[None]:
         RuntimeError,  # a zip file with a password
     ) as error:
         message = f"the archive is cut off or damaged: {error}"
-        raise NasirError("E709", message, Where(str(path)), "copy it again") from error
+        raise NasirError("E604", message, Where(str(path)), "copy it again") from error
 
 
 def _in_folder(path: Path) -> Files:
@@ -190,7 +190,7 @@ def read_folder(path: Path, resolution: int | None) -> ImageSet:
     """The images of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
 
     Images of all classes are mixed, so that halves hold all of them. What was decoded is kept in
-    the user's cache. Raises E701 to E705 and E709.
+    the user's cache. Raises E701 to E702 and E604.
     """
     files = sorted(file for file in path.rglob("*") if is_image(PurePosixPath(file)))
     if path.is_file():
@@ -202,7 +202,7 @@ def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ..
     """The classes, and the images for training and, where there are any, for tests.
 
     Folders around all others count for nothing; those below a class belong to it. Raises E702,
-    E703.
+    E702.
     """
     where = Where(str(path))
     names = sorted(files)
@@ -227,7 +227,7 @@ def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ..
     for name in test:
         if name.parts[top] not in classes:
             message = f"there are no training images of the class of {quoted(str(name))}"
-            raise NasirError("E703", message, where, _LAYOUT)
+            raise NasirError("E702", message, where, _LAYOUT)
     numbers = {label: number for number, label in enumerate(classes)}
     splits = list[Split]()
     for some in filter(None, (train, test)):
@@ -264,7 +264,7 @@ def memory() -> int:
 
 
 def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: int | None) -> Tensor:
-    """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E106, E704, E705."""
+    """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E106, E702, E702."""
     images = np.empty((0, 0, 0, 0), np.uint8)
     for number, name in enumerate(names):
         pixels = decode(files[name], str(path / name), resolution).transpose(2, 0, 1)
@@ -275,7 +275,7 @@ def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: in
             message = f"the image is {pixels.shape[2]}x{pixels.shape[1]} pixels, but "
             message += f"{quoted(str(names[0]))} {width}x{height}"
             hint = f"imagefolder:{path}@32 brings all of them to 32 pixels"
-            raise NasirError("E705", message, Where(str(path / name)), hint)
+            raise NasirError("E702", message, Where(str(path / name)), hint)
         if images.shape[1] < pixels.shape[0]:
             seen, images = images[:number], _space(path, len(names), pixels.shape)
             images[:number] = seen
@@ -306,7 +306,7 @@ SIDE = 224
 def read_imagenet(name: DataName) -> ImageSet:
     """`train/CLASS` and `val/CLASS` in any number and size; looks at names and sizes of files only.
 
-    The fingerprint is over those. Raises E701, E702, E703; batches raise E704.
+    The fingerprint is over those. Raises E701, E702, E702; batches raise E702.
     """
     path = name.location
     if not path.is_dir():

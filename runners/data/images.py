@@ -42,7 +42,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(file: ImageFile, place: str, resolution: int | None = None) -> Pixels:
-    """The pixels of an image file, grey or in colour. Raises E704, which names `place`.
+    """The pixels of an image file, grey or in colour. Raises E702, which names `place`.
 
     With a resolution, those of its largest middle square, resized.
     """
@@ -55,7 +55,7 @@ def decode(file: ImageFile, place: str, resolution: int | None = None) -> Pixels
 
 
 def open_image(file: ImageFile, place: str) -> Image.Image:
-    """The decoded image of a file. Raises E704, which names `place`."""
+    """The decoded image of a file. Raises E702, which names `place`."""
     try:
         with Image.open(file, formats=_FORMATS) as stored:
             if stored.width * stored.height > PIXELS:
@@ -70,7 +70,7 @@ def open_image(file: ImageFile, place: str) -> Image.Image:
             reason = f"it is none of {', '.join(_FORMATS)}"
         message = f"the image cannot be read: {reason}"
         hint = "replace the file, or take it out"
-        raise NasirError("E704", message, Where(place), hint) from error
+        raise NasirError("E702", message, Where(place), hint) from error
 
 
 TRIES = 10
@@ -115,7 +115,7 @@ class ImageFiles:
         return replace(self, labels=self.labels.to(device)), indices
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
-        """Bytes (B, 3, side, side) on the labels' device. Raises E704, which names the image.
+        """Bytes (B, 3, side, side) on the labels' device. Raises E702, which names the image.
 
         `windows` (B, TRIES, 4) are numbers from 0 to 1 for each image; without any it is the
         middle of each that is seen.
@@ -266,23 +266,23 @@ class ImageSet:
         return replace(self, splits=new, fingerprint="")
 
     def checked(self, where: Where) -> "ImageSet":
-        """The set with statistics. Raises E702, E703, E705, E706, E707 where none can learn."""
+        """The set with statistics. Raises E702, E702, E702, E702, E702 where none can learn."""
         for split, part in zip(SPLITS, self.splits, strict=False):
             _check_labels(self.classes, split, part.labels, where)
         if bool((self.train.labels == self.train.labels[0]).all()):
             name = self.classes[int(self.train.labels[0])]
             message = f"all training images are of one class, '{name}'"
-            raise NasirError("E703", message, where, hint="a classifier needs two or more")
+            raise NasirError("E702", message, where, hint="a classifier needs two or more")
         channels, height, width = self.train.shape
         if height != width or height < SMALLEST:
             message = f"the images are {width}x{height} pixels"
-            raise NasirError("E707", message, where, f"square images of {SMALLEST} or more")
+            raise NasirError("E702", message, where, f"square images of {SMALLEST} or more")
         for part in self.splits:
             if part.shape != self.train.shape:
                 message = f"training images are {width}x{height} pixels with {channels} channels, "
                 c, h, w = part.shape
                 message += f"test images {w}x{h} with {c}"
-                raise NasirError("E705", message, where)
+                raise NasirError("E702", message, where)
         if self.statistics[0]:
             return self
         return replace(self, statistics=statistics_of(self.train.images))
@@ -294,7 +294,7 @@ def _check_labels(classes: tuple[str, ...], split: str, labels: Tensor, where: W
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(classes):
         message = f"{split} labels go from {low} to {high}, but there are {len(classes)} classes"
-        raise NasirError("E706", message, where, hint="labels count from 0")
+        raise NasirError("E702", message, where, hint="labels count from 0")
 
 
 def statistics_of(images: Tensor) -> Statistics:

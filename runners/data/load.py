@@ -52,7 +52,7 @@ _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 def load_images(text: str) -> ImageSet:
     """The data set that a text names; `parse_images` has the grammar. Nothing is downloaded.
 
-    Raises E501, E701 to E709.
+    Raises E501, E701 to E604.
     """
     name = parse_images(text)
     _check_reachable(name)
@@ -100,7 +100,7 @@ def read_digits() -> ImageSet:
 
 
 def read_npz(path: Path) -> ImageSet:
-    """The images of an .npz file. Raises E701, E703, E708.
+    """The images of an .npz file. Raises E701, E702, E702.
 
     Its arrays are `x_train` and `y_train` (or `train_images` and `train_labels`, or `images` and
     `labels`), and perhaps `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
@@ -190,7 +190,7 @@ def _labels(path: Path, name: str, array: Array) -> Tensor:
 
 def _bad(path: Path, message: str) -> NasirError:
     hint = "numpy.savez(path, x_train=bytes (N, H, W, 3), y_train=labels (N,))"
-    return NasirError("E708", message, Where(str(path)), hint)
+    return NasirError("E702", message, Where(str(path)), hint)
 
 
 _OPS = (
@@ -285,7 +285,7 @@ def read_official(name: DataName) -> ImageSet:
     """The published files, or for CIFAR also image files in `train/CLASS` and `test/CLASS`.
 
     Files are compared with their published checksums before anything else reads them. Their
-    contents are kept in the user's cache. Raises E701 and E709; of image files as `read_folder`.
+    contents are kept in the user's cache. Raises E701 and E604; of image files as `read_folder`.
     """
     path, statistics = name.location, STATISTICS[name.kind]
     if name.kind in _SUBFOLDERS and _holds_images(path):
@@ -297,7 +297,7 @@ def read_official(name: DataName) -> ImageSet:
         images = cached(path, name.kind, state_of(path, files), lambda: _published(name, found))
     except OSError as error:
         message = f"the data cannot be read: {error.strerror}"
-        raise NasirError("E709", message, Where(str(error.filename or path))) from error
+        raise NasirError("E604", message, Where(str(error.filename or path))) from error
     images = replace(images, name=name.kind, statistics=statistics)
     return images if name.resolution is None else images.resized(name.resolution)
 
@@ -333,13 +333,13 @@ def _published(name: DataName, path: Path) -> ImageSet:
 
 
 def _check(file: Path, place: Path, expected: str) -> None:
-    """Raises E709, which names `place`, unless the file is the published one."""
+    """Raises E604, which names `place`, unless the file is the published one."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "md5").hexdigest()
     if found != expected:
         message = f"this is not the published file: its MD5 is {found}, not {expected}"
         hint = "copy it again; images of your own go into a folder, imagefolder:PATH with "
-        raise NasirError("E709", message, Where(str(place)), hint + "CLASS/*.png, or an .npz file")
+        raise NasirError("E604", message, Where(str(place)), hint + "CLASS/*.png, or an .npz file")
 
 
 def _cifar(kind: str, folder: Path) -> ImageSet:

@@ -69,7 +69,7 @@ class DataName:
 
 
 def parse_data(text: str) -> DataName:
-    """The data set that a text names; looks at no file. Raises E701, and E711 for texts.
+    """The data set that a text names; looks at no file. Raises E701, and E701 for texts.
 
     `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A last `@`
     before a number is the size that images are resized to, never a part of the path. Texts:
@@ -123,41 +123,41 @@ def is_text(text: str) -> bool:
 def parse_text(text: str) -> DataName:
     """`wikitext-2:PATH`, `text:PATH,train=a.txt,valid=b.txt,vocabulary=2000,tokens=100000`.
 
-    Options stand last, so that a path may have commas. Raises E711.
+    Options stand last, so that a path may have commas. Raises E701.
     """
     kind, _, rest = text.partition(":")
     if kind not in TEXT_KINDS:
         known = [f"{name}:PATH" for name in TEXT_KINDS]
         hint = nearest(f"{kind}:PATH", known)
-        raise NasirError("E711", f"unknown text data {quoted(text)}", hint=hint)
+        raise NasirError("E701", f"unknown text data {quoted(text)}", hint=hint)
     pieces = rest.split(",")
     options: dict[str, str | int] = {}
     while len(pieces) > 1 and (found := _OPTION.fullmatch(pieces[-1])):
         name, value = found.groups()
         if name in options:
-            raise NasirError("E711", f"the option '{name}' occurs twice in {quoted(text)}")
+            raise NasirError("E701", f"the option '{name}' occurs twice in {quoted(text)}")
         options[name] = _option(name, value, text)
         pieces.pop()
     path = ",".join(pieces)
     if not path:
         message = f"the data '{kind}' needs a path, and nothing is downloaded"
         hint = f"{kind}:PATH, a folder with train.txt, valid.txt and test.txt"
-        raise NasirError("E711", message, hint=hint)
+        raise NasirError("E701", message, hint=hint)
     given = {name: options[name] for name in _OPTIONS if name in options}
     return DataName(kind, Path(path), options=given)
 
 
 def _option(name: str, value: str, text: str) -> str | int:
-    """The name of a file, or a number. Raises E711."""
+    """The name of a file, or a number. Raises E701."""
     if name not in _OPTIONS:
         message = f"unknown option {quoted(name)} in {quoted(text)}"
-        raise NasirError("E711", message, hint=nearest(name, _OPTIONS))
+        raise NasirError("E701", message, hint=nearest(name, _OPTIONS))
     if not value:
-        raise NasirError("E711", f"the option '{name}' has no value in {quoted(text)}")
+        raise NasirError("E701", f"the option '{name}' has no value in {quoted(text)}")
     if name in ROLES:
         return value
     least = SMALLEST_VOCABULARY if name == "vocabulary" else 1
     if not value.isascii() or not value.isdecimal() or len(value) > 15 or int(value) < least:
         message = f"{name}={value} is no whole number from {least}"
-        raise NasirError("E711", message, hint=f"for example {name}=2000")
+        raise NasirError("E701", message, hint=f"for example {name}=2000")
     return int(value)

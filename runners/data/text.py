@@ -43,8 +43,8 @@ class Corpus:
 def load_text(text: str, limit: int | None = None) -> Corpus:
     """The texts that a data argument names (`parse_text`), at most `limit` tokens of each.
 
-    A folder without a test text is taken; one without the others raises E711, and `train=FILE` says
-    which file serves. Raises E711 to E713.
+    A folder without a test text is taken; one without the others raises E701, and `train=FILE` says
+    which file serves. Raises E701 to E103.
     """
     name = parse_text(text)
     files = find_files(name)
@@ -62,25 +62,25 @@ def load_text(text: str, limit: int | None = None) -> Corpus:
 
 
 def find_files(name: DataName) -> dict[str, Path]:
-    """The file of each role, each file once. Raises E711 where train or valid have none."""
+    """The file of each role, each file once. Raises E701 where train or valid have none."""
     folder = name.location
     if not folder.is_dir():
         kind = "is a file" if folder.exists() else "does not exist"
         message = f"the folder of texts {quoted(str(folder))} {kind}"
         hint = f"{name.kind}:PATH, a folder with train.txt, valid.txt and test.txt"
-        raise NasirError("E711", message, Where(str(folder)), hint)
+        raise NasirError("E701", message, Where(str(folder)), hint)
     found: dict[str, Path] = {}
     roles: dict[Path, str] = {}
     for role in (role for role in ROLES if role in name.options):
         path = found[role] = folder / str(name.options[role])
         if not path.is_file():
             message = f"the file for '{role}' does not exist"
-            raise NasirError("E711", message, Where(str(path)), _present(path.parent))
+            raise NasirError("E701", message, Where(str(path)), _present(path.parent))
         other = roles.setdefault(path.resolve(), role)
         if other != role:
             message = f"one file cannot serve as '{other}' and as '{role}'"
             hint = "the architecture would learn from what the weights know"
-            raise NasirError("E711", message, Where(str(path)), hint)
+            raise NasirError("E701", message, Where(str(path)), hint)
     for role in (role for role in ROLES if role not in found):
         usual = [folder / form.format(role) for form in _USUAL[name.kind]]
         there = [path for path in usual if path.is_file()]
@@ -95,7 +95,7 @@ def find_files(name: DataName) -> dict[str, Path]:
                 message = f"no {role} text is left: {', '.join(serving)}"
             hint = f"say which file serves: {name.kind}:{folder},train=FILE,valid=FILE"
             hint += f" ({_present(folder)})"
-            raise NasirError("E711", message, Where(str(folder)), hint)
+            raise NasirError("E701", message, Where(str(folder)), hint)
     return {role: found[role] for role in ROLES if role in found}
 
 
@@ -127,8 +127,8 @@ _BOM = b"\xef\xbb\xbf"
 def read_words(path: Path, index: dict[str, int], limit: int) -> Tensor:
     """The words of the first `limit` tokens, int64, `<eos>` behind each line; extends `index`.
 
-    Words are what blanks separate, as published: empty lines are an `<eos>` too. Raises E711 where
-    the file cannot be read, E712 where it has no words, E713 where it is not UTF-8.
+    Words are what blanks separate, as published: empty lines are an `<eos>` too. Raises E701 where
+    the file cannot be read, E702 where it has no words, E103 where it is not UTF-8.
     """
     numbers = array("q")
     empty = True
@@ -145,9 +145,9 @@ def read_words(path: Path, index: dict[str, int], limit: int) -> Tensor:
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"the text cannot be read: {reason}"
-        raise NasirError("E711", message, Where(str(path))) from error
+        raise NasirError("E701", message, Where(str(path))) from error
     if empty:
-        raise NasirError("E712", "the text has no words", Where(str(path)))
+        raise NasirError("E702", "the text has no words", Where(str(path)))
     return torch.tensor(numbers, dtype=torch.int64)
 
 
@@ -173,17 +173,17 @@ def most_frequent(
 
 
 def _decoded(raw: bytes, path: Path, line: int) -> str:
-    """A line as text. Raises E713."""
+    """A line as text. Raises E103."""
     raw = raw.removeprefix(_BOM) if line == 1 else raw
     at = raw.find(0)
     if at >= 0:
         message = "the file is binary: it has a byte 0"
-        raise NasirError("E713", message, Where(str(path), line, at + 1))
+        raise NasirError("E103", message, Where(str(path), line, at + 1))
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise NasirError(
-            "E713",
+            "E103",
             f"the text is not UTF-8: byte {quoted(f'0x{raw[error.start]:02x}')}",
             Where(str(path), line, len(raw[: error.start].decode()) + 1),
             hint="convert it, for example with iconv -t UTF-8",

@@ -176,11 +176,11 @@ class BuiltTraining(Built):
 
 
 def build_search(experiment: Experiment) -> BuiltSearch:
-    """Looks up names, reads the data and builds the supernet. Raises what these raise, and E743."""
+    """Looks up names, reads the data and builds the supernet. Raises what these raise, and E505."""
     search, run = experiment.searching, experiment.run
     for name in ("recipe", "space", "inherit", "weights"):
         if getattr(experiment, name) is not None:
-            raise NasirError("E743", f"a search has no `{name}`", hint="nasir evaluate takes it")
+            raise NasirError("E505", f"a search has no `{name}`", hint="nasir evaluate takes it")
     space = nasir.load_space(experiment.of)
     named = with_parts(read_method(search.method, space.skeleton), search.parts)
     method = _asked(named, experiment)
@@ -193,7 +193,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     skeleton = find_skeleton(space.skeleton)
     left = dict(space.open_size)  # of these the supernet has the largest, not the method's
     own = {name: value for name, value in method.network if value and name not in left}
-    sizes = _sizes(skeleton, own, method.network, experiment, task, "E743")
+    sizes = _sizes(skeleton, own, method.network, experiment, task, "E505")
     graph = task.prepare(nasir.supernet(space, auxiliary=skeleton.name == "rnn", **sizes))
     # All stages, so that an impossible one is an error now; their choices are the same.
     graphs = [stage_graph(graph, method, each, {}, space) for each in method.stages]
@@ -205,12 +205,12 @@ def build_search(experiment: Experiment) -> BuiltSearch:
 
 
 def build_training(experiment: Experiment) -> BuiltTraining:
-    """Looks up names, reads the data and builds the graph. Raises what these raise, and E753."""
+    """Looks up names, reads the data and builds the graph. Raises what these raise, and E505."""
     run = experiment.run
     if experiment.search is not None or run.memory != "none":
         name = "run.memory" if experiment.search is None else "search"
         hint = "nasir search runs searches"
-        raise NasirError("E753", f"an evaluation has no `{name}`", hint=hint)
+        raise NasirError("E505", f"an evaluation has no `{name}`", hint=hint)
     recipe = with_values(read_recipe(experiment.recipe or "cifar10"), experiment.values)
     if run.precision is not None:
         recipe = recipe.having(run={"precision": run.precision})
@@ -221,11 +221,11 @@ def build_training(experiment: Experiment) -> BuiltTraining:
     if not data:
         message = f"the recipe '{recipe.name}' does not name its data"
         hint = "--data cifar10:PATH, imagefolder:PATH, text:PATH, …"
-        raise NasirError("E753", message, hint=hint)
+        raise NasirError("E505", message, hint=hint)
     skeleton = find_skeleton(size.pop("skeleton"))
     task = training_task(skeleton.name, recipe, data, place, experiment.seed, run.limit)
     _check_measured(task, recipe)
-    sizes = _sizes(skeleton, size, recipe.network, experiment, task, "E753")
+    sizes = _sizes(skeleton, size, recipe.network, experiment, task, "E505")
     auxiliary = bool(recipe.train.auxiliary) or skeleton.name == "rnn"
     graph = nasir.network(genotype, skeleton.name, auxiliary=auxiliary, **sizes)
     if recipe.train.drop_path:
@@ -233,7 +233,7 @@ def build_training(experiment: Experiment) -> BuiltTraining:
             graph = nasir.drop_path(graph)
         except NasirError as error:
             message = f"the recipe drops paths, and {error.message}"
-            raise NasirError("E753", message, hint="--set train.drop_path=0") from None
+            raise NasirError("E505", message, hint="--set train.drop_path=0") from None
     batch, graph = recipe.train.batch, task.prepare(graph)
     return BuiltTraining(experiment, data, place, batch, task, recipe, genotype, graph)
 
@@ -301,25 +301,25 @@ def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -
 
 
 def _check_measured(task: Task, recipe: Recipe) -> None:
-    """Raises E753 where there is nothing to measure on, or to choose by."""
+    """Raises E505 where there is nothing to measure on, or to choose by."""
     if not task.splits:
         message = "the data has no test images, and none are held out"
-        raise NasirError("E753", message, hint="--set train.validation=0.1")
+        raise NasirError("E505", message, hint="--set train.validation=0.1")
     for wanted, value in (
         ("train.keep", recipe.train.keep == "best"),
         ("optimizer.average_after", recipe.optimizer.average_after > 0),
     ):
         if value and "valid" not in task.splits:
             message = f"{wanted} asks for validation data, and none is held out"
-            raise NasirError("E753", message, hint="--set train.validation=0.1")
+            raise NasirError("E505", message, hint="--set train.validation=0.1")
 
 
 def _asked(method: Method, experiment: Experiment) -> Method:
-    """The method with the experiment's values. Raises E107 and E743."""
+    """The method with the experiment's values. Raises E107 and E505."""
     search = experiment.searching
     if search.channels_fraction is not None:
         method = with_fraction(method, search.channels_fraction)
-    method = with_values(method, experiment.values, "a search", "E743")
+    method = with_values(method, experiment.values, "a search", "E505")
     if method.train.epochs is not None:
         method = with_epochs(method, method.train.epochs)
     bounds: dict[str, Any] = {
@@ -342,7 +342,7 @@ def _shared(
     """The method where the search and the tuning between projections have all epochs together.
 
     They share them as the method's own do, or an interval that is asked for leaves the search the
-    rest. Raises E743 where too few are left.
+    rest. Raises E505 where too few are left.
     """
     epochs = method.train.epochs or 0
     stages, tuning = len(method.stages), select.length(rounds)
@@ -351,7 +351,7 @@ def _shared(
         tuning = max(1, min(share, epochs - stages))
     if epochs < stages + tuning:
         message = f"{epochs} epochs are too few for the search and {rounds} projections"
-        raise NasirError("E743", message, hint=f"--epochs {stages + tuning} or more")
+        raise NasirError("E505", message, hint=f"--epochs {stages + tuning} or more")
     return with_epochs(method, epochs - tuning).having(select=select.having(epochs=tuning))
 
 

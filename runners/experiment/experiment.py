@@ -33,7 +33,7 @@ KINDS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "st
 class Search(Model):
     """What makes an experiment a search: a method, and other parts than the method's own."""
 
-    code: ClassVar[str] = "E743"
+    code: ClassVar[str] = "E505"
 
     method: str = "darts"
     """A method (`nasir methods`), or a YAML file."""
@@ -78,7 +78,7 @@ class Search(Model):
 class RunOptions(Model):
     """How it runs, and on how much."""
 
-    code: ClassVar[str] = "E753"
+    code: ClassVar[str] = "E505"
 
     device: str = "cpu"
     """cpu, cuda, cuda:1."""
@@ -102,7 +102,7 @@ class Experiment(Model):
     `name` and such sections.
     """
 
-    code: ClassVar[str] = "E753"
+    code: ClassVar[str] = "E505"
 
     of: str
     """The space of a search; the genotype of an evaluation: a name, a file, a text, or a run."""
@@ -139,16 +139,16 @@ class Experiment(Model):
             for name, value in values.items():
                 if not isinstance(value, bool | int | float | str):
                     message = f"{quoted(name)} has to be a number, a word, true or false"
-                    raise FieldError("E753", message, path=("values", name))
+                    raise FieldError("E505", message, path=("values", name))
             found["values"] = values
         return found
 
     @property
     def searching(self) -> Search:
-        """`search`. Raises E743 for an evaluation."""
+        """`search`. Raises E505 for an evaluation."""
         if self.search is None:
             hint = "`search` names a method; nasir evaluate runs evaluations"
-            raise NasirError("E743", "the experiment is no search", hint=hint)
+            raise NasirError("E505", "the experiment is no search", hint=hint)
         return self.search
 
     def facts(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class Experiment(Model):
 
 
 def experiment_in(path: Path, facts: Mapping[str, Any]) -> Experiment:
-    """The experiment of a run's facts. Raises E722 where a field of it is wrong."""
+    """The experiment of a run's facts. Raises E604 where a field of it is wrong."""
     try:
         return Experiment(**facts["experiment"])
     except NasirError as error:
@@ -167,7 +167,7 @@ def experiment_in(path: Path, facts: Mapping[str, Any]) -> Experiment:
 def read_experiment(text: str) -> Experiment | None:
     """The experiment of a YAML or JSON file; None for a file of something else, which has no `of`.
 
-    Raises E1xx, E743 and E753 with the place.
+    Raises E1xx, E505 and E505 with the place.
     """
     if not text.endswith(SUFFIXES) or not Path(text).is_file():
         return None

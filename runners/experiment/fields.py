@@ -223,7 +223,7 @@ def sections(model: Model) -> dict[str, Section]:
 
 
 def with_values(
-    made: Whole, values: Mapping[str, Any], what: str = "a recipe", code: str = "E752"
+    made: Whole, values: Mapping[str, Any], what: str = "a recipe", code: str = "E109"
 ) -> Whole:
     """The recipe or method with other values: `optimizer.lr` by name.
 

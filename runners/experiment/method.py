@@ -90,7 +90,7 @@ PARTS: dict[str, dict[str, Any]] = {
 def _part(kind: str, given: Any) -> Any:
     """The part of a name, or of a mapping with `part`, its name, and fields of its own.
 
-    Raises E742 for a name that the kind of parts lacks.
+    Raises E201 for a name that the kind of parts lacks.
     """
     if not isinstance(given, str | dict):
         return given
@@ -100,7 +100,7 @@ def _part(kind: str, given: Any) -> Any:
     name, known, path = str(own.pop("part")), PARTS[kind], ("part",) * isinstance(given, dict)
     if name not in known:
         message = f"unknown part {quoted(name)} for '{kind}'"
-        raise FieldError("E742", message, nearest(name, known), path)
+        raise FieldError("E201", message, nearest(name, known), path)
     if known[name] is None and own:
         raise FieldError("E109", f"the part of `{kind}` is none, which has no fields")
     return known[name].having(**own) if own else known[name]
@@ -116,7 +116,7 @@ class Method(Settings):
 
     `edges` weighs edges into nodes, which only some methods do; inputs and outputs of cells with
     ops on nodes are always weighed, by softmax unless `edges` says otherwise. `skeletons` are those
-    on which the method's file has other values. Raises E742 for a part that is unknown, and E743
+    on which the method's file has other values. Raises E201 for a part that is unknown, and E505
     for parts that mean nothing together.
     """
 
@@ -136,14 +136,14 @@ class Method(Settings):
     def _consistent(self) -> Self:
         for wrong, why, hint in _rules(self):
             if wrong:
-                raise FieldError("E743", f"method '{self.name}': {why}", hint)
+                raise FieldError("E505", f"method '{self.name}': {why}", hint)
         return self
 
 
 def with_parts(method: Method, changes: Mapping[str, Any]) -> Method:
     """The method with other parts, by kind, and other settings.
 
-    Edges follow a mixture that draws whole genotypes. Raises E742, E743, and E1xx for settings.
+    Edges follow a mixture that draws whole genotypes. Raises E201, E505, and E1xx for settings.
     """
     found = method.having(**changes)
     if "mixture" not in changes or "edges" in changes:
@@ -154,15 +154,15 @@ def with_parts(method: Method, changes: Mapping[str, Any]) -> Method:
 
 
 def with_fraction(method: Method, text: str) -> Method:
-    """The same with 1/K of the channels in all stages. Raises E743 unless the text is 1/K."""
+    """The same with 1/K of the channels in all stages. Raises E505 unless the text is 1/K."""
     try:
         fraction = Fraction(text)
     except (ValueError, ZeroDivisionError):
         message = f"{quoted(text)} is no fraction of channels"
-        raise NasirError("E743", message, hint="for example 1/4") from None
+        raise NasirError("E505", message, hint="for example 1/4") from None
     if fraction.numerator != 1:
         message = f"a fraction of channels is 1/K, not {fraction}"
-        raise NasirError("E743", message, hint="for example 1/4")
+        raise NasirError("E505", message, hint="for example 1/4")
     return method.having(stages=[s.having(parts=fraction.denominator) for s in method.stages])
 
 
@@ -173,7 +173,7 @@ def with_epochs(method: Method, epochs: int) -> Method:
         return method
     if epochs < len(method.stages):
         message = f"{epochs} epochs are too few for {len(method.stages)} stages"
-        raise NasirError("E743", message, hint="each stage needs an epoch")
+        raise NasirError("E505", message, hint="each stage needs an epoch")
     ends = [0]
     for number, stage in enumerate(method.stages, start=1):
         left = len(method.stages) - number
@@ -259,10 +259,10 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
     overrides), and `CHANGES`: parts by kind (`perturb: pgd`, or a mapping with `part:` and the
     part's own fields), `stages:` (a list of epochs, warm_up, options, parts), and the sections of
     `Settings` by field. `on:` has `CHANGES` by skeleton, which override the file's others there.
-    Raises E742, E743, and E1xx for the file, with the place.
+    Raises E201, E505, and E1xx for the file, with the place.
     `outer` are the files that are `like` this one, E109 where it is among them.
     """
-    path, within = named_file(text, SHIPPED, "E742", outer)
+    path, within = named_file(text, SHIPPED, "E201", outer)
     return (_read if within else _shipped)(path, skeleton, within)
 
 

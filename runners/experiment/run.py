@@ -131,7 +131,7 @@ class Run:
             self._epoch(epoch)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Takes the state of a checkpoint. Raises E727 for one of another network."""
+        """Takes the state of a checkpoint. Raises E604 for one of another network."""
         assert self.learner is not None, "a run is started first"
         state = checkpoint.state
         try:
@@ -144,7 +144,7 @@ class Run:
                 raise
             message = "the checkpoint is not of what run.json says"
             hint = "put run.json back as it was, or start the run again in another folder"
-            raise NasirError("E727", message, Where(str(self.folder.path)), hint) from error
+            raise NasirError("E604", message, Where(str(self.folder.path)), hint) from error
 
     def _epoch(self, epoch: Epoch) -> None:
         assert self.learner is not None, "a run is started first"

@@ -45,7 +45,7 @@ def pack_checkpoint(epoch: int, state: Mapping[str, Any]) -> bytes:
 def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint of a file, read without running code.
 
-    Raises E727 where the file is missing or damaged, and where it may well be whole: E722 where the
+    Raises E604 where the file is missing or damaged, and where it may well be whole: E604 where the
     system refuses to read it, E110 where another version wrote it.
     """
     try:
@@ -60,7 +60,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         reason = "it is not there"
     except OSError as error:
         message = f"the checkpoint cannot be read: {error.strerror or error}"
-        raise NasirError("E722", message, Where(str(path))) from None
+        raise NasirError("E604", message, Where(str(path))) from None
     # The errors of a file with a right checksum and other content have no class in common.
     except Exception as error:
         reason = error.message if isinstance(error, NasirError) else str(error)
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     else:
         raise _other_version(path, version)
     message = f"the checkpoint cannot be read: {reason}"
-    raise NasirError("E727", message, Where(str(path)), "--resume takes the latest that is whole")
+    raise NasirError("E604", message, Where(str(path)), "--resume takes the latest that is whole")
 
 
 def saved_epochs(run: Path) -> list[int]:
@@ -84,7 +84,7 @@ def saved_epochs(run: Path) -> list[int]:
 
 
 def last_checkpoint(run: Path) -> Checkpoint | None:
-    """The last checkpoint of a run, read without its lock. Raises E727, E722, E110."""
+    """The last checkpoint of a run, read without its lock. Raises E604, E604, E110."""
     epochs = saved_epochs(run)
     return read_checkpoint(checkpoint_file(run, epochs[-1])) if epochs else None
 

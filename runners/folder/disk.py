@@ -67,12 +67,12 @@ def remove_parts(directory: Path) -> None:
 
 @contextmanager
 def refusals(path: Path, safe: Callable[[], str]) -> Generator[None]:
-    """Turns the system's refusal to write `path` into E725; `safe` says what is on the disk."""
+    """Turns the system's refusal to write `path` into E112; `safe` says what is on the disk."""
     try:
         yield
     except OSError as error:
         message = f"the run cannot be written: {error.strerror or error}"
-        raise NasirError("E725", message, Where(str(path)), hint=safe()) from error
+        raise NasirError("E112", message, Where(str(path)), hint=safe()) from error
 
 
 class Lock:

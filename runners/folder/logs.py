@@ -46,14 +46,14 @@ def append_row(path: Path, row: Row) -> None:
 def rewind_rows(path: Path, epoch: int) -> int:
     """Removes the rows after an epoch and a torn last one; returns how many rows are removed.
 
-    Raises E722 for damaged rows, and where one of an epoch up to this one is missing.
+    Raises E604 for damaged rows, and where one of an epoch up to this one is missing.
     """
     lines = _lines(path)
     epochs = [cast("int", row["epoch"]) for row in _parse(path, lines)]
     missing = set(range(epoch + 1)) - set(epochs) if epoch < NEVER else set[int]()
     if missing:
         message = f"the file has no row of epoch {min(missing)}, which a checkpoint follows"
-        raise NasirError("E722", message, Where(str(path)), DAMAGED_HINT)
+        raise NasirError("E604", message, Where(str(path)), DAMAGED_HINT)
     kept = [line for line, number in zip(lines, epochs, strict=False) if number <= epoch]
     if len(kept) < len(lines):
         write_durably(path, b"".join(kept))
@@ -61,7 +61,7 @@ def rewind_rows(path: Path, epoch: int) -> int:
 
 
 def read_rows(path: Path) -> list[dict[str, Json]]:
-    """The rows of a file without a torn last one; none where there is no file. Raises E722."""
+    """The rows of a file without a torn last one; none where there is no file. Raises E604."""
     return _parse(path, _lines(path))
 
 
@@ -80,7 +80,7 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
             rows.append(row)
         elif line.endswith(b"\n"):
             where = Where(str(path), number, 1, line.decode(errors="replace").rstrip())
-            raise NasirError("E722", "the row is damaged", where, DAMAGED_HINT)
+            raise NasirError("E604", "the row is damaged", where, DAMAGED_HINT)
     return rows
 
 

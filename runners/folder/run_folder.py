@@ -43,7 +43,7 @@ class RunFolder:
 
     An epoch is logged, then saved; after a kill `latest` and `rewind` go back to where both agree.
     `keep` checkpoints stay, and those of the epochs in `pinned`, which the caller changes as it
-    likes (they are not remembered). Every method raises E725 where the disk refuses to write, and
+    likes (they are not remembered). Every method raises E112 where the disk refuses to write, and
     then the files are as they were. Mutable.
     """
 
@@ -81,7 +81,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path, say: Say = typer.echo) -> Self:
-        """A run that is there. Raises E721 where there is none, E722 (damaged), E724 (in use)."""
+        """A run that is there. Raises E721 where there is none, E604 (damaged), E724 (in use)."""
         path = Path(path)
         facts = read_facts(path)
         with refusals(path, lambda: "nothing was changed"):
@@ -148,7 +148,7 @@ class RunFolder:
     def latest(self) -> Checkpoint | None:
         """The latest checkpoint that is whole; a line is said for each damaged one after it.
 
-        None where no epoch was saved yet. Raises E727 where some were and none is whole, and E722
+        None where no epoch was saved yet. Raises E604 where some were and none is whole, and E604
         and E110 for one that cannot be read now and may yet be whole: `rewind` to the one before
         would remove it.
         """
@@ -158,21 +158,21 @@ class RunFolder:
                 self._epochs = epoch + 1
                 return found
             except NasirError as error:
-                if error.code != "E727":
+                if error.code != "E604":
                     raise
                 self._say(f"{error.where}: {error.message}; the one before it is taken")
         self._check_unsaved()
         return None
 
     def load(self, epoch: int) -> Checkpoint:
-        """The checkpoint of an epoch. Raises E727 where it is missing or damaged."""
+        """The checkpoint of an epoch. Raises E604 where it is missing or damaged."""
         return read_checkpoint(checkpoint_file(self.path, epoch))
 
     def rewind(self, epoch: int) -> None:
         """Removes everything after an epoch (-1: everything), as if the run had stopped there.
 
         Metrics and architectures, genotypes and checkpoints go, the final files with them, but no
-        times except a torn last row. Raises E722 for damaged rows.
+        times except a torn last row. Raises E604 for damaged rows.
         """
         with self._writing(self.path):
             dropped = 0
@@ -202,7 +202,7 @@ class RunFolder:
         return path
 
     def _check_unsaved(self) -> None:
-        """Raises E727 unless the run was stopped before its first checkpoint."""
+        """Raises E604 unless the run was stopped before its first checkpoint."""
         rows = [row["epoch"] for row in read_rows(self.path / METRICS)]
         times = [row["epoch"] for row in read_rows(self.path / TIMES)]
         # An epoch is logged, then saved, then its time is logged.
@@ -211,24 +211,24 @@ class RunFolder:
             count = f"{len(rows)} epochs were done, and " if rows else ""
             message = f"{count}no checkpoint is there that is whole: the run cannot go on"
             hint = "put a checkpoint back, or start the run again in another folder"
-            raise NasirError("E727", message, Where(str(self.path / CHECKPOINTS)), hint)
+            raise NasirError("E604", message, Where(str(self.path / CHECKPOINTS)), hint)
 
     @contextmanager
     def _writing(self, path: Path) -> Generator[None]:
-        """Around a write to `path`: the system's refusal is E725, as is a folder that is gone."""
+        """Around a write to `path`: the system's refusal is E112, as is a folder that is gone."""
         self._check_there()
         with refusals(path, self._safe):
             yield
 
     def _check_there(self) -> None:
-        """Raises E725 where the folder was removed; nothing is written, so nothing comes back."""
+        """Raises E112 where the folder was removed; nothing is written, so nothing comes back."""
         if self._lock.is_there():
             return
         what = "another run took the folder" if (self.path / FACTS).exists() else "it was removed"
         lost = f"the {self._epochs} epochs that were saved" if self._epochs else "the run"
         message = f"the run's folder is gone ({what} or moved while the run worked), and {lost} too"
         hint = "if it was moved, --resume goes on there; else start the run again"
-        raise NasirError("E725", message, Where(str(self.path)), hint)
+        raise NasirError("E112", message, Where(str(self.path)), hint)
 
     def _safe(self) -> str:
         """A sentence naming the state on the disk, and how to resume from it."""

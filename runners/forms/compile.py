@@ -96,7 +96,7 @@ class NetworkTest(Model):
     where no `weights` are named. `recipe` says how data is normalised.
     """
 
-    code: ClassVar[str] = "E753"
+    code: ClassVar[str] = "E505"
 
     genotype: str
     weights: Path | None = None
@@ -128,7 +128,7 @@ def compile_genotype(
 
     The call is checked before anything is written, and each file is written whole or not at all.
     Raises what reading and building raise, E112, E502 (device, memory), E728, E503 (weights), E504
-    and E756 (a file differs from the network), E505 (options), E765 and E766 (target).
+    and E504 (a file differs from the network), E505 (options), E201 and E502 (target).
     """
     check_alone()
     clock = Clock(progress or Display())
@@ -149,7 +149,7 @@ def _read(
 ) -> tuple[nasir.Genotype, Options]:
     """The genotype, and the options with those of a training's run directory or a weights file.
 
-    Raises E755 for a run that has not ended.
+    Raises E721 for a run that has not ended.
     """
     if isinstance(genotype, nasir.Genotype):
         argument = ""
@@ -168,7 +168,7 @@ def _read(
 
 
 def _checked(options: Options, name: str) -> Options:
-    """The options with every file named that goes into `directory`. Raises E112, E505 and E765."""
+    """The options with every file named that goes into `directory`. Raises E112, E505 and E201."""
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", options.device):
         message = f"unknown device {quoted(options.device)}"
         raise NasirError("E505", message, hint=nearest(options.device, ("cpu", "cuda", "cuda:0")))
@@ -198,10 +198,10 @@ def _checked(options: Options, name: str) -> Options:
 
 
 def find_target(name: str) -> str:
-    """The name of a form. Raises E765."""
+    """The name of a form. Raises E201."""
     if name not in TARGETS:
         message = f"unknown target {quoted(name)}"
-        raise NasirError("E765", message, hint=nearest(name, (AUTO, *TARGETS)))
+        raise NasirError("E201", message, hint=nearest(name, (AUTO, *TARGETS)))
     return name
 
 

@@ -110,12 +110,12 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
         task.prepare(graph)
     if not task.splits:
         message = "the data has no test images to compare answers on"
-        raise NasirError("E753", message, hint="--check 0, or data with test images")
+        raise NasirError("E505", message, hint="--check 0, or data with test images")
     return task
 
 
 def _wanted(options: Options) -> tuple[Form, ...]:
-    """The forms to make, in the table's order. Raises E766."""
+    """The forms to make, in the table's order. Raises E502."""
     names = {"eager", "folded", *options.files()}
     if options.compile:
         names.add("compiled")
@@ -130,7 +130,7 @@ def _made(
 ) -> tuple[dict[str, FormResult], dict[str, Run]]:
     """Writes, loads and compares each form; a file that differs is left nowhere.
 
-    Raises E504 where outputs differ by more than rounding, E756 where answers do.
+    Raises E504 where outputs differ by more than rounding, E504 where answers do.
     """
     results: dict[str, FormResult] = {}
     runs: dict[str, Run] = {}
@@ -224,12 +224,12 @@ def _timed(
 
 
 def _picked(results: dict[str, FormResult], target: str) -> str:
-    """The form that was asked for, or the fastest exact one. Raises E766."""
+    """The form that was asked for, or the fastest exact one. Raises E502."""
     seconds = {n: each.latency.seconds for n, each in results.items() if each.latency}
     if target == AUTO:
         return min((name for name in seconds if FORMS[name].exact), key=lambda name: seconds[name])
     if target not in seconds:
-        raise NasirError("E766", f"the target '{target}' cannot be here: {results[target].note}")
+        raise NasirError("E502", f"the target '{target}' cannot be here: {results[target].note}")
     return target
 
 

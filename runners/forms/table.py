@@ -96,8 +96,8 @@ class Form:
 def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, ...]:
     """The form of that name; of `auto` all exact ones that can run here on the device.
 
-    `compiles`: whether `auto` may compile, which can take minutes. Raises E765 for an unknown
-    name, E766 for a form that cannot run here.
+    `compiles`: whether `auto` may compile, which can take minutes. Raises E201 for an unknown
+    name, E502 for a form that cannot run here.
     """
     asked = FORMS.values() if target == AUTO else (FORMS[find_target(target)],)
     missing = {
@@ -107,7 +107,7 @@ def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, .
         for form in asked
     }
     if target != AUTO and missing[target]:
-        raise NasirError("E766", f"the target '{target}' cannot be here: {missing[target]}")
+        raise NasirError("E502", f"the target '{target}' cannot be here: {missing[target]}")
     return tuple(
         form
         for form in asked
@@ -437,13 +437,13 @@ def ship(
 ) -> tuple[Path, ...]:
     """Copies the files `made` of a form with `run.py`, which runs them, and the facts; the files.
 
-    `run.py` needs numpy and torch, or numpy and onnxruntime, and not nasir. Raises E112, and E766
+    `run.py` needs numpy and torch, or numpy and onnxruntime, and not nasir. Raises E112, and E502
     for a language model, whose programs are not written.
     """
 
     if source.recurrent:
         message = "a language model has no program of its own to ship"
-        raise NasirError("E766", message, hint="--onnx and --python write its files")
+        raise NasirError("E502", message, hint="--onnx and --python write its files")
     workers = _workers(source)
     text = Template(_HEAD + form.program + _TAIL).substitute(
         shape=", ".join(map(str, example(source.graph, 1)[0].shape[1:])),

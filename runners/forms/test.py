@@ -26,7 +26,7 @@ LEAST, SLOWEST = 60.0, 1e8
 def run_test(asked: NetworkTest) -> dict[str, Any]:
     """Measures by split, the confusion on the last one, cost and latency, as plain data.
 
-    Raises E753, E755, E503, and what data and genotypes raise.
+    Raises E505, E721, E503, and what data and genotypes raise.
     """
     genotype = read_named(asked.genotype, asked.space)
     found = find_trained(asked.genotype, asked.size, asked.weights)
@@ -39,13 +39,13 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
         recipe = read_recipe(asked.recipe)
     data = asked.data or found.data
     if data is None:
-        raise NasirError("E753", "no data is named", hint="--data cifar10:PATH, text:PATH, …")
+        raise NasirError("E505", "no data is named", hint="--data cifar10:PATH, text:PATH, …")
     limit = asked.limit or found.limit
     task = training_task(graph.about["skeleton"], recipe, data, place, limit=limit)
     graph = _fitting(graph, found.size, genotype, task.sizes)
     task.prepare(graph)
     if not task.splits:
-        raise NasirError("E753", "the data has no test images", hint="--recipe with validation")
+        raise NasirError("E505", "the data has no test images", hint="--recipe with validation")
     run = _run(asked, found, graph, place)
     with place.autocast():
         by_split = {split: answers(task, split, run) for split in task.splits}
@@ -69,12 +69,12 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
 
 
 def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[str, int]) -> Graph:
-    """The network of the data's sizes, where the caller leaves them open. Raises E753."""
+    """The network of the data's sizes, where the caller leaves them open. Raises E505."""
     for name in DATA:
         known = getattr(size, name)
         if known is not None and name in data and known != data[name]:
             message = f"the network has {known} {name}, and the data {data[name]}"
-            raise NasirError("E753", message)
+            raise NasirError("E505", message)
     about = graph.about
     open_ = {
         name: value
@@ -100,7 +100,7 @@ def _no_weights(argument: str) -> NasirError:
     if is_run(argument):
         message = "the run is a search, which trains no network of its genotype"
         hint = f"nasir evaluate {shlex.quote(argument)} trains one"
-    return NasirError("E753", message, Where("" if "\n" in argument else argument), hint)
+    return NasirError("E505", message, Where("" if "\n" in argument else argument), hint)
 
 
 def _file(asked: NetworkTest, source: FormSource) -> Network:

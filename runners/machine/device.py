@@ -45,18 +45,18 @@ def find_place(
 ) -> Place:
     """The place that the options name.
 
-    Raises E502 for a device that is not there, E728 in one of several processes, E729 for a
+    Raises E502 for a device that is not there, E728 in one of several processes, E502 for a
     precision that is unknown or not possible.
     """
     check_alone()
     found, known = find_device(device), get_args(Precision)
     if precision not in known:
         message = f"unknown precision {quoted(precision)}"
-        raise NasirError("E729", message, hint=nearest(precision, known))
+        raise NasirError("E502", message, hint=nearest(precision, known))
     lacks_bf16 = precision == "bf16" and found.type == "cuda" and not _has_bf16(found)
     if lacks_bf16 or (precision == "float64" and found.type == "mps"):
         message = f"the device '{found}' has no {precision}"
-        raise NasirError("E729", message, hint="use --precision float32")
+        raise NasirError("E502", message, hint="use --precision float32")
     return Place(found, cast("Precision", precision), deterministic)
 
 

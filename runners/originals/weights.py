@@ -66,7 +66,7 @@ def import_weights(
 
     `design` is the genotype of the network (with its `space`, where it needs one), or the space of
     a supernet. Sizes, and unless it is given the skeleton, are read from the tensors' shapes; an
-    auxiliary head comes along where the file has one. Raises E101, E112, E761, E762, E763, and what
+    auxiliary head comes along where the file has one. Raises E101, E112, E503, E503, E603, and what
     genotypes and spaces raise.
     """
     state = read_state(source)
@@ -105,22 +105,22 @@ def import_weights(
 
 
 def _space(name: str | Path) -> nasir.Space:
-    """The space of a supernet's weights. Raises E762 for what names none."""
+    """The space of a supernet's weights. Raises E503 for what names none."""
     try:
         return nasir.load_space(name)
     except NasirError as error:
-        if error.code != "E209":
+        if error.code != "E201":
             raise
         message = f"the weights are a supernet's, and {quoted(str(name))} is no space"
         hint = "name the space that was searched: darts, s2, …"
-        raise NasirError("E762", message, hint=hint) from None
+        raise NasirError("E503", message, hint=hint) from None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by the original's names, in their order, without counters.
 
     A .safetensors file, or what torch.save wrote: a state dict, or a checkpoint with one in it.
-    Raises E101, E106, E761 (no state dict) and E763 (objects that are more than data).
+    Raises E101, E106, E503 (no state dict) and E603 (objects that are more than data).
     """
     found = read_weights(path) if path.suffix == ".safetensors" else _inner(path)
     state = {name: value for name, value in found.items() if not name.endswith(_COUNTERS)}
@@ -144,7 +144,7 @@ def _inner(path: Path) -> dict[str, Tensor]:
         found = next((entries[name] for name in _INNER if name in entries), None)
     message = "the file holds no mapping of names to tensors"
     hint = "torch.save(model.state_dict(), 'weights.pt')"
-    raise NasirError("E761", message, Where(str(path)), hint)
+    raise NasirError("E503", message, Where(str(path)), hint)
 
 
 def _plain(value: Any) -> bool:
@@ -163,7 +163,7 @@ def translate(
     key, in the network's order, and the tensors that the network has no use for.
 
     Each tensor of the original is one of the network's or was left out; none has two places.
-    Raises E761 for a state of no known network, E762 for one of another genotype or size.
+    Raises E503 for a state of no known network, E503 for one of another genotype or size.
     """
     family = family_of(state)
     wanted, there = nasir.cost(graph).params, sum(value.numel() for value in state.values())
@@ -195,7 +195,7 @@ def translate(
 
 
 def _tied(family: Family, state: State) -> set[str]:
-    """The tensors that are others. Raises E762 where one is not equal to its other."""
+    """The tensors that are others. Raises E503 where one is not equal to its other."""
     for name, other in family.tied.items():
         if name in state and not torch.equal(state[name], state[other]):
             raise _misfit(f"{quoted(name)} should be {quoted(other)}, and differs")
@@ -222,7 +222,7 @@ def _order(name: str) -> list[tuple[int, int, str]]:
 
 
 def _check(name: str, theirs: Tensor, key: str, ours: Tensor) -> None:
-    """Raises E762 unless a tensor of the original is one of the network's by type and shape."""
+    """Raises E503 unless a tensor of the original is one of the network's by type and shape."""
     if not theirs.is_floating_point():
         raise _misfit(f"{quoted(name)} is of {theirs.dtype}, which are no weights")
     if theirs.shape != ours.shape:
@@ -232,4 +232,4 @@ def _check(name: str, theirs: Tensor, key: str, ours: Tensor) -> None:
 
 def _misfit(message: str) -> NasirError:
     hint = "the genotype that they were trained for; sizes are read from the file"
-    return NasirError("E762", f"the weights do not fit the network: {message}", hint=hint)
+    return NasirError("E503", f"the weights do not fit the network: {message}", hint=hint)

@@ -114,7 +114,7 @@ def _truth(run: PlottedRun, store: BenchmarkStore) -> Truth:
     known: dict[str, float] = {}
     for key in {*chosen.values(), *(key for row in drawn.values() for key in row)}:
         record = store.lookup(key)
-        with suppress(NasirError):  # E602: some architectures of a benchmark lack some numbers
+        with suppress(NasirError):  # E601: some architectures of a benchmark lack some numbers
             if record is not None:
                 question = Question(name, best.epochs, SPLIT)
                 known[key] = answers(record, question)[0].accuracy

@@ -52,8 +52,8 @@ def plot_run(
 
     They go into `directory`, by default `plots` in the run directory. A log of another program in
     place of a run has cells: those of its last genotype, and each change. Figures that the run has
-    nothing for are left out. Raises E505 (a figure of `only` is unknown), E731 (no figure can be
-    drawn), E721, E722, E112, and what opening the benchmark raises.
+    nothing for are left out. Raises E505 (a figure of `only` is unknown), E721 (no figure can be
+    drawn), E721, E604, E112, and what opening the benchmark raises.
     """
     for name in only:
         if name not in PLOTS:
@@ -71,7 +71,7 @@ def plot_run(
             left_out[name] = str(error)
     if not contents:
         reasons = "; ".join(map(": ".join, left_out.items()))
-        raise NasirError("E731", "the run has nothing to draw", Where(str(path)), reasons)
+        raise NasirError("E721", "the run has nothing to draw", Where(str(path)), reasons)
     beside = path.with_name(f"{path.stem}-plots") if path.is_file() else path / "plots"
     into = beside if directory is None else directory
     files = tuple(write_atomically(into / name, content) for name, content in contents.items())

@@ -50,13 +50,13 @@ class Images(Task):
         return len(self.streams["train"])
 
     def prepare(self, graph: Graph) -> Graph:
-        """Unchanged. Raises E753 for a network of images of another size, or of other classes."""
+        """Unchanged. Raises E505 for a network of images of another size, or of other classes."""
         about = graph.about
         for name, value in self.sizes.items():
             if name in about and int(about[name]) != value:
                 message = f"the network has {name} {about[name]}, and the data {value}"
                 hint = f"leave --{name.replace('_', '-')} out, or name data of that size"
-                raise NasirError("E753", message, hint=hint)
+                raise NasirError("E505", message, hint=hint)
         return graph
 
     def train(self, epoch: int, step: int) -> Batch:
@@ -106,7 +106,7 @@ def search_images(
 
     As published, held-out images are augmented too (their loader shares the transform), and the
     architecture's batches are drawn afresh at every step. Raises E702 where a part is empty, and
-    E743 where weights would miss a class.
+    E505 where weights would miss a class.
     """
     search, limit = experiment.searching, experiment.run.limit
     seed = experiment.seed if search.shuffled else None
@@ -140,12 +140,12 @@ def training_images(
 
     The first (1 - validation) of the training images in file order are learnt from, augmented; the
     rest is held out as `valid`, and the data's own test images as `test`, neither augmented. Raises
-    E702 where an epoch has no batch, E753 for a random part of images in memory.
+    E702 where an epoch has no batch, E505 for a random part of images in memory.
     """
     section = recipe.images
     if section.area and isinstance(data.train, ImageTensors):
         message = f"images.area={section.area:g} is for images that stay in files"
-        raise NasirError("E753", message, hint="--set images.area=0, or --data imagenet:PATH")
+        raise NasirError("E505", message, hint="--set images.area=0, or --data imagenet:PATH")
     learn, held = halves(len(data.train), 1 - recipe.train.validation)
     normalise = data.statistics
     if section.normalise == "autodl":
@@ -182,13 +182,13 @@ def augmentation(data: ImageSet, cutout: int) -> ImagesSection:
 
 
 def _check_classes(data: ImageSet, indices: Tensor) -> None:
-    """Raises E743 where a split in file order leaves a class out of what weights learn from."""
+    """Raises E505 where a split in file order leaves a class out of what weights learn from."""
     labels = data.train.labels
     missing = set(distinct(labels)) - set(distinct(labels[indices]))
     if missing:
         name = data.classes[min(missing)]
         message = f"the part that weights learn from has no image of class '{name}'"
-        raise NasirError("E743", message, hint="--shuffled splits by the seed, not in file order")
+        raise NasirError("E505", message, hint="--shuffled splits by the seed, not in file order")
 
 
 def _wide(logits: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class Language(Task):
     one, in columns of their own. The training loss has the penalties, that of the validation stream
     has not; perplexity is without.
 
-    Raises E714 for a text that is too short.
+    Raises E702 for a text that is too short.
     """
 
     name = "language"
@@ -238,11 +238,11 @@ def search_language(corpus: Corpus, batch: int, seed: int, place: Place) -> Lang
 def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
     """The text (tokens,) in so many columns (rows, count), each a part of it; the rest is left.
 
-    Raises E714 where they have fewer than `rows` rows.
+    Raises E702 where they have fewer than `rows` rows.
     """
     if len(text) < count * rows:
         raise NasirError(
-            "E714",
+            "E702",
             f"the {role} text has {len(text)} tokens, too few for {count} columns of {rows}",
             hint=f"at most {len(text) // rows} columns, or a longer text",
         )

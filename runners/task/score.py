@@ -159,7 +159,7 @@ def compared(first: Answers, other: Answers) -> Accuracy:
 
 
 def require(name: str, first: Answers, other: Accuracy) -> Accuracy:
-    """The accuracy of the form `name`. Raises E756 where they differ by more than rounding."""
+    """The accuracy of the form `name`. Raises E504 where they differ by more than rounding."""
     allowed = max(1, int(FLIPPED * other.count))
     loss = first.accuracy.measures["loss"]
     apart = abs(loss - other.measures["loss"])
@@ -167,7 +167,7 @@ def require(name: str, first: Answers, other: Accuracy) -> Accuracy:
         return other
     changed = "" if other.changed is None else f"{other.changed} of {other.count} answers, "
     raise NasirError(
-        "E756",
+        "E504",
         f"'{name}' answers otherwise than eager torch on the {other.split} data: "
         f"{changed}a loss of {other.measures['loss']:.4g} instead of "
         f"{loss:.4g}",

@@ -136,7 +136,7 @@ def training_task(
 ) -> Task:
     """Text for recurrent networks, images for all others; `limit` bounds each part.
 
-    Raises what reading the data raises, and E753 where the recipe accumulates text.
+    Raises what reading the data raises, and E505 where the recipe accumulates text.
     """
     if skeleton != "rnn":
         from runners.task.images import training_images
@@ -144,7 +144,7 @@ def training_task(
         return training_images(load_images(data), recipe, place, seed, limit)
     if recipe.train.accumulate > 1:
         message = f"text is not accumulated, and train.accumulate is {recipe.train.accumulate}"
-        raise NasirError("E753", message, hint="a smaller train.batch")
+        raise NasirError("E505", message, hint="a smaller train.batch")
     from runners.task.language import Language
 
     return Language(load_text(data, limit), recipe.text, recipe.train, place, seed)
