@@ -44,7 +44,7 @@ class Comparison:
         return self.difference <= TOLERANCE * max(1.0, self.magnitude)
 
     def require(self) -> "Comparison":
-        """Itself. Raises E504 unless it agrees."""
+        """Itself. Raises an error unless it agrees."""
         if not self.agrees:
             raise NasirError(
                 "E504",

@@ -34,8 +34,8 @@ def evaluate(text: str, values: Mapping[str, Number]) -> Number:
     """The value of an expression over `values`.
 
     It knows + - * // %, comparisons, and, or, not, `a if test else b`, max(a, b) and min(a, b). A
-    value's name may have a dot in it.
-    Raises E306 for anything else, an unknown name, or a division by zero; without a place.
+    value's name may have a dot in it. Raises an error for anything else, an unknown name, or a
+    division by zero; without a place.
     """
     try:
         return _value(parse(text), values)
@@ -45,7 +45,7 @@ def evaluate(text: str, values: Mapping[str, Number]) -> Number:
 
 @lru_cache(1 << 12)
 def parse(text: str) -> ast.expr:
-    """The expression's tree. Raises E306 when it is none, or longer than LENGTH_LIMIT."""
+    """The expression's tree. Raises an error when it is none, or longer than LENGTH_LIMIT."""
     if len(text) > LENGTH_LIMIT:
         message = f"an expression has at most {LENGTH_LIMIT} characters, this one {len(text)}"
         raise NasirError("E306", message)

@@ -91,8 +91,8 @@ def own_ops(
 ) -> dict[str, Macro]:
     """The own ops of a space as macros, by name; `place` is where one of them is defined.
 
-    Where an op has the name of a shipped one, that name means the shipped one within it. Raises
-    E106 (too many levels, or primitives), E109 (a circle), E201, E202 and E306.
+    Where an op has the name of a shipped one, that name means the shipped one within it. Raises an
+    error (too many levels, or primitives), (a circle).
     """
     made: dict[str, Macro] = {}
     budget = Budget(OWN_OPS_LIMIT, "what the space's own ops are made of", "primitives")
@@ -115,7 +115,7 @@ def own_op(name: str, definition: str) -> Macro:
 
 
 def read_definition(name: str, text: str) -> Macro:
-    """The macro of a definition in any spelling. Raises E106, E104 and a fault of a step."""
+    """The macro of a definition in any spelling. Raises an error and a fault of a step."""
     try:
         model = Definition.model_validate(read_json(Source.of(text, "<definition>"), 2.0**64))
     except (NasirError, ValidationError):
@@ -127,7 +127,7 @@ def read_definition(name: str, text: str) -> Macro:
 
 
 def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
-    """The op's body. Raises the first of its `faults`, and E106 (primitives, levels)."""
+    """The op's body. Raises the first of its `faults`, and an error (primitives, levels)."""
     for _, error in faults(model, ops):
         raise error
     budget = Budget(OWN_OP_LIMIT, "an own op", "primitives")
@@ -143,8 +143,7 @@ def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
 def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirError]]:
     """What is wrong with each step by itself, and where below the definition it stands.
 
-    E109 for a name that is taken, E201, E202 for a source that is no step before, E306 for an
-    expression.
+    an error for a name that is taken, or for a source that is no step before, or for an expression.
     """
     names = step_names(model)
     known = set(known)

@@ -29,7 +29,7 @@ _DRAWS = 10_000
 def size(space: SpaceLike) -> int:
     """The exact number of genotypes: edges of a node are a set, equal functions count apart.
 
-    Raises E106 where the space has a `where` and too many genotypes to look at each.
+    Raises an error where the space has a `where` and too many genotypes to look at each.
     """
     return as_space(space).count
 
@@ -51,7 +51,7 @@ def acceptance(space: SpaceLike, draws: int = 1000) -> float:
 
 @checked
 def unrank(space: SpaceLike, index: int) -> Genotype:
-    """The genotype of that number, 0 .. size-1, in canonical form. Raises E202.
+    """The genotype of that number, 0 .. size-1, in canonical form.
 
     Numbers of the size vary fastest, the last one first, then the last cell; in NAS-Bench-201 the
     last edge, as its code enumerates the cells, which is not the order of its benchmark files.
@@ -68,7 +68,7 @@ def unrank(space: SpaceLike, index: int) -> Genotype:
 
 @checked
 def rank(space: SpaceLike, genotype: GenotypeLike) -> int:
-    """The number of a genotype, whatever the order of its edges: `unrank` inverts it. Raises E211.
+    """The number of a genotype, whatever the order of its edges: `unrank` inverts it.
 
     The genotype's own space does not count, nor do its name and source.
     """
@@ -109,7 +109,7 @@ def sample(space: SpaceLike, seed: Seed) -> Genotype:
     """A genotype, each as likely as any other; one seed always draws the same one.
 
     In a space with a `where` that is too large to look at each genotype, draws are repeated until
-    one fulfils it. Raises E211 where none does.
+    one fulfils it. Raises an error where none does.
     """
     space, random = as_space(space), _random(seed)
     if space.where is None:
@@ -125,7 +125,7 @@ def sample(space: SpaceLike, seed: Seed) -> Genotype:
 
 @checked
 def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
-    """Every genotype that differs from this one in one decision, each once. Raises E211.
+    """Every genotype that differs from this one in one decision, each once.
 
     One op on an edge is another, or one edge starts at another state: it keeps its op, and takes
     any where the two edges have none in common; or one number of the size is another. A
@@ -137,7 +137,7 @@ def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
 
 @checked
 def mutate(space: SpaceLike, genotype: GenotypeLike, seed: Seed) -> Genotype:
-    """A neighbour, each as likely as any other. Raises E211 also where there is none."""
+    """A neighbour, each as likely as any other. Raises an error also where there is none."""
     space = as_space(space)
     found = list(neighbours(space, genotype))
     if not found:
@@ -152,7 +152,7 @@ def crossover(
     second: GenotypeLike,
     seed: Seed,
 ) -> Genotype:
-    """A genotype of the space each of whose nodes and numbers is from either. Raises E211.
+    """A genotype of the space each of whose nodes and numbers is from either.
 
     Where both keep the same edges at a node, each edge's op is from either. In a space with a
     `where`, draws are repeated until one fulfils it.
@@ -185,7 +185,7 @@ def _none_fulfils(space: Space) -> NasirError:
 
 
 def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
-    """The genotype's cells in the space's order and in canonical form. Raises E211."""
+    """The genotype's cells in the space's order and in canonical form."""
     reasons = space.contains(genotype)
     if reasons:
         raise NasirError(

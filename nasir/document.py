@@ -53,7 +53,9 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A value in a document, read with its expected type. A wrong one raises E109 at its place."""
+    """A value in a document, read with its expected type. A wrong one raises an error at its
+    place.
+    """
 
     document: Document
     path: Path
@@ -134,7 +136,7 @@ class Cursor:
 
 
 def check_version(root: Cursor, what: str) -> None:
-    """Raises E109 when the field `nasir` states no version, E110 when it states another one."""
+    """Raises an error when the field `nasir` states no version, or when it states another one."""
     version = root.entries(what).get("nasir")
     if version is None:
         raise root.fault(
@@ -147,8 +149,5 @@ def check_version(root: Cursor, what: str) -> None:
 
 
 def parse_document(source: Source) -> Document:
-    """The source's data: JSON where it opens with a bracket (or is named .json), else YAML.
-
-    Raises E103 to E107.
-    """
+    """The source's data: JSON where it opens with a bracket (or is named .json), else YAML."""
     return Document(source, *read(source))

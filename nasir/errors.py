@@ -134,7 +134,7 @@ RENAMED_OPS = {"truncate": "channels", "rest": "channels", "part": "channels"}
 
 
 def unknown_op(name: str, known: Iterable[str], where: Where = NOWHERE) -> NasirError:
-    """E201 with the nearest known name, or what an old name is now."""
+    """an error with the nearest known name, or what an old name is now."""
     now = RENAMED_OPS.get(name, "")
     names = set(known)
     hint = f"it is {now} now" if now in names else nearest(name, names)

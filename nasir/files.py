@@ -13,8 +13,8 @@ from nasir.errors import NasirError, Where, quoted
 def write_atomically(path: Path, content: bytes) -> Path:
     """Write `content` beside `path` and rename it into place; parents are made. Returns `path`.
 
-    A link stays, and what it points to is replaced. Raises E112 when the system refuses, or where
-    something other than a file stands (a device, a pipe, a directory); nothing is left behind
+    A link stays, and what it points to is replaced. Raises an error when the system refuses, or
+    where something other than a file stands (a device, a pipe, a directory); nothing is left behind
     then, and an old file stays whole.
     """
     with replacing(path) as stream:
@@ -26,7 +26,7 @@ def write_atomically(path: Path, content: bytes) -> Path:
 def replacing(path: Path) -> Generator[BinaryIO]:
     """A new file beside `path`, which takes its place when the block ends without an error.
 
-    For what is too large to hold; otherwise like `write_atomically`. Raises E112.
+    For what is too large to hold; otherwise like `write_atomically`.
     """
     try:
         target = Path(os.path.realpath(path))

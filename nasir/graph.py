@@ -57,7 +57,7 @@ class Builder(Scope):
     def choose(self, choice: Choice) -> str:
         """The name of the choice's weights, an input of the graph; all its cells share them.
 
-        Raises E401 where another choice has that name.
+        Raises an error where another choice has that name.
         """
         known = self._choices.get(choice.name)
         if (known is None and choice.name in self.types) or known not in (None, choice):
@@ -100,10 +100,10 @@ class Builder(Scope):
 class Graph:
     """Nodes in topological order, checked when made.
 
-    `outputs` name the results; `auxiliary` name further results that only training asks for.
-    `meta` says where the graph comes from (space, skeleton, genotype as text, …). Raises E107,
-    E202, E401 to E401 and what the types raise (E302 to E305), each with the node's name. Every op
-    reads something, so every output depends on an input.
+    `outputs` name the results; `auxiliary` name further results that only training asks for. `meta`
+    says where the graph comes from (space, skeleton, genotype as text, …). A fault of
+    the structure or of the types is an error with the node's name. Every op reads something, so
+    every output depends on an input.
     """
 
     nodes: tuple[Node, ...]
@@ -137,7 +137,7 @@ class Graph:
         return len(self.nodes)
 
     def __getitem__(self, name: str) -> Node:
-        """The node of that name. Raises E401."""
+        """The node of that name."""
         node = self.by_name.get(name)
         if node is None:
             raise NasirError(
@@ -315,7 +315,7 @@ class Graph:
         return self._edited(kept, {name: instead})
 
     def rewire(self, name: str, names: Mapping[str, str]) -> "Graph":
-        """The node reading `names[x]` wherever it read x. Raises E401 where it read no x."""
+        """The node reading `names[x]` wherever it read x. Raises an error where it read no x."""
         old = self[name]
         for source in names:
             if source not in old.inputs:

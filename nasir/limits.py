@@ -84,7 +84,7 @@ class Budget:
     spent: int = 0
 
     def spend(self, count: int, where: Callable[[], Where] = lambda: NOWHERE) -> None:
-        """Charges `count` units. Raises E106 at `where` when more than the limit are spent."""
+        """Charges `count` units. Raises an error at `where` when more than the limit are spent."""
         self.spent += count
         if self.spent > self.limit:
             message = f"{self.what} takes more than {self.limit:,} {self.unit}"

@@ -42,7 +42,7 @@ class Module:
 def module_of(cell: CellGenotype) -> Module:
     """The cell as a module: state i is vertex i, and the output the last vertex.
 
-    Raises E208 for ops on edges and for more than one input.
+    Raises an error for ops on edges and for more than one input.
     """
     if cell.inputs != 1 or (cell.nodes and not cell.ops):
         what = "its ops stand on edges" if cell.inputs == 1 else f"{cell.inputs} inputs, not 1"
@@ -104,7 +104,7 @@ def started(module: Module) -> Module:
 def live_cell(cell: CellGenotype) -> CellGenotype:
     """The cell after pruning: what the network of NAS-Bench-101 is built from.
 
-    Raises E202 when the input does not reach the output, and E208 as `module_of` does.
+    Raises an error when the input does not reach the output, and what `module_of` raises.
     """
     module = pruned(module_of(cell))
     if module is None:

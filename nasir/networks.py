@@ -32,14 +32,13 @@ def network(
     """The discrete network of a genotype (or of what `load_genotype` takes) as a graph of macros.
 
     What is None is the genotype's own (`genotype.size`), else its space's, else the skeleton's:
-    `cifar` 36 channels, 20 layers (cells), 10 classes, 32
-    pixels; `imagenet` 48, 14, 1000, 224; `nasbench201` 16, 5 (cells in each of three stages), 10,
-    32; `transnasbench101` 64, 2 (cells in each of five modules), 75, 256; `rnn` a vocabulary of
-    10,000 words and 850 hidden units. `in_channels` are those of an image, 3 if None. The
-    skeleton's own name is the space's. `auxiliary` adds the auxiliary head, whose logits are
-    `graph.auxiliary` (of `rnn`, the states of all steps). `space` (or what `load_space` takes) is
-    the genotype's space whatever it says itself; its own ops, layout and sizes hold. Raises E201,
-    E202, E201 to E305 and E505.
+    `cifar` 36 channels, 20 layers (cells), 10 classes, 32 pixels; `imagenet` 48, 14, 1000, 224;
+    `nasbench201` 16, 5 (cells in each of three stages), 10, 32; `transnasbench101` 64, 2 (cells in
+    each of five modules), 75, 256; `rnn` a vocabulary of 10,000 words and 850 hidden units.
+    `in_channels` are those of an image, 3 if None. The skeleton's own name is the space's.
+    `auxiliary` adds the auxiliary head, whose logits are `graph.auxiliary` (of `rnn`, the states of
+    all steps). `space` (or what `load_space` takes) is the genotype's space whatever it says
+    itself; its own ops, layout and sizes hold.
     """
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
@@ -79,10 +78,10 @@ def supernet(
     one follows each op that the space normalises.
 
     What is None is the largest that the space leaves open (as in NATS-Bench's size space), else the
-    skeleton's own size for the search: `cifar` 16 channels, 8 layers (cells),
-    10 classes, 32 pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of
-    three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
-    300 hidden units. Raises E201 to E305 and E505, and what `load_space` raises.
+    skeleton's own size for the search: `cifar` 16 channels, 8 layers (cells), 10 classes, 32
+    pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of three stages),
+    10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and 300 hidden units.
+    Raises an error, and what `load_space` raises.
     """
     space = as_space(space)
     chosen = find_skeleton(skeleton or space.skeleton)
@@ -115,7 +114,9 @@ def _given(asked: Mapping[str, int | None]) -> dict[str, int]:
 
 
 def _at_home(genotype: GenotypeLike, space: SpaceLike | None, *, required: bool) -> Genotype:
-    """The genotype with its space, if it is known. Raises E201 where it is required and is not."""
+    """The genotype with its space, if it is known. Raises an error where it is required and is
+    not.
+    """
     if isinstance(genotype, str | Path):
         genotype = load_genotype(genotype, space)
     elif space is not None:

@@ -16,8 +16,8 @@ from nasir.wanted import checked
 def picks(graph: Graph, genotype: GenotypeLike) -> dict[str, tuple[int, ...]]:
     """For each choice of a supernet, by name, the options that the genotype has (numbers from 0).
 
-    An edge that the genotype does not have keeps none. Raises E202 where the genotype lacks a kind
-    of cell, and E211 where it has an op or an edge that is no option.
+    An edge that the genotype does not have keeps none. Raises an error where the genotype lacks a
+    kind of cell, or where it has an op or an edge that is no option.
     """
     genotype = as_genotype(genotype)
     found = {choice.name: _picked(choice, genotype) for choice in graph.choices}
@@ -30,8 +30,7 @@ def resolve(graph: Graph, decisions: GenotypeLike | Picks) -> Graph:
     """The supernet with its choices decided, by a genotype or by the options of some choices.
 
     `decisions` maps the name of a choice to the numbers of the options that it keeps, from 0; other
-    choices stay open. Weights keep their keys, so those of the supernet fit. Raises E202, E202,
-    E211 and E401.
+    choices stay open. Weights keep their keys, so those of the supernet fit.
     """
     return resolve_picks(
         graph,
@@ -68,7 +67,7 @@ def _numbers(choice: Choice, names: Iterable[str]) -> tuple[int, ...]:
 
 
 def _check_all_found(choices: Iterable[Choice], found: Picks, genotype: Genotype) -> None:
-    """Raises E211 for an edge of the genotype that the supernet does not have."""
+    """Raises an error for an edge of the genotype that the supernet does not have."""
     edges: dict[str, int] = {}
     for choice in choices:
         if choice.kind == "op on edge":

@@ -36,12 +36,12 @@ def kind_of(value: Json) -> str:
 
 
 def too_deep(where: Where) -> NasirError:
-    """E106 for data that nests deeper than DEPTH_LIMIT."""
+    """an error for data that nests deeper than DEPTH_LIMIT."""
     return NasirError("E106", f"the data nests more than {DEPTH_LIMIT} levels deep", where)
 
 
 def double_key(key: str, where: Where) -> NasirError:
-    """E104 for the second of two equal keys."""
+    """an error for the second of two equal keys."""
     return NasirError(
         "E104", f"the key {quoted(key)} occurs twice", where, hint="remove one of them"
     )

@@ -48,7 +48,7 @@ def read(source: Source) -> tuple[Json, Places | None]:
     """The data of JSON, which opens with a bracket or is named so, or else of YAML.
 
     The places of JSON are None: `json_places` finds them. Mapping keys are texts, `2:` is "2".
-    Raises E103, E104, E104, E106 (too large, too deep, an alias) and E107, with their places.
+    Errors have the place of what is too large or too deep, of an alias or a wrong number.
     """
     text, name = source.text, source.name.lower()
     if not text.strip():
@@ -69,7 +69,7 @@ def read(source: Source) -> tuple[Json, Places | None]:
 def read_json(source: Source, largest: float = NUMBER_LIMIT) -> Json:
     """The data of a JSON text, whose numbers are finite and at most `largest` in magnitude.
 
-    Raises E103, E104, E104, E106 (too large or too deep) and E107, with their places.
+    Errors have the place of what is too large or too deep, or of a wrong number.
     """
     text = source.text
     spell = partial(_number, largest=largest)
@@ -120,7 +120,7 @@ class _Open:
 def _build(
     source: Source, tokens: Iterator[Token], largest: float = NUMBER_LIMIT
 ) -> tuple[Json, Places]:
-    """Data and places of tokens, without recursion. Raises E103 to E107 at the first fault."""
+    """Data and places of tokens, without recursion. Raises an error at the first fault."""
     root: Json = None
     places, stack = Places(), list[_Open]()
     for kind, offset, text in tokens:
@@ -176,7 +176,7 @@ def _number(text: str, largest: float) -> int | float:
 
 
 def _check_unicode(source: Source, text: str, offset: int) -> None:
-    """Raises E103 for half of a surrogate pair, which no file can hold; an escape spells it."""
+    """Raises an error for half of a surrogate pair, which no file can hold; an escape spells it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -192,7 +192,7 @@ def _mapping(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _check_size(source: Source) -> None:
-    """Raises E106 for more values than VALUE_LIMIT, before any memory is spent on them."""
+    """Raises an error for more values than VALUE_LIMIT, before any memory is spent on them."""
     if sum(map(source.text.count, ",:[{")) > VALUE_LIMIT:
         bare = _STRING.sub("", source.text)
         hint = "leave out what is not needed, or split the file"
@@ -223,7 +223,7 @@ def _json_tokens(text: str) -> Iterator[Token]:
 
 
 def _yaml_tokens(source: Source) -> Iterator[Token]:
-    """Raises E104 where the text is no YAML, has tags or documents, E106 for aliases and size."""
+    """Raises an error where the text is no YAML, has tags or documents, or for aliases and size."""
     hint, documents = "write large data as JSON", 0
     budget = Budget(YAML_VALUE_LIMIT, "the YAML", "values and keys", hint)
     for event in _yaml_events(source):
@@ -245,7 +245,7 @@ def _yaml_tokens(source: Source) -> Iterator[Token]:
 
 
 def _yaml_events(source: Source) -> Iterator[Any]:
-    """The parser's events. Raises E104 where the text is no YAML."""
+    """The parser's events. Raises an error where the text is no YAML."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
@@ -268,7 +268,7 @@ def _yaml_events(source: Source) -> Iterator[Any]:
 
 
 def _broken(source: Source, problem: str, index: int) -> NasirError:
-    """E104 at the offset where a parser stopped."""
+    """an error at the offset where a parser stopped."""
     ends = not source.text[index:].strip()
     cut = ends or "nterminated string" in problem
     hint = "the text ends too early: is the file truncated?" if cut else ""

@@ -35,12 +35,12 @@ class Source:
 
     @classmethod
     def of(cls, text: str, name: str = "<text>") -> "Source":
-        """The text as a source. Text that is not Unicode fails when it is read, with E103."""
+        """The text as a source. Text that is not Unicode fails when it is read, with an error."""
         return cls(name, text.encode("utf-8", "surrogatepass"))
 
     @cached_property
     def text(self) -> str:
-        """The content as text, lines ending in a newline. Raises E103, E106."""
+        """The content as text, lines ending in a newline."""
         if len(self.content) > self.limit:
             raise _too_large(self.name, self.limit)
         try:
@@ -59,7 +59,8 @@ class Source:
     def mended(self) -> "Source":
         """The source, where it is foreign with U+FFFD for NUL and bytes that are not UTF-8.
 
-        nasir's own files, JSON, YAML and binary files stay as they are: E103 says where they fail.
+        nasir's own files, JSON, YAML and binary files stay as they are: an error says where they
+        fail.
         """
         if self.is_model or self.name.lower().endswith(_OWN_SUFFIXES):
             return self
@@ -105,7 +106,7 @@ class Source:
 def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
     """The content of a regular file, of at most `limit` bytes if it is a text.
 
-    Never waits on a pipe or a device. Raises E101, E101, E106.
+    Never waits on a pipe or a device.
     """
     name = os.fspath(path)
     # Opening a pipe blocks without O_NONBLOCK; Windows has no such flag and no such pipes.
@@ -147,7 +148,7 @@ def is_file(name: str | Path) -> bool:
 
 
 def not_there(name: str) -> NasirError:
-    """E101 with the names of files nearby."""
+    """an error with the names of files nearby."""
     where = Where(name.replace("\0", "\\0"))
     return NasirError("E101", "the file does not exist", where, hint=_neighbours(name))
 

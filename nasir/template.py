@@ -70,7 +70,7 @@ class Scope:
     def __call__(self, op: str | Op, *inputs: str, name: str = "", **attrs: Any) -> str:
         """Adds a node of an op, which is given itself or by name.
 
-        Raises E201, E305, E306, E401, E401, E401 and what the op's types raise.
+        Raises an error and what the op's types raise.
         """
         spec = find_op(op, self.ops)
         name = name or self._fresh(spec.name)
@@ -111,7 +111,7 @@ class Scope:
     def share(self, name: str, other: str) -> str:
         """The node, for each of its weights that `other` has too, uses the one of `other`.
 
-        A weight is the same if its name and its shape are. Raises E401 when there is none.
+        A weight is the same if its name and its shape are. Raises an error when there is none.
         """
         nodes = {node.name: place for place, node in enumerate(self.nodes)}
         node = self.nodes[nodes[name]]
@@ -151,7 +151,7 @@ class Scope:
 
 
 def find_op(name: str | Op, ops: Mapping[str, Op], where: Where = NOWHERE) -> Op:
-    """The op of that name, or the op itself. Raises E201."""
+    """The op of that name, or the op itself."""
     if isinstance(name, (OpSpec, Macro)):
         return name
     op = ops.get(name)
@@ -161,7 +161,7 @@ def find_op(name: str | Op, ops: Mapping[str, Op], where: Where = NOWHERE) -> Op
 
 
 def make_attrs(op: Op, attrs: Mapping[str, Any], where: Where = NOWHERE) -> Attrs:
-    """The op's checked attributes. Raises E306 with the first thing that is wrong."""
+    """The op's checked attributes. Raises an error with the first thing that is wrong."""
     known = list(op.attrs.model_fields)
     hint = f"{op.name} takes: {', '.join(known)}" if known else f"{op.name} has no attributes"
     for name in attrs:
@@ -207,7 +207,7 @@ def meaning_at(op: Op, attrs: Attrs, inputs: tuple[Type, ...], where: Where) -> 
 
 @lru_cache(_KEPT)
 def meaning(op: Op, attrs: Attrs, inputs: tuple[Type, ...]) -> Meaning:
-    """The type and the parameters of an op. Raises E401 for a wrong number of inputs."""
+    """The type and the parameters of an op. Raises an error for a wrong number of inputs."""
     least, most = op.arity
     if len(inputs) < least or (most is not None and len(inputs) > most):
         wanted = f"{least}" if most == least else f"{least} {f'to {most}' if most else 'or more'}"
@@ -237,7 +237,7 @@ def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
 
 
 def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> dict[str, Type]:
-    """The types of all values of a graph, in order. Raises E107, E401 to E401 and E302 to E305."""
+    """The types of all values of a graph, in order."""
     types: dict[str, Type] = {}
     for name, type_ in inputs:
         if name in types:

@@ -299,7 +299,7 @@ class _Parser:
 def parse_graph(text: str, file: str = "<graph>") -> Graph:
     """The graph that `print_graph` printed.
 
-    Raises E106 (too large), E104 and what a graph's construction raises.
+    Raises an error for a text that is too large, and what a graph's construction raises.
     """
     if len(text) > GRAPH_TEXT_LIMIT:
         message = f"the text of a graph has at most {GRAPH_TEXT_LIMIT:,} characters"
@@ -362,7 +362,7 @@ def _value(text: str) -> Any:
 
 
 def _data(text: str, where: Where) -> Any:
-    """What a string of JSON holds. Raises E104."""
+    """What a string of JSON holds."""
     try:
         return json.loads(json.loads(text))
     except (ValueError, RecursionError) as error:

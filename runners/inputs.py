@@ -25,7 +25,7 @@ _format: ContextVar[str | None] = ContextVar("format asked for", default=None)
 
 @contextmanager
 def reading_as(format_name: str | None) -> Generator[None]:
-    """While this lasts, genotypes are read in that format, if it is one. Raises E108."""
+    """While this lasts, genotypes are read in that format, if it is one."""
     if format_name is not None:
         formats.named_format(format_name)
     token = _format.set(format_name)
@@ -36,7 +36,7 @@ def reading_as(format_name: str | None) -> Generator[None]:
 
 
 def check_file(path: Path) -> None:
-    """Raises E112 unless a file can be written there. Pipes and devices are not replaced."""
+    """Raises an error unless a file can be written there. Pipes and devices are not replaced."""
     if path.is_dir():
         raise _unwritable(path, "it is a directory")
     if path.exists() and not path.is_file():
@@ -45,7 +45,7 @@ def check_file(path: Path) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """Raises E112 unless files can be made in the directory, or it can be made itself."""
+    """Raises an error unless files can be made in the directory, or it can be made itself."""
     there = directory
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -68,8 +68,8 @@ def read(argument: str | Path, space: str | Path | None = None) -> Reading:
     """The genotype of a name, a path, a text, or of standard input (`-`), and its format.
 
     `FILE:NAME` is one of several in a file. `space`, a name or a path, is its space whatever it
-    says itself. The path of a run directory stands for the genotype in it; E721 where it has none
-    yet.
+    says itself. The path of a run directory stands for the genotype in it; an error where it has
+    none yet.
     """
     if argument == STDIN:
         return read_opened(read_stdin(), "", space)
@@ -87,7 +87,7 @@ def read_opened(source: Source, name: str = "", space: str | Path | None = None)
 def read_each(
     source: Source, space: str | Path | None = None
 ) -> Iterator[tuple[str, Reading | NasirError]]:
-    """Every genotype of a source by name, or why it cannot be read. Raises E103 to E108."""
+    """Every genotype of a source by name, or why it cannot be read."""
     for name, read in formats.each_genotype(source, space, format=_format.get()):
         try:
             yield name, read()
@@ -120,7 +120,7 @@ def is_run(argument: str | Path) -> bool:
 
 
 def genotype_of(run: Path) -> Path:
-    """The file of a run's genotype. Raises E721 where the run has not ended."""
+    """The file of a run's genotype. Raises an error where the run has not ended."""
     path = run / "genotype.json"
     if not path.is_file():
         from runners.folder.facts import read_facts  # pydantic, which few calls need
@@ -147,7 +147,7 @@ def open_source(argument: str) -> tuple[Source, str] | None:
 
 
 def is_graph(source: Source) -> bool:
-    """Whether a source is the text of a graph. Raises E103 and E106 for what is no text."""
+    """Whether a source is the text of a graph. Raises an error for what is no text."""
     return not source.is_model and source.text.lstrip("\n").startswith(HEADER.rstrip("0123456789"))
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -141,3 +142,11 @@ def _loaded(code: str) -> set[str]:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return set(run.stdout.split())
+
+
+def test_docstrings_list_no_codes_of_errors() -> None:
+    """The codes are in docs/errors.md; a docstring says when there is an error."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                assert not re.search(r"\bE\d{3}\b", ast.get_docstring(node) or ""), (path, node)

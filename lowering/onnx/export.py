@@ -23,20 +23,20 @@ def to_onnx(graph: Graph, module: nn.Module, path: str | Path, *, inline: bool =
     """Write the network with the module's weights to `path`, which is returned.
 
     Input `image` (batch, C, H, W) and output `logits` (batch, classes) in float32, the batch
-    symbolic; in inference, without the auxiliary head; opset `OPSET`, IR version `IR_VERSION`.
-    A language model reads `tokens` (time, batch) in int64 and `hidden` (batch, units), and gives
-    `log_probabilities` and `next_hidden`; its cell is called from a `Scan`, for any time.
-    Each kind of cell is one function in the domain `nasir`, called with the weights of each
-    instance under their stable keys; `inline` writes the same nodes without functions. The
-    model's metadata holds the genotype. Equal calls write equal bytes. Nothing is written unless
-    the model passes ONNX's full checker. Raises E112, E503, E504.
+    symbolic; in inference, without the auxiliary head; opset `OPSET`, IR version `IR_VERSION`. A
+    language model reads `tokens` (time, batch) in int64 and `hidden` (batch, units), and gives
+    `log_probabilities` and `next_hidden`; its cell is called from a `Scan`, for any time. Each kind
+    of cell is one function in the domain `nasir`, called with the weights of each instance under
+    their stable keys; `inline` writes the same nodes without functions. The model's metadata holds
+    the genotype. Equal calls write equal bytes. Nothing is written unless the model passes ONNX's
+    full checker.
     """
     content = encode(graph, module.state_dict(), inline=inline)
     return write_atomically(Path(path), content)
 
 
 def encode(graph: Graph, weights: Mapping[str, Tensor], *, inline: bool = False) -> bytes:
-    """The checked model as a file's content. Raises E503, E504."""
+    """The checked model as a file's content."""
     lowered, _ = run_passes(replace(graph, auxiliary=()), (*DISCRETE, *EVALUATION))
     lowered = replace(lowered, inputs=given_inputs(lowered))  # nothing reads the other any more
     plan = Plan(lowered, (), lowered.nodes) if inline else make_plan(lowered)
@@ -46,7 +46,7 @@ def encode(graph: Graph, weights: Mapping[str, Tensor], *, inline: bool = False)
 
 
 def check_model(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the shapes that ONNX infers, if its full checker takes it. Raises E504.
+    """The model with the shapes that ONNX infers, if its full checker takes it.
 
     Strict shape inference goes through the functions and must confirm the shapes that the graph's
     types gave to the values of the main graph.

@@ -38,7 +38,7 @@ RULES: Table[OnnxRule] = Table(*layers.RULES, *sequence.RULES)
 def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:
     """The model in float32 and for inference; every value of its main graph has a shape.
 
-    `weights` are found by the keys of the graph's parameters. Raises E503.
+    `weights` are found by the keys of the graph's parameters.
     """
     titles = _titles([function.name for function in plan.functions])
     bodies = [titles[function.name] for function in plan.bodies]

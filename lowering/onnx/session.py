@@ -38,7 +38,7 @@ class Session(Protocol):
 
 
 def open_session(content: bytes, threads: int = 0) -> Session:
-    """A session on the CPU with all of the runtime's optimisations. Raises E501.
+    """A session on the CPU with all of the runtime's optimisations.
 
     `threads` work on each op; 0 leaves that to the runtime.
     """
@@ -59,10 +59,11 @@ def open_session(content: bytes, threads: int = 0) -> Session:
 class OnnxNetwork:
     """A model's file in ONNX Runtime, on the CPU: tensors in, tensors out, in the file's order.
 
-    With several `workers` each works on images of its own, PART at a time, which stay in its
-    cache; otherwise `threads` work on each op (0: as many as the runtime likes). A call that takes
-    more than `seconds` is stopped, for a file may have a loop without end. Raises E101 where
-    the file is not there, E501 without the runtime, E104 for what is no model; calls raise E504.
+    With several `workers` each works on images of its own, PART at a time, which stay in its cache;
+    otherwise `threads` work on each op (0: as many as the runtime likes). A call that takes more
+    than `seconds` is stopped, for a file may have a loop without end. Raises an error where the
+    file is not there, or without the runtime, or for what is no model, and calls
+    where the file fails.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class OnnxNetwork:
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """One tensor, or a tuple of all. Raises E504 where the file takes or gives none."""
+        """One tensor, or a tuple of all. Raises an error where the file takes or gives none."""
         arrays = [value.detach().cpu().numpy() for value in inputs]
         try:
             if self._pool is None:
@@ -132,7 +133,7 @@ def compare(
     """The largest difference of the file in onnxruntime from the module in evaluation mode.
 
     `graph` and `module` are what was exported; the module is left unchanged. The input is drawn
-    from N(0, 1) with that seed. Raises E101, E501; with noise E503 and E504 too.
+    from N(0, 1) with that seed. Raises an error where outputs cannot be compared.
     """
     content = _read(Path(path))
     inputs = draw(graph, batch, seed)

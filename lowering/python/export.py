@@ -31,11 +31,11 @@ _BATCH = 2
 def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, Path]:
     """Writes `net.py`, which needs only torch, and `net.safetensors`, with the module's weights.
 
-    The network is an ordinary module, with one class for each kind of cell, and can be trained.
-    The weights stand under their stable keys, so that other tools read them; those that no output
-    needs are kept. The same network gives the same bytes. Nothing is written unless the file, run
-    here, computes what the module does. Returns both paths. Raises E112, E504 and, when the module
-    lacks a weight or the path does not end in .py, E503 and E505.
+    The network is an ordinary module, with one class for each kind of cell, and can be trained. The
+    weights stand under their stable keys, so that other tools read them; those that no output needs
+    are kept. The same network gives the same bytes. Nothing is written unless the file, run here,
+    computes what the module does. Returns both paths. Raises an error and, when the module lacks a
+    weight or the path does not end in .py.
     """
     path = Path(path)
     if path.suffix != ".py":
@@ -59,7 +59,7 @@ def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, 
 def load_python(path: str | Path) -> nn.Module:
     """The network of a stand-alone file, with the weights beside it, in evaluation mode.
 
-    Raises E101 where there is none, and E504 where the file fails.
+    Raises an error where there is none, or where the file fails.
     """
     if not is_there(str(path)):
         raise not_there(str(path))
@@ -88,7 +88,8 @@ def _weights(
 
 
 def _check(graph: Graph, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Raises E504 unless the file computes in evaluation what the graph does with these weights.
+    """Raises an error unless the file computes in evaluation what the graph does with these
+    weights.
 
     The rules for torch are called node by node. What draws fresh noise is run, and not compared.
     """

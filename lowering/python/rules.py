@@ -93,7 +93,7 @@ def fixed(node: Node) -> tuple[tuple[str, Any], ...]:
 
 
 def check_rules(nodes: Iterable[Node]) -> None:
-    """Raises E306 for a primitive without a rule."""
+    """Raises an error for a primitive without a rule."""
     for node in nodes:
         if node.op.name not in {*LAYERS, *CODES}:
             raise NasirError("E306", f"Python has no rule for the op '{node.op.name}'")

@@ -72,7 +72,7 @@ class Entrance:
         return found
 
     def _checked(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
-        """The data and the weights of choices by name. Raises E503, E305, E401 and E401."""
+        """The data and the weights of choices by name."""
         count = len(self._data) + bool(self._choices)
         if len(inputs) != count:
             wanted = [f"{name} {_shape(type_)}" for name, type_ in self._data]
@@ -152,7 +152,7 @@ def _too_few(node: Node, type_: Type) -> NasirError:
 
 
 def _check(name: str, type_: Type, value: Any) -> None:
-    """Raises E305 where the value is not of that type; torch.jit's shapes are no numbers."""
+    """Raises an error where the value is not of that type; torch.jit's shapes are no numbers."""
     if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
         return
     lead = 2 if isinstance(type_, (TokenType, SequenceType)) else 1

@@ -49,8 +49,8 @@ class Network(nn.Module):
     it runs the graph that these make of `plain`; `sampling` are those for the training of a mixture
     with few live options. With `channels_last` images are brought into that memory format first.
 
-    What it is called with is checked: E401 and E305 say what is taken and what was given, E401 and
-    E503 what a mixture lacks, and E302 that a batch of one leaves a batch norm a single value.
+    The arguments of a call are checked: an error says what is taken and what was given, what a
+    mixture lacks, or that a batch of one leaves a batch norm a single value.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class Network(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         """The outputs for a batch of inputs; of a supernet, the last of these is the mixture.
 
-        Of a `Mixture` that says what is live, nothing else runs; E202 and E401 tell what is wrong
-        with it. Such a call keeps all that its branches need for backward, whatever the level.
+        Of a `Mixture` that says what is live, nothing else runs; an error says what is wrong with
+        it. Such a call keeps all that its branches need for backward, whatever the level.
         """
         if _is_sampled(inputs):
             sampled = self._sampled(inputs)
@@ -104,8 +104,8 @@ class Network(nn.Module):
     def drop_path(self) -> float:
         """How likely training drops a path of an example, in a graph of `nasir.drop_path`; first 0.
 
-        It may change between calls: nothing is compiled again. Setting raises E107 outside [0, 1),
-        and E505 for more than 0 where the graph has no paths that are dropped.
+        It may change between calls: nothing is compiled again. Setting raises an error outside [0,
+        1), or for more than 0 where the graph has no paths that are dropped.
         """
         return self._drop_path
 

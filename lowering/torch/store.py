@@ -37,7 +37,7 @@ def initial(ref: ParamRef, seed: int) -> Tensor:
 
 
 def resolve(ref: ParamRef, weights: Mapping[str, Tensor]) -> Tensor:
-    """The weight of that key, or, if it is derived, its value from its parts. Raises E503."""
+    """The weight of that key, or, if it is derived, its value from its parts."""
     if ref.key in weights:
         return weights[ref.key]
     if not ref.parts:
@@ -103,7 +103,7 @@ class Store(Mapping[str, Tensor]):
 def save_weights(
     module: nn.Module, path: str | Path, about: Mapping[str, str] | None = None
 ) -> Path:
-    """Writes the module's state, `about` with it as in `pack`. Raises E112."""
+    """Writes the module's state, `about` with it as in `pack`."""
     return write_atomically(Path(path), pack(module.state_dict(), about or {}))
 
 
@@ -118,7 +118,7 @@ def pack(weights: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises E101, E101 and E104."""
+    """The tensors of a safetensors file."""
     path = Path(path)
     where = Where(str(path))
     if not is_there(str(path)):
@@ -140,7 +140,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def load_weights(module: nn.Module, path: str | Path) -> None:
     """Overwrites the module's whole state from a safetensors file; on an error nothing changes.
 
-    Raises E503 naming a missing, an unexpected, or a misshapen key, and what reading raises.
+    Raises an error naming a missing, an unexpected, or a misshapen key, and what reading raises.
     """
     weights = read_weights(path)
     where = Where(str(path))

@@ -47,8 +47,8 @@ def widen(
     - a batch norm goes by the convolution before it; behind joined convolutions by their draws
       one after the other, as numbers in each alone (the second half is misaligned there, too).
 
-    Nothing is rescaled, so the function is not preserved. What does not grow is copied. Raises
-    E503 where keys differ, or a shape is smaller or cannot grow.
+    Nothing is rescaled, so the function is not preserved. What does not grow is copied. Raises an
+    error where keys differ, or a shape is smaller or cannot grow.
     """
     momentum = momentum or {}
     graph, _ = run_passes(graph, PLAIN)
@@ -114,7 +114,7 @@ def _known(node: Node, drawn: Mapping[str, Duplicates]) -> Duplicates | None:
 
 
 def _axes(node: Node, ref: ParamRef, before: Shapes, seed: int, known: Duplicates | None) -> Growth:
-    """The duplicates on each axis of one of the node's weights. Raises E503."""
+    """The duplicates on each axis of one of the node's weights."""
     grown = _grown_axes(node, ref, before[ref.key])
     found: dict[int, Duplicates] = {}
     for axis, count in grown.items():
@@ -128,7 +128,7 @@ def _axes(node: Node, ref: ParamRef, before: Shapes, seed: int, known: Duplicate
 
 
 def _grown_axes(node: Node, ref: ParamRef, shape: tuple[int, ...]) -> dict[int, int]:
-    """By how much each axis grows. Raises E503."""
+    """By how much each axis grows."""
     sizes = dict(enumerate(zip(shape, ref.shape, strict=False)))
     grown = {axis: new - old for axis, (old, new) in sizes.items() if new != old}
     able = node.has("channel_affine") or isinstance(node.attrs, (ConvAttrs, LinearAttrs))

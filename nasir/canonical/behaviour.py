@@ -46,7 +46,7 @@ class Behaviour:
 
 @lru_cache(1 << 14)
 def behaviour(op: Op, strides: Strides) -> Behaviour:
-    """What an op on an edge of one of these strides does. Raises E201 for what is none."""
+    """What an op on an edge of one of these strides does. Raises an error for what is none."""
     if not isinstance(op, Macro):
         raise NasirError("E201", f"'{op.name}' is no op for an edge")
     macro = op

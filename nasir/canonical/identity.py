@@ -52,8 +52,8 @@ def canonical_id(genotype: GenotypeLike) -> str:
     equal when they are one module, the order of what feeds the output
     kept (see `label_module`). Numbers of the size are equal only to themselves.
 
-    In NAS-Bench-201 this makes 5,267 classes of the 15,625 cells; docs/spaces.md compares them
-    with the literature's 6,466. Raises E201.
+    In NAS-Bench-201 this makes 5,267 classes of the 15,625 cells; docs/spaces.md compares them with
+    the literature's 6,466.
     """
     genotype = as_genotype(genotype)
     home = genotype.definition
@@ -70,7 +70,7 @@ def canonical_id(genotype: GenotypeLike) -> str:
 def nasbench101_hash(genotype: GenotypeLike) -> str:
     """The benchmark's name for the genotype's only cell, the same for isomorphic modules.
 
-    Raises E202 for a cell whose input does not reach its output, E208 for one that is no module
+    Raises an error for a cell whose input does not reach its output, or for one that is no module
     or is outside the benchmark's limits.
     """
     genotype = as_genotype(genotype)

@@ -24,7 +24,7 @@ class Labelling:
 
 
 def label(terms: Terms) -> Labelling:
-    """The canonical numbering of what the outputs need. Raises E106 where that takes too long.
+    """The canonical numbering of what the outputs need. Raises an error where that takes too long.
 
     Every term gets a form, the digest of all that it computes. Where each term with weights has
     a form of its own, the forms say everything. Else two terms that compute the like (two

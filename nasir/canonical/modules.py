@@ -21,10 +21,10 @@ def label_module(cell: CellGenotype) -> Labelling:
 
     Vertices may be renamed, but those that the output reads keep their order among themselves: in
     NAS-Bench-101 the first of them get the channels that the division leaves over, so that
-    isomorphic modules, which share the benchmark's hash, can compute different functions. All
-    that a vertex reads and its op count, poolings too: no two vertices are one. Of a module with
-    very many vertices that look alike only some orders are tried, which tells equal ones apart
-    but never makes different ones equal. Raises E106 for more than 128 vertices.
+    isomorphic modules, which share the benchmark's hash, can compute different functions. All that
+    a vertex reads and its op count, poolings too: no two vertices are one. Of a module with very
+    many vertices that look alike only some orders are tried, which tells equal ones apart but never
+    makes different ones equal. Raises an error for more than 128 vertices.
 
     `edges` has the live nodes, each as (its state, 0).
     """

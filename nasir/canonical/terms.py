@@ -60,8 +60,8 @@ def cell_terms(
 
     Identities are what they read, zeros leave sums, sums in sums are one sum, and a linear op
     without weights is applied to each term of a sum; a mean is a sum, each of whose terms is
-    divided. Nodes must not be concatenations. `known` has the ops by name, and `does` says what
-    one of them does on an edge. Raises E201.
+    divided. Nodes must not be concatenations. `known` has the ops by name, and `does` says what one
+    of them does on an edge.
     """
     assert cell.combine != "concat"
     terms = Terms()

@@ -47,10 +47,10 @@ def picture(cell: CellGenotype, title: str = "") -> Picture:
     """The boxes and arrows of a cell.
 
     Nodes are numbered from 0. Where a single node is the cell's output, that node is the output
-    box; otherwise plain arrows join the listed states in one. A recurrent cell begins with a node
-    0 that joins the input and the hidden state, as in the DARTS paper. Ops that stand on nodes are
-    written in the nodes' boxes; what the output reads then joins in a box of its own. Raises E106
-    for more arrows than anybody could tell apart.
+    box; otherwise plain arrows join the listed states in one. A recurrent cell begins with a node 0
+    that joins the input and the hidden state, as in the DARTS paper. Ops that stand on nodes are
+    written in the nodes' boxes; what the output reads then joins in a box of its own. Raises an
+    error for more arrows than anybody could tell apart.
     """
     arrows_left = Budget(DRAWN_LIMIT, f"the picture of cell '{cell.kind}'", "arrows")
     arrows_left.spend(sum(map(len, cell.nodes)) + len(cell.output))

@@ -26,8 +26,8 @@ def draw(
     """Write every cell as `<name>-<kind>.<format>` into the directory; the files, in order.
 
     Graphviz lays them out where its program is there. Without it SVG has a layout of our own, DOT
-    needs none, and PNG and PDF raise E501. Nothing is written
-    unless every picture could be made. Raises E505 (unknown format), E501, E112.
+    needs none, and PNG and PDF raise an error. Nothing is written unless every picture could be
+    made. Raises an error (unknown format).
     """
     for format_name in formats:
         if format_name not in FORMATS:
@@ -55,7 +55,9 @@ def _render(cell: CellGenotype, title: str, format_name: str) -> bytes:
 
 
 def _graphviz(text: str, format_name: str) -> bytes:
-    """The DOT text laid out by the Graphviz program. Raises E501 if there is none, or it fails."""
+    """The DOT text laid out by the Graphviz program. Raises an error if there is none, or it
+    fails.
+    """
     import graphviz
 
     try:

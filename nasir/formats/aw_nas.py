@@ -21,7 +21,7 @@ _MOST = 64
 
 
 def parse(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype of its two groups of cells. Raises E109, E202.
+    """The genotype of its two groups of cells.
 
     Other numbers of groups are not read: DARTS's networks have two.
     """
@@ -33,7 +33,7 @@ def parse(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The Python text. Raises E208 for other cells than normal and reduce."""
+    """The Python text. Raises an error for other cells than normal and reduce."""
     cells = normal_and_reduce(genotype, "aw_nas")
     edges = [
         [

@@ -66,12 +66,12 @@ def parse_naslib(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump_bananas(genotype: Genotype) -> str:
-    """The lists as Python prints them. Raises E208 for what they cannot hold."""
+    """The lists as Python prints them. Raises an error for what they cannot hold."""
     return repr([list(row) for row in _pairs(genotype, "bananas", BANANAS_OPS)])
 
 
 def dump_naslib(genotype: Genotype) -> str:
-    """The tuples as Python prints them. Raises E208 for what they cannot hold."""
+    """The tuples as Python prints them. Raises an error for what they cannot hold."""
     if len(genotype.cells) == 1:
         return repr(_six("naslib", genotype.cells[0], NASLIB_201_OPS, BY_SOURCE))
     return repr(_pairs(genotype, "naslib", NASLIB_OPS))
@@ -164,7 +164,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def _pairs(genotype: Genotype, name: str, ops: tuple[str, ...]) -> tuple[Pairs, ...]:
-    """(source, op) of both cells. Raises E208."""
+    """(source, op) of both cells."""
     rows: list[Pairs] = []
     for cell in darts_cells(genotype, name):
         edges = [edge for edges in cell.nodes for edge in edges]
@@ -176,7 +176,7 @@ def _pairs(genotype: Genotype, name: str, ops: tuple[str, ...]) -> tuple[Pairs, 
 def _six(
     name: str, cell: CellGenotype, ops: tuple[str, ...], order: tuple[tuple[int, int], ...]
 ) -> tuple[int, ...]:
-    """The number of each edge's op in a NAS-Bench-201 cell, in that order. Raises E208."""
+    """The number of each edge's op in a NAS-Bench-201 cell, in that order."""
     refuse_node_ops(cell, name)
     found = {
         (edge.source, node): edge.op

@@ -39,8 +39,8 @@ _KEEPS_ZERO = frozenset({"none", "skip_connect", "max_pool_3x3", "avg_pool_3x3"}
 def parse(cursor: Cursor, space: Space | None) -> Parsed:
     """The genotype of the fields, by name or in their order.
 
-    Kinds of cell other than normal and reduce need a space. A node without edges is zero,
-    and does not leave the cell, as in FairDARTS. Raises E104, E109, E201 to E202.
+    Kinds of cell other than normal and reduce need a space. A node without edges is zero, and does
+    not leave the cell, as in FairDARTS.
     """
     fields = _fields(cursor)
     spots = Spots()
@@ -57,7 +57,7 @@ def parse(cursor: Cursor, space: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The Python repr of cells normal and reduce, or of one recurrent cell. Raises E208.
+    """The Python repr of cells normal and reduce, or of one recurrent cell.
 
     Where a node has another number of edges than two, each node's edges have a list of their own.
     """
@@ -125,7 +125,9 @@ def _is_recurrent(fields: dict[str, Cursor]) -> bool:
 
 
 def _kinds(cursor: Cursor, fields: dict[str, Cursor], space: Space | None) -> tuple[str, ...]:
-    """The kinds of cell. Raises E202 for others than normal and reduce that no space explains."""
+    """The kinds of cell. Raises an error for others than normal and reduce that no space
+    explains.
+    """
     kinds = tuple(name for name in fields if f"{name}_concat" in fields)
     if space:
         return kinds or space.kinds
@@ -142,7 +144,7 @@ def _kinds(cursor: Cursor, fields: dict[str, Cursor], space: Space | None) -> tu
 def _check_fields(
     cursor: Cursor, fields: dict[str, Cursor], kinds: Sequence[str], outputs: Sequence[str]
 ) -> None:
-    """Raises E109 for an unknown or a missing field, E202 for a missing kind of cell.
+    """Raises an error for an unknown or a missing field, or for a missing kind of cell.
 
     Plain data may have other facts beside the cells.
     """
@@ -216,7 +218,7 @@ class _Part:
 
 
 def _part(cursor: Cursor) -> _Part:
-    """One edge. Raises E109."""
+    """One edge."""
     parts = cursor.items("an edge ('op', source)")
     if len(parts) not in (2, 3):
         message = f"an edge is ('op', source), and this has {len(parts)} parts"
@@ -234,7 +236,7 @@ Nodes = dict[int, list[_Part]]
 def _nodes(
     kind: str, rows: Sequence[Cursor], last: int, own: SpaceCell | None, inputs: int
 ) -> Nodes:
-    """The edges of each node, whichever way they stand. Raises E202, E202, E109."""
+    """The edges of each node, whichever way they stand."""
     nested = any(_is_nested(row.value) for row in rows)
     if nested:
         listed = {state: row.items("a node") for state, row in enumerate(rows, start=inputs)}
@@ -273,7 +275,9 @@ def _without_rest(parts: list[_Part], state: int) -> list[_Part]:
 
 
 def _grouped(kind: str, flat: list[_Part], own: SpaceCell | None, inputs: int) -> Nodes:
-    """Flat edges, as many a node as the space has. Raises E202 when the last node lacks some."""
+    """Flat edges, as many a node as the space has. Raises an error when the last node lacks
+    some.
+    """
     nodes: Nodes = {}
     start, state = 0, inputs
     while start < len(flat):
@@ -375,7 +379,7 @@ def parse_nested(cursor: Cursor, space: Space | None) -> Parsed:
 
 
 def dump_nested(genotype: Genotype) -> str:
-    """The Python text. Raises E208 for cells with other than two edges a node."""
+    """The Python text. Raises an error for cells with other than two edges a node."""
     fields = [
         f"{cell.kind}={_nested(cell)}, {cell.kind}_concat={_format_output(cell)}"
         for cell in paired_cells(genotype, "ptdarts")

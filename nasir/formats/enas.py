@@ -37,7 +37,7 @@ _WORD = (
 
 
 def parse(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype of 40 or 23 integers. Raises E109, E201 to E202.
+    """The genotype of 40 or 23 integers.
 
     The output of a cell is what nobody reads, an input of a normal cell too.
     """
@@ -59,7 +59,7 @@ def parse(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The numbers on one line. Raises E208."""
+    """The numbers on one line."""
     if genotype.kinds == ("recurrent",):
         return _dump_recurrent(genotype.cells[0])
     numbers: list[int] = []
@@ -84,7 +84,7 @@ def _dump_recurrent(cell: CellGenotype) -> str:
 
 
 def _numbers(cursor: Cursor) -> tuple[list[int], list[Callable[[], Where]]]:
-    """The numbers, and where each stands. Raises E109 for another count than 40 or 23."""
+    """The numbers, and where each stands. Raises an error for another count than 40 or 23."""
     if isinstance(cursor.value, str):
         found = list(re.finditer("[0-9]+", cursor.value))
         numbers = [int(match[0]) for match in found]

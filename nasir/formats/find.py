@@ -61,7 +61,7 @@ class FoundGenotype:
 
     @cached_property
     def cursor(self) -> Cursor:
-        """The genotype as plain data. Raises E104 to E109."""
+        """The genotype as plain data."""
         if isinstance(self.value, NasirError):
             raise self.value
         if self.value is not None:
@@ -72,7 +72,9 @@ class FoundGenotype:
         return parse_value(self.source, self.start, self.end).document(self.source).root
 
     def read(self, row: Format | None, space: Space | None) -> tuple[Format, Genotype]:
-        """Its format, which may be given, and itself. Raises E108 and what the format raises."""
+        """Its format, which may be given, and itself. Raises an error and what the format
+        raises.
+        """
         rows = (row,) if row else rows_of(self.cursor)
         if not rows:
             raise unrecognised(self.source, self.cursor.where)
@@ -95,10 +97,7 @@ class Sources:
         return tuple(each.name or str(number) for number, each in enumerate(self.found))
 
     def named(self, name: str) -> FoundGenotype:
-        """The genotype of that name (in any case), or of that number, from 0 or from the end.
-
-        Raises E201.
-        """
+        """The genotype of that name (in any case), or of that number, from 0 or from the end."""
         names = self.names
         for equal in (str.__str__, str.lower):
             matches = [i for i, known in enumerate(names) if equal(known) == equal(name)]
@@ -112,7 +111,7 @@ class Sources:
         raise NasirError("E201", message, Where(self.source.name), hint)
 
     def only(self) -> FoundGenotype:
-        """The one genotype, or the last of a series. Raises E109 where a name must be given."""
+        """The one genotype, or the last of a series. Raises an error where a name must be given."""
         if len(self.found) == 1 or self.is_series:
             return self.found[-1]
         names = self.names
@@ -127,7 +126,7 @@ class Sources:
 
 
 def find_genotypes(source: Source, row: Format | None = None) -> Sources:
-    """The genotypes of a source, of any format or of the one given. Raises E103 to E108."""
+    """The genotypes of a source, of any format or of the one given."""
     if source.is_model:
         document = Document(source, None, Places())
         return Sources(
@@ -154,7 +153,7 @@ def find_genotypes(source: Source, row: Format | None = None) -> Sources:
 
 
 def unrecognised(source: Source, where: Where) -> NasirError:
-    """E108 with the formats that there are."""
+    """an error with the formats that there are."""
     del source
     hint = "; ".join(f"{row.name}: {row.title}" for row in FORMATS.values())
     return NasirError("E108", "the format is not recognised", where, hint=hint)
@@ -193,7 +192,7 @@ def _as_word(source: Source, row: Format | None) -> Sources | None:
 
 
 def _in_document(source: Source, row: Format | None) -> Sources | None:
-    """The genotypes in JSON or YAML. Raises E104 to E107."""
+    """The genotypes in JSON or YAML."""
     root = parse_document(source).root
     if row.recognises(root) if row else rows_of(root):
         return Sources(source, (FoundGenotype(source, "", 0, value=root),), is_series=False)
@@ -204,7 +203,7 @@ def _in_document(source: Source, row: Format | None) -> Sources | None:
 
 
 def _in_python(source: Source, row: Format | None) -> Sources | None:
-    """The genotypes that a Python text assigns, or is. Raises E104, E106, E107."""
+    """The genotypes that a Python text assigns, or is."""
     statements = parse_statements(source)
     if len(statements) == 1 and isinstance(statements[0].value, Value):
         root = statements[0].value.document(source).root
@@ -229,7 +228,7 @@ def _in_python(source: Source, row: Format | None) -> Sources | None:
 
 
 def _in_lines(source: Source, row: Format | None) -> Sources | None:
-    """The genotypes in running text, in order. Raises E104 where the only one is cut off."""
+    """The genotypes in running text, in order. Raises an error where the only one is cut off."""
     del row  # a genotype is parsed when it is read
     found: list[FoundGenotype] = []
     broken: FoundGenotype | None = None
@@ -265,7 +264,7 @@ class _Walk:
     steps: int = 0
 
     def inside(self, cursor: Cursor) -> Iterator[tuple[Path, FoundGenotype]]:
-        """Each genotype and its path. Raises E106 beyond so many values."""
+        """Each genotype and its path. Raises an error beyond so many values."""
         self.steps += 1
         if self.steps > _STEP_LIMIT:
             raise cursor.fault("E106", f"the data has more than {_STEP_LIMIT:,} values")

@@ -62,7 +62,7 @@ class Format:
     def read(self, cursor: Cursor, space: Space | None = None) -> Genotype:
         """The genotype, as one of the space if it is given.
 
-        Raises E201 for an op that the genotype's space does not define, and what `parse` and
+        Raises an error for an op that the genotype's space does not define, and what `parse` and
         `check_genotype` raise.
         """
         parsed = self.parse(cursor, space)
@@ -128,7 +128,7 @@ class Spots:
 
 
 def inexpressible(format_name: str, what: str, hint: str = "") -> NasirError:
-    """E208: the format cannot hold this part of a genotype."""
+    """an error: the format cannot hold this part of a genotype."""
     return NasirError(
         "E208",
         f"{format_name} cannot express {what}",
@@ -137,7 +137,7 @@ def inexpressible(format_name: str, what: str, hint: str = "") -> NasirError:
 
 
 def refuse_node_ops(cell: CellGenotype, format_name: str) -> None:
-    """Raises E208 for a cell whose ops stand on nodes."""
+    """Raises an error for a cell whose ops stand on nodes."""
     if cell.ops:
         raise inexpressible(
             format_name, f"cell '{cell.kind}': its ops stand on nodes, not on edges"
@@ -145,7 +145,7 @@ def refuse_node_ops(cell: CellGenotype, format_name: str) -> None:
 
 
 def check_plain(genotype: Genotype, format_name: str) -> None:
-    """Raises E208 for what only the space says: own ops, nodes that are no sums, open numbers.
+    """Raises an error for what only the space says: own ops, nodes that are no sums, open numbers.
 
     Other formats name no space. Own ops under shipped names pass: the names are all they hold.
     """
@@ -164,7 +164,7 @@ def check_plain(genotype: Genotype, format_name: str) -> None:
 
 
 def normal_and_reduce(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
-    """The two cells of the DARTS family. Raises E208 for other kinds or inputs."""
+    """The two cells of the DARTS family. Raises an error for other kinds or inputs."""
     if sorted(genotype.kinds) != ["normal", "reduce"]:
         have = ", ".join(genotype.kinds)
         raise inexpressible(
@@ -179,7 +179,7 @@ def normal_and_reduce(genotype: Genotype, format_name: str) -> tuple[CellGenotyp
 
 
 def darts_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
-    """The two cells of DARTS itself: four nodes, which leave it. Raises E208 for any others."""
+    """The two cells of DARTS itself: four nodes, which leave it. Raises an error for any others."""
     cells = paired_cells(genotype, format_name)
     for cell in cells:
         if len(cell.nodes) != 4 or cell.output != (2, 3, 4, 5):
@@ -190,7 +190,7 @@ def darts_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, Cel
 
 
 def paired_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
-    """The two cells of the DARTS family, two edges a node. Raises E208 for any others."""
+    """The two cells of the DARTS family, two edges a node. Raises an error for any others."""
     cells = normal_and_reduce(genotype, format_name)
     for cell in cells:
         for state, edges in enumerate(cell.nodes, start=2):
@@ -204,8 +204,8 @@ def paired_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, Ce
 def check_genotype(genotype: Genotype, place: Place = lambda _: NOWHERE) -> Genotype:
     """The genotype unchanged, if every cell is a well-formed graph.
 
-    `place` maps a path to where it stands in the file. Raises E106 (too many edges), E202 (no
-    inputs), E202 (reads itself or a later node), E202 (index out of range), E202, E202, E202.
+    `place` maps a path to where it stands in the file. Raises an error (too many edges), (no
+    inputs), (reads itself or a later node), (index out of range).
     """
     if not genotype.cells:
         raise NasirError("E202", "the genotype has no cells", place(()))
@@ -258,7 +258,7 @@ def _check_cell(cell: CellGenotype, place: Place) -> None:
 
 
 def _check_ops(cell: CellGenotype, place: Place) -> None:
-    """Raises E202 where a cell with ops on nodes has another number of ops, or reads twice."""
+    """Raises an error where a cell with ops on nodes has another number of ops, or reads twice."""
     what = f"cell '{cell.kind}'"
     if len(cell.ops) != len(cell.nodes):
         message = f"{what} has {len(cell.nodes)} nodes and {len(cell.ops)} ops"

@@ -78,7 +78,7 @@ def parse_nnabla(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump_nnabla(genotype: Genotype) -> str:
-    """The genotype as JSON, one node on a line. Raises E208 for what nnabla has no word for."""
+    """The genotype as JSON, one node on a line. Raises an error for what nnabla has no word for."""
     cells = paired_cells(genotype, "nnabla")
     sections = [
         f'  "{section}": {{\n{_format_cell(cell)}\n  }}'
@@ -139,7 +139,7 @@ def _no_nnabla(cell: CellGenotype, what: str) -> NasirError:
 def parse_nasbench301(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of `{"NetworkSelectorDatasetInfo:darts:edge_normal_0": op, …}`.
 
-    Node 2 reads both inputs; other keys (of the optimiser, say) are left alone. Raises E109, E201.
+    Node 2 reads both inputs; other keys (of the optimiser, say) are left alone.
     """
     entries = cursor.entries("a NAS-Bench-301 configuration")
     cells = tuple(_read_cell_301(cursor, entries, kind) for kind in _KINDS)
@@ -154,7 +154,7 @@ def parse_nasbench301(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump_nasbench301(genotype: Genotype) -> str:
-    """The configuration as JSON. The order of a node's edges is lost. Raises E208."""
+    """The configuration as JSON. The order of a node's edges is lost."""
     found: dict[str, str] = {}
     for cell in darts_cells(genotype, "nasbench301"):
         _check_301(cell)
@@ -218,7 +218,7 @@ def _known(entry: Cursor) -> str:
 
 
 def _check_301(cell: CellGenotype) -> None:
-    """Raises E208 for ops, or pairs of sources, that have no name there."""
+    """Raises an error for ops, or pairs of sources, that have no name there."""
     for node, edges in enumerate(cell.nodes, start=2):
         what = f"node {node} of cell '{cell.kind}'"
         sources = [edge.source for edge in edges]
@@ -233,7 +233,7 @@ def parse_darts(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of `{"normal/op_2_0": op, "normal/input_2_0": [0], …}`, four nodes a cell.
 
     The last number says which of the node's two edges it is. Keys without a slash (`width`,
-    `depth`) are left alone. Raises E109, E201 to E202.
+    `depth`) are left alone.
     """
     entries = cursor.entries("NNI's architecture")
     wanted = {
@@ -276,7 +276,7 @@ def parse_darts(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump_darts(genotype: Genotype) -> str:
-    """The dictionary as JSON, one edge a line. Raises E208."""
+    """The dictionary as JSON, one edge a line."""
     lines: list[str] = []
     for cell in darts_cells(genotype, "nni_darts"):
         for node, edges in enumerate(cell.nodes, start=2):
@@ -293,10 +293,7 @@ def dump_darts(genotype: Genotype) -> str:
 
 
 def parse_nasbench201(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype of `{"0_1": op, …}`, whose keys are source and node; `cell/0_1` will do too.
-
-    Raises E109, E201, E202.
-    """
+    """The genotype of `{"0_1": op, …}`, whose keys are source and node; `cell/0_1` will do too."""
     found: dict[tuple[int, int], str] = {}
     for name, entry in cursor.entries("NNI's architecture").items():
         match = _EDGE_KEY.fullmatch(name)
@@ -319,7 +316,7 @@ def parse_nasbench201(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump_nasbench201(genotype: Genotype) -> str:
-    """The dictionary as JSON. Raises E208."""
+    """The dictionary as JSON."""
     name = "nni_nasbench201"
     cell = genotype.cells[0]
     if len(genotype.cells) != 1 or cell.inputs != 1 or cell.output != (3,):

@@ -62,9 +62,9 @@ def load_genotype(
     genotype's space whatever the source says: its own ops may stand in the source. `format` is
     needed where numbers have several meanings. A published name wins over a file of that name
     (write `./name` for the file), and a file over a text. In logs and Python files U+FFFD stands
-    for bytes that are not UTF-8. Raises E101 for a path that leads nowhere, E108 for what is
-    ambiguous, E109 where a file has several, E201 for an unknown name, E505 for a published name
-    with a format, and what the formats raise.
+    for bytes that are not UTF-8. Raises an error for a path that leads nowhere, or for what is
+    ambiguous, or where a file has several, or for an unknown name, or for a published name with a
+    format, and what the formats raise.
     """
     return read_genotype(source, space, format=format).genotype
 
@@ -91,7 +91,7 @@ def as_genotype(given: GenotypeLike) -> Genotype:
 
 @checked
 def dump_genotype(genotype: GenotypeLike, format: str = "nasir") -> str:  # noqa: A002
-    """The genotype in a format. Raises E108 for an unknown one, E208 for what it cannot hold.
+    """The genotype in a format. Raises an error for an unknown one, or for what it cannot hold.
 
     nasir's own format names a shipped space and holds any other space whole.
     """
@@ -150,7 +150,7 @@ def each_genotype(
 ) -> list[tuple[str, Callable[[], Reading]]]:
     """Every genotype of a source by name, in order, as a function that reads it.
 
-    Raises E103 to E108; the functions raise what the formats do.
+    Raises an error; the functions raise what the formats do.
     """
     row = named_format(format) if format else None
     found = find_genotypes(source, row)
@@ -174,7 +174,7 @@ def parse_genotype(source: Source, space: SpaceLike | None = None) -> Genotype:
 
 
 def detect(source: Source) -> Format:
-    """The format that a source is written in. Raises E108 when it is none, E103, E104."""
+    """The format that a source is written in. Raises an error when it is none."""
     cursor = find_genotypes(source).only().cursor
     rows = rows_of(cursor)
     return rows[0] if len(rows) == 1 else read_value(cursor, rows)[0]
@@ -191,7 +191,7 @@ def is_published(source: str | Path) -> bool:
 
 
 def no_format(name: str) -> NasirError:
-    """E505 for a format that is asked for with a published name."""
+    """an error for a format that is asked for with a published name."""
     return NasirError(
         "E505",
         f"{quoted(name)} is a published name; a format says how a file or a text is read",

@@ -49,8 +49,8 @@ _MOST_VERTICES = 64
 def parse(root: Cursor, space: Space | None) -> Parsed:
     """The genotype of a matrix and its ops: a mapping, a pair, or a tfrecord row.
 
-    Vertices that the input does not reach are left out (they could read nothing); other loose
-    ends stay. Raises E202 to E202, and E109 where a row's hash is not its module's.
+    Vertices that the input does not reach are left out (they could read nothing); other loose ends
+    stay. Raises an error where a row's hash is not its module's.
     """
     matrix, ops = _parts(root)
     names = _read_ops(ops, space)
@@ -68,7 +68,7 @@ def parse(root: Cursor, space: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The matrix, one vertex on a line, and the ops. Raises E208 for any other cell."""
+    """The matrix, one vertex on a line, and the ops. Raises an error for any other cell."""
     if len(genotype.cells) != 1:
         have = ", ".join(genotype.kinds)
         raise inexpressible(SPACE, f"the cells '{have}': it holds one cell")
@@ -111,7 +111,7 @@ def _read_ops(ops: Cursor, space: Space | None) -> tuple[str, ...]:
 
 
 def _read_matrix(matrix: Cursor) -> tuple[tuple[int, ...], ...]:
-    """The rows of zeros and ones. Raises E109, E202 for an edge that does not lead forward."""
+    """The rows of zeros and ones. Raises an error for an edge that does not lead forward."""
     text = matrix.value
     if isinstance(text, str):
         size = round(len(text) ** 0.5)
@@ -144,7 +144,7 @@ def _digit(cell: Cursor) -> int:
 
 
 def _check_ends(module: Module, ops: Cursor) -> None:
-    """Raises E109 unless there is an op for each vertex, `input` first and `output` last."""
+    """Raises an error unless there is an op for each vertex, `input` first and `output` last."""
     if len(module.ops) != len(module.matrix):
         message = f"there are {len(module.ops)} ops for {len(module.matrix)} vertices"
         raise ops.fault("E109", message)
@@ -157,7 +157,7 @@ def _check_ends(module: Module, ops: Cursor) -> None:
 
 
 def _check_hash(row: Cursor, module: Module) -> None:
-    """Raises E109 where a row's hash is not that of its module."""
+    """Raises an error where a row's hash is not that of its module."""
     stated = row.items("a row")[0]
     live = pruned(module)
     if live is None or limits_broken(live):
@@ -190,7 +190,7 @@ def parse_one_shot(root: Cursor, _: Space | None) -> Parsed:
     """The genotype of `{"choice_block_1_op": op, …, "choice_block_1_parents": [0], …}`.
 
     Blocks are numbered from 1, and the one after the last node is the output. The numbers of
-    parents say which of the three spaces it is. Raises E201 to E202, E109.
+    parents say which of the three spaces it is.
     """
     count = _nodes(root)
     ops = [f"choice_block_{node}_op" for node in range(1, count + 1)]
@@ -219,7 +219,7 @@ def parse_one_shot(root: Cursor, _: Space | None) -> Parsed:
 
 
 def dump_one_shot(genotype: Genotype) -> str:
-    """The configuration as JSON, one block on a line. Raises E208 for what is in no space."""
+    """The configuration as JSON, one block on a line. Raises an error for what is in no space."""
     cell = genotype.cells[0]
     if len(genotype.cells) > 1 or cell.inputs != 1 or not cell.ops:
         have = ", ".join(genotype.kinds)

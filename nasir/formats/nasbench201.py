@@ -53,13 +53,15 @@ def parse(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The string, all six edges in order. Raises E208 for any other cell."""
+    """The string, all six edges in order. Raises an error for any other cell."""
     rows = rows_of_edges(genotype, "nasbench201")
     return "+".join("|" + "|".join(f"{e.op}~{e.source}" for e in edges) + "|" for edges in rows)
 
 
 def rows_of_edges(genotype: Genotype, format_name: str) -> list[list[Edge]]:
-    """All six edges of the cell, by node and source. Raises E208, as that format's, for others."""
+    """All six edges of the cell, by node and source. Raises an error, as that format's, for
+    others.
+    """
 
     def cannot(what: str) -> NasirError:
         message = f"{what}: it holds one cell of {NODES} nodes with one edge from each earlier node"
@@ -115,7 +117,7 @@ def _read_node(cursor: Cursor, state: int, piece: tuple[int, str]) -> list[_Part
 def _node(parts: list[_Part], state: int, spots: Spots) -> tuple[Edge, ...]:
     """A node's edges by source, with `none` for those that are missing; wrong sources go last.
 
-    Raises E202 for two edges from one source, which the benchmark has no cells with.
+    Raises an error for two edges from one source, which the benchmark has no cells with.
     """
     edges = {source: Edge("none", source) for source in range(state if parts else 0)}
     read: set[int] = set()
@@ -160,7 +162,7 @@ def parse_autodl(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump_autodl(genotype: Genotype) -> str:
-    """The list as Python prints it, all six edges. Raises E208 for any other cell."""
+    """The list as Python prints it, all six edges. Raises an error for any other cell."""
     rows = rows_of_edges(genotype, "autodl")
     return repr([tuple((edge.op, edge.source) for edge in edges) for edges in rows])
 

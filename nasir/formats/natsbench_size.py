@@ -17,7 +17,7 @@ _WIDTHS = range(8, 65, 8)
 
 
 def parse(cursor: Cursor, _: Space | None) -> Parsed:
-    """The shared cell, and the widths as its size. Raises E107 for other widths."""
+    """The shared cell, and the widths as its size. Raises an error for other widths."""
     text = str(cursor.value)
     widths: list[int] = []
     for match in re.finditer("[0-9]+", text):
@@ -33,7 +33,7 @@ def parse(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The widths of a genotype. Raises E208 for a genotype of another space."""
+    """The widths of a genotype. Raises an error for a genotype of another space."""
     home = home_of(genotype)
     if home is None or home.skeleton != _NAME:
         what = f"a genotype of the space '{genotype.space}', which has no widths"

@@ -22,9 +22,10 @@ _GRAPH_KEY = f"{_START}graph"
 
 
 def parse(cursor: Cursor, space: Space | None) -> Parsed:
-    """The genotype in a model's metadata. Raises E103, E104, E108.
+    """The genotype in a model's metadata.
 
-    A model whose graph is no longer the one that was written with the genotype is refused (E108).
+    A model whose graph is no longer the one that was written with the genotype is refused (an
+    error).
     """
     source = cursor.document.source
     model = _model(source)
@@ -85,7 +86,7 @@ def _digest(model: "onnx.ModelProto") -> str:
 
 
 def _metadata(model: "onnx.ModelProto", source: Source) -> dict[str, str]:
-    """The metadata of a model; of equal keys the first. Raises E103 where it is not UTF-8."""
+    """The metadata of a model; of equal keys the first. Raises an error where it is not UTF-8."""
     found: dict[str, str] = {}
     for entry in model.metadata_props:
         key, value = cast("tuple[object, object]", (entry.key, entry.value))

@@ -285,7 +285,9 @@ def find(name: str) -> Entry | None:
 
 
 def load_shipped(name: str) -> Genotype:
-    """The published genotype of that name. Raises E201, with one of the same paper if there is."""
+    """The published genotype of that name. Raises an error, with one of the same paper if there
+    is.
+    """
     entry = find(name)
     if entry is None:
         raise NasirError("E201", f"unknown genotype {quoted(name)}", hint=_same_paper(name))

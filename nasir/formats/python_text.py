@@ -73,15 +73,14 @@ class Statement:
 
 
 def parse_statements(source: Source, start: int = 0, end: int | None = None) -> list[Statement]:
-    """What the text's expressions are, and what it assigns, in order.
-    The text is that between two offsets.
-       Raises E104, E106, E107.
+    """What the text's expressions are, and what it assigns, in order. The text is that between two
+    offsets.
     """
     return list(_Reader(source, start, len(source.text) if end is None else end).statements())
 
 
 def parse_value(source: Source, start: int, end: int) -> Value:
-    """The one expression between two offsets. Raises E104, E106, E107, E109."""
+    """The one expression between two offsets."""
     found = parse_statements(source, start, end)
     if len(found) != 1:
         raise NasirError("E109", "a single value is expected", source.at(start))
@@ -140,7 +139,7 @@ class _Reader:
             return error
 
     def parse(self) -> ast.Module:
-        """The syntax tree. Raises E104, E106."""
+        """The syntax tree."""
         text = self.source.text[self.start : self.end]
         lead = len(text) - len(text.lstrip())
         self.start += lead
@@ -163,7 +162,7 @@ class _Reader:
         return NasirError("E106", message, self.source.at(self.start))
 
     def syntax_error(self, error: SyntaxError, text: str) -> NasirError:
-        """E104 where Python's parser stopped, E106 where it met too many brackets."""
+        """an error where Python's parser stopped, or where it met too many brackets."""
         offset = len(text)
         if error.lineno and error.lineno <= len(self.lines):
             offset = min(offset, self.lines[error.lineno - 1] + max(1, error.offset or 1) - 1)
@@ -195,7 +194,7 @@ class _Reader:
         return tuple(name for name in names if isinstance(name, str))
 
     def read(self, node: ast.expr) -> Value:
-        """The value of an expression. Raises E106, E107, E109."""
+        """The value of an expression."""
         self.depth += 1
         if self.depth > DEPTH_LIMIT:
             raise too_deep(self.where(node))

@@ -46,7 +46,7 @@ FORMATS: Table[Format] = Table(
 
 
 def named_format(name: str) -> Format:
-    """The format of that name. Raises E108 with the nearest one."""
+    """The format of that name. Raises an error with the nearest one."""
     row = FORMATS.get(name)
     if row is None:
         raise NasirError("E108", f"unknown format {quoted(name)}", hint=nearest(name, FORMATS))
@@ -64,7 +64,7 @@ def rows_of(cursor: Cursor) -> tuple[Format, ...]:
 def read_value(
     cursor: Cursor, rows: tuple[Format, ...], space: Space | None = None
 ) -> tuple[Format, Genotype]:
-    """What the formats read, if they agree. Raises what they raise, and E108 if they do not.
+    """What the formats read, if they agree. Raises what they raise, and an error if they do not.
 
     A format that cannot read the value (a number that it does not have) has no say.
     """

@@ -26,7 +26,7 @@ _NODES = (1, 2, 3)
 def parse(cursor: Cursor, _: Space | None) -> Parsed:
     """The genotype of the cell; its skeleton, 64-41414, is that of all micro architectures.
 
-    Raises E108 for a macro architecture, E109 for another skeleton, E201, E202.
+    Raises an error for a macro architecture, or for another skeleton.
     """
     text = str(cursor.value)
     match = _TEXT.fullmatch(text)
@@ -61,7 +61,7 @@ def parse(cursor: Cursor, _: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The string. Raises E208 for what is no cell of its space."""
+    """The string. Raises an error for what is no cell of its space."""
     name, cell = "transnasbench101", genotype.cells[0]
     refuse_node_ops(cell, name)
     ordered = [sorted(edges, key=lambda edge: edge.source) for edges in cell.nodes]

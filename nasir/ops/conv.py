@@ -22,7 +22,7 @@ from nasir.types import ImageType
 
 
 def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Positions of a window along one axis. Raises E302 when it does not fit once."""
+    """Positions of a window along one axis. Raises an error when it does not fit once."""
     count = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     if count < 1:
         raise NasirError(

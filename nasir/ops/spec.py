@@ -265,21 +265,21 @@ def with_draw(op: OpSpec, draw: Callable[..., Type]) -> tuple[OpSpec, OpSpec]:
 
 
 def expect_image(value: Type, op: str) -> ImageType:
-    """`value`, which must be an image. Raises E305."""
+    """`value`, which must be an image."""
     if not isinstance(value, ImageType):
         raise NasirError("E305", f"{op} takes an image, not {value}")
     return value
 
 
 def expect_vector(value: Type, op: str) -> VectorType:
-    """`value`, which must be a vector. Raises E305."""
+    """`value`, which must be a vector."""
     if not isinstance(value, VectorType):
         raise NasirError("E305", f"{op} takes a vector, not {value}", hint="flatten it first")
     return value
 
 
 def expect_sequence(value: Type, op: str) -> SequenceType:
-    """`value`, which must be a sequence. Raises E305."""
+    """`value`, which must be a sequence."""
     if not isinstance(value, SequenceType):
         raise NasirError("E305", f"{op} takes a sequence, not {value}")
     return value

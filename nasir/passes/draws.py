@@ -20,8 +20,8 @@ def draws_given(graph: Graph) -> Graph:
     """The graph whose random nodes read what they draw from an input of their own, `<node>.draw`.
 
     Passes may then share, remove and recompute nodes: a draw remains that of its node. What draws
-    inside a body, anew at each of its applications, stays as it is. Raises E401 where the name of
-    an input is taken.
+    inside a body, anew at each of its applications, stays as it is. Raises an error where the name
+    of an input is taken.
     """
     drawn: list[tuple[str, Type]] = []
     nodes: list[Node] = []

@@ -28,8 +28,8 @@ def drop_path(graph: Graph) -> Graph:
     The dropped value of `x` is `x.drop`; nodes and weights keep their names and keys.
 
     It takes graphs before passes that share values, `partial_channels` and `edge_weights` before or
-    after it. Raises E401 where the name of the input is taken, and E505 where no path is found
-    (ops that stand on nodes are none) or paths are dropped already.
+    after it. Raises an error where the name of the input is taken, or where no path is found (ops
+    that stand on nodes are none) or paths are dropped already.
     """
     if PROBABILITY in graph.types:
         if any(node.op is DROP_PATH for node in graph):
@@ -64,7 +64,7 @@ def _dropped(node: Node, name: str) -> Node:
 def _results(graph: Graph) -> Iterator[str]:
     """The results of mixtures of ops, or else of ops that are no identities, on edges of images.
 
-    Raises E505 where an op has several results.
+    Raises an error where an op has several results.
     """
     shown = {*graph.outputs, *graph.auxiliary}
     for members in _on_edges(graph).values():

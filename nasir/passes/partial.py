@@ -26,8 +26,8 @@ def partial_channels(graph: Graph, parts: int) -> Graph:
     Nodes and weights keep their names and keys. The result has the name that the mixture had,
     `c00/n2.e0`; the mixture is `c00/n2.e0.mix`, beside `.first`, `.rest`, `.pool` and `.join`.
 
-    Raises E107 for fewer than one part, E302 and E302 where channels or images cannot be divided,
-    and E505 for a graph without choices of ops on images, or whose channels are partial already.
+    Raises an error for fewer than one part, or where channels or images cannot be divided, or for a
+    graph without choices of ops on images, or whose channels are partial already.
     """
     if parts < 1:
         raise NasirError("E107", f"the number of parts must be 1 or more, not {parts}")
@@ -54,7 +54,7 @@ def partial_channels(graph: Graph, parts: int) -> Graph:
 
 
 def _mixes(graph: Graph) -> dict[str, Node]:
-    """The mixtures of ops, by name. Raises E505 when there is none."""
+    """The mixtures of ops, by name. Raises an error when there is none."""
     names = {choice.name for choice in graph.choices if choice.kind in _KINDS}
     found = {
         node.name: node
@@ -88,7 +88,7 @@ def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
 def _sources(
     graph: Graph, mixes: Mapping[str, Node], above_of: Mapping[str, str | None]
 ) -> dict[str, str]:
-    """For each mixture the one value from outside that its options read. Raises E505."""
+    """For each mixture the one value from outside that its options read."""
     read: dict[str, set[str]] = {name: set() for name in mixes}
     for node in graph.nodes:
         above = above_of[node.name]
@@ -118,7 +118,7 @@ def _rebuild(b: Scope, node: Node, names: Mapping[str, str]) -> None:
 
 
 def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
-    """The first part of the channels, made when it is first asked for. Raises E302."""
+    """The first part of the channels, made when it is first asked for."""
     name = f"{mix.name}.first"
     if name in b.types:
         return name

@@ -87,7 +87,7 @@ def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
 def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[PassRecord, ...]]:
     """The graph after all passes, and a record of each.
 
-    Passes are given themselves or by name. Raises E201, and TypeError for what is no graph.
+    Passes are given themselves or by name. Raises an error, and TypeError for what is no graph.
     """
     records: list[PassRecord] = []
     for given in (passes,) if isinstance(passes, (str, Pass)) else passes:

@@ -15,8 +15,8 @@ from nasir.text import NAME
 def validate(graph: Graph) -> Graph:
     """The graph unchanged, if names are writable, cells of one kind, and equal keys equal weights.
 
-    Raises E401 (one key for two different weights, a cell instance of two kinds), E104 (a name
-    that the text form cannot hold, or one name for two ops), and what the construction of a graph
+    Raises an error (one key for two different weights, a cell instance of two kinds), (a name that
+    the text form cannot hold, or one name for two ops), and what the construction of a graph
     raises.
     """
     graph = graph.with_nodes(graph.nodes)  # infers all types anew

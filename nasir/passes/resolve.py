@@ -22,8 +22,8 @@ def resolve(graph: Graph, picks: Picks) -> Graph:
 
     A mixture becomes the value of its option, the sum of several, or zeros of none, and the
     choice's weights are no longer an input. What is not picked is left to `dead-code`. The result
-    equals the graph given one-hot weights, bitwise where one option is picked. Raises E401 for an
-    unknown choice and E202 for an option that is not there.
+    equals the graph given one-hot weights, bitwise where one option is picked. Raises an error for
+    an unknown choice, or for an option that is not there.
     """
     check_picks(graph, picks)
     graph = without_unread(_resolved(graph, picks))
@@ -40,7 +40,7 @@ def restrict(graph: Graph, kept: Picks) -> Graph:
 
     The choices and the length of their weights stay; the weights of other options are not read.
     Equal to the supernet with weights of 0 there. What is left out is left to `dead-code`. Raises
-    E401, E202, and E211 where nothing is kept.
+    an error where nothing is kept.
     """
     check_picks(graph, kept)
     for name, options in kept.items():
@@ -72,7 +72,7 @@ def _fewer(node: Node, kept: Picks) -> Node:
 
 
 def check_picks(graph: Graph, picks: Picks) -> None:
-    """Raises E401 for an unknown choice and E202 for an option that is not there."""
+    """Raises an error for an unknown choice, or for an option that is not there."""
     known = {choice.name: choice for choice in graph.choices}
     for name, options in picks.items():
         _check(name, options, known)

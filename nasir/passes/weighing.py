@@ -24,8 +24,8 @@ def edge_weights(graph: Graph, space: SpaceLike) -> Graph:
     `load_space` takes) says how many it keeps. There is none for a node with one edge, where
     nothing is weighed, nor for nodes that are means of their edges.
 
-    Raises E505 where there is no such sum (recurrent cells are not weighed) or the graph has other
-    edges than the space, and what `load_space` raises.
+    Raises an error where there is no such sum (recurrent cells are not weighed) or the graph has
+    other edges than the space, and what `load_space` raises.
     """
     space = as_space(space)
     chooses = {each.slot: each for tree in space.trees for each in tree.walk}
@@ -60,7 +60,7 @@ def _weighable(graph: Graph, node: Node) -> Slot | None:
 
 
 def _check_edges(graph: Graph, node: Node, choice: Choice, space: Space) -> None:
-    """Raises E505 where the node does not have the edges that it has in the space."""
+    """Raises an error where the node does not have the edges that it has in the space."""
     places = (graph[name].at for name in node.inputs)
     sources = [str(at.slot.source) for at in places if at and at.slot]
     if sources != list(choice.options):

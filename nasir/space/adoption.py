@@ -15,8 +15,8 @@ from nasir.space.space import Genotype, Space
 def adopt(genotype: Genotype, space: Space | str | Path) -> Genotype:
     """The genotype as one of that space (or of what `load_space` takes).
 
-    The space need not contain it: `Space.contains` tells. Raises E201 for an op that neither nasir
-    nor the space defines, and what reading the space raises.
+    The space need not contain it: `Space.contains` tells. Raises an error for an op that neither
+    nasir nor the space defines, and what reading the space raises.
     """
     if not isinstance(space, Space):
         space = load_space(space)
@@ -42,7 +42,7 @@ def ops_of(space: Space | None, kind: str) -> Mapping[str, Op]:
 
 
 def check_ops(genotype: Genotype, space: Space | None, place: Place = lambda _: NOWHERE) -> None:
-    """Raises E201 for an op that neither nasir nor the space defines, with the nearest name."""
+    """Raises an error for an op that neither nasir nor the space defines, with the nearest name."""
     for cell in genotype.cells:
         known = ops_of(None, cell.kind).keys()
         if not known >= set(cell.named_ops):

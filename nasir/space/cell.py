@@ -39,7 +39,9 @@ class _Entry:
     width: int | None
 
     def add(self, b: Builder, op: str, source: int, x: str, **attrs: Any) -> str:
-        """The op applied to a state. Raises E302 for one that keeps the channels and must not."""
+        """The op applied to a state. Raises an error for one that keeps the channels and must
+        not.
+        """
         if source >= self.inputs:
             return b(op, x, **attrs)
         if self.width in (None, b.channels(x)):

@@ -35,7 +35,9 @@ class Decision:
 
 @checked
 def decisions(space: SpaceLike) -> tuple[Decision, ...]:
-    """The decisions of its supernet, by kind of cell, then node. Raises E505 without a supernet."""
+    """The decisions of its supernet, by kind of cell, then node. Raises an error without a
+    supernet.
+    """
     return tuple(
         _decision(each)
         for tree in as_space(space).trees
@@ -57,8 +59,8 @@ def derive(space: SpaceLike, weights: Weights, name: str = "") -> Genotype:
     largest weights, by number.
 
     Numbers of the size that the space leaves open are the largest, which the supernet has. Weights
-    of other names are not read. Raises E401 where a choice of the space has no weights,
-    E503 where it has another number of them, E107 for NaN, and E505 for a space without a supernet.
+    of other names are not read. Raises an error where a choice of the space has no weights, or
+    where it has another number of them, or for NaN, or for a space without a supernet.
     """
     return _genotype(as_space(space), weights, _best, name)
 
@@ -72,7 +74,8 @@ def draw_genotype(space: SpaceLike, weights: Weights, seed: Seed, name: str = ""
     back, the edges (or pairs, or states) that a node keeps, by the scores that `derive` gives them.
     What has the score 0 is drawn only when nothing else is left, each as likely as another. In
     NAS-Bench-201 this is one draw for each edge. One seed always draws the same genotype, with the
-    edges of a node by source. Raises what `derive` raises, and E107 for one below 0 or infinite.
+    edges of a node by source. Raises what `derive` raises, and an error for one below 0 or
+    infinite.
     """
     random = seed if isinstance(seed, Random) else Random(seed)
     return _genotype(

@@ -55,7 +55,7 @@ class Layout:
     def of(self, layers: int) -> tuple[str, ...]:
         """The kind of each of `layers` cells.
 
-        Raises E302 where two kinds claim one layer, or a place is not there.
+        Raises an error where two kinds claim one layer, or a place is not there.
         """
         claimed: dict[int, str] = {}
         for kind, places in self.places:

@@ -26,8 +26,8 @@ _TWO_SPACES = {
 def load_space(source: str | Path) -> Space:
     """The shipped space of that name (in any case), or the space of a YAML or JSON file.
 
-    Raises E201 for an unknown name, E101 to E110 for files that cannot be read, E109 and E201 to
-    E202 for spaces that make no sense.
+    Raises an error for an unknown name, or for files that cannot be read, or for spaces that make
+    no sense.
     """
     is_text = isinstance(source, str) and ("\n" in source or source.lstrip()[:1] == "{")
     if is_text and not is_there(str(source)):

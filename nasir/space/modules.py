@@ -17,8 +17,8 @@ from nasir.space.tree import Choose
 def nasbench101(b: Builder, design: Design, size: StagedSize) -> tuple[str, str | None]:
     """Three stacks of equal modules, the images halved and the widths doubled between them.
 
-    The cell is pruned first, as the benchmark does. Raises E505 for a supernet: how wide a node is
-    follows from the edges.
+    The cell is pruned first, as the benchmark does. Raises an error for a supernet: how wide a node
+    is follows from the edges.
     """
     cell = design.cell("cell")
     if isinstance(cell, SpaceCell):
@@ -66,8 +66,8 @@ def nasbench1shot1(b: Builder, design: Design, size: Size) -> tuple[str, str | N
 def node_widths(cell: CellGenotype, channels: int) -> tuple[int, ...]:
     """The channels of each node of a pruned module that emits `channels`.
 
-    The nodes that feed the output share its channels, the first ones getting one more where they
-    do not divide evenly; any other node is as wide as the widest node that reads it. Raises E302
+    The nodes that feed the output share its channels, the first ones getting one more where they do
+    not divide evenly; any other node is as wide as the widest node that reads it. Raises an error
     when a node would get none.
     """
     feeding = sorted(state for state in cell.output if state)

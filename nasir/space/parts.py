@@ -24,7 +24,7 @@ _IMAGE = ImageType(96, 32, 32)
 def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
     """The space's own ops, each tried on an image.
 
-    Raises E106, E109, E201, E202, E305 and E306, at the step or its attribute.
+    Raises an error, at the step or its attribute.
     """
     for name, op in model.ops.items():
         if name in ALL_OPS and name not in MACROS:
@@ -44,7 +44,7 @@ def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
 
 
 def _try(document: Document, macro: Macro) -> None:
-    """Runs the op on an image. Raises E305 and E306, and E401 for the number of inputs.
+    """Runs the op on an image. Raises an error for the number of inputs.
 
     What only this image's size, or a stride of 2, may be to blame for is no fault yet.
     """
@@ -73,7 +73,7 @@ def _try(document: Document, macro: Macro) -> None:
 
 
 def check_inputs(document: Document, model: SpaceModel, cells: Iterable[SpaceCell]) -> None:
-    """Raises E202 for a cell with more inputs than a laid-out skeleton gives."""
+    """Raises an error for a cell with more inputs than a laid-out skeleton gives."""
     skeleton = SKELETONS[model.skeleton]
     for cell in cells:
         if skeleton.laid_out and cell.inputs > skeleton.inputs:
@@ -86,7 +86,7 @@ def check_inputs(document: Document, model: SpaceModel, cells: Iterable[SpaceCel
 
 
 def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell]) -> Layout:
-    """The layout of the space, or the published one. Raises E107, E109 and E202."""
+    """The layout of the space, or the published one."""
     given = model.layout
     if given is None:
         return PUBLISHED
@@ -117,8 +117,8 @@ def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell
 def read_size(
     document: Document, model: SpaceModel
 ) -> tuple[Numbers, tuple[tuple[str, tuple[int, ...]], ...]]:
-    """The numbers that are fixed, and those that are open. Raises E109 for ones that the skeleton
-    does not have, and for one that occurs twice.
+    """The numbers that are fixed, and those that are open. Raises an error for ones that the
+    skeleton does not have, and for one that occurs twice.
     """
     given: dict[str, int | tuple[int, ...]] = model.size.model_dump(exclude_none=True)
     known = SKELETONS[model.skeleton].sizes

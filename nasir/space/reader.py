@@ -88,7 +88,9 @@ def read_document(document: Document) -> Space:
 
 
 def _check_options(document: Document, cells: tuple[SpaceCell, ...], inner: set[str]) -> None:
-    """Raises E109 for a cell that is an option of one before it, or that cannot be an option."""
+    """Raises an error for a cell that is an option of one before it, or that cannot be an
+    option.
+    """
     kinds = {cell.kind: place for place, cell in enumerate(cells)}
     for place, cell in enumerate(cells):
         for op in inner.intersection(cell.named_ops):
@@ -141,7 +143,9 @@ class _Cell:
         return cell
 
     def read_node_cell(self, model: ParentsModel | ModuleModel) -> SpaceCell:
-        """A cell whose ops stand on nodes. Raises E202 where there are too few states to read."""
+        """A cell whose ops stand on nodes. Raises an error where there are too few states to
+        read.
+        """
         self.ops(model.node_ops, "node_ops")
         parents: tuple[int, ...] = ()
         if isinstance(model, ParentsModel):
@@ -201,7 +205,7 @@ class _Cell:
         return model.ops
 
     def ops(self, names: tuple[str, ...], *path: str | int) -> None:
-        """Raises E201 for an unknown op, E109 for one that occurs twice."""
+        """Raises an error for an unknown op, or for one that occurs twice."""
         for index, name in enumerate(names):
             where = self.document.place((*self.path, *path, index))
             if name not in self.known:
@@ -210,7 +214,7 @@ class _Cell:
                 raise NasirError("E109", f"the op '{name}' occurs twice", where)
 
     def check(self, cell: SpaceCell) -> None:
-        """Raises E202 for nodes without enough edges, E202, E109 where no op can be selected."""
+        """Raises an error for nodes without enough edges, or where no op can be selected."""
         states = cell.inputs + cell.nodes
         for node in range(cell.inputs, states):
             have = len(cell.into(node))

@@ -69,10 +69,7 @@ class Skeleton:
 def build_network(
     design: Design, skeleton: Skeleton, size: Any, about: Mapping[str, str] | None = None
 ) -> Graph:
-    """The discrete network, or the supernet, as a graph of macros; `about` joins its `meta`.
-
-    Raises E201, E202, E302 to E305 and E505.
-    """
+    """The discrete network, or the supernet, as a graph of macros; `about` joins its `meta`."""
     builder, outputs, auxiliary = write_network(Builder, design, skeleton, size)
     return builder.graph(
         *outputs,
@@ -98,7 +95,7 @@ def network_size(
     genotype: Genotype, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
 ) -> Any:
     """The size of a genotype's network: what is asked for, else the genotype's own numbers, else
-    its space's where they are of this skeleton, else the skeleton's. Raises E505.
+    its space's where they are of this skeleton, else the skeleton's.
     """
     home = genotype.definition
     own: dict[str, int] = {}
@@ -111,7 +108,7 @@ def supernet_size(
     space: Space, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
 ) -> Any:
     """The size of a space's supernet: what is asked for, else the largest of each number that the
-    space leaves open on this skeleton, else the skeleton's for a search. Raises E505.
+    space leaves open on this skeleton, else the skeleton's for a search.
     """
     own = dict(space.largest) if space.skeleton == skeleton.name else {}
     return _sized(skeleton, skeleton.search, own, asked, auxiliary=auxiliary)
@@ -138,7 +135,7 @@ def _sized(
 
 
 def find_skeleton(name: str) -> Skeleton:
-    """The skeleton of that name. Raises E201."""
+    """The skeleton of that name."""
     if name not in SKELETONS:
         raise NasirError("E201", f"unknown skeleton '{name}'", hint=nearest(name, SKELETONS))
     return SKELETONS[name]
@@ -191,7 +188,7 @@ def _check_cells(design: Design, skeleton: Skeleton) -> None:
 
 
 def _check_ops(design: Design, kind: str, known: Mapping[str, Op], seen: set[str]) -> None:
-    """Raises E201 for an op that is none, nor a kind of cell that stands before this one."""
+    """Raises an error for an op that is none, nor a kind of cell that stands before this one."""
     space = space_of(design)
     inner = space.options(kind) if space else ()
     for op in dict.fromkeys(design.cell(kind).named_ops):
@@ -214,7 +211,7 @@ def unsuited(cell: CellGenotype | SpaceCell) -> str:
 
 
 def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
-    """Raises E302 for a network of more than PRIMITIVE_LIMIT primitives, before it is built.
+    """Raises an error for a network of more than PRIMITIVE_LIMIT primitives, before it is built.
 
     Edges, ops and layers have limits of their own; this one is on their product.
     """
@@ -312,7 +309,7 @@ def _imagenet_search(b: Builder, design: Design, size: Size) -> tuple[str, str |
 
 
 def _check_even(channels: int, skeleton: str) -> None:
-    """Raises E302 where a stem that halves the channels cannot."""
+    """Raises an error where a stem that halves the channels cannot."""
     if channels % 2:
         message = f"the {skeleton} stem halves the channels: {channels} is odd"
         raise NasirError("E302", message, hint=f"try {channels + 1}")

@@ -35,7 +35,7 @@ class Genotype:
     size: Numbers = ()
 
     def cell(self, kind: str) -> CellGenotype:
-        """The cell of that kind. Raises E202 when there is none."""
+        """The cell of that kind. Raises an error when there is none."""
         for cell in self.cells:
             if cell.kind == kind:
                 return cell
@@ -104,7 +104,7 @@ class Space:
 
     @cached_property
     def trees(self) -> tuple[TreeDecisions, ...]:
-        """The decisions of its supernet, by kind of cell. Raises E505 where it has none."""
+        """The decisions of its supernet, by kind of cell. Raises an error where it has none."""
         for each in self.decisions:
             if isinstance(each, ModuleDecisions):
                 raise NasirError(
@@ -129,7 +129,7 @@ class Space:
     def members(self) -> Sequence[int]:
         """The numbers among all of the genotypes that fulfil `where`.
 
-        Raises E106 where there are too many to look at each.
+        Raises an error where there are too many to look at each.
         """
         if not self.countable:
             raise NasirError(
@@ -142,7 +142,7 @@ class Space:
 
     @property
     def count(self) -> int:
-        """The number of genotypes. Raises E106 where it cannot be told."""
+        """The number of genotypes. Raises an error where it cannot be told."""
         return self.total if self.where is None else len(self.members)
 
     def numbered(self, number: int) -> Genotype:
@@ -187,7 +187,7 @@ class Space:
         return self.kinds[: self.kinds.index(kind)] if kind in self.kinds else ()
 
     def cell(self, kind: str) -> SpaceCell:
-        """The cell of that kind. Raises E202 when there is none."""
+        """The cell of that kind. Raises an error when there is none."""
         for cell in self.cells:
             if cell.kind == kind:
                 return cell

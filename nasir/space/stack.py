@@ -50,7 +50,7 @@ def add_stack(
     In a supernet the batch norms of these have no weights either.
 
     Returns the last cell's output, and that of the last cell that halves, which an auxiliary head
-    reads. Raises E302 where the layout does not fit the layers.
+    reads. Raises an error where the layout does not fit the layers.
     """
     layout, affine = layout_of(design), isinstance(design, Genotype)
     before, last, halved = stem.before, stem.last, stem.halved

@@ -197,8 +197,8 @@ class Choose:
     def decide(self, weights: Weights, pick: Picker) -> Pick:
         """What the weights select: scores decide which options are kept, then their decisions.
 
-        The score of an option is its own weight (1 where the weights have none for edges) times
-        the best weight of each of its decisions. Raises E107, E503 and E401.
+        The score of an option is its own weight (1 where the weights have none for edges) times the
+        best weight of each of its decisions.
         """
         scores = self._scores(weights)
         if self.keep is None or self.most:
@@ -322,7 +322,7 @@ def cross(
 
 
 def weights_row(weights: Weights, name: str, options: int) -> tuple[float, ...]:
-    """The weights of a choice. Raises E107, E503 and E401."""
+    """The weights of a choice."""
     if name not in weights:
         message = f"the choice {quoted(name)} has no weights"
         raise NasirError("E401", message, hint="give those of every choice of the supernet")

@@ -28,7 +28,7 @@ class Conditions:
     texts: tuple[str, ...]
 
     def check(self, space: Space, index: int) -> None:
-        """Raises E306 for an expression that is none, or whose value is not true or false."""
+        """Raises an error for an expression that is none, or whose value is not true or false."""
         text = self.texts[index]
         names = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
         value = evaluate(_plain(text), dict.fromkeys(names, 1) | _counts(space, None))

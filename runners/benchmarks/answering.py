@@ -48,7 +48,9 @@ class Answer:
 
 
 def answers(record: BenchmarkRecord, question: Question) -> tuple[Answer, ...]:
-    """The accuracies asked for, in the order of the columns. Raises E601 when there are none."""
+    """The accuracies asked for, in the order of the columns. Raises an error when there are
+    none.
+    """
     if not record.values:
         raise NasirError("E601", f"the benchmark has no result for {record.key}")
     columns = sorted(record.values, key=lambda column: column.order)
@@ -95,7 +97,7 @@ def _single(column: Column, record: BenchmarkRecord) -> Answer:
 
 
 def _none(columns: list[Column], question: Question) -> NasirError:
-    """E601 for the first part of the question that no column has, or for all of it."""
+    """an error for the first part of the question that no column has, or for all of it."""
     asked: list[str] = []
     for name in ("dataset", "epochs", "split", "after", "seed"):
         value, what = (

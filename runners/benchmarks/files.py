@@ -43,7 +43,7 @@ class FileBudget(Budget):
         self._where = Where(str(path))
 
     def spend(self, count: int, where: Callable[[], Where] | None = None) -> None:
-        """Counts bytes or steps. Raises E106 when more are spent than there were."""
+        """Counts bytes or steps. Raises an error when more are spent than there were."""
         super().spend(count, where or (lambda: self._where))
 
     def stream(self, source: Source) -> io.BufferedReader:
@@ -72,7 +72,7 @@ class _Spending(io.RawIOBase):
 
 @contextmanager
 def reading(path: Path, line: int = 0) -> Generator[None]:
-    """Around reading a file: faults become E101, E101, E501 or E604 of it, errors get its place."""
+    """Around reading a file: faults become an error of it, errors get its place."""
     where = Where(str(path), line)
     try:
         yield
@@ -94,5 +94,5 @@ def reading(path: Path, line: int = 0) -> Generator[None]:
 
 
 def damaged(what: str) -> NasirError:
-    """E604, without a place."""
+    """an error, without a place."""
     return NasirError("E604", what, hint="is the file complete? Fetch it again if it is not")

@@ -36,9 +36,9 @@ _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 def load_pickle(path: Path, trusted: Callable[[str], bool]) -> tuple[object, FileBudget]:
     """The data of a file, with None in place of every tensor, and its budget that is left.
 
-    Reads pickles that bz2 compressed, torch's zip files and its older streams of pickles. Raises
-    E603 before anything runs when the file asks for more than data and is not trusted, E106 where
-    it takes more than `FileBudget` allows, E108 and E604.
+    Reads pickles that bz2 compressed, torch's zip files and its older streams of pickles. Raises an
+    error before anything runs when the file asks for more than data and is not trusted, or where it
+    takes more than `FileBudget` allows.
     """
     with reading(path):
         packed = head(path, len(_BZIP2)) == _BZIP2
@@ -64,7 +64,7 @@ def load_pickle(path: Path, trusted: Callable[[str], bool]) -> tuple[object, Fil
 def load_plain(path: Path) -> Any:
     """The tensors and plain data that torch.save wrote, read within a budget.
 
-    Raises E101, E106, E503 (damaged) and E603 (objects that are more than data).
+    Raises an error (damaged) or (objects that are more than data).
     """
     import argparse
 

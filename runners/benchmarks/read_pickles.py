@@ -94,7 +94,7 @@ def archived(path: Path) -> list[Path]:
 
 
 def _architectures(data: Any) -> tuple[Kind, list[str]]:
-    """The benchmark and its architectures by index, from the field `meta_archs`. Raises E109."""
+    """The benchmark and its architectures by index, from the field `meta_archs`."""
     match data:
         case {"meta_archs": [str(first), *_] as names}:
             kind = next((each for each in KINDS.values() if each.keys.fullmatch(first)), None)
@@ -111,9 +111,9 @@ def _architectures(data: Any) -> tuple[Kind, list[str]]:
 def _values(
     path: Path, entry: object, budget: FileBudget, options: ReadingOptions
 ) -> dict[Column, float]:
-    """The accuracies of all lengths of training in an entry. Raises E107, E109.
+    """The accuracies of all lengths of training in an entry.
 
-    Raises E106 where one table that stands for many takes more than the file's budget has left.
+    Raises an error where one table that stands for many takes more than the file's budget has left.
     """
     values: dict[Column, float] = {}
     with reading(path):
@@ -128,7 +128,7 @@ def _values(
 
 
 def _trial(key: Any, trial: Any) -> Iterator[tuple[Column, object]]:
-    """The accuracies of a trial. Raises E109."""
+    """The accuracies of a trial."""
     match key, trial:
         case (str(dataset), int(seed)), {
             "epochs": int(epochs),
@@ -157,7 +157,7 @@ def _tested(dataset: str, name: object) -> tuple[str, object]:
 
 
 def _mapping(data: Any, field: str = "") -> dict[Any, Any]:
-    """The mapping in a field of the data, or the data itself. Raises E109."""
+    """The mapping in a field of the data, or the data itself."""
     found = _mapping(data).get(field) if field else data
     if not isinstance(found, dict):
         where = f"'{field}'" if field else "the data"

@@ -22,7 +22,7 @@ _ROUNDING = 1e-4
 class Kind:
     """One benchmark: the pattern of its keys, and the key of a genotype.
 
-    `indexed`: its architectures have numbers, from 0. `key` raises E208 for a genotype that is
+    `indexed`: its architectures have numbers, from 0. `key` raises an error for a genotype that is
     not of its space.
     """
 
@@ -34,7 +34,7 @@ class Kind:
 
     @checked
     def key_of(self, architecture: str | Genotype) -> str:
-        """The key of a genotype, or of its text; a key itself. Raises E208 and TypeError."""
+        """The key of a genotype, or of its text; a key itself. Raises an error and TypeError."""
         return architecture if isinstance(architecture, str) else self.key(architecture)
 
 
@@ -68,7 +68,7 @@ KINDS: Table[Kind] = Table(
 
 
 def kind_named(name: str) -> Kind:
-    """The benchmark of that name. Raises E601."""
+    """The benchmark of that name."""
     if name not in KINDS:
         message = f"unknown benchmark {quoted(name)}"
         raise NasirError("E601", message, hint=nearest(name, KINDS))
@@ -112,7 +112,7 @@ class BenchmarkRecord:
 
 
 def percent(value: object, column: Column) -> float:
-    """The value as an accuracy in percent. Raises E109 for no number, E107 outside 0 to 100.
+    """The value as an accuracy in percent. Raises an error for no number, or one outside 0 to 100.
 
     What exceeds 100 by no more than float32's rounding, as means over batches may, counts as 100.
     """

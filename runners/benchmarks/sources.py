@@ -71,7 +71,7 @@ _SPLITS = {3: "train", 4: "valid", 5: "test"}
 def open_benchmark(
     path: str | Path, options: ReadingOptions | None = None
 ) -> BenchmarkStore | Original:
-    """The benchmark in a store, a file or a folder. Raises E101, E101, E108, E603, E604."""
+    """The benchmark in a store, a file or a folder."""
     path = Path(path)
     if is_store(_head(path)):
         return open_store(path)
@@ -83,7 +83,7 @@ def import_benchmark(
 ) -> BenchmarkStore:
     """Writes everything a source holds as a store, atomically, and opens it.
 
-    Raises what reading the source raises, and E112; no half of a store is left behind.
+    Raises what reading the source raises, and an error; no half of a store is left behind.
     """
     found = open_source(source, options or ReadingOptions())
     try:
@@ -198,7 +198,7 @@ def _tfrecord_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
 
 
 def checked_records(stream: IO[bytes]) -> Iterator[bytes]:
-    """The contents of a tfrecord's records. Raises E604 where a checksum is wrong."""
+    """The contents of a tfrecord's records. Raises an error where a checksum is wrong."""
     for number, start in enumerate(iter(partial(stream.read, _HEAD.size), b"")):
         length, checksum = _HEAD.unpack(start.ljust(_HEAD.size, b"\0"))
         if _masked(start[:8]) != checksum or length > _LENGTH_LIMIT:
@@ -216,7 +216,7 @@ def _masked(content: bytes) -> int:
 
 
 def _training(content: bytes) -> tuple[str, int, bytes]:
-    """The hash, the epochs and the metrics of a record. Raises E104, E109."""
+    """The hash, the epochs and the metrics of a record."""
     try:
         row: Any = json.loads(content)
         match row:
@@ -232,7 +232,7 @@ def _training(content: bytes) -> tuple[str, int, bytes]:
 
 
 def _accuracies(metrics: bytes, epochs: int, seed: str) -> dict[Column, float]:
-    """The accuracies at the middle and the end of a training. Raises E104, E107, E109."""
+    """The accuracies at the middle and the end of a training."""
     values: dict[Column, float] = {}
     points = [data for number, data in _fields(metrics, _BYTES) if number == 1]
     if len(points) < 3:
@@ -247,7 +247,7 @@ def _accuracies(metrics: bytes, epochs: int, seed: str) -> dict[Column, float]:
 
 
 def _fields(message: bytes, wire: int) -> list[tuple[int, Any]]:
-    """The number and the value of each field of that wire type. Raises E104."""
+    """The number and the value of each field of that wire type."""
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import DecodeError
     from google.protobuf.unknown_fields import UnknownFieldSet

@@ -100,8 +100,8 @@ def is_store(head: bytes) -> bool:
 class BenchmarkStore:
     """An open store. Opening reads the header alone; looking up needs no NumPy.
 
-    A look-up verifies each key that it compares and the row that it returns, and raises E604 where
-    a checksum is wrong or a value is no percentage; `values` verifies nothing.
+    A look-up verifies each key that it compares and the row that it returns, and raises an error
+    where a checksum is wrong or a value is no percentage; `values` verifies nothing.
     """
 
     path: Path
@@ -141,7 +141,7 @@ class BenchmarkStore:
         return record
 
     def key_at(self, row: int) -> str:
-        """The key of a row of `values`. Raises E604."""
+        """The key of a row of `values`."""
         text = self._row("keys", row).rstrip(b"\0").decode("latin1")
         if not self.kind.keys.fullmatch(text):
             raise damaged(f"a key is {quoted(text)}").at(Where(str(self.path)))
@@ -155,7 +155,7 @@ class BenchmarkStore:
         return np.memmap(self.path, "<f8", "r", self.starts["values"], shape)
 
     def check(self) -> None:
-        """Raises E604 unless every byte of the tensors is as it was written."""
+        """Raises an error unless every byte of the tensors is as it was written."""
         tensors = memoryview(self.content)[self.starts["values"] :]
         if f"{zlib.crc32(tensors):08x}" != self.header.checksum:
             raise damaged("the checksum of the tensors is wrong").at(Where(str(self.path)))
@@ -166,7 +166,7 @@ class BenchmarkStore:
         return self.content[start : start + size]
 
     def _placed(self, place: int) -> tuple[bytes, int]:
-        """The key at a place in `order`, and its row. Raises E604."""
+        """The key at a place in `order`, and its row."""
         (row,) = struct.unpack("<I", self._row("order", place))
         if row >= len(self):
             raise damaged("a row is named that is not there")
@@ -193,7 +193,7 @@ def _checksum(place: int, key: bytes) -> int:
 
 
 def open_store(path: Path) -> BenchmarkStore:
-    """Maps a store. Raises E101, E101, E108 (no store), E110 (another version), E604 (damaged)."""
+    """Maps a store. Raises an error (no store), (another version), (damaged)."""
     with reading(path), path.open("rb") as stream:
         head = stream.read(_LENGTH.size + len(_START) + 8)
         _check_version(head)
@@ -225,7 +225,7 @@ def _check_version(head: bytes) -> None:
 
 
 def _header(text: str) -> Header:
-    """Raises E604 or another error for facts that no import writes."""
+    """Raises an error or another error for facts that no import writes."""
     facts: dict[str, Any] = json.loads(text)
     columns = tuple(Column(*row) for row in facts.pop("columns"))
     header = Header(**facts, columns=columns)
@@ -250,8 +250,8 @@ BenchmarkTable = tuple[list[str], list[Column], "NDArray[np.float64]"]
 def pack(records: Iterable[BenchmarkRecord]) -> BenchmarkTable:
     """The records as one matrix; a key may come again with other columns.
 
-    Raises E104 when an architecture comes with two indices, E106 where nearly all would be gaps,
-    E109 without any result.
+    Raises an error when an architecture comes with two indices, or where nearly all would be gaps,
+    or without any result.
     """
     import numpy as np
 
@@ -281,7 +281,7 @@ def pack(records: Iterable[BenchmarkRecord]) -> BenchmarkTable:
 
 
 def write_store(path: Path, table: BenchmarkTable, benchmark: str, source: str) -> None:
-    """Writes a table as a store, atomically; `source` is the name of its file. Raises E112."""
+    """Writes a table as a store, atomically; `source` is the name of its file."""
     import numpy as np
 
     keys, columns, matrix = table

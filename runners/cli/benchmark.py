@@ -89,7 +89,8 @@ def _record(benchmark: BenchmarkStore | Original, argument: str, path: Path) -> 
     """The record of an architecture, which `argument` names.
 
     A key of the benchmark is taken as it stands, a number as the benchmark's own index, anything
-    else is read as a genotype. Raises E601 when the benchmark has none, and what reading raises.
+    else is read as a genotype. Raises an error when the benchmark has none, and what reading
+    raises.
     """
     kind = benchmark.kind
     if kind.keys.fullmatch(argument):

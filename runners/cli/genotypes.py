@@ -192,7 +192,7 @@ def show(
 
 
 def passes_up_to(name: str) -> tuple[nasir.Pass, ...]:
-    """The passes of the table up to that one, of those before it only the exact. Raises E201."""
+    """The passes of the table up to that one, of those before it only the exact."""
     if name not in nasir.PASSES:
         raise NasirError("E201", f"unknown pass {quoted(name)}", hint=nearest(name, nasir.PASSES))
     names = list(nasir.PASSES)
@@ -258,7 +258,7 @@ def cost(
 
 
 def _costs(space: nasir.Space, draws: int, size: NetworkSize, output: Path | None) -> Reply:
-    """What the genotypes of a space cost, or some of them, drawn with seed 0. Raises E106."""
+    """What the genotypes of a space cost, or some of them, drawn with seed 0."""
     if not draws and space.total > _ALL:
         message = f"space '{space.name}' has {space.total:.2e} genotypes, more than {_ALL:,}"
         raise NasirError("E106", message, hint="--draws 1000 counts so many of them")

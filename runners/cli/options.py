@@ -159,7 +159,9 @@ def _options(fields: Fields) -> Iterator[inspect.Parameter]:
 
 
 def _named(fields: Fields, options: dict[str, Any]) -> dict[str, Any]:
-    """The fields whose options were named, taken out of `options`. Raises E505 for wrong words."""
+    """The fields whose options were named, taken out of `options`. Raises an error for wrong
+    words.
+    """
     found: dict[str, Any] = {}
     for name, hint, default, _ in _each(fields):
         kind = _kind(hint)
@@ -193,13 +195,13 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def wrong(message: str, hint: str) -> NasirError:
-    """E505, to be raised."""
+    """an error, to be raised."""
     return NasirError("E505", message, hint=hint)
 
 
 def check_there(parameters: Mapping[str, object]) -> None:
-    """Raises E101, E701, E701 or E721 where a file, data or a run is not there, E505 for --from
-    where nothing but published names is read.
+    """Raises an error where a file, data or a run is not there, or for --from where nothing but
+    published names is read.
 
     It costs nothing; a command that loads torch first lets its user wait for seconds.
     """
@@ -225,7 +227,7 @@ def _values(value: object) -> Iterable[object]:
 
 
 def check_data(text: str) -> None:
-    """Raises E701 and E701 for a text that names no data, or data that is not there."""
+    """Raises an error for a text that names no data, or data that is not there."""
     path = parse_data(text).path
     if path is not None and not is_there(str(path)):
         raise NasirError("E701", "the data is not there; nothing is downloaded", Where(str(path)))

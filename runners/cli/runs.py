@@ -187,7 +187,7 @@ def _experiment(argument: str, whole: Asked, changed: Asked) -> Experiment:
 
 
 def _values(short: Asked, texts: list[str] | None) -> Asked:
-    """The `values` of an experiment, by section and name, where there are any. Raises E505."""
+    """The `values` of an experiment, by section and name, where there are any."""
     known = sections(Recipe())
     found = {
         f"{next(name for name, section in known.items() if hasattr(section, key))}.{key}": value
@@ -198,7 +198,7 @@ def _values(short: Asked, texts: list[str] | None) -> Asked:
 
 
 def _value(text: str) -> tuple[str, bool | int | float | str]:
-    """The name and the value of a `--set`. Raises E505."""
+    """The name and the value of a `--set`."""
     name, equals, given = text.partition("=")
     if not equals:
         raise wrong(f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05")

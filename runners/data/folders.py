@@ -58,7 +58,7 @@ def is_image(name: PurePosixPath) -> bool:
 
 
 def image_files(path: Path) -> Files:
-    """Every image file of a folder or an archive. Raises E701, E604.
+    """Every image file of a folder or an archive.
 
     An archive is read whole, since a compressed one cannot be read here and there; nothing of it
     is written anywhere.
@@ -77,7 +77,7 @@ def image_files(path: Path) -> Files:
 def tar_files(
     path: Path, wanted: Callable[[PurePosixPath], bool]
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The files of a tar archive whose names are wanted. Raises E604.
+    """The files of a tar archive whose names are wanted.
 
     Reads to the end where nobody stops, so that checksums are compared.
     """
@@ -135,7 +135,7 @@ def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 @contextmanager
 def _whole(path: Path) -> Generator[None]:
-    """Turns errors of a cut or broken archive into E604."""
+    """Turns errors of a cut or broken archive into an error."""
     try:
         yield
     except (
@@ -190,7 +190,7 @@ def read_folder(path: Path, resolution: int | None) -> ImageSet:
     """The images of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
 
     Images of all classes are mixed, so that halves hold all of them. What was decoded is kept in
-    the user's cache. Raises E701 to E702 and E604.
+    the user's cache.
     """
     files = sorted(file for file in path.rglob("*") if is_image(PurePosixPath(file)))
     if path.is_file():
@@ -201,8 +201,7 @@ def read_folder(path: Path, resolution: int | None) -> ImageSet:
 def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ...], list[Split]]:
     """The classes, and the images for training and, where there are any, for tests.
 
-    Folders around all others count for nothing; those below a class belong to it. Raises E702,
-    E702.
+    Folders around all others count for nothing; those below a class belong to it.
     """
     where = Where(str(path))
     names = sorted(files)
@@ -264,7 +263,7 @@ def memory() -> int:
 
 
 def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: int | None) -> Tensor:
-    """uint8 (N, C, H, W): one channel where all are grey, else 3. Raises E106, E702, E702."""
+    """uint8 (N, C, H, W): one channel where all are grey, else 3."""
     images = np.empty((0, 0, 0, 0), np.uint8)
     for number, name in enumerate(names):
         pixels = decode(files[name], str(path / name), resolution).transpose(2, 0, 1)
@@ -284,7 +283,7 @@ def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: in
 
 
 def _space(path: Path, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """An array for the images, (N, C, H, W). Raises E106 where memory is too small.
+    """An array for the images, (N, C, H, W). Raises an error where memory is too small.
 
     What is written to the cache is copied once.
     """
@@ -306,7 +305,7 @@ SIDE = 224
 def read_imagenet(name: DataName) -> ImageSet:
     """`train/CLASS` and `val/CLASS` in any number and size; looks at names and sizes of files only.
 
-    The fingerprint is over those. Raises E701, E702, E702; batches raise E702.
+    The fingerprint is over those. Batches raise an error for an image that is broken.
     """
     path = name.location
     if not path.is_dir():

@@ -42,7 +42,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(file: ImageFile, place: str, resolution: int | None = None) -> Pixels:
-    """The pixels of an image file, grey or in colour. Raises E702, which names `place`.
+    """The pixels of an image file, grey or in colour. Raises an error, which names `place`.
 
     With a resolution, those of its largest middle square, resized.
     """
@@ -55,7 +55,7 @@ def decode(file: ImageFile, place: str, resolution: int | None = None) -> Pixels
 
 
 def open_image(file: ImageFile, place: str) -> Image.Image:
-    """The decoded image of a file. Raises E702, which names `place`."""
+    """The decoded image of a file. Raises an error, which names `place`."""
     try:
         with Image.open(file, formats=_FORMATS) as stored:
             if stored.width * stored.height > PIXELS:
@@ -115,7 +115,7 @@ class ImageFiles:
         return replace(self, labels=self.labels.to(device)), indices
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
-        """Bytes (B, 3, side, side) on the labels' device. Raises E702, which names the image.
+        """Bytes (B, 3, side, side) on the labels' device. Raises an error, which names the image.
 
         `windows` (B, TRIES, 4) are numbers from 0 to 1 for each image; without any it is the
         middle of each that is seen.
@@ -266,7 +266,7 @@ class ImageSet:
         return replace(self, splits=new, fingerprint="")
 
     def checked(self, where: Where) -> "ImageSet":
-        """The set with statistics. Raises E702, E702, E702, E702, E702 where none can learn."""
+        """The set with statistics. Raises an error where none can learn."""
         for split, part in zip(SPLITS, self.splits, strict=False):
             _check_labels(self.classes, split, part.labels, where)
         if bool((self.train.labels == self.train.labels[0]).all()):

@@ -50,17 +50,14 @@ _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 
 
 def load_images(text: str) -> ImageSet:
-    """The data set that a text names; `parse_images` has the grammar. Nothing is downloaded.
-
-    Raises E501, E701 to E604.
-    """
+    """The data set that a text names; `parse_images` has the grammar. Nothing is downloaded."""
     name = parse_images(text)
     _check_reachable(name)
     return _read(name).checked(Where(str(name.path or name.kind)))
 
 
 def _check_reachable(name: DataName) -> None:
-    """Raises E701 where the system refuses the path; readers say what is not there."""
+    """Raises an error where the system refuses the path; readers say what is not there."""
     try:
         if name.path is not None:
             name.path.stat()
@@ -84,7 +81,7 @@ def _read(name: DataName) -> ImageSet:
 
 
 def read_digits() -> ImageSet:
-    """1,797 handwritten digits of 8x8 pixels, in three equal channels. Raises E501."""
+    """1,797 handwritten digits of 8x8 pixels, in three equal channels."""
     try:
         source: Any = import_module("sklearn.datasets")  # it ships no types
     except ImportError as error:
@@ -100,7 +97,7 @@ def read_digits() -> ImageSet:
 
 
 def read_npz(path: Path) -> ImageSet:
-    """The images of an .npz file. Raises E701, E702, E702.
+    """The images of an .npz file.
 
     Its arrays are `x_train` and `y_train` (or `train_images` and `train_labels`, or `images` and
     `labels`), and perhaps `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
@@ -206,9 +203,9 @@ _declared: list[torch.library.Library] = []
 def import_torchvision(module: str = "torchvision") -> Any:
     """One of its modules: data sets and transforms work whatever its build. It has few types.
 
-    The build for CUDA cannot load its compiled part beside a torch for the CPU, and its import
-    then fails because it describes ops that are not declared. Then they are declared here, and
-    calling one is an error. Raises E501 where torchvision is missing or its import fails otherwise.
+    The build for CUDA cannot load its compiled part beside a torch for the CPU, and its import then
+    fails because it describes ops that are not declared. Then they are declared here, and calling
+    one is an error. Raises an error where torchvision is missing or its import fails otherwise.
     """
     try:
         return import_module(module)
@@ -285,7 +282,7 @@ def read_official(name: DataName) -> ImageSet:
     """The published files, or for CIFAR also image files in `train/CLASS` and `test/CLASS`.
 
     Files are compared with their published checksums before anything else reads them. Their
-    contents are kept in the user's cache. Raises E701 and E604; of image files as `read_folder`.
+    contents are kept in the user's cache. Raises an error; of image files as `read_folder`.
     """
     path, statistics = name.location, STATISTICS[name.kind]
     if name.kind in _SUBFOLDERS and _holds_images(path):
@@ -333,7 +330,7 @@ def _published(name: DataName, path: Path) -> ImageSet:
 
 
 def _check(file: Path, place: Path, expected: str) -> None:
-    """Raises E604, which names `place`, unless the file is the published one."""
+    """Raises an error, which names `place`, unless the file is the published one."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "md5").hexdigest()
     if found != expected:

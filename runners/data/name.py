@@ -69,7 +69,7 @@ class DataName:
 
 
 def parse_data(text: str) -> DataName:
-    """The data set that a text names; looks at no file. Raises E701, and E701 for texts.
+    """The data set that a text names; looks at no file. Raises an error for texts.
 
     `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A last `@`
     before a number is the size that images are resized to, never a part of the path. Texts:
@@ -79,7 +79,7 @@ def parse_data(text: str) -> DataName:
 
 
 def parse_images(text: str) -> DataName:
-    """The data set of images that a text names. Raises E701."""
+    """The data set of images that a text names."""
     if "\0" in text:
         raise NasirError("E701", f"the data {quoted(text)} has a NUL in its path")
     kind, _, rest = text.partition(":")
@@ -123,7 +123,7 @@ def is_text(text: str) -> bool:
 def parse_text(text: str) -> DataName:
     """`wikitext-2:PATH`, `text:PATH,train=a.txt,valid=b.txt,vocabulary=2000,tokens=100000`.
 
-    Options stand last, so that a path may have commas. Raises E701.
+    Options stand last, so that a path may have commas.
     """
     kind, _, rest = text.partition(":")
     if kind not in TEXT_KINDS:
@@ -148,7 +148,7 @@ def parse_text(text: str) -> DataName:
 
 
 def _option(name: str, value: str, text: str) -> str | int:
-    """The name of a file, or a number. Raises E701."""
+    """The name of a file, or a number."""
     if name not in _OPTIONS:
         message = f"unknown option {quoted(name)} in {quoted(text)}"
         raise NasirError("E701", message, hint=nearest(name, _OPTIONS))

@@ -43,8 +43,8 @@ class Corpus:
 def load_text(text: str, limit: int | None = None) -> Corpus:
     """The texts that a data argument names (`parse_text`), at most `limit` tokens of each.
 
-    A folder without a test text is taken; one without the others raises E701, and `train=FILE` says
-    which file serves. Raises E701 to E103.
+    A folder without a test text is taken; one without the others raises an error, and `train=FILE`
+    says which file serves.
     """
     name = parse_text(text)
     files = find_files(name)
@@ -62,7 +62,7 @@ def load_text(text: str, limit: int | None = None) -> Corpus:
 
 
 def find_files(name: DataName) -> dict[str, Path]:
-    """The file of each role, each file once. Raises E701 where train or valid have none."""
+    """The file of each role, each file once. Raises an error where train or valid have none."""
     folder = name.location
     if not folder.is_dir():
         kind = "is a file" if folder.exists() else "does not exist"
@@ -127,8 +127,8 @@ _BOM = b"\xef\xbb\xbf"
 def read_words(path: Path, index: dict[str, int], limit: int) -> Tensor:
     """The words of the first `limit` tokens, int64, `<eos>` behind each line; extends `index`.
 
-    Words are what blanks separate, as published: empty lines are an `<eos>` too. Raises E701 where
-    the file cannot be read, E702 where it has no words, E103 where it is not UTF-8.
+    Words are what blanks separate, as published: empty lines are an `<eos>` too. Raises an error
+    where the file cannot be read, or where it has no words, or where it is not UTF-8.
     """
     numbers = array("q")
     empty = True
@@ -173,7 +173,7 @@ def most_frequent(
 
 
 def _decoded(raw: bytes, path: Path, line: int) -> str:
-    """A line as text. Raises E103."""
+    """A line as text."""
     raw = raw.removeprefix(_BOM) if line == 1 else raw
     at = raw.find(0)
     if at >= 0:

@@ -176,7 +176,7 @@ class BuiltTraining(Built):
 
 
 def build_search(experiment: Experiment) -> BuiltSearch:
-    """Looks up names, reads the data and builds the supernet. Raises what these raise, and E505."""
+    """Looks up names, reads the data and builds the supernet. Raises what these raise."""
     search, run = experiment.searching, experiment.run
     for name in ("recipe", "space", "inherit", "weights"):
         if getattr(experiment, name) is not None:
@@ -205,7 +205,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
 
 
 def build_training(experiment: Experiment) -> BuiltTraining:
-    """Looks up names, reads the data and builds the graph. Raises what these raise, and E505."""
+    """Looks up names, reads the data and builds the graph. Raises what these raise."""
     run = experiment.run
     if experiment.search is not None or run.memory != "none":
         name = "run.memory" if experiment.search is None else "search"
@@ -239,7 +239,7 @@ def build_training(experiment: Experiment) -> BuiltTraining:
 
 
 def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space: Space) -> Graph:
-    """The supernet that a stage lowers. Raises E505 for what the space cannot have."""
+    """The supernet that a stage lowers. Raises an error for what the space cannot have."""
     graph = supernet
     if kept:
         graph, _ = nasir.run_passes(nasir.restrict(graph, kept), (nasir.PASSES["dead-code"],))
@@ -301,7 +301,7 @@ def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -
 
 
 def _check_measured(task: Task, recipe: Recipe) -> None:
-    """Raises E505 where there is nothing to measure on, or to choose by."""
+    """Raises an error where there is nothing to measure on, or to choose by."""
     if not task.splits:
         message = "the data has no test images, and none are held out"
         raise NasirError("E505", message, hint="--set train.validation=0.1")
@@ -315,7 +315,7 @@ def _check_measured(task: Task, recipe: Recipe) -> None:
 
 
 def _asked(method: Method, experiment: Experiment) -> Method:
-    """The method with the experiment's values. Raises E107 and E505."""
+    """The method with the experiment's values."""
     search = experiment.searching
     if search.channels_fraction is not None:
         method = with_fraction(method, search.channels_fraction)
@@ -342,7 +342,7 @@ def _shared(
     """The method where the search and the tuning between projections have all epochs together.
 
     They share them as the method's own do, or an interval that is asked for leaves the search the
-    rest. Raises E505 where too few are left.
+    rest. Raises an error where too few are left.
     """
     epochs = method.train.epochs or 0
     stages, tuning = len(method.stages), select.length(rounds)

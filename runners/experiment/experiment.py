@@ -145,7 +145,7 @@ class Experiment(Model):
 
     @property
     def searching(self) -> Search:
-        """`search`. Raises E505 for an evaluation."""
+        """`search`. Raises an error for an evaluation."""
         if self.search is None:
             hint = "`search` names a method; nasir evaluate runs evaluations"
             raise NasirError("E505", "the experiment is no search", hint=hint)
@@ -157,7 +157,7 @@ class Experiment(Model):
 
 
 def experiment_in(path: Path, facts: Mapping[str, Any]) -> Experiment:
-    """The experiment of a run's facts. Raises E604 where a field of it is wrong."""
+    """The experiment of a run's facts. Raises an error where a field of it is wrong."""
     try:
         return Experiment(**facts["experiment"])
     except NasirError as error:
@@ -167,7 +167,7 @@ def experiment_in(path: Path, facts: Mapping[str, Any]) -> Experiment:
 def read_experiment(text: str) -> Experiment | None:
     """The experiment of a YAML or JSON file; None for a file of something else, which has no `of`.
 
-    Raises E1xx, E505 and E505 with the place.
+    Raises E1xx, an error with the place.
     """
     if not text.endswith(SUFFIXES) or not Path(text).is_file():
         return None

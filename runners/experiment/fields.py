@@ -114,8 +114,8 @@ class FieldError(NasirError, ValueError):
 
 
 class Model(BaseModel):
-    """A frozen model. Raises FieldError: E107 for a number out of its range, E109 for a field that
-    is unknown or missing, `code` for any other wrong value.
+    """A frozen model. Raises FieldError: an error for a number out of its range, or for a field
+    that is unknown or missing, `code` for any other wrong value.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -227,7 +227,7 @@ def with_values(
 ) -> Whole:
     """The recipe or method with other values: `optimizer.lr` by name.
 
-    Raises E107, and `code` for names and values that are wrong.
+    Raises an error, and `code` for names and values that are wrong.
     """
     known, changes = sections(made), dict[str, dict[str, Any]]()
     for name, value in values.items():
@@ -288,7 +288,7 @@ def named_file(
 ) -> tuple[Path, tuple[str, ...]]:
     """The file that a text names, a path or a shipped name, and `outer` with it if it is a path.
 
-    Raises `code` for an unknown name, E109 for a circle of files, E106 for too many.
+    Raises `code` for an unknown name, an error for a circle of files, or for too many.
     """
     if not text.endswith(SUFFIXES):
         names = shipped_names(shipped)
@@ -311,7 +311,7 @@ def like_file(
 ) -> tuple[Made | None, dict[str, Any]]:
     """What the file of a recipe or a method is `like`, and the values in which it differs.
 
-    Its name is that of the field `kind`; `words` are the fields of a line. Raises E109.
+    Its name is that of the field `kind`; `words` are the fields of a line.
     """
     what = f"a {kind}"
     entries = named_fields(root, what, ("nasir", kind, "like", *words, *known))
@@ -325,7 +325,9 @@ def like_file(
 
 
 def named_fields(cursor: Cursor, what: str, known: Sequence[str]) -> dict[str, Cursor]:
-    """The entries of a mapping. Raises E109 for unknown ones, for old names with the name now."""
+    """The entries of a mapping. Raises an error for unknown ones, for old names with the name
+    now.
+    """
     entries = cursor.entries(what)
     older = entries["settings"].entries("`settings`") if "settings" in entries else {}
     for name, entry in (older | entries).items():

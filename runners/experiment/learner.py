@@ -213,7 +213,7 @@ class Learner:
             return self.task.outcome(run, batch, *inputs)
 
     def learn(self, batch: Batch, inputs: Sequence[Any], at: Moment, tally: Tally) -> None:
-        """One step of the weights. Raises E741 where the loss is not a number."""
+        """One step of the weights. Raises an error where the loss is not a number."""
         self.optimiser.zero_grad(set_to_none=True)
         for part in _parts(batch, self.accumulate):
             outcome = self.outcome(self.run, part, *inputs)
@@ -247,7 +247,7 @@ class Learner:
                 self.run.train()
 
     def measured(self, split: Split, at: Moment) -> dict[str, float]:
-        """Loss and metric on held-out data. Raises E741 where the loss is not a number."""
+        """Loss and metric on held-out data. Raises an error where the loss is not a number."""
         inputs = self.inputs(at)
         with self.measuring(), torch.no_grad():
             found = score(self.task, lambda b: self.outcome(self.run, b, *inputs), split=split)

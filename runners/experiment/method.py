@@ -90,7 +90,7 @@ PARTS: dict[str, dict[str, Any]] = {
 def _part(kind: str, given: Any) -> Any:
     """The part of a name, or of a mapping with `part`, its name, and fields of its own.
 
-    Raises E201 for a name that the kind of parts lacks.
+    Raises an error for a name that the kind of parts lacks.
     """
     if not isinstance(given, str | dict):
         return given
@@ -116,8 +116,8 @@ class Method(Settings):
 
     `edges` weighs edges into nodes, which only some methods do; inputs and outputs of cells with
     ops on nodes are always weighed, by softmax unless `edges` says otherwise. `skeletons` are those
-    on which the method's file has other values. Raises E201 for a part that is unknown, and E505
-    for parts that mean nothing together.
+    on which the method's file has other values. Raises an error for a part that is unknown, or for
+    parts that mean nothing together.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Method(Settings):
 def with_parts(method: Method, changes: Mapping[str, Any]) -> Method:
     """The method with other parts, by kind, and other settings.
 
-    Edges follow a mixture that draws whole genotypes. Raises E201, E505, and E1xx for settings.
+    Edges follow a mixture that draws whole genotypes. Raises an error, and E1xx for settings.
     """
     found = method.having(**changes)
     if "mixture" not in changes or "edges" in changes:
@@ -154,7 +154,7 @@ def with_parts(method: Method, changes: Mapping[str, Any]) -> Method:
 
 
 def with_fraction(method: Method, text: str) -> Method:
-    """The same with 1/K of the channels in all stages. Raises E505 unless the text is 1/K."""
+    """The same with 1/K of the channels in all stages. Raises an error unless the text is 1/K."""
     try:
         fraction = Fraction(text)
     except (ValueError, ZeroDivisionError):
@@ -259,8 +259,8 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
     overrides), and `CHANGES`: parts by kind (`perturb: pgd`, or a mapping with `part:` and the
     part's own fields), `stages:` (a list of epochs, warm_up, options, parts), and the sections of
     `Settings` by field. `on:` has `CHANGES` by skeleton, which override the file's others there.
-    Raises E201, E505, and E1xx for the file, with the place.
-    `outer` are the files that are `like` this one, E109 where it is among them.
+    Raises an error, and E1xx for the file, with the place. `outer` are the files that are `like`
+    this one, an error where it is among them.
     """
     path, within = named_file(text, SHIPPED, "E201", outer)
     return (_read if within else _shipped)(path, skeleton, within)

@@ -324,9 +324,9 @@ def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
     """The recipe of that name, or of a YAML or JSON file.
 
     A file says `nasir: 1`, and may say `recipe:` (its name), `like:` (another recipe, of which it
-    says what is different), `about:`, `data:`, and the sections of `Recipe` by field. Raises E201
-    for an unknown name, and E1xx for the file, with the place. `outer` are the files that are
-    `like` this one, E109 where it is among them.
+    says what is different), `about:`, `data:`, and the sections of `Recipe` by field. Raises an
+    error for an unknown name, and E1xx for the file, with the place. `outer` are the files that are
+    `like` this one, an error where it is among them.
     """
     path, within = named_file(text, SHIPPED, "E201", outer)
     return (_read if within else _shipped)(path, within)

@@ -51,8 +51,9 @@ def resumed(
 ) -> Found:
     """The result of `work` in the run directory `out`; prints what differs of the machine.
 
-    `asked` are fields of the experiment that the caller names again; one that differs is E726, and
-    so are other facts that the kind of run compares: data, settings, a space under the same name.
+    `asked` are fields of the experiment that the caller names again; one that differs is an error,
+    and so are other facts that the kind of run compares: data, settings, a space under the same
+    name.
     """
     facts = facts_of(out, kind)
     experiment = experiment_in(out, facts)
@@ -72,7 +73,7 @@ def resumed(
 def _guarded(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> Found:
     """The result of `work`; the folder and the display are closed whatever happens.
 
-    Raises E744 with the largest batch that should fit where the memory is not enough.
+    Raises an error with the largest batch that should fit where the memory is not enough.
     """
     if built.place.deterministic:
         deterministic(built.experiment.seed)
@@ -131,7 +132,7 @@ class Run:
             self._epoch(epoch)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Takes the state of a checkpoint. Raises E604 for one of another network."""
+        """Takes the state of a checkpoint. Raises an error for one of another network."""
         assert self.learner is not None, "a run is started first"
         state = checkpoint.state
         try:

@@ -305,8 +305,8 @@ def search(experiment: Experiment, out: str | Path, display: Display | None = No
 def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
     """Resumes the search in `out`, with the result that an undisturbed one would have had.
 
-    `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
-    are other data or another space under the same name.
+    `asked` are fields of `Experiment` that the caller names again; one that differs is an error,
+    and so are other data or another space under the same name.
     """
     return resumed(Path(out), "search", asked, build_search, _searched, display)
 

@@ -46,7 +46,7 @@ class Evaluation:
 def evaluate(experiment: Experiment, out: str | Path, display: Display | None = None) -> Evaluation:
     """Trains a genotype's network into the new run directory `out`, measures and keeps it.
 
-    Raises E741, E744, E75x, and what genotypes, data and folders raise.
+    Raises an error, E75x, and what genotypes, data and folders raise.
     """
 
     def build() -> BuiltTraining:  # weights that do not fit are an error before there is a folder
@@ -61,8 +61,8 @@ def evaluate(experiment: Experiment, out: str | Path, display: Display | None = 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
     """Resumes the training in `out`, with the result that an undisturbed one would have had.
 
-    `asked` are fields of `Experiment` that the caller names again; one that differs is E726, and so
-    are other data, or another recipe under the same name.
+    `asked` are fields of `Experiment` that the caller names again; one that differs is an error,
+    and so are other data, or another recipe under the same name.
     """
     return resumed(out, "evaluate", asked, build_training, _trained, display)
 

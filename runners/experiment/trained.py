@@ -47,7 +47,7 @@ def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) 
     """What the argument of a command, a run directory or not, and a weights file say together.
 
     What the caller names wins. Of a training's run directory come size, weights, recipe and data,
-    of a weights file that nasir wrote its size. Raises E721 for a run that has not ended.
+    of a weights file that nasir wrote its size. Raises an error for a run that has not ended.
     """
     found = Trained(size, weights)
     if is_run(argument):
@@ -73,7 +73,9 @@ def weights_about(path: Path) -> dict[str, str]:
 
 
 def _of_run(run: Path, asked: Trained) -> Trained:
-    """With what a training's run says; a search's says nothing. Raises E604 for a damaged one."""
+    """With what a training's run says; a search's says nothing. Raises an error for a damaged
+    one.
+    """
     if read_facts(run).get("kind") != "evaluate":
         return asked
     facts = facts_of(run, "evaluate")
@@ -100,7 +102,7 @@ def _model_size(path: Path) -> dict[str, Any]:
 
 
 def weights_of(run: Path) -> Path:
-    """The file of a training's weights. Raises E721 where it has not ended."""
+    """The file of a training's weights. Raises an error where it has not ended."""
     path = run / "weights.safetensors"
     if not path.is_file():
         hint = f"nasir evaluate --resume {shlex.quote(str(run))}"
@@ -121,7 +123,7 @@ SIZES = ("channels", "layers", "hidden")
 def begin(module: "Network", experiment: Experiment) -> str:
     """Gives the network the weights that a training begins with; a line to say of them.
 
-    Raises E503 and E604 for a search's that do not fit, E101, E104 and E503 for a file's.
+    Raises an error for a search's that do not fit, or for a file's.
     """
     if experiment.inherit:
         return inherit(module, experiment.inherit)
@@ -134,7 +136,7 @@ def begin(module: "Network", experiment: Experiment) -> str:
 
 
 def searched_sizes(run: str) -> dict[str, int]:
-    """The sizes of a search's supernet. Raises E721, E604, and E503 for a run of another kind."""
+    """The sizes of a search's supernet. Raises an error for a run of another kind."""
     facts = _search_facts(run)
     experiment = experiment_in(Path(run), facts)
     skeleton = find_skeleton(load_space(experiment.of).skeleton)
@@ -147,7 +149,7 @@ def inherit(module: "Network", run: str) -> str:
     """Copies the weights of a search's last checkpoint that the network has too; how many.
 
     A network's weights have the keys that they had in the supernet. Affine parts of batch norms,
-    which supernets lack, begin anew. Raises E503 where nothing fits, or shapes differ, and E604.
+    which supernets lack, begin anew. Raises an error where nothing fits, or shapes differ.
     """
     from runners.folder.checkpoint import last_checkpoint  # not at the top: it loads torch
 
@@ -200,7 +202,7 @@ class Replay:
 def replay(out: str | Path, display: Display | None = None) -> Replay:
     """Runs a finished run again and compares what it left, line by line and bit by bit.
 
-    Raises E721 and E604 for what is no run, and what the run itself raises.
+    Raises an error for what is no run, and what the run itself raises.
     """
     from runners.experiment.search import search
     from runners.experiment.train import evaluate

@@ -45,8 +45,8 @@ def pack_checkpoint(epoch: int, state: Mapping[str, Any]) -> bytes:
 def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint of a file, read without running code.
 
-    Raises E604 where the file is missing or damaged, and where it may well be whole: E604 where the
-    system refuses to read it, E110 where another version wrote it.
+    Raises an error where the file is missing or damaged, and where it may well be whole: an error
+    where the system refuses to read it, or where another version wrote it.
     """
     try:
         content = path.read_bytes()
@@ -74,7 +74,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def saved_epochs(run: Path) -> list[int]:
     """The epochs whose checkpoints a run has, whole or not, in order.
 
-    Raises E110 where nasir 0.1 wrote them.
+    Raises an error where nasir 0.1 wrote them.
     """
     old = next((run / CHECKPOINTS).glob("*.safetensors"), None)
     if old is not None:
@@ -84,7 +84,7 @@ def saved_epochs(run: Path) -> list[int]:
 
 
 def last_checkpoint(run: Path) -> Checkpoint | None:
-    """The last checkpoint of a run, read without its lock. Raises E604, E604, E110."""
+    """The last checkpoint of a run, read without its lock."""
     epochs = saved_epochs(run)
     return read_checkpoint(checkpoint_file(run, epochs[-1])) if epochs else None
 

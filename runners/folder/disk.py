@@ -67,7 +67,7 @@ def remove_parts(directory: Path) -> None:
 
 @contextmanager
 def refusals(path: Path, safe: Callable[[], str]) -> Generator[None]:
-    """Turns the system's refusal to write `path` into E112; `safe` says what is on the disk."""
+    """Turns the system's refusal to write `path` into an error; `safe` says what is on the disk."""
     try:
         yield
     except OSError as error:
@@ -80,7 +80,7 @@ class Lock:
 
     The system releases it, however the process dies. On file systems without locks a marker beside
     it, which names a pid, stands for it: the directory is free when no process of this machine has
-    that pid. Raises E724 naming the process that holds it, and OSError where the file cannot be
+    that pid. Raises an error naming the process that holds it, and OSError where the file cannot be
     written. Mutable.
     """
 

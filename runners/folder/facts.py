@@ -86,7 +86,7 @@ _MODELS: Mapping[str, type[RunFacts]] = {"search": SearchFacts, "evaluate": Trai
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
-    """The facts of a run, without its lock. Raises E721 (no run) and E604 (damaged)."""
+    """The facts of a run, without its lock. Raises an error (no run) or (damaged)."""
     file = Path(path) / FACTS
     facts = read_object(file)
     if facts is None:
@@ -99,7 +99,7 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
 
 
 def read_object(file: Path) -> dict[str, Json] | None:
-    """The object in a JSON file of a run; None where there is no file. Raises E604."""
+    """The object in a JSON file of a run; None where there is no file."""
     try:
         source = Source(str(file), file.read_bytes())
         facts = read_json(source)
@@ -117,7 +117,7 @@ def read_object(file: Path) -> dict[str, Json] | None:
 def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
     """The facts of a run of that kind, with every field that is needed.
 
-    Raises E721 for a run of another kind, and E604 where a field is missing or wrong.
+    Raises an error for a run of another kind, or where a field is missing or wrong.
     """
     facts = read_facts(path)
     found = facts.get("kind")
@@ -129,7 +129,7 @@ def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
 
 
 def facts_in(path: Path) -> SearchFacts | TrainingFacts:
-    """The facts of a run of either kind. Raises E721 and E604 as `facts_of` does."""
+    """The facts of a run of either kind. Raises an error as `facts_of` does."""
     facts = read_facts(path)
     model = TrainingFacts if facts.get("kind") == "evaluate" else SearchFacts
     return checked(path, model, facts)
@@ -141,7 +141,9 @@ Model = TypeVar("Model", bound=BaseModel)
 def checked(
     path: Path, model: type[Model], facts: Mapping[str, Json], where: Where | None = None
 ) -> Model:
-    """The facts, or a row at that place, as a model. Raises E604 with the field that is wrong."""
+    """The facts, or a row at that place, as a model. Raises an error with the field that is
+    wrong.
+    """
     try:
         return model.model_validate(facts)
     except ValidationError as error:
@@ -151,14 +153,15 @@ def checked(
 
 
 def damaged(path: str | os.PathLike[str], reason: str, where: Where | None = None) -> NasirError:
-    """E604 for the facts of a run, or another of its files."""
+    """an error for the facts of a run, or another of its files."""
     place = where or Where(str(Path(path) / FACTS))
     message = f"{Path(place.file).name} is damaged: {reason[:1].lower()}{reason[1:]}"
     return NasirError("E604", message, place, DAMAGED_HINT)
 
 
 def same_settings(old: Mapping[str, object], new: Mapping[str, object]) -> None:
-    """Raises E726 naming every setting that differs with both values; nested ones by their path.
+    """Raises an error naming every setting that differs with both values; nested ones by their
+    path.
 
     Values are compared as JSON holds them: a tuple equals a list, 1 equals 1.0, but not true.
     """

@@ -46,7 +46,7 @@ def append_row(path: Path, row: Row) -> None:
 def rewind_rows(path: Path, epoch: int) -> int:
     """Removes the rows after an epoch and a torn last one; returns how many rows are removed.
 
-    Raises E604 for damaged rows, and where one of an epoch up to this one is missing.
+    Raises an error for damaged rows, and where one of an epoch up to this one is missing.
     """
     lines = _lines(path)
     epochs = [cast("int", row["epoch"]) for row in _parse(path, lines)]
@@ -61,7 +61,7 @@ def rewind_rows(path: Path, epoch: int) -> int:
 
 
 def read_rows(path: Path) -> list[dict[str, Json]]:
-    """The rows of a file without a torn last one; none where there is no file. Raises E604."""
+    """The rows of a file without a torn last one; none where there is no file."""
     return _parse(path, _lines(path))
 
 

@@ -43,8 +43,8 @@ class RunFolder:
 
     An epoch is logged, then saved; after a kill `latest` and `rewind` go back to where both agree.
     `keep` checkpoints stay, and those of the epochs in `pinned`, which the caller changes as it
-    likes (they are not remembered). Every method raises E112 where the disk refuses to write, and
-    then the files are as they were. Mutable.
+    likes (they are not remembered). Every method raises an error where the disk refuses to write,
+    and then the files are as they were. Mutable.
     """
 
     def __init__(self, path: Path, lock: Lock, facts: dict[str, Json], say: Say) -> None:
@@ -61,7 +61,7 @@ class RunFolder:
     def create(cls, path: str | Path, facts: Mapping[str, object], say: Say = typer.echo) -> Self:
         """A new run in a folder that is empty or not there.
 
-        Raises E723 for any other folder, E724 for one in use.
+        Raises an error for any other folder, or for one in use.
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
@@ -81,7 +81,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path, say: Say = typer.echo) -> Self:
-        """A run that is there. Raises E721 where there is none, E604 (damaged), E724 (in use)."""
+        """A run that is there. Raises an error where there is none, (damaged), (in use)."""
         path = Path(path)
         facts = read_facts(path)
         with refusals(path, lambda: "nothing was changed"):
@@ -148,9 +148,9 @@ class RunFolder:
     def latest(self) -> Checkpoint | None:
         """The latest checkpoint that is whole; a line is said for each damaged one after it.
 
-        None where no epoch was saved yet. Raises E604 where some were and none is whole, and E604
-        and E110 for one that cannot be read now and may yet be whole: `rewind` to the one before
-        would remove it.
+        None where no epoch was saved yet. Raises an error where some were and none is whole, or for
+        one that cannot be read now and may yet be whole: `rewind` to the one before would remove
+        it.
         """
         for epoch in reversed(self.saved()):
             try:
@@ -165,14 +165,14 @@ class RunFolder:
         return None
 
     def load(self, epoch: int) -> Checkpoint:
-        """The checkpoint of an epoch. Raises E604 where it is missing or damaged."""
+        """The checkpoint of an epoch. Raises an error where it is missing or damaged."""
         return read_checkpoint(checkpoint_file(self.path, epoch))
 
     def rewind(self, epoch: int) -> None:
         """Removes everything after an epoch (-1: everything), as if the run had stopped there.
 
         Metrics and architectures, genotypes and checkpoints go, the final files with them, but no
-        times except a torn last row. Raises E604 for damaged rows.
+        times except a torn last row. Raises an error for damaged rows.
         """
         with self._writing(self.path):
             dropped = 0
@@ -202,7 +202,7 @@ class RunFolder:
         return path
 
     def _check_unsaved(self) -> None:
-        """Raises E604 unless the run was stopped before its first checkpoint."""
+        """Raises an error unless the run was stopped before its first checkpoint."""
         rows = [row["epoch"] for row in read_rows(self.path / METRICS)]
         times = [row["epoch"] for row in read_rows(self.path / TIMES)]
         # An epoch is logged, then saved, then its time is logged.
@@ -215,13 +215,17 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, path: Path) -> Generator[None]:
-        """Around a write to `path`: the system's refusal is E112, as is a folder that is gone."""
+        """Around a write to `path`: the system's refusal is an error, as is a folder that is
+        gone.
+        """
         self._check_there()
         with refusals(path, self._safe):
             yield
 
     def _check_there(self) -> None:
-        """Raises E112 where the folder was removed; nothing is written, so nothing comes back."""
+        """Raises an error where the folder was removed; nothing is written, so nothing comes
+        back.
+        """
         if self._lock.is_there():
             return
         what = "another run took the folder" if (self.path / FACTS).exists() else "it was removed"
@@ -291,7 +295,7 @@ def describe_progress(path: Path, command: str) -> str:
 
 
 def _check_empty(path: Path) -> None:
-    """Raises E723 for a folder that holds more than what a run leaves that dies in `create`."""
+    """Raises an error for a folder that holds more than what a run leaves that dies in `create`."""
     names = {entry.name for entry in path.iterdir()} - {LOCK, f"{LOCK}.pid", f".{FACTS}{PART}"}
     if FACTS in names:
         hint = "go on with it (--resume), or give another folder"

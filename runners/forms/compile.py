@@ -127,8 +127,8 @@ def compile_genotype(
     """Compile a genotype, or what `load_genotype` takes; write the files that `options` name.
 
     The call is checked before anything is written, and each file is written whole or not at all.
-    Raises what reading and building raise, E112, E502 (device, memory), E728, E503 (weights), E504
-    and E504 (a file differs from the network), E505 (options), E201 and E502 (target).
+    Raises what reading and building raise, an error (device, memory), (weights), (a file differs
+    from the network), (options), (target).
     """
     check_alone()
     clock = Clock(progress or Display())
@@ -149,7 +149,7 @@ def _read(
 ) -> tuple[nasir.Genotype, Options]:
     """The genotype, and the options with those of a training's run directory or a weights file.
 
-    Raises E721 for a run that has not ended.
+    Raises an error for a run that has not ended.
     """
     if isinstance(genotype, nasir.Genotype):
         argument = ""
@@ -168,7 +168,7 @@ def _read(
 
 
 def _checked(options: Options, name: str) -> Options:
-    """The options with every file named that goes into `directory`. Raises E112, E505 and E201."""
+    """The options with every file named that goes into `directory`."""
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", options.device):
         message = f"unknown device {quoted(options.device)}"
         raise NasirError("E505", message, hint=nearest(options.device, ("cpu", "cuda", "cuda:0")))
@@ -198,7 +198,7 @@ def _checked(options: Options, name: str) -> Options:
 
 
 def find_target(name: str) -> str:
-    """The name of a form. Raises E201."""
+    """The name of a form."""
     if name not in TARGETS:
         message = f"unknown target {quoted(name)}"
         raise NasirError("E201", message, hint=nearest(name, (AUTO, *TARGETS)))
@@ -206,7 +206,7 @@ def find_target(name: str) -> str:
 
 
 def _check_files(options: Options) -> None:
-    """Raises E505 for a file named twice, E112 for a path that cannot be written."""
+    """Raises an error for a file named twice, or for a path that cannot be written."""
     if options.python is not None and options.python.suffix != ".py":
         hint = f"write to {options.python.with_suffix('.py')}"
         where = Where(str(options.python))

@@ -78,7 +78,7 @@ def make_forms(
 
 
 def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Network:
-    """The network in torch, on the CPU, in evaluation mode. Raises E502, E503."""
+    """The network in torch, on the CPU, in evaluation mode."""
     with clock.stage("lower to torch"):
         try:
             module = lowering.to_torch(graph, seed=options.seed).eval()
@@ -115,7 +115,7 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
 
 
 def _wanted(options: Options) -> tuple[Form, ...]:
-    """The forms to make, in the table's order. Raises E502."""
+    """The forms to make, in the table's order."""
     names = {"eager", "folded", *options.files()}
     if options.compile:
         names.add("compiled")
@@ -130,7 +130,7 @@ def _made(
 ) -> tuple[dict[str, FormResult], dict[str, Run]]:
     """Writes, loads and compares each form; a file that differs is left nowhere.
 
-    Raises E504 where outputs differ by more than rounding, E504 where answers do.
+    Raises an error where outputs differ by more than rounding, or where answers do.
     """
     results: dict[str, FormResult] = {}
     runs: dict[str, Run] = {}
@@ -184,7 +184,7 @@ def _one(
 def _difference(
     form: Form, source: FormSource, run: Run, path: Path
 ) -> tuple[lowering.Comparison | None, str]:
-    """The difference from the network in eager torch, and a note on it. Raises E504."""
+    """The difference from the network in eager torch, and a note on it."""
     if form.compare is not None:
         found = form.compare(source, path)
     elif run is source.module:
@@ -224,7 +224,7 @@ def _timed(
 
 
 def _picked(results: dict[str, FormResult], target: str) -> str:
-    """The form that was asked for, or the fastest exact one. Raises E502."""
+    """The form that was asked for, or the fastest exact one."""
     seconds = {n: each.latency.seconds for n, each in results.items() if each.latency}
     if target == AUTO:
         return min((name for name in seconds if FORMS[name].exact), key=lambda name: seconds[name])

@@ -96,8 +96,8 @@ class Form:
 def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, ...]:
     """The form of that name; of `auto` all exact ones that can run here on the device.
 
-    `compiles`: whether `auto` may compile, which can take minutes. Raises E201 for an unknown
-    name, E502 for a form that cannot run here.
+    `compiles`: whether `auto` may compile, which can take minutes. Raises an error for an unknown
+    name, or for a form that cannot run here.
     """
     asked = FORMS.values() if target == AUTO else (FORMS[find_target(target)],)
     missing = {
@@ -119,8 +119,8 @@ def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, .
 def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) -> tuple[Path]:
     """Writes the program of torch.export, for any number of images.
 
-    Of a language model it is one for STEPS tokens of any number of sequences, as the loop over
-    time is written out. Raises E112 and E504.
+    Of a language model it is one for STEPS tokens of any number of sequences, as the loop over time
+    is written out.
     """
 
     batch = torch.export.Dim("batch")
@@ -141,7 +141,7 @@ def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) ->
 
 
 def refused(message: str, error: Exception) -> NasirError:
-    """E504 with the first line of a tool's error."""
+    """an error with the first line of a tool's error."""
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return NasirError("E504", f"{message}: {reason}")
 
@@ -185,7 +185,7 @@ def _compiled(source: FormSource, _: Path) -> Run:
 
 
 def _write_package(source: FormSource, path: Path) -> tuple[Path]:
-    """Compiles the folded network ahead of time for the batch. Raises E504."""
+    """Compiles the folded network ahead of time for the batch."""
 
     inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
     try:
@@ -263,7 +263,7 @@ def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static
 
     Ranges of values are found as the network runs (`dynamic`), or on images beforehand (`static`).
     The file has no functions, which the tools do not know. Weights get a range for each channel.
-    Raises E501 without onnxruntime, E504 where its tools refuse the network, E505 for static text.
+    Raises an error without onnxruntime, or where its tools refuse the network, or for static text.
     """
     if kind == "static" and not isinstance(source.task, Images):
         message = "static quantisation needs images to find ranges on"
@@ -291,7 +291,7 @@ def _model(path: Path) -> onnx.ModelProto:
 
 
 def _tools(plain: Path, made: Path, images: Task | None) -> None:
-    """Quantises with ranges found on the images, or as the network runs. Raises E501."""
+    """Quantises with ranges found on the images, or as the network runs."""
     try:
         tools: Any = import_module("onnxruntime.quantization")
         shapes: Any = import_module("onnxruntime.quantization.shape_inference")
@@ -437,8 +437,8 @@ def ship(
 ) -> tuple[Path, ...]:
     """Copies the files `made` of a form with `run.py`, which runs them, and the facts; the files.
 
-    `run.py` needs numpy and torch, or numpy and onnxruntime, and not nasir. Raises E112, and E502
-    for a language model, whose programs are not written.
+    `run.py` needs numpy and torch, or numpy and onnxruntime, and not nasir. Raises an error for a
+    language model, whose programs are not written.
     """
 
     if source.recurrent:

@@ -26,7 +26,7 @@ LEAST, SLOWEST = 60.0, 1e8
 def run_test(asked: NetworkTest) -> dict[str, Any]:
     """Measures by split, the confusion on the last one, cost and latency, as plain data.
 
-    Raises E505, E721, E503, and what data and genotypes raise.
+    Raises an error, and what data and genotypes raise.
     """
     genotype = read_named(asked.genotype, asked.space)
     found = find_trained(asked.genotype, asked.size, asked.weights)
@@ -69,7 +69,7 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
 
 
 def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[str, int]) -> Graph:
-    """The network of the data's sizes, where the caller leaves them open. Raises E505."""
+    """The network of the data's sizes, where the caller leaves them open."""
     for name in DATA:
         known = getattr(size, name)
         if known is not None and name in data and known != data[name]:

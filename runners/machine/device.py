@@ -45,7 +45,7 @@ def find_place(
 ) -> Place:
     """The place that the options name.
 
-    Raises E502 for a device that is not there, E728 in one of several processes, E502 for a
+    Raises an error for a device that is not there, or in one of several processes, or for a
     precision that is unknown or not possible.
     """
     check_alone()
@@ -61,7 +61,9 @@ def find_place(
 
 
 def find_device(text: str) -> torch.device:
-    """The device of that name. Raises E502 where this machine, or this torch, does not have it."""
+    """The device of that name. Raises an error where this machine, or this torch, does not have
+    it.
+    """
     try:
         device = torch.device(text)
     except RuntimeError:

@@ -76,7 +76,7 @@ def surroundings(device: str = "cpu") -> dict[str, object]:
 
 
 def check_alone() -> None:
-    """Raises E728 where this is one of several processes (torchrun's variables).
+    """Raises an error where this is one of several processes (torchrun's variables).
 
     Nothing is exchanged between processes: each would do a part of the work, or all of it.
     """

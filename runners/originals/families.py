@@ -25,7 +25,7 @@ weight, bias, mean, variance.
 class Family:
     """Networks of one code. `marks` are starts of tensors' names that all of them have.
 
-    `size` reads a network's size from its state, and raises E503 where it cannot. `tied` are
+    `size` reads a network's size from its state, and raises an error where it cannot. `tied` are
     tensors that equal other ones, by name; `optional` are starts of names of tensors that a network
     may have and nasir's need not. A `supernet` belongs to a space, other networks to a genotype.
     """
@@ -40,7 +40,7 @@ class Family:
 
 
 def family_of(state: State) -> Family:
-    """The family of a state. Raises E503 for one that is of none."""
+    """The family of a state. Raises an error for one that is of none."""
     for family in FAMILIES:
         if all(any(name.startswith(mark) for name in state) for mark in family.marks):
             return family
@@ -51,7 +51,7 @@ def family_of(state: State) -> Family:
 
 
 def _image_size(state: State) -> dict[str, Any]:
-    """The size of a network for images. Raises E503 where a part of it cannot be read."""
+    """The size of a network for images. Raises an error where a part of it cannot be read."""
     skeleton, first, last, factor = next((stem for stem in _STEMS if stem[2] in state), _STEMS[0])
     cells = {name.split(".")[1] for name in state if name.startswith("cells.")}
     if cells != {str(number) for number in range(len(cells))}:
@@ -110,7 +110,7 @@ def _recurrent_size(state: State) -> dict[str, Any]:
 
 
 def _length(state: State, name: str) -> int:
-    """The first dimension of a tensor. Raises E503 without one."""
+    """The first dimension of a tensor. Raises an error without one."""
     if name not in state:
         raise _unsized(f"there is no tensor '{name}'")
     if not state[name].dim():

@@ -66,8 +66,8 @@ def import_weights(
 
     `design` is the genotype of the network (with its `space`, where it needs one), or the space of
     a supernet. Sizes, and unless it is given the skeleton, are read from the tensors' shapes; an
-    auxiliary head comes along where the file has one. Raises E101, E112, E503, E503, E603, and what
-    genotypes and spaces raise.
+    auxiliary head comes along where the file has one. Raises an error, and what genotypes and
+    spaces raise.
     """
     state = read_state(source)
     try:
@@ -105,7 +105,7 @@ def import_weights(
 
 
 def _space(name: str | Path) -> nasir.Space:
-    """The space of a supernet's weights. Raises E503 for what names none."""
+    """The space of a supernet's weights. Raises an error for what names none."""
     try:
         return nasir.load_space(name)
     except NasirError as error:
@@ -120,7 +120,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by the original's names, in their order, without counters.
 
     A .safetensors file, or what torch.save wrote: a state dict, or a checkpoint with one in it.
-    Raises E101, E106, E503 (no state dict) and E603 (objects that are more than data).
+    Raises an error (no state dict) or (objects that are more than data).
     """
     found = read_weights(path) if path.suffix == ".safetensors" else _inner(path)
     state = {name: value for name, value in found.items() if not name.endswith(_COUNTERS)}
@@ -162,8 +162,8 @@ def translate(
     """The state of an original as that of the genotype's network, or of the space's supernet: by
     key, in the network's order, and the tensors that the network has no use for.
 
-    Each tensor of the original is one of the network's or was left out; none has two places.
-    Raises E503 for a state of no known network, E503 for one of another genotype or size.
+    Each tensor of the original is one of the network's or was left out; none has two places. Raises
+    an error for a state of no known network, or for one of another genotype or size.
     """
     family = family_of(state)
     wanted, there = nasir.cost(graph).params, sum(value.numel() for value in state.values())
@@ -195,7 +195,7 @@ def translate(
 
 
 def _tied(family: Family, state: State) -> set[str]:
-    """The tensors that are others. Raises E503 where one is not equal to its other."""
+    """The tensors that are others. Raises an error where one is not equal to its other."""
     for name, other in family.tied.items():
         if name in state and not torch.equal(state[name], state[other]):
             raise _misfit(f"{quoted(name)} should be {quoted(other)}, and differs")
@@ -222,7 +222,7 @@ def _order(name: str) -> list[tuple[int, int, str]]:
 
 
 def _check(name: str, theirs: Tensor, key: str, ours: Tensor) -> None:
-    """Raises E503 unless a tensor of the original is one of the network's by type and shape."""
+    """Raises an error unless a tensor of the original is one of the network's by type and shape."""
     if not theirs.is_floating_point():
         raise _misfit(f"{quoted(name)} is of {theirs.dtype}, which are no weights")
     if theirs.shape != ours.shape:

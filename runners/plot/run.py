@@ -112,7 +112,7 @@ class PlottedRun:
 
     @cached_property
     def confusion(self) -> Confusion | None:
-        """The confusion matrix of a training that ended. Raises E604 where it is damaged."""
+        """The confusion matrix of a training that ended. Raises an error where it is damaged."""
         file = self.path / "confusion.json"
         facts = read_object(file)
         if facts is None:
@@ -155,8 +155,8 @@ class PlottedRun:
 def read_run(path: Path) -> PlottedRun:
     """The run in a directory, or the genotypes of a log where they change.
 
-    A last line that was cut off while it was written is left out. Raises E721 (not a run
-    directory), E604 (one of its files is damaged).
+    A last line that was cut off while it was written is left out. Raises an error (not a run
+    directory), (one of its files is damaged).
     """
     if path.is_file():
         return PlottedRun(path, logged=_changes(load_genotypes(path)))

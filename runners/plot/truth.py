@@ -139,7 +139,7 @@ def draw_genotypes(run: PlottedRun, row: ArchitectureRow, count: int) -> list[Ge
     """Genotypes drawn by the weights of the epoch's choices (`nasir.draw_genotype`).
 
     The draws depend on the run's seed and the epoch alone. Raises what reading the space raises,
-    and E505 where the row lacks a choice.
+    and an error where the row lacks a choice.
     """
     assert run.facts is not None, "a log has no weights"
     random = Random(f"{run.facts.seed} architectures of epoch {row.epoch}")

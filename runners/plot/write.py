@@ -52,8 +52,8 @@ def plot_run(
 
     They go into `directory`, by default `plots` in the run directory. A log of another program in
     place of a run has cells: those of its last genotype, and each change. Figures that the run has
-    nothing for are left out. Raises E505 (a figure of `only` is unknown), E721 (no figure can be
-    drawn), E721, E604, E112, and what opening the benchmark raises.
+    nothing for are left out. Raises an error (a figure of `only` is unknown), (no figure can be
+    drawn), and what opening the benchmark raises.
     """
     for name in only:
         if name not in PLOTS:

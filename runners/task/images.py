@@ -50,7 +50,9 @@ class Images(Task):
         return len(self.streams["train"])
 
     def prepare(self, graph: Graph) -> Graph:
-        """Unchanged. Raises E505 for a network of images of another size, or of other classes."""
+        """Unchanged. Raises an error for a network of images of another size, or of other
+        classes.
+        """
         about = graph.about
         for name, value in self.sizes.items():
             if name in about and int(about[name]) != value:
@@ -105,8 +107,8 @@ def search_images(
     """The task of a search: weights learn from one part, the architecture from the other.
 
     As published, held-out images are augmented too (their loader shares the transform), and the
-    architecture's batches are drawn afresh at every step. Raises E702 where a part is empty, and
-    E505 where weights would miss a class.
+    architecture's batches are drawn afresh at every step. Raises an error where a part is empty, or
+    where weights would miss a class.
     """
     search, limit = experiment.searching, experiment.run.limit
     seed = experiment.seed if search.shuffled else None
@@ -140,7 +142,7 @@ def training_images(
 
     The first (1 - validation) of the training images in file order are learnt from, augmented; the
     rest is held out as `valid`, and the data's own test images as `test`, neither augmented. Raises
-    E702 where an epoch has no batch, E505 for a random part of images in memory.
+    an error where an epoch has no batch, or for a random part of images in memory.
     """
     section = recipe.images
     if section.area and isinstance(data.train, ImageTensors):
@@ -182,7 +184,7 @@ def augmentation(data: ImageSet, cutout: int) -> ImagesSection:
 
 
 def _check_classes(data: ImageSet, indices: Tensor) -> None:
-    """Raises E505 where a split in file order leaves a class out of what weights learn from."""
+    """Raises an error where a split in file order leaves a class out of what weights learn from."""
     labels = data.train.labels
     missing = set(distinct(labels)) - set(distinct(labels[indices]))
     if missing:

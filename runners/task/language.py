@@ -97,7 +97,7 @@ class Language(Task):
     one, in columns of their own. The training loss has the penalties, that of the validation stream
     has not; perplexity is without.
 
-    Raises E702 for a text that is too short.
+    Raises an error for a text that is too short.
     """
 
     name = "language"
@@ -133,7 +133,7 @@ class Language(Task):
     def prepare(self, graph: Graph) -> Graph:
         """The graph with the rates of dropout, which in training gives what penalties read too.
 
-        From here on the task knows how wide the state is. Raises E505 for a graph that takes no
+        From here on the task knows how wide the state is. Raises an error for a graph that takes no
         text, or one of another vocabulary.
         """
         self._hidden = _width(graph, self.sizes["vocabulary"])
@@ -238,7 +238,7 @@ def search_language(corpus: Corpus, batch: int, seed: int, place: Place) -> Lang
 def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
     """The text (tokens,) in so many columns (rows, count), each a part of it; the rest is left.
 
-    Raises E702 where they have fewer than `rows` rows.
+    Raises an error where they have fewer than `rows` rows.
     """
     if len(text) < count * rows:
         raise NasirError(
@@ -257,7 +257,7 @@ def part(stream: Tensor, start: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _width(graph: Graph, vocabulary: int) -> int:
-    """The width of a language model's state. Raises E505."""
+    """The width of a language model's state."""
     inputs = dict(graph.inputs)
     tokens, hidden = inputs.get("tokens"), inputs.get("hidden")
     if not isinstance(tokens, TokenType) or not isinstance(hidden, VectorType):

@@ -98,7 +98,7 @@ Network = Callable[..., Any]
 
 
 def check_finite(outcome: Outcome, epoch: int, step: int) -> None:
-    """Raises E741 where the loss is not a number."""
+    """Raises an error where the loss is not a number."""
     if not bool(torch.isfinite(outcome.loss.detach())):
         raise NasirError(
             "E741",
@@ -116,7 +116,7 @@ def score(
 ) -> Score:
     """Accuracy and mean loss over the first held-out batches, or over all of them (0).
 
-    Raises E741 where the loss is not a number.
+    Raises an error where the loss is not a number.
     """
     tally = Tally()
     for batch in islice(task.held_out(split), batches or None):
@@ -159,7 +159,7 @@ def compared(first: Answers, other: Answers) -> Accuracy:
 
 
 def require(name: str, first: Answers, other: Accuracy) -> Accuracy:
-    """The accuracy of the form `name`. Raises E504 where they differ by more than rounding."""
+    """The accuracy of the form `name`. Raises an error where they differ by more than rounding."""
     allowed = max(1, int(FLIPPED * other.count))
     loss = first.accuracy.measures["loss"]
     apart = abs(loss - other.measures["loss"])

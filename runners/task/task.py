@@ -136,7 +136,7 @@ def training_task(
 ) -> Task:
     """Text for recurrent networks, images for all others; `limit` bounds each part.
 
-    Raises what reading the data raises, and E505 where the recipe accumulates text.
+    Raises what reading the data raises, and an error where the recipe accumulates text.
     """
     if skeleton != "rnn":
         from runners.task.images import training_images
