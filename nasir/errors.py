@@ -9,7 +9,7 @@ from nasir.quoting import shortened, shortened_lines, visible
 
 CODES: dict[str, str] = {
     # files: give another one, or repair it
-    "E101": "the file does not exist, or is not a regular file",
+    "E101": "the file does not exist, or cannot be read",
     "E103": "the file is binary or not UTF-8 text",
     "E104": "the text cannot be parsed: it is truncated, has a syntax error, or a key occurs twice",
     "E106": "the input is too large, nests too deeply, takes too many steps, or uses aliases",

@@ -289,7 +289,7 @@ def test_a_checkpoint_that_the_system_withholds_is_not_passed_over(tmp_path: Pat
     with RunFolder.create(tmp_path, FACTS) as folder:
         run(folder, 0)
         (tmp_path / "checkpoints" / "0001.pt").mkdir()
-        failing("E604", folder.latest)
+        failing("E101", folder.latest)
 
 
 def test_a_run_that_went_back_ends_with_the_files_of_one_that_did_not(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         reason = "it is not there"
     except OSError as error:
         message = f"the checkpoint cannot be read: {error.strerror or error}"
-        raise NasirError("E604", message, Where(str(path))) from None
+        raise NasirError("E101", message, Where(str(path))) from None
     # The errors of a file with a right checksum and other content have no class in common.
     except Exception as error:
         reason = error.message if isinstance(error, NasirError) else str(error)
