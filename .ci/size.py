@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 222,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_662,
+    "code lines of nasir and lowering": 16_655,
     "code lines of runners": 10_514,
-    "code lines of tests": 22_586,
+    "code lines of tests": 22_576,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

@@ -1,10 +1,8 @@
 """Stand-alone Python files compute what the lowered network computes."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import nasir
-from lowering.python import to_python
+from lowering.python import load_python, to_python
 from lowering.torch import load_weights, to_torch
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.passes import INFERENCE, run_passes
@@ -73,15 +71,6 @@ def lowered(graph: Graph) -> nn.Module:
     return module
 
 
-def imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"exported_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def images(graph: Graph) -> Tensor:
     shape = graph.inputs[0][1].shape
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(2))
@@ -90,7 +79,7 @@ def images(graph: Graph) -> Tensor:
 def test_noise_in_the_file_is_drawn_anew_and_repeats_with_the_generator(tmp_path: Path) -> None:
     graph = GRAPHS["noise"]()
     path, _ = to_python(graph, lowered(graph), tmp_path / "net.py")
-    network = imported(path).load()
+    network = load_python(path)
     found: list[Tensor] = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
@@ -106,7 +95,7 @@ def test_the_file_computes_bitwise_what_the_lowered_network_computes(
     graph = GRAPHS[name]()
     module = lowered(graph)
     path, _ = to_python(graph, module, tmp_path / "net.py")
-    network = imported(path).load()
+    network = load_python(path)
     with torch.no_grad():
         torch.manual_seed(0)
         expected = module.eval()(images(graph))
@@ -117,7 +106,7 @@ def test_the_file_computes_bitwise_what_the_lowered_network_computes(
 def test_training_gives_the_same_losses_gradients_and_statistics(tmp_path: Path) -> None:
     graph = darts(auxiliary=True)
     module = lowered(graph).double().train()
-    network = imported(to_python(graph, module, tmp_path / "net.py")[0]).load().train()
+    network = load_python(to_python(graph, module, tmp_path / "net.py")[0]).train()
     for one in (module, network):
         logits, auxiliary = one(images(graph).double())
         (logits.logsumexp(1).sum() + 0.4 * auxiliary.square().mean()).backward()
@@ -137,7 +126,7 @@ def test_training_gives_the_same_losses_gradients_and_statistics(tmp_path: Path)
 def test_the_network_is_an_ordinary_module(tmp_path: Path) -> None:
     graph = darts(3)
     module = lowered(graph)
-    network = imported(to_python(graph, module, tmp_path / "net.py")[0]).load()
+    network = load_python(to_python(graph, module, tmp_path / "net.py")[0])
     assert not network.training
     assert sum(p.numel() for p in network.parameters()) == nasir.cost(graph).params
     assert network.double()(images(graph).double()).dtype == torch.float64
@@ -149,7 +138,7 @@ def test_the_network_is_an_ordinary_module(tmp_path: Path) -> None:
 def test_weights_keep_their_type(dtype: torch.dtype, tmp_path: Path) -> None:
     graph = darts(3)
     module = lowered(graph).to(dtype)
-    network = imported(to_python(graph, module, tmp_path / "net.py")[0]).load()
+    network = load_python(to_python(graph, module, tmp_path / "net.py")[0])
     assert torch.equal(
         network.state_dict()["head.linear.bias"], module.state_dict()["head/linear.bias"]
     )
@@ -175,7 +164,7 @@ def test_an_edited_cell_has_a_class_of_its_own(tmp_path: Path) -> None:
     assert "class Normal(" in text
     assert "class Normal2(" in text
     assert "self.c01 = Normal2(4, " in text
-    network = imported(path).load()
+    network = load_python(path)
     assert torch.equal(network(images(graph)), module.eval()(images(graph)))
 
 
@@ -189,7 +178,7 @@ def test_a_cell_whose_inside_is_read_from_outside_returns_two_values(tmp_path: P
     module = lowered(graph)
     path, _ = to_python(graph, module, tmp_path / "net.py")
     assert "-> tuple[Tensor, Tensor]" in path.read_text()
-    network = imported(path).load()
+    network = load_python(path)
     assert torch.equal(network(images(graph)), module.eval()(images(graph)))
 
 
@@ -214,7 +203,7 @@ def test_names_that_are_no_identifiers_or_clash_are_told_apart(tmp_path: Path) -
                 weights.get(f"{node.name}.bias"),
                 padding=node.attrs.margins,  # pyright: ignore[reportAttributeAccessIssue]
             )
-    assert torch.equal(imported(path).load()(image), expected)
+    assert torch.equal(load_python(path)(image), expected)
 
 
 def test_nodes_that_share_a_weight_share_it_in_the_file(tmp_path: Path) -> None:
@@ -225,7 +214,7 @@ def test_nodes_that_share_a_weight_share_it_in_the_file(tmp_path: Path) -> None:
     graph = graph.with_nodes([first, replace(second, params=first.params)])
     weight = torch.randn(3, 3, 3, 3)
     path, _ = to_python(graph, _Weights({"first.weight": weight}), tmp_path / "net.py")
-    network = imported(path).load()
+    network: Any = load_python(path)
     assert network.second.weight is network.first.weight
     expected = nn.functional.conv2d(images(graph), weight, padding=1)
     expected = nn.functional.conv2d(expected, weight, padding=1)

@@ -64,8 +64,7 @@ def find_classes(network: Part, types: Mapping[str, Type]) -> Mapping[Part, Clas
         key = _signature(part, types, by_part)
         if key not in found:
             mark = "" if part.role == "cell" else "Variant"
-            wanted = class_name(f"{part.kind}_cell" if part.role == "loop" else part.kind)
-            name = "Network" if part is network else names.fresh(wanted, mark)
+            name = "Network" if part is network else names.fresh(class_name(part.kind), mark)
             taken = Names({*dir(nn.Module()), "step", "drop_path"})
             found[key] = Class(name, [], _attributes(part, taken), Numbers(taken))
         by_part[part] = found[key]
@@ -138,16 +137,15 @@ def _attributes(part: Part, names: Names) -> list[str]:
     found: dict[Hashable, str] = {}
     attributes: list[str] = []
     for item in part.items:
+        if isinstance(item, Node) and item.op.name not in LAYERS:
+            attributes.append("")
+            continue
         key: Hashable = item.name
         name = part.local(item.name)
         if isinstance(item, Node) and item.params and part.role == "loop":
             key = (item.op, tuple(ref.key for ref in item.params))
             own = item.params[0].key.startswith(f"{part.name}/")
             name = part.local(item.params[0].key.rpartition(".")[0]) if own else name
-        if isinstance(item, Part) or item.op.name in LAYERS:
-            if key not in found:
-                found[key] = names.fresh(identifier(name))
-            attributes.append(found[key])
-        else:
-            attributes.append("")
+        found[key] = found.get(key) or names.fresh(identifier(name))
+        attributes.append(found[key])
     return attributes

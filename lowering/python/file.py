@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import torch
 
 from lowering.python.classes import WeightPath, find_classes, irregular, shared, weight_paths
+from lowering.python.forward import broken
 from lowering.python.module import write_class, write_network
 from lowering.python.parts import outline, prepare
 from lowering.python.summary import write_docstring
 from lowering.python.template import HELPERS, IMPORTS, LOAD, MAIN, READ
 from lowering.python_text import literal
-from nasir import Graph, SequenceType, Type, run_passes
+from nasir import Graph, SequenceType, Type, WeightsType, run_passes
 from nasir.ops.choice import DROP_PATH
 from nasir.passes import PASSES, PLAIN
 from nasir.passes.dropping import given_inputs
@@ -60,7 +61,9 @@ def _load(renamed: Mapping[str, str], dtype: torch.dtype) -> str:
 
 
 def _example(type_: Type) -> str:
-    """A batch of one; sequences have five steps."""
+    """A batch of one; sequences have five steps, and weights of options are equal."""
+    if isinstance(type_, WeightsType):
+        return f"torch.full(({type_.options},), 1 / {type_.options})"
     if isinstance(type_, TokenType):
         return f"torch.randint({type_.vocabulary}, (5, 1))"
     steps = (5,) if isinstance(type_, SequenceType) else ()
@@ -72,4 +75,5 @@ def _main(graph: Graph) -> str:
     shape = "tuple(results.shape)"
     if len(graph.outputs) > 1:
         shape = "*(tuple(result.shape) for result in results)"
-    return MAIN.replace("@images@", images).replace("@shape@", shape)
+    call = "\n".join(broken(f"results = network({images})", 8))
+    return MAIN.replace("@call@", call).replace("@shape@", shape)

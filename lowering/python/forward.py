@@ -59,7 +59,7 @@ def write_steps(
         if step.outputs[0] in terms:
             continue
         text = step.write(tuple(map(code, step.reads)))
-        if len(step.reads) == 2 and len(step.labels[0] + text) > _LONGEST:
+        if len(step.labels[0] + text) > _LONGEST and len(_split(text, " + ")) < 3:
             for name in [name for name in step.reads if name in terms]:
                 add(terms.pop(name))
         add(step)
@@ -89,27 +89,27 @@ def broken(statement: str, indent: int) -> Iterator[str]:
     if len(pad + statement) <= WIDTH:
         yield pad + statement
         return
-    lead, code = _groups(r"(return |[\w., ]+ = |)(.*)", statement)
+    code = statement.removeprefix("return ")
+    if code == statement:
+        code = statement.partition(" = ")[2] or statement
+    lead = statement.removesuffix(code)
     for sign in (" + ", " - ", " * "):
         first, *rest = _split(code, sign)
         if rest:
-            yield from (f"{pad}{lead}(", deeper + first)
-            yield from (f"{deeper}{sign.lstrip()}{part}" for part in rest)
+            parts = [first, *(sign.lstrip() + part for part in rest)]
+            whole = len(deeper + code) <= WIDTH
+            yield f"{pad}{lead}("
+            yield from (deeper + part for part in ([code] if whole else parts))
             yield f"{pad})"
             return
-    head, inner, tail = _groups(r"(.*?\()(.*)(\).*)", statement)
-    yield pad + head
+    head, _, rest = statement.partition("(")
+    inner, _, tail = rest.rpartition(")")
+    yield f"{pad}{head}("
     if len(deeper + inner) <= WIDTH and not statement.startswith("def "):
         yield deeper + inner
     else:
         yield from (f"{deeper}{part}," for part in _split(inner, ", "))
-    yield pad + tail
-
-
-def _groups(pattern: str, text: str) -> tuple[str, ...]:
-    found = re.fullmatch(pattern, text)
-    assert found is not None, text
-    return found.groups()
+    yield f"{pad}){tail}"
 
 
 def _split(code: str, mark: str) -> list[str]:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from lowering.python.classes import Class
 from lowering.python.forward import Line, broken, returned, write_steps
 from lowering.python.numbers import Values, has_default
-from lowering.python.parts import Part, outputs_of
+from lowering.python.parts import Part, nodes_of, outputs_of
 from lowering.python.rules import CODES, HOLDING, LAYERS, Site, call
 from lowering.python.template import LOOP
 from lowering.python_text import Names, docstring, identifier
 from nasir import Graph, ImageType, Node, Type, WeightsType
+from nasir.node import MIXED
 from nasir.ops.choice import DROP_PATH
 from nasir.passes.dropping import PROBABILITY, given_inputs
 from nasir.quoting import visible
@@ -23,7 +24,7 @@ def write_class(one: Class, classes: Classes, types: Types) -> str:
     part = one.first
     _declare(one, types)
     members = _members(one, classes, types)
-    inputs = _arguments(part)
+    inputs = _arguments(part, types)
     variables = dict(inputs)
     body = write_steps(
         list(_steps(one, types)),
@@ -178,34 +179,41 @@ def _steps(one: Class, types: Types, labels: Mapping[str, str] | None = None) ->
     for attribute, items in one.rows:
         item, outputs = items[0], outputs_of(items[0])
         nodes = tuple(node for node in items if isinstance(node, Node))
-        inner = tuple(item.nodes) if isinstance(item, Part) else nodes
+        inner = tuple(nodes_of(item))
         label = _label(part, inner, item.name)
         names = (label,)
         if isinstance(item, Part) and len(outputs) > 1:
             names = tuple(f"{label}_{identifier(item.local(name))}" for name in outputs)
-        write = _called(attribute) if attribute else _coded(nodes, types, one)
+        write = _writer(one, attribute, nodes, types)
         holds = bool(nodes) and nodes[0].op.name in HOLDING
         term = not holds and len(outputs) == 1 and not any(node.has("random") for node in inner)
         names = tuple(map((labels or {}).get, outputs, names))
         yield Line(item.inputs, outputs, names, write, holds=holds, term=term)
 
 
-def _arguments(part: Part) -> dict[str, str]:
+def _arguments(part: Part, types: Types) -> dict[str, str]:
     """The names of a method's arguments, by value; those of a loop's step are its body's."""
+    names = Names()
+    values = [name for name in part.reads if not isinstance(types.get(name), WeightsType)]
+    wanted = {x: f"x{i}" if values[1:] else "x" for i, x in enumerate(values)}
+    wanted[PROBABILITY] = "masks"
     if part.role == "loop":
-        names = Names()
-        return {name: names.fresh(identifier(part.local(name))) for name in part.reads}
-    values = [name for name in part.reads if name != PROBABILITY]
-    names = ["x"] if len(values) == 1 else [f"x{i}" for i in range(len(values))]
-    named = dict(zip(values, names, strict=True))
-    return {name: named.get(name, "masks") for name in part.reads}
+        wanted = {name: identifier(part.local(name)) for name in part.reads}
+    weights = {name: identifier(f"w_{name.rpartition('/')[2]}") for name in part.reads}
+    return {name: names.fresh(wanted.get(name, weights[name])) for name in part.reads}
 
 
 def _label(part: Part, nodes: tuple[Node, ...], name: str) -> str:
-    """The variable of a value: in a cell its slot (`n2_e0`), elsewhere what its name says."""
-    steps = nodes[0].at.steps if part.role == "cell" and nodes and nodes[0].at else ()
-    slots = "_".join(str(slot).rpartition("/")[2] for slot, _ in steps)
-    return identifier(slots or part.local(name))
+    """The variable of a value: in a cell its slot (`n2_e0`), elsewhere what its name says.
+
+    The slot's name is that of the mixture where there is one; its options have theirs behind.
+    """
+    at = nodes[0].at if part.role == "cell" and nodes else None
+    if at is None or not at.steps:
+        return identifier(part.local(name))
+    mixed = any(isinstance(item, Node) and item.at == at.option(MIXED) for item in part.items)
+    slots = [str(slot).rpartition("/")[2] for slot, _ in at.steps]
+    return identifier("_".join((*slots, at.op) if mixed and at.op != MIXED else slots))
 
 
 def _labels(graph: Graph) -> dict[str, str]:
@@ -216,11 +224,11 @@ def _labels(graph: Graph) -> dict[str, str]:
     return dict.fromkeys(graph.outputs, "logits") if graph.auxiliary else {}
 
 
-def _called(attribute: str) -> Callable[[tuple[str, ...]], str]:
-    return lambda inputs: call(f"self.{attribute}", *inputs)
-
-
-def _coded(nodes: tuple[Node, ...], types: Types, one: Class) -> Callable[[tuple[str, ...]], str]:
+def _writer(
+    one: Class, attribute: str, nodes: tuple[Node, ...], types: Types
+) -> Callable[[tuple[str, ...]], str]:
+    if attribute:
+        return lambda inputs: call(f"self.{attribute}", *inputs)
     return lambda inputs: CODES[nodes[0].op.name](Site(nodes, types, one.numbers, inputs))
 
 
@@ -244,7 +252,7 @@ def _summary(part: Part, given: list[str]) -> str:
         more = f"; {' and '.join(given)} {verb}" if given else ""
         return f"The {kind}cell{more}."
     if part.role == "loop":
-        return f"The {part.kind} cell, and its loop over time."
+        return f"The {part.kind}, and its loop over time."
     summary = visible(" ".join(part.summary.split())) or f"the block {identifier(part.kind)}"
     return f"{summary[0].upper()}{summary[1:]}."
 

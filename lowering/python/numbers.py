@@ -31,8 +31,8 @@ class Numbers:
         Widths come first, which are given by place; a stride comes last, for it has a default.
         """
         used = {name: values for name, values in self._values.items() if name in self._used}
-        places = {name: (has_default(name), not self.is_width(name)) for name in used}
-        return dict(sorted(used.items(), key=lambda item: places[item[0]]))
+        order = sorted(used, key=lambda name: (has_default(name), not self.is_width(name)))
+        return {name: used[name] for name in order}
 
     def is_width(self, argument: str) -> bool:
         """Whether an argument counts channels."""
@@ -47,19 +47,15 @@ class Numbers:
         """A number of channels: an argument, its multiple or fraction, or a literal."""
         if set(values) == {1}:
             return "1"
-        ratios = {
-            known: _ratio(values, row)
-            for known, row in self._values.items()
-            if self.is_width(known)
-        }
-        found = [(max(r.as_integer_ratio()), known, r) for known, r in ratios.items() if r]
+        known = [(name, _ratio(values, self._values[name])) for name in self._values]
+        found = [(name, ratio) for name, ratio in known if ratio and self.is_width(name)]
         if found:
-            _, argument, ratio = min(found, key=lambda row: row[0])
-            reference = self._use(argument, held=held)
-            if ratio == 1:
-                return reference
+            argument, ratio = min(found, key=lambda row: max(row[1].as_integer_ratio()))
             above, below = ratio.as_integer_ratio()
-            return f"{above} * {reference}" if below == 1 else f"{reference} // {below}"
+            reference = self._use(argument, held=held)
+            if below > 1:
+                return f"{reference} // {below}"
+            return f"{above} * {reference}" if above > 1 else reference
         if len(set(values)) == 1:
             return str(values[0])
         self.declare_width(values, name)

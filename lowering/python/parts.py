@@ -1,6 +1,6 @@
 """The network as a tree of parts: cells, and in and around them blocks of layers, and loops."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -42,7 +42,7 @@ class Part:
     def nodes(self) -> Iterator[Node]:
         """All nodes, those of inner parts included."""
         for item in self.items:
-            yield from item.nodes if isinstance(item, Part) else (item,)
+            yield from nodes_of(item)
 
     @property
     def parts(self) -> "Iterator[Part]":
@@ -72,6 +72,11 @@ class Part:
         items = [item for item in self.items if item not in self.given]
         made = {name for item in items for name in outputs_of(item)}
         return dict.fromkeys(x for item in items for x in item.inputs if x not in made)
+
+
+def nodes_of(item: Node | Part) -> Iterable[Node]:
+    """The nodes of a part, or the node itself."""
+    return item.nodes if isinstance(item, Part) else (item,)
 
 
 def outputs_of(item: Node | Part) -> tuple[str, ...]:
@@ -131,22 +136,16 @@ def outline(graph: Graph, original: Graph) -> tuple[Part, Mapping[str, Type]]:
 
 def _prepared(cell: Part) -> Part:
     """The cell, with an input of its own for each that a given block reads."""
-    slots = {part: {x: f"{part.name}\0{x}" for x in part.inputs} for part in cell.given}
-    given = {slot: x for names in slots.values() for x, slot in names.items()}
+    slots = {part: tuple(f"{part.name}\0{x}" for x in part.inputs) for part in cell.given}
     made = {x for part in slots for x in part.outputs}
-    others = tuple(x for x in cell.values if x not in made)
-    items = (
-        replace(item, inputs=tuple(slots[item].values()))
-        if isinstance(item, Part) and item in slots
-        else item
+    others = [x for x in cell.values if x not in made]
+    inputs = [x for part in slots for x in part.inputs] + others
+    reads = [slot for names in slots.values() for slot in names] + others
+    items = tuple(
+        replace(item, inputs=slots[item]) if isinstance(item, Part) and item in slots else item
         for item in cell.items
     )
-    return replace(
-        cell,
-        items=tuple(items),
-        inputs=(*given.values(), *others),
-        reads=(*given, *others),
-    )
+    return replace(cell, items=items, inputs=tuple(inputs), reads=tuple(reads))
 
 
 def _items(
@@ -172,33 +171,21 @@ def _loop(node: Node, types: dict[str, Type]) -> Part:
     names = {name: f"{node.name}\0{name}" for name in body.types}
     types |= {names[name]: type_ for name, type_ in body.types.items()}
     weights = {ref.key: own for ref, own in zip(body.params, node.params, strict=True)}
-    items = (
-        replace(
-            inner.rewired(names),
-            name=names[inner.name],
-            params=tuple(weights[ref.key] for ref in inner.params),
-        )
-        for inner in body
-    )
-    return Part(
-        "loop",
-        node.name,
-        body.about.get("cell", "body"),
-        tuple(_loop(inner, types) if inner.op.name in LOOPS else inner for inner in items),
-        node.inputs,
-        (node.name,),
-        tuple(names[name] for name, _ in body.inputs),
-        tuple(names[name] for name in body.outputs),
-    )
+    items: list[Node | Part] = []
+    for inner in body:
+        params = tuple(weights[ref.key] for ref in inner.params)
+        inner = replace(inner.rewired(names), name=names[inner.name], params=params)
+        items.append(_loop(inner, types) if inner.op.name in LOOPS else inner)
+    kind = f"{body.about.get('cell', 'body')} cell"
+    reads = tuple(names[name] for name, _ in body.inputs)
+    returns = tuple(names[name] for name in body.outputs)
+    return Part("loop", node.name, kind, tuple(items), node.inputs, (node.name,), reads, returns)
 
 
 def _part(graph: Graph, role: Role, name: str, kind: str, items: tuple[Node | Part, ...]) -> Part:
     """A part of these items: it reads what others make, and gives what others read."""
     made = [name for item in items for name in outputs_of(item)]
-    inside = {
-        *made,
-        *(node.name for item in items if isinstance(item, Part) for node in item.nodes),
-    }
+    inside = {*made, *(node.name for item in items for node in nodes_of(item))}
     shown = {*graph.outputs, *graph.auxiliary}
     order = {name: number for number, name in enumerate(graph.types)}
     reads = {x for item in items for x in item.inputs if x not in inside}

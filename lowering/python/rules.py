@@ -141,9 +141,8 @@ def _embedding(s: Site) -> str:
 
 
 def _frozen(s: Site) -> str:
-    shapes = [s.types[node.name].shape for node in s.nodes]
-    sizes = (s.number("size", tuple(shape[axis] for shape in shapes)) for axis in (1, 2))
-    return call("FrozenNoise", s.channels(), *sizes)
+    _, heights, widths = zip(*(s.types[node.name].shape for node in s.nodes), strict=True)
+    return call("FrozenNoise", s.channels(), s.number("size", heights), s.number("size", widths))
 
 
 def _strided(s: Site) -> str:

@@ -4,14 +4,18 @@ import re
 import textwrap
 
 import nasir
-from lowering.python.forward import WIDTH
+from lowering.python.forward import WIDTH, broken
 from lowering.python_text import docstring, identifier
-from nasir import Graph, NasirError, SequenceType, Type, cost, dump_genotype, load_genotype
+from nasir import Graph, NasirError, cost, dump_genotype, load_genotype
 from nasir.passes.dropping import given_inputs
 from nasir.quoting import visible
-from nasir.types import TokenType
+from nasir.types import ImageType, SequenceType, TokenType, Type, WeightsType
 
-_UNITS = {"vocabulary": "words", "hidden": "hidden units"}
+_UNITS = {
+    **{key: key for key in ("channels", "layers", "classes")},
+    "vocabulary": "words",
+    "hidden": "hidden units",
+}
 
 
 def write_docstring(graph: Graph, stem: str) -> str:
@@ -39,9 +43,7 @@ def _skeleton(graph: Graph) -> str:
     about = graph.about
     if "skeleton" not in about:
         return ""
-    named = ("channels", "layers", "classes")
-    sizes = [f"{about[key]} {key}" for key in named if key in about]
-    sizes += [f"{about[key]} {unit}" for key, unit in _UNITS.items() if key in about]
+    sizes = [f"{about[key]} {unit}" for key, unit in _UNITS.items() if key in about]
     text = f"Skeleton {about['skeleton']}: {', '.join(sizes)}. "
     return _one_line(text) + " "
 
@@ -58,20 +60,19 @@ def _sizes(graph: Graph) -> str:
 
 
 def _usage(graph: Graph, stem: str) -> str:
-    shapes = [_shape(type_) for _, type_ in given_inputs(graph)]
-    results = [_shape(graph.types[x]) for x in graph.outputs]
-    names, found = (identifier(name) for name, _ in given_inputs(graph)), "logits"
-    if _reads_tokens(graph):
-        found = ", ".join(map(identifier, graph.about.get("outputs", "results").split()))
-    else:
-        names = (f"{name}s" for name in names)
-    lines = [f"    from {stem} import load\n"] if stem == identifier(stem) else []
-    lines += [
-        "    network = load()  # in evaluation mode; network.train() to go on training",
-        f"    {found} = network({', '.join(names)})  # {', '.join(shapes)} -> {', '.join(results)}",
-    ]
+    shapes = ", ".join(_shape(type_) for _, type_ in given_inputs(graph))
+    results = ", ".join(_shape(graph.types[x]) for x in graph.outputs)
+    plural = [(name, isinstance(type_, ImageType)) for name, type_ in given_inputs(graph)]
+    names = ", ".join(f"{identifier(name)}{'s' * image}" for name, image in plural)
+    found = ", ".join(map(identifier, graph.about.get("outputs", "").split())) or "logits"
+    start = [f"    from {stem} import load\n"] if stem == identifier(stem) else []
+    load = "    network = load()  # in evaluation mode; network.train() to go on training"
+    call, comment = f"{found} = network({names})", f"# {shapes} -> {results}"
+    lines = [f"    {call}  {comment}"]
+    if len(lines[0]) > WIDTH:
+        lines = [_wrapped(f"    {comment}", hang="    # "), *broken(call, 4)]
     where = _one_line(f"The weights are in {stem}.safetensors, beside this file.")
-    return "\n".join(lines) + f"\n\n{where}"
+    return "\n".join([*start, load, *lines]) + f"\n\n{where}"
 
 
 def _reads_tokens(graph: Graph) -> bool:
@@ -80,7 +81,8 @@ def _reads_tokens(graph: Graph) -> bool:
 
 def _shape(type_: Type) -> str:
     """The shape of a batch; T is the number of steps."""
-    lead = ("T", "N") if isinstance(type_, (TokenType, SequenceType)) else ("N",)
+    weights, steps = isinstance(type_, WeightsType), isinstance(type_, (TokenType, SequenceType))
+    lead = "" if weights else "TN" if steps else "N"
     return f"({', '.join(map(str, (*lead, *type_.shape)))})"
 
 

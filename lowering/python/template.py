@@ -73,8 +73,9 @@ def _plain(name: str) -> str:
 
 MAIN = """\
 if __name__ == "__main__":
+    network = load()
     with torch.no_grad():
-        results = load()(@images@)
+@call@
     print(@shape@)
 """
 
