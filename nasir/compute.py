@@ -132,7 +132,8 @@ def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
     neighbour's neighbours include the genotype.
     """
     space, genotype = as_space(space), as_genotype(genotype)
-    return filter(space.admits, _neighbours(space, _cells(space, genotype), genotype.size))
+    found = _neighbours(space, _cells(space, genotype), genotype.size)
+    return found if space.where is None else filter(space.admits, found)
 
 
 @checked
@@ -200,7 +201,8 @@ def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
 def _neighbours(space: Space, cells: tuple[CellGenotype, ...], size: Numbers) -> Iterator[Genotype]:
     for place, (part, cell) in enumerate(zip(space.decisions, cells, strict=True)):
         for other in part.neighbours(cell):
-            yield space.made((*cells[:place], other, *cells[place + 1 :]), _picks(size))
+            changed = (*cells[:place], other, *cells[place + 1 :])
+            yield Genotype(space.name, changed, definition=space, size=size)
     for picks in tree.neighbours(space.size_walk, _picks(size)):
         yield space.made(cells, picks)
 

@@ -66,6 +66,8 @@ def _live(terms: Terms) -> list[int]:
 
 def _form(head: bytes, value: Sum, forms: dict[int, bytes]) -> bytes:
     """The digest of a head and a sum, whatever the order of the sum's terms."""
+    if len(value) == 1 and value[0][1] == 1:
+        return sha256(head + forms[value[0][0]] + b"1;").digest()
     parts = [forms[term] + (b"1;" if count == 1 else b"%d;" % count) for term, count in value]
     parts.sort()
     return sha256(head + b"".join(parts)).digest()
@@ -156,11 +158,13 @@ class _Graph:
         count = len({colours[vertex] for vertex in part})
         while count < len(part):
             keys: list[Any] = []
+            steps = len(part)
             for vertex in part:
                 reads = [(colours[v], n) for v, n in self.reads[vertex] if v in colours]
                 readers = [(colours[v], n) for v, n in self.readers[vertex] if v in colours]
-                self.budget.spend(1 + len(self.reads[vertex]) + len(self.readers[vertex]))
+                steps += len(self.reads[vertex]) + len(self.readers[vertex])
                 keys.append((colours[vertex], sorted(reads), sorted(readers)))
+            self.budget.spend(steps)
             colours = dict(zip(part, _ranks(keys), strict=True))
             before, count = count, len(set(colours.values()))
             if before == count:

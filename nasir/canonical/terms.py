@@ -71,12 +71,14 @@ def cell_terms(
     inputs, ops = cell.inputs, _behaviours(cell, strides, known, does)
     for state, edges in enumerate(cell.nodes, start=inputs):
         total: dict[int, int] = {}
-        terms.budget.spend(sum([1 + len(values[edge.source]) for edge in edges]))
+        steps = len(edges)
         for slot, edge in enumerate(edges):
-            op = ops[edge.op, edge.source < inputs]
-            for term, count in _apply(terms, op, values[edge.source], (state, slot)):
+            op, value = ops[edge.op, edge.source < inputs], values[edge.source]
+            steps += len(value)
+            for term, count in _apply(terms, op, value, (state, slot)):
                 total[term] = total.get(term, 0) + count
-        value = tuple(sorted(total.items()))
+        terms.budget.spend(steps)
+        value = tuple(sorted(total.items())) if len(total) > 1 else tuple(total.items())
         values.append(_divided(terms, value, len(edges)) if cell.combine == "mean" else value)
     terms.outputs = _joined(terms, [values[state] for state in cell.output], cell.join)
     return terms
@@ -129,12 +131,16 @@ def _behaviours(
     Where some op changes the type, values of a cell differ in type, and a zero is not any zero:
     then zeros and draws count as ops like all others.
     """
-    inputs = cell.inputs
-    found = {
-        key: does(known.get(key[0]) or find_op(key[0], known), strides if key[1] else (1,))
-        for key in {(edge.op, edge.source < inputs) for edges in cell.nodes for edge in edges}
-    }
-    if all(op.regular for op in found.values()):
+    found: dict[tuple[str, bool], Behaviour] = {}
+    regular = True
+    for edges in cell.nodes:
+        for edge in edges:
+            name, first = key = edge.op, edge.source < cell.inputs
+            if key not in found:
+                op = known.get(name) or find_op(name, known)
+                found[key] = does(op, strides if first else (1,))
+                regular = regular and found[key].regular
+    if regular:
         return found
     return {key: op.opaque for key, op in found.items()}
 
