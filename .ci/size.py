@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 222,
+    "files of the library": 204,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_655,
-    "code lines of runners": 10_514,
-    "code lines of tests": 22_576,
+    "code lines of nasir and lowering": 16_635,
+    "code lines of runners": 10_513,
+    "code lines of tests": 22_575,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

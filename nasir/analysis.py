@@ -7,7 +7,7 @@ from math import prod
 from nasir.graph import Graph, body_of
 from nasir.node import Node
 from nasir.ops import OpSpec, ParamRef
-from nasir.passes.primitives import expand
+from nasir.passes.expansion import expand
 from nasir.types import elements
 from nasir.wanted import checked
 

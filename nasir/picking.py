@@ -6,8 +6,8 @@ from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype
 from nasir.graph import Choice, Graph
-from nasir.passes.resolve import Picks
-from nasir.passes.resolve import resolve as resolve_picks
+from nasir.passes.supernet import Picks
+from nasir.passes.supernet import resolve as resolve_picks
 from nasir.space.space import Genotype
 from nasir.wanted import checked
 

@@ -4,7 +4,7 @@ import pytest
 
 from nasir import CellGenotype, Edge, Genotype, NasirError, canonical_id
 from nasir.canonical import identity
-from nasir.canonical.behaviour import behaviour
+from nasir.canonical.terms import behaviour
 from nasir.macros import EDGE_MACROS, EdgeAttrs
 from nasir.ops import Macro
 from nasir.table import Table

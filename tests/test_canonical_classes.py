@@ -10,9 +10,8 @@ import pytest
 
 import nasir
 from nasir import CellGenotype, load_space
-from nasir.canonical.behaviour import Behaviour, behaviour
 from nasir.canonical.labelling import label
-from nasir.canonical.terms import Place, cell_terms
+from nasir.canonical.terms import Behaviour, Place, behaviour, cell_terms
 from nasir.macros import MACROS
 
 

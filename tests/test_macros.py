@@ -142,7 +142,7 @@ def test_a_pool_does_not_count_its_margin() -> None:
 
 @pytest.mark.parametrize(("op", "margin"), [("dil_conv_3x3", 2), ("dil_conv_5x5", 4)])
 def test_a_dilated_convolution_has_the_published_margin(op: str, margin: int) -> None:
-    from nasir.ops.conv import ConvAttrs
+    from nasir.ops.layers import ConvAttrs
 
     build = Builder(x=ImageType(4, 8, 8))
     attrs = expand(build.graph(build(op, "x", name="m")))["m/dw1"].attrs

@@ -14,7 +14,7 @@ from nasir import Graph, NasirError, run_passes
 from nasir.files import write_atomically
 from nasir.formats.onnx_model import seal
 from nasir.passes import DISCRETE, EVALUATION
-from nasir.passes.dropping import given_inputs
+from nasir.passes.random_ops import given_inputs
 from nasir.wanted import checked
 
 

@@ -5,32 +5,50 @@ import onnx_ir as ir
 
 from lowering.onnx.rule import END, OnnxEmitter, OnnxRule, Values
 from nasir.ops import Attrs, NoAttrs, OpSpec
-from nasir.ops.choice import (
+from nasir.ops.arithmetic import (
+    ADD,
+    CONCAT,
     DROP_PATH,
     FROZEN_GAUSSIAN,
     GAUSSIAN,
+    HARDSIGMOID,
+    HARDSWISH,
+    MEAN,
     MIX,
+    MUL,
+    RELU,
+    SIGMOID,
+    SILU,
+    SUB,
+    TANH,
     ZERO,
     MixAttrs,
     StrideAttrs,
 )
-from nasir.ops.conv import (
+from nasir.ops.layers import (
+    AVG_POOL,
+    BATCH_NORM,
     CHANNEL_SHUFFLE,
     CHANNELS,
+    CHUNK,
     CONV2D,
     CROP,
+    FLATTEN,
+    GLOBAL_POOL,
+    LINEAR,
+    MAX_POOL,
     PAD,
+    PROJECT,
+    AvgPoolAttrs,
+    BatchNormAttrs,
     ChannelsAttrs,
     ChannelShuffleAttrs,
+    ChunkAttrs,
     ConvAttrs,
     CropAttrs,
+    MaxPoolAttrs,
     PadAttrs,
 )
-from nasir.ops.linear import CHUNK, FLATTEN, LINEAR, PROJECT, ChunkAttrs
-from nasir.ops.merge import ADD, CONCAT, MEAN, MUL, SUB
-from nasir.ops.norm import BATCH_NORM, BatchNormAttrs
-from nasir.ops.pointwise import HARDSIGMOID, HARDSWISH, RELU, SIGMOID, SILU, TANH
-from nasir.ops.pool import AVG_POOL, GLOBAL_POOL, MAX_POOL, AvgPoolAttrs, MaxPoolAttrs
 
 
 def _conv2d(e: OnnxEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> ir.Value:

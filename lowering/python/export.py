@@ -20,7 +20,7 @@ from lowering.torch.store import pack, resolve
 from nasir import Graph, NasirError, Where, run_passes
 from nasir.files import write_atomically
 from nasir.passes import EVALUATION, PLAIN
-from nasir.passes.dropping import given_inputs
+from nasir.passes.random_ops import given_inputs
 from nasir.source import is_there, not_there
 from nasir.wanted import checked
 

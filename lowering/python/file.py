@@ -12,9 +12,9 @@ from lowering.python.summary import write_docstring
 from lowering.python.template import HELPERS, IMPORTS, LOAD, MAIN, READ
 from lowering.python_text import literal
 from nasir import Graph, SequenceType, Type, WeightsType, run_passes
-from nasir.ops.choice import DROP_PATH
+from nasir.ops.arithmetic import DROP_PATH
 from nasir.passes import PASSES, PLAIN
-from nasir.passes.dropping import given_inputs
+from nasir.passes.random_ops import given_inputs
 from nasir.types import TokenType
 
 

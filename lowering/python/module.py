@@ -11,8 +11,8 @@ from lowering.python.template import LOOP
 from lowering.python_text import Names, docstring, identifier
 from nasir import Graph, ImageType, Node, Type, WeightsType
 from nasir.node import MIXED
-from nasir.ops.choice import DROP_PATH
-from nasir.passes.dropping import PROBABILITY, given_inputs
+from nasir.ops.arithmetic import DROP_PATH
+from nasir.passes.random_ops import PROBABILITY, given_inputs
 from nasir.quoting import visible
 
 Types = Mapping[str, Type]

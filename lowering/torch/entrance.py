@@ -11,9 +11,8 @@ from nasir import Graph, ImageType, NasirError, Node, SequenceType, TokenType, T
 from nasir.errors import Where, quoted
 from nasir.graph import body_of
 from nasir.ops import OpSpec
-from nasir.ops.choice import GAUSSIAN
-from nasir.passes.draws import DRAW, DRAWN
-from nasir.passes.dropping import PROBABILITY
+from nasir.ops.arithmetic import GAUSSIAN
+from nasir.passes.random_ops import DRAW, DRAWN, PROBABILITY
 
 _SEEDS = 2**63 - 1
 

@@ -13,34 +13,52 @@ from torch import Tensor, fx
 from lowering.torch import foreach
 from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.ops import Attrs, NoAttrs, OpSpec
-from nasir.ops.choice import (
+from nasir.ops.arithmetic import (
+    ADD,
+    CONCAT,
     DROP_PATH,
     DROP_PATH_DRAWN,
     FROZEN_GAUSSIAN,
     GAUSSIAN,
     GAUSSIAN_DRAWN,
+    HARDSIGMOID,
+    HARDSWISH,
+    MEAN,
     MIX,
+    MUL,
+    RELU,
+    SIGMOID,
+    SILU,
+    SUB,
+    TANH,
     ZERO,
     MixAttrs,
     StrideAttrs,
 )
-from nasir.ops.conv import (
+from nasir.ops.layers import (
+    AVG_POOL,
+    BATCH_NORM,
     CHANNEL_SHUFFLE,
     CHANNELS,
+    CHUNK,
     CONV2D,
     CROP,
+    FLATTEN,
+    GLOBAL_POOL,
+    LINEAR,
+    MAX_POOL,
     PAD,
+    PROJECT,
+    AvgPoolAttrs,
+    BatchNormAttrs,
     ChannelsAttrs,
     ChannelShuffleAttrs,
+    ChunkAttrs,
     ConvAttrs,
     CropAttrs,
+    MaxPoolAttrs,
     PadAttrs,
 )
-from nasir.ops.linear import CHUNK, FLATTEN, LINEAR, PROJECT, ChunkAttrs
-from nasir.ops.merge import ADD, CONCAT, MEAN, MUL, SUB
-from nasir.ops.norm import BATCH_NORM, BatchNormAttrs
-from nasir.ops.pointwise import HARDSIGMOID, HARDSWISH, RELU, SIGMOID, SILU, TANH
-from nasir.ops.pool import AVG_POOL, GLOBAL_POOL, MAX_POOL, AvgPoolAttrs, MaxPoolAttrs
 
 Values = tuple[fx.Node, ...]
 

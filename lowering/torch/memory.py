@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from lowering.torch.rule import TorchEmitter, TorchRule
 from nasir.graph import graph_of
-from nasir.ops.memory import CALL, RECOMPUTE, CallAttrs
+from nasir.ops.fused import CALL, RECOMPUTE, CallAttrs
 from nasir.wanted import checked
 
 Function = Callable[..., Tensor]

@@ -28,8 +28,8 @@ from nasir.passes import (
     shared,
     summed,
 )
-from nasir.passes.dropping import PROBABILITY
-from nasir.passes.resolve import check_picks
+from nasir.passes.random_ops import PROBABILITY
+from nasir.passes.supernet import check_picks
 from nasir.wanted import checked
 
 Finish = Callable[[Function], Function]
@@ -287,7 +287,7 @@ def to_torch(
 
     Each weight's initial value depends on `seed` and its key alone. `optimise=False` runs the
     papers' sequence of operations, nothing shared; results are bitwise the same in float64.
-    `memory` says what training keeps for the backward pass (see `nasir.passes.slices`). A
+    `memory` says what training keeps for the backward pass (see `nasir.passes.memory`). A
     supernet is lowered as the policy for the device says; moved to another one, it runs there too.
     """
     try:

@@ -9,8 +9,7 @@ from torch import Tensor
 from lowering.torch.store import generator
 from nasir import Graph, NasirError, Node, run_passes
 from nasir.ops import ParamRef
-from nasir.ops.conv import ConvAttrs
-from nasir.ops.linear import LinearAttrs
+from nasir.ops.layers import ConvAttrs, LinearAttrs
 from nasir.passes import PLAIN
 from nasir.wanted import checked
 

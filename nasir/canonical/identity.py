@@ -5,10 +5,8 @@ from functools import cache
 from hashlib import sha256
 from math import prod
 
-from nasir.canonical.behaviour import Strides, highway
-from nasir.canonical.labelling import Labelling, label
-from nasir.canonical.modules import label_module
-from nasir.canonical.terms import Place, cell_terms
+from nasir.canonical.labelling import Labelling, label, label_module
+from nasir.canonical.terms import Place, Strides, cell_terms, highway
 from nasir.compute import enumerate_genotypes
 from nasir.errors import NasirError
 from nasir.formats.load import GenotypeLike, as_genotype

@@ -1,11 +1,11 @@
-"""What a picture of a cell shows: boxes and arrows, before anything has a place."""
+"""Pictures of cells: boxes and arrows that have no place yet, and DOT, Graphviz's language."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from nasir.genotype import CellGenotype
 from nasir.limits import DRAWN_LIMIT, Budget
-from nasir.quoting import shortened
+from nasir.quoting import dot, shortened
 
 Role = Literal["input", "node", "output"]
 
@@ -78,3 +78,24 @@ def _inputs(count: int) -> tuple[Box, ...]:
 def _recurrent_lead() -> Picture:
     boxes = (Box("x_{t}", "input"), Box("h_{t-1}", "input"), Box("0", "node"))
     return Picture(boxes, (Arrow(0, 2), Arrow(1, 2)))
+
+
+HEADER = """\
+digraph cell {
+  graph [rankdir=LR, ranksep=0.3, nodesep=0.15, fontname="Helvetica"];
+  node [shape=box, style="rounded,filled", height=0.4, fontname="Helvetica"];
+  edge [fontname="Courier", fontsize=11];
+"""
+
+
+def dot_text(cell: CellGenotype, title: str = "", density: int | None = None) -> str:
+    """The cell as DOT, laid out from left to right, for `density` dots an inch if that matters."""
+    shown = picture(cell, title)
+    lines = [f"  dpi={density};"] if density else []
+    lines += [f"  label={dot(shown.title)}; labelloc=t;"] if shown.title else []
+    for index, box in enumerate(shown.boxes):
+        lines.append(f'  s{index} [label={dot(box.label)}, fillcolor="{FILL[box.role]}"];')
+    for arrow in shown.arrows:
+        label = f" [label={dot(arrow.label)}]" if arrow.label else ""
+        lines.append(f"  s{arrow.tail} -> s{arrow.head}{label};")
+    return HEADER + "\n".join([*lines, "}", ""])

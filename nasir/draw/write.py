@@ -1,17 +1,107 @@
-"""Pictures of a genotype's cells as files."""
+"""Writes pictures of cells as files: SVG, laid out here without any program, or by Graphviz."""
 
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasir.draw.dot import dot_text
-from nasir.draw.svg import svg_text
+from nasir.draw.layout import FONT_SIZE, MARGIN, Drawing, Point, Rectangle, layout, outline
+from nasir.draw.picture import Arrow, Box, Role, dot_text, picture
 from nasir.errors import NasirError, nearest, quoted
 from nasir.files import write_atomically
 from nasir.genotype import CellGenotype
-from nasir.quoting import file_stem
+from nasir.quoting import file_stem, xml
 from nasir.space.space import Genotype
+
+COLOURS: dict[Role, str] = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}
+"""`FILL` as numbers; SVG does not know every colour that Graphviz knows."""
+
+BASELINE = 0.35 * FONT_SIZE
+"""How far below its centre a line of text stands; not every viewer knows `dominant-baseline`."""
+
+STYLE = (
+    f"text{{font:{FONT_SIZE:g}px Menlo,Consolas,'DejaVu Sans Mono',monospace;"
+    "text-anchor:middle;fill:#111}"
+    ".halo{fill:#fff}"
+    ".title{text-anchor:start;font-weight:bold}"
+    ".box{stroke:#444}"
+    ".edge{fill:none;stroke:#444;stroke-width:1.2}"
+    ".none{stroke:#aaa;stroke-dasharray:4 3}"
+)
+
+ARROWHEAD = (
+    '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
+    'markerHeight="7" markerUnits="userSpaceOnUse" orient="auto">'
+    '<path d="M0,0.5 8,4 0,7.5z" fill="#444"/></marker></defs>'
+)
+
+
+def svg_text(cell: CellGenotype, title: str = "") -> str:
+    """The cell as SVG, from left to right."""
+    return layout_svg(layout(picture(cell, title)))
+
+
+def layout_svg(laid: Drawing) -> str:
+    """The laid-out picture as SVG."""
+    shown = laid.picture
+    width, height = _number(laid.width), _number(laid.height)
+    name = xml(shown.title or "cell")
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
+        f"<title>{name}</title>",
+        f"<style>{STYLE}</style>",
+        ARROWHEAD,
+        '<rect width="100%" height="100%" fill="#fff"/>',
+    ]
+    if shown.title:
+        top = _number(MARGIN + FONT_SIZE / 2 + BASELINE)
+        lines.append(f'<text class="title" x="{_number(MARGIN)}" y="{top}">{name}</text>')
+    for arrow, path in zip(shown.arrows, laid.paths, strict=True):
+        lines.append(_edge(arrow, path))
+    for box, place in zip(shown.boxes, laid.boxes, strict=True):
+        lines.append(_box(box, place))
+    for arrow, place in zip(shown.arrows, laid.labels, strict=True):
+        if place is not None:
+            lines.append(_halo(place) + _label(arrow.label, place, "label"))
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def _edge(arrow: Arrow, path: tuple[Point, ...]) -> str:
+    kind = "edge none" if arrow.label == "none" else "edge"
+    parts = (letter + " ".join(map(_pair, points)) for letter, points in outline(path))
+    return f'<path class="{kind}" d="{" ".join(parts)}" marker-end="url(#head)"/>'
+
+
+def _box(box: Box, place: Rectangle) -> str:
+    return (
+        f'<rect class="box" x="{_number(place.left)}" y="{_number(place.top)}" '
+        f'width="{_number(place.width)}" height="{_number(place.height)}" rx="5" '
+        f'fill="{COLOURS[box.role]}"/>{_label(box.label, place, "state")}'
+    )
+
+
+def _halo(place: Rectangle) -> str:
+    """White behind a label, so that its own arrow does not run through it."""
+    return (
+        f'<rect class="halo" x="{_number(place.left)}" y="{_number(place.top)}" '
+        f'width="{_number(place.width)}" height="{_number(place.height)}"/>'
+    )
+
+
+def _label(label: str, place: Rectangle, kind: str) -> str:
+    at = f'x="{_number(place.x)}" y="{_number(place.y + BASELINE)}"'
+    return f'<text class="{kind}" {at}>{xml(label)}</text>'
+
+
+def _pair(point: Point) -> str:
+    return f"{_number(point.x)},{_number(point.y)}"
+
+
+def _number(value: float) -> str:
+    """To a tenth of a pixel, without trailing zeros."""
+    return f"{value:.1f}".removesuffix(".0")
+
 
 FORMATS = ("svg", "png", "pdf", "dot")
 

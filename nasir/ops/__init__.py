@@ -1,8 +1,8 @@
-"""The primitive ops, declared once each: the room's one door."""
+"""The primitive ops, declared once each."""
 
 import copyreg
 
-from nasir.ops import choice, conv, fused, linear, memory, merge, norm, pointwise, pool, sequence
+from nasir.ops import arithmetic, fused, layers, sequence
 from nasir.ops.spec import (
     Attrs,
     Body,
@@ -22,18 +22,7 @@ from nasir.ops.spec import (
 )
 from nasir.table import Table
 
-PRIMITIVES: Table[OpSpec] = Table(
-    *conv.OPS,
-    *norm.OPS,
-    *pool.OPS,
-    *pointwise.OPS,
-    *merge.OPS,
-    *linear.OPS,
-    *choice.OPS,
-    *sequence.OPS,
-    *fused.OPS,
-    *memory.OPS,
-)
+PRIMITIVES: Table[OpSpec] = Table(*layers.OPS, *arithmetic.OPS, *sequence.OPS, *fused.OPS)
 
 
 def _primitive_named(name: str) -> OpSpec:

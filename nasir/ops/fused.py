@@ -9,12 +9,13 @@ from dataclasses import replace
 from math import prod
 
 from nasir.errors import NasirError
-from nasir.ops import pointwise
-from nasir.ops.conv import window
+from nasir.ops.arithmetic import POINTWISE
+from nasir.ops.layers import window
 from nasir.ops.spec import (
     ONES,
     ZEROS,
     Attrs,
+    BodyAttrs,
     ChainUnit,
     Init,
     Margin,
@@ -23,6 +24,7 @@ from nasir.ops.spec import (
     Pair,
     ParamSpec,
     Size,
+    body_params,
     expect_image,
     expect_vector,
     fan_in,
@@ -179,7 +181,7 @@ CONV_BANK = OpSpec(
 )
 
 
-FUNCTIONS = ("", *(op.name for op in pointwise.OPS))
+FUNCTIONS = ("", *(op.name for op in POINTWISE))
 """What a highway can put in the place of f: a function of each scalar, or none for the identity."""
 
 
@@ -252,4 +254,43 @@ HIGHWAY_SUM = OpSpec(
     traits=frozenset({"fused"}),
 )
 
-OPS = (MIXED_SUM, CONV_BANK, HIGHWAY_SUM)
+
+class CallAttrs(BodyAttrs):
+    """`body` maps the node's inputs to its value."""
+
+
+def _call(a: CallAttrs, inputs: tuple[Type, ...]) -> Type:
+    wanted = tuple(type_ for _, type_ in a.body.inputs)
+    if inputs != wanted:
+        given = ", ".join(map(str, inputs))
+        message = f"the body takes ({', '.join(map(str, wanted))}), the node gives it ({given})"
+        raise NasirError("E305", message)
+    results = tuple(a.body.types[name] for name in a.body.outputs)
+    if len(results) != 1:
+        returned = ", ".join(map(str, results))
+        message = f"the body returns ({returned}), the node has one"
+        raise NasirError("E305", message)
+    return results[0]
+
+
+CALL = OpSpec(
+    name="call",
+    summary="a body, called: a function of its own in what is lowered",
+    attrs=CallAttrs,
+    arity=(1, None),
+    infer=_call,
+    params=body_params,
+    traits=frozenset({"fused"}),
+)
+
+RECOMPUTE = OpSpec(
+    name="recompute",
+    summary="a body, of which training keeps the inputs alone and which it runs again for backward",
+    attrs=CallAttrs,
+    arity=(1, None),
+    infer=_call,
+    params=body_params,
+    traits=frozenset({"fused", "recomputed"}),
+)
+
+OPS = (MIXED_SUM, CONV_BANK, HIGHWAY_SUM, RECOMPUTE, CALL)

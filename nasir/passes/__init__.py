@@ -1,11 +1,8 @@
-"""Passes over graphs: the room's one door."""
+"""Passes over graphs: every one of them, and the pipelines of them."""
 
-from nasir.passes.draws import draws_given
-from nasir.passes.dropping import drop_path
+from nasir.passes.expansion import GraphPass, expand, infer_types, validate
 from nasir.passes.fusion import horizontal, share_norms
-from nasir.passes.highways import highway_sums
-from nasir.passes.inference import fold_batch_norm, freeze_noise
-from nasir.passes.partial import partial_channels
+from nasir.passes.memory import MEMORY_LEVELS, MemoryLevel, call_cells, recompute
 from nasir.passes.pipelines import (
     DISCRETE,
     EVALUATION,
@@ -16,17 +13,24 @@ from nasir.passes.pipelines import (
     SHARED,
     TIDY,
     TRAINED,
+    Pass,
+    PassRecord,
     run_passes,
     shared,
     summed,
 )
-from nasir.passes.primitives import expand, infer_types, validate
-from nasir.passes.record import GraphPass, Pass, PassRecord
-from nasir.passes.resolve import restrict
-from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation, idle_code
-from nasir.passes.slices import MEMORY_LEVELS, MemoryLevel, call_cells, recompute
-from nasir.passes.sums import lean_sums, mixed_sums
-from nasir.passes.weighing import edge_weights
+from nasir.passes.random_ops import draws_given, drop_path
+from nasir.passes.simplify import (
+    canonicalise,
+    cse,
+    dead_code,
+    evaluation,
+    fold_batch_norm,
+    freeze_noise,
+    idle_code,
+)
+from nasir.passes.sums import highway_sums, lean_sums, mixed_sums
+from nasir.passes.supernet import edge_weights, partial_channels, restrict
 
 __all__ = [
     "DISCRETE",

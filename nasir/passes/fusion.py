@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from nasir.graph import Graph
 from nasir.node import Node
-from nasir.ops.conv import CHANNELS, CROP, ChannelsAttrs, ConvAttrs, CropAttrs, window
 from nasir.ops.fused import CONV_BANK, ConvBankAttrs
-from nasir.passes.bodies import in_bodies
+from nasir.ops.layers import CHANNELS, CROP, ChannelsAttrs, ConvAttrs, CropAttrs, window
+from nasir.passes.expansion import in_bodies
 from nasir.template import make_attrs
 from nasir.types import ImageType
 

@@ -2,21 +2,52 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Graph
-from nasir.passes.draws import draws_given
+from nasir.passes.expansion import GraphPass, expand, infer_types, validate
 from nasir.passes.fusion import horizontal, share_norms
-from nasir.passes.highways import highway_sums
-from nasir.passes.inference import fold_batch_norm, freeze_noise
-from nasir.passes.primitives import expand, infer_types, validate
-from nasir.passes.record import Pass, PassRecord
-from nasir.passes.simplify import canonicalise, cse, dead_code, evaluation, idle_code
-from nasir.passes.slices import MemoryLevel, call_cells, recompute
-from nasir.passes.sums import lean_sums, mixed_sums
+from nasir.passes.memory import MemoryLevel, call_cells, recompute
+from nasir.passes.random_ops import draws_given
+from nasir.passes.simplify import (
+    canonicalise,
+    cse,
+    dead_code,
+    evaluation,
+    fold_batch_norm,
+    freeze_noise,
+    idle_code,
+)
+from nasir.passes.sums import highway_sums, lean_sums, mixed_sums
 from nasir.table import Table
 from nasir.wanted import checked
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A row of the table: a function from graph to graph, under the name the command line uses.
+
+    `exact`: it only removes or shares, so that float64 results are bitwise the same.
+    """
+
+    name: str
+    summary: str
+    run: GraphPass
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """What one pass did: nodes before and after, whether anything changed, and its wall time."""
+
+    name: str
+    before: int
+    after: int
+    changed: bool
+    seconds: float
+
 
 PASSES: Table[Pass] = Table(
     Pass("validate", "checks names, keys and cells", validate),

@@ -6,7 +6,7 @@ from hypothesis import given
 
 import nasir
 from nasir import CellGenotype, Edge, Genotype
-from nasir.canonical.behaviour import behaviour
+from nasir.canonical.terms import behaviour
 from nasir.macros import MACROS
 from tests.strategies import darts_genotypes, examples, nasbench201_genotypes, relabelled
 

@@ -8,9 +8,9 @@ from typing import Literal
 from nasir.graph import Graph, body_of
 from nasir.node import Cell, Node
 from nasir.ops import Macro, OpSpec, ParamRef
-from nasir.ops.memory import CALL, RECOMPUTE
-from nasir.passes.bodies import with_bodies
-from nasir.passes.draws import DRAW
+from nasir.ops.fused import CALL, RECOMPUTE
+from nasir.passes.expansion import with_bodies
+from nasir.passes.random_ops import DRAW
 from nasir.template import make_attrs
 from nasir.types import WeightsType
 

@@ -1,0 +1,355 @@
+"""Decides, restricts and changes the choices of supernets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from nasir.errors import NasirError, nearest, quoted
+from nasir.graph import Choice, Graph
+from nasir.node import MIXED, At, Node, Slot
+from nasir.ops import PRIMITIVES, OpSpec
+from nasir.ops.arithmetic import MixAttrs, StrideAttrs
+from nasir.ops.spec import NoAttrs
+from nasir.passes.expansion import with_bodies, without_unread
+from nasir.space import Space
+from nasir.space.load import SpaceLike, as_space
+from nasir.template import Scope, meaning_at
+from nasir.types import ImageType, WeightsType
+from nasir.wanted import checked
+
+Picks = Mapping[str, Sequence[int]]
+"""Of a choice, by its name, the options that are kept; none drops what the choice decides."""
+
+
+def resolve(graph: Graph, picks: Picks) -> Graph:
+    """The graph in which every choice in `picks` has only these options, each with weight 1.
+
+    A mixture becomes the value of its option, the sum of several, or zeros of none, and the
+    choice's weights are no longer an input. What is not picked is left to `dead-code`. The result
+    equals the graph given one-hot weights, bitwise where one option is picked. Raises an error for
+    an unknown choice, or for an option that is not there.
+    """
+    check_picks(graph, picks)
+    graph = without_unread(_resolved(graph, picks))
+    return replace(
+        graph,
+        inputs=tuple((name, type_) for name, type_ in graph.inputs if name not in picks),
+        choices=tuple(choice for choice in graph.choices if choice.name not in picks),
+    )
+
+
+@checked
+def restrict(graph: Graph, kept: Picks) -> Graph:
+    """The supernet in which the mixtures of the choices in `kept` have only these options.
+
+    The choices and the length of their weights stay; the weights of other options are not read.
+    Equal to the supernet with weights of 0 there. What is left out is left to `dead-code`. Raises
+    an error where nothing is kept.
+    """
+    check_picks(graph, kept)
+    for name, options in kept.items():
+        if not options:
+            message = f"the choice {quoted(name)} would keep no option"
+            raise NasirError("E211", message, hint="`resolve` drops what a choice decides")
+    return without_unread(_restricted(graph, kept))
+
+
+def _restricted(graph: Graph, kept: Picks) -> Graph:
+    graph = with_bodies(graph, partial(_restricted, kept=kept))
+    return replace(graph, nodes=tuple(_fewer(node, kept) for node in graph.nodes))
+
+
+def _fewer(node: Node, kept: Picks) -> Node:
+    """A mixture of the options that are kept, or zeros of none; any other node as it is.
+
+    Of none is a mixture that does not have all options: a state that may leave its cell.
+    """
+    if not node.has("mixture") or node.inputs[0] not in kept:
+        return node
+    options: tuple[int, ...] = dict(node.attrs)["options"]
+    wanted = kept[node.inputs[0]]
+    pairs = tuple((v, o) for v, o in zip(node.inputs[1:], options, strict=True) if o in wanted)
+    if not pairs:
+        return _joined(node, ())
+    attrs = MixAttrs(options=tuple(option for _, option in pairs))
+    return replace(node, inputs=(node.inputs[0], *(value for value, _ in pairs)), attrs=attrs)
+
+
+def check_picks(graph: Graph, picks: Picks) -> None:
+    """Raises an error for an unknown choice, or for an option that is not there."""
+    known = {choice.name: choice for choice in graph.choices}
+    for name, options in picks.items():
+        _check(name, options, known)
+
+
+def _check(name: str, options: Sequence[int], known: Mapping[str, Choice]) -> None:
+    if name not in known:
+        message = f"there is no choice {quoted(name)}"
+        raise NasirError("E401", message, hint=nearest(name, known))
+    count = len(known[name].options)
+    for option in options:
+        if not 0 <= option < count:
+            message = f"the choice {quoted(name)} has no option {option}"
+            raise NasirError("E202", message, hint=f"it has {count}, from 0")
+
+
+def _resolved(graph: Graph, picks: Picks) -> Graph:
+    """The same with the inputs left in place."""
+    graph = with_bodies(graph, partial(_resolved, picks=picks))
+    alias: dict[str, str] = {}
+    kept: list[Node] = []
+    for old in graph.nodes:
+        node = old.rewired(alias)
+        if not node.has("mixture") or node.inputs[0] not in picks:
+            kept.append(node)
+            continue
+        options: tuple[int, ...] = dict(node.attrs)["options"]
+        wanted = picks[node.inputs[0]]
+        values = [v for v, o in zip(node.inputs[1:], options, strict=True) if o in wanted]
+        if len(values) == 1:
+            alias[node.name] = values[0]
+        else:
+            kept.append(_joined(node, values))
+    choices = tuple(choice for choice in graph.choices if choice.name not in picks)
+    return replace(graph.aliased(kept, alias), choices=choices)
+
+
+def _joined(mix: Node, values: Sequence[str]) -> Node:
+    """The sum of several values, or zeros, in the place of a mixture."""
+    if values:
+        return _replaced(mix, PRIMITIVES["add"], tuple(values), NoAttrs())
+    return _replaced(mix, PRIMITIVES["zero"], (mix.inputs[1],), StrideAttrs())
+
+
+def _replaced(mix: Node, op: OpSpec, inputs: tuple[str, ...], attrs: NoAttrs | StrideAttrs) -> Node:
+    return replace(mix, op=op, inputs=inputs, attrs=attrs)
+
+
+_KINDS = ("op on edge", "op on node")
+_META = "partial_channels"
+
+
+@checked
+def partial_channels(graph: Graph, parts: int) -> Graph:
+    """The supernet whose mixtures of ops see the first of `parts` equal parts of the channels.
+
+    Of C channels the ops read and compute C / parts. The others pass by, through the maximum of
+    each 2x2 square where the ops halve the image; then both are joined and shuffled in `parts`
+    groups, so that the next ops see channels of both. PC-DARTS, arXiv:1907.05737, equation 2,
+    whose K is `parts`. One part is all of them: the graph comes back as it is.
+
+    Nodes and weights keep their names and keys. The result has the name that the mixture had,
+    `c00/n2.e0`; the mixture is `c00/n2.e0.mix`, beside `.first`, `.rest`, `.pool` and `.join`.
+
+    Raises an error for fewer than one part, or where channels or images cannot be divided, or for a
+    graph without choices of ops on images, or whose channels are partial already.
+    """
+    if parts < 1:
+        raise NasirError("E107", f"the number of parts must be 1 or more, not {parts}")
+    if parts == 1:
+        return graph
+    if _META in graph.about:
+        raise NasirError("E505", f"the channels are divided by {graph.about[_META]} already")
+    mixes = _mixes(graph)
+    above_of = _above(graph, mixes)
+    sources = _sources(graph, mixes, above_of)
+    b = Scope(dict(graph.inputs))
+    for node in graph.nodes:
+        above = above_of[node.name]
+        if node.name in mixes:
+            _close(b, graph, node, sources[node.name], parts)
+        elif above is not None:
+            source = sources[above]
+            _rebuild(b, node, {source: _first(b, mixes[above], source, parts)})
+        else:
+            b.nodes.append(node)
+            b.types[node.name] = graph.types[node.name]
+    meta = (*graph.meta, (_META, str(parts)))
+    return replace(graph, nodes=tuple(b.nodes), meta=meta)
+
+
+def _mixes(graph: Graph) -> dict[str, Node]:
+    """The mixtures of ops, by name. Raises an error when there is none."""
+    names = {choice.name for choice in graph.choices if choice.kind in _KINDS}
+    found = {
+        node.name: node
+        for node in graph.nodes
+        if node.has("mixture") and node.inputs[0] in names
+        if node.at and len(node.at.steps) == 1
+        if isinstance(graph.types[node.name], ImageType)
+    }
+    if not found:
+        recurrent = bool(names and graph.bodies)
+        raise NasirError(
+            "E505",
+            "the graph has no choice of ops on images",
+            hint="recurrent cells have vectors, which are not divided"
+            if recurrent
+            else "it takes a supernet as nasir.supernet makes it",
+        )
+    return found
+
+
+def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
+    """For each node the mixture that it is an option of, or a part of one."""
+    places = {mix.at: name for name, mix in mixes.items()}
+    found = ((node.name, node.at) for node in graph.nodes)
+    return {
+        name: places.get(At(at.cell, at.steps[:1]).option(MIXED)) if at and at.steps else None
+        for name, at in found
+    }
+
+
+def _sources(
+    graph: Graph, mixes: Mapping[str, Node], above_of: Mapping[str, str | None]
+) -> dict[str, str]:
+    """For each mixture the one value from outside that its options read."""
+    read: dict[str, set[str]] = {name: set() for name in mixes}
+    for node in graph.nodes:
+        above = above_of[node.name]
+        if above is not None:
+            outside = (x for x in node.inputs if above_of.get(x) != above)
+            read[above] |= {x for x in outside if not isinstance(graph.types[x], WeightsType)}
+    for name, values in read.items():
+        if len(values) != 1:
+            raise NasirError(
+                "E505",
+                f"the options of {quoted(name)} read {len(values)} values from outside, not one",
+                mixes[name].place,
+                hint="it takes a supernet as nasir.supernet makes it: options below their mixture",
+            )
+    return {name: values.pop() for name, values in read.items()}
+
+
+def _rebuild(b: Scope, node: Node, names: Mapping[str, str]) -> None:
+    """Adds the node reading `names[x]` for x; its weights keep their keys, not their shapes."""
+    node = node.rewired(names)
+    types = tuple(b.types[name] for name in node.inputs)
+    found = meaning_at(node.op, node.attrs, types, node.place)
+    params = zip(node.params, found.params, strict=True)
+    fitted = tuple(replace(ref, shape=spec.shape, init=spec.init) for ref, spec in params)
+    b.nodes.append(replace(node, params=fitted))
+    b.types[node.name] = found.type
+
+
+def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
+    """The first part of the channels, made when it is first asked for."""
+    name = f"{mix.name}.first"
+    if name in b.types:
+        return name
+    channels = b.channels(source)
+    if channels % parts:
+        raise NasirError(
+            "E302",
+            f"the {channels} channels of {quoted(source)} cannot be divided by {parts}",
+            mix.place,
+            hint=f"choose channels that are a multiple of {parts}",
+        )
+    b.at = mix.at and mix.at.option("")  # the options read it
+    return b("channels", source, name=name, count=channels // parts)
+
+
+def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
+    """Adds the mixture, what passes it by, and both shuffled under the mixture's old name."""
+    first, name = _first(b, mix, source, parts), f"{mix.name}.mix"
+    _rebuild(b, replace(mix, name=name), {source: first})
+    if b.channels(name) != b.channels(first):
+        message = f"the options of {quoted(mix.name)} change the number of channels"
+        raise NasirError("E302", message, mix.place)
+    b.at = mix.at
+    start = b.channels(first)
+    count = b.channels(source) - start
+    rest = b("channels", source, name=f"{mix.name}.rest", start=start, count=count)
+    before, after = graph.types[source].shape[1:], b.type(name).shape[1:]
+    if before != after:
+        if before != tuple(2 * size for size in after):
+            raise NasirError(
+                "E302",
+                f"channels that pass by {quoted(mix.name)} need an even height and width, "
+                f"not {graph.types[source]}",
+                mix.place,
+                hint="choose an image size that the reductions divide evenly",
+            )
+        rest = b("max_pool", rest, name=f"{mix.name}.pool", kernel=2, stride=2)
+    joined = b("concat", name, rest, name=f"{mix.name}.join")
+    b("channel_shuffle", joined, name=mix.name, groups=parts)
+
+
+@checked
+def edge_weights(graph: Graph, space: SpaceLike) -> Graph:
+    """The supernet of a space where each sum of edges into a node is a mixture of them.
+
+    PC-DARTS, arXiv:1907.05737, equation 3 (its β), for any space with ops on edges. The choice of
+    a node is called `normal/n3`, is of the kind "edge into node" and stands behind the choices of
+    the node's edges. Its options are the states that the node reads, and the space (or what
+    `load_space` takes) says how many it keeps. There is none for a node with one edge, where
+    nothing is weighed, nor for nodes that are means of their edges.
+
+    Raises an error where there is no such sum (recurrent cells are not weighed) or the graph has
+    other edges than the space, and what `load_space` raises.
+    """
+    space = as_space(space)
+    chooses = {each.slot: each for tree in space.trees for each in tree.walk}
+    found: dict[Slot, Choice] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        slot = _weighable(graph, node)
+        if slot is None:
+            nodes.append(node)
+            continue
+        none = Choice(str(slot), slot.role, ())
+        choice = found[slot] = chooses[slot].choice if slot in chooses else none
+        _check_edges(graph, node, choice, space)
+        nodes.append(_weighed(node, choice))
+    if not found:
+        raise NasirError(
+            "E505",
+            "the graph has no sum of edges into a node of a cell",
+            hint="it takes a supernet of images, with ops on edges, whose edges have no weights",
+        )
+    return _with_choices(graph, nodes, found)
+
+
+def _weighable(graph: Graph, node: Node) -> Slot | None:
+    """The slot of a node that sums several mixtures of ops on edges."""
+    slot = node.at.slot if node.at else None
+    if slot is None or slot.role != "edge into node" or not node.has("sum"):
+        return None
+    edges = [graph[name].at for name in node.inputs if name in graph]
+    mixed = len(edges) > 1 and all(at and at.op == MIXED for at in edges)
+    return slot if mixed and len(edges) == len(node.inputs) else None
+
+
+def _check_edges(graph: Graph, node: Node, choice: Choice, space: Space) -> None:
+    """Raises an error where the node does not have the edges that it has in the space."""
+    places = (graph[name].at for name in node.inputs)
+    sources = [str(at.slot.source) for at in places if at and at.slot]
+    if sources != list(choice.options):
+        raise NasirError(
+            "E505",
+            f"node {quoted(node.name)} has edges from nodes {', '.join(sources)}; "
+            f"in the space '{space.name}' from: {', '.join(choice.options) or 'none'}",
+            node.place,
+            hint="give the space that the supernet was made of",
+        )
+
+
+def _weighed(node: Node, choice: Choice) -> Node:
+    attrs = MixAttrs(options=tuple(range(len(node.inputs))))
+    return replace(node, op=PRIMITIVES["mix"], inputs=(choice.name, *node.inputs), attrs=attrs)
+
+
+def _with_choices(graph: Graph, nodes: Sequence[Node], found: Mapping[Slot, Choice]) -> Graph:
+    """The graph with these nodes and, each behind its node's edges, the choices found."""
+    above = [replace(c.slot, role="edge into node", source=0) for c in graph.choices]
+    choices: list[Choice] = []
+    for place, choice in enumerate(graph.choices):
+        choices.append(choice)
+        if above[place] in found and above[place] not in above[place + 1 :]:
+            choices.append(found[above[place]])
+    names = {choice.name for choice in choices}
+    weights = [(choice.name, WeightsType(len(choice.options))) for choice in choices]
+    first = next(place for place, (name, _) in enumerate(graph.inputs) if name in names)
+    later = (row for row in graph.inputs[first:] if row[0] not in names)
+    inputs = (*graph.inputs[:first], *weights, *later)
+    return replace(graph, nodes=tuple(nodes), inputs=inputs, choices=tuple(choices))
