@@ -252,16 +252,15 @@ def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> 
         for name in node.inputs:
             if name not in types:
                 raise _undefined(node, name, names, types)
-        read = tuple(types[name] for name in node.inputs)
-        found = meaning_at(node.op, node.attrs, read, node.place)
-        shapes = tuple(spec.shape for spec in found.params)
-        if not isinstance(node.op, Macro) and tuple(ref.shape for ref in node.params) != shapes:
-            raise NasirError(
-                "E305",
-                f"{node.op.name} has weights of shapes {[r.shape for r in node.params]} "
-                f"where its input asks for {list(shapes)}",
-                node.place,
-            )
+        try:
+            found = meaning(node.op, node.attrs, tuple([types[name] for name in node.inputs]))
+        except NasirError as error:
+            raise error.at(node.place) from None
+        if not isinstance(node.op, Macro):
+            have, wanted = ([each.shape for each in row] for row in (node.params, found.params))
+            if have != wanted:
+                message = f"{node.op.name} has weights of shapes {have} where its input asks for "
+                raise NasirError("E305", f"{message}{wanted}", node.place)
         types[node.name] = found.type
     return types
 

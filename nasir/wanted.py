@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from inspect import Parameter, signature
 from numbers import Integral, Real
+from operator import contains
 from types import NoneType, UnionType
 from typing import (
     Any,
@@ -67,8 +68,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        known = (value.__class__ in types for value, types in zip(args, in_order, strict=False))
-        if all(known) and all(kwargs[n].__class__ in fit.get(n, _UNCHECKED) for n in kwargs):
+        if all(map(contains, in_order, map(type, args))) and (
+            not kwargs or all(type(kwargs[n]) in fit.get(n, _UNCHECKED) for n in kwargs)
+        ):
             return function(*args, **kwargs)
         given = shape.bind(*args, **kwargs).arguments
         for name, hint in hints().items():
