@@ -2,13 +2,16 @@
 
 import ast
 import operator
+import re
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from decimal import Decimal
 from functools import lru_cache
 
 from nasir.errors import NasirError, nearest, quoted
 
-LENGTH_LIMIT = 100
+LENGTH_LIMIT = 200
 
 Number = int | float | bool
 
@@ -28,19 +31,32 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Number, Number], bool]] = {
     ast.GtE: operator.ge,
 }
 _FUNCTIONS: dict[str, Callable[[Number, Number], Number]] = {"max": max, "min": min}
+_SCALED = re.compile(r"(?<![\w.])(\d{1,12}(?:\.\d{1,12})?)([kMG])\b")
+_SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
 
 
 def evaluate(text: str, values: Mapping[str, Number]) -> Number:
     """The value of an expression over `values`.
 
     It knows + - * // %, comparisons, and, or, not, `a if test else b`, max(a, b) and min(a, b). A
-    value's name may have a dot in it. Raises an error for anything else, an unknown name, or a
-    division by zero; without a place.
+    value's name may have a dot in it, a number may end in k, M or G. Raises an error for anything
+    else, an unknown name, or a division by zero; without a place.
     """
     try:
         return _value(parse(text), values)
     except ZeroDivisionError:
         raise NasirError("E306", f"the expression {quoted(text)} divides by zero") from None
+
+
+def evaluate_parts(text: str, values: Mapping[str, Number]) -> Number:
+    """The value, where every part has one, the one behind an `or` or an `else` too."""
+    tree = parse(text)
+    names = {id(getattr(each, "func", getattr(each, "value", None))) for each in ast.walk(tree)}
+    for part in ast.walk(tree):
+        if isinstance(part, ast.expr) and id(part) not in names:
+            with suppress(ZeroDivisionError):
+                _value(part, values)
+    return evaluate(text, values)
 
 
 @lru_cache(1 << 12)
@@ -52,9 +68,15 @@ def parse(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an odd spelling, such as 1if C else 2
-            return ast.parse(text.strip(), mode="eval").body
+            return ast.parse(_SCALED.sub(_number, text.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise NasirError("E306", f"the expression {quoted(text)} cannot be parsed") from None
+
+
+def _number(found: re.Match[str]) -> str:
+    """A number with its scale, written out."""
+    value = Decimal(found[1]) * _SCALES[found[2]]
+    return str(int(value) if value == int(value) else value)
 
 
 def _value(tree: ast.expr, values: Mapping[str, Number]) -> Number:

@@ -116,11 +116,8 @@ def sample(space: SpaceLike, seed: Seed) -> Genotype:
         return space.numbered(random.randrange(space.total))
     if space.countable and space.members:
         return space.numbered(random.choice(space.members))
-    for _ in range(0 if space.countable else _DRAWS):
-        drawn = space.numbered(random.randrange(space.total))
-        if space.admits(drawn):
-            return drawn
-    raise _none_fulfils(space)
+    draws = range(1 if space.countable else _DRAWS)
+    return _first(space, (space.numbered(random.randrange(space.total)) for _ in draws))
 
 
 @checked
@@ -162,13 +159,13 @@ def crossover(
     first, second = as_genotype(first), as_genotype(second)
     pairs = zip(space.decisions, _cells(space, first), _cells(space, second), strict=True)
     pairs = tuple(pairs)
-    for _ in range(_DRAWS):
+
+    def child() -> Genotype:
         cells = [part.cross(a, b, random) for part, a, b in pairs]
         sizes = tree.cross(space.size_walk, _picks(first.size), _picks(second.size), random)
-        child = space.made(cells, sizes)
-        if space.admits(child):
-            return child
-    raise _none_fulfils(space)
+        return space.made(cells, sizes)
+
+    return _first(space, (child() for _ in range(_DRAWS)))
 
 
 def _each(space: Space) -> Iterator[Genotype]:
@@ -180,9 +177,15 @@ def _each(space: Space) -> Iterator[Genotype]:
         number += 1
 
 
-def _none_fulfils(space: Space) -> NasirError:
+def _first(space: Space, tried: Iterator[Genotype]) -> Genotype:
+    """The first that fulfils the space's `where`. Raises an error where none does."""
+    reasons: tuple[str, ...] = ()
+    for genotype in tried:
+        if space.admits(genotype):
+            return genotype
+        reasons = space.contains(genotype)
     message = f"no genotype of space '{space.name}' that was tried fulfils its `where`"
-    return NasirError("E211", message, hint="the conditions may contradict each other")
+    raise NasirError("E211", message, hint=f"the last one: {', '.join(reasons)}")
 
 
 def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:

@@ -77,11 +77,11 @@ def supernet(
     an input of the graph. As published, batch norms in cells have no weights in a supernet, and
     one follows each op that the space normalises.
 
-    What is None is the largest that the space leaves open (as in NATS-Bench's size space), else the
-    skeleton's own size for the search: `cifar` 16 channels, 8 layers (cells), 10 classes, 32
-    pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of three stages),
-    10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and 300 hidden units.
-    Raises an error, and what `load_space` raises.
+    What is None is the space's own number, of those that it leaves open (as NATS-Bench's size
+    space) the largest, else the skeleton's for the search: `cifar` 16 channels, 8 layers (cells),
+    10 classes, 32 pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of
+    three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
+    300 hidden units. Raises an error, and what `load_space` raises.
     """
     space = as_space(space)
     chosen = find_skeleton(skeleton or space.skeleton)

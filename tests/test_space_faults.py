@@ -30,6 +30,7 @@ from tests.test_space_fields import FULL_SPACE
         ("layers: 5", "layers: five", ("E109", 9, 29)),
         ("layers: 5", "layers: [5, 0]", ("E107", 9, 33)),
         ("layers: 5", "layers: []", ("E109", 9, 29)),
+        ("layers: 5", "layers: [5, 2000]", ("E302", 9, 33)),
         ("layers: 5", "layers: [5, 6, 5]", ("E109", 9, 36)),
         ("layers: 5", "layers1: 5", ("E109", 9, 21)),
         ("layers: 5", "classes: [5]", ("E109", 9, 30)),

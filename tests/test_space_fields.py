@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import nasir
 from nasir import Genotype, Graph, NasirError, dump_genotype, load_genotype, load_space, network
 from nasir.space import adopt, home_of
 from tests.command_line import ROOT
@@ -133,6 +134,7 @@ def test_a_space_has_the_sizes_of_its_own_network(files: Path) -> None:
     assert (about["channels"], about["layers"], about["classes"]) == ("8", "5", "10")
     other = network(str(files / "cell.yaml"), "nnabla", resolution=16, layers=6).about
     assert other["channels"] == "36"
+    assert nasir.supernet(FULL_SPACE, resolution=16).about["layers"] == "5"
 
 
 def test_a_genotype_names_its_space_by_a_path_beside_it(files: Path) -> None:

@@ -67,7 +67,7 @@ CONDITIONS = {
     "params < 20k": lambda g: totals_of(g)[0] < 20_000,
     "2M <= macs < 4.5M": lambda g: 2_000_000 <= totals_of(g)[1] < 4_500_000,
     "none + avg_pool_3x3 <= 1": lambda g: _count(g, "none", "avg_pool_3x3") <= 1,
-    "cell.skip_connect == 2 or channels == 8": lambda g: (
+    "(cell.skip_connect == 2 or channels == 8) and layers2 == 1": lambda g: (
         _count(g, "skip_connect") == 2 or g.size == (("channels", 8),)
     ),
 }
@@ -140,6 +140,7 @@ def test_conditions_that_nothing_fulfils_end(space: Space) -> None:
         ("cell.sep_conv_3x3 < 3", "no value 'cell.sep_conv_3x3'"),
         ("open('x')", "no arithmetic"),
         ("params // none > 3", "divides by zero"),
+        ("none > 3 and paramz < 3", "no value 'paramz'"),
     ],
 )
 def test_wrong_conditions_have_a_place(condition: str, said: str) -> None:

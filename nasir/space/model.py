@@ -13,6 +13,7 @@ from pydantic import (
     Tag,
 )
 
+from nasir.arithmetic import LENGTH_LIMIT
 from nasir.macros import MACROS
 from nasir.op_model import Line, OpModel, Word
 from nasir.space.skeletons import SKELETONS
@@ -35,7 +36,7 @@ Open = Annotated[
 ]
 """A number, or a list of those that a genotype selects from."""
 Skeleton = Annotated[StrictStr, Field(json_schema_extra={"enum": [*sorted(SKELETONS)]})]
-Condition = Annotated[StrictStr, Field(max_length=200)]
+Condition = Annotated[StrictStr, Field(max_length=LENGTH_LIMIT)]
 State = Annotated[StrictInt, Field(ge=0, le=63)]
 
 

@@ -12,7 +12,7 @@ from nasir.ops import Macro
 from nasir.space.decisions import SpaceCell
 from nasir.space.layout import PUBLISHED, CellPlace, Layout
 from nasir.space.model import SpaceModel
-from nasir.space.sizes import SIZE_NAMES
+from nasir.space.sizes import SIZE_NAMES, check_number
 from nasir.space.skeletons import SKELETONS
 from nasir.template import Scope
 from nasir.types import ImageType
@@ -118,7 +118,7 @@ def read_size(
     document: Document, model: SpaceModel
 ) -> tuple[Numbers, tuple[tuple[str, tuple[int, ...]], ...]]:
     """The numbers that are fixed, and those that are open. Raises an error for ones that the
-    skeleton does not have, and for one that occurs twice.
+    skeleton does not have, for one that occurs twice, and for ones beyond all limits.
     """
     given: dict[str, int | tuple[int, ...]] = model.size.model_dump(exclude_none=True)
     known = SKELETONS[model.skeleton].sizes
@@ -127,10 +127,11 @@ def read_size(
             message = f"the skeleton '{model.skeleton}' has no size '{name}'"
             where = document.key_place(("size", name))
             raise NasirError("E109", message, where, hint=f"it has: {', '.join(known)}")
-        row = numbers if isinstance(numbers, tuple) else ()
+        row = numbers if isinstance(numbers, tuple) else (numbers,)
         for index, number in enumerate(row):
+            where = document.place(("size", name, index)[: 2 + (row is numbers)])
+            check_number(name, number, where=where)
             if number in row[:index]:
-                where = document.place(("size", name, index))
                 raise NasirError("E109", f"the number {number} occurs twice", where)
     names = [name for name in SIZE_NAMES if name in given]
     fixed = tuple((name, number) for name in names if isinstance(number := given[name], int))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from nasir.errors import NOWHERE, NasirError, Where
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -60,17 +62,27 @@ class StageSize:
 
 
 LIMITS = {
-    "channels": ("E302", 1 << 16),
-    "layers": ("E302", 1 << 10),
-    **dict.fromkeys(DEPTHS, ("E302", 1 << 10)),
-    "classes": ("E302", 1 << 20),
-    "resolution": ("E302", 1 << 14),
-    "vocabulary": ("E302", 1 << 20),
-    "hidden": ("E302", 1 << 16),
-    "in_channels": ("E302", 1 << 10),
-    **dict.fromkeys(WIDTHS, ("E302", 1 << 16)),
+    "channels": 1 << 16,
+    "layers": 1 << 10,
+    **dict.fromkeys(DEPTHS, 1 << 10),
+    "classes": 1 << 20,
+    "resolution": 1 << 14,
+    "vocabulary": 1 << 20,
+    "hidden": 1 << 16,
+    "in_channels": 1 << 10,
+    **dict.fromkeys(WIDTHS, 1 << 16),
 }
-"""Of each number of a size: what is wrong beyond it, and the most it may be."""
+"""The most that each number of a size may be."""
+
+
+def check_number(
+    name: str, value: int, least: int = 1, where: Where = NOWHERE, hint: str = ""
+) -> None:
+    """Raises an error for a number that the size of no network has."""
+    if not least <= value <= LIMITS[name]:
+        message = f"{name} must be 1 to {LIMITS[name]}, not {value}"
+        raise NasirError("E302", message, where, hint)
+
 
 SIZE_NAMES = tuple(LIMITS)
 """The numbers of all sizes, in the order in which spaces and genotypes have them."""

@@ -15,7 +15,7 @@ from nasir.space.cell import add_cell
 from nasir.space.decisions import SpaceCell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
-from nasir.space.sizes import DEPTHS, LIMITS, Size, StagedSize, StageSize
+from nasir.space.sizes import DEPTHS, Size, StagedSize, StageSize, check_number
 from nasir.space.space import Genotype, Space
 from nasir.space.stack import Design, Stem, add_stack, cells_of, layout_of, space_of
 from nasir.table import Table
@@ -107,10 +107,10 @@ def network_size(
 def supernet_size(
     space: Space, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
 ) -> Any:
-    """The size of a space's supernet: what is asked for, else the largest of each number that the
-    space leaves open on this skeleton, else the skeleton's for a search.
+    """The size of a space's supernet: what is asked for, else the space's on this skeleton, of
+    an open number the largest, else the skeleton's for a search.
     """
-    own = dict(space.largest) if space.skeleton == skeleton.name else {}
+    own = dict(space.size + space.largest) if space.skeleton == skeleton.name else {}
     return _sized(skeleton, skeleton.search, own, asked, auxiliary=auxiliary)
 
 
@@ -143,11 +143,9 @@ def find_skeleton(name: str) -> Skeleton:
 
 def _check_size(skeleton: Skeleton, size: Any) -> None:
     for name in skeleton.sizes:
-        code, most = LIMITS[name]
-        value = getattr(size, name)
-        if not min(1, getattr(skeleton.default, name)) <= value <= most:
-            hint = f"the skeleton's own is {getattr(skeleton.default, name)}"
-            raise NasirError(code, f"{name} must be 1 to {most}, not {value}", hint=hint)
+        own = getattr(skeleton.default, name)
+        hint = f"the skeleton's own is {own}"
+        check_number(name, getattr(size, name), least=min(1, own), hint=hint)
     if size.auxiliary and not skeleton.has_auxiliary:
         raise NasirError(
             "E505",

@@ -1,18 +1,16 @@
 """Constraints of a space: `where`, conditions over counts and costs of its genotypes."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nasir.arithmetic import Number, evaluate
+from nasir.arithmetic import Number, evaluate, evaluate_parts
 from nasir.errors import NasirError, quoted
+from nasir.space.sizes import DEPTHS, StagedSize
 from nasir.space.skeletons import find_skeleton, network_size
 from nasir.space.space import Genotype, Space
 from nasir.totals import Totals, totals
 
-_SCALED = re.compile(r"(?<![\w.])(\d{1,12}(?:\.\d{1,12})?)([kMG])\b")
-_SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
 _COUNTED = ("nodes", "edges")
 
 
@@ -20,7 +18,7 @@ _COUNTED = ("nodes", "edges")
 class Conditions:
     """Expressions of `nasir.arithmetic` that are true of every genotype of the space.
 
-    Numbers may end in k, M or G. There are `params`, `macs` and `activations` of the network in the
+    There are `params`, `macs` and `activations` of the network in the
     space's size, the numbers of that size, and, of all kinds of cell together or of one
     (`normal.edges`), `nodes`, `edges` and how often each op occurs; its name with `_` for `-`.
     """
@@ -31,19 +29,26 @@ class Conditions:
         """Raises an error for an expression that is none, or whose value is not true or false."""
         text = self.texts[index]
         names = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
-        value = evaluate(_plain(text), dict.fromkeys(names, 1) | _counts(space, None))
+        value = evaluate_parts(text, dict.fromkeys(names, 1) | _counts(space, None))
         if not isinstance(value, bool):
             message = f"{quoted(text)} is no condition"
             raise NasirError("E306", message, hint="compare: params < 500k")
 
     def reasons(self, genotype: Genotype) -> Iterator[str]:
-        """The conditions that a genotype of the space does not fulfil, with its numbers."""
+        """The conditions that a genotype of the space does not fulfil, with its numbers.
+
+        One without a value, as its network cannot be built, is not fulfilled.
+        """
         known = _Measures(genotype)
         for text in self.texts:
             known.used.clear()
-            if not evaluate(_plain(text), known):
-                numbers = ", ".join(f"{name} = {known[name]:,}" for name in sorted(known.used))
-                yield f"it does not fulfil `{text}`: {numbers}"
+            try:
+                if evaluate(text, known):
+                    continue
+                why = ", ".join(f"{name} = {known[name]:,}" for name in sorted(known.used))
+            except NasirError as error:
+                why = error.message
+            yield f"it does not fulfil `{text}`: {why}"
 
 
 class _Measures(Mapping[str, Number]):
@@ -56,6 +61,8 @@ class _Measures(Mapping[str, Number]):
         self.size = network_size(genotype, self.skeleton, {})
         self.known: dict[str, Number] = _counts(genotype.definition, genotype)
         self.known |= {name: getattr(self.size, name) for name in self.skeleton.sizes}
+        if isinstance(self.size, StagedSize):
+            self.known |= zip(DEPTHS, self.size.depths, strict=True)
         self.used: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
@@ -93,13 +100,3 @@ def _counts(space: Space, genotype: Genotype | None) -> dict[str, Number]:
 
 def _spelled(name: str) -> str:
     return name.replace("-", "_")
-
-
-def _plain(text: str) -> str:
-    """The expression with its numbers written out."""
-
-    def number(found: re.Match[str]) -> str:
-        value = float(found[1]) * _SCALES[found[2]]
-        return str(int(value) if value.is_integer() else value)
-
-    return _SCALED.sub(number, text)

@@ -191,7 +191,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     if not method.stages:
         return BuiltSearch(experiment, data, place, batch, task, space, method)
     skeleton = find_skeleton(space.skeleton)
-    left = dict(space.open_size)  # of these the supernet has the largest, not the method's
+    left = dict(space.size + space.largest)  # these are the supernet's, not the method's
     own = {name: value for name, value in method.network if value and name not in left}
     sizes = _sizes(skeleton, own, method.network, experiment, task, "E505")
     graph = task.prepare(nasir.supernet(space, auxiliary=skeleton.name == "rnn", **sizes))
