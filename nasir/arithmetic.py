@@ -50,13 +50,15 @@ def evaluate(text: str, values: Mapping[str, Number]) -> Number:
 
 def evaluate_parts(text: str, values: Mapping[str, Number]) -> Number:
     """The value, where every part has one, the one behind an `or` or an `else` too."""
-    tree = parse(text)
-    names = {id(getattr(each, "func", getattr(each, "value", None))) for each in ast.walk(tree)}
-    for part in ast.walk(tree):
-        if isinstance(part, ast.expr) and id(part) not in names:
-            with suppress(ZeroDivisionError):
-                _value(part, values)
+    for part in _parts(text):
+        with suppress(ZeroDivisionError):
+            _value(part, values)
     return evaluate(text, values)
+
+
+def names(text: str) -> list[str]:
+    """The names of the values in an expression, sorted."""
+    return sorted({ast.unparse(x) for x in _parts(text) if isinstance(x, ast.Name | ast.Attribute)})
 
 
 @lru_cache(1 << 12)
@@ -71,6 +73,14 @@ def parse(text: str) -> ast.expr:
             return ast.parse(_SCALED.sub(_number, text.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise NasirError("E306", f"the expression {quoted(text)} cannot be parsed") from None
+
+
+@lru_cache(1 << 12)
+def _parts(text: str) -> list[ast.expr]:
+    """The expressions of which one consists, itself first."""
+    every = list(ast.walk(parse(text)))
+    words = {id(getattr(each, "func", getattr(each, "value", None))) for each in every}
+    return [x for x in every if isinstance(x, ast.expr) and id(x) not in words]
 
 
 def _number(found: re.Match[str]) -> str:

@@ -6,12 +6,13 @@ takes.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import count, takewhile
 from math import prod
 from random import Random
 
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype, Numbers
+from nasir.genotype import Numbers
 from nasir.space import adopt, tree
 from nasir.space.derive import Seed
 from nasir.space.load import SpaceLike, as_space
@@ -72,11 +73,12 @@ def rank(space: SpaceLike, genotype: GenotypeLike) -> int:
 
     The genotype's own space does not count, nor do its name and source.
     """
-    space, genotype, index = as_space(space), as_genotype(genotype), 0
-    for part, cell in zip(space.decisions, _cells(space, genotype), strict=True):
+    space, index = as_space(space), 0
+    own = _canonical(space, genotype)
+    for part, cell in zip(space.decisions, own.cells, strict=True):
         index = index * part.size + part.rank(cell)
     sizes = prod(each.size for each in space.size_walk)
-    index = index * sizes + tree.rank(space.size_walk, _picks(genotype.size))
+    index = index * sizes + tree.rank(space.size_walk, _picks(own.size))
     return index if space.where is None else bisect_left(space.members, index)
 
 
@@ -128,8 +130,8 @@ def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
     any where the two edges have none in common; or one number of the size is another. A
     neighbour's neighbours include the genotype.
     """
-    space, genotype = as_space(space), as_genotype(genotype)
-    found = _neighbours(space, _cells(space, genotype), genotype.size)
+    space = as_space(space)
+    found = _neighbours(space, _canonical(space, genotype))
     return found if space.where is None else filter(space.admits, found)
 
 
@@ -156,25 +158,20 @@ def crossover(
     `where`, draws are repeated until one fulfils it.
     """
     space, random = as_space(space), _random(seed)
-    first, second = as_genotype(first), as_genotype(second)
-    pairs = zip(space.decisions, _cells(space, first), _cells(space, second), strict=True)
-    pairs = tuple(pairs)
+    one, two = _canonical(space, first), _canonical(space, second)
+    pairs = tuple(zip(space.decisions, one.cells, two.cells, strict=True))
 
     def child() -> Genotype:
         cells = [part.cross(a, b, random) for part, a, b in pairs]
-        sizes = tree.cross(space.size_walk, _picks(first.size), _picks(second.size), random)
+        sizes = tree.cross(space.size_walk, _picks(one.size), _picks(two.size), random)
         return space.made(cells, sizes)
 
     return _first(space, (child() for _ in range(_DRAWS)))
 
 
 def _each(space: Space) -> Iterator[Genotype]:
-    number = 0
-    while number < space.total:  # more than a range can count
-        genotype = space.numbered(number)
-        if space.admits(genotype):
-            yield genotype
-        number += 1
+    numbers = takewhile(space.total.__gt__, count())  # more than a range can count
+    return filter(space.admits, map(space.numbered, numbers))
 
 
 def _first(space: Space, tried: Iterator[Genotype]) -> Genotype:
@@ -188,8 +185,9 @@ def _first(space: Space, tried: Iterator[Genotype]) -> Genotype:
     raise NasirError("E211", message, hint=f"the last one: {', '.join(reasons)}")
 
 
-def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
-    """The genotype's cells in the space's order and in canonical form."""
+def _canonical(space: Space, genotype: GenotypeLike) -> Genotype:
+    """The genotype of the space with cells and size in order."""
+    genotype = as_genotype(genotype)
     reasons = space.contains(genotype)
     if reasons:
         raise NasirError(
@@ -198,10 +196,11 @@ def _cells(space: Space, genotype: Genotype) -> tuple[CellGenotype, ...]:
             f"does not belong to the space '{space.name}'",
             hint=reasons[0],
         )
-    return space.having(genotype).cells
+    return space.having(genotype)
 
 
-def _neighbours(space: Space, cells: tuple[CellGenotype, ...], size: Numbers) -> Iterator[Genotype]:
+def _neighbours(space: Space, genotype: Genotype) -> Iterator[Genotype]:
+    cells, size = genotype.cells, genotype.size
     for place, (part, cell) in enumerate(zip(space.decisions, cells, strict=True)):
         for other in part.neighbours(cell):
             changed = (*cells[:place], other, *cells[place + 1 :])

@@ -9,7 +9,7 @@ from nasir.formats.load import GenotypeLike
 from nasir.graph import Graph
 from nasir.space import Space, adopt, home_of, load_space
 from nasir.space.load import SpaceLike, as_space
-from nasir.space.skeletons import build_network, find_skeleton, network_size, supernet_size
+from nasir.space.skeletons import build_network, find_skeleton, network_size
 from nasir.space.space import Genotype
 from nasir.wanted import checked
 
@@ -94,7 +94,7 @@ def supernet(
         "vocabulary": vocabulary,
         "hidden": hidden,
     }
-    size = supernet_size(space, chosen, _given(asked), auxiliary=auxiliary)
+    size = network_size(space, chosen, _given(asked), auxiliary=auxiliary)
     return _by_kind(build_network(space, chosen, size), space)
 
 

@@ -16,7 +16,7 @@ from nasir.space.decisions import SpaceCell
 from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
 from nasir.space.modules import nasbench1shot1, nasbench101
 from nasir.space.sizes import DEPTHS, Size, StagedSize, StageSize, check_number
-from nasir.space.space import Genotype, Space
+from nasir.space.space import Space
 from nasir.space.stack import Design, Stem, add_stack, cells_of, layout_of, space_of
 from nasir.table import Table
 from nasir.template import primitives
@@ -92,45 +92,25 @@ def write_network(
 
 
 def network_size(
-    genotype: Genotype, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
+    design: Design, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
 ) -> Any:
-    """The size of a genotype's network: what is asked for, else the genotype's own numbers, else
-    its space's where they are of this skeleton, else the skeleton's.
+    """The size of a genotype's network, or of a space's supernet: what is asked for, else the
+    genotype's own numbers (the largest of those that are open), else the space's where they are of
+    this skeleton, else the skeleton's. `layers` that are asked for are those of every stage.
     """
-    home = genotype.definition
+    space = space_of(design)
     own: dict[str, int] = {}
-    if home is None or home.skeleton == skeleton.name:
-        own = {**dict(home.size if home else ()), **dict(genotype.size)}
-    return _sized(skeleton, skeleton.default, own, asked, auxiliary=auxiliary)
-
-
-def supernet_size(
-    space: Space, skeleton: Skeleton, asked: Mapping[str, int], *, auxiliary: bool = False
-) -> Any:
-    """The size of a space's supernet: what is asked for, else the space's on this skeleton, of
-    an open number the largest, else the skeleton's for a search.
-    """
-    own = dict(space.size + space.largest) if space.skeleton == skeleton.name else {}
-    return _sized(skeleton, skeleton.search, own, asked, auxiliary=auxiliary)
-
-
-def _sized(
-    skeleton: Skeleton,
-    size: Any,
-    own: Mapping[str, int],
-    asked: Mapping[str, int],
-    *,
-    auxiliary: bool,
-) -> Any:
-    """The size with other numbers; `layers` that are asked for are those of every stage."""
-    kept = {
-        name: value for name, value in own.items() if "layers" not in asked or name not in DEPTHS
-    }
-    given = {**kept, **asked}
+    if space is None or space.skeleton == skeleton.name:
+        picked = design.largest if isinstance(design, Space) else design.size
+        own = dict((space.size if space else ()) + picked)
+    if "layers" in asked:
+        own = {name: number for name, number in own.items() if name not in DEPTHS}
+    given = {**own, **asked}
     for name in given:
         if name not in skeleton.sizes:
             message = f"the skeleton '{skeleton.name}' has no size '{name}'"
             raise NasirError("E505", message, hint=f"it has: {', '.join(skeleton.sizes)}")
+    size = skeleton.search if isinstance(design, Space) else skeleton.default
     return replace(size, auxiliary=auxiliary, **given)
 
 

@@ -147,24 +147,18 @@ class Space:
 
     def numbered(self, number: int) -> Genotype:
         """The genotype of that number among all, whether or not it fulfils `where`."""
-        size: Numbers = ()
-        if self.open_size:
-            number, digit = divmod(number, prod(each.size for each in self.size_walk))
-            size = self._numbers(tree.unrank(self.size_walk, digit))
-        cells: list[CellGenotype] = []
+        number, digit = divmod(number, prod(each.size for each in self.size_walk))
+        picks, cells = tree.unrank(self.size_walk, digit), list[CellGenotype]()
         for part in reversed(self.decisions):
             number, digit = divmod(number, part.size)
             cells.append(part.unrank(digit))
-        return Genotype(self.name, tuple(cells[::-1]), definition=self, size=size)
+        return self.made(reversed(cells), picks)
 
     def made(self, cells: Iterable[CellGenotype], numbers: Sequence[Pick] = ()) -> Genotype:
         """The genotype of the space with these cells and picks of the skeleton's decisions."""
-        size = self._numbers(numbers)
+        pairs = zip(self.open_size, numbers, strict=True)
+        size = tuple((name, int(number)) for (name, _), ((number, _),) in pairs)
         return Genotype(self.name, tuple(cells), definition=self, size=size)
-
-    def _numbers(self, picks: Sequence[Pick]) -> Numbers:
-        pairs = zip(self.open_size, picks, strict=True)
-        return tuple((name, int(number)) for (name, _), ((number, _),) in pairs)
 
     def admits(self, genotype: Genotype) -> bool:
         """Whether a genotype with decisions of the space fulfils `where`."""
@@ -212,10 +206,11 @@ class Space:
         return tuple(reasons)
 
     def having(self, genotype: Genotype) -> Genotype:
-        """The genotype with the cells in the space's order and in canonical form."""
+        """The genotype with the cells in the space's order and in canonical form, and the size."""
         pairs = zip(self.decisions, self.kinds, strict=True)
         cells = (part.canonical(genotype.cell(kind)) for part, kind in pairs)
-        return self.made(cells, [((number, ()),) for _, number in genotype.size])
+        size = dict(genotype.size)
+        return self.made(cells, [((size[name], ()),) for name, _ in self.open_size])
 
     def _size_reasons(self, size: dict[str, int]) -> Iterator[str]:
         for name, numbers in self.open_size:

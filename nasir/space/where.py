@@ -1,10 +1,10 @@
 """Constraints of a space: `where`, conditions over counts and costs of its genotypes."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nasir.arithmetic import Number, evaluate, evaluate_parts
+from nasir.arithmetic import Number, evaluate, evaluate_parts, names
 from nasir.errors import NasirError, quoted
 from nasir.space.sizes import DEPTHS, StagedSize
 from nasir.space.skeletons import find_skeleton, network_size
@@ -28,8 +28,8 @@ class Conditions:
     def check(self, space: Space, index: int) -> None:
         """Raises an error for an expression that is none, or whose value is not true or false."""
         text = self.texts[index]
-        names = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
-        value = evaluate_parts(text, dict.fromkeys(names, 1) | _counts(space, None))
+        known = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
+        value = evaluate_parts(text, dict.fromkeys(known, 1) | _counts(space, None))
         if not isinstance(value, bool):
             message = f"{quoted(text)} is no condition"
             raise NasirError("E306", message, hint="compare: params < 500k")
@@ -39,46 +39,24 @@ class Conditions:
 
         One without a value, as its network cannot be built, is not fulfilled.
         """
-        known = _Measures(genotype)
+        space = genotype.definition
+        assert space is not None
+        skeleton = find_skeleton(space.skeleton)
+        size = network_size(genotype, skeleton, {})
+        known = _counts(space, genotype) | {name: getattr(size, name) for name in skeleton.sizes}
+        if isinstance(size, StagedSize):
+            known |= zip(DEPTHS, size.depths, strict=True)
         for text in self.texts:
-            known.used.clear()
+            used = names(text)
             try:
+                if not known.keys() >= {*used}:
+                    known |= totals(genotype, skeleton, size)._asdict()
                 if evaluate(text, known):
                     continue
-                why = ", ".join(f"{name} = {known[name]:,}" for name in sorted(known.used))
+                why = ", ".join(f"{name} = {known[name]:,}" for name in used)
             except NasirError as error:
                 why = error.message
             yield f"it does not fulfil `{text}`: {why}"
-
-
-class _Measures(Mapping[str, Number]):
-    """What conditions may use, of one genotype; `used` are the names that were looked up."""
-
-    def __init__(self, genotype: Genotype) -> None:
-        assert genotype.definition is not None
-        self.genotype = genotype
-        self.skeleton = find_skeleton(genotype.definition.skeleton)
-        self.size = network_size(genotype, self.skeleton, {})
-        self.known: dict[str, Number] = _counts(genotype.definition, genotype)
-        self.known |= {name: getattr(self.size, name) for name in self.skeleton.sizes}
-        if isinstance(self.size, StagedSize):
-            self.known |= zip(DEPTHS, self.size.depths, strict=True)
-        self.used: set[str] = set()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.known or name in Totals._fields
-
-    def __getitem__(self, name: str) -> Number:
-        if name in Totals._fields and name not in self.known:
-            self.known |= totals(self.genotype, self.skeleton, self.size)._asdict()
-        self.used.add(name)
-        return self.known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter((*self.known, *Totals._fields))
-
-    def __len__(self) -> int:
-        return len({*self.known, *Totals._fields})
 
 
 def _counts(space: Space, genotype: Genotype | None) -> dict[str, Number]:
