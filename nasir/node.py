@@ -43,8 +43,13 @@ class Slot:
     source: int = 0
     name: str = field(default="", kw_only=True)
 
+    @property
+    def local(self) -> str:
+        """Its name within the kind of cell: `n2.e0`."""
+        return _SLOTS[self.role][0].format(self)
+
     def __str__(self) -> str:
-        return f"{self.kind}/{_SLOTS[self.role][0].format(self)}"
+        return f"{self.kind}/{self.local}"
 
     @classmethod
     def parse(cls, name: str, *roles: ChoiceKind) -> "Slot":

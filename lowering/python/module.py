@@ -212,7 +212,7 @@ def _label(part: Part, nodes: tuple[Node, ...], name: str) -> str:
     if at is None or not at.steps:
         return identifier(part.local(name))
     mixed = any(isinstance(item, Node) and item.at == at.option(MIXED) for item in part.items)
-    slots = [str(slot).rpartition("/")[2] for slot, _ in at.steps]
+    slots = [slot.local for slot, _ in at.steps]
     return identifier("_".join((*slots, at.op) if mixed and at.op != MIXED else slots))
 
 

@@ -12,6 +12,7 @@ import lowering
 import nasir
 from lowering import Mixture, Unrolled
 from nasir import Choice, Genotype, Graph, Space
+from nasir.node import Slot
 from nasir.passes import MemoryLevel
 from runners.experiment.learner import Learner, Moment
 from runners.experiment.mixture import Controller, Drawn, Sampled, Softmax, Uniform, one_hot
@@ -53,7 +54,7 @@ class Decided:
 
     def ops_of(self, kind: str) -> tuple[str, ...]:
         """The choices of ops in that kind of cell."""
-        return tuple(name for name in self.choices if name in self.ops and _in(name, kind))
+        return tuple(n for n, c in self.choices.items() if n in self.ops and c.slot.kind == kind)
 
     def options(self, name: str) -> tuple[int, ...]:
         """The live options of a choice."""
@@ -65,7 +66,7 @@ class Decided:
 
     def selectable(self, name: str) -> tuple[int, ...]:
         """Those that the space ever selects."""
-        excluded = self.space.cell(name.rpartition("/")[0]).exclude
+        excluded = self.space.cell(self.choices[name].slot.kind).exclude
         names = self.choices[name].options
         return tuple(o for o in self.options(name) if names[o] not in excluded)
 
@@ -75,15 +76,15 @@ class Decided:
         found: list[Group] = []
         if not cell.on_nodes and cell.keep is not None:
             for node in range(cell.inputs, cell.inputs + cell.nodes):
-                edges = [f"{kind}/n{node}.e{edge.source}" for edge in cell.into(node)]
+                edges = [str(Slot(kind, "op on edge", node, e.source)) for e in cell.into(node)]
                 if len(edges) > cell.keep:
                     members = tuple((e, tuple(range(len(self.choices[e].options)))) for e in edges)
                     found.append(Group(f"n{node}", cell.keep, members))
         for choice in self.choices.values():
-            wanted = choice.kind in ("input", "output") and _in(choice.name, kind)
+            wanted = choice.kind in ("input", "output") and choice.slot.kind == kind
             if wanted and choice.keep < len(choice.options):
                 members = tuple((choice.name, (o,)) for o in range(len(choice.options)))
-                found.append(Group(choice.name.rpartition("/")[2], choice.keep, members))
+                found.append(Group(choice.slot.local, choice.keep, members))
         return tuple(found)
 
     def left(self, group: Group) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -114,10 +115,6 @@ class Decided:
             row = row.clone()
             row[list(self.dropped[name])] = 0.0
         return row
-
-
-def _in(name: str, kind: str) -> bool:
-    return name.rpartition("/")[0] == kind
 
 
 class Objective:

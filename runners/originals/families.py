@@ -156,10 +156,10 @@ def _ops(genotype: Genotype, kind: str) -> Iterator[tuple[str, str]]:
 def _options(graph: Graph, kind: str) -> Iterator[tuple[str, str]]:
     """`E._ops.K` is option K of edge E: edges by target node, then source, which is the order of a
     cell's choices; options in the space's order."""
-    edges = [choice for choice in graph.choices if choice.name.startswith(f"{kind}/")]
+    edges = [choice for choice in graph.choices if choice.slot.kind == kind]
     for edge, choice in enumerate(edges):
         for place, option in enumerate(choice.options):
-            yield f"{edge}._ops.{place}", f"{choice.name.removeprefix(f'{kind}/')}/{option}"
+            yield f"{edge}._ops.{place}", f"{choice.slot.local}/{option}"
 
 
 def _tiny(genotype: Genotype, graph: Graph) -> Iterator[Group]:

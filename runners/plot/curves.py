@@ -5,7 +5,6 @@ Colours are distinct for colour-blind readers.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import cycle, groupby, product
 from pathlib import Path
 from statistics import fmean
@@ -29,6 +28,7 @@ from runners.plot.run import (
     cell_title,
     kinds,
     named,
+    slot_of,
 )
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -202,10 +202,7 @@ def trajectory(run: PlottedRun) -> Figure:
 def _slot(name: str, options: Sequence[str]) -> Slot:
     """The address of the choice; one that cannot be read is taken for an output."""
     of_node: ChoiceKind = "edge into node" if all(map(str.isdecimal, options)) else "op on node"
-    for role in ("op on edge", of_node, "input"):
-        with suppress(ValueError):
-            return Slot.parse(name, role)
-    return Slot(name.rpartition("/")[0], "output")
+    return slot_of(name, "op on edge", of_node, "input", "output")
 
 
 def _places(slots: Sequence[Slot]) -> Iterator[tuple[int, int]]:

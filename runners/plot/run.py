@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from nasir import Genotype, Where, load_genotype, load_genotypes
 from nasir.errors import quoted
+from nasir.node import ChoiceKind, Slot
 from nasir.quoting import shortened
 from runners.folder.facts import (
     SearchFacts,
@@ -204,8 +205,16 @@ def kinds(names: Iterable[str]) -> dict[str, list[str]]:
     """Names of choices by the kind of cell that they belong to, in order."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(name.rpartition("/")[0], []).append(name)
+        found.setdefault(slot_of(name).kind, []).append(name)
     return found
+
+
+def slot_of(name: str, *roles: ChoiceKind) -> Slot:
+    """The address of a choice; a name that has none is taken for an output's."""
+    try:
+        return Slot.parse(name, *roles)
+    except ValueError:
+        return Slot("", "output")
 
 
 def cell_title(kind: str) -> str:
