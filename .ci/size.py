@@ -28,7 +28,7 @@ CEILINGS = {
     "files of the library": 204,
     "files of runners": 72,
     "code lines of nasir and lowering": 16_635,
-    "code lines of runners": 10_513,
+    "code lines of runners": 10_515,
     "code lines of tests": 22_575,
     "places of runners": 14,
     "arrows between them": 35,
