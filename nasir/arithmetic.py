@@ -70,7 +70,10 @@ def parse(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an odd spelling, such as 1if C else 2
-            return ast.parse(_SCALED.sub(_number, text.strip()), mode="eval").body
+            plain = _SCALED.sub(
+                lambda x: f"{(Decimal(x[1]) * _SCALES[x[2]]).normalize():f}", text.strip()
+            )
+            return ast.parse(plain, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise NasirError("E306", f"the expression {quoted(text)} cannot be parsed") from None
 
@@ -81,12 +84,6 @@ def _parts(text: str) -> list[ast.expr]:
     every = list(ast.walk(parse(text)))
     words = {id(getattr(each, "func", getattr(each, "value", None))) for each in every}
     return [x for x in every if isinstance(x, ast.expr) and id(x) not in words]
-
-
-def _number(found: re.Match[str]) -> str:
-    """A number with its scale, written out."""
-    value = Decimal(found[1]) * _SCALES[found[2]]
-    return str(int(value) if value == int(value) else value)
 
 
 def _value(tree: ast.expr, values: Mapping[str, Number]) -> Number:

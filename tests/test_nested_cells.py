@@ -12,6 +12,7 @@ import torch
 import lowering
 import nasir
 from nasir import NasirError
+from nasir.space import adopt
 from tests.command_line import TINY, call
 
 TEXT = """
@@ -55,9 +56,11 @@ def test_decisions_of_a_cell_that_nothing_selects_do_not_matter_to_the_id() -> N
     other = replace(plain, cells=(*nasir.sample(SPACE, 1).cells[:2], *plain.cells[2:]))
     assert other != plain
     assert nasir.canonical_id(other) == nasir.canonical_id(plain)
+    assert nasir.correspondence(plain, other)
     inside = nasir.derive(SPACE, weights_of("block", "unit"))
-    ids = {nasir.canonical_id(replace(inside, cells=(unit, *inside.cells[1:]))) for unit in units()}
-    assert len(ids) == 3
+    for text in (TEXT, TEXT.replace("exclude", "combine: concat, exclude")):
+        all_ = (adopt(replace(inside, cells=(each, *inside.cells[1:])), text) for each in units())
+        assert len(set(map(nasir.canonical_id, all_))) == 3
 
 
 @pytest.mark.parametrize("ops", [("block", "unit"), ("block", "sep_conv_3x3"), ("skip_connect",)])

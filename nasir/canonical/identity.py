@@ -11,6 +11,7 @@ from nasir.compute import enumerate_genotypes
 from nasir.errors import NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype
+from nasir.limits import PRIMITIVE_LIMIT, Budget
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.nasbench101 import limits_broken, live_cell, module_hash, module_of
 from nasir.space import Space
@@ -55,11 +56,8 @@ def canonical_id(genotype: GenotypeLike) -> str:
     """
     genotype = as_genotype(genotype)
     home = genotype.definition
-    lines = sorted(
-        f"{cell.kind} {cell.inputs} {_labelling(cell, genotype).digest.hex()}"
-        for cell in genotype.cells
-        if not home or cell.kind not in home.inner
-    )
+    outer = [cell for cell in genotype.cells if not home or cell.kind not in home.inner]
+    lines = sorted(f"{c.kind} {c.inputs} {_labelling(c, genotype).digest.hex()}" for c in outer)
     lines += [f"{name}={number}" for name, number in genotype.size]
     return sha256("\n".join(lines).encode()).hexdigest()[:32]
 
@@ -99,18 +97,17 @@ class CellCorrespondence:
 def correspondence(
     first: GenotypeLike, second: GenotypeLike
 ) -> tuple[CellCorrespondence, ...] | None:
-    """How to carry weights from one genotype to an equal one; None where they are not equal."""
+    """How to carry weights from one genotype to an equal one; None where they are not equal.
+
+    Cells that nothing selects are left out where they differ.
+    """
     first, second = as_genotype(first), as_genotype(second)
     if canonical_id(first) != canonical_id(second):
         return None
-    return tuple(
-        _paired(
-            _labelling(cell, first),
-            _labelling(second.cell(cell.kind), second),
-            cell.kind,
-        )
-        for cell in first.cells
+    pairs = (
+        (k, *(_labelling(each.cell(k), each) for each in (first, second))) for k in first.kinds
     )
+    return tuple(_paired(k, a, b) for k, a, b in pairs if a.digest == b.digest)
 
 
 @checked
@@ -127,7 +124,7 @@ def count_classes(space: SpaceLike) -> int:
     )
 
 
-def _paired(one: Labelling, two: Labelling, kind: str) -> CellCorrespondence:
+def _paired(kind: str, one: Labelling, two: Labelling) -> CellCorrespondence:
     targets = dict(zip(one.outputs, two.outputs, strict=True))
     return CellCorrespondence(
         kind,
@@ -141,15 +138,27 @@ def _labelling(cell: CellGenotype, genotype: Genotype) -> Labelling:
     if cell.ops or not cell.nodes:
         return label_module(cell)
     if cell.combine == "concat":
-        return _as_it_stands(cell, space)
+        return _as_it_stands([cell, *_selected(cell, genotype)], space)
     if cell.kind in _HIGHWAYS:
         return label(cell_terms(cell, (1,), ACTIVATIONS, highway))
     if space is None or not (space.ops or space.inner or space.layout is not PUBLISHED):
         return label(cell_terms(cell, _strides(cell.kind), MACROS))
-    inner = {kind for kind in space.options(cell.kind) if kind in space.inner}
-    cells = {kind: cell_op(kind, genotype.cells, space.ops) for kind in inner}
+    cells = {x.kind: cell_op(x.kind, genotype.cells, space.ops) for x in _selected(cell, genotype)}
     known = {**cells, **ops_of(space, cell.kind)}
     return label(cell_terms(cell, _strides_in(space, cell.kind), known))
+
+
+def _selected(cell: CellGenotype, genotype: Genotype) -> list[CellGenotype]:
+    """The cells that are ops of a cell, and those that are ops of them, each before its users."""
+    named, sizes, found = {*cell.named_ops}, dict[str, int](), list[CellGenotype]()
+    for kind in reversed(genotype.definition.inner if genotype.definition else ()):
+        if kind in named:
+            found.insert(0, genotype.cell(kind))
+            named |= {*found[0].named_ops}
+    for each in found:
+        sizes[each.kind] = sum(sizes.get(op, 1) for op in each.named_ops)
+    Budget(PRIMITIVE_LIMIT, f"the cell '{cell.kind}'", "ops").spend(sum(sizes.values()))
+    return found
 
 
 _HIGHWAYS = frozenset(
@@ -158,10 +167,13 @@ _HIGHWAYS = frozenset(
 """The kinds of cell whose ops are activations with a highway around them."""
 
 
-def _as_it_stands(cell: CellGenotype, space: Space | None) -> Labelling:
-    """Cells whose nodes are concatenations: equal only to the letter, which is sound."""
+def _as_it_stands(cells: list[CellGenotype], space: Space | None) -> Labelling:
+    """A cell whose nodes are concatenations, and the cells that are its ops: equal only to the
+    letter, which is sound.
+    """
+    cell = cells[0]
     ops = "".join(sorted(op.definition for op in space.ops)) if space else ""
-    text = f"{cell.nodes} {cell.output} {cell.combine} {cell.join} {ops}"
+    text = "".join(f"{c.nodes} {c.output} {c.combine} {c.join} " for c in cells) + ops
     places = [
         (state, slot)
         for state, edges in enumerate(cell.nodes, start=cell.inputs)

@@ -11,8 +11,6 @@ from nasir.space.skeletons import find_skeleton, network_size
 from nasir.space.space import Genotype, Space
 from nasir.totals import Totals, totals
 
-_COUNTED = ("nodes", "edges")
-
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -31,8 +29,7 @@ class Conditions:
         known = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
         value = evaluate_parts(text, dict.fromkeys(known, 1) | _counts(space, None))
         if not isinstance(value, bool):
-            message = f"{quoted(text)} is no condition"
-            raise NasirError("E306", message, hint="compare: params < 500k")
+            raise NasirError("E306", f"{quoted(text)} is no condition", hint="as: params < 500k")
 
     def reasons(self, genotype: Genotype) -> Iterator[str]:
         """The conditions that a genotype of the space does not fulfil, with its numbers.
@@ -64,7 +61,7 @@ def _counts(space: Space, genotype: Genotype | None) -> dict[str, Number]:
     found = Counter[str]()
     for kind in space.kinds:
         cell = space.cell(kind)
-        own = Counter(dict.fromkeys((*_COUNTED, *map(_spelled, cell.named_ops)), 0))
+        own = Counter(dict.fromkeys(("nodes", "edges", *map(_spelled, cell.named_ops)), 0))
         if genotype is not None:
             chosen = genotype.cell(kind)
             own["nodes"] += len(chosen.nodes)
