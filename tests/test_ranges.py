@@ -19,7 +19,7 @@ from runners.forms import compile
 from tests.command_line import call
 from tests.searches import write_text
 
-RANGES = ("has to be a", "E302", "Input should be", "the data has")
+RANGES = ("must be a", "E302", "Input should be", "the data has")
 """What an error of a range says, or its code."""
 
 MADE: dict[type[Model], dict[str, Any]] = {

@@ -256,7 +256,7 @@ def test_a_loss_that_is_no_number_ends_the_search_and_keeps_the_checkpoint(tmp_p
         ({"drop_path": -0.1}, "E107", "`drop_path` is -0.1"),
         ({"method": "darts-pt", "epochs": 1}, "E505", "1 epochs are too few for the search and 6"),
         ({"method": "darts-pt", "epochs": 6, "interval": 1}, "E505", "6 epochs are too few"),
-        ({"values": {"rte": 1.0}}, "E505", "nothing of a search"),
+        ({"values": {"rte": 1.0}}, "E505", "no setting of a search"),
         ({"values": {"optimizer.lr": -1.0}}, "E107", "`lr` is -1"),
         ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
         ({"sizes": {"in_channels": 1}}, "E505", "the data has 3 in_channels, not 1"),

@@ -1,1 +1,1 @@
-"""Searches and trainings: methods, recipes, parts, the loop."""
+"""Searches and trainings: methods, recipes, parts and the training loop."""

@@ -1,4 +1,4 @@
-"""How an architecture learns and is regularised, when a search ends, and what it selects."""
+"""Architecture updates, regularisers, stopping and selection of genotypes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -29,20 +29,20 @@ from runners.task.task import Batch, Outcome
 
 
 class Architect(Model):
-    """How the architecture learns beside the weights; by default not at all."""
+    """Updates the architecture beside the weights; by default not at all."""
 
     def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
-        """With each step of the weights, that on `train`."""
+        """Runs with each step of the weights; `train` is their batch."""
 
     def finish(self, learner: Supernet, moment: Moment) -> None:
-        """After the last step of an epoch."""
+        """Runs after the last step of an epoch."""
 
 
 class FirstOrder(Architect):
     """The gradient of the validation loss at the present weights. DARTS, section 2.3, ξ = 0."""
 
     def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
-        """One step of Adam on the logits."""
+        """Takes one Adam step on the logits."""
         batch = learner.task.valid(moment.number, moment.step)
         objective = Objective(learner, batch, moment)
         gradients = lowering.first_order(learner.module, learner.leaves, objective)
@@ -52,12 +52,12 @@ class FirstOrder(Architect):
 class SecondOrder(Architect):
     """The gradient after one unrolled step of the weights. DARTS, equations 6 to 8.
 
-    `momentum` is that of the weights' optimiser; `clip` bounds both gradients of the weights, as
-    in the recurrent search, where the difference is scaled even if nothing was clipped (published).
+    Momentum and gradient clipping are the weight optimiser's; clipping applies to the recurrent
+    search alone, which scales the difference even if nothing was clipped, as published.
     """
 
     def step(self, learner: Supernet, train: Batch, moment: Moment) -> None:
-        """One step of Adam on the logits."""
+        """Takes one Adam step on the logits."""
         batch = learner.task.valid(moment.number, moment.step)
         valid = Objective(learner, batch, moment)
         gradients = lowering.second_order(
@@ -71,17 +71,17 @@ class SecondOrder(Architect):
 
 
 class Frozen(Architect):
-    """Learns nothing: logits stay as they began (blank-pt), or there are none."""
+    """Learns nothing: logits keep their initial values (blank-pt), or there are none."""
 
 
 class Reinforce(Architect):
-    """A controller is rewarded for the validation accuracy of what it draws, after each epoch.
+    """A controller rewarded after each epoch for the validation accuracy of its samples.
 
-    ENAS, arXiv:1802.03268, with the constants of its NAS-Bench-201 code: `steps` of the mean over
-    `together` draws; reward = accuracy (0 to 1; 80 / perplexity for language, as in the paper) +
-    entropy_weight · entropy; the baseline is a moving average of rewards that goes on over epochs
-    (in the published code each epoch begins again from the same value). Accuracies are those of one
-    validation batch with its own batch statistics.
+    ENAS, arXiv:1802.03268, with the constants of its NAS-Bench-201 code: `steps` on the mean over
+    `together` samples; reward = accuracy (0 to 1; 80 / perplexity for language, as in the paper) +
+    entropy_weight · entropy. The baseline is a moving average of rewards over all epochs (the
+    published code restarts it with each epoch). Accuracy is measured on one validation batch with
+    its own batch statistics.
     """
 
     steps: Repeats = 50
@@ -91,7 +91,7 @@ class Reinforce(Architect):
     clip: Number = 5.0
 
     def finish(self, learner: Supernet, moment: Moment) -> None:
-        """All steps of the controller."""
+        """Takes all steps of the controller."""
         controller = learner.controller
         optimiser = learner.controller_optimiser
         assert controller is not None, "the method table pairs this part with a controller"
@@ -120,20 +120,20 @@ def _reward(outcome: Outcome, metric: str) -> float:
 
 
 class Regulariser(Model):
-    """A pull on logits, as decay in Adam or as a term of the loss; by default none."""
+    """Regularises logits by Adam's weight decay or a loss term; by default neither."""
 
     decay: Number = 0.0
     """The weight decay of the architect's Adam (L2 in the gradient, not decoupled)."""
 
     def term(self, live: Rows, logits: Rows, moment: Moment) -> Tensor | None:
-        """The term of the architect's loss at a moment.
+        """Returns the term of the architect's loss, if any.
 
         `live` are the logits of options that were not pruned, `logits` all of them.
         """
 
 
 class L2(Regulariser):
-    """Decay inside Adam, 1e-3 in all published code. For DrNAS it pulls concentrations to 1."""
+    """Weight decay in Adam, 1e-3 in all published code. For DrNAS it pulls concentrations to 1."""
 
     decay: Number = 1e-3
 
@@ -141,16 +141,15 @@ class L2(Regulariser):
 class KullbackLeibler(Regulariser):
     """scale · Σ KL(Dir(elu(logit) + 1) ‖ Dir(1)). DrNAS, arXiv:2006.10355, equation 5.
 
-    It belongs to the architect's loss alone, not to the weights'. After pruning it is that of the
-    distribution over live options, which is what is drawn; the published code counts pruned ones
-    too (`options="all"`), with their logits of 0.
+    Added to the architect's loss alone. After pruning it covers the live options, which are the
+    ones sampled; the published code includes pruned ones (`options="all"`), with their logits of 0.
     """
 
     scale: Number = 1e-3
     options: Literal["live", "all"] = "live"
 
     def term(self, live: Rows, logits: Rows, moment: Moment) -> Tensor:
-        """The sum over choices."""
+        """Returns the sum over choices."""
         rows = live if self.options == "live" else logits
         return self.scale * torch.stack(list(map(_divergence, rows.values()))).sum()
 
@@ -158,15 +157,15 @@ class KullbackLeibler(Regulariser):
 class BetaDecay(Regulariser):
     """scale · e/E · the mean over choices of log Σ exp(logit). β-DARTS, arXiv:2203.01665.
 
-    e counts epochs from 0 of E, so that `scale` is never reached, as in the published code, which
-    keeps the decay inside Adam beside it.
+    Epoch e of E counts from 0, so `scale` is never reached, as in the published code, which also
+    keeps Adam's weight decay.
     """
 
     scale: Number = 50.0
     decay: Number = 1e-3
 
     def term(self, live: Rows, logits: Rows, moment: Moment) -> Tensor:
-        """The mean over choices, with live options alone."""
+        """Returns the mean over choices, live options only."""
         rows = torch.stack([row.logsumexp(0) for row in live.values()])
         return self.scale * moment.share * rows.mean()
 
@@ -181,21 +180,21 @@ def _divergence(row: Tensor) -> Tensor:
 
 
 Product = Callable[[Tensor], Tensor]
-"""A matrix times a vector."""
+"""A matrix-vector product."""
 
 _TOLERANCE = 0.01
-"""The relative error at which products end; it bounds the error, which is mostly far less."""
+"""The relative tolerance of the eigenvalue; the actual error is mostly far smaller."""
 
 
 class EigenvalueStop(Model):
-    """RobustDARTS, arXiv:1909.09656, section 4.3, with the constants of its code.
+    """Stops when the dominant eigenvalue of the architecture's Hessian grows.
 
-    Every `every` epochs the greatest eigenvalue of the Hessian of the validation loss (and its L2
-    term) by the logits is measured on the epoch's last validation batch, in training mode. With
-    means over `window` values, the search stops when a mean is more than `factor` times the one
-    `apart` values earlier, and ends with the genotype of that earlier epoch, which must be at least
-    `earliest`. The eigenvalue comes from exact Hessian-vector products, where the published code
-    builds the whole matrix.
+    RobustDARTS, arXiv:1909.09656, section 4.3, with the constants of its code. Every `every`
+    epochs, the largest eigenvalue of the Hessian of the validation loss (with its L2 term) with
+    respect to the logits is measured on the epoch's last validation batch, in training mode. With
+    means over `window` values, the search stops when a mean exceeds `factor` times the mean `apart`
+    values earlier, and returns the genotype of that earlier epoch, which must be at least
+    `earliest`. Hessian-vector products are exact; the published code builds the whole matrix.
     """
 
     every: Epochs = 2
@@ -209,7 +208,7 @@ class EigenvalueStop(Model):
         return epoch % self.every == 0
 
     def measure(self, learner: Supernet, moment: Moment) -> float:
-        """The greatest eigenvalue now."""
+        """Returns the current largest eigenvalue."""
         batch = learner.task.valid(moment.number, moment.step)
         exact = lowering.to_torch(learner.graph, optimise=False).to(learner.place.device)
         exact.load_state_dict(learner.module.state_dict())
@@ -236,7 +235,7 @@ class EigenvalueStop(Model):
         return greatest_eigenvalue(product, start.to(flat))
 
     def stops(self, values: Sequence[float]) -> int | None:
-        """The epoch whose genotype is taken, if these values (one in `every` epochs) say stop."""
+        """Returns the epoch whose genotype is selected, or None to continue."""
         means = [
             sum(part) / len(part)
             for end in range(1, len(values) + 1)
@@ -251,7 +250,7 @@ class EigenvalueStop(Model):
 
 
 def greatest_eigenvalue(product: Product, start: Tensor) -> float:
-    """The greatest eigenvalue of a symmetric matrix, from some 20 products with it (ARPACK)."""
+    """Returns the largest eigenvalue of a symmetric matrix, from about 20 products (ARPACK)."""
     from scipy.sparse import linalg as untyped
 
     linalg: Any = untyped
@@ -266,39 +265,38 @@ def greatest_eigenvalue(product: Product, start: Tensor) -> float:
     vector = start.double().cpu().numpy()
     try:
         found = linalg.eigsh(matrix, 1, which="LA", v0=vector, tol=_TOLERANCE, rng=0)[0]
-    except linalg.ArpackError:  # all products are 0, or they are no numbers
+    except linalg.ArpackError:  # all products are 0 or not finite
         return float(length(product(start)))
     return float(found[0])
 
 
 class Selection(Model):
-    """How a genotype is chosen: at once at the end, or with training between decisions."""
+    """Selects a genotype: once at the end, or with training between decisions."""
 
     def tuning(self, learner: Supernet) -> Tuning | None:
-        """The epochs after the search's own; None where there are none."""
+        """Returns the epochs that follow the search's own, if any."""
 
     def decide(self, learner: Supernet, moment: Moment) -> None:
-        """The decisions before a tuning epoch (`moment.epoch`, from 0)."""
+        """Takes the decisions before a tuning epoch (`moment.epoch`, from 0)."""
 
     def genotype(self, learner: Supernet, moment: Moment) -> Genotype:
-        """The choice as things are, by the mixture's expected weights; at the end the result."""
+        """Returns the current selection by expected weights; at the end, the result."""
         return nasir.derive(learner.space, learner.expected())
 
 
 class Argmax(Selection):
-    """The best ops and edges by the expected weights of the mixture (`nasir.derive`)."""
+    """Best ops and edges by the mixture's expected weights (`nasir.derive`)."""
 
 
 class Draw(Selection):
-    """A genotype drawn uniformly from the space. Nothing is trained."""
+    """A genotype sampled uniformly from the space. Nothing is trained."""
 
 
 class BestOf(Selection):
-    """The best of `count` genotypes that the method draws, with the supernet's weights.
+    """The best of `count` genotypes sampled by the method, with the supernet's weights.
 
     Each is measured on `batches` held-out batches (0: all), then the best `finalists` on all of
-    them. One-shot weights are measured with their batches' own statistics, since running
-    statistics mix those of all architectures.
+    them. Batch norms use batch statistics, since running statistics mix those of all architectures.
     """
 
     count: Count = 1000
@@ -306,7 +304,7 @@ class BestOf(Selection):
     finalists: Count = 10
 
     def genotype(self, learner: Supernet, moment: Moment) -> Genotype:
-        """The best by accuracy, then by loss."""
+        """Returns the best by accuracy, then by loss."""
         scored: list[tuple[Score, Genotype]] = []
         for number in range(self.count):
             candidate = learner.candidate(moment, number)
@@ -320,22 +318,21 @@ class BestOf(Selection):
 
 
 class Projection(Selection):
-    """Decides one edge of each kind of cell at a time by what its removal costs, then tunes.
+    """Decides one edge per kind of cell at a time by the cost of its removal, then tunes.
 
-    DARTS-PT, arXiv:2108.04392, section 4, with the rules of its code. A round comes every
-    `interval` epochs: first ops (a random undecided edge of each kind; for each of its ops the
-    held-out accuracy without it, not renormalised; the op whose removal hurts most stays), then,
-    for nodes that keep fewer edges than they have, edges (those whose removal hurts least go). Of
-    equals the first op stays and the last edge goes. Accuracy is measured with the batch's own
-    statistics. Weights are tuned at a tenth of the learning rate, with momentum that begins empty;
-    the rate is constant, since the published code makes a cosine that it never steps
-    (`schedule="cosine"`).
+    DARTS-PT, arXiv:2108.04392, section 4, with the rules of its code. One round every `interval`
+    epochs. Op rounds: for a random undecided edge of each kind, the held-out accuracy without each
+    op is measured, not renormalised; the op whose removal hurts most stays. Edge rounds: nodes with
+    too many edges drop those whose removal hurts least. Of equals, the first op stays and the last
+    edge goes. Batch norms use batch statistics. Weights are tuned at a tenth of the learning rate,
+    with momentum reset; the lr is constant, since the published code builds a cosine schedule that
+    it never steps (`schedule="cosine"`).
 
-    `epochs` of tuning in all, where it is not 0, are spread over the rounds, of which several may
-    come before one epoch.
+    `epochs`, where not 0, is the total of tuning epochs, spread over the rounds; several rounds may
+    precede one epoch.
 
-    Mended: ops that the space never selects are no candidates (`candidates="all"` makes them, as
-    published), and an edge that was removed stays out while the next one is chosen.
+    Fixed: ops that the space never selects are no candidates (`candidates="all"` includes them, as
+    published), and a removed edge stays out while the next one is chosen.
     """
 
     interval: Repeats = 5
@@ -347,22 +344,22 @@ class Projection(Selection):
     schedule: Literal["constant", "cosine"] = "constant"
 
     def rounds(self, decided: Decided) -> int:
-        """As many as the kind of cell with the most choices has, of ops and then of edges."""
+        """Returns the op rounds and edge rounds of the kind of cell with the most choices."""
         return sum(map(len, _rounds(decided)))
 
     def length(self, rounds: int) -> int:
-        """The epochs of tuning: the last round is followed by one more."""
+        """Returns the number of tuning epochs; one follows the last round."""
         return self.epochs or self.interval * (rounds - 1) + 1
 
     def tuning(self, learner: Supernet) -> Tuning:
-        """`length` epochs."""
+        """Returns a tuning phase of `length` epochs."""
         epochs = self.length(self.rounds(learner.decided))
         lr = learner.method.optimizer.lr * self.rate_share
         minimum = learner.method.schedule.minimum if self.schedule == "cosine" else lr
         return Tuning(epochs, lr, min(minimum, lr))
 
     def decide(self, learner: Supernet, moment: Moment) -> None:
-        """The rounds that are due: one every `interval` epochs, or all spread evenly."""
+        """Takes the rounds that are due: one every `interval` epochs, or all spread evenly."""
         if moment.epoch == 0:
             learner.optimiser.state.clear()
         ops, edges = _rounds(learner.decided)
@@ -399,13 +396,13 @@ class Projection(Selection):
     def _score(
         self, learner: Supernet, without: dict[str, tuple[int, ...]], moment: Moment
     ) -> float:
-        """What is compared, greater for better networks."""
+        """Returns the selection criterion; greater is better."""
         score = learner.score_without(without, moment, self.batches)
         return score.accuracy if self.criterion == "accuracy" else score.negative_loss
 
 
 def _rounds(decided: Decided) -> tuple[list[list[str]], list[list[str]]]:
-    """For each round of ops, and of edges, the kinds of cell that still have one to decide."""
+    """Returns, for each op round and each edge round, the kinds of cell with a decision left."""
 
     def rounds(counts: dict[str, int]) -> list[list[str]]:
         most = range(max(counts.values(), default=0))

@@ -1,4 +1,4 @@
-"""Builds an experiment: looks up its names, reads its data, makes its graph."""
+"""Builds an experiment: looks up names, reads data, builds the graph."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -39,19 +39,19 @@ from runners.machine.machine import surroundings
 from runners.task.task import Task, search_task, training_task
 
 DATA_SET = "digits"
-"""The data of a search whose experiment names none."""
+"""The default data of a search."""
 
 Kept = Mapping[str, tuple[int, ...]]
-"""The options that are left of pruned choices."""
+"""The remaining options of pruned choices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An experiment with everything that it names; nothing is lowered yet."""
+    """An experiment with its data and graph; nothing is lowered yet."""
 
     kind: ClassVar[Kind]
     compared: ClassVar[tuple[str, ...]]
-    """The facts that a resumed run must have in common with its beginning."""
+    """The facts that must be equal when a run is resumed."""
     batch_option: ClassVar[str]
     memory_hint: ClassVar[str]
 
@@ -62,7 +62,7 @@ class Built:
     task: Task
 
     def facts(self) -> dict[str, Any]:
-        """The content of `run.json`."""
+        """Returns the content of `run.json`."""
         return {
             **surroundings(str(self.place.device)),
             "format": FORMAT,
@@ -77,8 +77,9 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """The epochs of a search's stages, those of tuning between `rounds` of projection, and the
-    number of candidates that it measures at its end."""
+    """Epochs of a search's stages, tuning epochs between `rounds` of projection, and the number of
+    candidates measured at its end.
+    """
 
     stages: tuple[int, ...]
     tuning: int = 0
@@ -87,12 +88,12 @@ class EpochPlan:
 
     @property
     def epochs(self) -> int:
-        """In all."""
+        """The total."""
         return sum(self.stages) + self.tuning
 
     @property
     def words(self) -> str:
-        """The plan in a line."""
+        """The plan as one line of text."""
         parts: list[str] = []
         if len(self.stages) > 1:
             parts.append(f"stages of {', '.join(map(str, self.stages))}")
@@ -104,7 +105,7 @@ class EpochPlan:
         return f"{total}{last}"
 
     def facts(self) -> dict[str, Any]:
-        """As plain data."""
+        """Returns plain data."""
         return {"epochs": self.epochs, **asdict(self)}
 
 
@@ -133,7 +134,7 @@ class BuiltSearch(Built):
         return EpochPlan(stages, candidates=select.count if isinstance(select, BestOf) else 0)
 
     def facts(self) -> dict[str, Any]:
-        """The content of `run.json`."""
+        """Returns the content of `run.json`."""
         method = self.method
         return {
             **Built.facts(self),
@@ -160,7 +161,7 @@ class BuiltTraining(Built):
     graph: Graph
 
     def facts(self) -> dict[str, Any]:
-        """The content of `run.json`."""
+        """Returns the content of `run.json`."""
         cost = nasir.cost(self.graph)
         return {
             **Built.facts(self),
@@ -176,11 +177,11 @@ class BuiltTraining(Built):
 
 
 def build_search(experiment: Experiment) -> BuiltSearch:
-    """Looks up names, reads the data and builds the supernet. Raises what these raise."""
+    """Looks up names, reads the data and builds the supernet. Raises their errors."""
     search, run = experiment.searching, experiment.run
     for name in ("recipe", "space", "inherit", "weights"):
         if getattr(experiment, name) is not None:
-            raise NasirError("E505", f"a search has no `{name}`", hint="nasir evaluate takes it")
+            raise NasirError("E505", f"a search has no `{name}`", hint="nasir evaluate accepts it")
     space = nasir.load_space(experiment.of)
     named = with_parts(read_method(search.method, space.skeleton), search.parts)
     method = _asked(named, experiment)
@@ -195,7 +196,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     own = {name: value for name, value in method.network if value and name not in left}
     sizes = _sizes(skeleton, own, method.network, experiment, task, "E505")
     graph = task.prepare(nasir.supernet(space, auxiliary=skeleton.name == "rnn", **sizes))
-    # All stages, so that an impossible one is an error now; their choices are the same.
+    # All stages, so that an impossible one fails now; their choices are the same.
     graphs = [stage_graph(graph, method, each, {}, space) for each in method.stages]
     choices = graphs[0].choices
     if isinstance(method.select, Projection) and method.train.epochs is not None:
@@ -205,7 +206,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
 
 
 def build_training(experiment: Experiment) -> BuiltTraining:
-    """Looks up names, reads the data and builds the graph. Raises what these raise."""
+    """Looks up names, reads the data and builds the graph. Raises their errors."""
     run = experiment.run
     if experiment.search is not None or run.memory != "none":
         name = "run.memory" if experiment.search is None else "search"
@@ -239,14 +240,14 @@ def build_training(experiment: Experiment) -> BuiltTraining:
 
 
 def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space: Space) -> Graph:
-    """The supernet that a stage lowers. Raises an error for what the space cannot have."""
+    """Returns the supernet of a stage. Raises an error if the space does not support it."""
     graph = supernet
     if kept:
         graph, _ = nasir.run_passes(nasir.restrict(graph, kept), (nasir.PASSES["dead-code"],))
     if stage.parts > 1:
         graph = nasir.partial_channels(graph, stage.parts)
     weighs = method.edges is not None and method.edges.ranks
-    if weighs and not any(cell.on_nodes for cell in space.cells):  # these weigh inputs anyway
+    if weighs and not any(cell.on_nodes for cell in space.cells):  # these are always weighted
         graph = nasir.edge_weights(graph, space)
     if method.train.drop_path:
         graph = nasir.drop_path(graph)
@@ -261,10 +262,10 @@ def _sizes(
     task: Task,
     code: str,
 ) -> dict[str, Any]:
-    """The network's sizes: those among the experiment's values, else the data's, else `own`.
+    """Returns the network's sizes: the experiment's values, else the data's, else `own`.
 
-    A size that is asked for stays even where the skeleton lacks it: the network's builder refuses.
-    Raises `code` where the data has another size than the one that is asked for.
+    A requested size is kept even if the skeleton lacks it: the network's builder raises the error.
+    Raises `code` if the data has another size than requested.
     """
     data = task.sizes
     asked = {
@@ -281,9 +282,9 @@ def _sizes(
 
 
 def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
-    """Skeleton, channels, layers and hidden units: those of the experiment's values, else those of
-    the search whose weights are inherited, else the genotype's and the space's own on its
-    skeleton, else the recipe's.
+    """Returns skeleton, channels, layers and hidden units, from the first of: the experiment's
+    values, the search whose weights are inherited, the genotype and the space (on its skeleton),
+    the recipe.
     """
     space = home_of(genotype) or nasir.load_space(genotype.space)
     named, values = dict(recipe.network), experiment.values
@@ -301,7 +302,7 @@ def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -
 
 
 def _check_measured(task: Task, recipe: Recipe) -> None:
-    """Raises an error where there is nothing to measure on, or to choose by."""
+    """Raises an error without data to measure on, or to choose by."""
     if not task.splits:
         message = "the data has no test images, and none are held out"
         raise NasirError("E505", message, hint="--set train.validation=0.1")
@@ -310,12 +311,12 @@ def _check_measured(task: Task, recipe: Recipe) -> None:
         ("optimizer.average_after", recipe.optimizer.average_after > 0),
     ):
         if value and "valid" not in task.splits:
-            message = f"{wanted} asks for validation data, and none is held out"
+            message = f"{wanted} requires validation data, and none is held out"
             raise NasirError("E505", message, hint="--set train.validation=0.1")
 
 
 def _asked(method: Method, experiment: Experiment) -> Method:
-    """The method with the experiment's values."""
+    """Returns the method with the experiment's values."""
     search = experiment.searching
     if search.channels_fraction is not None:
         method = with_fraction(method, search.channels_fraction)
@@ -339,10 +340,10 @@ def _asked(method: Method, experiment: Experiment) -> Method:
 def _shared(
     method: Method, select: Projection, interval: int | None, own_epochs: int, rounds: int
 ) -> Method:
-    """The method where the search and the tuning between projections have all epochs together.
+    """Returns the method with its epochs divided between the search and the projections.
 
-    They share them as the method's own do, or an interval that is asked for leaves the search the
-    rest. Raises an error where too few are left.
+    The proportion is the method's own; with an explicit interval the search has the rest. Raises an
+    error if too few epochs are left.
     """
     epochs = method.train.epochs or 0
     stages, tuning = len(method.stages), select.length(rounds)
@@ -356,7 +357,7 @@ def _shared(
 
 
 def _parts(method: Method) -> dict[str, Any]:
-    """The parts by kind, and the numbers that they have."""
+    """Returns the parts by kind, with their fields."""
     found: dict[str, Any] = {}
     for kind in PARTS:
         part = getattr(method, kind)

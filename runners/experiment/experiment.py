@@ -1,4 +1,6 @@
-"""A search or an evaluation as one value: what a command and a file say, and `run.json` keeps."""
+"""A search or an evaluation as one value, as commands and files describe it and `run.json` stores
+it.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,11 +29,11 @@ from runners.folder.facts import damaged, flat
 Facts = dict[str, Any]
 
 KINDS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "stop")
-"""The kinds of parts, as `Search` names them."""
+"""The kinds of parts, in the order of `Search`'s fields."""
 
 
 class Search(Model):
-    """What makes an experiment a search: a method, and other parts than the method's own."""
+    """The method of a search, overrides of its parts, and data options."""
 
     code: ClassVar[str] = "E505"
 
@@ -52,13 +54,13 @@ class Search(Model):
     stop: str | None = None
     """none or eigenvalue."""
     channels_fraction: str | None = None
-    """Ops see this share of the channels, 1/K."""
+    """Share of the channels that ops process, 1/K."""
     interval: Repeats | None = None
     """Epochs between projections; 5."""
     candidates: Count | None = None
-    """Architectures that best-of measures."""
+    """Architectures measured by best-of."""
     batches: AnyCount | None = None
-    """Held-out batches that selection measures on; 0 for all."""
+    """Held-out batches for selection; 0 for all."""
     split: Share = 0.5
     """Share of the training data for the weights."""
     shuffled: StrictBool = False
@@ -76,7 +78,7 @@ class Search(Model):
 
 
 class RunOptions(Model):
-    """How it runs, and on how much."""
+    """Device, precision, memory and limits of a run."""
 
     code: ClassVar[str] = "E505"
 
@@ -85,21 +87,20 @@ class RunOptions(Model):
     precision: str | None = None
     """float32 or bf16."""
     deterministic: StrictBool = False
-    """Repeat to the bit on a GPU too."""
+    """Bitwise reproducible on a GPU too."""
     memory: MemoryLevel = "none"
-    """none, cells or states: what a search's backward pass computes again."""
+    """none, cells or states: recomputed in a search's backward pass."""
     limit: Limit | None = None
-    """At most so many images (tokens) of each part."""
+    """Maximum number of images (tokens) per split."""
     steps: Limit | None = None
-    """End each epoch after so many steps."""
+    """Maximum number of steps per epoch."""
 
 
 class Experiment(Model):
-    """What a search (`search` is set) or an evaluation is asked for.
+    """A search (`search` is set) or an evaluation.
 
-    `values` are those of the recipe, or of the method's settings, that are replaced, by name
-    (`train.batch`) or by section (`train: {batch: 64}`). A mapping as `recipe` has a recipe's
-    `name` and such sections.
+    `values` override the recipe's or the method's settings, by name (`train.batch`) or by section
+    (`train: {batch: 64}`). `recipe` may be a mapping of a recipe's `name` and such sections.
     """
 
     code: ClassVar[str] = "E505"
@@ -112,20 +113,21 @@ class Experiment(Model):
     data: str | None = None
     """digits, cifar10:PATH, imagefolder:PATH, FILE.npz, text:PATH, …"""
     seed: Seed = 0
-    """Of all random numbers."""
+    """Seed of all random numbers."""
     values: dict[str, bool | int | float | str] = Field(default_factory=dict)
     space: str | None = None
-    """The genotype's space: a name or a YAML file; the one it names by default."""
+    """The genotype's space: a name or a YAML file; by default, the space that the genotype names.
+    """
     inherit: str | None = None
-    """Begin with the weights of that search."""
+    """Start from the weights of this search."""
     weights: str | None = None
-    """Begin with these weights, or those of a run."""
+    """Start from these weights, or those of a run."""
     run: RunOptions = RunOptions()
 
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, given: Any) -> Any:
-        """`recipe: {name: cifar10, train: {batch: 64}}` as a name and values."""
+        """Splits `recipe: {name: cifar10, train: {batch: 64}}` into a name and values."""
         if not isinstance(given, dict):
             return given
         found: Facts = dict(cast("Facts", given))
@@ -138,7 +140,7 @@ class Experiment(Model):
                 values = {**dict(flat(sections, ".")), **values}
             for name, value in values.items():
                 if not isinstance(value, bool | int | float | str):
-                    message = f"{quoted(name)} has to be a number, a word, true or false"
+                    message = f"{quoted(name)} must be a number, a word, true or false"
                     raise FieldError("E505", message, path=("values", name))
             found["values"] = values
         return found
@@ -148,16 +150,16 @@ class Experiment(Model):
         """`search`. Raises an error for an evaluation."""
         if self.search is None:
             hint = "`search` names a method; nasir evaluate runs evaluations"
-            raise NasirError("E505", "the experiment is no search", hint=hint)
+            raise NasirError("E505", "the experiment is not a search", hint=hint)
         return self.search
 
     def facts(self) -> dict[str, Any]:
-        """As plain data."""
+        """Returns plain data."""
         return self.model_dump(mode="json")
 
 
 def experiment_in(path: Path, facts: Mapping[str, Any]) -> Experiment:
-    """The experiment of a run's facts. Raises an error where a field of it is wrong."""
+    """Returns the experiment of a run's facts. Raises an error for a wrong field."""
     try:
         return Experiment(**facts["experiment"])
     except NasirError as error:
@@ -165,9 +167,9 @@ def experiment_in(path: Path, facts: Mapping[str, Any]) -> Experiment:
 
 
 def read_experiment(text: str) -> Experiment | None:
-    """The experiment of a YAML or JSON file; None for a file of something else, which has no `of`.
+    """Returns the experiment of a YAML or JSON file; None for other files, which have no `of`.
 
-    Raises E1xx, an error with the place.
+    Raises an error with its place (E1xx for the file).
     """
     if not text.endswith(SUFFIXES) or not Path(text).is_file():
         return None

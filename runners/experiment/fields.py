@@ -1,7 +1,7 @@
-"""Models of numbers and words: the range of each field, and values from files and texts.
+"""Pydantic models with ranges, and field values from files and texts.
 
-Recipes and methods are such models, with others as their sections; both are files, shipped or
-a user's, each perhaps `like` another.
+Recipes and methods are such models, with others as sections; both are files, shipped or a user's,
+and may be `like` another.
 """
 
 import math
@@ -39,7 +39,7 @@ AnyEpochs = Annotated[int, Field(strict=True, ge=0, le=100_000)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 AnyCount = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Repeats = Annotated[int, Field(strict=True, ge=1, le=1_000)]
-"""Of what is done again and again within one step of a training."""
+"""Repetitions within one training step."""
 BatchSize = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
 Limit = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 Window = Annotated[int, Field(strict=True, ge=2, le=10_000)]
@@ -54,7 +54,7 @@ Made = TypeVar("Made")
 Whole = TypeVar("Whole", bound="Model")
 
 RENAMED_SECTIONS = {"sizes": "network", "pictures": "images"}
-"""Old names of sections, and their names now."""
+"""Old names of sections, and their present names."""
 
 RENAMED = {
     "batch": "train.batch",
@@ -74,10 +74,10 @@ RENAMED = {
     "settings": "network, train, optimizer, schedule, logits and images",
     **RENAMED_SECTIONS,
 }
-"""Old names of settings and sections, and their names now."""
+"""Old names of settings and sections, and their present names."""
 
 RENAMED_WORDS = {"picture": "image"}
-"""Old words of fields, and their words now."""
+"""Old values of fields, and their present values."""
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -87,7 +87,7 @@ _RANGE_FAULTS = {
     *("greater_than", "greater_than_equal", "less_than", "less_than_equal"),
     *("finite_number", "int_parsing_size"),
 }
-"""What pydantic calls a number that is not in a range."""
+"""Pydantic's error types for numbers outside a range."""
 
 _WORDS: dict[type, str] = {
     bool: "true or false",
@@ -100,7 +100,7 @@ _WORDS: dict[type, str] = {
 
 
 class FieldError(NasirError, ValueError):
-    """A wrong field of a model; `path` leads to it. Models that hold it prepend their field."""
+    """A wrong field of a model; `path` leads to it. Outer models prepend their field."""
 
     def __init__(
         self, code: str, message: str, hint: str = "", path: tuple[str | int, ...] = ()
@@ -109,13 +109,15 @@ class FieldError(NasirError, ValueError):
         self.path = path
 
     def within(self, root: Cursor) -> NasirError:
-        """The error at its place in that mapping."""
+        """Returns the error with its place in that mapping."""
         return NasirError(self.code, self.message, root.place(*self.path), self.hint)
 
 
 class Model(BaseModel):
-    """A frozen model. Raises FieldError: an error for a number out of its range, or for a field
-    that is unknown or missing, `code` for any other wrong value.
+    """A frozen model.
+
+    Raises FieldError for a number outside its range, an unknown or a missing field, and with the
+    model's `code` for any other wrong value.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -129,16 +131,16 @@ class Model(BaseModel):
             raise _explained(type(self), error) from None
 
     def having(self, **changes: Any) -> Self:
-        """The same with other values; a mapping changes fields of the model that it names."""
+        """Returns a copy with other values; a mapping changes fields of the nested model."""
         return type(self)(**merged(dict(self), changes))
 
 
 class Section(Model):
-    """A model whose fields have names in texts: `optimizer.lr`."""
+    """A model whose fields are named in texts: `optimizer.lr`."""
 
 
 def _explained(kind: type[Model], error: ValidationError) -> FieldError:
-    """The first of pydantic's errors in a sentence, with what a field of that annotation takes."""
+    """Returns the first of pydantic's errors as a sentence with the accepted values."""
     first = error.errors(include_url=False)[0]
     path, cause = first["loc"], first.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
@@ -153,7 +155,7 @@ def _explained(kind: type[Model], error: ValidationError) -> FieldError:
         return FieldError("E109", f"the field '{name}' is missing", path=path)
     given = first["input"]
     wanted = "" if rest else takes(get_type_hints(kind, include_extras=True)[name])
-    message = f"and has to be {wanted}" if wanted else str(first["msg"]).lower()
+    message = f"and must be {wanted}" if wanted else str(first["msg"]).lower()
     return FieldError(
         "E107" if first["type"] in _RANGE_FAULTS else kind.code,
         f"`{'.'.join((name, *rest))}` is {_shown(given)}, {message}",
@@ -163,9 +165,9 @@ def _explained(kind: type[Model], error: ValidationError) -> FieldError:
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`old` with the values of `new`; mappings and models are merged at every level.
+    """Returns `old` updated with `new`; mappings and models are merged at every level.
 
-    A mapping with `part` is another part, which takes nothing of the one before it.
+    A mapping with `part` replaces the part and inherits nothing from it.
     """
     found = dict(old)
     for name, value in new.items():
@@ -177,7 +179,7 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Interval(NamedTuple):
-    """A range: what is `below` is not in it itself."""
+    """A range; `below`: whether `most` is excluded."""
 
     least: int | float
     most: int | float
@@ -185,7 +187,7 @@ class Interval(NamedTuple):
 
 
 def interval(hint: Any) -> Interval | None:
-    """The range in an annotation, if it has one."""
+    """Returns the range of an annotation, if any."""
     if get_origin(hint) in (Union, UnionType):
         return next(filter(None, map(interval, get_args(hint))), None)
     for each in getattr(hint, "__metadata__", ()):
@@ -202,7 +204,7 @@ def interval(hint: Any) -> Interval | None:
 
 
 def takes(hint: Any) -> str:
-    """What a field with that annotation takes, in words; "" for what has no short ones."""
+    """Describes the values accepted by an annotation; "" without a short description."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return takes(next(each for each in parts if each is not NoneType))
@@ -218,16 +220,16 @@ def takes(hint: Any) -> str:
 
 
 def sections(model: Model) -> dict[str, Section]:
-    """The sections of a recipe or a method, by name."""
+    """Returns the sections of a recipe or a method, by name."""
     return {name: each for name, each in model if isinstance(each, Section)}
 
 
 def with_values(
     made: Whole, values: Mapping[str, Any], what: str = "a recipe", code: str = "E109"
 ) -> Whole:
-    """The recipe or method with other values: `optimizer.lr` by name.
+    """Returns a recipe or method with values replaced by name (`optimizer.lr`).
 
-    Raises an error, and `code` for names and values that are wrong.
+    Raises an error for wrong names and values: `code`, unless a number is outside its range.
     """
     known, changes = sections(made), dict[str, dict[str, Any]]()
     for name, value in values.items():
@@ -235,7 +237,7 @@ def with_values(
         if section not in known or not dot:
             names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
             hint = _now(_renamed(name)) or names
-            raise NasirError(code, f"{quoted(name)} is nothing of {what}", hint=hint)
+            raise NasirError(code, f"{quoted(name)} is no setting of {what}", hint=hint)
         fields = type(known[section]).model_fields
         if key not in fields:
             message = f"the section '{section}' has no field {quoted(key)}"
@@ -252,7 +254,7 @@ def with_values(
 
 
 def from_text(text: str) -> bool | int | float | str:
-    """The switch (true, yes, on), the number (also 1/8) or the word that a text is."""
+    """Parses a switch (true, yes, on) or a number (also 1/8); returns other texts unchanged."""
     if text in _SWITCHES:
         return _SWITCHES[text]
     try:
@@ -265,7 +267,7 @@ def from_text(text: str) -> bool | int | float | str:
 
 
 def _renamed(name: str, section: str = "") -> str:
-    """The name now of a setting with an old name, if possible in that section; "" for others."""
+    """Returns the present name of a renamed setting, preferably in that section; "" for others."""
     old, _, key = name.partition(".")
     if key:
         return f"{RENAMED_SECTIONS[old]}.{key}" if old in RENAMED_SECTIONS else ""
@@ -274,21 +276,21 @@ def _renamed(name: str, section: str = "") -> str:
 
 
 def _now(name: str | None) -> str:
-    """A hint with the name now; "" without one."""
+    """Returns a hint with the present name; "" without one."""
     return f"it is {name} now" if name else ""
 
 
 def shipped_names(folder: Path) -> tuple[str, ...]:
-    """The names of the YAML files there."""
+    """Returns the names of the YAML files in a folder."""
     return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def named_file(
     text: str, shipped: Path, code: str, outer: tuple[str, ...]
 ) -> tuple[Path, tuple[str, ...]]:
-    """The file that a text names, a path or a shipped name, and `outer` with it if it is a path.
+    """Finds the file of a path or a shipped name; a path is appended to `outer`.
 
-    Raises `code` for an unknown name, an error for a circle of files, or for too many.
+    Raises `code` for an unknown name, an error for a cycle of files, or for too many.
     """
     if not text.endswith(SUFFIXES):
         names = shipped_names(shipped)
@@ -299,7 +301,7 @@ def named_file(
     path = os.path.realpath(text)
     if path in outer:
         names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
-        raise NasirError("E109", f"the {shipped.name} are `like` one another in a circle: {names}")
+        raise NasirError("E109", f"the {shipped.name} are `like` one another in a cycle: {names}")
     if len(outer) == LIKE_LEVELS:
         message = f"more than {LIKE_LEVELS} {shipped.name} are each `like` the next"
         raise NasirError("E106", message)
@@ -309,9 +311,9 @@ def named_file(
 def like_file(
     root: Cursor, kind: str, words: Sequence[str], known: Sequence[str], read: Callable[[str], Made]
 ) -> tuple[Made | None, dict[str, Any]]:
-    """What the file of a recipe or a method is `like`, and the values in which it differs.
+    """Returns the base (`like`) of a recipe or method file, and the values that differ from it.
 
-    Its name is that of the field `kind`; `words` are the fields of a line.
+    Field `kind` has the name; `words` are the one-line text fields.
     """
     what = f"a {kind}"
     entries = named_fields(root, what, ("nasir", kind, "like", *words, *known))
@@ -325,9 +327,7 @@ def like_file(
 
 
 def named_fields(cursor: Cursor, what: str, known: Sequence[str]) -> dict[str, Cursor]:
-    """The entries of a mapping. Raises an error for unknown ones, for old names with the name
-    now.
-    """
+    """Returns the entries of a mapping. Raises an error for unknown and renamed ones."""
     entries = cursor.entries(what)
     older = entries["settings"].entries("`settings`") if "settings" in entries else {}
     for name, entry in (older | entries).items():
@@ -337,7 +337,7 @@ def named_fields(cursor: Cursor, what: str, known: Sequence[str]) -> dict[str, C
 
 
 def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:
-    """Returns `make()`; its errors get the cursor's place, or that of the field in it."""
+    """Returns `make()`; adds the cursor's place, or that of the field, to its errors."""
     try:
         return make()
     except FieldError as error:

@@ -1,7 +1,7 @@
-"""A network that learns: its weights, their optimiser, its task; the epochs in which it does.
+"""A network with its optimiser and task, and the epochs of its training.
 
-This is state that changes: the loop and its hooks work on it. Random numbers come from a `Moment`,
-so that all of it fits in a checkpoint.
+The training loop and its hooks change this state. Random numbers come from a `Moment`, so a
+checkpoint holds all of it.
 """
 
 import math
@@ -28,8 +28,8 @@ Phase = Literal["search", "projection", "train"]
 class Moment:
     """A step of an epoch, of `epochs` in its phase; `number` counts epochs over all phases.
 
-    Random numbers depend on the seed, the place, the purpose (one step has several) and a label
-    alone, so that nothing random has to be kept: whoever asks again draws the same.
+    Random numbers depend on the seed, the position, the purpose (one step has several) and a label
+    only, so no generator state is stored: the same call returns the same numbers.
     """
 
     seed: int
@@ -42,33 +42,33 @@ class Moment:
 
     @property
     def share(self) -> float:
-        """The epoch as a share of all, from 0; never 1."""
+        """The epoch as a fraction of all, from 0; never 1."""
         return self.epoch / self.epochs
 
     @property
     def progress(self) -> float:
-        """From 0 in the first epoch to 1 in the last."""
+        """0 in the first epoch to 1 in the last."""
         return self.epoch / max(self.epochs - 1, 1)
 
     def generator(self, label: str) -> torch.Generator:
-        """A source of random numbers on the CPU."""
+        """Returns a generator on the CPU."""
         return lowering.generator(self.seed, f"{label} {self.number} {self.step} {self.purpose}")
 
     def seed_of(self, label: str) -> int:
-        """A number for whatever takes a seed, from 0 to 2**31 - 1."""
+        """Returns a seed from 0 to 2**31 - 1."""
         return int(torch.randint(2**31 - 1, (), generator=self.generator(label)))
 
     def reseed(self, label: str) -> None:
-        """Sets torch's own generators, on every device."""
+        """Seeds torch's global generators on every device."""
         set_generators(self.seed_of(label))
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """An epoch: its place, its stage, the learning rate of its first step.
+    """An epoch: its position, its stage, the learning rate of its first step.
 
-    `within` gives the rate after a share of its steps, where that changes. `warming` says that the
-    architect waits; warm-ups count within a stage, as in DrNAS.
+    `within` maps the fraction of steps done to the learning rate, if it varies. During `warming`
+    the architecture is not updated; warm-ups count within a stage, as in DrNAS.
     """
 
     at: Moment
@@ -78,13 +78,13 @@ class Epoch:
     within: Callable[[float], float] | None = None
 
     def lr_at(self, share: float) -> float:
-        """The learning rate after that share of the steps, from 0."""
+        """Returns the learning rate after a fraction of the steps."""
         return self.lr if self.within is None else self.within(share)
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Epochs between a search's decisions: how many, and the learning rate of the weights."""
+    """Epochs between a search's decisions, and the weights' learning rate there."""
 
     epochs: int
     lr: float
@@ -94,11 +94,11 @@ class Tuning:
 def search_epochs(
     settings: Settings, tuning: Tuning | None, *, restarts: bool, seed: int = 0
 ) -> tuple[Epoch, ...]:
-    """All epochs of a search.
+    """Returns all epochs of a search.
 
-    The rate falls as a cosine over the search's epochs, over stages too. The published code of
-    DrNAS restarts its optimiser at the full rate with each stage and continues the cosine's ratios
-    (`restarts`): after half of the epochs what is above the minimum is twice as much.
+    The lr follows a cosine over all epochs of the search, across stages. The published code of
+    DrNAS resets it to its initial value at each stage and continues with the cosine's ratios
+    (`restarts`): after half of the epochs, the part above the minimum is doubled.
     """
     found: list[Epoch] = []
     for number, stage in enumerate(settings.stages):
@@ -117,7 +117,7 @@ def search_epochs(
 
 
 def _search_lr(settings: Settings, epoch: int, start: int) -> float:
-    """The rate of an epoch, where the cosine has its full height at `start`."""
+    """Returns the lr of an epoch; the cosine has its initial value at epoch `start`."""
     lr, warm_up = settings.optimizer.lr, settings.schedule.warm_up
     if epoch < warm_up:
         return lr * (epoch + 1) / warm_up
@@ -127,7 +127,7 @@ def _search_lr(settings: Settings, epoch: int, start: int) -> float:
 
 
 def training_epochs(recipe: Recipe, seed: int) -> tuple[Epoch, ...]:
-    """All epochs of a training. See `recipe.Schedule`."""
+    """Returns all epochs of a training. See `recipe.Schedule`."""
 
     def epoch(number: int) -> Epoch:
         at = Moment(seed, number, recipe.train.epochs, number, phase="train")
@@ -138,7 +138,7 @@ def training_epochs(recipe: Recipe, seed: int) -> tuple[Epoch, ...]:
 
 
 def _training_lr(recipe: Recipe, epoch: int, share: float) -> float:
-    """The learning rate after that share of an epoch's steps; all count from 0."""
+    """Returns the learning rate after a fraction of an epoch's steps; epochs count from 0."""
     schedule, epochs, base = recipe.schedule, recipe.train.epochs, recipe.optimizer.lr
     if epoch < schedule.warm_up:
         return base * (epoch + 1) / schedule.warm_up
@@ -158,7 +158,7 @@ def _cosine(start: float, end: float, epoch: float, epochs: int) -> float:
 
 
 def _linear(place: float, epochs: int, tail: int) -> float:
-    """As the code of PC-DARTS falls: to 0, and from a little more than 0 once again in the tail."""
+    """PC-DARTS' code: falls to 0, then from a little above 0 once more in the tail."""
     long = epochs - tail
     if place < long or not tail:
         return (long - place) / long
@@ -167,15 +167,15 @@ def _linear(place: float, epochs: int, tail: int) -> float:
 
 PROBE = 2
 BACKWARD = 1.6
-"""The peak of a step's memory, as a multiple of what forward keeps (measured: 1.2 to 1.5)."""
+"""A step's peak memory as a multiple of what forward keeps (measured: 1.2 to 1.5)."""
 
 
 class Learner:
     """A network, its SGD and its task.
 
-    `run` is the network as training calls it, compiled where that pays; it shares the weights of
-    `module`. `lr` is the learning rate of the current step. Within `averaged()` the module has
-    the weights that are measured and kept.
+    `run` is the network as called in training, compiled where that is faster; it shares the weights
+    of `module`. `lr` is the learning rate of the current step. Within `averaged()` the module has
+    the weights that are measured and saved.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Learner:
         self.averaged: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def use(self, module: Network, run: Network) -> None:
-        """Trains this network from now on, with a new optimiser."""
+        """Sets the network to train, with a new optimiser."""
         numbers = self.numbers
         self.module, self.run = module, run
         self.weights = list(module.parameters())
@@ -200,20 +200,20 @@ class Learner:
         )
 
     def reseed(self, at: Moment) -> None:
-        """Seeds torch's generators, from which the network draws in this step."""
+        """Seeds torch's generators for the random ops of this step."""
         reseed(self.seed, at.number, at.step)
 
     def inputs(self, at: Moment) -> tuple[Any, ...]:
-        """Inputs of the network at a moment, beside the batch."""
+        """Returns further inputs of the network, after the batch."""
         return ()
 
     def outcome(self, run: Callable[..., Any], batch: Batch, *inputs: Any) -> Outcome:
-        """The outcome of a run of the network on a batch, in the place's precision."""
+        """Runs the network on a batch in the device's precision."""
         with self.place.autocast():
             return self.task.outcome(run, batch, *inputs)
 
     def learn(self, batch: Batch, inputs: Sequence[Any], at: Moment, tally: Tally) -> None:
-        """One step of the weights. Raises an error where the loss is not a number."""
+        """Takes one step of the weights. Raises an error if the loss is not finite."""
         self.optimiser.zero_grad(set_to_none=True)
         for part in _parts(batch, self.accumulate):
             outcome = self.outcome(self.run, part, *inputs)
@@ -227,7 +227,7 @@ class Learner:
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
 
     def clip_gradients(self) -> None:
-        """Bounds the norm of all gradients, or of each tensor's."""
+        """Clips the norm of all gradients together, or of each tensor."""
         numbers = self.numbers
         apart = isinstance(numbers, Optimizer) and numbers.clipped == "tensor"
         for weights in (self.weights if apart else [self.weights]) if numbers.clip else ():
@@ -235,7 +235,7 @@ class Learner:
 
     @contextmanager
     def measuring(self) -> Generator[None]:
-        """Within, the network is in evaluation mode and drops no paths, with averaged weights."""
+        """Switches to evaluation mode without drop path, with averaged weights."""
         self.run.drop_path = 0.0
         with self.averaged():
             self.module.eval()
@@ -247,15 +247,15 @@ class Learner:
                 self.run.train()
 
     def measured(self, split: Split, at: Moment) -> dict[str, float]:
-        """Loss and metric on held-out data. Raises an error where the loss is not a number."""
+        """Returns loss and metric on held-out data. Raises an error if the loss is not finite."""
         inputs = self.inputs(at)
         with self.measuring(), torch.no_grad():
             found = score(self.task, lambda b: self.outcome(self.run, b, *inputs), split=split)
         return found.facts(self.task.metric)
 
     def largest_batch(self) -> int | None:
-        """The largest batch, a power of two, that should fit by what a small step keeps; None where
-        that cannot be found.
+        """Estimates the largest power of two that fits as a batch, from the memory of a small step;
+        None if unknown.
         """
         try:
             free = free_bytes(self.place.device)
@@ -275,7 +275,7 @@ class Learner:
             return None
 
     def state_dict(self) -> dict[str, Any]:
-        """The state at the end of an epoch, by part."""
+        """Returns the state at the end of an epoch."""
         return {
             "weights": self.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -290,7 +290,7 @@ class Learner:
 
 
 def _parts(batch: Batch, count: int) -> list[Batch]:
-    """The batch in so many parts of images, or fewer where it has not enough."""
+    """Splits a batch of images into `count` parts, fewer if it is too small."""
     if count == 1:
         return [batch]
     (images,) = batch.inputs
@@ -299,7 +299,7 @@ def _parts(batch: Batch, count: int) -> list[Batch]:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Free memory of the device in bytes; None where the system does not report it."""
+    """Returns the device's free memory in bytes; None where the system does not report it."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -311,7 +311,7 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory is not enough."""
+    """Whether the error reports too little memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error)

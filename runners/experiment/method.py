@@ -1,4 +1,4 @@
-"""A search method: its parts and settings, and the parts by name."""
+"""Search methods: their parts, settings, files and rules."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -84,13 +84,13 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "stop": {"none": None, "eigenvalue": EigenvalueStop()},
 }
-"""The parts by kind and name, as the command line and YAML files name them."""
+"""The parts by kind and name, as on the command line and in YAML files."""
 
 
 def _part(kind: str, given: Any) -> Any:
-    """The part of a name, or of a mapping with `part`, its name, and fields of its own.
+    """Returns the part of a name, or of a mapping with `part` (its name) and fields.
 
-    Raises an error for a name that the kind of parts lacks.
+    Raises an error for an unknown name.
     """
     if not isinstance(given, str | dict):
         return given
@@ -107,17 +107,16 @@ def _part(kind: str, given: Any) -> Any:
 
 
 def part_name(kind: str, part: object) -> str:
-    """The name of a part, whatever its fields."""
+    """Returns the name of a part, whatever its fields."""
     return next(name for name, known in PARTS[kind].items() if type(known) is type(part))
 
 
 class Method(Settings):
     """The parts and settings of a search on one skeleton.
 
-    `edges` weighs edges into nodes, which only some methods do; inputs and outputs of cells with
-    ops on nodes are always weighed, by softmax unless `edges` says otherwise. `skeletons` are those
-    on which the method's file has other values. Raises an error for a part that is unknown, or for
-    parts that mean nothing together.
+    `edges` weights edges into nodes, which only some methods do; inputs and outputs of cells with
+    ops on nodes are always weighted, by default by softmax. The method's file has other values on
+    `skeletons`. Raises an error for an unknown part or an invalid combination of parts.
     """
 
     name: str
@@ -141,9 +140,9 @@ class Method(Settings):
 
 
 def with_parts(method: Method, changes: Mapping[str, Any]) -> Method:
-    """The method with other parts, by kind, and other settings.
+    """Returns the method with other parts, by kind, and other settings.
 
-    Edges follow a mixture that draws whole genotypes. Raises an error, and E1xx for settings.
+    Edges follow a mixture that samples whole genotypes. Raises an error (E1xx for settings).
     """
     found = method.having(**changes)
     if "mixture" not in changes or "edges" in changes:
@@ -154,11 +153,11 @@ def with_parts(method: Method, changes: Mapping[str, Any]) -> Method:
 
 
 def with_fraction(method: Method, text: str) -> Method:
-    """The same with 1/K of the channels in all stages. Raises an error unless the text is 1/K."""
+    """Returns the method with 1/K of the channels in all stages. Raises an error unless 1/K."""
     try:
         fraction = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        message = f"{quoted(text)} is no fraction of channels"
+        message = f"{quoted(text)} is not a fraction"
         raise NasirError("E505", message, hint="for example 1/4") from None
     if fraction.numerator != 1:
         message = f"a fraction of channels is 1/K, not {fraction}"
@@ -167,7 +166,7 @@ def with_fraction(method: Method, text: str) -> Method:
 
 
 def with_epochs(method: Method, epochs: int) -> Method:
-    """The same in so many epochs; stages and warm-ups shrink or grow in proportion."""
+    """Returns the method with `epochs` epochs; stages and warm-ups scale in proportion."""
     total = method.epochs
     if not total or epochs == total:
         return method
@@ -190,7 +189,7 @@ def with_epochs(method: Method, epochs: int) -> Method:
 
 
 def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
-    """Whether each rule is broken, what it says, and what to try."""
+    """Returns for each rule whether it is broken, the message, and a hint."""
     mixture = method.mixture
     whole = isinstance(mixture, WholeGenotype)
     learns = isinstance(method.architect, (FirstOrder, SecondOrder))
@@ -249,18 +248,17 @@ SHIPPED = Path(__file__).parent / "methods"
 method_names = partial(shipped_names, SHIPPED)
 
 CHANGES = (*Settings.model_fields, *PARTS)
-"""What a file may change of the method that it is like, on all skeletons or on one."""
+"""The fields in which a method's file may differ from its base, on all skeletons or on one."""
 
 
 def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
-    """The published method of that name, or the one of a YAML or JSON file, on that skeleton.
+    """Returns the published method of that name, or that of a YAML or JSON file, on a skeleton.
 
-    A file says `method:` (its name), `about:`, `paper:`, `like:` (another method, which it
-    overrides), and `CHANGES`: parts by kind (`perturb: pgd`, or a mapping with `part:` and the
-    part's own fields), `stages:` (a list of epochs, warm_up, options, parts), and the sections of
-    `Settings` by field. `on:` has `CHANGES` by skeleton, which override the file's others there.
-    Raises an error, and E1xx for the file, with the place. `outer` are the files that are `like`
-    this one, an error where it is among them.
+    Fields of a file: `method:` (its name), `about:`, `paper:`, `like:` (the base, another method),
+    and `CHANGES`: parts by kind (`perturb: pgd`, or a mapping with `part:` and the part's fields),
+    `stages:` (a list of epochs, warm_up, options, parts), and the sections of `Settings` by field.
+    `on:` has `CHANGES` by skeleton, which override the others there. Raises an error with its place
+    (E1xx for the file), also if the file is in `outer`, the files that are `like` it.
     """
     path, within = named_file(text, SHIPPED, "E201", outer)
     return (_read if within else _shipped)(path, skeleton, within)

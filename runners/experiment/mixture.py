@@ -1,8 +1,8 @@
-"""From logits to the weights of options: how a method relaxes, samples or perturbs decisions.
+"""Mixtures: the weights of options from logits, relaxed, sampled or perturbed.
 
-A part sees the logits of live options alone, one row for each choice, and gives weights for the
-same options. `expected` is what it gives on average, for selection and for the record. The
-controller writes genotypes decision by decision.
+A part receives the logits of live options, one row for each choice, and returns weights for the
+same options. `expected` is their mean, for selection and for the logs. The controller samples
+genotypes decision by decision.
 """
 
 from abc import ABC, abstractmethod
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
     from runners.experiment.supernet import Supernet
 
 Rows = Mapping[str, Tensor]
-"""Choice name -> one number for each of its live options, shape (options,)."""
+"""Choice name -> a value for each of its live options, shape (options,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Weights for the live options of each choice; which of these run, where not all do."""
+    """Weights for the live options of each choice, and the options that run, if not all do."""
 
     weights: Rows
     live: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
 
 class MixturePart(Model, ABC):
-    """How weights follow from logits; `ranks` where expected weights prefer some options."""
+    """Weights from logits; `ranks`: whether expected weights rank the options."""
 
     ranks: ClassVar[bool] = True
 
     @abstractmethod
     def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
-        """The weights at one forward pass; random numbers are those of the moment."""
+        """Returns the weights of one forward pass, with the moment's random numbers."""
 
     def expected(self, rows: Rows) -> Rows:
-        """The mean weights on the simplex without gradients: by default the softmax of a row."""
+        """Returns the mean weights without gradients: by default the softmax of each row."""
         return {name: row.detach().softmax(0) for name, row in rows.items()}
 
 
@@ -56,21 +56,19 @@ class Softmax(MixturePart):
     """Softmax of each row. DARTS, arXiv:1806.09055, equation 2."""
 
     def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
-        """Weights that sum to 1 over the options of a choice."""
         return Drawn({name: row.softmax(0) for name, row in rows.items()})
 
 
 class Dirichlet(MixturePart):
-    """One reparameterised draw per choice from Dir(elu(logit) + 1).
+    """A reparameterised sample of each choice from Dir(elu(logit) + 1).
 
     DrNAS, arXiv:2006.10355. The +1 keeps every concentration positive; elu rather than exp keeps
-    the gradient bounded. Pruned options are left out of the draw, which is the distribution of the
-    published code's masking and division. As published, weights are drawn in evaluation too, and
-    selection goes by the softmax of the logits, not by the mean of the distribution.
+    the gradient bounded. Pruned options are excluded, which equals the masking and division of the
+    published code. As published, weights are sampled in evaluation too, and selection uses the
+    softmax of the logits, not the mean of the distribution.
     """
 
     def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
-        """Weights that sum to 1 over the options of a choice."""
         moment.reseed("dirichlet")
         found: dict[str, Tensor] = {}
         for name, row in rows.items():
@@ -80,27 +78,26 @@ class Dirichlet(MixturePart):
 
 
 class SoftGumbel(MixturePart):
-    """A draw of the concrete distribution per choice; its temperature falls linearly.
+    """A sample of the concrete distribution per choice; its temperature falls linearly.
 
-    SNAS, arXiv:1812.09926, equation 5: softmax((log softmax(logits) + g) / τ), g Gumbel(0, 1).
-    As in the published code τ falls by e/E, so that `end` is reached in projections only.
+    SNAS, arXiv:1812.09926, equation 5: softmax((log softmax(logits) + g) / τ), g Gumbel(0, 1). As
+    in the published code τ falls by e/E, so `end` is reached in projections only.
     """
 
     start: Positive = 10.0
     end: Positive = 1.0
 
     def temperature(self, moment: Moment) -> float:
-        """τ in this epoch; `end` while decisions are made one by one."""
+        """Returns τ in this epoch; `end` in projections."""
         if moment.phase == "projection":
             return self.end
         return self.start + (self.end - self.start) * self.done(moment)
 
     def done(self, moment: Moment) -> float:
-        """The part of the way that τ has gone."""
+        """Returns the progress of τ from `start` to `end`."""
         return moment.share
 
     def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
-        """Weights that sum to 1 over the options of a choice."""
         temperature, generator = self.temperature(moment), moment.generator("gumbel")
         found: dict[str, Tensor] = {}
         for name, row in rows.items():
@@ -111,25 +108,24 @@ class SoftGumbel(MixturePart):
 
 
 class HardGumbel(SoftGumbel):
-    """One option per choice by Gumbel's maximum; the gradient is the concrete distribution's.
+    """One option per choice (Gumbel-max), with the concrete distribution's gradient.
 
-    GDAS, arXiv:1910.04465, equations 3 to 5: forward is one-hot, backward as if it were
-    softmax((log softmax(logits) + g) / τ). Only drawn branches run. The published NAS-Bench-201
-    code also adds the zero weights of the other options to the sum, which gives them the gradient
-    of an op whose value is 1; here, as in its NASNet code, they have none of their own. τ falls by
-    e/(E − 1), so that the last epoch has `end`.
+    GDAS, arXiv:1910.04465, equations 3 to 5: forward is one-hot, backward is that of softmax((log
+    softmax(logits) + g) / τ). Only sampled branches run. The published NAS-Bench-201 code also adds
+    the zero weights of the other options to the sum, which gives them the gradient of an op whose
+    value is 1; here, as in its NASNet code, they have no gradient of their own. τ falls by e/(E −
+    1), so the last epoch has `end`.
     """
 
     end: Positive = 0.1
 
     def done(self, moment: Moment) -> float:
-        """The part of the way that τ has gone."""
         return moment.progress
 
     def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
-        """One-hot weights, of which one option is live."""
+        """Returns one-hot weights, with one live option each."""
         soft = SoftGumbel.mix(self, rows, learner, moment).weights
-        # One transfer from the device, not one for each choice.
+        # One transfer from the device instead of one per choice.
         best = torch.stack([row.detach().argmax() for row in soft.values()]).cpu()
         live = {name: (int(index),) for name, index in zip(soft, best, strict=True)}
         weights: dict[str, Tensor] = {}
@@ -141,7 +137,7 @@ class HardGumbel(SoftGumbel):
 
 
 def one_hot(graph: Graph, genotype: Genotype, rows: Rows) -> Drawn:
-    """The rows of a genotype: 1 for what it picks, several where a choice keeps several, else 0."""
+    """Returns a genotype's rows: 1 for each option that it picks, else 0."""
     found = nasir.picks(graph, genotype)
     weights = {name: torch.zeros_like(row.detach()) for name, row in rows.items()}
     for name, row in weights.items():
@@ -150,40 +146,38 @@ def one_hot(graph: Graph, genotype: Genotype, rows: Rows) -> Drawn:
 
 
 class WholeGenotype(MixturePart):
-    """A genotype is drawn, and nothing else runs; logits play no part."""
+    """Samples a genotype; nothing else runs, and logits are not used."""
 
     ranks: ClassVar[bool] = False
 
     @abstractmethod
     def genotype(self, learner: "Supernet", moment: Moment) -> Genotype:
-        """The genotype at this moment."""
+        """Returns the genotype at this moment."""
 
     def mix(self, rows: Rows, learner: "Supernet", moment: Moment) -> Drawn:
-        """One-hot weights (several ones where a choice keeps several), zeros for other edges."""
+        """Returns weights of 1 for the genotype's options, else 0."""
         return one_hot(learner.graph, self.genotype(learner, moment), rows)
 
     def expected(self, rows: Rows) -> Rows:
-        """Equal weights: a controller's preferences depend on its earlier decisions."""
+        """Returns equal weights: a controller's preferences depend on earlier decisions."""
         return {name: torch.full_like(row.detach(), 1 / len(row)) for name, row in rows.items()}
 
 
 class Uniform(WholeGenotype):
-    """A genotype of the space, drawn uniformly decision by decision.
+    """A genotype of the space, sampled uniformly decision by decision.
 
     Random search with weight sharing, Li and Talwalkar, arXiv:1902.07638. Ops that the space never
-    selects are never drawn (the published sampler draws `none` too, which is never selected).
+    selects are never sampled (the published sampler includes `none`, which is never selected).
     """
 
     def genotype(self, learner: "Supernet", moment: Moment) -> Genotype:
-        """The genotype at this moment."""
         return nasir.sample(learner.space, moment.seed_of("genotype"))
 
 
 class Sampled(WholeGenotype):
-    """A genotype drawn by the controller. ENAS, arXiv:1802.03268."""
+    """A genotype sampled by the controller. ENAS, arXiv:1802.03268."""
 
     def genotype(self, learner: "Supernet", moment: Moment) -> Genotype:
-        """The genotype at this moment."""
         controller = learner.controller
         assert controller is not None, "the method table pairs this part with a controller"
         with torch.no_grad():
@@ -191,43 +185,42 @@ class Sampled(WholeGenotype):
 
 
 class Radius(Model):
-    """ε grows linearly over the epochs, by e/E as published, so that `end` is never reached."""
+    """ε grows linearly over the epochs, by e/E as published, so `end` is never reached."""
 
     start: Number = 0.03
     end: Number = 0.3
 
     def at(self, moment: Moment) -> float:
-        """ε in this epoch."""
+        """Returns ε in this epoch."""
         return self.start + (self.end - self.start) * moment.share
 
 
 WIDE = Radius(start=0.3, end=0.3)
-"""ε while edges are projected: fixed, as in the published code of DARTS-PT."""
+"""ε during projection: constant, as in the published code of DARTS-PT."""
 
 
 class Perturbation(Model, ABC):
-    """Weights are trained at perturbed mixtures, so that the loss is flat around the decisions.
+    """Trains weights at perturbed mixtures, so that the loss is flat around the decisions.
 
-    SmoothDARTS, arXiv:2002.05283. Perturbations live on the simplex: the mixture's weights move,
-    not the logits, and only for the step of the network's weights. Live options of undecided
-    choices move; pruned options and rows that a projection has decided are held. Rows move by
-    `radius`, and by `tuning` between decisions.
+    SmoothDARTS, arXiv:2002.05283. Perturbs the mixture's weights on the simplex, not the logits,
+    and only for the step of the network's weights. Pruned options and rows decided by a projection
+    stay. The size is `radius`, and `tuning` during projection.
     """
 
     radius: Radius = Radius()
     tuning: Radius = WIDE
 
     def epsilon(self, moment: Moment) -> float:
-        """ε at this moment."""
+        """Returns ε at this moment."""
         return (self.tuning if moment.phase == "projection" else self.radius).at(moment)
 
     @abstractmethod
     def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
-        """The rows at which weights take their step on this batch, without gradients."""
+        """Returns the rows for the weights' step on this batch, without gradients."""
 
 
 class UniformNoise(Perturbation):
-    """Every weight of an op moves by U(−ε, ε), then rows are clipped and divided (SDARTS-RS)."""
+    """Adds U(−ε, ε) to every op weight, then clips and normalises rows (SDARTS-RS)."""
 
     def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
         """Equation 6 without the maximum: one random direction."""
@@ -237,15 +230,15 @@ class UniformNoise(Perturbation):
 class Ascent(Perturbation):
     """Projected gradient ascent of the training loss in the box of side 2ε (SDARTS-ADV, eq. 7).
 
-    `steps` of 2ε/steps by the gradient's sign from a random start; the network is in evaluation
-    mode. If the loss at the end is below that at the start, nothing moves. Rows stay on the
-    simplex, but dividing them can lead out of the box, as in the published code.
+    `steps` of 2ε/steps by the gradient's sign from a random start, with the network in evaluation
+    mode. If the final loss is below the initial one, nothing is perturbed. Rows stay on the
+    simplex, but normalising them can leave the box, as in the published code.
     """
 
     steps: Repeats = 7
 
     def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
-        """The rows that are worst for the batch, as far as these steps find them."""
+        """Returns the rows with the highest loss that the steps find."""
         start = _open(drawn, learner)
         if not start:
             return drawn
@@ -270,7 +263,7 @@ class Ascent(Perturbation):
 def _climbed(
     rows: Rows, start: Rows, epsilon: float, length: float, loss: Callable[[Rows], Tensor]
 ) -> dict[str, Tensor]:
-    """One step up by the gradient's sign, held in the box around the start."""
+    """Takes one step by the gradient's sign, clipped to the box around the start."""
     leaves = {name: row.detach().requires_grad_() for name, row in rows.items()}
     gradients = torch.autograd.grad(loss(leaves), tuple(leaves.values()), materialize_grads=True)
     found: dict[str, Tensor] = {}
@@ -281,12 +274,12 @@ def _climbed(
 
 
 def _open(drawn: Drawn, learner: "Supernet") -> dict[str, Tensor]:
-    """The rows of undecided ops; those of edges, inputs and outputs are not perturbed."""
+    """Returns the rows of undecided ops; edges, inputs and outputs are not perturbed."""
     return {n: row.detach() for n, row in drawn.weights.items() if learner.decided.is_open(n)}
 
 
 def _moved(drawn: Drawn, rows: Rows) -> Drawn:
-    """The same with these rows."""
+    """Returns `drawn` with these rows replaced."""
     return replace(drawn, weights={**drawn.weights, **rows})
 
 
@@ -300,7 +293,7 @@ def _shaken(rows: Rows, epsilon: float, moment: Moment) -> dict[str, Tensor]:
 
 
 def clipped(row: Tensor) -> Tensor:
-    """The row within [0, 1] and divided by its sum; its greatest alone where nothing is left."""
+    """Clips a row to [0, 1] and divides it by its sum; one-hot at its maximum if that is 0."""
     inside = row.clamp(0, 1)
     total = inside.sum()
     hot = torch.zeros_like(row).scatter(0, row.argmax(0, keepdim=True), 1.0)
@@ -321,11 +314,11 @@ class Sample:
 
 
 class Controller(nn.Module):
-    """An LSTM of two layers with 32 units; each decision has an embedding and a linear head.
+    """A two-layer LSTM with 32 units; each decision has an embedding and a linear head.
 
-    A node with more sources than it keeps chooses its edges one after the other, none twice, and
-    then an op for each; a node that keeps all chooses ops alone (for NAS-Bench-201 these are the
-    published controller's six decisions). Weights depend on the seed.
+    A node with more sources than it keeps chooses its edges one after the other, without
+    repetition, and then an op for each; a node that keeps all chooses ops only (for NAS-Bench-201
+    these are the published controller's six decisions). Weights depend on the seed.
     """
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -341,11 +334,11 @@ class Controller(nn.Module):
             weight.data.uniform_(-0.1, 0.1, generator=source)
 
     def sample(self, generator: torch.Generator) -> Sample:
-        """A genotype drawn decision by decision; gradients flow through its log-probability."""
+        """Samples a genotype decision by decision; its log-probability has a gradient."""
         return _Writer(self, generator).written()
 
     def most_likely(self) -> Genotype:
-        """The genotype of the most probable option at each decision."""
+        """Returns the genotype of the most probable option at each decision."""
         with torch.no_grad():
             return _Writer(self, None).written().genotype
 
@@ -362,7 +355,7 @@ class _Writer:
         self.entropy: list[Tensor] = []
 
     def written(self) -> Sample:
-        """The genotype of all cells."""
+        """Returns the genotype of all cells."""
         space = self.net.space
         cells = tuple(each.cell_of([self._pick(c) for c in each.walk]) for each in space.trees)
         genotype = Genotype(space.name, cells, definition=space, size=space.largest)
@@ -371,14 +364,14 @@ class _Writer:
         )
 
     def _pick(self, each: Choose) -> Pick:
-        """The options that one decision keeps, and then the picks of their own decisions."""
+        """Returns the options that a decision keeps, with the picks of their own decisions."""
         count = len(each.options)
         wanted = count if each.keep is None or each.most else min(each.keep, count)
         kept = [each.options[place] for place in sorted(self._several(count, wanted))]
         return tuple((o.name, tuple(map(self._pick, o.then))) for o in kept)
 
     def _several(self, count: int, wanted: int) -> list[int]:
-        """`wanted` different options of `count`; all of them need no decision."""
+        """Returns `wanted` different options of `count`; no decision if all are wanted."""
         if wanted == count:
             return list(range(count))
         chosen: list[int] = []
@@ -387,7 +380,7 @@ class _Writer:
         return chosen
 
     def _decide(self, count: int, taken: Sequence[int]) -> int:
-        """One of `count` options, none of those taken."""
+        """Returns one of `count` options that is not in `taken`."""
         output, self.state = self.net.lstm(self.input, self.state)
         logits = self.net.heads[str(count)](output[0, 0])
         logits = SQUASH * torch.tanh(logits / TEMPERATURE)
@@ -405,7 +398,7 @@ class _Writer:
 
 
 def _sizes(tree: Sequence[Choose]) -> Iterator[int]:
-    """How many options decisions have."""
+    """Yields the number of options of each decision."""
     for each in tree:
         yield len(each.options)
         for option in each.options:

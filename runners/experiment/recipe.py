@@ -1,4 +1,4 @@
-"""The numbers of an evaluation and of a search by section, and the sizes of networks."""
+"""Settings of evaluations and searches by section, and sizes of networks."""
 
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -40,14 +40,16 @@ _TEXTS = {
     "vocabulary": "{} words",
     "hidden": "{} hidden units",
 }
-"""The numbers of a size, each as a title says it."""
+"""The sizes as texts of a title."""
 
 DATA = ("classes", "in_channels", "vocabulary")
-"""The numbers that the data decides: a network of others cannot learn from it."""
+"""Sizes that must equal the data's."""
 
 
 class Sizes(Section):
-    """Of a network; None is the skeleton's own, or the data's. The docstrings are options' help."""
+    """The sizes of a network; None: the skeleton's, or the data's. The docstrings are options'
+    help.
+    """
 
     channels: AnyCount | None = None
     """Initial channels."""
@@ -58,22 +60,22 @@ class Sizes(Section):
     resolution: AnyCount | None = None
     """Height and width of the image."""
     vocabulary: AnyCount | None = None
-    """Words; of rnn."""
+    """Vocabulary size; rnn only."""
     hidden: AnyCount | None = None
-    """Width of embedding and state; of rnn."""
+    """Width of embedding and state; rnn only."""
     in_channels: AnyCount | None = None
-    """Channels of the image: 3, or 1 where it is grey."""
+    """Channels of the image: 3, or 1 for greyscale."""
 
 
 class NetworkSection(Sizes):
-    """With the skeleton; None is the space's own."""
+    """The sizes and the skeleton; None: the space's own."""
 
     skeleton: str | None = None
     """cifar, imagenet, nasbench201, rnn, …; the space's own by default."""
 
 
 class NetworkSize(NetworkSection):
-    """A network to build."""
+    """The sizes and the auxiliary head of a network."""
 
     code: ClassVar[str] = "E505"
 
@@ -81,19 +83,19 @@ class NetworkSize(NetworkSection):
     """Add the auxiliary head."""
 
     def build(self, genotype: nasir.Genotype) -> nasir.Graph:
-        """The genotype's network of this size."""
+        """Returns the genotype's network of this size."""
         return nasir.network(genotype, **dict(self))
 
 
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:
-    """The skeleton and size of a network, as `--json` has them."""
+    """Returns the skeleton and size of a network, as in `--json`."""
     about = graph.about
     names = [name for name in about if name in _TEXTS or name in WIDTHS or name in DEPTHS]
     return {"skeleton": about["skeleton"]} | {name: int(about[name]) for name in names}
 
 
 def describe_size(size: Mapping[str, str | int]) -> str:
-    """What `size_facts` has, as a title says it."""
+    """Formats `size_facts` for a title."""
     parts: list[str] = []
     for names, unit in ((WIDTHS, "channels"), (DEPTHS, "cells")):
         if numbers := [str(size[name]) for name in names if name in size]:
@@ -105,18 +107,17 @@ def describe_size(size: Mapping[str, str | int]) -> str:
 
 
 class Train(Section):
-    """How long, on what, and what is added to the loss.
+    """Length, batches, validation and loss terms of a training.
 
-    `batch` are images (columns of text) a step, which `accumulate` parts make one after the
-    other. `tail`: whether an epoch's last, smaller batch is kept. `validation` is the share of the
-    training images that is held out. `measure` says every how many epochs held-out data is
-    measured. `keep`: whether the final weights are the last epoch's or the best one's on the
-    validation data.
+    `batch` is the number of images (columns of text) per step, split into `accumulate` parts.
+    `tail`: whether an epoch's last, smaller batch is kept. `validation` is the share of training
+    images that is held out, measured every `measure` epochs. `keep`: whether the final weights are
+    those of the last epoch, or of the best on the validation data.
 
     `drop_path` is the probability P of P · e / E in epoch e of E, `auxiliary` the weight of the
-    auxiliary head's loss (0: no head), `smoothing` that of label smoothing, in training alone.
-    `ema` is the decay of a running average of the weights, which is then what is measured and
-    kept (0: none). `activation` and `slowness` weigh a language model's penalties.
+    auxiliary head's loss (0: no head), `smoothing` the label smoothing, in training only. `ema` is
+    the decay of a running average of the weights, which is then measured and saved (0: none).
+    `activation` and `slowness` weight a language model's penalties.
     """
 
     epochs: Epochs = 600
@@ -135,7 +136,7 @@ class Train(Section):
 
 
 class Sgd(Section):
-    """SGD with an L2 `weight_decay`; `clip` is the largest norm of gradients (0: any)."""
+    """SGD with an L2 `weight_decay`; `clip` is the maximum norm of gradients (0: none)."""
 
     lr: Number = 0.025
     momentum: Number = 0.9
@@ -145,10 +146,10 @@ class Sgd(Section):
 
 
 class Optimizer(Sgd):
-    """SGD: `clip` is the largest norm of `clipped` (all gradients together, or each tensor's).
+    """SGD: `clip` is the maximum norm of all gradients together, or of each tensor (`clipped`).
 
-    `average_after`: where held-out loss has not improved for so many epochs, weights are averaged
-    from there on (averaged SGD; 0: never).
+    `average_after`: once held-out loss has not improved for this many epochs, weights are averaged
+    (averaged SGD; 0: never).
     """
 
     clipped: Literal["all", "tensor"] = "all"
@@ -156,7 +157,7 @@ class Optimizer(Sgd):
 
 
 class Schedule(Section):
-    """How the learning rate goes, in steps `by` epochs or batches, e of E.
+    """The learning rate after e of E epochs or batches (`by`).
 
     `cosine` falls to `minimum`, `linear` to 0: lr · (E − tail − e) / (E − tail), and in the last
     `tail` epochs lr · (E − e) / ((E − tail) · tail); `exponential` is lr · gamma^e. In the first
@@ -172,10 +173,10 @@ class Schedule(Section):
 
 
 class ImagesSection(Section):
-    """What training does to images: see `runners.task.batches`.
+    """Augmentation and normalisation of training images: see `runners.task.batches`.
 
-    `cutouts`: whether each image is cut elsewhere, or a whole batch alike before the crop.
-    `normalise`: by the data's own mean and deviation, or by those of AutoDL-Projects.
+    `cutouts`: a different square for each image, or one for a whole batch before the crop.
+    `normalise`: by the data's mean and deviation, or by those of AutoDL-Projects.
     """
 
     crop: Pixels = 0
@@ -188,7 +189,7 @@ class ImagesSection(Section):
 
 
 class Text(Section):
-    """Windows and columns of text, and the rates of dropout: see `runners.task.language`."""
+    """Windows, columns and dropout probabilities of text: see `runners.task.language`."""
 
     bptt: Window = 35
     columns: BatchSize = 10
@@ -201,9 +202,9 @@ class Text(Section):
 
 
 class RunSection(Section):
-    """How it runs: nothing here changes what is computed but for rounding.
+    """Precision, compilation and memory format; results change by rounding only.
 
-    `compile` and `layout`: `auto` does what pays on the device.
+    `compile` and `layout`: `auto` selects the fastest on the device.
     """
 
     precision: str = "float32"
@@ -212,7 +213,9 @@ class RunSection(Section):
 
 
 class Recipe(Model):
-    """An evaluation. `data` is the data set where the user names none; empty: he has to."""
+    """The settings of an evaluation. `data` is the default data set; if empty, the user has to name
+    one.
+    """
 
     name: str = ""
     about: str = ""
@@ -226,19 +229,19 @@ class Recipe(Model):
     run: RunSection = RunSection()
 
     def facts(self) -> dict[str, Any]:
-        """As plain data, of which `Recipe(**facts)` is the recipe again."""
+        """Returns plain data; `Recipe(**facts)` is the same recipe."""
         return self.model_dump(mode="json")
 
 
 STAGES, EPOCHS = 100, 100_000
-"""Of a search, at most."""
+"""Limits of a search."""
 
 
 class Stage(Model):
-    """Epochs with one supernet, of which the first `warm_up` are without architect steps.
+    """Epochs with one supernet; the first `warm_up` are without architect steps.
 
-    `options` are how many options each choice of ops keeps when the stage begins (None: all), and
-    ops see 1/`parts` of the channels.
+    `options` is the number of options that each choice of ops keeps from the beginning of the stage
+    (None: all); ops process 1/`parts` of the channels.
     """
 
     epochs: Epochs
@@ -248,10 +251,10 @@ class Stage(Model):
 
 
 class SearchTrain(Section):
-    """`epochs` are all, tuning too, which the stages share in proportion (None: the stages' own).
+    """`epochs` is the total with tuning, divided among stages in proportion (None: their own).
 
-    `batch` are images (columns of text) a step. `drop_path` is the largest probability to drop an
-    edge, reached in the last epoch.
+    `batch` is the number of images (columns of text) per step. `drop_path` is the maximum
+    probability of dropping an edge, reached in the last epoch.
     """
 
     epochs: Epochs | None = None
@@ -260,22 +263,23 @@ class SearchTrain(Section):
 
 
 class SearchOptimizer(Sgd):
-    """`clip` is the largest norm of the gradients that `clip_covers`: `all` are the logits' too."""
+    """`clip` is the maximum norm of gradients; `clip_covers` `all` includes the logits'."""
 
     clip_covers: Literal["weights", "all"] = "weights"
 
 
 class SearchSchedule(Section):
-    """A cosine from the learning rate to `minimum` over all epochs, after a linear `warm_up`."""
+    """Cosine decay from the optimiser's lr to `minimum`, after a linear `warm_up`."""
 
     minimum: Number = 0.001
     warm_up: AnyEpochs = 0
 
 
 class Logits(Section):
-    """Adam on the logits, whose L2 is the regulariser's.
+    """Adam on the logits; the regulariser has their L2.
 
-    `clip` is their gradients' largest norm (0: any). `order` says what learns first in a step.
+    `clip` is the maximum norm of their gradients (0: none). `order`: which of architecture and
+    weights is updated first in a step.
     """
 
     lr: Number = 3e-4
@@ -285,13 +289,13 @@ class Logits(Section):
 
 
 class SearchImages(Section):
-    """`cutout` is the side of the square that is cut out of each image (0: none)."""
+    """`cutout` is the side of the square cut out of each image (0: none)."""
 
     cutout: Pixels = 0
 
 
 class Settings(Model):
-    """The numbers of a search."""
+    """The settings of a search."""
 
     network: Sizes = Sizes()
     train: SearchTrain = SearchTrain()
@@ -305,13 +309,13 @@ class Settings(Model):
     def _bounded(self) -> Self:
         if len(self.stages) > STAGES or self.epochs > EPOCHS:
             counts = f"{len(self.stages)} stages with {self.epochs:,} epochs"
-            message = f"there are {counts}, and have to be at most {STAGES} with {EPOCHS:,}"
+            message = f"there are {counts}, and must be at most {STAGES} with {EPOCHS:,}"
             raise FieldError("E109", message, path=("stages",))
         return self
 
     @property
     def epochs(self) -> int:
-        """Of all stages."""
+        """The total over all stages."""
         return sum(stage.epochs for stage in self.stages)
 
 
@@ -321,12 +325,12 @@ recipe_names = partial(shipped_names, SHIPPED)
 
 
 def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
-    """The recipe of that name, or of a YAML or JSON file.
+    """Returns the recipe of that name, or of a YAML or JSON file.
 
-    A file says `nasir: 1`, and may say `recipe:` (its name), `like:` (another recipe, of which it
-    says what is different), `about:`, `data:`, and the sections of `Recipe` by field. Raises an
-    error for an unknown name, and E1xx for the file, with the place. `outer` are the files that are
-    `like` this one, an error where it is among them.
+    Fields of a file: `nasir: 1`, and optionally `recipe:` (its name), `like:` (the base, another
+    recipe), `about:`, `data:`, and the sections of `Recipe` by field. Raises an error for an
+    unknown name, and with its place for the file (E1xx), also if it is in `outer`, the files that
+    are `like` it.
     """
     path, within = named_file(text, SHIPPED, "E201", outer)
     return (_read if within else _shipped)(path, within)

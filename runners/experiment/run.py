@@ -1,6 +1,6 @@
-"""The run of an experiment in its directory: how it starts, resumes and ends, its loop, its hooks.
+"""Starts, resumes and ends an experiment in its run directory; the training loop and its hooks.
 
-A run calls its hooks in their order, at each moment all of them.
+At each point a run calls all hooks in order.
 """
 
 import time
@@ -34,7 +34,7 @@ def started(
     work: Callable[["Run", Made], Found],
     display: Display | None,
 ) -> Found:
-    """The result of `work` in the new run directory `out`, which is created after `make`."""
+    """Returns the result of `work` in the new run directory `out`, created after `make`."""
     with stopped_by_signals(out, kind):
         built = make()
         shown = display_for_stderr() if display is None else display
@@ -49,11 +49,10 @@ def resumed(
     work: Callable[["Run", Made], Found],
     display: Display | None,
 ) -> Found:
-    """The result of `work` in the run directory `out`; prints what differs of the machine.
+    """Returns the result of `work` in the run directory `out`; prints differences of the machine.
 
-    `asked` are fields of the experiment that the caller names again; one that differs is an error,
-    and so are other facts that the kind of run compares: data, settings, a space under the same
-    name.
+    `asked` are fields of the experiment that the caller repeats. Raises an error if one differs, or
+    a fact that the kind of run compares: data, settings, a space under the same name.
     """
     facts = facts_of(out, kind)
     experiment = experiment_in(out, facts)
@@ -71,9 +70,9 @@ def resumed(
 
 
 def _guarded(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> Found:
-    """The result of `work`; the folder and the display are closed whatever happens.
+    """Returns the result of `work`; always closes the folder and the display.
 
-    Raises an error with the largest batch that should fit where the memory is not enough.
+    If memory is too small, raises an error with the largest batch that should fit.
     """
     if built.place.deterministic:
         deterministic(built.experiment.seed)
@@ -100,10 +99,10 @@ def _guarded(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> F
 
 
 class Run:
-    """The training of a network or a supernet in a run directory, from which it resumes if killed.
+    """The training of a network or a supernet in a run directory, resumable after a kill.
 
-    `done` counts the epochs so far, `row` is the last one's, `text` is shown beside it. `steps`
-    ends an epoch early.
+    `done` is the number of finished epochs, `row` the last one's metrics, `text` is shown beside
+    it. `steps` ends epochs early.
     """
 
     def __init__(self, folder: RunFolder, display: Display, steps: int | None = None) -> None:
@@ -115,7 +114,7 @@ class Run:
         self.text = ""
 
     def start(self, learner: Learner, hooks: Sequence["Hook"]) -> bool:
-        """Begins with this network, or resumes from the last checkpoint; whether it resumed."""
+        """Starts, or resumes from the last checkpoint; returns whether it resumed."""
         self.learner, self.hooks = learner, hooks
         checkpoint = self.folder.latest()
         if checkpoint is not None:
@@ -124,7 +123,7 @@ class Run:
         return checkpoint is not None
 
     def fit(self, epochs: Sequence[Epoch]) -> None:
-        """Trains for the epochs that are left."""
+        """Trains the remaining epochs."""
         self.display.start(len(epochs), self.done)
         for epoch in epochs[self.done :]:
             if any(hook.ends for hook in self.hooks):
@@ -132,19 +131,19 @@ class Run:
             self._epoch(epoch)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Takes the state of a checkpoint. Raises an error for one of another network."""
+        """Loads a checkpoint. Raises an error for another network's."""
         assert self.learner is not None, "a run is started first"
         state = checkpoint.state
         try:
-            for hook in self.hooks:  # they may lower the network that has the weights
+            for hook in self.hooks:  # before the weights: they may lower another network
                 hook.load_state_dict(state["hooks"][hook.name])
             self.learner.load_state_dict(state)
             self.row, self.done = state["row"], checkpoint.epoch + 1
         except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             if is_out_of_memory(error):
                 raise
-            message = "the checkpoint is not of what run.json says"
-            hint = "put run.json back as it was, or start the run again in another folder"
+            message = "the checkpoint does not match run.json"
+            hint = "restore run.json, or start the run again in another folder"
             raise NasirError("E604", message, Where(str(self.folder.path)), hint) from error
 
     def _epoch(self, epoch: Epoch) -> None:
@@ -176,7 +175,7 @@ class Run:
         )
 
     def _steps(self, learner: Learner, epoch: Epoch, tally: Tally) -> int:
-        """The steps of an epoch; how many there were."""
+        """Runs the steps of an epoch; returns their number."""
         learner.run.train()
         steps = learner.task.steps(epoch.at.number)
         last = min(steps, self.steps or steps)
@@ -197,7 +196,7 @@ class Run:
         return last
 
     def _save(self, learner: Learner, number: int) -> None:
-        """Everything that the epoch leaves: the row, and the checkpoint that seals it."""
+        """Writes the row, and then the checkpoint that completes the epoch."""
         self.done = number + 1
         self.folder.log(self.row)
         hooks = {hook.name: hook.state_dict() for hook in self.hooks}
@@ -206,16 +205,16 @@ class Run:
 
 
 class Hook:
-    """Nothing at any moment; what a hook does, it overrides.
+    """Callbacks of a run, which do nothing by default.
 
-    `keys` are the attributes in its `state_dict`: plain data, tensors, and mappings of them.
+    `keys` are the attributes in `state_dict`: plain data, tensors, and mappings of them.
     """
 
     keys: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
-        """Its name in checkpoints."""
+        """The name in checkpoints."""
         return type(self).__name__.lower()
 
     @property
@@ -224,27 +223,27 @@ class Hook:
         return False
 
     def begin(self, run: Run, epoch: Epoch) -> None:
-        """Before an epoch."""
+        """Runs before an epoch."""
 
     def before(self, run: Run, epoch: Epoch, batch: Batch, at: Moment) -> None:
-        """Before the weights' step on a batch."""
+        """Runs before the weights' step on a batch."""
 
     def inputs(self, run: Run, batch: Batch, at: Moment) -> tuple[Any, ...]:
-        """Inputs of the network in the weights' step, beside the batch."""
+        """Returns inputs of the network in the weights' step, after the batch."""
         return ()
 
     def after(self, run: Run, epoch: Epoch, batch: Batch, at: Moment) -> None:
-        """After the weights' step on a batch."""
+        """Runs after the weights' step on a batch."""
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """After an epoch; `row` is its row of metrics, which may be added to."""
+        """Runs after an epoch; `row` is its row of metrics and may be extended."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The attributes that `keys` names."""
+        """Returns the attributes in `keys`."""
         return {key: getattr(self, key) for key in self.keys}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes a `state_dict`."""
+        """Loads a `state_dict`."""
         for key in self.keys:
             setattr(self, key, state[key])
 
@@ -256,22 +255,22 @@ class DropPath(Hook):
         self.learner, self.probability = learner, probability
 
     def begin(self, run: Run, epoch: Epoch) -> None:
-        """Sets the epoch's."""
+        """Sets the epoch's probability."""
         self.learner.run.drop_path = self.probability(epoch.at)
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """Drops none any more."""
+        """Resets the probability to 0."""
         row["drop_path"] = self.probability(epoch.at)
         self.learner.run.drop_path = 0.0
 
 
 class Measured(Hook):
-    """Measures held-out data: those of an epoch's parts that are due."""
+    """Measures the splits that are due in an epoch."""
 
     def __init__(self, learner: Learner, due: Callable[[Epoch], Sequence[Split]]) -> None:
         self.learner, self.due = learner, due
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """Loss and metric of each part."""
+        """Adds loss and metric of each split to the row."""
         at = replace(epoch.at, purpose="held out")
         row |= {split: self.learner.measured(split, at) for split in self.due(epoch)}

@@ -1,4 +1,4 @@
-"""Searching: a supernet and its hooks in a run directory, and the genotype at its end."""
+"""Searches: a supernet and its hooks in a run directory, and the final genotype."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -32,14 +32,14 @@ from runners.machine.device import entropy
 from runners.task.task import Batch, Split
 
 DIGITS = 7
-"""Digits of logged weights: more than a figure shows, and a fifth of the size."""
+"""Significant digits of logged weights: more than a plot shows, at a fifth of the size."""
 
 
 class Stages(Hook):
-    """Lowers another supernet where a stage begins: fewer options, a larger part of the channels.
+    """Lowers a new supernet at the start of a stage: fewer options, more channels.
 
-    As in DrNAS: pruned logits are set to 0 and the mixture leaves them out; weights and momentum
-    are carried over, and channels grow by `lowering.widen`; Adam's state stays.
+    As in DrNAS: pruned logits are set to 0 and excluded from the mixture; weights and momentum are
+    kept, with channels grown by `lowering.widen`; Adam's state stays.
     """
 
     def __init__(self, learner: Supernet, supernet: Graph) -> None:
@@ -48,7 +48,7 @@ class Stages(Hook):
     keys = ("stage", "kept")
 
     def begin(self, run: Run, epoch: Epoch) -> None:
-        """Enters the epoch's stage, if it is another one."""
+        """Starts the epoch's stage, if it is a new one."""
         if epoch.stage == self.stage:
             return
         stage = self.learner.method.stages[epoch.stage]
@@ -57,12 +57,12 @@ class Stages(Hook):
         self._enter({**self.kept, **(self._pruned(stage.options) if stage.options else {})})
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """The stage."""
+        """Adds the stage to the row."""
         row["stage"] = epoch.stage
 
     @property
     def kept(self) -> Kept:
-        """The options that are left of pruned choices."""
+        """The remaining options of pruned choices."""
         return self.learner.decided.kept
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -78,7 +78,7 @@ class Stages(Hook):
         return stage_graph(self.supernet, learner.method, stage, kept, learner.space)
 
     def _pruned(self, options: int) -> dict[str, tuple[int, ...]]:
-        """The options with the largest logits of each choice of ops, as many as stay, in order."""
+        """Returns, for each choice of ops, the `options` live options with the largest logits."""
         decided, kept = self.learner.decided, dict[str, tuple[int, ...]]()
         for name, choice in decided.choices.items():
             live = decided.options(name)
@@ -112,7 +112,7 @@ class Stages(Hook):
 
 
 class Projections(Hook):
-    """Decides before the epochs of tuning, where the method's selection does."""
+    """Takes the selection's decisions before tuning epochs."""
 
     def __init__(self, learner: Supernet) -> None:
         self.learner = learner
@@ -120,41 +120,41 @@ class Projections(Hook):
     keys = ("fixed", "dropped")
 
     def begin(self, run: Run, epoch: Epoch) -> None:
-        """The decisions that are due."""
+        """Takes the decisions that are due."""
         if epoch.at.phase == "projection":
             self.learner.method.select.decide(self.learner, epoch.at)
 
     def state_dict(self) -> dict[str, Any]:
-        """The decisions."""
+        """Returns the decisions."""
         decided = self.learner.decided
         return {"fixed": decided.fixed, "dropped": decided.dropped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes a `state_dict`."""
+        """Loads a `state_dict`."""
         decided = self.learner.decided
         decided.fixed = dict(state["fixed"])
         decided.dropped = {name: tuple(options) for name, options in state["dropped"].items()}
 
 
 class Architecture(Hook):
-    """The architect's step before or after the weights', as the method has it, unless warming."""
+    """Takes the architect's step before or after the weights', except in warm-up."""
 
     def __init__(self, learner: Supernet) -> None:
         self.learner = learner
         self.last = learner.method.logits.order == "weights-first"
 
     def before(self, run: Run, epoch: Epoch, batch: Batch, at: Moment) -> None:
-        """The step, where the architecture learns first."""
+        """Takes the step, if the architecture is updated first."""
         if not self.last and not epoch.warming:
             self._step(batch, at)
 
     def after(self, run: Run, epoch: Epoch, batch: Batch, at: Moment) -> None:
-        """The step, where the weights learn first."""
+        """Takes the step, if the weights are updated first."""
         if self.last and not epoch.warming:
             self._step(batch, at)
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """A controller's steps."""
+        """Trains the controller, if any."""
         if not epoch.warming:
             self.learner.method.architect.finish(self.learner, epoch.at)
 
@@ -165,19 +165,19 @@ class Architecture(Hook):
 
 
 class Mixed(Hook):
-    """The mixture at which the weights take their step, perturbed where the method does that."""
+    """Provides the mixture for the weights' step, perturbed if the method does that."""
 
     def __init__(self, learner: Supernet) -> None:
         self.learner = learner
 
     def inputs(self, run: Run, batch: Batch, at: Moment) -> tuple[Any, ...]:
-        """The mixture; it has a graph where the clipped norm covers the logits' gradient."""
-        self.learner.logit_optimiser.zero_grad()  # those of the architect's step
+        """Returns the mixture, with a graph if clipping covers the logits' gradients."""
+        self.learner.logit_optimiser.zero_grad()  # gradients of the architect's step
         with torch.set_grad_enabled(self.learner.method.optimizer.clip_covers == "all"):
             return (self.learner.whole(self._drawn(batch, at)),)
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """The radius and the temperature, where there are such."""
+        """Adds the perturbation radius and the temperature, if any."""
         method = self.learner.method
         if method.perturb is not None:
             row["epsilon"] = method.perturb.epsilon(epoch.at)
@@ -185,8 +185,8 @@ class Mixed(Hook):
             row["temperature"] = method.mixture.temperature(epoch.at)
 
     def _drawn(self, batch: Batch, at: Moment) -> Drawn:
-        """The gradient by a perturbed row is its logits' gradient: SmoothDARTS' code writes the
-        row over the logits before it clips.
+        """Returns the mixture; a perturbed row passes its gradient to its logits, as SmoothDARTS'
+        code writes the row over the logits before it clips.
         """
         learner = self.learner
         drawn = learner.drawn(at)
@@ -200,7 +200,7 @@ class Mixed(Hook):
 
 
 class Eigenvalue(Hook):
-    """Ends the search where the greatest eigenvalue of the architecture's Hessian has grown."""
+    """Stops the search when the largest eigenvalue of the architecture's Hessian has grown."""
 
     keys = ("values", "stopped")
 
@@ -215,7 +215,7 @@ class Eigenvalue(Hook):
         return self.stopped is not None
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """Measures it where that is due."""
+        """Measures the eigenvalue, if due."""
         if epoch.at.phase != "search" or not self.stop.due(epoch.at.number):
             return
         at = replace(epoch.at, purpose="eigenvalue")
@@ -228,7 +228,7 @@ class Eigenvalue(Hook):
 
 
 class ArchitectureRecord(Hook):
-    """Logs the architecture's weights, and the genotype that would be selected now."""
+    """Logs the architecture's weights and the current selection."""
 
     keys = ("genotypes",)
 
@@ -237,7 +237,7 @@ class ArchitectureRecord(Hook):
         self.genotypes: list[str] = []
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """Entropies and skip connections in the row; the rest in files of its own."""
+        """Adds entropies and skip connections to the row; writes weights and genotype to files."""
         learner, number = self.learner, epoch.at.number
         weights = learner.expected()
         row["entropy"] = {name: _entropy(values) for name, values in weights.items()}
@@ -261,7 +261,7 @@ class ArchitectureRecord(Hook):
             run.folder.write_genotype(self.genotypes[-1], number)
 
     def _genotype(self, weights: Mapping[str, list[float]]) -> Genotype | None:
-        """The selection by the mixture's weights alone, where they rank the options."""
+        """Returns the selection by the mixture's weights, if they rank options."""
         if self.learner.controller is not None:
             return self.learner.controller.most_likely()
         return (
@@ -270,7 +270,7 @@ class ArchitectureRecord(Hook):
 
 
 def _entropy(values: list[float]) -> float:
-    """In nats; weights that do not sum to 1 are divided by their sum."""
+    """Returns the entropy in nats of weights, normalised to sum 1."""
     row = torch.tensor(values, dtype=torch.float64)
     total = row.sum()
     return _short(float(entropy(row / total))) if total > 0 else 0.0
@@ -282,7 +282,7 @@ def _short(value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The genotype, the last epoch's measures, the run directory, and the epochs' plan."""
+    """The genotype, the last epoch's metrics, the run directory, and the plan of epochs."""
 
     genotype: Genotype
     row: Mapping[str, Any]
@@ -292,9 +292,9 @@ class Result:
 
 @checked
 def search(experiment: Experiment, out: str | Path, display: Display | None = None) -> Result:
-    """Searches into the new run directory `out`. Raises E74x, and what data and folders raise."""
+    """Searches into the new run directory `out`. Raises E74x, and errors of data and folders."""
 
-    def build() -> BuiltSearch:  # with a path of data that holds wherever the run is resumed
+    def build() -> BuiltSearch:  # with an absolute data path, so that it resumes anywhere
         data = parse_data(experiment.data or DATA_SET).resolved().text
         return build_search(experiment.having(data=data))
 
@@ -303,16 +303,16 @@ def search(experiment: Experiment, out: str | Path, display: Display | None = No
 
 @checked
 def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
-    """Resumes the search in `out`, with the result that an undisturbed one would have had.
+    """Resumes the search in `out`; the result is that of an uninterrupted one.
 
-    `asked` are fields of `Experiment` that the caller names again; one that differs is an error,
-    and so are other data or another space under the same name.
+    `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
+    the data, or the space under the same name.
     """
     return resumed(Path(out), "search", asked, build_search, _searched, display)
 
 
 def _searched(run: Run, built: BuiltSearch) -> Result:
-    """The result of the search, or of the rest of it; writes `genotype.json` last."""
+    """Runs or resumes the search; writes `genotype.json` last."""
     seed = built.experiment.seed
     if built.supernet is None:
         genotype = nasir.sample(built.space, seed)
@@ -326,14 +326,14 @@ def _searched(run: Run, built: BuiltSearch) -> Result:
 
 
 def _size(built: BuiltSearch, supernet: Graph) -> tuple[tuple[str, int], ...]:
-    """Of the numbers that the space leaves open those that the supernet has."""
+    """Returns the supernet's values of the sizes that the space leaves open."""
     about = supernet.about
     names = (name for name, _ in built.space.open_size)
     return tuple((name, int(about.get(name) or about["layers"])) for name in names)
 
 
 def _trained(run: Run, built: BuiltSearch, supernet: Graph) -> Genotype:
-    """The genotype that a trained supernet gives."""
+    """Trains the supernet; returns the selected genotype."""
     method, search = built.method, built.experiment.searching
     run.display.say(built.plan.words)
     graph = stage_graph(supernet, method, method.stages[0], {}, built.space)
@@ -344,7 +344,7 @@ def _trained(run: Run, built: BuiltSearch, supernet: Graph) -> Genotype:
         hooks.append(DropPath(learner, lambda at: method.train.drop_path * at.progress))
 
     def due(epoch: Epoch) -> tuple[Split, ...]:
-        last = epoch.at.epoch == epoch.at.epochs - 1  # of its phase
+        last = epoch.at.epoch == epoch.at.epochs - 1  # last of its phase
         return ("valid",) if search.measure == "each" or last else ()
 
     hooks += [Mixed(learner), Measured(learner, due), *([stop] if stop else ()), record]

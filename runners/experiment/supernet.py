@@ -1,4 +1,4 @@
-"""A supernet that learns: its weights, its logits, their optimisers, and the decisions so far."""
+"""A supernet in training: weights, logits, their optimisers, and the decisions so far."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ OPS = ("op on edge", "op on node")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What competes for a place in a node: whole edges, or options of one choice; `keep` stay.
+    """Candidates for a node's inputs, of which `keep` stay: edges, or options of one choice.
 
     `members` are (choice, options): all options of an edge, or one option of an input choice.
     """
@@ -38,10 +38,10 @@ class Group:
 
 
 class Decided:
-    """The choices, and what was decided of them. Changes as a search goes on.
+    """The choices and the decisions so far; changes during a search.
 
-    `kept` are the options that pruning left, `fixed` the one that a projection chose, `dropped`
-    those that weigh nothing any more.
+    `kept` are the options left by pruning, `fixed` the one chosen by a projection, `dropped` those
+    with weight 0.
     """
 
     def __init__(self, space: Space, choices: Sequence[Choice]) -> None:
@@ -57,11 +57,11 @@ class Decided:
         return tuple(n for n, c in self.choices.items() if n in self.ops and c.slot.kind == kind)
 
     def options(self, name: str) -> tuple[int, ...]:
-        """The live options of a choice."""
+        """Returns the live options of a choice."""
         return self.kept.get(name, tuple(range(len(self.choices[name].options))))
 
     def is_open(self, name: str) -> bool:
-        """Whether it is a choice of ops of which a projection has decided nothing."""
+        """Whether this is a choice of ops that no projection has decided."""
         return name in self.ops and name not in self.fixed and name not in self.dropped
 
     def selectable(self, name: str) -> tuple[int, ...]:
@@ -71,7 +71,9 @@ class Decided:
         return tuple(o for o in self.options(name) if names[o] not in excluded)
 
     def groups(self, kind: str) -> tuple[Group, ...]:
-        """Where more edges, inputs or outputs compete than stay, in that kind of cell."""
+        """Returns the groups of a kind of cell in which fewer edges, inputs or outputs stay than
+        compete.
+        """
         cell = self.space.cell(kind)
         found: list[Group] = []
         if not cell.on_nodes and cell.keep is not None:
@@ -88,7 +90,7 @@ class Decided:
         return tuple(found)
 
     def left(self, group: Group) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """The members of a group that were not dropped."""
+        """Returns the members of a group that were not dropped."""
         return tuple(
             (name, options)
             for name, options in group.members
@@ -96,15 +98,15 @@ class Decided:
         )
 
     def is_thin(self, group: Group) -> bool:
-        """Whether only as many are left as stay."""
+        """Whether a group is down to `keep` members."""
         return len(self.left(group)) <= group.keep
 
     def drop(self, name: str, options: tuple[int, ...]) -> None:
-        """From now on these options weigh nothing."""
+        """Sets the weight of these options to 0 from now on."""
         self.dropped[name] = tuple(sorted({*self.dropped.get(name, ()), *options}))
 
     def whole(self, name: str, row: Tensor) -> Tensor:
-        """Weights of a choice's live options, over all options, with what was decided in place."""
+        """Expands weights of live options to all options, with decisions applied."""
         if name in self.kept:
             index = torch.tensor(self.kept[name], device=row.device)
             row = row.new_zeros(len(self.choices[name].options)).index_copy(0, index, row)
@@ -126,7 +128,7 @@ class Objective:
         self.learner, self.batch, self.moment = learner, batch, moment
 
     def __call__(self, run: Callable[..., Any]) -> Tensor:
-        """The loss with the architect's regulariser; the mixture is drawn anew, but equal."""
+        """Returns the loss with the regulariser; each call draws the same mixture."""
         learner = self.learner
         self.outcome = learner.outcome(run, self.batch, learner.draw(self.moment))
         term = learner.method.regularise.term(learner.rows(), learner.logits, self.moment)
@@ -134,7 +136,7 @@ class Objective:
 
 
 class Supernet(Learner):
-    """A supernet in training, with its logits. `graph` is the one that this stage lowers."""
+    """A supernet in training, with its logits. `graph` is that of the current stage."""
 
     task: Task
 
@@ -164,22 +166,22 @@ class Supernet(Learner):
         self.lower(graph)
 
     def lower(self, graph: Graph) -> None:
-        """Lowers this stage's graph with fresh weights and a fresh optimiser of them."""
+        """Lowers this stage's graph with new weights and a new optimiser."""
         self.graph = graph
         device = self.place.device
         module = lowering.to_torch(graph, self.seed, memory=self.memory, device=device.type)
         module = module.to(device, self.place.dtype).train()
-        module = lowering.compile(module)  # as the device's policy says
+        module = lowering.compile(module)  # if the device's policy compiles
         self.use(module, module)
 
     def momentum(self) -> dict[str, Tensor]:
-        """The momentum buffers of the weights by key, where there are any."""
+        """Returns the momentum buffers of the weights by key, if any."""
         states = {key: self.optimiser.state.get(w, {}) for key, w in self._named()}
         found = {key: state.get("momentum_buffer") for key, state in states.items()}
         return {key: buffer for key, buffer in found.items() if buffer is not None}
 
     def set_momentum(self, buffers: Mapping[str, Tensor]) -> None:
-        """Puts momentum buffers in their places."""
+        """Sets momentum buffers by key."""
         for key, weight in self._named():
             if key in buffers:
                 value = buffers[key].to(weight.device, weight.dtype).clone()
@@ -191,15 +193,14 @@ class Supernet(Learner):
         return list(self.logits.values())
 
     def reseed(self, at: Moment) -> None:
-        """Seeds torch's generators, from which the network draws in this step."""
+        """Seeds torch's generators for the random ops of this step."""
         at.reseed("network")
 
     def inputs(self, at: Moment) -> tuple[Mixture]:
-        """The mixture at a moment."""
         return (self.draw(at),)
 
     def rows(self, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The logits of live options."""
+        """Returns the logits of live options."""
         logits = self.logits if given is None else given
         return {
             name: row[list(self.decided.kept[name])] if name in self.decided.kept else row
@@ -207,18 +208,18 @@ class Supernet(Learner):
         }
 
     def draw(self, moment: Moment, given: Mapping[str, Tensor] | None = None) -> Mixture:
-        """The mixture at this moment, over all options; of other logits where these are given."""
+        """Returns the mixture at this moment, over all options; `given` replaces the logits."""
         return self.whole(self.drawn(moment, given))
 
     def drawn(self, moment: Moment, given: Mapping[str, Tensor] | None = None) -> Drawn:
-        """Its weights for live options alone, before what is decided."""
+        """Returns the weights of live options, without decisions applied."""
         ops, rest = self._by_kind(given)
         first = self.method.mixture.mix(ops, self, moment)
         second = self.edges.mix(rest, self, moment) if rest else Drawn({})
         return Drawn({**first.weights, **second.weights}, {**first.live, **second.live})
 
     def whole(self, drawn: Drawn) -> Mixture:
-        """The weights over all options, with what was decided in the place of what was drawn."""
+        """Expands sampled weights to all options, with decisions applied."""
         weights = {name: self.decided.whole(name, row) for name, row in drawn.weights.items()}
         live = {
             name: tuple(self.decided.kept[name][i] for i in options)
@@ -229,7 +230,7 @@ class Supernet(Learner):
         return Mixture({name: weights[name] for name in self.decided.choices}, live)
 
     def expected(self) -> dict[str, list[float]]:
-        """The mean weights over all options, decided ones included."""
+        """Returns the mean weights over all options, with decisions applied."""
         ops, rest = self._by_kind()
         found = {**self.method.mixture.expected(ops), **self.edges.expected(rest)}
         return {
@@ -238,14 +239,14 @@ class Supernet(Learner):
         }
 
     def frozen_run(self, *inputs: Any) -> Any:
-        """The network with constant weights, whose running statistics stay."""
+        """Runs the network with constant weights; running statistics are unchanged."""
         return self.module.call_apart([weight.detach() for weight in self.weights], *inputs)
 
     def clip_gradients(self) -> None:
-        """Bounds the norm of all gradients; logits have one where the mixture has a graph.
+        """Clips the norm of all gradients; logits have one if the mixture has a graph.
 
-        Weights that the loss does not depend on, such as those of ops that were not drawn, have a
-        gradient of 0: they decay and coast.
+        Weights on which the loss does not depend, such as those of ops that were not sampled, have
+        gradient 0, so weight decay and momentum still apply.
         """
         for weight in self.weights:
             if weight.grad is None:
@@ -254,7 +255,7 @@ class Supernet(Learner):
             torch.nn.utils.clip_grad_norm_([*self.weights, *self.leaves], self.numbers.clip)
 
     def ascend(self, gradients: Sequence[Tensor], outcome: Outcome, batch: Batch) -> None:
-        """A step of the logits by these gradients; the batch's stream goes on."""
+        """Takes a step of the logits by these gradients; carries the batch's hidden state on."""
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
             leaf.grad = gradient.detach()
         if self.method.logits.clip:
@@ -263,7 +264,7 @@ class Supernet(Learner):
         self.task.carry(batch, outcome)
 
     def unrolled(self, rate: float) -> Unrolled:
-        """The weights' next step, for second order; no momentum before the first."""
+        """Returns the weights' next step, for second order; no momentum before the first."""
         known = tuple(self.momentum().values())
         numbers = self.numbers
         recurrent = self.task.name == "language"
@@ -276,7 +277,7 @@ class Supernet(Learner):
         )
 
     def candidate(self, moment: Moment, number: int) -> Genotype:
-        """The genotype of that number that the method draws."""
+        """Samples candidate `number` by the method's distribution."""
         source = lowering.generator(self.seed, f"candidate {number} {moment.number}")
         if self.controller is not None:
             with torch.no_grad():
@@ -287,17 +288,17 @@ class Supernet(Learner):
         return nasir.draw_genotype(self.space, self.expected(), seed)
 
     def apart(self, genotype: Genotype, batch: Batch) -> Outcome:
-        """The outcome of the genotype with the supernet's weights and batch statistics."""
+        """Runs the genotype with the supernet's weights and batch statistics."""
         return self._apart(self._mixture_of(genotype), batch)
 
     def score_of(self, genotype: Genotype, batches: int) -> Score:
-        """The genotype's score with the supernet's weights, on so many batches (0: all)."""
+        """Returns the score with the supernet's weights, on `batches` batches (0: all)."""
         return score(self.task, partial(self._apart, self._mixture_of(genotype)), batches)
 
     def score_without(
         self, without: Mapping[str, tuple[int, ...]], moment: Moment, batches: int
     ) -> Score:
-        """The supernet's score where these options weigh nothing, without renormalising."""
+        """Returns the supernet's score with these options at weight 0, without renormalising."""
         mixture = self.draw(moment)
         weights = dict(mixture.weights)
         for name, options in without.items():
@@ -306,7 +307,7 @@ class Supernet(Learner):
         return score(self.task, partial(self._apart, Mixture(weights, mixture.live)), batches)
 
     def state_dict(self) -> dict[str, Any]:
-        """With logits, their optimiser, and the controller where there is one."""
+        """Returns the state with logits, their optimiser, and the controller, if any."""
         state = super().state_dict()
         state["logits"] = self.logits
         state["adam"] = self.logit_optimiser.state_dict()
@@ -330,7 +331,7 @@ class Supernet(Learner):
     def _by_kind(
         self, given: Mapping[str, Tensor] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The rows of ops, and those of edges, inputs and outputs."""
+        """Returns the rows of ops, and those of edges, inputs and outputs."""
         rows = self.rows(given)
         ops = {name: row for name, row in rows.items() if name in self.decided.ops}
         return ops, {name: row for name, row in rows.items() if name not in self.decided.ops}
@@ -339,7 +340,7 @@ class Supernet(Learner):
         return zip(self.module.keys, self.weights, strict=True)
 
     def _first_logits(self, choice: Choice) -> Tensor:
-        """1e-3 · N(0, 1), by the seed and the choice's name."""
+        """Samples 1e-3 · N(0, 1) by the seed and the choice's name."""
         source = lowering.generator(self.seed, f"logits {choice.name}")
         row = 1e-3 * torch.randn(len(choice.options), generator=source)
         return row.to(self.place.device, self.place.dtype).requires_grad_()

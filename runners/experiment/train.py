@@ -1,4 +1,4 @@
-"""Training a genotype from scratch: its hooks, the weights that are kept, and their measures."""
+"""Trains a genotype from scratch, keeps its weights and measures it."""
 
 import json
 from collections.abc import Generator, Mapping
@@ -44,12 +44,12 @@ class Evaluation:
 
 @checked
 def evaluate(experiment: Experiment, out: str | Path, display: Display | None = None) -> Evaluation:
-    """Trains a genotype's network into the new run directory `out`, measures and keeps it.
+    """Trains a genotype's network into the new run directory `out` and measures it.
 
-    Raises an error, E75x, and what genotypes, data and folders raise.
+    Raises an error, E75x, and errors of genotypes, data and folders.
     """
 
-    def build() -> BuiltTraining:  # weights that do not fit are an error before there is a folder
+    def build() -> BuiltTraining:  # weights that do not fit fail before a folder is created
         built = build_training(_placed(experiment))
         if experiment.inherit or experiment.weights:
             begin(lowering.to_torch(built.graph), built.experiment)
@@ -59,17 +59,17 @@ def evaluate(experiment: Experiment, out: str | Path, display: Display | None = 
 
 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
-    """Resumes the training in `out`, with the result that an undisturbed one would have had.
+    """Resumes the training in `out`; the result is that of an uninterrupted one.
 
-    `asked` are fields of `Experiment` that the caller names again; one that differs is an error,
-    and so are other data, or another recipe under the same name.
+    `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
+    the data, or the recipe under the same name.
     """
     return resumed(out, "evaluate", asked, build_training, _trained, display)
 
 
 def _placed(experiment: Experiment) -> Experiment:
-    """The experiment with paths that hold wherever it is resumed, and the genotype itself for a
-    file's: the file may change, or be that of the run that began it.
+    """Returns the experiment with absolute paths, and with the text of the genotype for its file,
+    which may change or be that of the run that began it.
     """
 
     def there(path: str | None) -> str | None:
@@ -89,7 +89,7 @@ def _placed(experiment: Experiment) -> Experiment:
 
 
 def _trained(run: Run, built: BuiltTraining) -> Evaluation:
-    """Trains, or resumes, to the end; the summary is written last."""
+    """Trains or resumes to the end; writes the summary last."""
     train = built.recipe.train
     run.display.say(f"{train.epochs} epochs")
     learner = make_learner(built)
@@ -112,7 +112,7 @@ def _trained(run: Run, built: BuiltTraining) -> Evaluation:
 
 
 def make_learner(built: BuiltTraining) -> Learner:
-    """The network that is trained, with fresh weights."""
+    """Returns the network to train, with new weights."""
     recipe, place, seed = built.recipe, built.place, built.experiment.seed
     learner = Learner(built.task, place, seed, recipe.optimizer, recipe.train.accumulate)
     module = lowering.to_torch(built.graph, seed, device=place.device)
@@ -122,7 +122,7 @@ def make_learner(built: BuiltTraining) -> Learner:
 
 
 def _due(built: BuiltTraining, epoch: Epoch) -> tuple[Split, ...]:
-    """The parts to measure: a text's test words only at the end, as published."""
+    """Returns the splits to measure: a text's test words only at the end, as published."""
     number, last = epoch.at.number + 1, epoch.at.number + 1 == epoch.at.epochs
     if number % built.recipe.train.measure and not last:
         return ()
@@ -132,8 +132,8 @@ def _due(built: BuiltTraining, epoch: Epoch) -> tuple[Split, ...]:
 def _write_final(
     learner: Learner, built: BuiltTraining, folder: RunFolder, best: int | None
 ) -> dict[str, Any]:
-    """Measures the network as it is kept, and writes `weights.safetensors`, `summary.json` and, of
-    images, `confusion.json`; the summary as plain data.
+    """Measures the final network; writes `weights.safetensors`, `summary.json` and, for images,
+    `confusion.json`. Returns the summary as plain data.
     """
     cost = nasir.cost(built.graph)
     summary: dict[str, Any] = {
@@ -168,7 +168,7 @@ def _write_final(
 
 
 def _latencies(learner: Learner, built: BuiltTraining) -> dict[str, float | Literal["eager"]]:
-    """Seconds for one image (of text: STEPS words), as it is and with batch norms folded."""
+    """Measures seconds for one image (text: STEPS words), eager and with batch norms folded."""
     with learner.measuring():
         folded = lowering.to_inference(built.graph, learner.module)
         folded = folded.to(built.place.device, built.place.dtype)
@@ -181,9 +181,9 @@ def _latencies(learner: Learner, built: BuiltTraining) -> dict[str, float | Lite
 
 
 class Best(Hook):
-    """Keeps the checkpoint of the epoch with the least loss on validation data.
+    """Keeps the checkpoint of the epoch with the lowest validation loss.
 
-    `losses` has an entry for each time it was measured.
+    `losses` has an entry for each measurement.
     """
 
     keys = ("losses", "best")
@@ -193,7 +193,7 @@ class Best(Hook):
         self.best: int | None = None
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """Compares."""
+        """Updates the best epoch."""
         if "valid" in row:
             loss = row["valid"]["loss"]
             if not self.losses or loss < min(self.losses):
@@ -203,13 +203,12 @@ class Best(Hook):
 
 
 class Average(Hook):
-    """A running average of the network's state, which is then what is measured and kept.
+    """A running average of the network's state, which is then measured and saved.
 
-    With a `decay` d it moves by 1 - d towards the state at each step (an exponential average);
-    with 0 all states count alike, which is averaged SGD (Polyak and Juditsky, 1992). It begins at
-    once, or with a `patience` where validation stands still: Merity and others (arXiv:1708.02182,
-    algorithm 1), as DARTS' code has it: from the sixth measurement on, when the loss is above the
-    least of all but the last n.
+    With a `decay` d, the exponential average moves by 1 - d at each step; with 0 all states have
+    equal weight: averaged SGD (Polyak and Juditsky, 1992). It starts at once, or with a `patience`
+    n when validation loss is above the minimum of all but the last n measurements, from the sixth
+    on: Merity and others (arXiv:1708.02182, algorithm 1), as in DARTS' code.
     """
 
     keys = ("averaging", "count", "values")
@@ -223,7 +222,7 @@ class Average(Hook):
         learner.averaged = self.applied
 
     def after(self, run: Run, epoch: Epoch, batch: Batch, at: Moment) -> None:
-        """Takes the state as it is now into the average."""
+        """Adds the current state to the average."""
         if not self.averaging:
             return
         state = self.learner.module.state_dict()
@@ -236,22 +235,22 @@ class Average(Hook):
         self.count += 1
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """Whether validation stands still; the losses are those before this epoch's."""
+        """Starts averaging if validation stagnates; `losses` are those before this epoch."""
         losses, patience = self.best.losses, self.patience
         before = losses[:-patience] if patience and "valid" in row else []
         if before and not self.averaging and row["valid"]["loss"] > min(before):
             self.averaging = True
-            run.display.say("validation stands still: weights are averaged from here on")
+            run.display.say("validation loss stagnates: weights are averaged from here on")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes a `state_dict`."""
+        """Loads a `state_dict`."""
         own = self.learner.module.state_dict()
         self.values = {key: value.to(own[key]).clone() for key, value in state["values"].items()}
         self.averaging, self.count = bool(state["averaging"]), int(state["count"])
 
     @contextmanager
     def applied(self) -> Generator[None]:
-        """Within, the module has the average for its state, if there is one."""
+        """Sets the module's state to the average within the context, if there is one."""
         if not self.count:
             yield
             return
@@ -265,7 +264,7 @@ class Average(Hook):
 
 
 def summary_table(summary: Mapping[str, Any]) -> TextTable:
-    """Size, cost, measures and latency."""
+    """Formats size, cost, metrics and latency."""
     rows: list[tuple[Cell, ...]] = [
         ("network", describe_size(summary["size"])),
         ("parameters", summary["params"]),

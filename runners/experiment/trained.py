@@ -1,4 +1,4 @@
-"""Trained networks on the disk: what they are, where their weights lie, what they learnt from."""
+"""Trained networks on disk: size, weights, recipe and data; inherited weights; replays."""
 
 import json
 import re
@@ -30,10 +30,10 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A network to be measured. What is None is not known.
+    """A trained network to measure; None: unknown.
 
-    `limit` is how many tokens of each text, or images of each part, the run took: of texts that
-    decides the vocabulary.
+    `limit` is the run's maximum of tokens of each text, which decides its vocabulary, or of images
+    per split.
     """
 
     size: NetworkSize
@@ -44,10 +44,10 @@ class Trained:
 
 
 def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) -> Trained:
-    """What the argument of a command, a run directory or not, and a weights file say together.
+    """Combines a command's argument (a run directory or not) with a weights file.
 
-    What the caller names wins. Of a training's run directory come size, weights, recipe and data,
-    of a weights file that nasir wrote its size. Raises an error for a run that has not ended.
+    The caller's values win. A training's run directory has size, weights, recipe and data, a
+    weights file of nasir's its size. Raises an error for a run that has not ended.
     """
     found = Trained(size, weights)
     if is_run(argument):
@@ -62,7 +62,7 @@ def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) 
 
 
 def weights_about(path: Path) -> dict[str, str]:
-    """What nasir noted in a safetensors file; nothing of others, and of what is no such file."""
+    """Returns nasir's metadata of a safetensors file; {} for other files."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -73,9 +73,7 @@ def weights_about(path: Path) -> dict[str, str]:
 
 
 def _of_run(run: Path, asked: Trained) -> Trained:
-    """With what a training's run says; a search's says nothing. Raises an error for a damaged
-    one.
-    """
+    """Adds the facts of a training's run; a search has none. Raises an error for a damaged one."""
     if read_facts(run).get("kind") != "evaluate":
         return asked
     facts = facts_of(run, "evaluate")
@@ -93,7 +91,7 @@ def _of_run(run: Path, asked: Trained) -> Trained:
 
 
 def _model_size(path: Path) -> dict[str, Any]:
-    """The size of the network in an ONNX file of nasir's, which was read before."""
+    """Reads the size of the network from an ONNX file of nasir's."""
     from nasir.formats import onnx_model
 
     facts = onnx_model.facts_of(read_source(path))
@@ -102,7 +100,7 @@ def _model_size(path: Path) -> dict[str, Any]:
 
 
 def weights_of(run: Path) -> Path:
-    """The file of a training's weights. Raises an error where it has not ended."""
+    """Returns the weights file of a training. Raises an error if the training has not ended."""
     path = run / "weights.safetensors"
     if not path.is_file():
         hint = f"nasir evaluate --resume {shlex.quote(str(run))}"
@@ -111,19 +109,19 @@ def weights_of(run: Path) -> Path:
 
 
 def _filled(size: NetworkSize, known: dict[str, Any]) -> NetworkSize:
-    """The size with what it leaves open, where that is known."""
+    """Fills in open sizes with known ones."""
     changed = {name: known[name] for name, value in size if name in known and not value}
     return size.having(**changed)
 
 
 SIZES = ("channels", "layers", "hidden")
-"""Of a network, those that its search had."""
+"""The sizes of a network that are the search's."""
 
 
 def begin(module: "Network", experiment: Experiment) -> str:
-    """Gives the network the weights that a training begins with; a line to say of them.
+    """Loads the initial weights of a training; returns a line for the log.
 
-    Raises an error for a search's that do not fit, or for a file's.
+    Raises an error if a search's or a file's weights do not fit.
     """
     if experiment.inherit:
         return inherit(module, experiment.inherit)
@@ -136,7 +134,7 @@ def begin(module: "Network", experiment: Experiment) -> str:
 
 
 def searched_sizes(run: str) -> dict[str, int]:
-    """The sizes of a search's supernet. Raises an error for a run of another kind."""
+    """Returns the sizes of a search's supernet. Raises an error for a run of another kind."""
     facts = _search_facts(run)
     experiment = experiment_in(Path(run), facts)
     skeleton = find_skeleton(load_space(experiment.of).skeleton)
@@ -146,10 +144,11 @@ def searched_sizes(run: str) -> dict[str, int]:
 
 
 def inherit(module: "Network", run: str) -> str:
-    """Copies the weights of a search's last checkpoint that the network has too; how many.
+    """Copies the weights that a search's last checkpoint shares with the network; returns a
+    summary.
 
-    A network's weights have the keys that they had in the supernet. Affine parts of batch norms,
-    which supernets lack, begin anew. Raises an error where nothing fits, or shapes differ.
+    Keys are equal in network and supernet. Affine parameters of batch norms, which supernets lack,
+    keep their initial values. Raises an error if nothing fits, or shapes differ.
     """
     from runners.folder.checkpoint import last_checkpoint  # not at the top: it loads torch
 
@@ -179,7 +178,7 @@ def inherit(module: "Network", run: str) -> str:
 
 def _search_facts(run: str) -> dict[str, Any]:
     if read_facts(run).get("kind") == "evaluate":
-        raise NasirError("E503", "the run is no search", Where(run), hint="--weights takes others")
+        raise NasirError("E503", "the run is not a search", Where(run), hint="use --weights")
     return facts_of(Path(run), "search")
 
 
@@ -187,12 +186,12 @@ FILES = {
     "search": ("metrics.jsonl", "architecture.jsonl", "genotype.json"),
     "evaluate": ("metrics.jsonl", "genotype.json", "confusion.json", "weights.safetensors"),
 }
-"""What must be equal, by the kind of run."""
+"""The files that must be equal, by kind of run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Whether a run repeats, and the first difference where it does not."""
+    """The number of epochs, and the first difference; "" if the run repeats."""
 
     epochs: int
     difference: str
@@ -200,9 +199,9 @@ class Replay:
 
 @checked
 def replay(out: str | Path, display: Display | None = None) -> Replay:
-    """Runs a finished run again and compares what it left, line by line and bit by bit.
+    """Repeats a finished run and compares its files line by line, bit by bit.
 
-    Raises an error for what is no run, and what the run itself raises.
+    Raises an error for other folders, and the run's own errors.
     """
     from runners.experiment.search import search
     from runners.experiment.train import evaluate
@@ -218,7 +217,7 @@ def replay(out: str | Path, display: Display | None = None) -> Replay:
 
 
 def _difference(one: Path, other: Path, names: Sequence[str]) -> str:
-    """The first place where these files of two runs differ; "" where they are equal."""
+    """Returns the first difference between these files of two runs; "" if they are equal."""
     for name in names:
         before, after = _lines(one / name), _lines(other / name)
         for number, (a, b) in enumerate(zip(before, after, strict=False), start=1):
@@ -230,7 +229,7 @@ def _difference(one: Path, other: Path, names: Sequence[str]) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text, or what a file of tensors is."""
+    """Returns the lines of a text, or the hash of a file of tensors."""
     if not path.exists():
         return []
     if path.suffix == ".safetensors":
@@ -241,7 +240,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _apart(one: str, other: str) -> str:
-    """The place where two lines part, some characters of each."""
+    """Returns an excerpt of both lines where they first differ."""
     at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
     start = max(0, at - 30)
     return f"…{one[start : at + 20]}… became …{other[start : at + 20]}…"
