@@ -43,7 +43,7 @@ CODES: dict[str, str] = {
     "E702": "the data cannot be learned from: too few or unequal images, labels, words",
     # runs
     "E721": "the folder is not a run, or the run does not have what is asked for, yet",
-    "E723": "the folder is not empty, or holds a run already",
+    "E723": "the folder is not empty, or already holds a run",
     "E724": "the run is in use by another process",
     "E726": "the run has other settings",
     "E728": "nasir is started as one of several processes",

@@ -70,7 +70,7 @@ def test_a_signal_ends_a_run_and_says_how_to_go_on(
     last = Path(f"{out}.err").read_text().splitlines()[-1]
     assert last == (
         f"nasir: ended by {number.name}: {saved} of 500 epochs are saved; "
-        f"go on with: nasir {command[0]} --resume '{out}'"
+        f"resume with: nasir {command[0]} --resume '{out}'"
     )
     assert len(read_rows(out / "metrics.jsonl")) >= saved
 

@@ -121,7 +121,7 @@ def test_events_that_cannot_be_written_do_not_stop_the_run(
         folder.log({"epoch": 0, "loss": 1.0})
         folder.log({"epoch": 1, "loss": 1.0})
     assert len(said) == 1
-    assert "the run goes on" in said[0]
+    assert "the run continues" in said[0]
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 2
 
 

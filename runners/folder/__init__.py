@@ -1,1 +1,1 @@
-"""The folder of a run: facts, logs, checkpoints, progress."""
+"""Run directories: facts, logs, checkpoints and progress."""

@@ -1,4 +1,4 @@
-"""A checkpoint: the state after an epoch as `torch.save` writes it, and a checksum behind it."""
+"""Checkpoints: the state after an epoch as `torch.save` writes it, followed by a checksum."""
 
 import io
 import re
@@ -24,17 +24,17 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch: by part its `state_dict` (tensors on the CPU) or plain data."""
+    """The state after an epoch: `state_dict` (tensors on the CPU) or plain data, by part."""
 
     epoch: int
     state: Mapping[str, Any]
 
 
 def pack_checkpoint(epoch: int, state: Mapping[str, Any]) -> bytes:
-    """The content of a checkpoint's file: the same bytes for an equal state; `torch.load` reads it.
+    """Serialises a state; equal states have equal bytes. `torch.load` reads the result.
 
-    The state is mappings, lists and tuples of tensors, numbers, texts and None. Tensors may have
-    any type, device and layout, and may share memory; all is read back equal to the bit.
+    The state consists of mappings, lists and tuples of tensors, numbers, texts and None. Tensors
+    may have any type, device and layout, and may share memory; all are restored bit for bit.
     """
     stream = io.BytesIO()
     torch.save({"checkpoint": VERSION, "epoch": epoch, "state": _plain(state)}, stream)
@@ -43,10 +43,10 @@ def pack_checkpoint(epoch: int, state: Mapping[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of a file, read without running code.
+    """Reads a checkpoint without running code.
 
-    Raises an error where the file is missing or damaged, and where it may well be whole: an error
-    where the system refuses to read it, or where another version wrote it.
+    Raises an error if the file is missing or damaged, and a different one if the system cannot read
+    it now or another version wrote it.
     """
     try:
         content = path.read_bytes()
@@ -61,20 +61,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except OSError as error:
         message = f"the checkpoint cannot be read: {error.strerror or error}"
         raise NasirError("E101", message, Where(str(path))) from None
-    # The errors of a file with a right checksum and other content have no class in common.
+    # A file with a valid checksum and other content raises exceptions without a common class.
     except Exception as error:
         reason = error.message if isinstance(error, NasirError) else str(error)
         reason = quoted(reason or type(error).__name__, 200)
     else:
         raise _other_version(path, version)
     message = f"the checkpoint cannot be read: {reason}"
-    raise NasirError("E604", message, Where(str(path)), "--resume takes the latest that is whole")
+    raise NasirError("E604", message, Where(str(path)), "--resume uses the latest valid one")
 
 
 def saved_epochs(run: Path) -> list[int]:
-    """The epochs whose checkpoints a run has, whole or not, in order.
+    """Returns the epochs with a checkpoint, damaged ones included, in order.
 
-    Raises an error where nasir 0.1 wrote them.
+    Raises an error for checkpoints of nasir 0.1.
     """
     old = next((run / CHECKPOINTS).glob("*.safetensors"), None)
     if old is not None:
@@ -84,21 +84,21 @@ def saved_epochs(run: Path) -> list[int]:
 
 
 def last_checkpoint(run: Path) -> Checkpoint | None:
-    """The last checkpoint of a run, read without its lock."""
+    """Reads the last checkpoint of a run, without its lock."""
     epochs = saved_epochs(run)
     return read_checkpoint(checkpoint_file(run, epochs[-1])) if epochs else None
 
 
 def checkpoint_file(run: Path, epoch: int) -> Path:
-    """The path of an epoch's checkpoint."""
+    """Returns the path of an epoch's checkpoint."""
     return run / CHECKPOINTS / f"{epoch:04d}.pt"
 
 
 def _plain(value: Any) -> Any:
-    """A copy as `torch.load` reads it.
+    """Copies a state into the form that `torch.load` restores.
 
-    Tensors are on the CPU, contiguous, each with memory of its own. Equal texts are one object:
-    pickle writes a second one as a reference, whether the run was resumed or not.
+    Tensors are on the CPU, contiguous, without shared memory. Equal texts are one object: pickle
+    writes repetitions as references, so the bytes do not depend on whether the run was resumed.
     """
     if isinstance(value, Tensor):
         value = value.detach().resolve_conj().resolve_neg().cpu()
@@ -120,6 +120,6 @@ def _checksum(content: bytes) -> bytes:
 
 
 def _other_version(path: Path, version: str) -> NasirError:
-    message = f"the checkpoint is of version {version}, this nasir reads {VERSION}"
+    message = f"the checkpoint has version {version}, this nasir reads {VERSION}"
     hint = "resume with the nasir that wrote it, or start the run again in another folder"
     return NasirError("E110", message, Where(str(path)), hint=hint)

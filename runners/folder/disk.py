@@ -1,4 +1,4 @@
-"""Durable writes, the errors of a disk that refuses them, and the lock of a directory."""
+"""Durable writes, disk errors, and the lock of a directory."""
 
 import errno
 import json
@@ -13,20 +13,20 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from nasir import NasirError, Where
 
 PART = ".part"
-"""The end of the name of a file that is being written; the name begins with a dot."""
+"""Suffix of files that are being written; their names begin with a dot."""
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 """Errors of file systems without locks."""
 
 _TEXT = 1
-"""Offset of the holder's name: Windows lets no other process read byte 0 of a locked file."""
+"""Offset of the holder's name: on Windows no other process can read byte 0 of a locked file."""
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Writes the file as a whole or not at all, even where the machine dies.
+    """Writes a file atomically and durably.
 
-    The content is written beside it, synchronised and renamed. The old file stays until then, and
-    where the system refuses (OSError), which leaves nothing else behind.
+    Writes a temporary file beside it, syncs and renames it. On failure (OSError) the old file
+    stays, and the temporary one is removed.
     """
     beside = path.with_name(f".{path.name}{PART}")
     try:
@@ -41,8 +41,8 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def synchronise(path: Path) -> None:
-    """Lets the content of a file, or the names in a directory, outlive the machine."""
-    if os.name != "posix":  # what is open for reading cannot be synchronised there
+    """Fsyncs a file or a directory."""
+    if os.name != "posix":  # files opened for reading cannot be synced there
         return
     file = os.open(path, os.O_RDONLY)
     try:
@@ -52,22 +52,22 @@ def synchronise(path: Path) -> None:
 
 
 def write_all(file: int, content: bytes) -> None:
-    """Writes all of the bytes: a nearly full disk takes some and then refuses."""
+    """Writes all bytes; a nearly full disk first writes fewer."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
 
 
 def remove_parts(directory: Path) -> None:
-    """Removes the unfinished files of a killed process."""
+    """Removes the temporary files of a killed process."""
     for path in directory.glob(f".*{PART}"):
-        with suppress(OSError):  # it does no harm
+        with suppress(OSError):  # harmless if it stays
             path.unlink()
 
 
 @contextmanager
 def refusals(path: Path, safe: Callable[[], str]) -> Generator[None]:
-    """Turns the system's refusal to write `path` into an error; `safe` says what is on the disk."""
+    """Turns an OSError while writing `path` into NasirError; `safe` returns its hint."""
     try:
         yield
     except OSError as error:
@@ -76,12 +76,11 @@ def refusals(path: Path, safe: Callable[[], str]) -> Generator[None]:
 
 
 class Lock:
-    """The lock file of a directory, held from its making until `release` or the process's end.
+    """The lock file of a directory, held until `release` or the end of the process.
 
-    The system releases it, however the process dies. On file systems without locks a marker beside
-    it, which names a pid, stands for it: the directory is free when no process of this machine has
-    that pid. Raises an error naming the process that holds it, and OSError where the file cannot be
-    written. Mutable.
+    The system releases it when the process dies. File systems without locks have a marker file with
+    a pid instead: the lock is free if no process of this machine has that pid. Raises an error that
+    names the holder, and OSError if the file cannot be written. Mutable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,14 +97,14 @@ class Lock:
             raise
 
     def is_there(self) -> bool:
-        """Whether the path still names the file that is held."""
+        """Whether the path is still the locked file."""
         try:
             return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
         except OSError:
             return False
 
     def release(self) -> None:
-        """Releases the lock. The file stays: another process may be waiting at it."""
+        """Releases the lock. The file stays, since another process may be waiting for it."""
         if not self._file.closed:
             self._file.truncate(0)
             self._file.close()

@@ -1,4 +1,4 @@
-"""The progress of a run or of a command: a bar on a terminal, else plain lines."""
+"""Progress of a run or a command: a bar on a terminal, else plain lines."""
 
 import os
 import sys
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task
 
 Facts = Mapping[str, object]
-"""Names and numbers, texts, or scalar tensors, which are read only when they are shown."""
+"""Names with numbers, texts, or scalar tensors, which are read only when displayed."""
 
 PATIENCE = 10.0
 """Seconds between two lines within an epoch."""
 
 _PERIOD = 3600.0
-"""Seconds whose speed, of at most 1,000 steps, predicts the time left: stages differ."""
+"""Seconds (of at most 1,000 steps) over which speed is averaged to predict the time left."""
 
 
 class Display:
-    """Receives progress, and shows nothing of it. Epochs and steps count from 0."""
+    """Receives progress events and displays nothing. Epochs and steps count from 0."""
 
     def start(self, total_epochs: int, done: int) -> None:
-        """The run has so many epochs, of which some are done; may be called again."""
+        """Starts a run with `done` finished epochs; may be called again."""
 
     def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
-        """A step of so many is done; cheap."""
+        """Reports a finished step; cheap."""
 
     def epoch(self, row: Facts, genotype_text: str) -> None:
-        """An epoch is done: its row of metrics, and the genotype that would be chosen now."""
+        """Reports a finished epoch: its row of metrics and the current genotype."""
 
     def say(self, text: str) -> None:
         """Prints a line."""
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """Around a stage of a command."""
+        """Shows a stage of a command within the context."""
         del name
         return nullcontext()
 
     def close(self) -> None:
-        """The run has ended, in whatever way; may be called twice."""
+        """Ends the display, also after a failure; may be called twice."""
 
 
 class ShownDisplay(Display):
     """Shows progress on stderr. Mutable.
 
-    A terminal shows a bar with metrics and the genotype below it; other streams get a line for each
-    stage and epoch, and within long epochs every PATIENCE seconds.
+    On a terminal: a bar with metrics and the genotype below it; elsewhere: a line for each stage
+    and epoch, and in long epochs one every PATIENCE seconds.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ShownDisplay(Display):
         self._genotype = ""
 
     def start(self, total_epochs: int, done: int) -> None:
-        """Begins to show the bar, or says how many epochs are done, if any are."""
+        """Starts the bar, or prints the number of finished epochs, if any."""
         for task in self._bars.task_ids:
             self._bars.remove_task(task)
         self._bars.add_task("", total=total_epochs, completed=done)
@@ -81,7 +81,7 @@ class ShownDisplay(Display):
             self.say(f"{done} of {total_epochs} epochs are done")
 
     def step(self, epoch: int, step: int, steps: int, facts: Facts) -> None:
-        """Notes the step; a line where none was printed for long."""
+        """Updates the bar, or prints a line if the last one is old."""
         self._facts = facts
         place = f"epoch {epoch + 1}/{self._task.total:.0f} step {step + 1}/{steps}"
         self._bars.update(
@@ -91,7 +91,7 @@ class ShownDisplay(Display):
             self.say("  ".join(_filled(place, facts_text(facts), self._left)))
 
     def epoch(self, row: Facts, genotype_text: str) -> None:
-        """A line for the epoch, which stays; the genotype below the bar."""
+        """Prints a line for the epoch; shows the genotype below the bar."""
         epoch = row["epoch"]
         assert isinstance(epoch, int)
         self._bars.update(self._task.id, completed=epoch + 1)
@@ -102,7 +102,7 @@ class ShownDisplay(Display):
         self.say("  ".join(_filled(place, phase, facts_text(shown), self._left)))
 
     def say(self, text: str) -> None:
-        """A line, above the bar."""
+        """Prints a line, above the bar."""
         self._said = self._clock()
         if not self.moves:
             typer.echo(visible(text), err=True)
@@ -113,7 +113,7 @@ class ShownDisplay(Display):
 
     @contextmanager
     def stage(self, name: str) -> Generator[None]:
-        """A line, or a bar with the time that is gone when the stage ends."""
+        """Prints a line, or shows a bar with the elapsed time until the stage ends."""
         if not self.moves:
             self.say(f"{name} ...")
             yield
@@ -128,7 +128,7 @@ class ShownDisplay(Display):
                 self.close()
 
     def close(self) -> None:
-        """Takes the bar away; the lines stay."""
+        """Removes the bar; the lines stay."""
         if self.moves:
             self._bars.stop()
 
@@ -178,12 +178,12 @@ class ShownDisplay(Display):
 
 
 def display_for_stderr() -> Display:
-    """Shows progress on the stream that people watch."""
+    """Returns a display on stderr."""
     return ShownDisplay()
 
 
 def genotype_lines(genotype: Genotype) -> str:
-    """A genotype in few and short lines: a line a node, `kind node: op source, op source`."""
+    """Formats a genotype as a line per node: `kind node: op source, op source`."""
     lines: list[str] = []
     for cell in genotype.cells:
         for index, edges in enumerate(cell.nodes):
@@ -195,7 +195,7 @@ def genotype_lines(genotype: Genotype) -> str:
 
 
 def facts_text(facts: Facts) -> str:
-    """`lr 0.025; train loss 1.234, accuracy 0.5`: numbers to four digits; None is left out."""
+    """Formats `lr 0.025; train loss 1.234, accuracy 0.5`: four digits, without None."""
     plain, groups = list[str](), list[str]()
     for name, value in facts.items():
         if isinstance(value, Mapping):
@@ -207,7 +207,7 @@ def facts_text(facts: Facts) -> str:
 
 
 _NOT_SHOWN = {"epoch", "stage", "phase", "skips", "entropy"}
-"""Fields of an epoch's row that its line has elsewhere, or that every choice has."""
+"""Fields of an epoch's row that its line shows elsewhere, or that have a value per choice."""
 
 
 def _filled(*texts: str) -> Iterator[str]:

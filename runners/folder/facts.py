@@ -1,4 +1,4 @@
-"""The facts of a run (`run.json`): read, validated, and compared when the run is resumed."""
+"""The facts of a run (`run.json`): reading, validation, and comparison on resuming."""
 
 import json
 import os
@@ -23,13 +23,13 @@ FORMAT = 2
 
 Kind = Literal["search", "evaluate"]
 
-DAMAGED_HINT = "put back a copy of the file, or start the run again in another folder"
+DAMAGED_HINT = "restore the file, or start the run again in another folder"
 
 _ABSENT = object()
 
 
 class StrictFacts(BaseModel):
-    """A part of the facts; a field of another type is an error."""
+    """A part of the facts with strict types."""
 
     model_config = ConfigDict(strict=True)
 
@@ -41,14 +41,14 @@ class NamedFacts(StrictFacts):
 
 
 class DataFacts(StrictFacts):
-    """The data as it was asked for, and a hash of it."""
+    """The requested data, and its hash."""
 
     text: str
     fingerprint: str
 
 
 class SettingsFacts(StrictFacts):
-    """The sizes of the supernet among a search's settings."""
+    """The supernet's sizes in a search's settings."""
 
     network: dict[str, int | None]
 
@@ -86,20 +86,20 @@ _MODELS: Mapping[str, type[RunFacts]] = {"search": SearchFacts, "evaluate": Trai
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Json]:
-    """The facts of a run, without its lock. Raises an error (no run) or (damaged)."""
+    """Reads the facts of a run, without its lock. Raises an error for no run or a damaged one."""
     file = Path(path) / FACTS
     facts = read_object(file)
     if facts is None:
         raise _no_run(Path(path))
     if "nasir" in facts and facts.get("format") != FORMAT:
         version = quoted(str(facts["nasir"]))
-        message = f"the run is of nasir {version}, whose runs this version does not read"
+        message = f"the run was written by nasir {version}, which this version cannot read"
         raise NasirError("E721", message, Where(str(file)), "use that version, or start it again")
     return facts
 
 
 def read_object(file: Path) -> dict[str, Json] | None:
-    """The object in a JSON file of a run; None where there is no file."""
+    """Reads a JSON object of a run; None if the file is missing."""
     try:
         source = Source(str(file), file.read_bytes())
         facts = read_json(source)
@@ -115,21 +115,21 @@ def read_object(file: Path) -> dict[str, Json] | None:
 
 
 def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
-    """The facts of a run of that kind, with every field that is needed.
+    """Reads the facts of a run of that kind, with all required fields.
 
-    Raises an error for a run of another kind, or where a field is missing or wrong.
+    Raises an error for a run of another kind, or for a missing or wrong field.
     """
     facts = read_facts(path)
     found = facts.get("kind")
     if isinstance(found, str) and found in _MODELS and found != kind:
-        message = f"the folder is the run of: {found}, not of: {kind}"
+        message = f"the folder is a run of '{found}', not of '{kind}'"
         raise NasirError("E721", message, Where(str(path)))
     checked(path, _MODELS[kind], facts)
     return cast("dict[str, Any]", facts)
 
 
 def facts_in(path: Path) -> SearchFacts | TrainingFacts:
-    """The facts of a run of either kind. Raises an error as `facts_of` does."""
+    """Reads the facts of a run of either kind. Raises an error as `facts_of` does."""
     facts = read_facts(path)
     model = TrainingFacts if facts.get("kind") == "evaluate" else SearchFacts
     return checked(path, model, facts)
@@ -141,9 +141,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def checked(
     path: Path, model: type[Model], facts: Mapping[str, Json], where: Where | None = None
 ) -> Model:
-    """The facts, or a row at that place, as a model. Raises an error with the field that is
-    wrong.
-    """
+    """Validates facts, or a row, as a model. Raises an error that names the wrong field."""
     try:
         return model.model_validate(facts)
     except ValidationError as error:
@@ -153,38 +151,37 @@ def checked(
 
 
 def damaged(path: str | os.PathLike[str], reason: str, where: Where | None = None) -> NasirError:
-    """an error for the facts of a run, or another of its files."""
+    """Returns the error for damaged facts or another damaged file of a run."""
     place = where or Where(str(Path(path) / FACTS))
     message = f"{Path(place.file).name} is damaged: {reason[:1].lower()}{reason[1:]}"
     return NasirError("E604", message, place, DAMAGED_HINT)
 
 
 def same_settings(old: Mapping[str, object], new: Mapping[str, object]) -> None:
-    """Raises an error naming every setting that differs with both values; nested ones by their
-    path.
+    """Raises an error that lists settings with different values, nested ones by path.
 
-    Values are compared as JSON holds them: a tuple equals a list, 1 equals 1.0, but not true.
+    Values are compared as in JSON: a tuple equals a list, 1 equals 1.0, but not true.
     """
     differing = _differences(old, new)
     if differing:
-        hint = "leave the options out to go on with the run's own, or start another run"
+        hint = "omit the options to keep the run's own, or start another run"
         raise NasirError("E726", f"the run has other settings: {differing}", hint=hint)
 
 
 def other_machine(old: Mapping[str, object], new: Mapping[str, object]) -> str:
-    """A line naming what differs between the machine that began a run and this one, or "".
+    """Describes the differences between the machine that started a run and this one; "" if none.
 
-    Not an error: a run resumes anywhere, but sums may then differ in their last bits.
+    Not an error: a run resumes anywhere, but the last bits of sums may differ.
     """
     differing = _differences(old, new)
-    return f"the run began elsewhere, and may not repeat to the bit: {differing}" * bool(differing)
+    return f"the run started elsewhere and may not repeat to the bit: {differing}" * bool(differing)
 
 
 def space_hash(space: Space) -> str:
-    """A hash of the data in a space's file (sha256, 64 hexadecimal digits).
+    """Returns a hash of a space's data (sha256, 64 hexadecimal digits).
 
-    Neither its form (YAML, JSON), its white space nor the order of its keys counts, but the order
-    of its cells does: decisions follow it.
+    Format (YAML, JSON), white space and the order of keys do not matter; the order of cells does,
+    because decisions follow it.
     """
     data = cast("dict[str, Json]", json.loads(space.text)) if space.text else {"is": repr(space)}
     cells = data.get("cells")
@@ -196,7 +193,7 @@ def space_hash(space: Space) -> str:
 def flat(
     values: Mapping[str, object], separator: str, prefix: str = ""
 ) -> Iterator[tuple[str, object]]:
-    """The values with their paths; mappings in them are entered."""
+    """Yields the values of nested mappings with their paths."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             inner = cast("Mapping[str, object]", value)
@@ -227,5 +224,5 @@ def _shown(value: object) -> str:
 def _no_run(path: Path) -> NasirError:
     what = f"it has no {FACTS}" if path.is_dir() else "it is a file" if path.exists() else ""
     message = f"the folder is not a run: {what}" if what else "there is no such run"
-    hint = "`nasir search` and `nasir evaluate` make runs"
+    hint = "`nasir search` and `nasir evaluate` create runs"
     return NasirError("E721", message, Where(str(path)), hint)

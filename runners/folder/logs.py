@@ -1,4 +1,4 @@
-"""The logs of a run: rows of JSON that outlive a kill, and TensorBoard's events of them."""
+"""Logs of a run: JSON rows that survive a kill, and TensorBoard events."""
 
 import json
 import os
@@ -19,17 +19,17 @@ from runners.folder.disk import write_all, write_durably
 from runners.folder.facts import DAMAGED_HINT, flat
 
 Row = Mapping[str, object]
-"""A row to be logged: plain data with an "epoch"."""
+"""A row of a log: plain data with an "epoch"."""
 
 NEVER = 2**62
-"""An epoch behind all."""
+"""An epoch after all others."""
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Adds a row to a file of one JSON object a line; NaN and infinity are written as null.
+    """Appends a row to a JSON Lines file; NaN and infinity become null.
 
-    The row outlives the process. A torn last row is removed first. Raises OSError, and then the
-    file holds the rows before it.
+    The row survives the process. Removes an incomplete last row first. Raises OSError, without
+    changing earlier rows.
     """
     assert isinstance(row.get("epoch"), int), "a row needs its epoch"
     finite = json.loads(json.dumps(row), parse_constant=lambda _: None)
@@ -44,9 +44,9 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def rewind_rows(path: Path, epoch: int) -> int:
-    """Removes the rows after an epoch and a torn last one; returns how many rows are removed.
+    """Removes rows after an epoch and an incomplete last row; returns the number removed.
 
-    Raises an error for damaged rows, and where one of an epoch up to this one is missing.
+    Raises an error for damaged rows, or if a row up to `epoch` is missing.
     """
     lines = _lines(path)
     epochs = [cast("int", row["epoch"]) for row in _parse(path, lines)]
@@ -61,7 +61,7 @@ def rewind_rows(path: Path, epoch: int) -> int:
 
 
 def read_rows(path: Path) -> list[dict[str, Json]]:
-    """The rows of a file without a torn last one; none where there is no file."""
+    """Reads the rows of a file, without an incomplete last one; none if the file is missing."""
     return _parse(path, _lines(path))
 
 
@@ -70,7 +70,7 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
-    """The rows; a last one that is torn is left out."""
+    """Parses rows; skips an incomplete last one."""
     rows: list[dict[str, Json]] = []
     for number, line in enumerate(lines, 1):
         row = None
@@ -85,11 +85,11 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
 
 
 class Events:
-    """TensorBoard's events in a directory, which is made with the first row.
+    """TensorBoard events in a directory, which is created with the first row.
 
-    A failure to write them is said once and ends them; the run continues. They are written by
-    tensorboardX's RecordWriter, at once: the SummaryWriters of tensorboardX and of torch hand
-    events to a thread, and where that dies (a full disk) the run waits for it for ever. Mutable.
+    The first failure is reported once and ends them; the run continues. They are written
+    synchronously by tensorboardX's RecordWriter: the SummaryWriters of tensorboardX and torch use a
+    thread, and if that dies (full disk) the run waits for ever. Mutable.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
@@ -100,14 +100,14 @@ class Events:
         self._purge: int | None = None
 
     def purge(self, epoch: int) -> None:
-        """Lets TensorBoard forget the events of earlier files from this epoch on."""
+        """Makes TensorBoard discard events of earlier files from this epoch on."""
         self.close()
         self._purge = epoch
 
     def scalars(self, row: Row) -> None:
-        """Writes the numbers of a row, nested ones under `outer/inner`; the epoch is the step.
+        """Writes the numbers of a row, nested ones as `outer/inner`, with the epoch as step.
 
-        They are float32: a larger number becomes infinite.
+        Values are float32: larger numbers become infinite.
         """
         numbers = [
             {"tag": visible(tag), "simple_value": float(value)}
@@ -127,9 +127,9 @@ class Events:
         self._write(row, histograms)
 
     def close(self) -> None:
-        """Closes the file; the next row begins another."""
+        """Closes the file; the next row starts another."""
         if self._writer is not None:
-            with suppress(OSError):  # a full disk again; it was said
+            with suppress(OSError):  # a full disk again; already reported
                 self._writer.close()
             self._writer = None
 
@@ -143,15 +143,15 @@ class Events:
         except (OSError, ValueError) as error:
             self._works = False
             self.close()
-            self._say(f"{self._folder}: TensorBoard's events end here, the run goes on: {error}")
+            self._say(f"{self._folder}: TensorBoard's events end here, the run continues: {error}")
 
     def _begin(self) -> None:
         from tensorboardX.record_writer import RecordWriter
 
         self._folder.mkdir(exist_ok=True)
-        # The time comes first, because TensorBoard reads files in the order of their names.
+        # The time comes first, since TensorBoard reads files in the order of their names.
         name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}"
-        # Absolute, because `s3:` at the beginning of a path means a bucket.
+        # Absolute, since a path that starts with `s3:` means a bucket.
         self._writer = RecordWriter(str(self._folder.absolute() / f"{name}.{os.getpid()}"))
         self._put(file_version="brain.Event:2")
         if self._purge is not None:
@@ -166,7 +166,7 @@ class Events:
 
 
 def _histogram(heights: Sequence[float]) -> dict[str, object]:
-    """A histogram of one bucket an option: option i between i - 1 and i."""
+    """Returns a histogram with one bucket per option: option i between i - 1 and i."""
     limits = range(len(heights))
     return {
         "min": -1.0,

@@ -1,4 +1,4 @@
-"""The folder of a run: its facts, logs and checkpoints, and the signals that end it."""
+"""Run directories: facts, logs, checkpoints, and signals that end a run."""
 
 import json
 import shlex
@@ -30,21 +30,21 @@ from runners.folder.logs import NEVER, Events, Row, append_row, read_rows, rewin
 METRICS, ARCHITECTURE, TIMES = LOGS = ("metrics.jsonl", "architecture.jsonl", "times.jsonl")
 LOCK = "lock"
 FINALS = ("genotype.json", "weights.safetensors", "summary.json", "confusion.json")
-"""The files that a run leaves when it ends; rewinding the run removes them."""
+"""The final files of a run; rewinding removes them."""
 
 GENOTYPES, EVENTS = "genotypes", "events"
 
 Say = Callable[[str], None]
-"""Shows the user one line."""
+"""Prints a line for the user."""
 
 
 class RunFolder:
-    """The folder of a run, locked for this process from its making until `close`.
+    """A run directory, locked by this process until `close`.
 
-    An epoch is logged, then saved; after a kill `latest` and `rewind` go back to where both agree.
-    `keep` checkpoints stay, and those of the epochs in `pinned`, which the caller changes as it
-    likes (they are not remembered). Every method raises an error where the disk refuses to write,
-    and then the files are as they were. Mutable.
+    An epoch is logged, then saved; after a kill, `latest` and `rewind` restore the last epoch with
+    both. `keep` checkpoints are kept, and those of `pinned` epochs, a set that the caller changes
+    (not saved). If the disk refuses a write, methods raise an error and leave the files unchanged.
+    Mutable.
     """
 
     def __init__(self, path: Path, lock: Lock, facts: dict[str, Json], say: Say) -> None:
@@ -59,20 +59,20 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, facts: Mapping[str, object], say: Say = typer.echo) -> Self:
-        """A new run in a folder that is empty or not there.
+        """Creates a run in an empty or new folder.
 
         Raises an error for any other folder, or for one in use.
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
-            raise NasirError("E723", "a run needs a folder, and this is a file", Where(str(path)))
+            raise NasirError("E723", "a run needs a folder, not a file", Where(str(path)))
         with refusals(path, lambda: "nothing was written: give another folder"):
             path.mkdir(parents=True, exist_ok=True)
             lock = Lock(path / LOCK)
         text = json_text(facts, indent=2)
         try:
             _check_empty(path)
-            with refusals(path / FACTS, lambda: "the run has not begun"):
+            with refusals(path / FACTS, lambda: "the run has not started"):
                 write_durably(path / FACTS, f"{text}\n".encode())
         except BaseException:
             lock.release()
@@ -81,7 +81,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path, say: Say = typer.echo) -> Self:
-        """A run that is there. Raises an error where there is none, (damaged), (in use)."""
+        """Opens an existing run. Raises an error if there is none, or it is damaged or in use."""
         path = Path(path)
         facts = read_facts(path)
         with refusals(path, lambda: "nothing was changed"):
@@ -102,7 +102,7 @@ class RunFolder:
         self._lock.release()
 
     def log(self, row: Row) -> None:
-        """Appends an epoch's metrics, which hold no times; TensorBoard's events get them too."""
+        """Appends an epoch's metrics, without times, to the log and the TensorBoard events."""
         self._append(METRICS, row)
         self._events.scalars(row)
 
@@ -121,12 +121,12 @@ class RunFolder:
         return self._write(name, text.encode())
 
     def write_final(self, name: str, content: bytes) -> Path:
-        """Writes one of the files that a run leaves when it ends (`FINALS`)."""
+        """Writes a final file (`FINALS`)."""
         assert name in FINALS, f"'{name}' would stay when the run goes back"
         return self._write(name, content)
 
     def save(self, epoch: int, state: Mapping[str, Any]) -> Path:
-        """Writes the state after an epoch, by part; then checkpoints that need not be kept go."""
+        """Writes the state after an epoch; then removes old checkpoints."""
         path = checkpoint_file(self.path, epoch)
         with self._writing(path):
             path.parent.mkdir(exist_ok=True)
@@ -142,15 +142,14 @@ class RunFolder:
         return path
 
     def saved(self) -> list[int]:
-        """The epochs whose checkpoints are there, whole or not, in order."""
+        """Returns the epochs with a checkpoint, damaged ones included, in order."""
         return saved_epochs(self.path)
 
     def latest(self) -> Checkpoint | None:
-        """The latest checkpoint that is whole; a line is said for each damaged one after it.
+        """Returns the latest valid checkpoint; prints a line for each damaged one after it.
 
-        None where no epoch was saved yet. Raises an error where some were and none is whole, or for
-        one that cannot be read now and may yet be whole: `rewind` to the one before would remove
-        it.
+        None before the first is saved. Raises an error if all are damaged, or for one that cannot
+        be read now but may be valid: `rewind` to an earlier one would remove it.
         """
         for epoch in reversed(self.saved()):
             try:
@@ -160,19 +159,19 @@ class RunFolder:
             except NasirError as error:
                 if error.code != "E604":
                     raise
-                self._say(f"{error.where}: {error.message}; the one before it is taken")
+                self._say(f"{error.where}: {error.message}; using the one before it")
         self._check_unsaved()
         return None
 
     def load(self, epoch: int) -> Checkpoint:
-        """The checkpoint of an epoch. Raises an error where it is missing or damaged."""
+        """Reads the checkpoint of an epoch. Raises an error if it is missing or damaged."""
         return read_checkpoint(checkpoint_file(self.path, epoch))
 
     def rewind(self, epoch: int) -> None:
         """Removes everything after an epoch (-1: everything), as if the run had stopped there.
 
-        Metrics and architectures, genotypes and checkpoints go, the final files with them, but no
-        times except a torn last row. Raises an error for damaged rows.
+        This covers metrics, architectures, genotypes, checkpoints and final files, but not times,
+        except an incomplete last row. Raises an error for damaged rows.
         """
         with self._writing(self.path):
             dropped = 0
@@ -209,42 +208,38 @@ class RunFolder:
         lost = [epoch for epoch in rows if epoch != 0 or 0 in times]
         if self.saved() or lost:
             count = f"{len(rows)} epochs were done, and " if rows else ""
-            message = f"{count}no checkpoint is there that is whole: the run cannot go on"
-            hint = "put a checkpoint back, or start the run again in another folder"
+            message = f"{count}there is no valid checkpoint: the run cannot resume"
+            hint = "restore a checkpoint, or start the run again in another folder"
             raise NasirError("E604", message, Where(str(self.path / CHECKPOINTS)), hint)
 
     @contextmanager
     def _writing(self, path: Path) -> Generator[None]:
-        """Around a write to `path`: the system's refusal is an error, as is a folder that is
-        gone.
-        """
+        """Turns OSErrors of a write to `path` into NasirError; raises one if the folder is gone."""
         self._check_there()
         with refusals(path, self._safe):
             yield
 
     def _check_there(self) -> None:
-        """Raises an error where the folder was removed; nothing is written, so nothing comes
-        back.
-        """
+        """Raises an error if the folder was removed, so that nothing is written."""
         if self._lock.is_there():
             return
         what = "another run took the folder" if (self.path / FACTS).exists() else "it was removed"
         lost = f"the {self._epochs} epochs that were saved" if self._epochs else "the run"
         message = f"the run's folder is gone ({what} or moved while the run worked), and {lost} too"
-        hint = "if it was moved, --resume goes on there; else start the run again"
+        hint = "if it was moved, use --resume there; else start the run again"
         raise NasirError("E112", message, Where(str(self.path)), hint)
 
     def _safe(self) -> str:
-        """A sentence naming the state on the disk, and how to resume from it."""
+        """Describes the saved state and how to resume."""
         self._check_there()
         saved = self.saved()
         if not saved:
             return "no checkpoint is written yet: make room and start again"
-        return f"the checkpoint of epoch {saved[-1]} is safe: make room, then go on with --resume"
+        return f"the checkpoint of epoch {saved[-1]} is safe: make room, then use --resume"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has ended the work. The command line exits with 128 + `number`."""
+    """Raised by a signal. The command line exits with 128 + `number`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"ended by {signal.Signals(number).name}")
@@ -253,10 +248,10 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stopped_by_signals(path: Path, command: str) -> Generator[None]:
-    """Within, a signal raises Stopped at once; a line on stderr names the progress of the run.
+    """Makes signals raise Stopped within the context; a line on stderr reports the progress.
 
-    Signals that the process ignores (nohup) or handles itself are left alone, and all are outside
-    the main thread. A second signal has the effect that it had before.
+    Signals that the process ignores (nohup) or handles itself are not changed, nor is any outside
+    the main thread. A second signal has its previous effect.
     """
     usual = (signal.SIG_DFL, signal.default_int_handler)
     names = ("SIGINT", "SIGTERM", "SIGHUP") if current_thread() is main_thread() else ()
@@ -284,22 +279,22 @@ def stopped_by_signals(path: Path, command: str) -> Generator[None]:
 
 
 def describe_progress(path: Path, command: str) -> str:
-    """How many epochs of a run are saved, and the call of nasir that resumes it."""
+    """Describes how many epochs of a run are saved, and the command that resumes it."""
     if not (path / FACTS).is_file():
-        return "the run had not begun"
+        return "the run had not started"
     saved = saved_epochs(path)
     plan = read_facts(path).get("plan")
     total = f" of {plan.get('epochs')}" if isinstance(plan, dict) else ""
     done = f"{saved[-1] + 1}{total} epochs are saved" if saved else "no epoch is saved yet"
-    return f"{done}; go on with: nasir {command} --resume {shlex.quote(str(path))}"
+    return f"{done}; resume with: nasir {command} --resume {shlex.quote(str(path))}"
 
 
 def _check_empty(path: Path) -> None:
-    """Raises an error for a folder that holds more than what a run leaves that dies in `create`."""
+    """Raises an error unless the folder is empty or holds only leftovers of a killed `create`."""
     names = {entry.name for entry in path.iterdir()} - {LOCK, f"{LOCK}.pid", f".{FACTS}{PART}"}
     if FACTS in names:
-        hint = "go on with it (--resume), or give another folder"
-        raise NasirError("E723", "the folder holds a run already", Where(str(path)), hint)
+        hint = "resume it (--resume), or give another folder"
+        raise NasirError("E723", "the folder already holds a run", Where(str(path)), hint)
     if names:
         message = f"the folder is not empty: it has '{min(names)}'"
         raise NasirError("E723", message, Where(str(path)), "give another folder")

@@ -103,7 +103,7 @@ def check_finite(outcome: Outcome, epoch: int, step: int) -> None:
             "E741",
             f"the loss is {float(outcome.loss.detach()):g} in step {step} of epoch {epoch}",
             hint="a smaller learning rate (--set optimizer.lr=…) or gradient clipping; "
-            "the last checkpoint is whole, and --resume goes on from it",
+            "the last checkpoint is valid: use --resume",
         )
 
 
