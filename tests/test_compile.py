@@ -172,8 +172,8 @@ def test_inline_writes_a_model_without_functions(tmp_path: Path) -> None:
 def test_a_network_that_draws_noise_is_compared_where_that_means_something(tmp_path: Path) -> None:
     options = Options(size=SIZE, compile=False, onnx=tmp_path / "net.onnx")
     report = runners.compile_genotype("c10_s4_pcdarts", options)
-    assert report.form("folded").note == "the network draws fresh noise at every call"
-    assert report.form("onnxruntime").note == "with the noise fixed on both sides"
+    assert report.form("folded").note == "the network samples noise at every call"
+    assert report.form("onnxruntime").note == "with the same noise on both sides"
 
 
 def test_the_command_prints_the_report_and_says_what_it_wrote(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
         name: FormResult(name, latency=Latency(seconds, seconds, 1))
         for name, seconds in (("eager", 3.0), ("folded", 2.0), ("int8_static", 1.0))
     }
-    assert make._picked(results, "eager") == "eager"
-    assert make._picked(results, AUTO) == "folded"  # the fastest that is exact
+    assert make._selected(results, "eager") == "eager"
+    assert make._selected(results, AUTO) == "folded"  # the fastest that is exact
 
 
 SHIPPED = (("folded", 1), ("onnxruntime", 8), ("onnxruntime", 1), ("channels_last", 2),
@@ -135,7 +135,7 @@ def test_wrong_targets_are_one_error(arguments: tuple[str, ...], code: str, mess
 
 
 def test_a_target_that_cannot_be_here_says_why() -> None:
-    with pytest.raises(NasirError, match="CPU alone") as caught:
+    with pytest.raises(NasirError, match="CPU only") as caught:
         find_forms("onnxruntime", "cuda")
     assert caught.value.code == "E502"
     assert "onnxruntime" not in [form.name for form in find_forms(AUTO, "cuda")]

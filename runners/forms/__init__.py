@@ -1,1 +1,1 @@
-"""The forms of a network: files, programs, their checks and speed."""
+"""The forms of a network: files, programs, their tests and latencies."""

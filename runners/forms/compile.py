@@ -1,6 +1,6 @@
-"""The options of compiling and testing a network; compiling a genotype end to end.
+"""Options for compiling and testing a network; compiles a genotype end to end.
 
-Importing this module does not import torch, and a wrong call fails before torch is imported.
+Importing this module does not import torch, and wrong options fail before torch is imported.
 """
 
 import re
@@ -33,11 +33,12 @@ TARGETS = (
 
 
 class Options(Model):
-    """How to compile, and which files to write; None is not written.
+    """How to compile, and which files to write; None: not written.
 
-    The docstrings of fields are the help of `nasir compile`. `directory` is where all files go
-    that have no name yet, but no exported program. `recipe` says how `data` is normalised; `limit`
-    is the run's. `target` is a form of `runners.forms.table`, or `auto` for the fastest of all.
+    The docstrings of fields are the help of `nasir compile`. Files without a path of their own,
+    except exported programs, are written to `directory`. `recipe` defines the normalisation of
+    `data`; `limit` is the run's. `target` is a form of `runners.forms.table`, or `auto` for the
+    fastest.
     """
 
     code: ClassVar[str] = "E505"
@@ -46,42 +47,43 @@ class Options(Model):
     weights: Path | None = None
     """Weights to load (safetensors)."""
     seed: Seed = 0
-    """Of the initial weights."""
+    """Seed of the initial weights."""
     compile: StrictBool = True
-    """Leave torch.compile out; it can take minutes."""
+    """Skip torch.compile, which can take minutes."""
     batch: BatchSize = 1
-    """Images in each measured call."""
+    """Images per measured call."""
     device: str = "cpu"
-    """Where speed is measured: cpu or cuda."""
+    """Device for latencies: cpu or cuda."""
     space: str | Path | None = None
-    """The genotype's space: a name or a YAML file; the one it names by default."""
+    """The genotype's space: a name or a YAML file; by default, the space that the genotype names.
+    """
     onnx: Path | None = None
     """Write an ONNX model."""
     python: Path | None = None
-    """Write a stand-alone Python file, its weights beside it as .safetensors."""
+    """Write a stand-alone Python file, with its weights in a .safetensors file."""
     export: Path | None = None
-    """Write the program of torch.export (.pt2)."""
+    """Write a torch.export program (.pt2)."""
     draw: Path | None = None
     """Write drawings of the cells into this directory."""
     report: Path | None = None
-    """Write all figures: FILE.json, or FILE.html."""
+    """Write the report: FILE.json, or FILE.html."""
     directory: Path | None = None
     inline: StrictBool = False
     """Write the ONNX model without functions."""
     data: str | None = None
-    """Compare accuracies on it: cifar10:PATH, …; a run's own."""
+    """Compare accuracies on this data: cifar10:PATH, …; a run's own."""
     check: AnyCount = 1000
-    """On at most so many held-out images (tokens); 0: on none."""
+    """Number of held-out images (tokens) to compare on; 0: none."""
     recipe: Recipe | None = None
     limit: Limit | None = None
     quantise: Literal["dynamic", "static"] | None = None
-    """dynamic or static: write ONNX of 8-bit numbers as well."""
+    """dynamic or static: also write an 8-bit ONNX model."""
     target: str | None = None
     ship: Path | None = None
     """Write the target's network and a program that runs it into this directory."""
 
     def files(self) -> Mapping[str, Path]:
-        """The files to write by the form that they hold."""
+        """Returns the files to write, by form."""
         named = {"onnxruntime": self.onnx, "python": self.python, "export": self.export}
         if self.quantise is not None and self.onnx is not None:
             named[f"int8_{self.quantise}"] = self.onnx.with_suffix(".int8.onnx")
@@ -93,7 +95,7 @@ class NetworkTest(Model):
 
     The docstrings of fields are the help of `nasir test`. `genotype` is an argument of
     `nasir.load_genotype`, a training's run directory, or an ONNX file, which runs in ONNX Runtime
-    where no `weights` are named. `recipe` says how data is normalised.
+    if no `weights` are named. `recipe` defines the normalisation.
     """
 
     code: ClassVar[str] = "E505"
@@ -104,14 +106,15 @@ class NetworkTest(Model):
     data: str | None = None
     """cifar10:PATH, imagefolder:PATH, text:PATH, …; a run's own."""
     recipe: str | None = None
-    """How data is normalised and held out; a run's own."""
+    """Recipe of normalisation and held-out data; a run's own."""
     size: NetworkSize = NetworkSize()
     space: str | None = None
-    """The genotype's space: a name or a YAML file; the one it names by default."""
+    """The genotype's space: a name or a YAML file; by default, the space that the genotype names.
+    """
     batch: BatchSize = 100
-    """Images, or columns of text, at a time."""
+    """Images, or columns of text, per batch."""
     limit: Limit | None = None
-    """At most so many images (tokens)."""
+    """Maximum number of images (tokens)."""
     device: str = "cpu"
     """cpu, cuda, cuda:1."""
     precision: str = "float32"
@@ -124,11 +127,11 @@ def compile_genotype(
     options: Options | None = None,
     progress: Display | None = None,
 ) -> Report:
-    """Compile a genotype, or what `load_genotype` takes; write the files that `options` name.
+    """Compiles a genotype, or an argument of `load_genotype`; writes the files in `options`.
 
-    The call is checked before anything is written, and each file is written whole or not at all.
-    Raises what reading and building raise, an error (device, memory), (weights), (a file differs
-    from the network), (options), (target).
+    Options are checked before anything is written; each file is written atomically. Raises an error
+    of reading and building, for the device, memory, weights, options, target, or if a file differs
+    from the network.
     """
     check_alone()
     clock = Clock(progress or Display())
@@ -147,7 +150,7 @@ def compile_genotype(
 def _read(
     genotype: nasir.Genotype | str | Path, options: Options
 ) -> tuple[nasir.Genotype, Options]:
-    """The genotype, and the options with those of a training's run directory or a weights file.
+    """Returns the genotype, and the options completed from a run directory or a weights file.
 
     Raises an error for a run that has not ended.
     """
@@ -168,7 +171,7 @@ def _read(
 
 
 def _checked(options: Options, name: str) -> Options:
-    """The options with every file named that goes into `directory`."""
+    """Checks the options; names every file that goes into `directory`."""
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", options.device):
         message = f"unknown device {quoted(options.device)}"
         raise NasirError("E505", message, hint=nearest(options.device, ("cpu", "cuda", "cuda:0")))
@@ -183,22 +186,20 @@ def _checked(options: Options, name: str) -> Options:
             report=options.report or options.directory / "report.json",
         )
     if options.inline and options.onnx is None:
-        raise NasirError(
-            "E505", "'inline' says how ONNX is written, and none is", hint="add --onnx or -o"
-        )
+        raise NasirError("E505", "'inline' needs an ONNX file", hint="add --onnx or -o")
     if options.quantise is not None and options.onnx is None:
-        raise NasirError("E505", "an ONNX file is quantised, and none is written", hint="--onnx")
+        raise NasirError("E505", "quantising needs an ONNX file", hint="--onnx")
     asked = () if options.target in (None, AUTO) else (find_target(options.target),)
     eight_bit = any(name.startswith("int8") for name in (*options.files(), *asked))
     if eight_bit and (options.data is None or not options.check):
-        message = "quantising needs data: to find ranges on, and to say what it costs"
+        message = "quantising needs data for value ranges and accuracies"
         raise NasirError("E505", message, hint="--data cifar10:PATH, or a run directory")
     _check_files(options)
     return options
 
 
 def find_target(name: str) -> str:
-    """The name of a form."""
+    """Returns the name of a form. Raises an error for an unknown one."""
     if name not in TARGETS:
         message = f"unknown target {quoted(name)}"
         raise NasirError("E201", message, hint=nearest(name, (AUTO, *TARGETS)))
@@ -206,7 +207,7 @@ def find_target(name: str) -> str:
 
 
 def _check_files(options: Options) -> None:
-    """Raises an error for a file named twice, or for a path that cannot be written."""
+    """Raises an error for a file named twice, or a path that cannot be written."""
     if options.python is not None and options.python.suffix != ".py":
         hint = f"write to {options.python.with_suffix('.py')}"
         where = Where(str(options.python))
@@ -217,8 +218,8 @@ def _check_files(options: Options) -> None:
         if path.resolve() in seen:
             raise NasirError(
                 "E505",
-                f"two outputs are to be written to {quoted(str(path))}",
-                hint="the weights of a Python file stand beside it as .safetensors",
+                f"two outputs have the path {quoted(str(path))}",
+                hint="a Python file's weights have its name with .safetensors",
             )
         seen.add(path.resolve())
         check_file(path)

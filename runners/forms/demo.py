@@ -1,4 +1,4 @@
-"""`python -m runners.forms.demo -o DIR`: compiles three genotypes and leaves a page in DIR."""
+"""`python -m runners.forms.demo -o DIR`: compiles three genotypes and writes a page to DIR."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,13 +41,14 @@ CASES: Mapping[str, tuple[str | Path, Options]] = {
         Options(compile=False),
     ),
 }
-"""By the name of their directory. torch.compile takes most of the minute, so only one has it."""
+"""Genotypes and options by directory. torch.compile takes most of the minute, so only one uses it.
+"""
 
 
 def run_demo(
     cases: Mapping[str, tuple[str | Path, Options]], output: Path, progress: Display
 ) -> Path:
-    """Compiles every case into a directory of its own; the page."""
+    """Compiles every case into its own directory; returns the page."""
     reports: list[Report] = []
     for name, (genotype, options) in cases.items():
         with progress.stage(name):
@@ -62,7 +63,7 @@ def demo(
         Path, typer.Option("-o", "--output", metavar="DIR", help="Where the results go.")
     ] = Path("demo-output"),
 ) -> None:
-    """Compile three published architectures, run them, and leave a page."""
+    """Compile three published architectures, run them, and write a page."""
     wait_briefly()
     try:
         page = run_demo(CASES, output, display_for_stderr())

@@ -1,4 +1,4 @@
-"""Makes the forms of a network: writes, loads, compares, measures, and reports them."""
+"""Makes the forms of a network: writes, loads, compares, measures and reports them."""
 
 import tempfile
 from dataclasses import asdict, replace
@@ -25,10 +25,10 @@ from runners.task.score import draws_noise, evaluate, example, measure
 from runners.task.task import Task, training_task
 
 IMAGES = 3
-"""How many a form is compared on: another number than it was traced with."""
+"""Batch size of comparisons; not the one used for tracing."""
 
-NOISE = "the network draws fresh noise at every call"
-FROZEN = "with the noise fixed on both sides"
+NOISE = "the network samples noise at every call"
+FROZEN = "with the same noise on both sides"
 
 
 def make_forms(
@@ -38,7 +38,7 @@ def make_forms(
     options: Options,
     clock: Clock,
 ) -> Report:
-    """Lower, write the files, compare and measure every form, and report."""
+    """Lowers, writes, compares and measures every form; returns the report."""
     find_device(options.device)
     module = _lower(graph, options, clock)
     task = _task(graph, options, clock)
@@ -67,7 +67,7 @@ def make_forms(
             output=tuple(evaluate(module, example(graph, options.batch))[0].shape),
             forms=tuple(results.values()),
             machine=find_machine(options.device),
-            target=_picked(results, options.target) if options.target else "",
+            target=_selected(results, options.target) if options.target else "",
             files=(*drawn, *(path for each in results.values() for path in each.files)),
         )
         if options.ship is not None:
@@ -78,7 +78,7 @@ def make_forms(
 
 
 def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Network:
-    """The network in torch, on the CPU, in evaluation mode."""
+    """Lowers the network to torch, on the CPU, in evaluation mode."""
     with clock.stage("lower to torch"):
         try:
             module = lowering.to_torch(graph, seed=options.seed).eval()
@@ -89,7 +89,7 @@ def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Netwo
             raise NasirError(
                 "E502",
                 f"the memory is not enough for {params:,} parameters",
-                hint="give a smaller size",
+                hint="use a smaller size",
             ) from None
     if options.weights is not None:
         with clock.stage("load the weights"):
@@ -98,13 +98,13 @@ def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Netwo
 
 
 def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
-    """Held-out data for the forms, where there is any; read before all work."""
+    """Reads the held-out data for the forms, if any, before the other work."""
     if options.data is None or not options.check:
         return None
     with clock.stage("read the data"):
         recipe = options.recipe or Recipe(train=Train(batch=100))
         skeleton = graph.about["skeleton"]
-        # The vocabulary of a text comes from all of its tokens, so all are read.
+        # The vocabulary of a text depends on all of its tokens, so all are read.
         limit = options.limit if skeleton == "rnn" else options.check
         task = training_task(skeleton, recipe, options.data, Place(), limit=limit)
         task.prepare(graph)
@@ -115,7 +115,7 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
 
 
 def _wanted(options: Options) -> tuple[Form, ...]:
-    """The forms to make, in the table's order."""
+    """Returns the forms to make, in the table's order."""
     names = {"eager", "folded", *options.files()}
     if options.compile:
         names.add("compiled")
@@ -128,9 +128,9 @@ def _wanted(options: Options) -> tuple[Form, ...]:
 def _made(
     source: FormSource, options: Options, folder: Path, clock: Clock
 ) -> tuple[dict[str, FormResult], dict[str, Run]]:
-    """Writes, loads and compares each form; a file that differs is left nowhere.
+    """Writes, loads and compares each form; a file that differs is not kept.
 
-    Raises an error where outputs differ by more than rounding, or where answers do.
+    Raises an error if outputs differ by more than rounding, or predictions differ.
     """
     results: dict[str, FormResult] = {}
     runs: dict[str, Run] = {}
@@ -159,9 +159,9 @@ def _made(
 def _one(
     form: Form, source: FormSource, folder: Path, place: Path | None, clock: Clock
 ) -> tuple[FormResult, Run | None]:
-    """Writes a form below `folder`, under the name of `place`, loads it and compares it.
+    """Writes a form below `folder`, under the name of `place`, loads and compares it.
 
-    The result names the files only where they have a place.
+    The result lists the files only if `place` is set.
     """
     result = FormResult(form.name, note=form.missing(source.device))
     path = folder / form.name / (place.name if place else f"network{form.suffix}")
@@ -184,7 +184,7 @@ def _one(
 def _difference(
     form: Form, source: FormSource, run: Run, path: Path
 ) -> tuple[lowering.Comparison | None, str]:
-    """The difference from the network in eager torch, and a note on it."""
+    """Returns the difference from the network in eager torch, and a note on it."""
     if form.compare is not None:
         found = form.compare(source, path)
     elif run is source.module:
@@ -201,7 +201,7 @@ def _difference(
 
 
 def _on_cpu(form: Form, source: FormSource, run: Run) -> Run:
-    """The form for tensors on the CPU."""
+    """Returns the form as a function of CPU tensors."""
     if source.device == "cpu" or not form.memory:
         return run
 
@@ -215,7 +215,7 @@ def _on_cpu(form: Form, source: FormSource, run: Run) -> Run:
 def _timed(
     source: FormSource, results: dict[str, FormResult], runs: dict[str, Run], clock: Clock
 ) -> dict[str, FormResult]:
-    """The results with latencies of the forms that run on the device."""
+    """Adds the latencies of forms that run on the device."""
     inputs = tuple(x.to(source.device) for x in example(source.graph, source.batch))
     here = {n: run for n, run in runs.items() if FORMS[n].memory or source.device == "cpu"}
     with clock.stage("measure"):
@@ -223,18 +223,20 @@ def _timed(
     return {name: replace(each, latency=found.get(name)) for name, each in results.items()}
 
 
-def _picked(results: dict[str, FormResult], target: str) -> str:
-    """The form that was asked for, or the fastest exact one."""
+def _selected(results: dict[str, FormResult], target: str) -> str:
+    """Returns the requested form, or the fastest exact one."""
     seconds = {n: each.latency.seconds for n, each in results.items() if each.latency}
     if target == AUTO:
         return min((name for name in seconds if FORMS[name].exact), key=lambda name: seconds[name])
     if target not in seconds:
-        raise NasirError("E502", f"the target '{target}' cannot be here: {results[target].note}")
+        raise NasirError(
+            "E502", f"the target '{target}' is not available here: {results[target].note}"
+        )
     return target
 
 
 def _shipped(source: FormSource, report: Report, folder: Path, out: Path) -> tuple[Path, ...]:
-    """The files of the picked form with its program; `folder` has what was written before."""
+    """Ships the selected form with its program; `folder` has the files written before."""
     form = FORMS[report.target]
     made = folder / form.name
     if not made.exists():
@@ -251,7 +253,7 @@ def _shipped(source: FormSource, report: Report, folder: Path, out: Path) -> tup
 
 
 def _written(report: Report, path: Path | None) -> Report:
-    """The report, which is written last and names itself among its files."""
+    """Writes the report, which also lists its own file."""
     if path is None:
         return report
     report = replace(report, files=(*report.files, path))

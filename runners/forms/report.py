@@ -1,4 +1,4 @@
-"""A compilation's report: facts, tables, and a page in HTML; the time of each stage; costs."""
+"""The report of a compilation: facts, tables, an HTML page, stage times and costs."""
 
 import base64
 import time
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runners.task.score import Accuracy, Latency
 
 TITLES = ("Cost", "Passes, for inference", "Time of each stage", "Forms", "Held-out data")
-"""Of the tables of a report, in their order."""
+"""Titles of a report's tables, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class CompileStage:
 
 
 class Clock:
-    """Takes the time of every stage. Mutable: `stages` grows while it runs."""
+    """Times the stages. Mutable: `stages` grows while it runs."""
 
     def __init__(self, progress: Display) -> None:
         self._progress = progress
@@ -44,13 +44,13 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Generator[None]:
-        """Around the stage of that name; a stage that fails is not recorded."""
+        """Shows and times a stage within the context; a failed stage is not recorded."""
         with self._progress.stage(name), self.quick_stage(name):
             yield
 
     @contextmanager
     def quick_stage(self, name: str) -> Generator[None]:
-        """Around a stage that is too short to be shown: an error in it is all that is printed."""
+        """Times a stage that is too short to be shown."""
         start = time.perf_counter()
         yield
         self.stages.append(CompileStage(name, time.perf_counter() - start))
@@ -58,7 +58,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class FormResult:
-    """Measurements of one form; None was not measured, and `note` says why or what to know."""
+    """Measurements of one form; None: not measured. `note` has the reason or a remark."""
 
     form: str
     difference: "Comparison | None" = None
@@ -72,7 +72,7 @@ class FormResult:
 class Report:
     """A compilation. `output` is the shape of the logits; `files` are in the order written.
 
-    The first of `forms` is the network in eager torch, which the others are compared with.
+    The first of `forms` is the network in eager torch, the reference of the others.
     """
 
     nasir: str
@@ -94,11 +94,11 @@ class Report:
     files: tuple[Path, ...] = ()
 
     def form(self, name: str) -> FormResult:
-        """The result of that form. Raises KeyError for one that was not made."""
+        """Returns the result of a form. Raises KeyError if it was not made."""
         return {each.form: each for each in self.forms}[name]
 
     def facts(self) -> dict[str, Any]:
-        """The report as plain data: the cost without its nodes."""
+        """Returns the report as plain data, with the cost's totals only."""
         facts = {key: value for key, value in asdict(self).items() if key != "cost"}
         forms = [{**row, "files": [*map(str, row["files"])]} for row in facts["forms"]]
         return facts | {
@@ -109,7 +109,7 @@ class Report:
 
 
 def report_parts(report: Report) -> Iterator[str | TextTable]:
-    """All figures, and the files written, as lines and tables."""
+    """Yields the report and the files written, as lines and tables."""
     yield title(report)
     for table in tables(report):
         yield ""
@@ -120,12 +120,12 @@ def report_parts(report: Report) -> Iterator[str | TextTable]:
 
 
 def title(report: Report) -> str:
-    """The name and size of the network."""
+    """Returns the name and size of the network."""
     return f"{report.name}: {describe_size(report.size)}"
 
 
 def notes(report: Report) -> tuple[str, ...]:
-    """How the figures were measured."""
+    """Describes how the figures were measured."""
     machine = report.machine
     threads = "1 thread" if machine.threads == 1 else f"{machine.threads} threads"
     measured = (
@@ -134,7 +134,7 @@ def notes(report: Report) -> tuple[str, ...]:
         "interleaved runs after a warm-up"
     )
     what = "log-probabilities" if "vocabulary" in report.size else "logits"
-    weights = report.weights or f"random, of seed {report.seed}; batch norms have seen nothing"
+    weights = report.weights or f"random, seed {report.seed}; batch norms have initial statistics"
     return (
         f"output: {what} of shape {report.output}",
         f"weights: {weights}",
@@ -144,7 +144,7 @@ def notes(report: Report) -> tuple[str, ...]:
 
 
 def tables(report: Report) -> tuple[TextTable, ...]:
-    """Costs, passes, stages, forms, and accuracies where there are any."""
+    """Returns tables of costs, passes, stages, forms, and accuracies, if any."""
     passes = [(p.name, p.before, p.after, f"{p.seconds * 1e3:.1f} ms") for p in report.passes]
     stages = [(stage.name, f"{stage.seconds:.2f} s") for stage in report.stages]
     return (
@@ -157,7 +157,7 @@ def tables(report: Report) -> tuple[TextTable, ...]:
 
 
 def forms_table(report: Report) -> TextTable:
-    """Latencies, and differences from the network in eager torch."""
+    """Tabulates latencies, and differences from the network in eager torch."""
     first = report.forms[0].latency
     rows: list[tuple[Cell, ...]] = []
     for each in report.forms:
@@ -170,15 +170,15 @@ def forms_table(report: Report) -> TextTable:
                 f"{first.seconds / time.seconds:.2f}x" if time and first else "-",
                 f"{far.difference:.2e}" if far else "-",
                 f"{far.magnitude:.3g}" if far else "-",
-                "; ".join(filter(None, ["picked" * (each.form == report.target), each.note])),
+                "; ".join(filter(None, ["selected" * (each.form == report.target), each.note])),
             )
         )
-    columns = ("form", "median", "lowest", "speed-up", "difference", "of", "note")
+    columns = ("form", "median", "lowest", "speed-up", "difference", "magnitude", "note")
     return TextTable("", columns, tuple(rows))
 
 
 def accuracies_table(forms: Sequence[FormResult]) -> tuple[TextTable, ...]:
-    """Results of the forms on the same held-out data, where there is any."""
+    """Tabulates the forms' accuracies on the same held-out data, if any."""
     found = {each.form: each.accuracy for each in forms if each.accuracy is not None}
     if not found:
         return ()
@@ -192,16 +192,16 @@ def accuracies_table(forms: Sequence[FormResult]) -> tuple[TextTable, ...]:
         for form, each in found.items()
     ]
     corner = f"{first.count:,} of the {first.split} data"
-    return (TextTable("", (corner, *first.measures, "other answers"), tuple(rows)),)
+    return (TextTable("", (corner, *first.measures, "changed"), tuple(rows)),)
 
 
 def cost_sums(cost: Cost) -> dict[str, int]:
-    """The totals as plain data, without the auxiliary head."""
+    """Returns the totals as plain data, without the auxiliary head."""
     return {"params": cost.params, "macs": cost.macs, "activations": cost.activations}
 
 
 def cost_facts(cost: Cost) -> dict[str, Any]:
-    """The totals, the auxiliary head's apart, and the convention."""
+    """Returns the totals, the auxiliary head's separately, and the convention."""
     head = cost.auxiliary
     return {
         **cost_sums(cost),
@@ -211,7 +211,7 @@ def cost_facts(cost: Cost) -> dict[str, Any]:
 
 
 def cost_table(title: str, corner: str, costs: dict[str, Cost]) -> TextTable:
-    """Parameters, multiply-adds and activations, a column for each cost."""
+    """Tabulates parameters, multiply-adds and activations, with a column per cost."""
     names = {"params": "parameters", "macs": "multiply-adds", "activations": "activations"}
     sums = [cost_sums(cost) for cost in costs.values()]
     rows: list[tuple[Cell, ...]] = [
@@ -221,14 +221,14 @@ def cost_table(title: str, corner: str, costs: dict[str, Cost]) -> TextTable:
 
 
 def with_head(cost: Cost) -> dict[str, Cost]:
-    """The network's cost and, if there is one, the auxiliary head's, by name."""
+    """Returns the cost of the network and of its auxiliary head, if any, by name."""
     return {"network": cost} | ({"auxiliary head": cost.auxiliary} if cost.auxiliary else {})
 
 
 def html_page(
     reports: Sequence[Report], directory: Path, heading: str = "", introduction: str = ""
 ) -> str:
-    """The page; files are linked relative to `directory`."""
+    """Returns the page; links to files are relative to `directory`."""
     names = [f"{number}-{report.name}" for number, report in enumerate(reports, 1)]
     pairs = [*zip(names, reports, strict=True)]
     links = [f'<a href="#{xml(name)}">{xml(report.name)}</a>' for name, report in pairs]
@@ -243,7 +243,7 @@ def html_page(
 
 
 def _filled(file: str, **values: str) -> str:
-    """The text of that file beside this one with the values in it."""
+    """Fills in a template of this folder."""
     text = Path(__file__).with_name(file).read_text(encoding="utf-8")
     return Template(text).substitute(values)
 
@@ -274,7 +274,7 @@ def _section(report: Report, name: str, directory: Path) -> str:
 
 
 def _figures(report: Report) -> tuple[tuple[str, str], ...]:
-    """The most important numbers: a name and a value each."""
+    """Returns the key figures as pairs of name and value."""
     times = {each.form: each.latency.seconds for each in report.forms if each.latency}
     best = min(times, key=lambda name: times[name])
     far = [each.difference.difference for each in report.forms if each.difference]
@@ -289,7 +289,7 @@ def _figures(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def _texts(report: Report) -> dict[str, str]:
-    """The genotype in every format that can hold it."""
+    """Returns the genotype in every format that can represent it."""
     genotype, texts = load_genotype(report.genotype), dict[str, str]()
     for name in (name for name, row in FORMATS.items() if row.dump is not None):
         with suppress(NasirError):

@@ -1,4 +1,4 @@
-"""The forms that a network can take: a row says how one is made, written and shipped."""
+"""The forms of a network; each row defines how one is made, written and shipped."""
 
 import io
 import logging
@@ -32,10 +32,10 @@ from runners.task.score import evaluate, example
 from runners.task.task import Task
 
 CALIBRATION = 8
-"""Batches of training images that a static file's ranges come from."""
+"""Batches of training images for the value ranges of static quantisation."""
 
 AT_ONCE = 4
-"""Images in one run of the tools, which keep all values of a network at a time."""
+"""Images per run of the quantisation tools, which keep all activations in memory."""
 
 Run = Callable[..., Any]
 """A network as a function of tensors."""
@@ -43,10 +43,10 @@ Run = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class FormSource:
-    """A network on the CPU in evaluation mode, and what its forms are made for.
+    """A network on the CPU in evaluation mode, and the options of its forms.
 
-    `batch` images are in a call on `device`. `task` has the images for 8-bit forms; a call of a
-    file that was not written here takes at most `seconds`.
+    Calls have `batch` images on `device`. `task` has the images for 8-bit forms; a call of a file
+    from elsewhere may take `seconds`.
     """
 
     graph: Graph
@@ -59,18 +59,18 @@ class FormSource:
 
     @property
     def recurrent(self) -> bool:
-        """Whether it is a language model."""
+        """Whether this is a language model."""
         return self.graph.about.get("skeleton") == "rnn"
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A row. `write` writes the form's files and returns their paths, `load` returns the network.
+    """A form: `write` writes its files and returns their paths, `load` returns the network.
 
     `memory`: `load` makes the network from the source without a file, on the source's device; all
-    others run on the CPU. `program` is the middle of the program that is shipped with the file.
-    `fixed`: it is made for one batch, or for sequences of STEPS tokens. `exact`: it differs from
-    the network by rounding alone.
+    others run on the CPU. `program` is the middle part of the shipped program. `fixed`: made for
+    one batch size, or for sequences of STEPS tokens. `exact`: differs from the network by rounding
+    only.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Form:
     compare: Callable[[FormSource, Path], lowering.Comparison] | None = None
 
     def missing(self, device: str) -> str:
-        """Why it cannot run on this machine; "" where it can."""
+        """Returns why the form cannot run on this machine; "" if it can."""
         if self.needs == "onnxruntime":
             return "" if find_spec("onnxruntime") else "onnxruntime is not installed"
         if self.needs == "compiler":
@@ -94,20 +94,20 @@ class Form:
 
 
 def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, ...]:
-    """The form of that name; of `auto` all exact ones that can run here on the device.
+    """Returns the form of that name; for `auto`, all exact ones that run here on the device.
 
-    `compiles`: whether `auto` may compile, which can take minutes. Raises an error for an unknown
-    name, or for a form that cannot run here.
+    `compiles`: whether `auto` includes compilation, which can take minutes. Raises an error for an
+    unknown name, or for a form that cannot run here.
     """
     asked = FORMS.values() if target == AUTO else (FORMS[find_target(target)],)
     missing = {
         form.name: form.missing(device)
         if form.memory or device == "cpu"
-        else f"'{form.name}' runs on the CPU alone"
+        else f"'{form.name}' runs on the CPU only"
         for form in asked
     }
     if target != AUTO and missing[target]:
-        raise NasirError("E502", f"the target '{target}' cannot be here: {missing[target]}")
+        raise NasirError("E502", f"the target '{target}' is not available here: {missing[target]}")
     return tuple(
         form
         for form in asked
@@ -117,10 +117,10 @@ def find_forms(target: str, device: str, compiles: bool = True) -> tuple[Form, .
 
 
 def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) -> tuple[Path]:
-    """Writes the program of torch.export, for any number of images.
+    """Writes the torch.export program for any number of images.
 
-    Of a language model it is one for STEPS tokens of any number of sequences, as the loop over time
-    is written out.
+    For a language model: STEPS tokens of any number of sequences, since the loop over time is
+    unrolled.
     """
 
     batch = torch.export.Dim("batch")
@@ -128,7 +128,7 @@ def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) ->
     content = io.BytesIO()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, that weights in channels_last are slices
+            warnings.simplefilter("ignore")  # torch warns that weights in channels_last are slices
             program = torch.export.export(
                 make(replace(source, device="cpu")),
                 example(source.graph, 2),
@@ -141,7 +141,7 @@ def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) ->
 
 
 def refused(message: str, error: Exception) -> NasirError:
-    """an error with the first line of a tool's error."""
+    """Returns an error with the first line of a tool's exception."""
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return NasirError("E504", f"{message}: {reason}")
 
@@ -167,9 +167,9 @@ def _folded_last(source: FormSource) -> Any:
 
 
 def _compiled(source: FormSource, _: Path) -> Run:
-    """After its first call. Raises CompileWarning where it would run without torch.compile.
+    """Compiles by calling it once. Raises CompileWarning if it would run without torch.compile.
 
-    In channels_last, too, on a CPU: the gains of the kernels and of the compiler add up.
+    Uses channels_last on a CPU: the gains of kernels and compiler add up.
     """
 
     module = _folded_last(source) if source.device == "cpu" else _folded(source)
@@ -190,7 +190,7 @@ def _write_package(source: FormSource, path: Path) -> tuple[Path]:
     inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch about itself
+            warnings.simplefilter("ignore")  # torch's warnings about itself
             module = _folded_last(replace(source, device="cpu"))
             program = torch.export.export(module, example(source.graph, source.batch))
             inductor.aoti_compile_and_package(program, package_path=str(path))
@@ -200,7 +200,7 @@ def _write_package(source: FormSource, path: Path) -> tuple[Path]:
 
 
 def _load_package(source: FormSource, path: Path) -> Run:
-    """Any number of images; the last call is filled up with zeros."""
+    """Loads a network for any number of images; pads the last call with zeros."""
 
     inductor: Any = torch._inductor  # pyright: ignore[reportPrivateUsage] - has no public name
     network: Any = inductor.aoti_load_package(str(path))
@@ -225,14 +225,14 @@ def _write_onnx(source: FormSource, path: Path) -> tuple[Path]:
 
 
 def _load_onnx(source: FormSource, path: Path) -> Run:
-    """With as many threads as torch has, to be fair."""
+    """Loads a session with torch's number of threads, for a fair comparison."""
 
     threads = torch.get_num_threads()
     return lowering.OnnxNetwork(path, _workers(source), threads, source.seconds)
 
 
 def _workers(source: FormSource) -> int:
-    """How many threads work on images of their own; 1 where a call has too few images for that."""
+    """Returns the number of threads with separate images; 1 if a call has too few images."""
 
     threads = torch.get_num_threads()
     return threads if not source.recurrent and source.batch >= 2 * threads > 2 else 1
@@ -259,11 +259,11 @@ def _load_program(_: FormSource, path: Path) -> Run:
 
 
 def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static"]) -> tuple[Path]:
-    """Writes the network with 8-bit weights, and products of 8-bit numbers, to an ONNX file.
+    """Writes an ONNX file with 8-bit weights and matrix products.
 
-    Ranges of values are found as the network runs (`dynamic`), or on images beforehand (`static`).
-    The file has no functions, which the tools do not know. Weights get a range for each channel.
-    Raises an error without onnxruntime, or where its tools refuse the network, or for static text.
+    Value ranges are computed at run time (`dynamic`), or from images beforehand (`static`). The
+    file has no functions, which the tools do not support. Weight ranges are per channel. Raises an
+    error without onnxruntime, if its tools refuse the network, or for static quantisation of text.
     """
     if kind == "static" and not isinstance(source.task, Images):
         message = "static quantisation needs images to find ranges on"
@@ -277,7 +277,7 @@ def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static
             after = _model(made)
         except NasirError:
             raise
-        except Exception as error:  # the tools' own exceptions share no class
+        except Exception as error:  # the tools' exceptions share no class
             message = "ONNX Runtime's tools refuse to quantise the network"
             raise refused(message, error) from error
     known = {entry.key for entry in after.metadata_props}
@@ -291,7 +291,7 @@ def _model(path: Path) -> onnx.ModelProto:
 
 
 def _tools(plain: Path, made: Path, images: Task | None) -> None:
-    """Quantises with ranges found on the images, or as the network runs."""
+    """Quantises with ranges from the images, or at run time."""
     try:
         tools: Any = import_module("onnxruntime.quantization")
         shapes: Any = import_module("onnxruntime.quantization.shape_inference")
@@ -301,11 +301,11 @@ def _tools(plain: Path, made: Path, images: Task | None) -> None:
         ) from None
     ready = plain.with_name("ready.onnx")
     level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # its tools advise on what was just done
+    logging.root.setLevel(logging.ERROR)  # its tools recommend the step just done
     try:
         shapes.quant_pre_process(plain, ready)
         if not isinstance(images, Images):
-            # Of products with whole numbers, the CPU has those of unsigned weights.
+            # CPUs have integer products with unsigned weights only.
             tools.quantize_dynamic(ready, made, weight_type=tools.QuantType.QUInt8)
             return
         given = calibration(_model(ready).graph.input[0].name, images)
@@ -323,7 +323,7 @@ def _tools(plain: Path, made: Path, images: Task | None) -> None:
 
 
 def calibration(name: str, task: Images) -> Iterator[dict[str, Any]]:
-    """Training images, few at a time, as the tools take them."""
+    """Yields training images in small batches, as the quantisation tools read them."""
     for batch in islice(task.plain(), CALIBRATION):
         images = batch.inputs[0].cpu().numpy()
         for start in range(0, len(images), AT_ONCE):
@@ -402,7 +402,7 @@ def one(part):
 
 
 def _in_torch(name: str, make: Callable[[FormSource], Any]) -> Form:
-    """A module, shipped as a program of torch.export."""
+    """Returns the form of a module, shipped as a torch.export program."""
     write = partial(export, make=make)
     return Form(name, ".pt2", write, lambda source, _: make(source), _EXPORTED, memory=True)
 
@@ -412,13 +412,13 @@ _PACKAGED = partial(
 )
 _IN_ONNX = partial(Form, load=_load_onnx, program=_ONNX, needs="onnxruntime")
 _INT8 = partial(_IN_ONNX, suffix=".int8.onnx", exact=False)
-"""Rows that share a file and its program."""
+"""Forms that share a file type and program."""
 
 FORMS = Table(
     _in_torch("eager", _eager),
-    _in_torch("published", partial(_copy, optimise=False)),  # the papers' operations
+    _in_torch("published", partial(_copy, optimise=False)),  # the papers' ops
     _in_torch("channels_last", lambda source: _copy(source).lie_channels_last()),
-    _in_torch("folded", _folded),  # batch norms in convolutions
+    _in_torch("folded", _folded),  # batch norms folded into convolutions
     _in_torch("folded_last", _folded_last),
     _PACKAGED("compiled", load=_compiled, memory=True),  # by torch.compile
     _PACKAGED("package", load=_load_package),  # ahead of time, by AOTInductor
@@ -429,20 +429,20 @@ FORMS = Table(
     _INT8("int8_static", write=partial(_write_int8, kind="static")),
 )
 assert tuple(FORMS) == TARGETS
-"""The first is what the others are compared with."""
+"""The first is the reference of the others."""
 
 
 def ship(
     form: Form, source: FormSource, made: Sequence[Path], facts: str, folder: Path
 ) -> tuple[Path, ...]:
-    """Copies the files `made` of a form with `run.py`, which runs them, and the facts; the files.
+    """Copies the files `made` of a form, with `run.py`, which runs them, and the facts.
 
-    `run.py` needs numpy and torch, or numpy and onnxruntime, and not nasir. Raises an error for a
-    language model, whose programs are not written.
+    `run.py` requires numpy and torch, or numpy and onnxruntime, but not nasir. Raises an error for
+    a language model, which has no program.
     """
 
     if source.recurrent:
-        message = "a language model has no program of its own to ship"
+        message = "a language model has no program to ship"
         raise NasirError("E502", message, hint="--onnx and --python write its files")
     workers = _workers(source)
     text = Template(_HEAD + form.program + _TAIL).substitute(

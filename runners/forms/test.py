@@ -1,4 +1,4 @@
-"""Measuring a trained network, or its ONNX file, on held-out data."""
+"""Measures a trained network, or its ONNX file, on held-out data."""
 
 import shlex
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ from runners.task.score import Network, answers, example, measure
 from runners.task.task import training_task
 
 LEAST, SLOWEST = 60.0, 1e8
-"""Seconds that an ONNX file may take for a batch, and multiply-adds that it does in one beyond."""
+"""Minimum time limit of an ONNX file per batch in seconds, and multiply-adds per further second."""
 
 
 def run_test(asked: NetworkTest) -> dict[str, Any]:
-    """Measures by split, the confusion on the last one, cost and latency, as plain data.
+    """Returns measures by split, the last split's confusion matrix, cost and latency.
 
-    Raises an error, and what data and genotypes raise.
+    Raises an error, also of data and genotypes.
     """
     genotype = read_named(asked.genotype, asked.space)
     found = find_trained(asked.genotype, asked.size, asked.weights)
@@ -69,11 +69,11 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
 
 
 def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[str, int]) -> Graph:
-    """The network of the data's sizes, where the caller leaves them open."""
+    """Returns the network with the data's sizes where the caller leaves them open."""
     for name in DATA:
         known = getattr(size, name)
         if known is not None and name in data and known != data[name]:
-            message = f"the network has {known} {name}, and the data {data[name]}"
+            message = f"the network has {known} {name}, the data has {data[name]}"
             raise NasirError("E505", message)
     about = graph.about
     open_ = {
@@ -85,7 +85,7 @@ def _fitting(graph: Graph, size: NetworkSize, genotype: Genotype, data: Mapping[
 
 
 def _run(asked: NetworkTest, found: Trained, graph: Graph, place: Place) -> Network:
-    """The network with its weights, or the ONNX file itself."""
+    """Returns the network with its weights, or the ONNX file's."""
     module = lowering.to_torch(graph).eval()
     if found.weights is not None:
         lowering.load_weights(module, found.weights)
@@ -95,7 +95,7 @@ def _run(asked: NetworkTest, found: Trained, graph: Graph, place: Place) -> Netw
 
 
 def _no_weights(argument: str) -> NasirError:
-    message = "no weights are named: the network would answer at random"
+    message = "no weights are named: its predictions would be random"
     hint = "--weights FILE.safetensors, a run directory of `nasir evaluate`, or an ONNX file"
     if is_run(argument):
         message = "the run is a search, which trains no network of its genotype"
@@ -104,7 +104,7 @@ def _no_weights(argument: str) -> NasirError:
 
 
 def _file(asked: NetworkTest, source: FormSource) -> Network:
-    """An ONNX file, held to the outputs of its genotype's network and to a bound on its time."""
+    """Loads an ONNX file; checks its outputs and limits its time."""
     network, graph = FORMS["onnxruntime"].load(source, Path(asked.genotype)), source.graph
     shapes: list[tuple[int, ...]] = [graph.types[name].shape for name in graph.outputs]
 

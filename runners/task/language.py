@@ -261,7 +261,7 @@ def _width(graph: Graph, vocabulary: int) -> int:
     inputs = dict(graph.inputs)
     tokens, hidden = inputs.get("tokens"), inputs.get("hidden")
     if not isinstance(tokens, TokenType) or not isinstance(hidden, VectorType):
-        message = "the data is text, and the network takes none"
+        message = "the data is text, but the network is not a language model"
         raise NasirError("E505", message, hint="darts_rnn is a space of language models")
     if tokens.vocabulary != vocabulary:
         message = f"the network has {tokens.vocabulary} words, and the data {vocabulary}"

@@ -164,13 +164,13 @@ def require(name: str, first: Answers, other: Accuracy) -> Accuracy:
     apart = abs(loss - other.measures["loss"])
     if (other.changed or 0) <= allowed and apart <= 1e-2 * max(1.0, loss):
         return other
-    changed = "" if other.changed is None else f"{other.changed} of {other.count} answers, "
+    changed = "" if other.changed is None else f"{other.changed} of {other.count} predictions, "
     raise NasirError(
         "E504",
-        f"'{name}' answers otherwise than eager torch on the {other.split} data: "
+        f"'{name}' predicts differently from eager torch on the {other.split} data: "
         f"{changed}a loss of {other.measures['loss']:.4g} instead of "
         f"{loss:.4g}",
-        hint="that is no rounding: please report it",
+        hint="this exceeds rounding: please report it",
     )
 
 
