@@ -1,1 +1,1 @@
-"""Data sets by name, and batches of them. Importing the package does not import torch."""
+"""Data sets by name. Importing the package does not import torch."""

@@ -1,4 +1,4 @@
-"""Images in a folder, or an archive of one, with a folder for each class; their cache."""
+"""Images in a folder or archive with a folder per class, and the cache of decoded images."""
 
 import bz2
 import gzip
@@ -46,22 +46,21 @@ IMAGES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".we
 _CHUNK = 1 << 20
 
 _MEMBER = 4096
-"""Steps that a file of an archive costs beside its bytes."""
+"""Cost of an archive's member, in steps, beside its bytes."""
 
 Files = dict[PurePosixPath, ImageFile]
-"""Each file, by its path in the folder or archive."""
+"""Files by path in the folder or archive."""
 
 
 def is_image(name: PurePosixPath) -> bool:
-    """Whether a file's name is that of an image; what begins with a dot is none."""
+    """Whether a file name is that of an image; hidden files are not."""
     return name.suffix.lower() in IMAGES and not name.name.startswith(".")
 
 
 def image_files(path: Path) -> Files:
-    """Every image file of a folder or an archive.
+    """Returns the image files of a folder or an archive.
 
-    An archive is read whole, since a compressed one cannot be read here and there; nothing of it
-    is written anywhere.
+    An archive is read into memory at once, since compressed ones have no random access.
     """
     if path.is_dir():
         return _in_folder(path)
@@ -77,9 +76,9 @@ def image_files(path: Path) -> Files:
 def tar_files(
     path: Path, wanted: Callable[[PurePosixPath], bool]
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The files of a tar archive whose names are wanted.
+    """Yields the wanted files of a tar archive.
 
-    Reads to the end where nobody stops, so that checksums are compared.
+    If iterated to the end, reads the rest too, so that checksums are compared.
     """
     with _whole(path), _unpacked(path) as packed:
         budget = FileBudget(path)
@@ -88,7 +87,7 @@ def tar_files(
             for member in archive:
                 name = PurePosixPath(member.name)
                 if member.isfile() and wanted(name):
-                    budget.spend(member.size)  # of a sparse file more than the archive has
+                    budget.spend(member.size)  # sparse files can be larger
                     content = archive.extractfile(member)
                     assert content is not None, "a regular file has content"
                     yield name, content.read()
@@ -97,7 +96,7 @@ def tar_files(
 
 
 def _member(budget: FileBudget) -> type[tarfile.TarInfo]:
-    """Members of an archive, which cost steps; their attributes the square of their length."""
+    """Returns a class of members with a cost in steps; attributes cost their length squared."""
 
     class Member(tarfile.TarInfo):
         @classmethod
@@ -111,7 +110,7 @@ def _member(budget: FileBudget) -> type[tarfile.TarInfo]:
 
 
 def state_of(path: Path, files: Iterable[Path]) -> str:
-    """A digest of the names, sizes and times of files in a folder; reads none."""
+    """Returns a digest of the files' names, sizes and times, without reading them."""
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()
@@ -121,7 +120,7 @@ def state_of(path: Path, files: Iterable[Path]) -> str:
 
 
 def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
-    """The archive without its compression, which is found by its first bytes."""
+    """Opens an archive without its compression, detected by the first bytes."""
     with path.open("rb") as stream:
         begins = stream.read(6)
     if begins.startswith(b"\x1f\x8b"):
@@ -135,7 +134,7 @@ def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 @contextmanager
 def _whole(path: Path) -> Generator[None]:
-    """Turns errors of a cut or broken archive into an error."""
+    """Turns exceptions for truncated or damaged archives into NasirError."""
     try:
         yield
     except (
@@ -145,7 +144,7 @@ def _whole(path: Path) -> Generator[None]:
         lzma.LZMAError,
         EOFError,
         OSError,
-        RuntimeError,  # a zip file with a password
+        RuntimeError,  # an encrypted zip file
     ) as error:
         message = f"the archive is cut off or damaged: {error}"
         raise NasirError("E604", message, Where(str(path)), "copy it again") from error
@@ -183,14 +182,15 @@ _LAYOUT = "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 
 
 Split = tuple[list[PurePosixPath], Tensor]
-"""The names of images, mixed so that halves hold all classes, and their labels, int64 (N,)."""
+"""The names of images, interleaved so that halves have all classes, and their labels, int64 (N,).
+"""
 
 
 def read_folder(path: Path, resolution: int | None) -> ImageSet:
-    """The images of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
+    """Reads the images of `train/CLASS` and `test/CLASS`, or of `CLASS` alone.
 
-    Images of all classes are mixed, so that halves hold all of them. What was decoded is kept in
-    the user's cache.
+    Classes are interleaved, so that halves have all of them. Decoded images are kept in the user's
+    cache.
     """
     files = sorted(file for file in path.rglob("*") if is_image(PurePosixPath(file)))
     if path.is_file():
@@ -199,9 +199,9 @@ def read_folder(path: Path, resolution: int | None) -> ImageSet:
 
 
 def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ...], list[Split]]:
-    """The classes, and the images for training and, where there are any, for tests.
+    """Returns the classes, and the training and test images (if any).
 
-    Folders around all others count for nothing; those below a class belong to it.
+    Ignores folders around all others; folders below a class belong to it.
     """
     where = Where(str(path))
     names = sorted(files)
@@ -237,7 +237,7 @@ def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ..
 
 
 def _top(names: list[PurePosixPath]) -> int:
-    """The number of folders around all images, their splits and their classes."""
+    """Returns the number of folders around the splits and classes."""
     for level, (first, last) in enumerate(zip(names[0].parts, names[-1].parts, strict=False)):
         alone = first == last and all(len(name.parts) > level + 2 for name in names)
         if not alone or first.lower() in ("train", *TEST):
@@ -246,7 +246,7 @@ def _top(names: list[PurePosixPath]) -> int:
 
 
 def _decoded(path: Path, resolution: int | None) -> ImageSet:
-    """Grey images get three equal channels where one is in colour."""
+    """Decodes a data set; greyscale images get three equal channels if one is in colour."""
     files = image_files(path)
     classes, splits = layout_of(path, files)
     images = _pixels(path, files, [name for names, _ in splits for name in names], resolution)
@@ -256,14 +256,14 @@ def _decoded(path: Path, resolution: int | None) -> ImageSet:
 
 
 def memory() -> int:
-    """Bytes of memory that this machine has, or more than any has where it does not say."""
+    """Returns the machine's memory in bytes, or sys.maxsize if unknown."""
     if not hasattr(os, "sysconf"):
         return sys.maxsize
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: int | None) -> Tensor:
-    """uint8 (N, C, H, W): one channel where all are grey, else 3."""
+    """Decodes images to uint8 (N, C, H, W): one channel if all are greyscale, else 3."""
     images = np.empty((0, 0, 0, 0), np.uint8)
     for number, name in enumerate(names):
         pixels = decode(files[name], str(path / name), resolution).transpose(2, 0, 1)
@@ -283,9 +283,9 @@ def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: in
 
 
 def _space(path: Path, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """An array for the images, (N, C, H, W). Raises an error where memory is too small.
+    """Allocates an array for images, (N, C, H, W). Raises an error if memory is too small.
 
-    What is written to the cache is copied once.
+    Writing the cache needs a second copy.
     """
     needed, there = 2 * count * math.prod(shape), memory()
     if needed > there:
@@ -297,15 +297,15 @@ def _space(path: Path, count: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""As torchvision documents it for its networks."""
+"""Mean and deviation as in torchvision's documentation."""
 
 SIDE = 224
 
 
 def read_imagenet(name: DataName) -> ImageSet:
-    """`train/CLASS` and `val/CLASS` in any number and size; looks at names and sizes of files only.
+    """Lists `train/CLASS` and `val/CLASS`; reads only names and sizes of files.
 
-    The fingerprint is over those. Batches raise an error for an image that is broken.
+    These determine the fingerprint. Batches raise an error for a damaged image.
     """
     path = name.location
     if not path.is_dir():
@@ -319,19 +319,19 @@ def read_imagenet(name: DataName) -> ImageSet:
 
 
 LARGEST = 4 * 2**30
-"""Bytes that the cache may have; more than that of one data set is not kept at all."""
+"""Maximum size of the cache in bytes; larger data sets are not cached."""
 
 _VERSION = "4"
-"""The version of stored files; another one is decoded again."""
+"""The version of cached files; others are decoded again."""
 
 _DAY = 24 * 3600
 
 
 def cached(path: Path, key: str, state: str, decode: Callable[[], ImageSet]) -> ImageSet:
-    """Returns `decode()`, kept under the path and the key as long as the state is the same.
+    """Returns `decode()`, cached by path and key while the state is the same.
 
-    A cache that cannot be written or read, or whose checksum is wrong, is as good as none. Another
-    state takes its place.
+    A cache that cannot be read or written, or has a wrong checksum, is ignored. A new state
+    replaces the old one.
     """
     name = hashlib.sha256(f"{path.resolve()}\0{key}".encode(errors="surrogateescape"))
     file = cache_folder() / f"images-{name.hexdigest()[:16]}.safetensors"
@@ -344,7 +344,7 @@ def cached(path: Path, key: str, state: str, decode: Callable[[], ImageSet]) -> 
 
 
 def cache_folder() -> Path:
-    """Where decoded images are kept: a folder of the user's cache."""
+    """Returns the user's cache folder for decoded images."""
     folder = os.environ.get("XDG_CACHE_HOME")
     return (Path(folder) if folder else Path.home() / ".cache") / "nasir"
 
@@ -389,7 +389,7 @@ def _store(file: Path, state: str, found: ImageSet) -> None:
 
 
 def _make_room(file: Path, size: int) -> None:
-    """Removes the files read longest ago, and the remains of writers that were killed."""
+    """Removes the least recently read files, and temporary files of killed processes."""
     for left in file.parent.glob(".images-*"):
         if time.time() - left.stat().st_mtime > _DAY:
             left.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Sets of labelled images: decoded, in files or in memory as bytes."""
+"""Sets of labelled images, in files or decoded in memory."""
 
 import hashlib
 import io
@@ -23,28 +23,28 @@ from nasir import NasirError, Where
 from runners.machine.device import numbered
 
 Pixels = NDArray[np.uint8]
-"""(H, W, 3), or (H, W, 1) of a grey image."""
+"""(H, W, 3), or (H, W, 1) for greyscale."""
 
 ImageFile = Path | io.BytesIO
-"""A file on the disk, or its bytes out of an archive."""
+"""A file on disk, or its bytes from an archive."""
 
 _GREY = ("1", "L", "LA", "La")
-"""Pillow's modes of grey images; transparency is left out."""
+"""Pillow's greyscale modes; transparency is ignored."""
 
 PIXELS = 2**26
-"""The most that an image may have; ImageNet's largest has 9331x6530."""
+"""Maximum number of pixels; ImageNet's largest image has 9331x6530."""
 
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow's names of what is tried, whatever a file's name is: for others it starts programs."""
+"""Pillow's names of the formats to try, whatever the file name; others may start programs."""
 
-# `PIXELS` is the bound; Pillow's own would print a warning beside the error.
+# `PIXELS` is the limit; Pillow's own would print a warning as well.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(file: ImageFile, place: str, resolution: int | None = None) -> Pixels:
-    """The pixels of an image file, grey or in colour. Raises an error, which names `place`.
+    """Decodes an image file, greyscale or colour. Raises an error that names `place`.
 
-    With a resolution, those of its largest middle square, resized.
+    With a resolution, crops the largest centred square and resizes it.
     """
     image = open_image(file, place)
     if resolution is not None and image.size != (resolution, resolution):
@@ -55,36 +55,36 @@ def decode(file: ImageFile, place: str, resolution: int | None = None) -> Pixels
 
 
 def open_image(file: ImageFile, place: str) -> Image.Image:
-    """The decoded image of a file. Raises an error, which names `place`."""
+    """Opens and decodes an image file. Raises an error that names `place`."""
     try:
         with Image.open(file, formats=_FORMATS) as stored:
             if stored.width * stored.height > PIXELS:
                 raise ValueError(f"it has {stored.width}x{stored.height} pixels, beyond {PIXELS:,}")
-            if stored.mode[0] in "IF":  # Pillow cuts off what is above 255
+            if stored.mode[0] in "IF":  # Pillow clips values above 255
                 raise ValueError(f"it has more than 8 bits a channel (mode {stored.mode})")
             return stored.convert("L" if stored.mode in _GREY else "RGB")
-    # Pillow's errors on damaged bytes have no class in common: SyntaxError is among them.
+    # Pillow's exceptions for damaged bytes have no common class: SyntaxError is among them.
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            reason = f"it is none of {', '.join(_FORMATS)}"
+            reason = f"its format is none of {', '.join(_FORMATS)}"
         message = f"the image cannot be read: {reason}"
-        hint = "replace the file, or take it out"
+        hint = "replace or remove the file"
         raise NasirError("E702", message, Where(place), hint) from error
 
 
 TRIES = 10
-"""Windows that are tried for an image; where none fits it is its middle."""
+"""Attempts at a random crop per image; if none fits, a centre crop is used."""
 
 _MIDDLE = 224 / 256
-"""The share of the shorter side that is used without a window: 224 pixels of 256."""
+"""The share of the shorter side in a centre crop: 224 pixels of 256."""
 
 _RATIOS = (math.log(3 / 4), math.log(4 / 3))
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """One split: files below `root`, labels, int64 (N,), and the side that they are resized to."""
+    """A split in files below `root`: names, labels, int64 (N,), and the side after resizing."""
 
     root: Path
     names: tuple[PurePosixPath, ...]
@@ -96,29 +96,28 @@ class ImageFiles:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image."""
+        """The shape (C, H, W) of an image."""
         return 3, self.side, self.side
 
     @property
     def images(self) -> NoReturn:
-        """Always an error: no tensor holds these images."""
+        """Not available: these images are decoded batch by batch."""
         raise AssertionError("these images are decoded batch by batch")
 
     def content(self) -> Iterator[bytes]:
-        """The names and sizes of the files, for a fingerprint."""
+        """Yields names and sizes of the files, for a fingerprint."""
         for name in self.names:
             text = f"{name}\0{(self.root / name).stat().st_size}\0"
             yield text.encode(errors="surrogateescape")
 
     def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageFiles", Tensor]:
-        """The same files, with labels on the device: a batch moves once it is decoded."""
+        """Moves the labels to the device; batches follow once they are decoded."""
         return replace(self, labels=self.labels.to(device)), indices
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
-        """Bytes (B, 3, side, side) on the labels' device. Raises an error, which names the image.
+        """Decodes a batch (B, 3, side, side). Raises an error that names the image.
 
-        `windows` (B, TRIES, 4) are numbers from 0 to 1 for each image; without any it is the
-        middle of each that is seen.
+        `windows` (B, TRIES, 4) are uniform random numbers for `window`; None: centre crops.
         """
         numbers = [int(number) for number in chosen]
         drawn = [None] * len(numbers) if windows is None else list(windows.numpy())
@@ -140,9 +139,9 @@ Box = tuple[float, float, float, float]
 
 
 def window(size: tuple[int, int], drawn: np.ndarray) -> Box:
-    """A random part of an image of (width, height): its share of the area, ratio and place.
+    """Returns a random crop of an image of (width, height): area, aspect ratio and position.
 
-    `drawn` (TRIES, 4) has the area of each try, already as a share, and numbers from 0 to 1.
+    `drawn` (TRIES, 4) has the share of the area and three numbers from 0 to 1 per attempt.
     """
     width, height = size
     for share, shape, right, down in drawn.tolist():
@@ -156,7 +155,7 @@ def window(size: tuple[int, int], drawn: np.ndarray) -> Box:
 
 
 def middle(size: tuple[int, int]) -> Box:
-    """The middle of an image of (width, height), as tests see it."""
+    """Returns the centre crop of an image of (width, height), as in tests."""
     return _centred(size, min(size) * _MIDDLE)
 
 
@@ -166,15 +165,15 @@ def _centred(size: tuple[int, int], side: float) -> Box:
 
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation by channel, of values from 0 to 1."""
+"""Mean and standard deviation by channel, for values from 0 to 1."""
 
 SMALLEST = 8
-"""Pixels of a side: less leaves nothing after the reductions of any skeleton."""
+"""Minimum side in pixels: less leaves nothing after a skeleton's reductions."""
 
 
 @dataclass(frozen=True)
 class ImageTensors:
-    """One split: images, uint8 (N, C, H, W), and labels, int64 (N,)."""
+    """A split in memory: images, uint8 (N, C, H, W), and labels, int64 (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -184,19 +183,19 @@ class ImageTensors:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image."""
+        """The shape (C, H, W) of an image."""
         _, channels, height, width = self.images.shape
         return channels, height, width
 
     def content(self) -> Iterator[memoryview]:
-        """All bytes and labels, for a fingerprint."""
+        """Yields all bytes and labels, for a fingerprint."""
         for values in (self.images, self.labels):
             yield values.contiguous().numpy().data
 
     def placed(self, indices: Tensor, device: str | torch.device) -> tuple["ImageTensors", Tensor]:
-        """Images on a device, and the indices by which the chosen ones are taken from them.
+        """Moves images to a device; returns them with the indices of the chosen ones.
 
-        On the CPU these are themselves, one copy for all streams; elsewhere the chosen ones alone.
+        On the CPU all streams share one copy; elsewhere only the chosen images are copied.
         """
         if torch.device(device).type == "cpu":
             return self, indices
@@ -204,7 +203,7 @@ class ImageTensors:
         return chosen, torch.arange(len(indices))
 
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
-        """Bytes of the chosen images, (B, C, H, W)."""
+        """Selects a batch of bytes, (B, C, H, W)."""
         assert windows is None, "images in memory are of one size, and seen whole"
         return self.images.index_select(0, chosen.to(self.images.device))
 
@@ -214,11 +213,11 @@ SPLITS = ("training", "test")
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set: its classes by label, and its splits: for training, and perhaps for tests.
+    """A data set: its classes by label, and its splits for training and, optionally, tests.
 
-    `statistics` are the published ones, else those of the training images once `checked` was
-    called. `fingerprint` is the SHA-256 over classes, bytes and labels, in hexadecimal digits, and
-    is computed where it is not given. Only ImageNet's images stay in files.
+    `statistics` are the published ones, else those of the training images, set by `checked`.
+    `fingerprint` is the SHA-256 of classes, bytes and labels as hexadecimal digits, computed if not
+    given. Only ImageNet's images stay in files.
     """
 
     name: str
@@ -237,26 +236,26 @@ class ImageSet:
 
     @property
     def train(self) -> ImageTensors | ImageFiles:
-        """The images for training."""
+        """The training split."""
         return self.splits[0]
 
     @property
     def test(self) -> ImageTensors | ImageFiles | None:
-        """The images for tests, if there are any."""
+        """The test split, if any."""
         return self.splits[1] if len(self.splits) > 1 else None
 
     @property
     def resolution(self) -> int:
-        """Pixels of a side."""
+        """The side of images in pixels."""
         return self.train.shape[2]
 
     @property
     def channels(self) -> int:
-        """3 of coloured images, 1 of grey ones."""
+        """3 for colour, 1 for greyscale."""
         return self.train.shape[0]
 
     def resized(self, side: int) -> "ImageSet":
-        """The same images with `side` pixels on each side, by bilinear interpolation."""
+        """Resizes the images to `side` pixels by bilinear interpolation."""
         new: list[ImageTensors] = []
         for part in self.splits:
             images = part.images
@@ -266,7 +265,7 @@ class ImageSet:
         return replace(self, splits=new, fingerprint="")
 
     def checked(self, where: Where) -> "ImageSet":
-        """The set with statistics. Raises an error where none can learn."""
+        """Returns the set with statistics. Raises an error for unusable data."""
         for split, part in zip(SPLITS, self.splits, strict=False):
             _check_labels(self.classes, split, part.labels, where)
         if bool((self.train.labels == self.train.labels[0]).all()):
@@ -298,9 +297,9 @@ def _check_labels(classes: tuple[str, ...], split: str, labels: Tensor, where: W
 
 
 def statistics_of(images: Tensor) -> Statistics:
-    """Mean and standard deviation by channel of (N, C, H, W) bytes, as values from 0 to 1.
+    """Returns mean and standard deviation by channel of (N, C, H, W) bytes, scaled to 0 to 1.
 
-    A channel of one value alone has the standard deviation 1.
+    A constant channel has the standard deviation 1.
     """
     mean: list[float] = []
     std: list[float] = []
@@ -315,9 +314,9 @@ def statistics_of(images: Tensor) -> Statistics:
 
 
 def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
-    """Indices, int64, of two parts that have none in common; the first has floor(share · count).
+    """Splits indices, int64, into two disjoint parts; the first has floor(share · count).
 
-    In file order, as DARTS splits (arXiv:1806.09055, section 3.1), unless a seed shuffles them.
+    In file order, as in DARTS (arXiv:1806.09055, section 3.1), unless a seed shuffles them.
     """
     assert 0 <= share <= 1, f"a part of {share}"
     if seed is None:
@@ -329,12 +328,12 @@ def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Ten
 
 
 def mixed(labels: Tensor) -> Tensor:
-    """An order in which any run of images has every class about as often as the whole.
+    """Interleaves classes: any run of images has about the class frequencies of the whole.
 
-    (N,) int64. Files of a folder come class by class, and halves of that would share no class.
-    Within a class the order stays.
+    (N,) int64. Files of a folder are sorted by class, so their halves would share no class. The
+    order within a class stays.
     """
-    labels = numbered(labels)  # one may be as large as a number can be
+    labels = numbered(labels)  # labels may be as large as int64 allows
     counts = torch.bincount(labels)
     by_class = torch.argsort(labels, stable=True)
     starts = torch.cumsum(counts, 0) - counts

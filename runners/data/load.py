@@ -1,4 +1,4 @@
-"""Data sets by name: published files, checked once and then trusted; digits; `.npz` files."""
+"""Data sets by name: published files with checksums, digits, and `.npz` files."""
 
 import hashlib
 import pickle
@@ -43,21 +43,21 @@ Array = NDArray[np.generic]
 _CHANNELS = range(1, 5)
 
 DIGITS_TEST = 297
-"""The last of the 1,797 digits, which are held back for testing."""
+"""The last of the 1,797 digits are held out as test images."""
 
 _TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"))
 _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 
 
 def load_images(text: str) -> ImageSet:
-    """The data set that a text names; `parse_images` has the grammar. Nothing is downloaded."""
+    """Reads the image data set of an argument (see `parse_images`). Nothing is downloaded."""
     name = parse_images(text)
     _check_reachable(name)
     return _read(name).checked(Where(str(name.path or name.kind)))
 
 
 def _check_reachable(name: DataName) -> None:
-    """Raises an error where the system refuses the path; readers say what is not there."""
+    """Raises an error if the system denies access to the path; readers report missing files."""
     try:
         if name.path is not None:
             name.path.stat()
@@ -81,9 +81,9 @@ def _read(name: DataName) -> ImageSet:
 
 
 def read_digits() -> ImageSet:
-    """1,797 handwritten digits of 8x8 pixels, in three equal channels."""
+    """Reads 1,797 handwritten digits of 8x8 pixels, in three equal channels."""
     try:
-        source: Any = import_module("sklearn.datasets")  # it ships no types
+        source: Any = import_module("sklearn.datasets")  # it has no types
     except ImportError as error:
         message = "the data 'digits' is part of scikit-learn, which is not installed"
         raise NasirError("E501", message, hint="pip install scikit-learn") from error
@@ -97,12 +97,12 @@ def read_digits() -> ImageSet:
 
 
 def read_npz(path: Path) -> ImageSet:
-    """The images of an .npz file.
+    """Reads the images of an .npz file.
 
     Its arrays are `x_train` and `y_train` (or `train_images` and `train_labels`, or `images` and
-    `labels`), and perhaps `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
+    `labels`), optionally `x_test` and `y_test` (or `test_images` and `test_labels`) and `classes`,
     their names. Images are bytes, (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels.
-    Training images sorted by class are mixed, so that halves hold all classes.
+    Training images sorted by class are interleaved, so that halves have all classes.
     """
     arrays = _arrays(path)
     train, test = (_part(path, arrays, names) for names in (_TRAIN, _TEST))
@@ -124,7 +124,7 @@ def _arrays(path: Path) -> Mapping[str, Array]:
     if not path.is_file():
         raise NasirError("E701", "the data is not there", Where(str(path)))
     try:
-        with path.open("rb") as stream:  # which NumPy leaves open where it fails
+        with path.open("rb") as stream:  # NumPy leaves it open after a failure
             if zipfile.is_zipfile(stream):
                 budget = FileBudget(path)
                 for member in zipfile.ZipFile(stream).infolist():
@@ -136,12 +136,12 @@ def _arrays(path: Path) -> Mapping[str, Array]:
             arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
     except NasirError:
         raise
-    # NumPy parses a header as Python: what that raises on changed bytes has no class in common.
+    # NumPy parses a header as Python: exceptions for damaged bytes have no common class.
     except Exception as error:
         raise _bad(path, f"the arrays cannot be read: {quoted(str(error), 200)}") from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise _bad(path, f"{quoted(name)} is no array")
+            raise _bad(path, f"{quoted(name)} is not an array")
     return arrays
 
 
@@ -194,18 +194,18 @@ _OPS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-"""Ops that torchvision describes on import, whether or not its compiled part is loaded."""
+"""Ops that torchvision describes on import, even if its compiled part is missing."""
 
 _declared: list[torch.library.Library] = []
-"""Declarations last as long as these."""
+"""Declarations exist as long as these objects."""
 
 
 def import_torchvision(module: str = "torchvision") -> Any:
-    """One of its modules: data sets and transforms work whatever its build. It has few types.
+    """Imports a module of torchvision, even if its compiled part does not match torch.
 
-    The build for CUDA cannot load its compiled part beside a torch for the CPU, and its import then
-    fails because it describes ops that are not declared. Then they are declared here, and calling
-    one is an error. Raises an error where torchvision is missing or its import fails otherwise.
+    Its CUDA build cannot load its compiled part with a CPU torch, and the import then fails on ops
+    that are not declared. In that case they are declared here; calling one is an error. Raises an
+    error if torchvision is missing or its import fails otherwise.
     """
     try:
         return import_module(module)
@@ -221,7 +221,7 @@ def import_torchvision(module: str = "torchvision") -> Any:
 
 
 def declared() -> bool:
-    """Whether its compiled part was missing, so that its ops had to be declared."""
+    """Whether torchvision's ops had to be declared, as its compiled part is missing."""
     return bool(_declared)
 
 
@@ -255,10 +255,10 @@ AUTODL: Mapping[str, Statistics] = {
         (68.2 / 255, 65.4 / 255, 70.4 / 255),
     ),
 }
-"""By data set, where the figures of AutoDL-Projects (NAS-Bench-201) are others."""
+"""By data set, where AutoDL-Projects (NAS-Bench-201) differs."""
 
 IMAGENET16_CLASSES = 120
-"""The first ones of the thousand."""
+"""The first 120 of 1,000 classes."""
 
 IMAGENET16 = {
     "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
@@ -273,16 +273,16 @@ IMAGENET16 = {
     "train_data_batch_10": "8f03f34ac4b42271a294f91bf480f29b",
     "val_data": "3410e3017fdaefba8d5073aaa65e4bd6",
 }
-"""MD5 by file, as AutoDL-Projects' loader has them; torchvision has the others."""
+"""MD5 by file, from AutoDL-Projects' loader; torchvision has the others."""
 
 _SUBFOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
 
 def read_official(name: DataName) -> ImageSet:
-    """The published files, or for CIFAR also image files in `train/CLASS` and `test/CLASS`.
+    """Reads the published files or, for CIFAR, image files in `train/CLASS` and `test/CLASS`.
 
-    Files are compared with their published checksums before anything else reads them. Their
-    contents are kept in the user's cache. Raises an error; of image files as `read_folder`.
+    Compares published checksums before reading anything else. Decoded images are kept in the user's
+    cache. Raises an error; for image files as `read_folder`.
     """
     path, statistics = name.location, STATISTICS[name.kind]
     if name.kind in _SUBFOLDERS and _holds_images(path):
@@ -300,7 +300,7 @@ def read_official(name: DataName) -> ImageSet:
 
 
 def checksums(kind: str) -> dict[str, str]:
-    """The published MD5 of each file that is read, by name."""
+    """Returns the published MD5 of each required file, by name."""
     if kind == "imagenet16-120":
         return IMAGENET16
     sets = import_torchvision("torchvision.datasets")
@@ -324,13 +324,13 @@ def _published(name: DataName, path: Path) -> ImageSet:
                 raise _missing(name, file)
         for file, expected in published.items():
             _check(folder / file, path / file, expected)
-        # NumPy warns of the types in pickles that its first versions wrote.
+        # NumPy warns about types in pickles of its first versions.
         with warnings.catch_warnings(action="ignore"):
             return _READERS[name.kind](name.kind, folder)
 
 
 def _check(file: Path, place: Path, expected: str) -> None:
-    """Raises an error, which names `place`, unless the file is the published one."""
+    """Raises an error that names `place`, unless the file is the published one."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "md5").hexdigest()
     if found != expected:
@@ -348,14 +348,14 @@ def _cifar(kind: str, folder: Path) -> ImageSet:
 
 
 def _svhn(kind: str, folder: Path) -> ImageSet:
-    """`train` without `extra`, as in every published search."""
+    """Reads `train` without `extra`, as in every published search."""
     sets = import_torchvision("torchvision.datasets")
     found = [sets.SVHN(folder, split) for split in ("train", "test")]
     return ImageSet(kind, _numbers(10), [_tensors(part.data, part.labels) for part in found])
 
 
 def _imagenet16(kind: str, folder: Path) -> ImageSet:
-    """Labels 1 to 120 of the 1,000; label 1 becomes 0."""
+    """Reads labels 1 to 120 of 1,000; label 1 becomes 0."""
     *train, test = (pickle.loads((folder / file).read_bytes()) for file in IMAGENET16)
     parts: list[ImageTensors] = []
     for batches in (train, [test]):
@@ -380,12 +380,12 @@ def _tensors(images: Any, labels: Any) -> ImageTensors:
 
 
 def _numbers(count: int) -> tuple[str, ...]:
-    """Classes that are named by their numbers."""
+    """Returns numbers as names of classes."""
     return tuple(map(str, range(count)))
 
 
 def _holds_images(path: Path) -> bool:
-    """Whether an archive begins with an image, or a folder holds folders of splits."""
+    """Whether an archive starts with an image, or a folder has a `train` folder."""
     if path.is_dir():
         return (path / "train").is_dir()
     if not path.is_file() or not path.name.lower().endswith(ARCHIVES):

@@ -1,4 +1,4 @@
-"""Names of data sets, as arguments: images, or texts in folders."""
+"""Names of data sets as arguments: images, or texts in folders."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ FOLDERS = {
     "imagenet": "the folder of train/CLASS and val/CLASS",
     "imagefolder": "images in train/CLASS and test/CLASS, or in CLASS; a folder, .tar or .zip",
 }
-"""Data sets with a path, and the files that each needs there."""
+"""Data sets with a path, and the files required there."""
 
 KINDS = ("digits", *FOLDERS)
 
@@ -25,7 +25,7 @@ _LARGEST = 4096
 ROLES = ("train", "valid", "test")
 
 TEXT_KINDS = ("ptb", "wikitext-2", "text")
-"""Kinds of data that are texts: the Penn treebank, WikiText-2, any folder."""
+"""Text data: the Penn treebank, WikiText-2, any folder."""
 
 SMALLEST_VOCABULARY = 3
 
@@ -35,11 +35,11 @@ _OPTION = re.compile(r"([A-Za-z_-]+)=(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class DataName:
-    """A kind of data set (`npz` for such a file), its path, and how it is read.
+    """The kind of a data set (`npz` for such files), its path and options.
 
-    `path` is None for `digits`; `resolution`, the side of images, is None for the files' own size.
-    Texts have `options`: the files of roles (`train`, `valid`, `test`) whose names are not the
-    usual ones, how many words stay (`vocabulary`), and how many `tokens` of each file are read.
+    `path` is None for `digits`; `resolution`, the side of images, is None for the original size.
+    Texts have `options`: files of roles (`train`, `valid`, `test`) with unusual names, the size of
+    the `vocabulary`, and the number of `tokens` to read from each file.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class DataName:
 
     @property
     def text(self) -> str:
-        """The argument that `parse_data` reads as this name."""
+        """The argument that `parse_data` parses to this name."""
         if self.kind == "npz":
             return str(self.path)
         path = "" if self.path is None else f":{self.path}"
@@ -59,27 +59,26 @@ class DataName:
 
     @property
     def location(self) -> Path:
-        """The path of a kind that has one: all but `digits`."""
+        """The path; all kinds but `digits` have one."""
         assert self.path is not None, f"{self.kind} has no path"
         return self.path
 
     def resolved(self) -> "DataName":
-        """The same data set with an absolute path."""
+        """Returns the name with an absolute path."""
         return self if self.path is None else replace(self, path=self.path.absolute())
 
 
 def parse_data(text: str) -> DataName:
-    """The data set that a text names; looks at no file. Raises an error for texts.
+    """Parses the name of a data set, without looking at files.
 
-    `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A last `@`
-    before a number is the size that images are resized to, never a part of the path. Texts:
-    `parse_text`.
+    `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A final `@` and
+    number is the size for resizing, never a part of the path. Texts: `parse_text`.
     """
     return parse_text(text) if is_text(text) else parse_images(text)
 
 
 def parse_images(text: str) -> DataName:
-    """The data set of images that a text names."""
+    """Parses the name of an image data set."""
     if "\0" in text:
         raise NasirError("E701", f"the data {quoted(text)} has a NUL in its path")
     kind, _, rest = text.partition(":")
@@ -116,14 +115,14 @@ def _unknown(text: str, kind: str) -> NasirError:
 
 
 def is_text(text: str) -> bool:
-    """Whether a data argument names texts, not images."""
+    """Whether a data argument names texts rather than images."""
     return text.partition(":")[0] in TEXT_KINDS
 
 
 def parse_text(text: str) -> DataName:
-    """`wikitext-2:PATH`, `text:PATH,train=a.txt,valid=b.txt,vocabulary=2000,tokens=100000`.
+    """Parses `wikitext-2:PATH` or `text:PATH,train=a.txt,vocabulary=2000,tokens=100000`.
 
-    Options stand last, so that a path may have commas.
+    Options come last, so that a path may contain commas.
     """
     kind, _, rest = text.partition(":")
     if kind not in TEXT_KINDS:
@@ -148,7 +147,7 @@ def parse_text(text: str) -> DataName:
 
 
 def _option(name: str, value: str, text: str) -> str | int:
-    """The name of a file, or a number."""
+    """Parses an option: the name of a file, or a number."""
     if name not in _OPTIONS:
         message = f"unknown option {quoted(name)} in {quoted(text)}"
         raise NasirError("E701", message, hint=nearest(name, _OPTIONS))
@@ -158,6 +157,6 @@ def _option(name: str, value: str, text: str) -> str | int:
         return value
     least = SMALLEST_VOCABULARY if name == "vocabulary" else 1
     if not value.isascii() or not value.isdecimal() or len(value) > 15 or int(value) < least:
-        message = f"{name}={value} is no whole number from {least}"
+        message = f"{name}={value} is not an integer from {least}"
         raise NasirError("E701", message, hint=f"for example {name}=2000")
     return int(value)

@@ -1,4 +1,4 @@
-"""Texts in memory: each word a number, `<eos>` at the end of each line."""
+"""Texts as token numbers, with `<eos>` at the end of each line."""
 
 import hashlib
 import sys
@@ -19,17 +19,16 @@ _USUAL = {
     "wikitext-2": ("wiki.{}.tokens", "wiki.{}.raw", "{}.txt", "{}"),
     "text": ("{}.txt", "{}", "ptb.{}.txt", "wiki.{}.tokens", "wiki.{}.raw"),
 }
-"""The names that a role's file may have, by kind; the first that is there is taken."""
+"""Possible file names of a role, by kind; the first that exists is used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
-    """Texts as numbers of words, int64, each (tokens,).
+    """Texts as token numbers, int64, each (tokens,).
 
-    `vocabulary` has the words of all texts in the order in which they first appear, as published:
-    those of the validation and test texts too (so that a perplexity is over the published number of
-    words). `test` is None where no file serves as the test text. `fingerprint` is the SHA-256 of
-    vocabulary and texts.
+    `vocabulary` has the words of all texts in order of first appearance, as published: including
+    validation and test texts, so that perplexities are over the published number of words. `test`
+    is None without a test file. `fingerprint` is the SHA-256 of vocabulary and texts.
     """
 
     name: str
@@ -41,10 +40,10 @@ class Corpus:
 
 
 def load_text(text: str, limit: int | None = None) -> Corpus:
-    """The texts that a data argument names (`parse_text`), at most `limit` tokens of each.
+    """Reads the texts of a data argument (`parse_text`), at most `limit` tokens each.
 
-    A folder without a test text is taken; one without the others raises an error, and `train=FILE`
-    says which file serves.
+    A folder may lack the test text; for the others it raises an error, unless `train=FILE` names
+    one.
     """
     name = parse_text(text)
     files = find_files(name)
@@ -62,7 +61,7 @@ def load_text(text: str, limit: int | None = None) -> Corpus:
 
 
 def find_files(name: DataName) -> dict[str, Path]:
-    """The file of each role, each file once. Raises an error where train or valid have none."""
+    """Returns a distinct file for each role. Raises an error if train or valid has none."""
     folder = name.location
     if not folder.is_dir():
         kind = "is a file" if folder.exists() else "does not exist"
@@ -79,7 +78,7 @@ def find_files(name: DataName) -> dict[str, Path]:
         other = roles.setdefault(path.resolve(), role)
         if other != role:
             message = f"one file cannot serve as '{other}' and as '{role}'"
-            hint = "the architecture would learn from what the weights know"
+            hint = "the architecture would be trained on the weights' data"
             raise NasirError("E701", message, Where(str(path)), hint)
     for role in (role for role in ROLES if role not in found):
         usual = [folder / form.format(role) for form in _USUAL[name.kind]]
@@ -100,7 +99,7 @@ def find_files(name: DataName) -> dict[str, Path]:
 
 
 def _present(folder: Path) -> str:
-    """The files of a folder, in words."""
+    """Describes the files of a folder."""
     if not folder.is_dir():
         return f"there is no folder {quoted(str(folder))}"
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
@@ -125,10 +124,10 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def read_words(path: Path, index: dict[str, int], limit: int) -> Tensor:
-    """The words of the first `limit` tokens, int64, `<eos>` behind each line; extends `index`.
+    """Reads the first `limit` tokens, int64, with `<eos>` after each line; extends `index`.
 
-    Words are what blanks separate, as published: empty lines are an `<eos>` too. Raises an error
-    where the file cannot be read, or where it has no words, or where it is not UTF-8.
+    Words are separated by white space, as published: empty lines are an `<eos>` too. Raises an
+    error if the file cannot be read, has no words, or is not UTF-8.
     """
     numbers = array("q")
     empty = True
@@ -154,10 +153,10 @@ def read_words(path: Path, index: dict[str, int], limit: int) -> Tensor:
 def most_frequent(
     vocabulary: tuple[str, ...], train: Tensor, limit: int
 ) -> tuple[tuple[str, ...], Tensor]:
-    """A vocabulary of `limit` words, and for each old number the new one; rare ones are `<unk>`.
+    """Returns a vocabulary of `limit` words, and a table from old to new numbers.
 
-    The words that are most frequent in `train` stay, of equally frequent ones the first, always
-    `<eos>` and `<unk>`; they stay in order, and an `<unk>` that the texts do not have comes last.
+    Keeps the most frequent words of `train` (of equally frequent ones the first), `<eos>` and
+    `<unk>`, in order; rare ones become `<unk>`, which comes last if the texts lack it.
     """
     if len(vocabulary) <= limit:
         return vocabulary, torch.arange(len(vocabulary))
@@ -173,7 +172,7 @@ def most_frequent(
 
 
 def _decoded(raw: bytes, path: Path, line: int) -> str:
-    """A line as text."""
+    """Decodes a line of UTF-8."""
     raw = raw.removeprefix(_BOM) if line == 1 else raw
     at = raw.find(0)
     if at >= 0:

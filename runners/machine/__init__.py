@@ -1,1 +1,1 @@
-"""The machine, the device and the precision that a network runs with."""
+"""The machine, device and precision of a run."""

@@ -1,4 +1,4 @@
-"""The device and precision of a network, seeds, and torch functions that lack types."""
+"""Devices, precision, seeds, and torch functions without type stubs."""
 
 import os
 import random
@@ -17,12 +17,12 @@ from runners.machine.machine import check_alone
 Precision = Literal["float32", "bf16", "float64"]
 """`bf16`: weights in float32, products in bfloat16. `float64` is for tests."""
 
-_HINT = "leave --device out; `nasir doctor` says what torch sees"
+_HINT = "omit --device; `nasir doctor` checks the devices"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The device, precision and determinism of a loop."""
+    """The device, precision and determinism of a run."""
 
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
@@ -30,11 +30,11 @@ class Place:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of weights and inputs."""
+        """The dtype of weights and inputs."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Around forward passes."""
+        """Returns the context of forward passes."""
         if self.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
@@ -43,10 +43,10 @@ class Place:
 def find_place(
     device: str = "cpu", precision: str = "float32", deterministic: bool = False
 ) -> Place:
-    """The place that the options name.
+    """Returns the device and precision that options name.
 
-    Raises an error for a device that is not there, or in one of several processes, or for a
-    precision that is unknown or not possible.
+    Raises an error for an unavailable device, for one of several processes, or for an unknown or
+    unsupported precision.
     """
     check_alone()
     found, known = find_device(device), get_args(Precision)
@@ -61,9 +61,7 @@ def find_place(
 
 
 def find_device(text: str) -> torch.device:
-    """The device of that name. Raises an error where this machine, or this torch, does not have
-    it.
-    """
+    """Returns the device of that name. Raises an error if machine or torch does not have it."""
     try:
         device = torch.device(text)
     except RuntimeError:
@@ -90,42 +88,42 @@ _torch: Any = torch
 
 
 def distinct(values: Tensor) -> list[int]:
-    """The distinct whole numbers among the values, sorted."""
+    """Returns the distinct integers, sorted."""
     return _torch.unique(values).tolist()
 
 
 def numbered(values: Tensor) -> Tensor:
-    """The index of each whole number among the distinct ones."""
+    """Returns the index of each value among the distinct ones."""
     return _torch.unique(values, return_inverse=True)[1]
 
 
 def entropy(shares: Tensor) -> Tensor:
-    """The entropy of a distribution in nats; 0 log 0 is 0."""
+    """Returns the entropy of a distribution in nats; 0 log 0 is 0."""
     return _torch.special.entr(shares).sum()
 
 
 def length(vector: Tensor) -> Tensor:
-    """The Euclidean norm."""
+    """Returns the Euclidean norm."""
     return _torch.linalg.vector_norm(vector)
 
 
 def listed(values: Tensor) -> list[Any]:
-    """The numbers as nested lists."""
+    """Converts a tensor to nested lists."""
     found: Any = values
     return found.tolist()
 
 
 def deterministic(seed: int) -> int:
-    """Makes runs of one seed equal to the bit on one machine; the number of torch's threads.
+    """Makes runs with one seed bitwise equal on one machine; returns torch's number of threads.
 
-    Asks torch for deterministic operations on every device (it raises RuntimeError at those that
-    have none) and seeds what anything might draw from. Sums are split among the threads, so that
-    number is part of what a run repeats under. On a GPU this must be called before its first
-    product, because cuBLAS reads its setting once.
+    Sets torch to deterministic algorithms on every device (ops without one raise RuntimeError) and
+    seeds all generators. Sums depend on the number of threads, so a run repeats with the same
+    number only. On a GPU, call this before the first matrix product, since cuBLAS reads its setting
+    once.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # Or torch fills fresh memory with NaN first, which costs time and helps nobody here.
+    # Otherwise torch fills new memory with NaN, which costs time.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 (no stub)
     torch.backends.cudnn.benchmark = False
     random.seed(seed)
@@ -134,16 +132,16 @@ def deterministic(seed: int) -> int:
 
 
 def reseed(seed: int, epoch: int, step: int) -> None:
-    """Lets what networks draw from torch's own generators depend on these numbers alone.
+    """Seeds torch's global generators by these numbers alone.
 
-    Called before each step: dropout and noise are then the same in a run that was killed and one
-    that was not.
+    Called before each step, so that dropout and noise are equal in interrupted and uninterrupted
+    runs.
     """
     set_generators(generator(seed, f"step {epoch} {step}").initial_seed())
 
 
 def set_generators(number: int) -> None:
-    """Seeds torch's own generators, on every device."""
+    """Seeds torch's global generators on every device."""
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():  # before that the call would queue, and queue, and queue
+    if torch.cuda.is_initialized():  # before that, every call would be queued
         torch.cuda.manual_seed_all(number)

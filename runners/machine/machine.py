@@ -1,4 +1,4 @@
-"""The machine that a run or a measurement is made on."""
+"""The machine of a run or a measurement."""
 
 import os
 import platform
@@ -6,21 +6,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
-"""Environment variables of OpenMP: a waiting thread spins for microseconds, then sleeps.
+"""OpenMP environment variables: a waiting thread spins for microseconds, then sleeps.
 
-By default it spins until its time slice ends. On a machine whose cores are taken by other
-programs, the thread it waits for cannot run meanwhile: steps of a search took ten times as long.
+By default it spins until its time slice ends. If other programs use the cores, the thread it waits
+for cannot run meanwhile: steps of a search took ten times as long.
 """
 
 
 def wait_briefly() -> None:
-    """Sets `WAITING` where the user has set nothing; has no effect once torch is loaded."""
+    """Sets `WAITING` unless the user has set one; has no effect once torch is loaded."""
     if not any(name in os.environ for name in WAITING):
         os.environ.update(WAITING)
 
 
 def spinning() -> str:
-    """A sentence with the cure where threads that spin share busy cores; "" where all is well."""
+    """Returns a warning if spinning threads share busy cores, else ""."""
     import torch
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
@@ -36,7 +36,7 @@ def spinning() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The hardware and software that figures depend on. `device` is a GPU's name, or `cpu`."""
+    """Hardware and software that measurements depend on. `device` is a GPU's name, or `cpu`."""
 
     device: str
     threads: int
@@ -48,7 +48,7 @@ class Machine:
 
 
 def find_machine(device: str = "cpu") -> Machine:
-    """This machine with the device that is used."""
+    """Returns this machine with the given device."""
     import torch
 
     return Machine(
@@ -63,8 +63,8 @@ def find_machine(device: str = "cpu") -> Machine:
 
 
 def surroundings(device: str = "cpu") -> dict[str, object]:
-    """The first fields of a run's `run.json`: the versions, and the machine."""
-    import nasir  # not at the top: the command line sets `WAITING` before anything is loaded
+    """Returns the first fields of `run.json`: versions and machine."""
+    import nasir  # not at the top: the command line sets `WAITING` before other imports
 
     found = find_machine(device)
     return {
@@ -76,14 +76,14 @@ def surroundings(device: str = "cpu") -> dict[str, object]:
 
 
 def check_alone() -> None:
-    """Raises an error where this is one of several processes (torchrun's variables).
+    """Raises an error in one of several processes (torchrun's variables).
 
-    Nothing is exchanged between processes: each would do a part of the work, or all of it.
+    Processes do not communicate: each would do all of the work, or a part of it.
     """
     for name, single in (("WORLD_SIZE", "1"), ("RANK", "0")):
         value = os.environ.get(name, "")
         if value not in ("", single):
-            from nasir.errors import NasirError, quoted  # `nasir --help` has no use for them
+            from nasir.errors import NasirError, quoted  # not needed by `nasir --help`
 
             message = f"nasir works in one process, and the variable {name} is {quoted(value)}"
             hint = f"unset {name} and start nasir without torchrun; --device cuda:1 picks a GPU"

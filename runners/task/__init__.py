@@ -1,1 +1,1 @@
-"""Tasks of a network: images with labels, or text."""
+"""Tasks: classification of images, and language modelling."""

@@ -1,4 +1,4 @@
-"""Batches of images that can be asked for in any order, and their random augmentation."""
+"""Batches of images by (epoch, step), and their augmentation."""
 
 import math
 from collections.abc import Iterator
@@ -15,24 +15,26 @@ from runners.experiment.recipe import ImagesSection
 from runners.machine.device import Place
 
 _GREY = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in grey (ITU-R BT.601), as in Pillow."""
+"""Weights of red, green and blue in greyscale (ITU-R BT.601), as in Pillow."""
 
 _WHITE = 255.0
 
 _JITTER = (0.4, 0.4, 0.4, 0.2)
-"""The papers' for ImageNet: brightness, contrast and saturation change by a factor of 1 ± each, and
-the hue by ± part of the circle."""
+"""The ImageNet papers' colour jitter.
+
+Brightness, contrast and saturation by a factor of 1 ± each, hue by ± a fraction of the circle.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Random draws for N images, on the CPU: int64 (N, 1) each; None is not drawn.
+    """Random augmentation parameters of N images, on the CPU: int64 (N, 1) each; None: not used.
 
-    `mirrored` is 0 or 1; `shift` (2, N, 1) is how far down and right of the padded image's corner
-    the crop begins; `middle` (2, N, 1) is the row and column around which cutout blanks;
-    `windows`, float64 (N, TRIES, 4), is what `window` takes; `tints` (4, N) are the changes of
-    `_JITTER`, which `order` puts into one of 24 orders for all alike. (The papers draw the order
-    for each image, which makes no difference to what any one image may become.)
+    `mirrored` is 0 or 1; `shift` (2, N, 1) is the offset of the crop, down and right, in the padded
+    image; `middle` (2, N, 1) is the row and column of the cutout's centre; `windows`, float64 (N,
+    TRIES, 4), are inputs of `window`; `tints` (4, N) are the factors of `_JITTER`, applied in
+    `order`, one of 24, to all images. (The papers sample the order for each image; the distribution
+    of a single image is the same.)
     """
 
     mirrored: Tensor | None
@@ -44,14 +46,14 @@ class Draws:
 
 
 def draw(images: ImagesSection, size: tuple[int, int, int], source: torch.Generator) -> Draws:
-    """The draws for (N, H, W) images.
+    """Samples the parameters of (N, H, W) images.
 
-    `crop` is by how many black pixels each side is padded before a crop of the old size; `flip`
-    mirrors half of the images left to right; `cutout` is the side, in pixels, of a square that
-    becomes 0, the mean, after normalisation, and may hang over the border (arXiv:1708.04552).
-    `cutouts` of a whole `batch` are one square for all, which the crop and the mirror then move.
-    `area`, for images in files, is the least share of an image that the random part of it covers
-    which is resized; 0 takes the middle. `jitter` changes colours before normalisation.
+    `crop` is the padding of each side, in black pixels, before a crop to the original size; `flip`
+    mirrors half of the images left to right; `cutout` is the side, in pixels, of a square set to 0,
+    the mean, after normalisation, which may extend over the border (arXiv:1708.04552). With
+    `cutouts` `batch` all images have one square, moved by crop and flip. `area`, for images in
+    files, is the minimum share of an image in its random resized crop; 0: centre crop. `jitter`
+    changes colours before normalisation.
     """
     count, height, width = size
     mirrored = shift = middle = windows = tints = None
@@ -77,7 +79,7 @@ def draw(images: ImagesSection, size: tuple[int, int, int], source: torch.Genera
 
 
 def moved(images: Tensor, crop: int, draws: Draws) -> Tensor:
-    """Cropped and mirrored bytes, (N, C, H, W) as before."""
+    """Crops and mirrors bytes; the shape (N, C, H, W) stays."""
     count, _, height, width = images.shape
     device = images.device
     rows = torch.arange(height, device=device).expand(count, -1)
@@ -93,15 +95,15 @@ def moved(images: Tensor, crop: int, draws: Draws) -> Tensor:
     count, channels, padded_height, padded_width = images.shape
     image = torch.arange(count, device=device)[:, None, None] * padded_height
     places = (image + rows[:, :, None]) * padded_width + columns[:, None, :]
-    # Channels last while indexing, so that a pixel's channels are copied together.
+    # channels_last while indexing, so that a pixel's channels are copied together
     pixels = images.movedim(1, 3).reshape(-1, channels).index_select(0, places.flatten())
     return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
 
 
 def tinted(images: Tensor, draws: Draws) -> Tensor:
-    """The images, (N, C, H, W) of numbers from 0 to 255, with other colours.
+    """Jitters the colours of images, (N, C, H, W), with values from 0 to 255.
 
-    Without three channels there is neither saturation nor hue to change.
+    Saturation and hue need three channels.
     """
     if draws.tints is None:
         return images
@@ -122,7 +124,7 @@ def tinted(images: Tensor, draws: Draws) -> Tensor:
 
 
 def _turned(images: Tensor, turn: Tensor) -> Tensor:
-    """Turns hues with the value and the saturation of the HSV cone kept."""
+    """Rotates hues; value and saturation (HSV) stay."""
     red, green, blue = images.unbind(1)
     value, span = images.amax(1), images.amax(1) - images.amin(1)
     divisor = span.clamp(min=torch.finfo(images.dtype).tiny)
@@ -141,7 +143,7 @@ def _turned(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def _grey(images: Tensor) -> Tensor:
-    """(N, 1, H, W)."""
+    """Converts to greyscale, (N, 1, H, W)."""
     if images.shape[1] != 3:
         return images.mean(1, keepdim=True)
     red, green, blue = (part * share for part, share in zip(images.unbind(1), _GREY, strict=True))
@@ -149,7 +151,7 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def blanked(images: Tensor, augment: ImagesSection, draws: Draws) -> Tensor:
-    """Normalised images with a square of zeros each, (N, C, H, W)."""
+    """Cuts a square of zeros out of each normalised image, (N, C, H, W)."""
     if draws.middle is None:
         return images
     half = augment.cutout // 2
@@ -164,19 +166,18 @@ def blanked(images: Tensor, augment: ImagesSection, draws: Draws) -> Tensor:
 
 
 Order = Literal["file", "shuffled", "fresh"]
-"""The order of the files; a shuffle for each epoch; or every step draws from all images anew."""
+"""The order of the files, a shuffle per epoch, or a new sample of all images in every step."""
 
 
 _PLAIN = ImagesSection()
 
 
 class Batches:
-    """Batches by (epoch, step): the same whenever they are asked for, so that a loop can resume.
+    """Batches by (epoch, step), equal at each call, so that training can resume.
 
-    What is random depends on the seed, the stream's name, the epoch and the step alone, and is
-    drawn on the CPU. `name` keeps the draws of several streams apart. quark0's DARTS takes its
-    validation batches `fresh`: it makes a new loader in every step. `tail`: whether an epoch's last
-    images make a smaller batch, as in the papers' loaders, or none.
+    Randomness depends only on the seed, the stream's `name`, the epoch and the step, and is sampled
+    on the CPU. quark0's DARTS has `fresh` validation batches: it makes a new loader in every step.
+    `tail`: whether an epoch's last, smaller batch is kept, as in the papers' loaders.
     """
 
     def __init__(
@@ -203,7 +204,7 @@ class Batches:
         self._permutation = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
-        """The steps of an epoch."""
+        """Returns the number of steps in an epoch."""
         if self._tail == "dropped":
             return self.count // self._batch
         return math.ceil(self.count / self._batch)
@@ -214,13 +215,13 @@ class Batches:
         return len(self._indices)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch 0."""
+        """Yields the batches of epoch 0."""
         return (self.at(0, step) for step in range(len(self)))
 
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """The images, (B, C, H, W) normalised, and labels, int64 (B,).
+        """Returns normalised images (B, C, H, W), and labels, int64 (B,).
 
-        Raises IndexError past the epoch's end, except where every step draws anew.
+        Raises IndexError past the epoch's end, except for `fresh`.
         """
         chosen = self._chosen(epoch, step)
         augment = self._augment
@@ -242,7 +243,7 @@ class Batches:
         part = slice(step * size, (step + 1) * size)
         if self._order == "file":
             return self._indices[part]
-        if self._epoch != epoch:  # the last epoch's shuffle is kept
+        if self._epoch != epoch:  # the last epoch's shuffle is cached
             source = self._generator(f"order {epoch}")
             shuffle = torch.randperm(self.count, generator=source)
             self._epoch, self._permutation = epoch, self._indices[shuffle]

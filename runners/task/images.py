@@ -1,4 +1,4 @@
-"""Classification of images: batches of a search and of a training, and cross-entropy."""
+"""Classification of images: batches of searches and trainings, and cross-entropy."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -19,11 +19,11 @@ from runners.task.task import Batch, Outcome, Split, Task
 
 
 class Images(Task):
-    """Cross-entropy on images.
+    """Classification with cross-entropy.
 
     `streams` are batches of training images: `train` for the weights, `valid` for the architecture
-    of a search, `plain` as they are, in file order. `held` are the held-out splits. `numbers` has
-    the smoothing of labels and the weight of the auxiliary head.
+    of a search, `plain` in file order without augmentation. `held` are the held-out splits.
+    `numbers` has label smoothing and the auxiliary head's weight.
     """
 
     name = "images"
@@ -45,46 +45,44 @@ class Images(Task):
         }
 
     def steps(self, epoch: int) -> int:
-        """The same in every epoch."""
+        """Returns the number of steps, equal in every epoch."""
         del epoch
         return len(self.streams["train"])
 
     def prepare(self, graph: Graph) -> Graph:
-        """Unchanged. Raises an error for a network of images of another size, or of other
-        classes.
-        """
+        """Returns the graph unchanged. Raises an error if its image size or classes differ."""
         about = graph.about
         for name, value in self.sizes.items():
             if name in about and int(about[name]) != value:
-                message = f"the network has {name} {about[name]}, and the data {value}"
+                message = f"the network has {name} {about[name]}, the data has {value}"
                 hint = f"leave --{name.replace('_', '-')} out, or name data of that size"
                 raise NasirError("E505", message, hint=hint)
         return graph
 
     def train(self, epoch: int, step: int) -> Batch:
-        """A batch for the weights."""
+        """Returns a batch for the weights."""
         image, label = self.streams["train"].at(epoch, step)
         return Batch((image,), label, "train")
 
     def valid(self, epoch: int, step: int) -> Batch:
-        """A batch for the architecture."""
+        """Returns a batch for the architecture."""
         image, label = self.streams["valid"].at(epoch, step)
         return Batch((image,), label, "valid")
 
     def plain(self) -> Iterator[Batch]:
-        """The images that weights learn from, in order, not augmented."""
+        """Yields the weights' training images in order, without augmentation."""
         for image, label in self.streams["plain"]:
             yield Batch((image,), label, "train")
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
-        """The held-out images, in order."""
+        """Yields the held-out images in order."""
         for image, label in self.held[split]:
             yield Batch((image,), label, split)
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
-        """Cross-entropy of the logits; for the training stream smoothed, with the auxiliary head's.
+        """Returns the cross-entropy; the training stream's with smoothing and auxiliary head.
 
-        `total` is plain cross-entropy of the network's own logits, whatever is minimised.
+        `total` is the plain cross-entropy of the main logits.
         """
         found = cast("Tensor | tuple[Tensor, ...]", run(*batch.inputs, *mixture))
         logits, *others = map(_wide, (found,) if isinstance(found, Tensor) else found)
@@ -104,11 +102,11 @@ class Images(Task):
 def search_images(
     data: ImageSet, experiment: Experiment, settings: Settings, place: Place
 ) -> Images:
-    """The task of a search: weights learn from one part, the architecture from the other.
+    """Returns the task of a search: one split for the weights, the other for the architecture.
 
     As published, held-out images are augmented too (their loader shares the transform), and the
-    architecture's batches are drawn afresh at every step. Raises an error where a part is empty, or
-    where weights would miss a class.
+    architecture's batches are sampled anew in every step. Raises an error for an empty split, or if
+    the weights' split lacks a class.
     """
     search, limit = experiment.searching, experiment.run.limit
     seed = experiment.seed if search.shuffled else None
@@ -138,11 +136,11 @@ def search_images(
 def training_images(
     data: ImageSet, recipe: Recipe, place: Place, seed: int, limit: int | None
 ) -> Images:
-    """The task of a training.
+    """Returns the task of a training.
 
-    The first (1 - validation) of the training images in file order are learnt from, augmented; the
-    rest is held out as `valid`, and the data's own test images as `test`, neither augmented. Raises
-    an error where an epoch has no batch, or for a random part of images in memory.
+    The first (1 - validation) of the training images in file order are trained on, with
+    augmentation; the rest is held out as `valid`, and the data's own test images as `test`. Raises
+    an error if an epoch has no batch, or for `images.area` with images in memory.
     """
     section = recipe.images
     if section.area and isinstance(data.train, ImageTensors):
@@ -164,18 +162,17 @@ def training_images(
     if data.test is not None:
         parts["test"] = plain(data.test, torch.arange(len(data.test))[:limit])
     if not len(sampled):
-        message = f"an epoch has no batch: {sampled.count} images are learnt from"
+        message = f"an epoch has no batch: there are {sampled.count} training images"
         raise NasirError("E702", message, hint="smaller batches, or train.tail=kept")
     streams = {"train": sampled, "plain": plain(data.train, learn)}
     return Images(data, streams, parts, recipe.train)
 
 
 def augmentation(data: ImageSet, cutout: int) -> ImagesSection:
-    """A crop by an eighth of the side and, unless mirrored ones mean something else, a flip.
+    """Returns a crop by an eighth of the side and, except for digits, a flip.
 
-    At 32 pixels that is the papers' crop of 4, at 16 ImageNet16-120's of 2. Digits are not
-    mirrored (SVHN's are, in the papers' code). ImageNet takes a random part of each image, at
-    least 8 % of it.
+    At 32 pixels this is the papers' crop of 4, at 16 ImageNet16-120's of 2. SVHN is flipped too, as
+    in the papers' code. ImageNet has random resized crops of at least 8 % of the area.
     """
     if data.name == "imagenet":
         return ImagesSection(flip=True, area=0.08, cutout=cutout)
@@ -184,15 +181,15 @@ def augmentation(data: ImageSet, cutout: int) -> ImagesSection:
 
 
 def _check_classes(data: ImageSet, indices: Tensor) -> None:
-    """Raises an error where a split in file order leaves a class out of what weights learn from."""
+    """Raises an error if the weights' split lacks a class, as a split in file order may."""
     labels = data.train.labels
     missing = set(distinct(labels)) - set(distinct(labels[indices]))
     if missing:
         name = data.classes[min(missing)]
-        message = f"the part that weights learn from has no image of class '{name}'"
+        message = f"the weights' split has no image of class '{name}'"
         raise NasirError("E505", message, hint="--shuffled splits by the seed, not in file order")
 
 
 def _wide(logits: Tensor) -> Tensor:
-    """In float32 at least: losses of bfloat16 are coarse."""
+    """Converts logits to float32 or wider, since losses in bfloat16 are coarse."""
     return logits.float() if logits.dtype.itemsize < 4 else logits

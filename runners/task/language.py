@@ -1,7 +1,6 @@
-"""Language: text in columns, windows of truncated back-propagation, a carried state.
+"""Language modelling: columns of text, windows of truncated back-propagation, hidden state.
 
-The windows of an epoch depend on the seed and the epoch alone, so that a batch can be asked for in
-any order.
+The windows depend only on the seed and the epoch, so batches can be read in any order.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +21,10 @@ from runners.machine.device import Place
 from runners.task.task import Batch, Outcome, Split, Stream, Task
 
 STATES = "cell"
-"""The node of a language model's graph whose value is the states of all steps (T, N, units)."""
+"""The node of a language model's graph with the states of all steps, (T, N, units)."""
 
 DROPPED = "decoder/masked"
-"""The node whose value is the same states after dropout."""
+"""The node with the same states after dropout."""
 
 
 _RATES = {
@@ -35,27 +34,27 @@ _RATES = {
     "cell/mask_h": "state",
     "decoder/mask": "output",
 }
-"""The fields of `Text` with the rates of dropout, by node of the graph."""
+"""The fields of `Text` with dropout probabilities, by node of the graph."""
 
 LEAST_ROWS = 3
-"""The fewest rows of a stream: as published, no window begins at its last two rows."""
+"""Minimum rows of a stream: as published, no window starts at its last two rows."""
 
 FULL = 0.95
-"""The share of windows of about the usual length `bptt`; others have half of it."""
+"""The share of windows with mean length `bptt`; others have half of it."""
 
 SHORTEST, BEYOND, DEVIATION = 5, 20, 5.0
 
 Lengths = Callable[[int, int, Generator], Tensor]
-"""Draws lengths of windows around `bptt`, int64, more than cover so many rows."""
+"""Samples window lengths around `bptt`, int64, enough to cover `rows`."""
 
 
 def fixed(bptt: int, rows: int, source: Generator) -> Tensor:
-    """`bptt` or half of it: the search of DARTS, arXiv:1806.09055."""
+    """Samples `bptt` or half of it: the search of DARTS, arXiv:1806.09055."""
     return torch.where(_whole(rows // (bptt // 2), source), bptt, bptt // 2)
 
 
 def varied(bptt: int, rows: int, source: Generator) -> Tensor:
-    """max(SHORTEST, int(N(mean, DEVIATION))), at most bptt + BEYOND: the evaluation of DARTS."""
+    """Samples max(SHORTEST, int(N(mean, DEVIATION))), at most bptt + BEYOND: DARTS' evaluation."""
     whole = _whole(rows // SHORTEST, source)
     mean = torch.where(whole, float(bptt), bptt / 2)
     drawn = mean + DEVIATION * torch.randn(len(whole), generator=source)
@@ -63,7 +62,7 @@ def varied(bptt: int, rows: int, source: Generator) -> Tensor:
 
 
 def _whole(count: int, source: Generator) -> Tensor:
-    """Which of `count` + 1 windows have the usual length."""
+    """Samples which of `count` + 1 windows have the usual length."""
     return torch.rand(count + 1, generator=source) < FULL
 
 
@@ -71,9 +70,9 @@ def _whole(count: int, source: Generator) -> Tensor:
 def cut(
     lengths: Lengths, bptt: int, rows: int, seed: int, epoch: int
 ) -> tuple[tuple[int, int], ...]:
-    """The windows of an epoch over a stream of `rows`: starts, and lengths as they were drawn.
+    """Returns the windows of an epoch over `rows`: starts and sampled lengths.
 
-    The last one may be cut off by the stream's end. Each reads one row more as its target.
+    The stream's end may cut the last one. The target of a window needs one more row.
     """
     drawn = lengths(bptt, max(rows, 1), generator(seed, f"windows {epoch}"))
     starts = (drawn.cumsum(0) - drawn).numpy().tolist()
@@ -83,19 +82,18 @@ def cut(
 
 @dataclass(frozen=True, slots=True)
 class _HeldOut(Batch):
-    """A held-out batch; `carried` belongs to the one pass over the held-out text that made it."""
+    """A held-out batch; `carried` is the hidden state of one pass over the held-out text."""
 
     carried: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 class Language(Task):
-    """The language task: weights learn on the training text, logits on the validation text.
+    """Language modelling: weights are trained on the training text, logits on the validation text.
 
-    As published, the validation window of a step begins where the training window begins (modulo
-    the validation text) and has the usual length whatever that of the training window; both states
-    are zeros when an epoch begins. Held out are the validation text and the test text, if there is
-    one, in columns of their own. The training loss has the penalties, that of the validation stream
-    has not; perplexity is without.
+    As published, the validation window of a step starts where the training window starts (modulo
+    the validation text) and always has the usual length; both hidden states are reset at the start
+    of an epoch. Validation and test text (if any) are held out, in columns of their own. Only the
+    training loss has penalties; perplexity has none.
 
     Raises an error for a text that is too short.
     """
@@ -127,14 +125,14 @@ class Language(Task):
         self._carried: dict[Stream, Tensor] = {}
 
     def steps(self, epoch: int) -> int:
-        """The number of windows of the epoch."""
+        """Returns the number of windows in an epoch."""
         return len(self._windows(epoch))
 
     def prepare(self, graph: Graph) -> Graph:
-        """The graph with the rates of dropout, which in training gives what penalties read too.
+        """Sets dropout probabilities, and outputs for the penalties in training.
 
-        From here on the task knows how wide the state is. Raises an error for a graph that takes no
-        text, or one of another vocabulary.
+        Also sets the width of the hidden state. Raises an error for a graph without text input, or
+        with another vocabulary.
         """
         self._hidden = _width(graph, self.sizes["vocabulary"])
         for name, word in _RATES.items():
@@ -146,20 +144,20 @@ class Language(Task):
         return graph.with_nodes(graph.nodes, auxiliary=auxiliary)
 
     def train(self, epoch: int, step: int) -> Batch:
-        """A window that weights learn from, and by how much the learning rate is multiplied."""
+        """Returns a training window; its `rate` scales the learning rate by the length."""
         start, length = self._windows(epoch)[step]
         tokens, target = part(self._train, start, length)
         hidden = self._state("train", step, tokens)
         return Batch((tokens, hidden), target, "train", length / self.text.bptt)
 
     def valid(self, epoch: int, step: int) -> Batch:
-        """A window that an architecture learns from, of the usual length."""
+        """Returns a window for the architecture, of the usual length."""
         start, _ = self._windows(epoch)[step]
         tokens, target = part(self._valid, start % (len(self._valid) - 1), self.text.bptt)
         return Batch((tokens, self._state("valid", step, tokens)), target, "valid")
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
-        """The text in windows of the usual length; each pass carries its own state."""
+        """Yields windows of the usual length; each pass has its own hidden state."""
         text, carried = self._held[split], dict[str, Tensor]()
         for start in range(0, len(text) - 1, self.text.bptt):
             tokens, target = part(text, start, self.text.bptt)
@@ -167,9 +165,9 @@ class Language(Task):
             yield _HeldOut((tokens, hidden), target, split, carried=carried)
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
-        """Negative log-likelihood per token, with penalties for the training stream in training.
+        """Returns the negative log-likelihood per token; the training stream's with penalties.
 
-        `run` gives (log-probabilities, state), and in training also what `prepare` asked for.
+        `run` returns (log-probabilities, state), and in training also the penalties' inputs.
         """
         log_probabilities, hidden, *states = run(*batch.inputs, *mixture)
         target = batch.target
@@ -183,7 +181,7 @@ class Language(Task):
         return Outcome(loss, total, correct, target.numel(), {"hidden": hidden.detach()})
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """The stream's next window, or that of the batch's held-out pass, begins with the state."""
+        """Sets the hidden state for the next window of the stream, or of the held-out pass."""
         hidden = outcome.carried["hidden"].detach().to(self.place.dtype, copy=True)
         if isinstance(batch, _HeldOut):
             batch.carried["hidden"] = hidden
@@ -191,11 +189,11 @@ class Language(Task):
             self._carried[batch.stream] = hidden
 
     def state(self) -> dict[str, Tensor]:
-        """The states of both streams, (N, units), where there are any yet."""
+        """Returns the hidden states of both streams, (N, units), as far as they are set."""
         return {stream: hidden.clone() for stream, hidden in self._carried.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Resumes from these states, and from zeros where there is none."""
+        """Sets the hidden states; missing ones are reset."""
         streams: tuple[Stream, ...] = ("train", "valid")
         self._carried = {
             stream: state[stream].to(self.place.device, self.place.dtype, copy=True)
@@ -204,19 +202,19 @@ class Language(Task):
         }
 
     def _state(self, stream: Stream, step: int, tokens: Tensor) -> Tensor:
-        """The state at a window's start: zeros in an epoch's first and before any was carried."""
+        """Returns a window's hidden state: zeros in an epoch's first, or if none was carried."""
         if step == 0 or stream not in self._carried:
             return self._zeros(tokens)
         return self._carried[stream]
 
     def _zeros(self, tokens: Tensor) -> Tensor:
-        assert self._hidden is not None, "prepare(graph) says how wide the state is"
+        assert self._hidden is not None, "prepare(graph) sets the width"
         return torch.zeros(
             tokens.shape[1], self._hidden, dtype=self.place.dtype, device=tokens.device
         )
 
     def _penalty(self, states: list[Tensor]) -> Tensor:
-        """The term added to the training loss, from the values that `prepare` asked for."""
+        """Returns the penalties of the training loss."""
         numbers = self.numbers
         given = iter(states)
         penalty = states[0].new_zeros(())
@@ -230,15 +228,15 @@ class Language(Task):
 
 
 def search_language(corpus: Corpus, batch: int, seed: int, place: Place) -> Language:
-    """The task of a search, with the numbers of DARTS; no test text is read."""
+    """Returns the task of a search, with DARTS' settings and without the test text."""
     train, text = Train(batch=batch, slowness=1e-3), Text(words=0.0)
     return Language(replace(corpus, test=None), text, train, place, seed, fixed)
 
 
 def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
-    """The text (tokens,) in so many columns (rows, count), each a part of it; the rest is left.
+    """Splits a text (tokens,) into columns (rows, count); drops the remainder.
 
-    Raises an error where they have fewer than `rows` rows.
+    Raises an error for fewer than `rows` rows.
     """
     if len(text) < count * rows:
         raise NasirError(
@@ -251,19 +249,19 @@ def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
 
 
 def part(stream: Tensor, start: int, length: int) -> tuple[Tensor, Tensor]:
-    """At most `length` rows from `start`, and for each the row after it."""
+    """Returns at most `length` rows from `start`, and for each the next row."""
     length = min(length, len(stream) - 1 - start)
     return stream[start : start + length], stream[start + 1 : start + 1 + length]
 
 
 def _width(graph: Graph, vocabulary: int) -> int:
-    """The width of a language model's state."""
+    """Returns the width of a language model's hidden state."""
     inputs = dict(graph.inputs)
     tokens, hidden = inputs.get("tokens"), inputs.get("hidden")
     if not isinstance(tokens, TokenType) or not isinstance(hidden, VectorType):
         message = "the data is text, but the network is not a language model"
         raise NasirError("E505", message, hint="darts_rnn is a space of language models")
     if tokens.vocabulary != vocabulary:
-        message = f"the network has {tokens.vocabulary} words, and the data {vocabulary}"
+        message = f"the network has {tokens.vocabulary} words, the data has {vocabulary}"
         raise NasirError("E505", message, hint=f"a vocabulary of {vocabulary}")
     return hidden.c

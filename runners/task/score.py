@@ -1,4 +1,4 @@
-"""Networks on held-out data: sums over batches, scores, answers; and how long one call takes."""
+"""Scores and predictions on held-out data, sums over batches, and latencies."""
 
 import math
 import statistics
@@ -18,15 +18,15 @@ from nasir.types import TokenType
 from runners.task.task import Batch, Outcome, Split, Task
 
 FLIPPED = 0.005
-"""The share of answers that rounding may change; more of them is an error."""
+"""The maximum share of predictions that rounding may change."""
 
 TOP = 5
-"""Likeliest classes among which `top5` looks for the true one."""
+"""The k of top-k accuracy."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Sums over batches, and the seconds their loading took. Changes as the epoch goes."""
+    """Sums over batches, and their loading time in seconds. Mutable."""
 
     total: float = 0.0
     correct: float = 0.0
@@ -40,7 +40,7 @@ class Tally:
         self.count += outcome.count
 
     def facts(self, metric: str) -> dict[str, float]:
-        """Mean loss (nats) and the metric: accuracy in percent, or perplexity."""
+        """Returns mean loss (nats) and the metric: accuracy in percent, or perplexity."""
         loss = self.total / max(self.count, 1)
         if metric == "accuracy":
             return {"loss": loss, "accuracy": 100.0 * self.correct / max(self.count, 1)}
@@ -49,7 +49,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Score:
-    """Results of a network on held-out data: accuracy from 0 to 1, then loss in nats."""
+    """Accuracy (0 to 1) and negative loss (nats) on held-out data, compared in this order."""
 
     accuracy: float
     negative_loss: float
@@ -60,7 +60,7 @@ class Score:
         return -self.negative_loss
 
     def facts(self, metric: str) -> dict[str, float]:
-        """Mean loss and the metric, as a tally's."""
+        """Returns mean loss and the metric, as `Tally.facts`."""
         return Tally(self.loss, self.accuracy, 1).facts(metric)
 
 
@@ -68,8 +68,8 @@ class Score:
 class Accuracy:
     """Results of a network on `count` held-out images (or words) of `split`.
 
-    `measures` are the loss and the metric (accuracy and top5 in percent, or perplexity).
-    `changed` is how many predictions are not those of the network in eager torch, None for text.
+    `measures` are the loss and the metric (accuracy and top5 in percent, or perplexity). `changed`
+    counts predictions that differ from those in eager torch; None for text.
     """
 
     split: Split
@@ -80,24 +80,24 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Answers:
-    """An accuracy with the predicted and the true class of each image, (N,); none for text."""
+    """An accuracy with predicted and true classes, (N,); empty for text."""
 
     accuracy: Accuracy
     predicted: Tensor
     true: Tensor
 
     def confusion(self, classes: int) -> Tensor:
-        """The number of images by true and predicted class, int64 (true, predicted)."""
+        """Returns the number of images by true and predicted class, int64 (true, predicted)."""
         pairs = self.true * classes + self.predicted
         return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
 
 
 Network = Callable[..., Any]
-"""A network as a function of tensors: a module, or a file in ONNX Runtime."""
+"""A network as a function of tensors: a module, or an ONNX Runtime session."""
 
 
 def check_finite(outcome: Outcome, epoch: int, step: int) -> None:
-    """Raises an error where the loss is not a number."""
+    """Raises an error if the loss is not finite."""
     if not bool(torch.isfinite(outcome.loss.detach())):
         raise NasirError(
             "E741",
@@ -113,9 +113,9 @@ def score(
     batches: int = 0,
     split: Split = "valid",
 ) -> Score:
-    """Accuracy and mean loss over the first held-out batches, or over all of them (0).
+    """Returns accuracy and mean loss on the first held-out batches, or on all of them (0).
 
-    Raises an error where the loss is not a number.
+    Raises an error if the loss is not finite.
     """
     tally = Tally()
     for batch in islice(task.held_out(split), batches or None):
@@ -129,7 +129,7 @@ def score(
 
 
 def answers(task: Task, split: Split, run: Network, most: int = 0) -> Answers:
-    """The answers of a network on held-out data: whole batches up to `most` (0: all)."""
+    """Returns the predictions on held-out data: full batches up to `most` images (0: all)."""
     tally, near = Tally(), 0
     predicted, true = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
     with torch.no_grad():
@@ -152,13 +152,13 @@ def answers(task: Task, split: Split, run: Network, most: int = 0) -> Answers:
 
 
 def compared(first: Answers, other: Answers) -> Accuracy:
-    """The other's accuracy, with how many answers differ from the first's."""
+    """Returns the other's accuracy, with the number of predictions that differ."""
     same = first.predicted == other.predicted
     return replace(other.accuracy, changed=int((~same).sum()) if len(same) else None)
 
 
 def require(name: str, first: Answers, other: Accuracy) -> Accuracy:
-    """The accuracy of the form `name`. Raises an error where they differ by more than rounding."""
+    """Returns the accuracy of the form `name`. Raises an error beyond rounding differences."""
     allowed = max(1, int(FLIPPED * other.count))
     loss = first.accuracy.measures["loss"]
     apart = abs(loss - other.measures["loss"])
@@ -180,14 +180,14 @@ LEAST_RUNS = 5
 SECONDS = 3.0
 
 STEPS = 5
-"""Length of each sequence of tokens that is measured."""
+"""Sequence length of measured calls."""
 
 Inputs = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The time of one call: the median and the lowest of interleaved runs after a warm-up."""
+    """Seconds per call: median and minimum of interleaved runs after a warm-up."""
 
     seconds: float
     lowest: float
@@ -195,10 +195,10 @@ class Latency:
 
 
 def example(graph: Graph, batch: int) -> Inputs:
-    """The network's inputs, the same every time.
+    """Returns reproducible inputs of the network.
 
-    Images (batch, C, H, W) and states (batch, c) are drawn from N(0, 1), tokens (STEPS, batch)
-    from the vocabulary.
+    Images (batch, C, H, W) and states (batch, c) are N(0, 1), tokens (STEPS, batch) uniform over
+    the vocabulary.
     """
     generator = torch.Generator().manual_seed(0)
     return tuple(_draw(type_, batch, generator) for _, type_ in given_inputs(graph))
@@ -211,7 +211,7 @@ def _draw(type_: Type, batch: int, generator: torch.Generator) -> Tensor:
 
 
 def evaluate(module: Callable[..., Any], inputs: Inputs | Tensor) -> Inputs:
-    """All outputs, without gradients; the first are logits or log-probabilities."""
+    """Returns all outputs, without gradients; the first are logits or log-probabilities."""
     inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
     with torch.inference_mode():
         outputs: Any = module(*inputs)
@@ -229,9 +229,9 @@ def draws_noise(module: nn.Module) -> bool:
 
 
 def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> dict[str, Latency]:
-    """The time of each network, interleaved so that other load of the machine affects all alike.
+    """Measures the latencies, interleaved so that other load affects all networks alike.
 
-    After WARM_UP rounds, as many as fit into SECONDS, at least LEAST_RUNS and at most MOST_RUNS.
+    WARM_UP rounds, then as many as fit into SECONDS, between LEAST_RUNS and MOST_RUNS.
     """
     for _ in range(WARM_UP):
         for module in modules.values():
@@ -250,7 +250,7 @@ def measure(modules: Mapping[str, Callable[..., Any]], inputs: Inputs) -> dict[s
 
 
 def _time(module: Callable[..., Any], inputs: Inputs) -> float:
-    """Seconds of one call, until the device has finished it."""
+    """Measures the seconds of one call, synchronising the device."""
     _wait(inputs[0])
     start = time.perf_counter()
     evaluate(module, inputs)

@@ -1,4 +1,4 @@
-"""A task: where batches come from, and the loss of a network on them."""
+"""The interface of tasks: batches, and losses of a network on them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from runners.experiment.recipe import Recipe, Settings
 
 Split = Literal["valid", "test"]
-"""Held-out data."""
+"""Held-out splits."""
 
 Stream = Literal["train", "valid", "test"]
-"""`valid` is what architectures learn from, or what weights are chosen by."""
+"""`valid` is for training architectures, or for selecting weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch: inputs, targets, and the stream it is from.
+    """Inputs, targets and the stream of a batch.
 
     `inputs` are (image,) with image (N, C, H, W), or (tokens, hidden) with tokens (T, N) and hidden
-    (N, units); `target` is (N,) or (T, N). `rate` is by how much the learning rate of the weights
-    is multiplied for this batch (for language its length over the usual length).
+    (N, units); `target` is (N,) or (T, N). `rate` multiplies the weights' learning rate (for
+    language, the length over the usual length).
     """
 
     inputs: tuple[Tensor, ...]
@@ -41,10 +41,10 @@ class Batch:
 class Outcome:
     """The result of a network on one batch.
 
-    `loss` is what is minimised, penalties included. `total` is the sum of the plain losses (in
-    nats), `correct` the number of right answers and `count` of how many; both are detached.
-    `carried` is what the next batch of the stream begins with (a language model's hidden state).
-    `logits` are those of images, detached, (N, classes).
+    `loss` is minimised and includes penalties. `total` is the detached sum of plain losses (nats),
+    `correct` the detached number of right predictions among `count`. `carried` is the state for the
+    next batch of the stream (a language model's hidden state). `logits` are those of images,
+    detached, (N, classes).
     """
 
     loss: Tensor
@@ -58,7 +58,7 @@ class Outcome:
 class Task:
     """Batches by (epoch, step), and losses on them.
 
-    A batch depends on the seed, on the epoch and step, and on what was carried.
+    A batch depends on the seed, the epoch, the step and the carried state.
     """
 
     name: Literal["images", "language"]
@@ -71,51 +71,51 @@ class Task:
     classes: tuple[str, ...] = ()
     """The names of the classes; empty for text."""
     splits: tuple[Split, ...]
-    """The held-out parts that there are."""
+    """The held-out splits of the data."""
 
     def steps(self, epoch: int) -> int:
-        """The number of training batches in an epoch."""
+        """Returns the number of training batches in an epoch."""
         raise NotImplementedError
 
     def prepare(self, graph: Graph) -> Graph:
-        """The graph with what the task sets in it (dropout rates)."""
+        """Returns the graph with the task's settings (dropout probabilities)."""
         raise NotImplementedError
 
     def train(self, epoch: int, step: int) -> Batch:
-        """A batch that weights learn from."""
+        """Returns a training batch for the weights."""
         raise NotImplementedError
 
     def valid(self, epoch: int, step: int) -> Batch:
-        """A batch that an architecture learns from, in a search."""
+        """Returns a training batch for the architecture of a search."""
         raise NotImplementedError
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
         """Iterates a held-out split; does not modify carried state.
 
-        Where batches carry on from each other, each begins where the outcome before it that was
-        handed to `carry` ended; iterating again starts afresh.
+        If batches depend on each other, each starts from the last outcome passed to `carry`; a new
+        iteration starts afresh.
         """
         raise NotImplementedError
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
-        """The outcome of `run(*inputs, *mixture)` on the batch; carries nothing."""
+        """Returns the outcome of `run(*inputs, *mixture)` on the batch; carries nothing."""
         raise NotImplementedError
 
     def carry(self, batch: Batch, outcome: Outcome) -> None:
-        """Lets the stream's next batch begin where this one ended."""
+        """Sets the state from which the stream's next batch starts."""
 
     def state(self) -> dict[str, Tensor]:
-        """The carried state by name, for a checkpoint."""
+        """Returns the carried state by name, for a checkpoint."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Resumes from a state."""
+        """Restores a state."""
 
 
 def search_task(
     skeleton: str, data: str, experiment: "Experiment", settings: "Settings", place: Place
 ) -> Task:
-    """The task of a search on that skeleton. Raises what reading the data raises."""
+    """Returns the task of a search on a skeleton. Raises errors of reading the data."""
     if skeleton == "rnn":
         from runners.task.language import search_language
 
@@ -134,9 +134,9 @@ def training_task(
     seed: int = 0,
     limit: int | None = None,
 ) -> Task:
-    """Text for recurrent networks, images for all others; `limit` bounds each part.
+    """Returns a text task for recurrent networks, else an image task; `limit` bounds each split.
 
-    Raises what reading the data raises, and an error where the recipe accumulates text.
+    Raises errors of reading the data, and one for a recipe that accumulates text.
     """
     if skeleton != "rnn":
         from runners.task.images import training_images
