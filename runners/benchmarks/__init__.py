@@ -1,4 +1,4 @@
-"""Benchmarks: accuracies of trained architectures, looked up in what their authors published."""
+"""Benchmarks: look-up of published accuracies of trained architectures."""
 
 from runners.benchmarks.answering import Answer, Question, answers
 from runners.benchmarks.record import BenchmarkRecord, Column, ReadingOptions, kind_named

@@ -1,4 +1,4 @@
-"""Answers: the accuracies of a record that a question asks for, and the best of a store."""
+"""Queries: the accuracies of a record by column, and the best of a store."""
 
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,29 +14,29 @@ EACH = "each"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to answer; None asks for all. `after` None asks for the end of each training.
+    """Filters of a query; None: all. `after` None: the end of each training.
 
     `seed` is `mean`, `each`, or a seed's number. As in the benchmark's own interface, the
-    validation accuracy of `cifar10` is that of the networks trained without these images,
-    which NAS-Bench-201 calls the data set `cifar10-valid`. The docstrings of fields are the help
-    of `nasir query`.
+    validation accuracy of `cifar10` is that of networks trained without the validation images,
+    which NAS-Bench-201 calls the data set `cifar10-valid`. The docstrings of fields are the help of
+    `nasir query`.
     """
 
     dataset: str | None = None
     """One data set; all by default."""
     epochs: int | None = None
-    """One length of training."""
+    """Training length."""
     split: str | None = None
     """train, valid, test or valid+test."""
     seed: str = MEAN
     """mean, each, or a seed."""
     after: int | None = None
-    """After so many epochs of the training, not at its end."""
+    """Epochs after which the accuracy was measured; the end by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An accuracy in percent. `runs`: how many were averaged; None where that is not known."""
+    """An accuracy in percent. `runs`: number of averaged runs; None if unknown."""
 
     dataset: str
     split: str
@@ -48,9 +48,7 @@ class Answer:
 
 
 def answers(record: BenchmarkRecord, question: Question) -> tuple[Answer, ...]:
-    """The accuracies asked for, in the order of the columns. Raises an error when there are
-    none.
-    """
+    """Returns the requested accuracies, in column order. Raises an error if there are none."""
     if not record.values:
         raise NasirError("E601", f"the benchmark has no result for {record.key}")
     columns = sorted(record.values, key=lambda column: column.order)
@@ -68,7 +66,7 @@ def answers(record: BenchmarkRecord, question: Question) -> tuple[Answer, ...]:
 
 
 def _spelled(question: Question, columns: list[Column]) -> Question:
-    """The question with the data set as the benchmark spells it."""
+    """Returns the question with the benchmark's spelling of the data set."""
     names = {column.dataset.lower(): column.dataset for column in columns}
     dataset = names.get((question.dataset or "").lower(), question.dataset)
     there = any((each.dataset, each.split) == (dataset, question.split) for each in columns)
@@ -87,7 +85,7 @@ def _matches(column: Column, question: Question) -> bool:
 
 
 def _mean(group: Column, columns: list[Column], record: BenchmarkRecord) -> Answer:
-    """The mean over numbered seeds, or else what the source has."""
+    """Returns the mean over numbered seeds, or else the source's own mean."""
     numbers = [record.values[each] for each in columns if each.seed not in (MEAN, UNSTATED)]
     return Answer(*group, len(numbers), fmean(numbers)) if numbers else _single(columns[0], record)
 
@@ -97,7 +95,7 @@ def _single(column: Column, record: BenchmarkRecord) -> Answer:
 
 
 def _none(columns: list[Column], question: Question) -> NasirError:
-    """an error for the first part of the question that no column has, or for all of it."""
+    """Returns the error for the first part of the question that no column has, or for all of it."""
     asked: list[str] = []
     for name in ("dataset", "epochs", "split", "after", "seed"):
         value, what = (
@@ -122,9 +120,9 @@ def _none(columns: list[Column], question: Question) -> NasirError:
 
 @dataclass(frozen=True, slots=True)
 class BestEntry:
-    """One kind of accuracy at the end of training, averaged over the seeds of each architecture.
+    """The best accuracy of a column at the end of training, averaged over seeds.
 
-    `architectures`: how many have it; `seeds`: the columns it is averaged from.
+    `architectures`: number of architectures with a value; `seeds`: the averaged columns.
     """
 
     dataset: str
@@ -137,7 +135,7 @@ class BestEntry:
 
 
 def best_of(store: BenchmarkStore) -> tuple[BestEntry, ...]:
-    """Each kind of accuracy with its best architecture, the first one where several tie."""
+    """Returns each kind of accuracy with its best architecture, the first of equal ones."""
     import numpy as np
 
     groups: dict[tuple[str, str, int], list[int]] = {}
@@ -158,5 +156,5 @@ def best_of(store: BenchmarkStore) -> tuple[BestEntry, ...]:
 
 
 def describe_seeds(seeds: tuple[str, ...]) -> str:
-    """The seeds in a word: their numbers, or that they are not stated."""
+    """Describes seeds: their numbers, or that they are unknown."""
     return "one, unstated" if seeds == (UNSTATED,) else ", ".join(seeds)

@@ -1,4 +1,4 @@
-"""Limits and faults of files that are read: memory and steps, damage, missing modules."""
+"""Limits of memory and steps for reading files, and errors for damaged files."""
 
 import io
 from collections.abc import Callable, Generator
@@ -13,10 +13,10 @@ from nasir.limits import Budget
 Source = IO[bytes] | io.BufferedIOBase
 
 LEAST = 64 * 2**20
-"""Bytes that any file may unpack to."""
+"""Minimum limit of unpacked bytes per file."""
 
 RATIO = 100
-"""Bytes that each packed byte may unpack to beyond `LEAST`.
+"""Unpacked bytes allowed per packed byte, beyond `LEAST`.
 
 Published archives and pickles unpack to less than 20 times their size; a file of zeros to 1,000
 (deflate) or 40,000 (bzip2).
@@ -24,30 +24,30 @@ Published archives and pickles unpack to less than 20 times their size; a file o
 
 
 def head(path: Path, count: int) -> bytes:
-    """The first bytes of a file."""
+    """Reads the first bytes of a file."""
     with path.open("rb") as stream:
         return stream.read(count)
 
 
 class FileBudget(Budget):
-    """Bytes and steps that are left for a file: `least` + ratio * its size.
+    """The budget of bytes and steps of a file: `least` + ratio * its size.
 
-    Every reader spends it on what it unpacks, before it keeps it. Raises OSError without a file.
+    Readers spend it on unpacked data before keeping it. Raises OSError without a file.
     """
 
     def __init__(self, path: Path, least: int = LEAST, ratio: int = RATIO) -> None:
         size = path.stat().st_size
-        hint = "no published file does: is it what its name says?"
+        hint = "published files need less: is its name correct?"
         what = f"a file of {size:,} bytes"
         super().__init__(least + ratio * size, what, "bytes and steps to unpack", hint)
         self._where = Where(str(path))
 
     def spend(self, count: int, where: Callable[[], Where] | None = None) -> None:
-        """Counts bytes or steps. Raises an error when more are spent than there were."""
+        """Spends bytes or steps. Raises an error when the budget is exceeded."""
         super().spend(count, where or (lambda: self._where))
 
     def stream(self, source: Source) -> io.BufferedReader:
-        """The bytes of the source; reading them spends the budget."""
+        """Returns a stream of the source that spends the budget."""
         return io.BufferedReader(_Spending(source, self), 1 << 16)
 
 
@@ -59,7 +59,6 @@ class _Spending(io.RawIOBase):
         self._source, self._budget = source, budget
 
     def readable(self) -> bool:
-        """True."""
         return True
 
     def readinto(self, buffer: "memoryview | bytearray", /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - typeshed has a private name
@@ -72,7 +71,7 @@ class _Spending(io.RawIOBase):
 
 @contextmanager
 def reading(path: Path, line: int = 0) -> Generator[None]:
-    """Around reading a file: faults become an error of it, errors get its place."""
+    """Turns exceptions of reading a file into NasirError, with its place, within the context."""
     where = Where(str(path), line)
     try:
         yield
@@ -87,12 +86,12 @@ def reading(path: Path, line: int = 0) -> Generator[None]:
         message = f"the file needs the module {quoted(error.name or str(error))}"
         hint = "install it; for nas_201_api: pip install nasir[bench]"
         raise NasirError("E501", message, where, hint) from None
-    # What decompressing and unpickling raise on bytes that are changed has no class in common.
+    # Exceptions of decompressing and unpickling damaged bytes have no common class.
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         raise damaged(f"the file cannot be read: {quoted(reason, 120)}").at(where) from None
 
 
 def damaged(what: str) -> NasirError:
-    """an error, without a place."""
+    """Returns the error for a damaged file, without a place."""
     return NasirError("E604", what, hint="is the file complete? Fetch it again if it is not")

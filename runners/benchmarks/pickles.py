@@ -1,7 +1,7 @@
-"""Pickles read as data: containers, numbers and text, and nothing that runs.
+"""Reads pickles as data: containers, numbers and text, without running code.
 
-Python's own unpickler in Python reads them: the one in C makes room for as many values as a changed
-byte says, and neither lets the steps that it takes be counted.
+Uses Python's own unpickler in Python: the one in C allocates as many values as a damaged byte
+states, and does not allow counting steps.
 """
 
 import bz2
@@ -20,30 +20,30 @@ from nasir.errors import quoted
 from runners.benchmarks.files import RATIO, FileBudget, damaged, head, reading
 
 PICKLE = 4 * 2**20
-"""Bytes and steps that the smallest pickle may take: as many as are read in two seconds."""
+"""Minimum limit of bytes and steps per pickle: about two seconds of reading."""
 
 UNPACKED = 8
-"""Steps for each byte of a pickle that is not compressed; most cost one, containers 17."""
+"""Steps per byte of an uncompressed pickle; most cost one, containers 17."""
 
 _OBJECT = 16
 _LARGEST_KEY, _LONGEST_KEY = 2**53, 4
 _LONGEST_NAME = 1000
 _BZIP2 = b"BZh"
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-"""A pickle of its own at the start of a torch file from before version 1.6."""
+"""A pickle at the start of torch files from before version 1.6."""
 
 
 def load_pickle(path: Path, trusted: Callable[[str], bool]) -> tuple[object, FileBudget]:
-    """The data of a file, with None in place of every tensor, and its budget that is left.
+    """Returns the data of a file, with None for tensors, and its remaining budget.
 
-    Reads pickles that bz2 compressed, torch's zip files and its older streams of pickles. Raises an
-    error before anything runs when the file asks for more than data and is not trusted, or where it
-    takes more than `FileBudget` allows.
+    Reads bz2-compressed pickles, torch's zip files and its older streams of pickles. Raises an
+    error before any code runs if the file contains more than data and is not trusted, or exceeds
+    `FileBudget`.
     """
     with reading(path):
         packed = head(path, len(_BZIP2)) == _BZIP2
         budget = FileBudget(path, PICKLE, RATIO if packed else UNPACKED)
-        gc.disable()  # collections would look at millions of new objects again and again
+        gc.disable()  # otherwise the collector would scan millions of new objects repeatedly
         try:
             return _read(path, budget, DataUnpickler), budget
         except RefusedError as error:
@@ -62,9 +62,9 @@ def load_pickle(path: Path, trusted: Callable[[str], bool]) -> tuple[object, Fil
 
 
 def load_plain(path: Path) -> Any:
-    """The tensors and plain data that torch.save wrote, read within a budget.
+    """Returns the tensors and plain data of a torch.save file, within a budget.
 
-    Raises an error (damaged) or (objects that are more than data).
+    Raises an error for damage, or for objects that are more than data.
     """
     import argparse
 
@@ -76,30 +76,30 @@ def load_plain(path: Path) -> Any:
     loader: Any = torch
     try:
         _read(path, FileBudget(path, PICKLE, UNPACKED), _Scan)
-        # Command lines are data, too, and in many checkpoints.
+        # Command-line arguments are data, too, and in many checkpoints.
         with loader.serialization.safe_globals([argparse.Namespace]):
             return loader.load(path, map_location="cpu", weights_only=True)
-    # The errors of torch's loader on bytes that are changed have no class in common.
+    # Exceptions of torch's loader for damaged bytes have no common class.
     except Exception as error:
         if isinstance(error, NasirError) and error.code == "E106":
             raise
         if isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower():
-            message = "the file holds whole objects, which loading would have to run code for"
+            message = "the file holds whole objects, which only code can load"
             hint = "where its code runs: torch.save(model.state_dict(), 'weights.pt')"
             raise NasirError("E603", message, where, hint) from None
         reason = error.message if isinstance(error, NasirError) else str(error)
         if isinstance(error, pickle.UnpicklingError):
-            reason = "it is no state dict of torch's"
+            reason = "it is not a state dict of torch"
         line = next(iter(reason.splitlines()), type(error).__name__)
         raise NasirError("E503", f"the file cannot be read: {quoted(line, 200)}", where) from None
 
 
 class RefusedError(Exception):
-    """The pickle asks for something that is no data; its name."""
+    """The pickle names something that is not data; the message is its name."""
 
 
 def _read(path: Path, budget: FileBudget, reader: "type[DataUnpickler]") -> object:
-    """The data of a pickle, without tensors. Raises RefusedError, and what damage causes."""
+    """Returns the data of a pickle, without tensors. Raises RefusedError, or any error."""
     if head(path, len(_BZIP2)) == _BZIP2:
         with bz2.open(path) as file:
             return reader(budget.stream(file), budget).load()
@@ -116,7 +116,7 @@ def _read(path: Path, budget: FileBudget, reader: "type[DataUnpickler]") -> obje
         stream = budget.stream(file)
         if reader(stream, budget).load() != _TORCH_MAGIC:
             raise NasirError("E108", "the file was not written by torch.save")
-        # Protocol, machine, data, and the names of the storages, which follow.
+        # Protocol, machine, data, and the names of storages, which follow.
         return [reader(stream, budget).load() for _ in range(4)][2]
 
 
@@ -133,7 +133,7 @@ def _set(values: Iterable[Any] = ()) -> set[Any]:
 
 
 def _bytes(text: str, *_: object) -> bytes:
-    """The bytes that pickle's second protocol writes as text."""
+    """Returns the bytes that pickle protocol 2 writes as text."""
     return text.encode("latin1")
 
 
@@ -149,12 +149,12 @@ _FORMS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "b1": "?"}
 
 
 def _nothing(*_: object) -> None:
-    """In place of a tensor: results have no need of weights."""
+    """Replaces tensors, which results do not need."""
 
 
 DATA: dict[str, Callable[..., object]] = {
     "collections.OrderedDict": _mapping,
-    "collections.defaultdict": lambda *_: {},  # its content comes afterwards
+    "collections.defaultdict": lambda *_: {},  # its content follows
     "_codecs.encode": _bytes,
     "numpy.dtype": _numpy_type,
     "numpy.core.multiarray.scalar": _number,
@@ -166,11 +166,11 @@ DATA: dict[str, Callable[..., object]] = {
     "builtins.set": _set,
     "builtins.tuple": tuple,
 }
-"""All that a pickle may name, besides torch's storages. Each only makes the data it is given."""
+"""All names allowed in a pickle, besides torch's storages. Each only builds data."""
 
 
 def _named(name: str) -> Callable[..., object] | None:
-    """The function or class for a name, as any version of Python and NumPy spells it."""
+    """Returns the function or class of a name, as spelled by any version of Python and NumPy."""
     if re.fullmatch(r"torch\.\w+Storage", name):
         return _nothing
     return DATA.get(name.replace("__builtin__", "builtins").replace("numpy._core", "numpy.core"))
@@ -179,8 +179,8 @@ def _named(name: str) -> Callable[..., object] | None:
 def _check_keys(keys: Iterable[Any]) -> None:
     """Raises UnpicklingError for a key other than text, a number, or a short tuple of these.
 
-    A tuple in a tuple may stand in it many times, so that its hash takes exponential time or more
-    of the stack than there is; and any many large numbers have one hash.
+    Hashing nested tuples can take exponential time or overflow the stack, and many large integers
+    share one hash.
     """
     for key in keys:
         parts = cast("tuple[Any, ...]", key) if isinstance(key, tuple) else (key,)
@@ -192,7 +192,7 @@ def _check_keys(keys: Iterable[Any]) -> None:
 
 
 class _Anything(dict[Any, Any]):
-    """Any object in a pickle that is only scanned."""
+    """Any object in a scanned pickle."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -206,7 +206,7 @@ def _object(reader: "DataUnpickler") -> None:
 
 
 def _arguments(reader: Any) -> None:
-    """Spends the size of a copy of each argument: one may be given again and again."""
+    """Spends the size of each argument, since one may be passed repeatedly."""
     reader.budget.spend(len(reader.stack[-1]))
     for argument in reader.stack[-1]:
         if isinstance(argument, Sized):
@@ -214,9 +214,9 @@ def _arguments(reader: Any) -> None:
 
 
 def _build(reader: Any) -> None:
-    """Drops a value's state; raises where it would set attributes."""
+    """Drops a value's state; raises if it would set attributes."""
     state, value = reader.stack.pop(), reader.stack[-1]
-    if isinstance(value, str) and state[1] != ">":  # a type of NumPy, and its order of bytes
+    if isinstance(value, str) and state[1] != ">":  # a NumPy type and its byte order
         return
     plain = isinstance(state, dict) and cast("dict[object, object]", state).keys() <= {"_metadata"}
     if not plain and not isinstance(value, _Anything):
@@ -226,7 +226,7 @@ def _build(reader: Any) -> None:
 _Load = Callable[[Any], None]
 
 _NOT_DATA = b"io\x82\x83\x84\x92\x96"
-"""Opcodes that make instances of classes, or room for as many bytes as they say."""
+"""Opcodes that create instances of classes, or allocate a stated number of bytes."""
 
 _CHECKS: tuple[tuple[bytes, _Load], ...] = (
     (b"pqr\x94}]\x8f(t\x85\x86\x87", _object),
@@ -235,7 +235,7 @@ _CHECKS: tuple[tuple[bytes, _Load], ...] = (
     (pickle.SETITEMS, lambda reader: _check_keys(reader.stack[::2])),
     (pickle.ADDITEMS + pickle.FROZENSET, lambda reader: _check_keys(reader.stack)),
 )
-"""Checks before an opcode: what it costs, and what it hashes."""
+"""Checks before an opcode: its cost, and the keys it hashes."""
 
 
 def _checked(check: _Load, load: _Load) -> _Load:
@@ -247,7 +247,7 @@ def _checked(check: _Load, load: _Load) -> _Load:
 
 
 def _dispatch() -> dict[int, _Load]:
-    """The function of each opcode. An instance of a class is made by a call, as its value is."""
+    """Returns the function of each opcode. Instances are created by calls, like values."""
     table: dict[int, _Load] = {
         code: load for code, load in Unpickler.dispatch.items() if code not in _NOT_DATA
     }
@@ -258,7 +258,7 @@ def _dispatch() -> dict[int, _Load]:
 
 
 class DataUnpickler(Unpickler):
-    """Reads a pickle that names nothing but `DATA`; its stream is one of the budget's."""
+    """Reads a pickle that names `DATA` only, from a stream of the budget."""
 
     dispatch = _dispatch()
 
@@ -267,24 +267,24 @@ class DataUnpickler(Unpickler):
         self.budget = budget
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
-        """The function or class that the pickle names."""
+        """Returns the function or class that the pickle names."""
         found = _named(f"{module}.{name}")
         if found is None:
             raise RefusedError(f"{module}.{name}")
         return found
 
     def persistent_load(self, pid: object) -> None:
-        """A tensor's storage, which is left out."""
+        """Skips a tensor's storage."""
         del pid
 
 
 class _Scan(DataUnpickler):
-    """Reads a pickle for its budget and its keys alone: objects in it are empty mappings."""
+    """Scans a pickle for its budget and keys only: its objects are empty mappings."""
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
-        """An ordered mapping as it is, anything else as a function.
+        """Returns known names as they are, any other as an empty mapping.
 
-        torch searches its own message for such a name in quadratic time.
+        torch searches its own message for such names in quadratic time.
         """
         if len(module) + len(name) > _LONGEST_NAME:
             raise pickle.UnpicklingError("a name in the pickle is too long")

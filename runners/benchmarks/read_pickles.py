@@ -1,11 +1,10 @@
-"""NAS-Bench-201 and NATS-Bench in pickles: all in one file, or a folder with one for each cell.
+"""Reads NAS-Bench-201 and NATS-Bench pickles: one file, or a folder with a file per architecture.
 
-One file holds `meta_archs` (the architectures by index) and `arch2infos` (index -> length of
-training -> results), and is in memory while it is read; folders need far less.
+One file has `meta_archs` (architectures by index) and `arch2infos` (index -> training length ->
+results), and is in memory while it is read; folders need far less.
 
-The results of one length of training, a state, map (data set, seed) to a trial in `all_results`. A
-trial holds accuracies in percent by epoch from 0: `train_acc1es[epoch]` and
-`eval_acc1es['x-valid@epoch']`.
+The results of a training length, a state, map (data set, seed) to a trial in `all_results`. A trial
+has accuracies in percent by epoch from 0: `train_acc1es[epoch]` and `eval_acc1es['x-valid@epoch']`.
 """
 
 import re
@@ -33,18 +32,20 @@ META = "meta.pickle.pbz2"
 _ARCHIVED = re.compile(r"([0-9]{6})-(?:FULL|LESS|SIMPLE)\.pth")
 _EPOCH_LIMIT = 10_000
 _VALUE = 16
-"""Steps that an accuracy costs, in its file 12 bytes or more."""
+"""Cost of an accuracy in steps; it has 12 bytes or more in its file."""
 
 _HALVES = {"x-valid": "valid", "x-test": "test"}
 _WHOLE_TEST = ("cifar10", "cifar10-valid")
-"""Data sets whose test images were not halved into a validation and a test part."""
+"""Data sets with undivided test images (others have a validation and a test half)."""
 
 
 def read_pickled(path: Path, options: ReadingOptions) -> Original:
-    """A file such as NAS-Bench-201-v1_1-096897.pth or NATS-tss-v1_0-3ffb9.pickle.pbz2, or a folder
-    such as NATS-tss-v1_0-3ffb9-simple: `meta.pickle.pbz2` and `000000.pickle.pbz2`.
+    """Reads a file or a folder of pickles.
 
-    An architecture without an entry or a file keeps its index and has no results.
+    Examples: NAS-Bench-201-v1_1-096897.pth NATS-tss-v1_0-3ffb9.pickle.pbz2, and the folder
+    NATS-tss-v1_0-3ffb9-simple with `meta.pickle.pbz2` and `000000.pickle.pbz2`.
+
+    An architecture without an entry or a file keeps its index, without results.
     """
     whole = path / META if path.is_dir() else path
     data, budget = load_pickle(whole, options.trusted)
@@ -69,7 +70,7 @@ def read_pickled(path: Path, options: ReadingOptions) -> Original:
 
 
 def read_archive(path: Path, options: ReadingOptions) -> Original:
-    """NAS-Bench-201's archive folder: `000000-FULL.pth` and so on, without gaps."""
+    """Reads NAS-Bench-201's archive folder: `000000-FULL.pth` and so on, without gaps."""
     kind = KINDS["nasbench201"]
 
     def records(wanted: Wanted) -> Iterator[BenchmarkRecord]:
@@ -81,7 +82,7 @@ def read_archive(path: Path, options: ReadingOptions) -> Original:
                 states = [_mapping(state) for state in _mapping(data).values()]
                 name = states[0].get("arch_str") if states else None
                 if not isinstance(name, str) or not kind.keys.fullmatch(name):
-                    raise _wrong(f"{quoted(name)} is no cell of NAS-Bench-201")
+                    raise _wrong(f"{quoted(name)} is not a cell of NAS-Bench-201")
             if wanted(name, index):
                 yield BenchmarkRecord(name, index, _values(file, data, budget, options))
 
@@ -89,12 +90,12 @@ def read_archive(path: Path, options: ReadingOptions) -> Original:
 
 
 def archived(path: Path) -> list[Path]:
-    """The files of an archive folder in the order of their index."""
+    """Returns the files of an archive folder in index order."""
     return sorted(entry for entry in path.iterdir() if _ARCHIVED.fullmatch(entry.name))
 
 
 def _architectures(data: Any) -> tuple[Kind, list[str]]:
-    """The benchmark and its architectures by index, from the field `meta_archs`."""
+    """Returns the benchmark and its architectures by index, from the field `meta_archs`."""
     match data:
         case {"meta_archs": [str(first), *_] as names}:
             kind = next((each for each in KINDS.values() if each.keys.fullmatch(first)), None)
@@ -111,9 +112,9 @@ def _architectures(data: Any) -> tuple[Kind, list[str]]:
 def _values(
     path: Path, entry: object, budget: FileBudget, options: ReadingOptions
 ) -> dict[Column, float]:
-    """The accuracies of all lengths of training in an entry.
+    """Returns the accuracies of an entry, for all training lengths.
 
-    Raises an error where one table that stands for many takes more than the file's budget has left.
+    Raises an error if repeated references to one table exceed the remaining budget.
     """
     values: dict[Column, float] = {}
     with reading(path):
@@ -128,7 +129,7 @@ def _values(
 
 
 def _trial(key: Any, trial: Any) -> Iterator[tuple[Column, object]]:
-    """The accuracies of a trial."""
+    """Yields the accuracies of a trial."""
     match key, trial:
         case (str(dataset), int(seed)), {
             "epochs": int(epochs),
@@ -149,7 +150,7 @@ def _trial(key: Any, trial: Any) -> Iterator[tuple[Column, object]]:
 
 
 def _tested(dataset: str, name: object) -> tuple[str, object]:
-    """The split and the epoch in a name such as `ori-test@199`."""
+    """Returns the split and the epoch of a name such as `ori-test@199`."""
     part, _, epoch = (name if isinstance(name, str) else "").partition("@")
     whole = "test" if dataset in _WHOLE_TEST else "valid+test"
     split = whole if part == "ori-test" else _HALVES.get(part, part)
@@ -157,7 +158,7 @@ def _tested(dataset: str, name: object) -> tuple[str, object]:
 
 
 def _mapping(data: Any, field: str = "") -> dict[Any, Any]:
-    """The mapping in a field of the data, or the data itself."""
+    """Returns the mapping in a field of the data, or the data itself."""
     found = _mapping(data).get(field) if field else data
     if not isinstance(found, dict):
         where = f"'{field}'" if field else "the data"

@@ -1,4 +1,4 @@
-"""Benchmarks, and their records: the accuracies of one architecture, each under a column."""
+"""Benchmarks, and records: the accuracies of an architecture by column."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +20,10 @@ _ROUNDING = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One benchmark: the pattern of its keys, and the key of a genotype.
+    """A benchmark: the pattern of its keys, and the key of a genotype.
 
-    `indexed`: its architectures have numbers, from 0. `key` raises an error for a genotype that is
-    not of its space.
+    `indexed`: its architectures are numbered from 0. `key` raises an error for a genotype outside
+    its space.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Kind:
 
     @checked
     def key_of(self, architecture: str | Genotype) -> str:
-        """The key of a genotype, or of its text; a key itself. Raises an error and TypeError."""
+        """Returns the key of a genotype, its text, or a key. Raises an error and TypeError."""
         return architecture if isinstance(architecture, str) else self.key(architecture)
 
 
@@ -68,7 +68,7 @@ KINDS: Table[Kind] = Table(
 
 
 def kind_named(name: str) -> Kind:
-    """The benchmark of that name."""
+    """Returns the benchmark of that name."""
     if name not in KINDS:
         message = f"unknown benchmark {quoted(name)}"
         raise NasirError("E601", message, hint=nearest(name, KINDS))
@@ -76,13 +76,13 @@ def kind_named(name: str) -> Kind:
 
 
 class Column(NamedTuple):
-    """The training and the data of one number. A tuple, for a store of curves has thousands.
+    """The training and the data of one value. A tuple, since a store of curves has thousands.
 
     `split` is `train`, `valid`, `test`, or `valid+test`: NAS-Bench-201's `ori-test` where the test
-    images were halved into the two. `epochs` is the length of the training, which sets its lr;
-    `after` counts the epochs when the number was taken, and equals `epochs` at the end. `seed` is a
-    number in digits (a repeat's number where the benchmark names no seeds), `mean` where only the
-    mean over seeds is known, or `unstated` for one run of an unknown seed.
+    images were halved. `epochs` is the training length, which determines the lr schedule; `after`
+    is the epoch of the measurement, equal to `epochs` at the end. `seed` is a number in digits (a
+    repeat's number if the benchmark has no seeds), `mean` if only the mean over seeds is known, or
+    `unstated` for one run with an unknown seed.
     """
 
     dataset: str
@@ -93,7 +93,7 @@ class Column(NamedTuple):
 
     @property
     def order(self) -> tuple[str, int, int, int, str, int]:
-        """Its place among columns: by dataset, epochs, split, seed."""
+        """The sort key: dataset, epochs, split, seed."""
         split = _SPLITS.index(self.split) if self.split in _SPLITS else len(_SPLITS)
         number = int(self.seed) if self.seed.isdecimal() and len(self.seed) < 20 else -1
         return (self.dataset, self.epochs, self.after, split, self.split, number)
@@ -103,7 +103,7 @@ class Column(NamedTuple):
 class BenchmarkRecord:
     """Accuracies in percent of the architecture with that key; `index` is the benchmark's own.
 
-    A column that is not there was not measured.
+    Missing columns were not measured.
     """
 
     key: str
@@ -112,9 +112,9 @@ class BenchmarkRecord:
 
 
 def percent(value: object, column: Column) -> float:
-    """The value as an accuracy in percent. Raises an error for no number, or one outside 0 to 100.
+    """Returns an accuracy in percent. Raises an error for other values, or outside 0 to 100.
 
-    What exceeds 100 by no more than float32's rounding, as means over batches may, counts as 100.
+    Values above 100 within float32's rounding, as from means over batches, count as 100.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         message = f"an accuracy of {column} must be a number, and is {quoted(value)}"
@@ -129,17 +129,17 @@ Wanted = Callable[[str, int | None], bool]
 
 
 def everything(key: str, index: int | None) -> bool:
-    """Wants every record."""
+    """Accepts every record."""
     del key, index
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """Options of reading a source.
+    """Options for reading a source.
 
-    `curves` adds the accuracy after each epoch where the source has it; `trusted` is asked with
-    the name that a pickle wants to call, before anything of it runs.
+    `curves` includes the accuracy after each epoch, if available; `trusted` is called with the name
+    that a pickle requests, before any of its code runs.
     """
 
     curves: bool = False
@@ -148,22 +148,22 @@ class ReadingOptions:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A benchmark as its authors wrote it: a look-up reads until the record is found.
+    """A benchmark in its authors' format: a look-up reads until it finds the record.
 
-    `records` has those whose key and index are wanted. One key may come several times, each time
-    with other columns, where the benchmark has no index; with one, records come in its order.
+    `records` yields those with the wanted key and index. Without an index, a key may occur several
+    times with different columns; with one, records are in its order.
     """
 
     kind: Kind
     records: Callable[[Wanted], Iterator[BenchmarkRecord]]
 
     def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
-        """The record of a key or genotype; None where the benchmark has no such architecture."""
+        """Returns the record of a key or genotype; None if the benchmark does not have it."""
         wanted = self.kind.key_of(key)
         return self._found(lambda each, _: each == wanted)
 
     def at(self, index: int) -> BenchmarkRecord | None:
-        """The record of an index of the benchmark; None when it has no such index."""
+        """Returns the record of a benchmark's index; None if out of range."""
         return self._found(lambda _, each: each == index) if self.kind.indexed else None
 
     def _found(self, wanted: Wanted) -> BenchmarkRecord | None:

@@ -1,13 +1,13 @@
-"""A benchmark from any path: its content decides on the reader. The readers of rows are here.
+"""Opens a benchmark by its content, and reads the formats with one row per architecture or run.
 
-A CSV of NAS-Bench-201, compressed or not, begins with the line `index,arch` and then names such as
-`cifar100_test_200`: data set, split, epochs. Its rows stand in the benchmark's own index order.
+A CSV of NAS-Bench-201, compressed or not, starts with the line `index,arch` and names such as
+`cifar100_test_200`: data set, split, epochs. Its rows are in the benchmark's index order.
 
-A record of NAS-Bench-101's tfrecord files is its length (8 bytes), the masked CRC-32C of these, the
-content, and its masked CRC-32C. The content is JSON: [hash, epochs, adjacency, ops, metrics]; the
-metrics are a base64 protocol buffer whose field 1 comes three times, for the start, the middle and
-the end of the training, with the accuracies on the training, validation and test images as
-fractions in its fields 3 to 5.
+A record of NAS-Bench-101's tfrecord files consists of its length (8 bytes), their masked CRC-32C,
+the content, and its masked CRC-32C. The content is JSON: [hash, epochs, adjacency, ops, metrics];
+metrics are a base64 protocol buffer whose field 1 occurs three times, for the start, the middle and
+the end of the training, with the training, validation and test accuracies as fractions in its
+fields 3 to 5.
 """
 
 import base64
@@ -61,7 +61,7 @@ _CSV_COLUMN = re.compile(r"(cifar10|cifar100|imagenet16)_(train|valid|test)_([0-
 _HEAD = struct.Struct("<QI")
 _LENGTH_LIMIT = 2**16
 _RUN_LIMIT = 1000
-"""Trainings of one module and length; the benchmark has three."""
+"""Maximum trainings per module and length; the benchmark has three."""
 
 _FIXED64, _BYTES = 1, 2
 _SPLITS = {3: "train", 4: "valid", 5: "test"}
@@ -71,7 +71,7 @@ _SPLITS = {3: "train", 4: "valid", 5: "test"}
 def open_benchmark(
     path: str | Path, options: ReadingOptions | None = None
 ) -> BenchmarkStore | Original:
-    """The benchmark in a store, a file or a folder."""
+    """Opens a benchmark: a store, a file or a folder."""
     path = Path(path)
     if is_store(_head(path)):
         return open_store(path)
@@ -81,9 +81,9 @@ def open_benchmark(
 def import_benchmark(
     source: Path, output: Path, options: ReadingOptions | None = None
 ) -> BenchmarkStore:
-    """Writes everything a source holds as a store, atomically, and opens it.
+    """Imports a source into a store, atomically, and opens it.
 
-    Raises what reading the source raises, and an error; no half of a store is left behind.
+    Raises errors of reading the source and of writing; no partial store is left.
     """
     found = open_source(source, options or ReadingOptions())
     try:
@@ -95,7 +95,7 @@ def import_benchmark(
 
 
 def open_source(path: Path, options: ReadingOptions) -> Original:
-    """A file or a folder as its authors wrote it. Raises as `open_benchmark` does."""
+    """Opens a file or folder in its authors' format. Raises as `open_benchmark` does."""
     start = _head(path)
     if (path.is_dir() and (path / META).exists()) or start.startswith(_PICKLED):
         return read_pickled(path, options)
@@ -147,11 +147,11 @@ def _csv_columns(names: list[str]) -> list[Column]:
         if match is None:
             hint = "columns are named as cifar100_test_200"
             raise NasirError("E109", f"unknown column {quoted(name)}", hint=hint)
-        # The networks whose validation accuracy is known were trained on half of CIFAR-10's
-        # images: to the benchmark that is a data set of its own.
+        # Networks with a known validation accuracy were trained on half of CIFAR-10's images:
+        # the benchmark calls that a data set of its own.
         dataset = {"cifar10_valid": "cifar10-valid", "imagenet16": "ImageNet16-120"}
         named = dataset.get(f"{match[1]}_{match[2]}", dataset.get(match[1], match[1]))
-        # Runs of 200 epochs are averaged over their seeds; shorter ones are one run each.
+        # Runs of 200 epochs are averaged over seeds; shorter ones are single runs.
         epochs, seed = int(match[3]), MEAN if int(match[3]) == 200 else UNSTATED
         column = Column(named, match[2], epochs, epochs, seed)
         if column in columns:
@@ -178,8 +178,10 @@ def _percent(cell: str, column: Column) -> float:
 
 
 def _tfrecord_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
-    """A record is one training; those of one module and length are numbered from 0 as they come,
-    and that number stands for the seed. Fractions become percent."""
+    """Yields a record per training, with accuracies in percent.
+
+    Seeds number the trainings of one module and length from 0 in file order.
+    """
     runs: dict[str, bytearray] = {}
     with reading(path), path.open("rb") as stream:
         for number, content in enumerate(checked_records(stream)):
@@ -198,7 +200,7 @@ def _tfrecord_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
 
 
 def checked_records(stream: IO[bytes]) -> Iterator[bytes]:
-    """The contents of a tfrecord's records. Raises an error where a checksum is wrong."""
+    """Yields the contents of tfrecord records. Raises an error for a wrong checksum."""
     for number, start in enumerate(iter(partial(stream.read, _HEAD.size), b"")):
         length, checksum = _HEAD.unpack(start.ljust(_HEAD.size, b"\0"))
         if _masked(start[:8]) != checksum or length > _LENGTH_LIMIT:
@@ -210,19 +212,19 @@ def checked_records(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _masked(content: bytes) -> int:
-    """The checksum as a TFRecord stores it: rotated by 15 bits, with a constant added."""
+    """Returns the masked checksum of TFRecord: rotated by 15 bits, plus a constant."""
     checksum = int(cast("Any", google_crc32c).value(content))  # its types are partial
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _training(content: bytes) -> tuple[str, int, bytes]:
-    """The hash, the epochs and the metrics of a record."""
+    """Returns the hash, the epochs and the metrics of a record."""
     try:
         row: Any = json.loads(content)
         match row:
             case [str(key), int(epochs), _, _, str(metrics)] if 1 < epochs < 256:
                 if not KINDS["nasbench101"].keys.fullmatch(key):
-                    raise NasirError("E109", f"{quoted(key)} is no module hash")
+                    raise NasirError("E109", f"{quoted(key)} is not a module hash")
                 return key, epochs, base64.b64decode(metrics, validate=True)
             case _:
                 wanted = "[hash, epochs, adjacency, ops, metrics]"
@@ -232,7 +234,7 @@ def _training(content: bytes) -> tuple[str, int, bytes]:
 
 
 def _accuracies(metrics: bytes, epochs: int, seed: str) -> dict[Column, float]:
-    """The accuracies at the middle and the end of a training."""
+    """Returns the accuracies at the middle and the end of a training."""
     values: dict[Column, float] = {}
     points = [data for number, data in _fields(metrics, _BYTES) if number == 1]
     if len(points) < 3:
@@ -247,7 +249,7 @@ def _accuracies(metrics: bytes, epochs: int, seed: str) -> dict[Column, float]:
 
 
 def _fields(message: bytes, wire: int) -> list[tuple[int, Any]]:
-    """The number and the value of each field of that wire type."""
+    """Returns number and value of each field of a wire type."""
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import DecodeError
     from google.protobuf.unknown_fields import UnknownFieldSet

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 VERSION = "3"
 _LENGTH = struct.Struct("<Q")
-"""Of the header's text, which begins the file."""
+"""The length of the header's text, at the start of the file."""
 
 _START = b'{"__metadata__":{"nasir benchmark":"'
 _OLD = b"nasir benchmark\n"
-"""Start of stores before version 3, which had a layout of their own."""
+"""Start of stores before version 3, which had another layout."""
 
 _HEADER_LIMIT = 64 * 2**20
 _COUNT_LIMIT = 2**32 - 1
@@ -46,11 +46,11 @@ _NAME_LIMIT = 500
 _EPOCHS_LIMIT = 10**6
 _AT_ONCE = 2**20
 _LEAST, _SCATTERED = 2**22, 50
-"""Places that a table may have, and more of them for each accuracy that stands in one."""
+"""Maximum number of cells in a table, and additional ones per accuracy."""
 
 
 class Header(NamedTuple):
-    """Facts about a store; `source` is the name of the file it was made from.
+    """Facts about a store; `source` is the name of its original file.
 
     `checksum` is the CRC-32 of all tensors.
     """
@@ -65,7 +65,7 @@ class Header(NamedTuple):
 
     @property
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...], int]]:
-        """The type, the shape and the bytes of a row of each tensor, in the file's order."""
+        """The dtype, shape and bytes per row of each tensor, in file order."""
         count, width, numbers = self.keys, self.key_width, len(self.columns)
         return {
             "values": ("F64", (count, numbers), 8 * numbers),
@@ -76,7 +76,7 @@ class Header(NamedTuple):
 
 
 def pack_header(facts: str, header: Header) -> tuple[bytes, dict[str, int]]:
-    """The beginning of the file, and where each tensor starts; `end` is the file's length."""
+    """Returns the header's bytes, and the offset of each tensor; `end` is the file's length."""
     about = {"nasir benchmark": VERSION, "checksum": f"{zlib.crc32(facts.encode()):08x}"}
     whole: dict[str, object] = {"__metadata__": about | {"facts": facts}}
     starts, end = dict[str, int](), 0
@@ -91,17 +91,17 @@ def pack_header(facts: str, header: Header) -> tuple[bytes, dict[str, int]]:
 
 
 def is_store(head: bytes) -> bool:
-    """Whether a file that begins like this is a store, of any version, perhaps cut off."""
+    """Whether a file with this head is a store, of any version, perhaps truncated."""
     start = head[_LENGTH.size : _LENGTH.size + len(_START)]
     return head.startswith(_OLD) or (bool(start) and _START.startswith(start))
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkStore:
-    """An open store. Opening reads the header alone; looking up needs no NumPy.
+    """An open store. Opening reads the header only; look-ups need no NumPy.
 
-    A look-up verifies each key that it compares and the row that it returns, and raises an error
-    where a checksum is wrong or a value is no percentage; `values` verifies nothing.
+    A look-up verifies the keys that it compares and the row that it returns, and raises an error
+    for a wrong checksum or a value that is no percentage; `values` verifies nothing.
     """
 
     path: Path
@@ -123,7 +123,7 @@ class BenchmarkStore:
         return self.header.keys
 
     def lookup(self, key: str | Genotype) -> BenchmarkRecord | None:
-        """The record of a key or genotype; None where the benchmark has no such architecture."""
+        """Returns the record of a key or genotype; None if the benchmark does not have it."""
         key = self.kind.key_of(key)
         wanted = key.encode().ljust(self.header.key_width, b"\0")
         with reading(self.path):
@@ -132,7 +132,7 @@ class BenchmarkStore:
             return self._record(row, key) if found == wanted else None
 
     def at(self, index: int) -> BenchmarkRecord | None:
-        """The record of an index of the benchmark; None when it has no such index."""
+        """Returns the record of a benchmark's index; None if out of range."""
         if not self.kind.indexed or not 0 <= index < len(self):
             return None
         record = self.lookup(self.key_at(index))
@@ -141,21 +141,21 @@ class BenchmarkStore:
         return record
 
     def key_at(self, row: int) -> str:
-        """The key of a row of `values`."""
+        """Returns the key of a row of `values`."""
         text = self._row("keys", row).rstrip(b"\0").decode("latin1")
         if not self.kind.keys.fullmatch(text):
             raise damaged(f"a key is {quoted(text)}").at(Where(str(self.path)))
         return text
 
     def values(self) -> "NDArray[np.float64]":
-        """All accuracies, (architectures, columns), mapped and read-only; NaN for none."""
+        """Maps all accuracies, (architectures, columns), read-only; NaN for none."""
         import numpy as np
 
         shape = (len(self), len(self.columns))
         return np.memmap(self.path, "<f8", "r", self.starts["values"], shape)
 
     def check(self) -> None:
-        """Raises an error unless every byte of the tensors is as it was written."""
+        """Raises an error if the checksum of all tensors is wrong."""
         tensors = memoryview(self.content)[self.starts["values"] :]
         if f"{zlib.crc32(tensors):08x}" != self.header.checksum:
             raise damaged("the checksum of the tensors is wrong").at(Where(str(self.path)))
@@ -166,10 +166,10 @@ class BenchmarkStore:
         return self.content[start : start + size]
 
     def _placed(self, place: int) -> tuple[bytes, int]:
-        """The key at a place in `order`, and its row."""
+        """Returns the key at a place in `order`, and its row."""
         (row,) = struct.unpack("<I", self._row("order", place))
         if row >= len(self):
-            raise damaged("a row is named that is not there")
+            raise damaged("a row number is out of range")
         key = self._row("keys", row)
         if struct.unpack_from("<I", self._row("sums", row))[0] != _checksum(place, key):
             raise damaged("a checksum is wrong")
@@ -183,17 +183,17 @@ class BenchmarkStore:
         pairs = zip(self.columns, struct.unpack(f"<{len(self.columns)}d", content), strict=True)
         values = {column: number for column, number in pairs if not isnan(number)}
         if values and not 0 <= min(values.values()) <= max(values.values()) <= 100:
-            raise damaged(f"an accuracy of {key} is no percentage")
+            raise damaged(f"an accuracy of {key} is not a percentage")
         return BenchmarkRecord(key, row if self.kind.indexed else None, values)
 
 
 def _checksum(place: int, key: bytes) -> int:
-    """The CRC-32 of a key and its place in `order`."""
+    """Returns the CRC-32 of a key and its place in `order`."""
     return zlib.crc32(key, zlib.crc32(struct.pack("<I", place)))
 
 
 def open_store(path: Path) -> BenchmarkStore:
-    """Maps a store. Raises an error (no store), (another version), (damaged)."""
+    """Maps a store. Raises an error for other files, versions, or damage."""
     with reading(path), path.open("rb") as stream:
         head = stream.read(_LENGTH.size + len(_START) + 8)
         _check_version(head)
@@ -215,7 +215,7 @@ def open_store(path: Path) -> BenchmarkStore:
 def _check_version(head: bytes) -> None:
     if not is_store(head):
         hint = "nasir bench import makes one of a benchmark's own files"
-        raise NasirError("E108", "the file is no store", hint=hint)
+        raise NasirError("E108", "the file is not a store", hint=hint)
     version = head[_LENGTH.size + len(_START) :].partition(b'"')[0].decode("ascii", "replace")
     if head.startswith(_OLD) or (version and version != VERSION):
         version = "1 or 2" if head.startswith(_OLD) else quoted(version)
@@ -225,7 +225,7 @@ def _check_version(head: bytes) -> None:
 
 
 def _header(text: str) -> Header:
-    """Raises an error or another error for facts that no import writes."""
+    """Parses the header. Raises an error for facts that no import writes."""
     facts: dict[str, Any] = json.loads(text)
     columns = tuple(Column(*row) for row in facts.pop("columns"))
     header = Header(**facts, columns=columns)
@@ -244,14 +244,14 @@ def _header(text: str) -> Header:
 
 
 BenchmarkTable = tuple[list[str], list[Column], "NDArray[np.float64]"]
-"""Keys, columns, and the accuracies by both; NaN for none."""
+"""Keys, columns, and their accuracies; NaN for none."""
 
 
 def pack(records: Iterable[BenchmarkRecord]) -> BenchmarkTable:
-    """The records as one matrix; a key may come again with other columns.
+    """Packs records into a matrix; a key may repeat with other columns.
 
-    Raises an error when an architecture comes with two indices, or where nearly all would be gaps,
-    or without any result.
+    Raises an error for an architecture with two indices, for a table of mostly gaps, or without any
+    result.
     """
     import numpy as np
 
@@ -281,7 +281,7 @@ def pack(records: Iterable[BenchmarkRecord]) -> BenchmarkTable:
 
 
 def write_store(path: Path, table: BenchmarkTable, benchmark: str, source: str) -> None:
-    """Writes a table as a store, atomically; `source` is the name of its file."""
+    """Writes a table as a store, atomically; `source` is the name of its original file."""
     import numpy as np
 
     keys, columns, matrix = table

@@ -1,4 +1,4 @@
-"""Weights of the original implementations, under the keys of nasir's networks."""
+"""Imports weights of original implementations under the keys of nasir's networks."""
 
 from runners.originals.weights import Imported, import_weights, read_state, translate
 

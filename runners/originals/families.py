@@ -1,4 +1,4 @@
-"""The original implementations that weights are imported from: marks, sizes, names of tensors."""
+"""Original implementations with importable weights: detection, sizes, tensor names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,21 +13,23 @@ from nasir.space.stack import Design
 State = Mapping[str, Tensor]
 
 Group = tuple[str, tuple[str, ...]]
-"""A name of the original and keys of the network: each a whole one, or a start that ends in a dot
-or a slash. All tensors below the name, in order, are those below the keys.
+"""An original name and the network's keys, in full or as prefixes.
 
-Convolutions and batch norms stand in the order in which they run on both sides, and a batch norm is
-weight, bias, mean, variance.
+Prefixes end in a dot or a slash. All tensors below the name correspond in order to those below the
+keys.
+
+Both sides have convolutions and batch norms in execution order, and a batch norm as weight, bias,
+mean, variance.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Networks of one code. `marks` are starts of tensors' names that all of them have.
+    """Networks of one implementation. `marks` are prefixes of tensor names in all of them.
 
-    `size` reads a network's size from its state, and raises an error where it cannot. `tied` are
-    tensors that equal other ones, by name; `optional` are starts of names of tensors that a network
-    may have and nasir's need not. A `supernet` belongs to a space, other networks to a genotype.
+    `size` reads a network's size from its state, and raises an error if it cannot. `tied` are
+    tensors equal to others, by name; `optional` are prefixes of tensors that nasir's network may
+    lack. A `supernet` belongs to a space, other networks to a genotype.
     """
 
     name: str
@@ -40,18 +42,18 @@ class Family:
 
 
 def family_of(state: State) -> Family:
-    """The family of a state. Raises an error for one that is of none."""
+    """Returns the family of a state. Raises an error for an unknown one."""
     for family in FAMILIES:
         if all(any(name.startswith(mark) for name in state) for mark in family.marks):
             return family
     names = ", ".join(quoted(name) for name in list(state)[:4])
     known = "; ".join(family.name for family in FAMILIES)
-    message = f"the weights are of no network known: {names}, …"
+    message = f"the weights are of an unknown network: {names}, …"
     raise NasirError("E503", message, hint=f"known are {known}")
 
 
 def _image_size(state: State) -> dict[str, Any]:
-    """The size of a network for images. Raises an error where a part of it cannot be read."""
+    """Reads the size of an image network. Raises an error if a part cannot be read."""
     skeleton, first, last, factor = next((stem for stem in _STEMS if stem[2] in state), _STEMS[0])
     cells = {name.split(".")[1] for name in state if name.startswith("cells.")}
     if cells != {str(number) for number in range(len(cells))}:
@@ -77,8 +79,11 @@ _STEMS = (
 
 
 def _darts_size(state: State) -> dict[str, Any]:
-    """A head in which a batch norm follows the last convolution is not that of nasir's ImageNet
-    networks, which lack it as published (AutoDL's has one)."""
+    """Reads the size.
+
+    An auxiliary head with a batch norm after its last convolution (AutoDL) is not that of nasir's
+    ImageNet networks, which lack it as published.
+    """
     size = _image_size(state)
     head = any(name.startswith("auxiliary_head.") for name in state)
     foreign = size["skeleton"] == "imagenet" and "auxiliary_head.features.6.weight" in state
@@ -86,7 +91,7 @@ def _darts_size(state: State) -> dict[str, Any]:
 
 
 def _supernet_size(state: State) -> dict[str, Any]:
-    """`parts`: of how many equal parts of the channels the ops see one."""
+    """Reads the size. `parts`: ops process 1/parts of the channels."""
     size, below = _image_size(state), "cells.0._ops.0._ops."
     kernels = [name for name in state if name.startswith(below) and name.endswith(".op.1.weight")]
     seen = _length(state, *kernels[:1] or [f"{below}4.op.1.weight"])
@@ -104,13 +109,13 @@ def _tiny_size(state: State) -> dict[str, Any]:
 def _recurrent_size(state: State) -> dict[str, Any]:
     encoder = state.get("encoder.weight")
     if encoder is None or encoder.dim() != 2:
-        raise _unsized("'encoder.weight' is no matrix")
+        raise _unsized("'encoder.weight' is not a matrix")
     vocabulary, hidden = encoder.shape
     return {"skeleton": "rnn", "vocabulary": vocabulary, "hidden": hidden}
 
 
 def _length(state: State, name: str) -> int:
-    """The first dimension of a tensor. Raises an error without one."""
+    """Returns the first dimension of a tensor. Raises an error without one."""
     if name not in state:
         raise _unsized(f"there is no tensor '{name}'")
     if not state[name].dim():
@@ -124,8 +129,10 @@ def _unsized(what: str) -> NasirError:
 
 
 def _darts(design: Design, graph: Graph) -> Iterator[Group]:
-    """`NetworkCIFAR`, `NetworkImageNet`, supernets, and those of AutoDL-Projects, which name the
-    tensors of stems and reductions otherwise, in the same order."""
+    """Yields groups of `NetworkCIFAR`, `NetworkImageNet` and supernets.
+
+    AutoDL-Projects has other names of stems and reductions, in the same order.
+    """
     yield "stem.", ("stem/",)
     yield "stem0.", ("stem0a/", "stem0b/")
     yield "stem1.", ("stem1/",)
@@ -143,7 +150,7 @@ def _darts(design: Design, graph: Graph) -> Iterator[Group]:
 
 
 def _ops(genotype: Genotype, kind: str) -> Iterator[tuple[str, str]]:
-    """The ops of a cell by node, and as the genotype names them: number, `n2.e0/sep_conv_3x3`."""
+    """Yields the number of each op in a cell, by node, and its name: `n2.e0/sep_conv_3x3`."""
     cell, place = genotype.cell(kind), 0
     for number, node in enumerate(cell.nodes, start=cell.inputs):
         labels = [f"n{number}.e{edge.source}/{edge.op}" for edge in node]
@@ -163,8 +170,10 @@ def _options(graph: Graph, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _tiny(genotype: Genotype, graph: Graph) -> Iterator[Group]:
-    """`cells` holds N cells, a residual reduction, N cells, a reduction, N cells; the layers of a
-    cell are its six edges by target and then source, those of `none` too."""
+    """Yields groups of `cells`: N cells, a residual reduction, N cells, a reduction, N cells.
+
+    The layers of a cell are its six edges by target, then source, including those of `none`.
+    """
     layers = int(graph.about["layers"])
     yield "stem.", ("stem/",)
     for place in range(3 * layers + 2):
@@ -183,7 +192,7 @@ def _tiny(genotype: Genotype, graph: Graph) -> Iterator[Group]:
 
 
 def _recurrent(genotype: Genotype, graph: Graph) -> Iterator[Group]:
-    """`RNNModel` with one `DARTSCell`. The decoder's weight is the encoder's."""
+    """Yields groups of `RNNModel` with one `DARTSCell`. Encoder and decoder share a weight."""
     del graph
     yield "encoder.", ("embedding.weight",)
     yield "rnns.0._W0", ("cell/n0.weight",)

@@ -1,4 +1,4 @@
-"""Importing weights: the original's file read, its tensors under nasir's keys, and written."""
+"""Imports weights: reads an original's file, renames its tensors to nasir's keys, writes them."""
 
 import hashlib
 import json
@@ -27,23 +27,23 @@ from runners.originals.families import Family, State, family_of
 _INNER = (
     "state_dict", "model_state_dict", "state-dict", "model", "net", "network", "ema", "weights"
 )  # fmt: skip
-"""Keys under which checkpoints keep the state of a network, besides an optimiser's."""
+"""Keys of checkpoints with the state of a network, besides an optimiser's."""
 
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-"""Prefixes that DataParallel, torch.compile and Lightning put before every name."""
+"""Prefixes of all names by DataParallel, torch.compile and Lightning."""
 
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
-"""Ends of the names of numbers that are no weights: batch norms', and those that thop adds."""
+"""Suffixes of tensors that are not weights: batch norms' counters, and those of thop."""
 
 _LATER = ("features", "bn", "classifier", "weight", "bias", "running_mean", "running_var")
-"""Names that stand behind their neighbours, in this order; others in their own."""
+"""Names that come after their siblings, in this order; others in their own."""
 
 _LEVELS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What was imported: of which network, how many tensors and numbers, and what was left out."""
+    """The result of an import: network, numbers of tensors and values, and skipped tensors."""
 
     file: str
     genotype: str
@@ -62,12 +62,11 @@ def import_weights(
     skeleton: str | None = None,
     space: str | None = None,
 ) -> Imported:
-    """Writes the weights of an original's file as a safetensors file under the stable keys.
+    """Imports the weights of an original's file into a safetensors file with stable keys.
 
-    `design` is the genotype of the network (with its `space`, where it needs one), or the space of
-    a supernet. Sizes, and unless it is given the skeleton, are read from the tensors' shapes; an
-    auxiliary head comes along where the file has one. Raises an error, and what genotypes and
-    spaces raise.
+    `design` is the genotype of the network (with its `space`, if required), or the space of a
+    supernet. Sizes and, unless given, the skeleton are read from tensor shapes; an auxiliary head
+    is imported if present. Raises an error, also of genotypes and spaces.
     """
     state = read_state(source)
     try:
@@ -105,22 +104,22 @@ def import_weights(
 
 
 def _space(name: str | Path) -> nasir.Space:
-    """The space of a supernet's weights. Raises an error for what names none."""
+    """Returns the space of a supernet's weights. Raises an error if the name is not a space's."""
     try:
         return nasir.load_space(name)
     except NasirError as error:
         if error.code != "E201":
             raise
-        message = f"the weights are a supernet's, and {quoted(str(name))} is no space"
+        message = f"the weights are a supernet's, and {quoted(str(name))} is not a space"
         hint = "name the space that was searched: darts, s2, …"
         raise NasirError("E503", message, hint=hint) from None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by the original's names, in their order, without counters.
+    """Reads the tensors of a file by original name, in order, without counters.
 
-    A .safetensors file, or what torch.save wrote: a state dict, or a checkpoint with one in it.
-    Raises an error (no state dict) or (objects that are more than data).
+    A .safetensors file, or one of torch.save: a state dict, or a checkpoint with one. Raises an
+    error without a state dict, or for objects that are more than data.
     """
     found = read_weights(path) if path.suffix == ".safetensors" else _inner(path)
     state = {name: value for name, value in found.items() if not name.endswith(_COUNTERS)}
@@ -133,7 +132,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _inner(path: Path) -> dict[str, Tensor]:
-    """The mapping of names to tensors in what a file holds."""
+    """Returns the mapping of names to tensors in a file."""
     found = load_plain(path)
     for _ in range(3):
         if not isinstance(found, Mapping):
@@ -148,7 +147,7 @@ def _inner(path: Path) -> dict[str, Tensor]:
 
 
 def _plain(value: Any) -> bool:
-    """Whether it is a tensor whose numbers lie in memory, one after the other, each once."""
+    """Whether a value is a dense strided tensor whose elements are all in its storage."""
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         return False
     if value.is_quantized or value.is_nested or value.is_meta:
@@ -159,15 +158,14 @@ def _plain(value: Any) -> bool:
 def translate(
     design: Design, graph: Graph, state: State
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The state of an original as that of the genotype's network, or of the space's supernet: by
-    key, in the network's order, and the tensors that the network has no use for.
+    """Renames an original's state to the network's keys; returns it with the skipped names.
 
-    Each tensor of the original is one of the network's or was left out; none has two places. Raises
-    an error for a state of no known network, or for one of another genotype or size.
+    Each tensor has exactly one place or is skipped. Raises an error for an unknown network, or for
+    another genotype or size.
     """
     family = family_of(state)
     wanted, there = nasir.cost(graph).params, sum(value.numel() for value in state.values())
-    if wanted > there:  # before the network takes any memory
+    if wanted > there:  # before the network needs memory
         raise _misfit(f"it has {wanted:,} parameters, and the file {there:,} numbers")
     known: dict[str, Tensor] = dict(lowering.to_torch(graph).state_dict())
     found: dict[str, Tensor] = {}
@@ -189,13 +187,13 @@ def translate(
     strange = [name for name in left if not name.startswith(family.optional)]
     missing = [key for key in known if key not in found]
     if strange or missing:
-        what = f"{quoted(strange[0])} has no place" if strange else f"'{missing[0]}' gets nothing"
+        what = f"{quoted(strange[0])} has no place" if strange else f"'{missing[0]}' has no tensor"
         raise _misfit(f"{what} ({len(strange)} tensors are left, {len(missing)} are missing)")
     return {key: found[key] for key in known}, left
 
 
 def _tied(family: Family, state: State) -> set[str]:
-    """The tensors that are others. Raises an error where one is not equal to its other."""
+    """Returns the names of tied tensors. Raises an error if one differs from its source."""
     for name, other in family.tied.items():
         if name in state and not torch.equal(state[name], state[other]):
             raise _misfit(f"{quoted(name)} should be {quoted(other)}, and differs")
@@ -203,7 +201,7 @@ def _tied(family: Family, state: State) -> set[str]:
 
 
 def _below(names: Iterable[str]) -> dict[str, list[str]]:
-    """By whole name, and by each start of names that ends in a dot or a slash: the names."""
+    """Maps full names and prefixes that end in a dot or a slash to names."""
     found: dict[str, list[str]] = {}
     for name in names:
         for end in islice(re.finditer(r"[./]|\Z", name), _LEVELS):
@@ -212,7 +210,7 @@ def _below(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _order(name: str) -> list[tuple[int, int, str]]:
-    """The place of a tensor in the order in which its part runs: files may hold any order."""
+    """Returns the sort key of a tensor by execution order: files may have any order."""
     return [
         (0, int(part), "")
         if part.isdecimal() and len(part) < 10
@@ -222,9 +220,9 @@ def _order(name: str) -> list[tuple[int, int, str]]:
 
 
 def _check(name: str, theirs: Tensor, key: str, ours: Tensor) -> None:
-    """Raises an error unless a tensor of the original is one of the network's by type and shape."""
+    """Raises an error unless dtype and shape of an original's tensor match the network's."""
     if not theirs.is_floating_point():
-        raise _misfit(f"{quoted(name)} is of {theirs.dtype}, which are no weights")
+        raise _misfit(f"{quoted(name)} is of {theirs.dtype}, which is not a type of weights")
     if theirs.shape != ours.shape:
         shapes = list(theirs.shape), list(ours.shape)
         raise _misfit(f"{quoted(name)} has shape {shapes[0]}, and '{key}' takes {shapes[1]}")

@@ -1,4 +1,4 @@
-"""Figures of a run directory: how it learnt, how it decided, what it chose. Needs matplotlib."""
+"""Figures of a run directory: training, decisions, cells. Requires matplotlib."""
 
 from runners.plot.run import NothingToDrawError, PlottedRun, read_run
 from runners.plot.write import PLOTS, Plots, plot_run

@@ -1,4 +1,4 @@
-"""The cells that a run chose: a figure of the last ones, and an animation of every epoch's."""
+"""Figures of a run's cells: the last ones, and an animation over epochs."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -25,30 +25,30 @@ from runners.plot.run import NothingToDrawError, PlottedRun, cell_title
 FILL: dict[Role, str] = {"input": "#CDE9D6", "node": "#CFE3F2", "output": "#F3E3B3"}
 
 LINE, NONE = "#555555", "#B5B5B5"
-"""The colours of arrows: of those that compute, and of those whose op is `none`."""
+"""Colours of arrows: ops, and `none`."""
 
 SCALE = 1 / 72
-"""Inches to a unit of a layout, so that its letters have their size in points."""
+"""Inches per layout unit, so that text has its size in points."""
 
 HEADING, GAP = 34.0, 22.0
 """Units above the first cell, and between a cell's title and the cell."""
 
 DENSITY = 100
-"""Dots an inch in the animation."""
+"""Dots per inch in the animation."""
 
 BEATS = (110, 500)
 LENGTH, LAST = 20_000, 2_500
-"""Milliseconds: of a frame, at least and at most; of all frames about; of the last one more."""
+"""Milliseconds: per frame (minimum, maximum), in total, and for the last frame."""
 
 Change = frozenset[int]
-"""The numbers of the arrows of a cell that the cell before did not have."""
+"""The indices of a cell's arrows that the previous cell does not have."""
 
 _CODES = {"M": [Outline.MOVETO], "L": [Outline.LINETO], "C": [Outline.CURVE4] * 3}
 
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """The cells of one genotype, laid out, with the new arrows of each."""
+    """The cells of one genotype with layouts and new arrows."""
 
     cells: tuple[tuple[str, Drawing, Change], ...]
     heading: str
@@ -56,7 +56,7 @@ class _Scene:
 
 
 def cells(run: PlottedRun) -> Figure:
-    """The final genotype's cells, or while there is none those of the last epoch."""
+    """Draws the final genotype's cells, or those of the last epoch if there is none."""
     genotype, heading = run.final, "Final genotype"
     if genotype is None:
         if not run.genotypes:
@@ -69,7 +69,7 @@ def cells(run: PlottedRun) -> Figure:
 
 
 def animation(run: PlottedRun) -> bytes:
-    """A GIF of the cells of two epochs or more, a frame each; edges that changed are coloured."""
+    """Returns a GIF with a frame for each epoch's cells; changed edges are coloured."""
     palette = _palette()
     frames: list[Image.Image] = []
     for figure in _figures(list(_scenes(run))):
@@ -92,9 +92,9 @@ def animation(run: PlottedRun) -> bytes:
 
 
 def changes(before: CellGenotype | None, after: CellGenotype) -> Change:
-    """The arrows of `picture(after)` that the picture of `before` lacks; none without one.
+    """Returns the arrows of `picture(after)` that are not in the picture of `before`.
 
-    An arrow is new where its source, its op, or the op of the node that it leads to is.
+    An arrow is new if its source, its op, or its target's op is.
     """
     if before is None:
         return frozenset()
@@ -109,7 +109,7 @@ def changes(before: CellGenotype | None, after: CellGenotype) -> Change:
 
 
 def _meanings(shown: Picture) -> list[tuple[object, ...]]:
-    """Source, target and op of each arrow, and the box at its head."""
+    """Returns source, target and op of each arrow, and the box at its head."""
     return [
         (arrow.tail, arrow.head, arrow.label, shown.boxes[arrow.head]) for arrow in shown.arrows
     ]
@@ -138,15 +138,15 @@ def _laid(genotype: Genotype, before: Genotype | None) -> tuple[tuple[str, Drawi
 
 @lru_cache(maxsize=64)
 def _layout(cell: CellGenotype) -> Drawing:
-    """The cell laid out: an epoch often leaves a cell as it was."""
+    """Lays out a cell; cached, since cells often stay equal over epochs."""
     return layout(picture(cell))
 
 
 def _palette() -> Image.Image:
-    """Every ink that the cells are drawn with, in steps towards every ground below it.
+    """Returns a palette of every ink, blended in steps with every background.
 
-    One palette for all frames: colours that a frame picks for itself would flicker. The steps are
-    wide, for Pillow takes near colours for each other.
+    One palette for all frames, since individual ones flicker. The steps are wide, because Pillow
+    confuses similar colours.
     """
     inks = np.array([to_rgb(ink) for ink in (TEXT, FAINT, VERMILION, LINE, NONE)])[:, None, None]
     grounds = np.array([to_rgb(ground) for ground in ("white", *FILL.values())])[:, None]
@@ -158,7 +158,7 @@ def _palette() -> Image.Image:
 
 
 def _figures(scenes: Sequence[_Scene]) -> Iterator[Figure]:
-    """A figure of each scene, all of one size, with one axes whose units are the layouts'."""
+    """Yields a figure for each scene, all of one size, with axes in layout units."""
     heights = zip(*([laid.height for _, laid, _ in each.cells] for each in scenes), strict=True)
     rooms = [max(each) for each in heights]
     gap = GAP if len(rooms) > 1 else 0.0
@@ -183,7 +183,7 @@ def _figures(scenes: Sequence[_Scene]) -> Iterator[Figure]:
 
 
 def _paint(axes: Axes, laid: Drawing, change: Change, left: float, top: float) -> None:
-    """The cell with its corner there, in the units of its layout; new arrows are coloured."""
+    """Draws a cell with its corner at (left, top), in layout units; new arrows are coloured."""
     look = {"family": "DejaVu Sans Mono", "size": FONT_SIZE - 0.5, "va": "center_baseline"}
     mono: dict[str, Any] = look | {"ha": "center"}
     arrows = zip(laid.picture.arrows, laid.paths, laid.labels, strict=True)

@@ -1,4 +1,4 @@
-"""Figures over epochs: scores, decisions, skips, the eigenvalue; the confusion; the common style.
+"""Figures over epochs: scores, decisions, skips, the eigenvalue; confusion; the common style.
 
 Colours are distinct for colour-blind readers.
 """
@@ -33,21 +33,21 @@ from runners.plot.run import (
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILION, BLACK, GREY = "#56B4E9", "#D55E00", "#000000", "#999999"
-"""Colours of M. Okabe and K. Ito's palette, without its yellow, which white swallows."""
+"""M. Okabe and K. Ito's palette without yellow, which is hard to see on white."""
 
 TEXT, FAINT, SHADE = "#222222", "#666666", "#F1EEE6"
 
 STYLE = Path(__file__).with_name("nasir.mplstyle")
-"""matplotlib's settings while figures are made and written."""
+"""matplotlib's settings for creating and saving figures."""
 
 HEADER = 0.62
-"""Inches above the axes for the title and the line below it."""
+"""Inches above the axes for the title and its subtitle."""
 
 Pen = dict[str, Any]
-"""The colour and the dashes of a line, as matplotlib takes them."""
+"""Colour and line style, as keywords of matplotlib."""
 
 _NOTE: dict[str, Any] = {"textcoords": "offset points", "color": FAINT}
-"""Of small texts beside a point."""
+"""Annotations beside a point."""
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 _FREE = (BLUE, GREEN, ORANGE, PINK, SKY, BLACK, "#7B3F00", "#6A51A3")
@@ -60,8 +60,11 @@ _FIXED: dict[str, Pen] = {
 
 WINDOW, FEWEST, AGO = 5, 3, 4
 THRESHOLD = 1.3
-"""RobustDARTS (arXiv:1909.09656) stops when the mean eigenvalue of the last WINDOW measurements (at
-least FEWEST) is more than THRESHOLD times that of AGO measurements before."""
+"""RobustDARTS' stopping rule (arXiv:1909.09656).
+
+Stops when the mean eigenvalue of the last WINDOW measurements (at least FEWEST) exceeds THRESHOLD
+times the mean AGO measurements earlier.
+"""
 
 _UNITS = {"loss": "loss (nats)", "accuracy": "accuracy (%)"}
 _LOOKS = {"train": BLUE, "valid": VERMILION, "test": GREEN, "": "#444444"}
@@ -71,7 +74,7 @@ _DECADES = 20.0
 """Curves that span more than this factor get a logarithmic axis."""
 
 _WRITTEN, _LABELLED = 20, 100
-"""Up to so many classes each share is written into its square, and classes are named."""
+"""Maximum number of classes with written shares, and with class names."""
 
 
 _PANELS: Mapping[ChoiceKind, tuple[int, str]] = {
@@ -81,11 +84,11 @@ _PANELS: Mapping[ChoiceKind, tuple[int, str]] = {
     "input": (2, "node {0.node} reads"),
     "output": (2, "output"),
 }
-"""The place of a decision's panel in the row of its node, behind those of edges, and its title."""
+"""The column of a decision's panel in its node's row, after those of edges, and its title."""
 
 
 def curves(run: PlottedRun) -> Figure:
-    """Loss, accuracy or perplexity, and learning rate over epochs, on every split there is."""
+    """Plots loss, accuracy or perplexity, and learning rate over epochs, for each split."""
     shown = _measures(run)
     if not shown:
         lacks = "losses, scores or learning rates" if run.metrics else "rows"
@@ -110,7 +113,7 @@ def curves(run: PlottedRun) -> Figure:
 
 
 def _measures(run: PlottedRun) -> Mapping[str, Mapping[str, list[float]]]:
-    """The measures by name and split, as far as there are any."""
+    """Returns the available measures by name and split."""
     names = ("loss", run.facts.metric) if run.facts else ()
     rows = {
         (name, s): [row.score(s, name) for row in run.metrics] for name in names for s in SPLITS
@@ -124,7 +127,7 @@ def _measures(run: PlottedRun) -> Mapping[str, Mapping[str, list[float]]]:
 
 
 def entropy(run: PlottedRun) -> Figure:
-    """The entropy of every choice over epochs, kinds of cell side by side, their mean bold."""
+    """Plots the entropy of every choice over epochs, by kind of cell, with a bold mean."""
     rows = [row for row in run.metrics if row.entropy]
     if not rows:
         raise NothingToDrawError("no row of metrics.jsonl has entropies")
@@ -152,7 +155,7 @@ def entropy(run: PlottedRun) -> Figure:
 
 
 def trajectory(run: PlottedRun) -> Figure:
-    """The weights of every choice's options over epochs: a panel for each choice.
+    """Plots the option weights of every choice over epochs, in a panel each.
 
     Rows are target nodes, columns are sources; the line of a pruned option ends in a dot.
     """
@@ -165,7 +168,7 @@ def trajectory(run: PlottedRun) -> Figure:
     options = [option for name in choices for option in run.choices[name]]
     ink = pens(option for option in options if not option.isdecimal())
     reads = pens(option for option in options if option.isdecimal())
-    # Dotted, so that nobody takes them for ops of the same colour.
+    # Dotted, to differ from ops of the same colour.
     ink |= {option: {**pen, "linestyle": (0, (1, 1.2))} for option, pen in reads.items()}
     labels = {option: f"reads {option}" if option in reads else named(option) for option in ink}
     width = max(5.2, 0.7 + 1.62 * wide) + 0.7 + 0.08 * max(map(len, labels.values()))
@@ -200,16 +203,16 @@ def trajectory(run: PlottedRun) -> Figure:
 
 
 def _slot(name: str, options: Sequence[str]) -> Slot:
-    """The address of the choice; one that cannot be read is taken for an output."""
+    """Returns the slot of a choice; unreadable ones count as outputs."""
     of_node: ChoiceKind = "edge into node" if all(map(str.isdecimal, options)) else "op on node"
     return slot_of(name, "op on edge", of_node, "input", "output")
 
 
 def _places(slots: Sequence[Slot]) -> Iterator[tuple[int, int]]:
-    """The row and the column of each choice's panel.
+    """Yields row and column of each choice's panel.
 
-    Kinds of cell below each other; in each a row for every node, a column for every source. Ops on
-    nodes and choices of inputs follow in columns of their own.
+    Kinds of cell are below each other, each with a row per node and a column per source. Ops on
+    nodes and choices of inputs follow in further columns.
     """
     above = 0
     for _, group in groupby(slots, key=lambda slot: slot.kind):
@@ -234,7 +237,7 @@ def _weights(axes: Axes, run: PlottedRun, name: str, ink: Mapping[str, Pen]) -> 
 
 
 def skips(run: PlottedRun) -> Figure:
-    """The number of skip connections in each epoch's genotype, one line for each kind of cell."""
+    """Plots the number of skip connections in each epoch's genotype, by kind of cell."""
     rows = [row for row in run.metrics if row.skips]
     if not rows:
         raise NothingToDrawError("no row of metrics.jsonl counts skip connections")
@@ -252,7 +255,7 @@ def skips(run: PlottedRun) -> Figure:
 
 
 def eigenvalue(run: PlottedRun) -> Figure:
-    """The largest eigenvalue of the architecture's Hessian, its mean, and the stopping rule."""
+    """Plots the Hessian's largest eigenvalue, its mean, and the stopping rule."""
     measured = [row for row in run.metrics if math.isfinite(row.eigenvalue)]
     if not measured:
         raise NothingToDrawError("no row of metrics.jsonl has an eigenvalue")
@@ -273,13 +276,13 @@ def eigenvalue(run: PlottedRun) -> Figure:
 
 
 def windowed(values: list[float]) -> list[float]:
-    """The mean of the last WINDOW values at each place; NaN where there are fewer than FEWEST."""
+    """Returns the running mean of WINDOW values; NaN for fewer than FEWEST."""
     parts = [values[max(0, end - WINDOW) : end] for end in range(1, len(values) + 1)]
     return [fmean(part) if len(part) >= FEWEST else math.nan for part in parts]
 
 
 def confusion(run: PlottedRun) -> Figure:
-    """The share of each true class that was predicted as each class, in percent of the class."""
+    """Plots the confusion matrix in percent of the true class."""
     found = run.confusion
     if found is None:
         raise NothingToDrawError("there is no confusion.json: nothing was trained to its end")
@@ -308,7 +311,7 @@ def confusion(run: PlottedRun) -> Figure:
 
 
 def sheet(run: PlottedRun, title: str, width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, with the title and the run's description on top."""
+    """Returns an empty figure with a title and the run's description; sizes in inches."""
     layout = ConstrainedLayoutEngine(
         rect=(0.0, 0.0, 1.0, 1.0 - HEADER / height), w_pad=0.08, h_pad=0.06
     )
@@ -320,18 +323,18 @@ def sheet(run: PlottedRun, title: str, width: float, height: float) -> Figure:
 
 
 def pens(options: Iterable[str]) -> dict[str, Pen]:
-    """A pen for each option, the same wherever the options are the same.
+    """Returns a line style for each option, equal for equal options.
 
-    Skips and `none` always look the same; the colours repeat, dashed, after eight other ops.
+    Skips and `none` have fixed styles; colours repeat, dashed, after eight other ops.
     """
     free = cycle({"linestyle": dash, "color": colour} for dash, colour in product(_DASHES, _FREE))
     return {option: _FIXED.get(option) or next(free) for option in dict.fromkeys(options)}
 
 
 def over_epochs(panels: Sequence[Axes], rows: Sequence[Metrics]) -> list[tuple[float, str]]:
-    """All epochs in view, a line where a stage begins, a shade where a projection runs.
+    """Shows all epochs, with lines at the starts of stages and a shade over projections.
 
-    Returns the beginnings of stages and projections with their names.
+    Returns the starts of stages and projections with their names.
     """
     names: list[tuple[float, str]] = []
     spans = [(name, [row.epoch for row in group]) for name, group in groupby(rows, _span)]
@@ -357,7 +360,7 @@ def _span(row: Metrics) -> str:
 
 
 def finish(figure: Figure, panels: Sequence[Axes], rows: Sequence[Metrics]) -> Figure:
-    """The figure with panels over epochs, stages named above, and one legend for all lines."""
+    """Completes a figure: panels over epochs, names of stages above, one legend for all lines."""
     names = over_epochs(panels, rows)
     handles: dict[str, Any] = {}
     for axes in panels:
@@ -378,12 +381,12 @@ def finish(figure: Figure, panels: Sequence[Axes], rows: Sequence[Metrics]) -> F
 
 
 def whole_numbers() -> MaxNLocator:
-    """Ticks at whole numbers."""
+    """Returns ticks at integers."""
     return MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
 
 
 def log_ticks(axis: Axis, *places: float) -> None:
-    """Labelled ticks of a logarithmic axis at those places in each decade."""
+    """Sets labelled ticks of a logarithmic axis at these positions in each decade."""
     axis.set_major_locator(LogLocator(subs=places))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")

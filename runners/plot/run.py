@@ -1,4 +1,4 @@
-"""A run directory as figures read it: a run may be unfinished or resumed."""
+"""A run directory for plotting, perhaps unfinished or resumed."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,18 +24,18 @@ from runners.folder.facts import (
 from runners.folder.logs import read_rows
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
-"""A number as rows have it; null stands for one that is not finite, and becomes NaN."""
+"""A number in a row; null (not finite) becomes NaN."""
 
 Split = Literal["train", "valid", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 LONGEST = 200
-"""The most characters of a heading."""
+"""Maximum length of a heading in characters."""
 
 
 class NothingToDrawError(Exception):
-    """A run lacks something that a figure shows; the text names it."""
+    """A run lacks the content of a figure; the message names it."""
 
 
 class Metrics(BaseModel, frozen=True):
@@ -53,20 +53,20 @@ class Metrics(BaseModel, frozen=True):
     skips: dict[str, int] = {}
 
     def score(self, split: Split, name: str) -> float:
-        """The measure of a split, NaN where there is none."""
+        """Returns the measure of a split; NaN if missing."""
         measures: Mapping[str, float] = getattr(self, split)
         return measures.get(name, math.nan)
 
 
 class ArchitectureRow(BaseModel, frozen=True):
-    """A row of `architecture.jsonl`: the weight of every option of every choice in an epoch."""
+    """A row of `architecture.jsonl`: the weight of each option of each choice in an epoch."""
 
     epoch: int = Field(ge=0)
     weights: dict[str, tuple[Number, ...]]
 
 
 class Confusion(BaseModel, frozen=True):
-    """`confusion.json`: rows are true classes, columns predicted ones, in `split`."""
+    """`confusion.json`: counts by true class (rows) and predicted class, in `split`."""
 
     split: str
     classes: tuple[str, ...]
@@ -82,11 +82,10 @@ class Confusion(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class PlottedRun:
-    """A run directory. Rows are in the order of epochs, and each epoch has one: its last.
+    """A run directory, with one row per epoch, in order.
 
-    `logged` are the genotypes of another program's log, by number, in place of a run's files; a log
-    has no facts.
-    `benchmark` is a store or a file that knows accuracies of its genotypes.
+    `logged` has the genotypes of another program's log, by number, instead of a run's files; a log
+    has no facts. `benchmark` is a store or file with accuracies of its genotypes.
     """
 
     path: Path
@@ -98,7 +97,7 @@ class PlottedRun:
 
     @cached_property
     def genotypes(self) -> Mapping[int, Genotype]:
-        """The genotype of each epoch that has one. Raises what reading them raises."""
+        """The genotypes by epoch. Raises errors of reading them."""
         if self.logged is not None:
             return self.logged
         files = sorted((self.path / "genotypes").glob("*.json"))
@@ -107,13 +106,13 @@ class PlottedRun:
 
     @cached_property
     def final(self) -> Genotype | None:
-        """The genotype that the run ended with; None while it has not. Raises as above."""
+        """The final genotype; None for an unfinished run. Raises errors of reading it."""
         file = self.path / "genotype.json"
         return load_genotype(file) if file.exists() else None
 
     @cached_property
     def confusion(self) -> Confusion | None:
-        """The confusion matrix of a training that ended. Raises an error where it is damaged."""
+        """The confusion matrix of a finished training. Raises an error for a damaged one."""
         file = self.path / "confusion.json"
         facts = read_object(file)
         if facts is None:
@@ -127,7 +126,7 @@ class PlottedRun:
 
     @property
     def description(self) -> str:
-        """Method and space, or genotype and recipe, then data and seed, on one line."""
+        """Method and space, or genotype and recipe, then data and seed, in a line."""
         facts = self.facts
         if facts is None:
             return ""
@@ -139,7 +138,7 @@ class PlottedRun:
         return shortened(f"{about}, {data}, seed {facts.seed}", LONGEST)
 
     def weights(self, choice: str) -> list[tuple[float, ...]]:
-        """The weights of a choice's options, a row for each row of `architecture`."""
+        """Returns the weights of a choice's options, a row for each row of `architecture`."""
         missing = (math.nan,) * len(self.choices[choice])
         return [row.weights.get(choice, missing) for row in self.architecture]
 
@@ -154,10 +153,9 @@ class PlottedRun:
 
 
 def read_run(path: Path) -> PlottedRun:
-    """The run in a directory, or the genotypes of a log where they change.
+    """Reads the run in a directory, or a log's genotypes where they change.
 
-    A last line that was cut off while it was written is left out. Raises an error (not a run
-    directory), (one of its files is damaged).
+    Skips an incomplete last line. Raises an error for other directories, or for damaged files.
     """
     if path.is_file():
         return PlottedRun(path, logged=_changes(load_genotypes(path)))
@@ -175,7 +173,7 @@ def read_run(path: Path) -> PlottedRun:
 
 
 def _changes(genotypes: Mapping[str, Genotype]) -> dict[int, Genotype]:
-    """The genotypes that differ from the one before, by number."""
+    """Returns the genotypes that differ from the previous one, by number."""
     found: dict[int, Genotype] = {}
     before: Genotype | None = None
     for number, genotype in enumerate(genotypes.values()):
@@ -188,7 +186,7 @@ Row = TypeVar("Row", Metrics, ArchitectureRow)
 
 
 def _rows(file: Path, model: type[Row]) -> tuple[Row, ...]:
-    """The rows of a file by epoch; where an epoch repeats, after a resume, the last one holds."""
+    """Reads the rows of a file by epoch; of repeated epochs (after a resume) the last."""
     by_epoch: dict[int, Row] = {}
     for number, facts in enumerate(read_rows(file), start=1):
         row = checked(file.parent, model, facts, Where(str(file), number))
@@ -197,12 +195,12 @@ def _rows(file: Path, model: type[Row]) -> tuple[Row, ...]:
 
 
 def named(text: str) -> str:
-    """A name from a file as the label of a line or a tick; legends leave out what begins with _."""
+    """Returns a name as the label of a line or tick; legends skip labels that start with _."""
     return shortened(f" {text}" if text.startswith("_") else text)
 
 
 def kinds(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names of choices by the kind of cell that they belong to, in order."""
+    """Groups names of choices by kind of cell, in order."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(slot_of(name).kind, []).append(name)
@@ -218,5 +216,5 @@ def slot_of(name: str, *roles: ChoiceKind) -> Slot:
 
 
 def cell_title(kind: str) -> str:
-    """The name of a kind of cell in a figure."""
+    """Returns the title of a kind of cell in a figure."""
     return named(f"{kind} cell") if kind not in ("", "cell") else "cell"

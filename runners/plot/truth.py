@@ -1,4 +1,4 @@
-"""The true accuracy of the search's choice, epoch by epoch, looked up in a benchmark."""
+"""The true accuracy of the search's choice over epochs, from a benchmark."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -31,7 +31,7 @@ Band = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Accuracies in percent: of the epochs' genotypes, of drawn architectures, and the best."""
+    """Accuracies in percent: of the epochs' genotypes, of sampled architectures, and the best."""
 
     title: str
     chosen: Mapping[int, float]
@@ -40,9 +40,9 @@ class Truth:
 
 
 def truth(run: PlottedRun) -> Figure:
-    """The accuracy of each epoch's genotype, with the range of architectures drawn in it.
+    """Plots the accuracy of each epoch's genotype, with the range of sampled architectures.
 
-    The y axis runs with the logarithm of the error: good architectures differ in tenths.
+    The y axis is logarithmic in the error, since good architectures differ in tenths.
     """
     if run.benchmark is None:
         raise NothingToDrawError("no benchmark was given (--benchmark)")
@@ -78,10 +78,10 @@ def _errors(accuracies: Iterable[float]) -> list[float]:
 
 
 def look_up(run: PlottedRun, path: Path) -> Truth:
-    """The accuracies of the run in the benchmark at `path`. Raises as importing it does.
+    """Looks up the run's accuracies in the benchmark at `path`. Raises errors of importing it.
 
-    The numbers are those of the test images of the run's data set (CIFAR-10 where the benchmark
-    does not have it) after the longest training there is, as means over seeds where there are any.
+    They are test accuracies on the run's data set (CIFAR-10 if the benchmark does not have it)
+    after the longest training, averaged over seeds if there are several.
     """
     with TemporaryDirectory() as folder:
         found = open_benchmark(path)
@@ -114,7 +114,7 @@ def _truth(run: PlottedRun, store: BenchmarkStore) -> Truth:
     known: dict[str, float] = {}
     for key in {*chosen.values(), *(key for row in drawn.values() for key in row)}:
         record = store.lookup(key)
-        with suppress(NasirError):  # E601: some architectures of a benchmark lack some numbers
+        with suppress(NasirError):  # E601: some architectures of a benchmark lack some values
             if record is not None:
                 question = Question(name, best.epochs, SPLIT)
                 known[key] = answers(record, question)[0].accuracy
@@ -131,15 +131,15 @@ def _truth(run: PlottedRun, store: BenchmarkStore) -> Truth:
 
 
 def band_of(values: list[float]) -> Band:
-    """Minimum, quartiles and maximum."""
+    """Returns minimum, quartiles and maximum."""
     return tuple(map(float, np.percentile(values, [0, 25, 50, 75, 100])))
 
 
 def draw_genotypes(run: PlottedRun, row: ArchitectureRow, count: int) -> list[Genotype]:
-    """Genotypes drawn by the weights of the epoch's choices (`nasir.draw_genotype`).
+    """Samples genotypes by the weights of the epoch's choices (`nasir.draw_genotype`).
 
-    The draws depend on the run's seed and the epoch alone. Raises what reading the space raises,
-    and an error where the row lacks a choice.
+    Samples depend only on the run's seed and the epoch. Raises errors of reading the space, and one
+    if the row lacks a choice.
     """
     assert run.facts is not None, "a log has no weights"
     random = Random(f"{run.facts.seed} architectures of epoch {row.epoch}")

@@ -1,4 +1,4 @@
-"""The figures of a run, written as files."""
+"""Writes the figures of a run as files."""
 
 import io
 import warnings
@@ -26,12 +26,12 @@ from runners.plot.run import NothingToDrawError, PlottedRun, read_run
 from runners.plot.truth import truth
 
 DENSITY = 150
-"""Dots an inch in PNG files."""
+"""Dots per inch in PNG files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """The files that were written, in order, and by figure the reason why it was left out."""
+    """The files written, in order, and the reason for each skipped figure."""
 
     files: tuple[Path, ...]
     left_out: Mapping[str, str]
@@ -39,7 +39,7 @@ class Plots:
 
 _FIGURES = (curves, entropy, trajectory, skips, cells, eigenvalue, truth, confusion)
 PLOTS: Mapping[str, Callable[[PlottedRun], Figure]] = {each.__name__: each for each in _FIGURES}
-"""Figures by name; each raises NothingToDrawError where the run lacks what it shows."""
+"""Figures by name; each raises NothingToDrawError if the run lacks its content."""
 
 
 def plot_run(
@@ -48,12 +48,11 @@ def plot_run(
     benchmark: Path | None = None,
     only: Sequence[str] = (),
 ) -> Plots:
-    """Write the figures of the run at `path` as PNG and SVG; `cells` also as a GIF over epochs.
+    """Writes the figures of the run at `path` as PNG and SVG; `cells` also as a GIF over epochs.
 
-    They go into `directory`, by default `plots` in the run directory. A log of another program in
-    place of a run has cells: those of its last genotype, and each change. Figures that the run has
-    nothing for are left out. Raises an error (a figure of `only` is unknown), (no figure can be
-    drawn), and what opening the benchmark raises.
+    `directory` is by default `plots` in the run directory. For a log of another program, draws the
+    cells of its last genotype, and each change. Figures without content are skipped. Raises an
+    error for an unknown figure in `only`, if no figure can be drawn, and for the benchmark.
     """
     for name in only:
         if name not in PLOTS:
@@ -79,10 +78,10 @@ def plot_run(
 
 
 def _drawn(name: str, run: PlottedRun) -> dict[str, bytes]:
-    """The files of one figure by name; they depend on its content alone."""
+    """Renders one figure as files by name; they depend on its content alone."""
     found: dict[str, bytes] = {}
     with mpl.rc_context(fname=STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
+        warnings.filterwarnings("ignore", "Glyph")  # letters missing in the font are boxes
         figure = PLOTS[name](run)
         for kind, metadata in (("png", {}), ("svg", {"Date": None})):
             content = io.BytesIO()
