@@ -1,7 +1,7 @@
-"""What runs: compiling a genotype end to end, searching, training, and the command line.
+"""Compiling genotypes end to end, searching, training, and the command line.
 
-A name is imported at its first use, from where `__init__.pyi` says: the command line must not load
-torch.
+A name is imported at its first use, from the module in `__init__.pyi`: the command line must not
+load torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""`python -m runners` is the command `nasir`."""
+"""`python -m runners` runs the command `nasir`."""
 
 from runners.cli import main
 

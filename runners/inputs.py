@@ -1,4 +1,4 @@
-"""What a user names on the command line, read."""
+"""Reads genotypes and sources that a user names on the command line."""
 
 import os
 import shlex
@@ -20,12 +20,12 @@ from nasir.text import HEADER
 STDIN = "-"
 
 _format: ContextVar[str | None] = ContextVar("format asked for", default=None)
-"""The format that the command line says genotypes are in (`--from`)."""
+"""The format of genotypes on the command line (`--from`)."""
 
 
 @contextmanager
 def reading_as(format_name: str | None) -> Generator[None]:
-    """While this lasts, genotypes are read in that format, if it is one."""
+    """Sets the format of genotypes within the context, if one is given."""
     if format_name is not None:
         formats.named_format(format_name)
     token = _format.set(format_name)
@@ -45,7 +45,7 @@ def check_file(path: Path) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """Raises an error unless files can be made in the directory, or it can be made itself."""
+    """Raises an error unless the directory is writable or can be created."""
     there = directory
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -65,29 +65,28 @@ def _unwritable(path: Path, reason: str) -> NasirError:
 
 
 def read(argument: str | Path, space: str | Path | None = None) -> Reading:
-    """The genotype of a name, a path, a text, or of standard input (`-`), and its format.
+    """Returns the genotype of a name, path, text or standard input (`-`), and its format.
 
-    `FILE:NAME` is one of several in a file. `space`, a name or a path, is its space whatever it
-    says itself. The path of a run directory stands for the genotype in it; an error where it has
-    none yet.
+    `FILE:NAME` is one of several in a file. `space`, a name or a path, overrides the genotype's
+    own. A run directory means its genotype; an error if there is none yet.
     """
     if argument == STDIN:
         return read_opened(read_stdin(), "", space)
     if is_run(argument):
         argument = genotype_of(Path(argument))
-    named = None if is_published(argument) else _format.get()  # it is for the others of a call
+    named = None if is_published(argument) else _format.get()  # the option is for others
     return formats.read_genotype(argument, space, format=named)
 
 
 def read_opened(source: Source, name: str = "", space: str | Path | None = None) -> Reading:
-    """The genotype of a source, or the one of that name in it, and its format."""
+    """Returns the genotype of a source, or the one of that name, and its format."""
     return formats.read_source_genotype(source, name, space, format=_format.get())
 
 
 def read_each(
     source: Source, space: str | Path | None = None
 ) -> Iterator[tuple[str, Reading | NasirError]]:
-    """Every genotype of a source by name, or why it cannot be read."""
+    """Yields every genotype of a source by name, or its error."""
     for name, read in formats.each_genotype(source, space, format=_format.get()):
         try:
             yield name, read()
@@ -96,17 +95,17 @@ def read_each(
 
 
 def read_genotype(argument: str | Path, space: str | Path | None = None) -> Genotype:
-    """The genotype alone."""
+    """Returns the genotype without its format."""
     return read(argument, space).genotype
 
 
 def read_named(argument: str | Path, space: str | Path | None = None) -> Genotype:
-    """The same with a name: its own, or that of its file, or that of its space."""
+    """Returns the genotype with a name: its own, its file's, or its space's."""
     return named(read_genotype(argument, space), argument)
 
 
 def named(genotype: Genotype, argument: str | Path) -> Genotype:
-    """The genotype with the name of the file it came from, or of its space, if it has none."""
+    """Names an unnamed genotype after its file, or its space."""
     if genotype.name:
         return genotype
     file = str(split(argument)[0])
@@ -115,15 +114,15 @@ def named(genotype: Genotype, argument: str | Path) -> Genotype:
 
 
 def is_run(argument: str | Path) -> bool:
-    """Whether it is the path of a run directory."""
+    """Whether the argument is the path of a run directory."""
     return is_there(str(argument)) and (Path(argument) / "run.json").is_file()
 
 
 def genotype_of(run: Path) -> Path:
-    """The file of a run's genotype. Raises an error where the run has not ended."""
+    """Returns the genotype file of a run. Raises an error if the run has not ended."""
     path = run / "genotype.json"
     if not path.is_file():
-        from runners.folder.facts import read_facts  # pydantic, which few calls need
+        from runners.folder.facts import read_facts  # not at the top: slow
 
         command = "evaluate" if read_facts(run).get("kind") == "evaluate" else "search"
         hint = f"nasir {command} --resume {shlex.quote(str(run))}"
@@ -132,9 +131,9 @@ def genotype_of(run: Path) -> Path:
 
 
 def open_source(argument: str) -> tuple[Source, str] | None:
-    """The content of a file, a text or standard input, and the name asked for in it, perhaps empty.
+    """Returns the source of a file, a text or standard input, and the name after it, or "".
 
-    None for the name of something published.
+    None for a published name.
     """
     if argument == STDIN:
         return read_stdin(), ""
@@ -147,12 +146,12 @@ def open_source(argument: str) -> tuple[Source, str] | None:
 
 
 def is_graph(source: Source) -> bool:
-    """Whether a source is the text of a graph. Raises an error for what is no text."""
+    """Whether a source is the text of a graph. Raises an error for binary files."""
     return not source.is_model and source.text.lstrip("\n").startswith(HEADER.rstrip("0123456789"))
 
 
 def read_stdin() -> Source:
-    """What stands on standard input, up to one byte more than any file may have."""
+    """Reads standard input, up to one byte more than the maximum file size."""
     stream = sys.stdin.buffer
     head = stream.read(1)
     limit = MODEL_LIMIT if Source("<stdin>", head).is_model else LOG_LIMIT

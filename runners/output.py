@@ -1,4 +1,4 @@
-"""The output of commands: tables on a terminal, plain lines elsewhere, facts as JSON, errors."""
+"""Output of commands: tables on a terminal, else plain lines; JSON; errors."""
 
 import re
 import shutil
@@ -20,27 +20,27 @@ _NUMBER = re.compile(r"[-+]?\d")
 FAILED, WRONG_CALL = 1, 2
 
 FAILURES = ("E112", "E501", "E502", "E504", "E724", "E741", "E744")
-"""Errors where the call was right and the work failed on this machine: exit code 1.
+"""Errors of a correct call whose work failed on this machine: exit code 1.
 
-Every other NasirError says that the call or its input is wrong: exit code 2, as for an option
-that does not exist. `diff` returns 1 for genotypes that differ, like diff(1).
+Every other NasirError means a wrong call or input: exit code 2, as for an unknown option. `diff`
+returns 1 for genotypes that differ, like diff(1).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """Rows under column names. Columns of numbers stand to the right."""
+    """Rows under column names. Columns of numbers are right-aligned."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
     def texts(self) -> list[list[str]]:
-        """The rows as they are shown."""
+        """Returns the formatted rows."""
         return [[_shown(cell) for cell in row] for row in self.rows]
 
     def is_number(self, column: int) -> bool:
-        """Whether every cell of the column begins with a number, or is a dash."""
+        """Whether every cell of the column starts with a number or is a dash."""
         texts = [_shown(row[column]) for row in self.rows]
         numbers = [bool(_NUMBER.match(text)) for text in texts]
         return any(numbers) and all(n or t == "-" for n, t in zip(numbers, texts, strict=True))
@@ -49,13 +49,13 @@ class TextTable:
 def table_of(
     facts: Iterable[Mapping[str, object]], columns: Mapping[str, str], title: str = ""
 ) -> TextTable:
-    """A row for each of the facts; `columns` has the key of a column's values by its name."""
+    """Returns a table with a row for each of the facts; `columns` maps column names to keys."""
     rows = tuple(tuple(_cell(each[key]) for key in columns.values()) for each in facts)
     return TextTable(title, tuple(columns), rows)
 
 
 def _cell(value: object) -> Cell:
-    """A value in a table; of more than twelve digits the first three, as --json has all."""
+    """Formats a value; integers of more than twelve digits to three digits, --json has all."""
     if isinstance(value, list | tuple):
         return joined(cast("Iterable[object]", value))
     if isinstance(value, float):
@@ -66,17 +66,17 @@ def _cell(value: object) -> Cell:
 
 
 class FileText(str):
-    """Text as it stands in a file, of any number of lines, each with its end."""
+    """The text of a file, with line ends."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of a command: facts for --json, otherwise lines, tables and texts of files.
+    """The result of a command: facts for --json, else lines, tables and texts of files.
 
-    `facts` may be a function that finds them; None prints nothing. `code` is the exit code.
-    `errors` are those of some of the inputs.
+    `facts` may be a function; None prints nothing. `code` is the exit code. `errors` are those of
+    some of the inputs.
     """
 
     facts: object | Callable[[], object]
@@ -86,7 +86,7 @@ class Reply:
 
 
 def print_reply(reply: Reply, *, as_json: bool) -> None:
-    """The reply on stdout, as JSON or for a reader; its errors on stderr."""
+    """Prints a reply to stdout, as JSON or as text; its errors to stderr."""
     for error in reply.errors:
         print_error(error, as_json=as_json)
     if as_json:
@@ -104,41 +104,41 @@ def print_reply(reply: Reply, *, as_json: bool) -> None:
 
 
 def exit_code(error: "NasirError") -> int:
-    """1 when the work failed, 2 when the call or its input is wrong."""
+    """Returns 1 if the work failed, 2 for a wrong call or input."""
     return FAILED if error.code in FAILURES else WRONG_CALL
 
 
 def visible(text: str) -> str:
-    """The text on one line, with what does not print escaped (`nasir.quoting.visible`)."""
-    from nasir import quoting  # not at the top: `nasir --help` has no use for nasir
+    """Returns the text on one line, with unprintable characters escaped."""
+    from nasir import quoting  # not at the top: not needed by `nasir --help`
 
     return quoting.visible(text)
 
 
 def print_line(text: str = "") -> None:
-    """One line on stdout."""
+    """Prints a line to stdout."""
     typer.echo(visible(text))
 
 
 def print_text(text: str) -> None:
-    """Text on stdout: as it is in a file, with what does not print escaped on a terminal."""
+    """Prints text to stdout; on a terminal with unprintable characters escaped."""
     from nasir.quoting import visible_lines
 
     typer.echo(visible_lines(text) if is_terminal() else text, nl=False)
 
 
 def print_json(facts: object) -> None:
-    """Facts on stdout."""
+    """Prints facts to stdout."""
     from nasir.quoting import json_text
 
     typer.echo(json_text(facts, indent=2))
 
 
 def print_table(table: TextTable) -> None:
-    """The table: drawn on a terminal, aligned lines elsewhere.
+    """Prints a table: drawn on a terminal, aligned lines elsewhere.
 
-    On a terminal that is too narrow for the longest word of each column, every row is a paragraph:
-    a name that is to be typed is never cut or broken.
+    If the terminal is too narrow for the longest word of each column, every row is a paragraph:
+    words are never cut, so that names can be copied.
     """
     columns = tuple(map(visible, table.columns))
     table = replace(table, title=visible(table.title), columns=columns)
@@ -155,7 +155,7 @@ def print_table(table: TextTable) -> None:
 
 
 def print_error(error: "NasirError", *, as_json: bool) -> None:
-    """The error on stderr."""
+    """Prints an error to stderr."""
     if as_json:
         from nasir.quoting import json_text
 
@@ -165,7 +165,7 @@ def print_error(error: "NasirError", *, as_json: bool) -> None:
 
 
 def print_bug(error: BaseException) -> None:
-    """A fault of nasir's own on stderr, in two lines."""
+    """Prints an internal error to stderr, in two lines."""
     typer.echo(
         visible(f"nasir: internal error: {type(error).__name__}: {error}".rstrip(": "))
         + "\n  hint: this is a bug in nasir; NASIR_DEBUG=1 shows where",
@@ -174,17 +174,17 @@ def print_bug(error: BaseException) -> None:
 
 
 def print_note(text: str) -> None:
-    """A line on stderr that says what was done."""
+    """Prints an informative line to stderr."""
     typer.echo(visible(text), err=True)
 
 
 def print_warning(text: str) -> None:
-    """A line on stderr that is no error."""
+    """Prints a warning to stderr."""
     typer.echo(visible(f"warning: {text}"), err=True)
 
 
 def plain_lines(table: TextTable) -> list[str]:
-    """The table as lines of aligned columns."""
+    """Formats the table as lines of aligned columns."""
     rows = [list(table.columns), *table.texts()] if any(table.columns) else table.texts()
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))] if rows else []
     found = [table.title] if table.title else []
@@ -198,7 +198,7 @@ def plain_lines(table: TextTable) -> list[str]:
 
 
 def paragraphs(table: TextTable, width: int) -> list[str]:
-    """The rows one after the other: the first cell, and below it the others with their columns."""
+    """Formats rows as paragraphs: the first cell, and below it the others with their columns."""
     lines = [table.title] if table.title else []
     for first, *others in table.texts():
         parts = [
@@ -212,7 +212,7 @@ def paragraphs(table: TextTable, width: int) -> list[str]:
 
 
 def joined(values: Iterable[object], between: str = " ") -> str:
-    """The values in one cell; a dash when there are none."""
+    """Joins the values of a cell; a dash if there are none."""
     return between.join(str(value) for value in values) or "-"
 
 
@@ -221,14 +221,14 @@ def _shown(cell: Cell) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether tables are drawn: a person looks at the output."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
 def _widths(table: TextTable, width: int) -> list[int] | None:
-    """The width of each column: its longest word, and a share of what is left by what it lacks.
+    """Returns column widths: the longest word, and a share of the remaining width by need.
 
-    None where the longest words, with the lines and margins around them, are wider than `width`.
+    None if the longest words, with lines and margins, exceed `width`.
     """
     columns = list(zip(table.columns, *table.texts(), strict=True))
     least = [
@@ -262,5 +262,5 @@ def _draw_table(table: TextTable, widths: list[int], width: int) -> None:
 
 
 def measure_text(name: str, value: float) -> str:
-    """`96.35 %`, or a loss or a perplexity to four digits."""
+    """Formats `96.35 %`, or a loss or perplexity to four digits."""
     return f"{value:.2f} %" if name in ("accuracy", "top5") else f"{value:.4g}"

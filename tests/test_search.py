@@ -296,7 +296,7 @@ def test_the_command_searches_shows_and_goes_on(tmp_path: Path) -> None:
     [
         (("search",), "SPACE is missing"),
         (("search", "darts", "--memory", "some"), "--memory is 'some'"),
-        (("search", "darts", "--set", "rate"), "is no NAME=VALUE"),
+        (("search", "darts", "--set", "rate"), "is not NAME=VALUE"),
         (("search", "darts", "--resume", ".", "-o", "y"), "contradict"),
         (("search", "--resume", "nowhere"), "no such run"),
         (("replay", "nowhere"), "no such run"),

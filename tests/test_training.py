@@ -369,7 +369,7 @@ def test_the_command_trains_shows_and_goes_on(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("evaluate",), "GENOTYPE is missing"),
-        (("evaluate", "darts_v2", "--set", "rate"), "is no NAME=VALUE"),
+        (("evaluate", "darts_v2", "--set", "rate"), "is not NAME=VALUE"),
         (("evaluate", "darts_v2", "--resume", "."), "takes neither"),
         (("evaluate", "--resume", "nowhere"), "no such run"),
         (("recipes", "cifar"), "did you mean 'cifar10'"),

@@ -52,10 +52,10 @@ def query(
     ] = None,
     trust_pickle: _Trust = False,
 ) -> Reply:
-    """Look an architecture's accuracies up in a benchmark.
+    """Look up an architecture's accuracies in a benchmark.
 
-    An original file is read whole for each query; nasir bench import makes a store of it once,
-    which answers at once. Accuracies are in percent.
+    An original file is read completely for each query; nasir bench import converts it once into a
+    store with fast look-ups. Accuracies are in percent.
 
     Example: nasir query 1462 --bench nasbench201 --data nasbench201.csv.gz --dataset cifar100
     """
@@ -86,11 +86,10 @@ def query(
 
 
 def _record(benchmark: BenchmarkStore | Original, argument: str, path: Path) -> BenchmarkRecord:
-    """The record of an architecture, which `argument` names.
+    """Returns the record of the architecture that `argument` names.
 
-    A key of the benchmark is taken as it stands, a number as the benchmark's own index, anything
-    else is read as a genotype. Raises an error when the benchmark has none, and what reading
-    raises.
+    This is a key of the benchmark, a number as its index, or else a genotype. Raises an error if
+    the benchmark does not have it, and errors of reading.
     """
     kind = benchmark.kind
     if kind.keys.fullmatch(argument):
@@ -102,13 +101,13 @@ def _record(benchmark: BenchmarkStore | Original, argument: str, path: Path) -> 
         record = benchmark.lookup(name)
     if record is None:
         message = f"{quoted(name, 120)} is not in the benchmark {kind.title}"
-        hint = "nasir bench info says what a store holds"
+        hint = "nasir bench info lists a store's content"
         raise nasir.NasirError("E601", message, Where(str(path)), hint)
     return record
 
 
 def _trusting(allowed: bool) -> Callable[[str], bool]:
-    """Allows each name that a pickle asks for, with a warning, or refuses it."""
+    """Returns a function that allows each name of a pickle, with a warning, or refuses it."""
 
     def asked(name: str) -> bool:
         if allowed:
@@ -123,7 +122,7 @@ def _trusting(allowed: bool) -> Callable[[str], bool]:
 bench = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    help="Import a benchmark once into a store that answers at once, or list a store's content."
+    help="Import a benchmark into a store with fast look-ups, or list a store's content."
     "\n\nExample: nasir bench import NAS-Bench-201-v1_1-096897.pth -o nasbench201.bench",
 )
 
@@ -157,9 +156,9 @@ def import_source(
 def info(
     store: Annotated[Path, typer.Argument(metavar="FILE", help="A store of nasir bench import.")],
 ) -> Reply:
-    """Check every byte of a store, and list its content.
+    """Verify a store, and list its content.
 
-    For each column: the accuracies, and which architecture is best.
+    Lists for each column the number of accuracies and the best architecture.
 
     Example: nasir bench info nasbench201.bench
     """

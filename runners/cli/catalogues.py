@@ -24,7 +24,7 @@ from runners.output import Reply, TextTable, joined, print_warning, table_of
 _EXAMPLE = nasir.ImageType(16, 32, 32)
 
 _FIRST = "cifar"
-"""The skeleton on which a method has the values that its file states outside `on`."""
+"""The skeleton with the values that a method's file states outside `on`."""
 
 
 def ops(
@@ -32,9 +32,9 @@ def ops(
         str | None, typer.Argument(metavar="[NAME]", help="An op to show in detail.")
     ] = None,
 ) -> Reply:
-    """List the ops, or show the primitives that one consists of.
+    """List the ops, or show the primitives of one.
 
-    Ops on edges are what a genotype may name; blocks and primitives stand in graphs only.
+    A genotype names ops on edges; blocks and primitives occur in graphs only.
 
     Example: nasir ops sep_conv_3x3
     """
@@ -59,9 +59,9 @@ def ops(
 
 def _all_ops() -> Reply:
     titles = {
-        "edge": "ops on edges: what a genotype may name",
+        "edge": "ops on edges: named by genotypes",
         "block": "blocks of skeletons",
-        "primitive": "primitives: what graphs consist of in the end",
+        "primitive": "primitives: ops of expanded graphs",
     }
     parts: list[str | TextTable] = []
     for kind, title in titles.items():
@@ -99,7 +99,7 @@ def _op_facts(op: Op) -> dict[str, Any]:
 
 
 def _attributes(op: Op) -> str:
-    """The attributes in one cell: a name alone is required, else its default follows."""
+    """Formats the attributes in one cell: name, and its default unless it is required."""
     return joined(
         name
         if field.is_required()
@@ -109,7 +109,7 @@ def _attributes(op: Op) -> str:
 
 
 def _expanded(name: str, stride: int) -> dict[str, Any]:
-    """The primitives of an op on an edge at that stride."""
+    """Returns the primitives of an op on an edge with that stride."""
     builder = nasir.Builder(x=_EXAMPLE)
     result = builder(name, "x", name=name, stride=stride)
     graph, _ = nasir.run_passes(builder.graph(result), PLAIN)
@@ -121,7 +121,7 @@ def methods(
         str | None, typer.Argument(metavar="METHOD", help="A method, or a YAML file; all of them.")
     ] = None,
 ) -> Reply:
-    """List the search methods, or show the parts and numbers of one.
+    """List the search methods, or show the parts and settings of one.
 
     Any part can be replaced: nasir search darts --perturb pgd --select projection
 
@@ -150,7 +150,7 @@ def methods(
 
 
 def _method_values(method: Any) -> dict[str, Any]:
-    """The resolved values of a method on one skeleton: parts, their numbers, settings."""
+    """Returns a method's values on one skeleton: parts, their fields, settings."""
     from runners.experiment.fields import sections
 
     found: dict[str, Any] = {}
@@ -201,7 +201,7 @@ def recipes(
 
 
 def _shown(value: object) -> str:
-    """A value of a method or a recipe: a number, a word, a switch, rows of these, stages."""
+    """Formats a value of a method or a recipe: number, word, switch, list or stages."""
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
         if "epochs" in found:
@@ -218,7 +218,7 @@ def _shown(value: object) -> str:
 
 
 _COUNTED = 300_000
-"""The most cells of a kind that are enumerated: about ten seconds."""
+"""Maximum number of cells of a kind to enumerate: about ten seconds."""
 
 
 def spaces(
@@ -281,7 +281,7 @@ def _summary(space: nasir.Space) -> dict[str, Any]:
 
 
 def _class_facts(space: nasir.Space) -> dict[str, int]:
-    """How many different architectures there are; nothing where the cells are too many."""
+    """Counts different architectures; {} if there are too many cells."""
     most = max(each.size for each in space.decisions)
     if most > _COUNTED:
         print_warning(f"{most:,} cells are too many to count the different ones")
@@ -334,7 +334,7 @@ def _edge_cell(cell: SpaceCell) -> list[str | TextTable]:
 
 
 def _node_cell(cell: SpaceCell) -> list[str | TextTable]:
-    """A cell whose ops stand on nodes."""
+    """Describes a cell with ops on nodes."""
     line = f"cell {cell.kind}: one input, ops on nodes: {joined(cell.node_ops)}"
     if not cell.parents:
         return [line, f"at most {cell.nodes} nodes and {cell.most_edges} edges"]
@@ -362,7 +362,7 @@ def examples(
 ) -> Reply:
     """Copy the example files: two spaces with a genotype each, and files of other formats.
 
-    A file that is there and differs is left alone, and is an error before anything is written.
+    An existing file with other content is an error, before anything is written.
 
     Example: nasir examples
     """
@@ -372,7 +372,7 @@ def examples(
     }
     for path, content in copies.items():
         if path.exists() and not (path.is_file() and path.read_bytes() == content):
-            message = "the file is there already, with another content"
+            message = "the file exists with other content"
             hint = "choose another directory with --output, or move the file away"
             raise NasirError("E112", message, Where(str(path)), hint=hint)
     written = [str(write_atomically(path, content)) for path, content in copies.items()]

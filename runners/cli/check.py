@@ -1,4 +1,4 @@
-"""Commands that check: `nasir check` files of every kind, `nasir doctor` this machine."""
+"""Commands that check: `nasir check` for files of every kind, `nasir doctor` for this machine."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ _METHOD = {"method", "paper", "mixture", "perturb", "architect", "regularise", "
 _RECIPE = {"recipe", "train", "like", "about"}
 _SPACE = {"space", "cells", "skeleton", "nasir"}
 _LARGE = 2**20
-"""The largest file that is no genotype's, in characters."""
+"""Maximum size of other files than genotypes, in characters."""
 
 Facts = dict[str, Any]
 
@@ -50,9 +50,9 @@ def check(
 ) -> Reply:
     """Check genotype, space, graph, method, recipe and experiment files.
 
-    Prints what each file holds. For a genotype these are its format, what lies outside the space it
-    names (which is no fault), and its network's cost; for a file with several, those of each. All
-    that a network needs is built. The first fault in each is reported, and the exit code is then 2.
+    Prints the content of each file. For a genotype: its format, what is outside its space (not an
+    error), and its network's cost; for a file with several, those of each. Networks are built to
+    check them. The first error of each file is reported, with exit code 2.
 
     Example: nasir check DARTS_arch.json my_space.yaml
     """
@@ -77,10 +77,10 @@ def check(
 
 
 def _check(argument: str, space: str | None) -> Iterable[Facts | NasirError]:
-    """The content of a file or name, an entry for each genotype of several.
+    """Returns the content of a file or name, with an entry per genotype.
 
-    `space` is that of genotypes, if given. Everything that a network needs is built. An entry is an
-    error where one of several genotypes cannot be; a single one's is raised.
+    `space` overrides that of genotypes. Networks are built to check them. An entry is an error if
+    one of several genotypes is invalid; a single one's error is raised.
     """
     opened = open_source(argument)
     if opened is None:
@@ -102,7 +102,7 @@ def _check(argument: str, space: str | None) -> Iterable[Facts | NasirError]:
 
 
 def _each(source: Source, space: str | None) -> Iterator[Facts | NasirError]:
-    """The facts of every genotype of a source; cells that repeat are built once."""
+    """Yields the facts of every genotype in a source; repeated cells are built once."""
     readings = list(read_each(source, space))
     known: dict[nasir.Genotype, Facts] = {}
     for name, reading in readings:
@@ -118,7 +118,7 @@ def _each(source: Source, space: str | None) -> Iterator[Facts | NasirError]:
 
 
 def _kind(source: Source) -> str:
-    """What a file says by its fields that it is; "" for a genotype. Raises what parsing raises."""
+    """Returns the kind of a file by its fields; "" for a genotype. Raises errors of parsing."""
     from runners.experiment.fields import SUFFIXES
 
     if source.is_model or len(source.text) > _LARGE:
@@ -144,7 +144,7 @@ def _kind(source: Source) -> str:
 
 
 def _subject(path: str, kind: str) -> str:
-    """What an experiment is of, or the name of a method or a recipe; reads all of it."""
+    """Returns the subject of an experiment, or the name of a method or recipe; reads all of it."""
     from runners.experiment.experiment import read_experiment
     from runners.experiment.method import read_method
     from runners.experiment.recipe import read_recipe
@@ -161,7 +161,7 @@ def _subject(path: str, kind: str) -> str:
 
 
 def _space_facts(file: str, space: nasir.Space) -> Facts:
-    """Raises what building a network, and a supernet with every op, of the space raises."""
+    """Builds a network and a supernet with every op of the space; raises their errors."""
     nasir.cost(nasir.network(nasir.sample(space, 0)))
     try:
         nasir.supernet(space)
@@ -172,7 +172,7 @@ def _space_facts(file: str, space: nasir.Space) -> Facts:
 
 
 def _genotype_facts(file: str, reading: Reading) -> Facts:
-    """Raises what building the network raises, where the space is known."""
+    """Returns a genotype's facts; builds its network if the space is known (raises its errors)."""
     genotype = reading.genotype
     home = home_of(genotype)
     outside = home.contains(genotype) if home else ()
@@ -193,7 +193,7 @@ def _genotype_facts(file: str, reading: Reading) -> Facts:
 
 
 def _nasbench101_name(genotype: nasir.Genotype) -> str | None:
-    """The genotype's name in NAS-Bench-101, where it is in it."""
+    """Returns the genotype's name in NAS-Bench-101, if it is in it."""
     if not genotype.cells[0].ops:
         return None
     try:
@@ -203,7 +203,7 @@ def _nasbench101_name(genotype: nasir.Genotype) -> str | None:
 
 
 def _sentence(facts: Facts) -> str:
-    """A line, and one for each thing outside the space."""
+    """Formats a line, and one for each deviation from the space."""
     file, kind = visible(facts["file"]), facts["kind"]
     if kind == "graph":
         return f"{file}: a graph of {facts['nodes']} nodes"
@@ -227,12 +227,12 @@ def _sentence(facts: Facts) -> str:
 
 
 class _FaultError(Exception):
-    """A part does not work: its state, and why."""
+    """A failed check: its state and reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part of the machine: its state, what was found, and what it is for."""
+    """A part of the machine: its state, details, and purpose."""
 
     name: str
     state: str
@@ -244,11 +244,11 @@ class Check:
 def doctor() -> Reply:
     """Report which parts of this machine work, and why others do not.
 
-    The exit code is 1 when a part that nasir cannot do without is missing or broken.
+    The exit code is 1 if a required part is missing or broken.
 
     Example: nasir doctor
     """
-    with display_for_stderr().stage("look around"):
+    with display_for_stderr().stage("check the machine"):
         checks = tuple(_checks())
     facts = [asdict(each) for each in checks]
     columns = {"part": "name", "state": "state", "found": "found", "what it is for": "meaning"}
@@ -263,7 +263,7 @@ def _checks() -> Iterator[Check]:
     python = f"{platform.python_version()} ({sys.executable})"
     yield Check("python", "ok", python, "3.11 or newer", required=True)
     if torch:
-        meaning = "how many, and how they wait for each other; OMP_NUM_THREADS changes it"
+        meaning = "number and wait policy; OMP_NUM_THREADS changes the number"
         yield _tried("threads", meaning, _threads)
         yield _tried("gpu", "nasir search --device cuda", _gpu)
         yield _tried("c++ compiler", "torch.compile; without it networks run eagerly", _compiler)
@@ -277,7 +277,7 @@ def _checks() -> Iterator[Check]:
 
 
 def _tried(name: str, meaning: str, find: Callable[[], str], *, required: bool = False) -> Check:
-    """The check of a part, which may fail in any way."""
+    """Runs a check; any exception is its result."""
     try:
         return Check(name, "ok", find(), meaning, required)
     except _FaultError as error:
@@ -288,7 +288,7 @@ def _tried(name: str, meaning: str, find: Callable[[], str], *, required: bool =
 
 
 def _packages() -> Iterator[Check]:
-    """The packages that the installed nasir requires, and those of its extras."""
+    """Yields checks of required packages and those of extras."""
     try:
         texts = requires("nasir") or []
     except PackageNotFoundError:
@@ -307,7 +307,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _requirement(text: str) -> tuple[str, str, str]:
-    """A package, its versions, and the extra that requires it: `onnx>=1; extra == "runtime"`."""
+    """Parses a requirement into package, versions and extra: `onnx>=1; extra == "runtime"`."""
     package, _, marker = text.partition(";")
     extra = marker.partition("extra ==")[2].strip(" '\"")
     end = next((at for at, letter in enumerate(package) if letter in "<>=!~ "), len(package))
@@ -315,12 +315,12 @@ def _requirement(text: str) -> tuple[str, str, str]:
 
 
 def _normal(name: str) -> str:
-    """The name of a package as package indexes compare it."""
+    """Normalises a package's name as package indexes do."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _package(name: str, module: str) -> str:
-    """The version of a package that can be imported."""
+    """Returns the version of a package; imports it."""
     try:
         found = version(name)
     except PackageNotFoundError:
@@ -337,7 +337,7 @@ def _package(name: str, module: str) -> str:
 
 
 def _torchvision() -> str:
-    """A build that does not match that of torch decodes images, but has no ops."""
+    """Describes a build for another torch, which decodes images but has no ops."""
     from runners.data.load import declared, import_torchvision
 
     import_torchvision()
@@ -345,7 +345,7 @@ def _torchvision() -> str:
 
 
 def _threads() -> str:
-    """`nasir` itself lets threads sleep; a variable of the user's stands."""
+    """Describes threads; `nasir` sets a passive wait policy unless the user has set one."""
     import torch
 
     policy = ", ".join(f"{name}={os.environ[name]}" for name in WAITING if name in os.environ)
@@ -376,7 +376,7 @@ def _compiler() -> str:
 
 
 def _kernels() -> str:
-    """Builds them where nobody has."""
+    """Returns the kernels' library; builds it if required."""
     from lowering import kernels
 
     if reason := kernels.reason():
@@ -385,7 +385,7 @@ def _kernels() -> str:
 
 
 def _supernets() -> Iterator[Check]:
-    """The policy's choices for supernets on the devices that are here."""
+    """Yields the policy's decisions for supernets on the available devices."""
     import torch
 
     from lowering import policy

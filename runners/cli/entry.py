@@ -1,4 +1,4 @@
-"""The command `nasir`: its table of commands; errors become lines and exit codes.
+"""The command `nasir`: its table of commands, errors and exit codes.
 
 Reading the table imports no command, and no command imports torch before it runs.
 """
@@ -28,7 +28,7 @@ DONE, PIPE_CLOSED = 0, 141
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A row of the table: a function, its module beside this one, its line of `nasir --help`."""
+    """A row of the table: a function, its module in this folder, its line of `nasir --help`."""
 
     name: str
     module: str
@@ -40,7 +40,7 @@ _ROWS = (
     Command("search", "runs", "Search a space with a method, on data."),
     Command("evaluate", "runs", "Train a genotype's network from scratch, and measure it."),
     Command("test", "runs", "Measure a trained network on held-out data."),
-    Command("replay", "runs", "Do a run again and check that it gives the same."),
+    Command("replay", "runs", "Repeat a run and check that the result is equal."),
     Command("recipes", "catalogues", "List the recipes of evaluations, or show one."),
     Command("methods", "catalogues", "List the search methods, or show the parts of one."),
     Command("import-weights", "runs", "Translate weights of an original implementation."),
@@ -58,18 +58,18 @@ _ROWS = (
     Command("spaces", "catalogues", "List the search spaces, or the published genotypes."),
     Command("examples", "catalogues", "Copy the example files to a directory."),
     Command("ops", "catalogues", "List the ops, or show what one consists of."),
-    Command("doctor", "check", "Say what works on this machine."),
+    Command("doctor", "check", "Report what works on this machine."),
 )
 
-# Not a nasir.Table: importing nasir costs more than all of `nasir --help`.
+# Not a nasir.Table: importing nasir takes longer than all of `nasir --help`.
 COMMANDS = {row.name: row for row in _ROWS}
 assert len(COMMANDS) == len(_ROWS), "a command occurs twice"
 
 
 class Commands(TyperGroup):
-    """The commands of the table. A command's module is imported when it is called.
+    """The commands of the table; a command's module is imported when it is called.
 
-    Contexts are typed Any: their class has another place in every version of typer.
+    Contexts are typed Any, since the module of their class varies with typer's version.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -79,18 +79,18 @@ class Commands(TyperGroup):
         super().__init__(**settings)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called, with its options."""
+        """Returns the called command, with its options."""
         name, stub, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else stub, rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Notes whether errors are to be JSON, and parses."""
+        """Parses arguments; notes whether errors are JSON."""
         ctx.obj = "--json" in args
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """The command's result; its errors become lines on stderr and an exit code."""
-        from nasir import NasirError  # not at the top: `nasir --help` has no use for it
+        """Runs the command; prints errors to stderr and exits with their code."""
+        from nasir import NasirError  # not at the top: not needed by `nasir --help`
 
         try:
             check_alone()
@@ -109,11 +109,11 @@ class Commands(TyperGroup):
             print_error(_of_system(error), as_json=ctx.obj)
             raise typer.Exit(FAILED) from None
         except Exception as error:
-            # The parser's own errors know their exit code; everything else is a fault of nasir's.
+            # The parser's own errors have exit codes; all others are bugs of nasir.
             if hasattr(error, "exit_code"):
                 message: object = getattr(error, "message", None)
                 if isinstance(message, str):
-                    vars(error)["message"] = visible(message)  # it repeats what was given
+                    vars(error)["message"] = visible(message)  # the message repeats the argument
                 raise
             if "NASIR_DEBUG" in os.environ:
                 raise
@@ -158,18 +158,18 @@ def describe(
     Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 128 + N ended by
     signal N.
     """
-    del version  # its callback has answered
+    del version  # its callback has printed it
 
 
 def main() -> None:
-    """Run the command line of this process.
+    """Runs the command line of this process.
 
-    Modules are no garbage: looking for it in theirs is a third of a command's time.
+    Modules are not garbage: collecting among them takes a third of a command's time.
     """
     wait_briefly()
     gc.set_threshold(200_000)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by who started the process
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -181,14 +181,14 @@ def main() -> None:
         finally:
             gc.freeze()
             _flush()
-    except OSError as error:  # a full disk under what is printed
+    except OSError as error:  # a full disk under stdout
         _drop_output()
         print_error(_of_system(error), as_json="--json" in sys.argv)
         sys.exit(FAILED)
 
 
 def _of_system(error: OSError | MemoryError) -> "NasirError":
-    """What the system refused, where no reader or writer said so itself."""
+    """Returns the error for a refusal of the system that no reader or writer reported."""
     from nasir import NasirError, Where
 
     if isinstance(error, MemoryError):
@@ -201,11 +201,11 @@ def _of_system(error: OSError | MemoryError) -> "NasirError":
 
 
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
-"""Errors that only writing has."""
+"""Errors of writing only."""
 
 
 def load_command(name: str) -> Any:
-    """The command of that name: a function as `as_command` makes it, or a group of commands."""
+    """Returns the command of that name: a function from `as_command`, or a group."""
     from runners.cli.options import as_command
 
     function: Any = getattr(
@@ -219,7 +219,7 @@ def load_command(name: str) -> Any:
 
 
 def _flush() -> None:
-    """Flush what was printed; a reader that has left is no error."""
+    """Flushes stdout; a closed pipe is no error."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -227,5 +227,5 @@ def _flush() -> None:
 
 
 def _drop_output() -> None:
-    """Let what is still buffered go nowhere, or the interpreter complains when it ends."""
+    """Redirects buffered output to nowhere, to avoid the interpreter's message on exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

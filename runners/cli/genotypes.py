@@ -34,7 +34,7 @@ Size = Annotated[NetworkSize, Fields(NetworkSize)]
 DIFFERENT = 1
 
 _SHORT = ("nasbench201", "darts", "natsbench_size")
-"""Formats that write a genotype on one line."""
+"""Formats with a genotype on one line."""
 
 
 def convert(
@@ -50,8 +50,8 @@ def convert(
 ) -> None:
     """Convert a genotype from one file format to another.
 
-    The format of GENOTYPE is detected, and named on stderr. An error names what the other
-    format cannot hold.
+    The format of GENOTYPE is detected, and printed on stderr. An error names what the other format
+    cannot represent.
 
     Example: nasir convert DARTS_arch.json --to darts
     """
@@ -84,21 +84,21 @@ def id(
 def sample(
     space: Annotated[str, typer.Argument(metavar="SPACE", help="A space: its name or file.")],
     count: Annotated[
-        int, typer.Option("-n", "--count", min=1, max=1_000_000, help="How many genotypes.")
+        int, typer.Option("-n", "--count", min=1, max=1_000_000, help="Number of genotypes.")
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, max=10**15, help="Decides every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=10**15, help="Seed of the samples.")] = 0,
     to: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="Of the output; else the shortest one."),
+        typer.Option("--format", metavar="FORMAT", help="Output format; the shortest by default."),
     ] = None,
 ) -> Reply:
-    """Draw genotypes from a search space, each as likely as any other.
+    """Sample genotypes uniformly from a search space.
 
     Example: nasir sample darts -n 5 --seed 0
     """
     drawn, random = nasir.load_space(space), Random(seed)
     if drawn.where is not None:
-        with display_for_stderr().stage("look for genotypes that fulfil `where`"):
+        with display_for_stderr().stage("search genotypes that fulfil `where`"):
             print_note(f"{nasir.acceptance(drawn):.2%} of the genotypes fulfil `where`")
     genotypes = [nasir.sample(drawn, random) for _ in range(count)]
 
@@ -116,7 +116,7 @@ def sample(
 
 
 def _dumped(genotype: nasir.Genotype, to: str | None) -> str:
-    """In that format, else on one line in the first that holds the genotype, else in nasir's."""
+    """Dumps in format `to`, else in the first possible one-line format, else in nasir's."""
     for name in () if to else _SHORT:
         try:
             return nasir.dump_genotype(genotype, name)
@@ -144,7 +144,7 @@ def draw(
 ) -> Reply:
     """Draw a genotype's cells, one drawing for each kind.
 
-    SVG and DOT need no other program; PNG and PDF need Graphviz's dot. Prints the files written.
+    PNG and PDF require Graphviz's dot; SVG and DOT do not. Prints the files written.
 
     Example: nasir draw darts_v2 -o drawings --format svg --format dot
     """
@@ -172,8 +172,8 @@ def show(
 ) -> Reply:
     """Print a network's graph as text, after any pass.
 
-    Without --after the ops are those of the genotype. With it, the passes run in the order of
-    --list, up to and including the named one; passes that change the results run only when named.
+    Without --after the ops are those of the genotype. With it, the passes of --list run up to and
+    including the named one; passes that change the results run only if named.
 
     Example: nasir show darts_v2 --layers 3 --after cse
     """
@@ -192,7 +192,7 @@ def show(
 
 
 def passes_up_to(name: str) -> tuple[nasir.Pass, ...]:
-    """The passes of the table up to that one, of those before it only the exact."""
+    """Returns the exact passes of the table before that one, and the pass itself."""
     if name not in nasir.PASSES:
         raise NasirError("E201", f"unknown pass {quoted(name)}", hint=nearest(name, nasir.PASSES))
     names = list(nasir.PASSES)
@@ -201,7 +201,7 @@ def passes_up_to(name: str) -> tuple[nasir.Pass, ...]:
 
 
 def _graph(argument: str, space: str | None, size: NetworkSize) -> nasir.Graph:
-    """The graph of a graph's text, or else the network of a genotype."""
+    """Returns the graph of a graph's text, or the network of a genotype."""
     opened = open_source(argument)
     if opened is None:
         return size.build(read_named(argument, space))
@@ -223,10 +223,10 @@ def cost(
     space: SpaceOption = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every primitive.")] = False,
     whole: Annotated[
-        bool, typer.Option("--all", help="Of each genotype of the space that is named instead.")
+        bool, typer.Option("--all", help="Count all genotypes of a named space.")
     ] = False,
     draws: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="Of so many drawn from the space instead.")
+        int, typer.Option(min=0, max=1_000_000, help="Count so many samples of a named space.")
     ] = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="CSV", help="Write a row for each.")
@@ -234,7 +234,7 @@ def cost(
 ) -> Reply:
     """Count parameters, multiply-adds and activations.
 
-    The auxiliary head is counted apart. The output says what counts as one.
+    The auxiliary head is counted separately. The output states the convention.
 
     Example: nasir cost darts_v2 --skeleton imagenet --auxiliary
 
@@ -258,7 +258,7 @@ def cost(
 
 
 def _costs(space: nasir.Space, draws: int, size: NetworkSize, output: Path | None) -> Reply:
-    """What the genotypes of a space cost, or some of them, drawn with seed 0."""
+    """Returns the costs of a space's genotypes, all or sampled with seed 0."""
     if not draws and space.total > _ALL:
         message = f"space '{space.name}' has {space.total:.2e} genotypes, more than {_ALL:,}"
         raise NasirError("E106", message, hint="--draws 1000 counts so many of them")
@@ -297,21 +297,21 @@ def _spread(name: str, values: list[int]) -> dict[str, object]:
 
 
 def _line(genotype: nasir.Genotype) -> str:
-    """The genotype in a cell of a CSV file."""
+    """Formats a genotype for a CSV cell."""
     text = _dumped(genotype, None)
     return (text if "\n" not in text else json_text(json.loads(text))).replace('"', '""')
 
 
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="A genotype: name, file or text.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another genotype.")],
     size: Annotated[NetworkSize, Fields(NetworkSize, without=("auxiliary",))],
     space: SpaceOption = None,
 ) -> Reply:
     """Compare two genotypes: edges, ops and cost.
 
-    The order of a node's edges does not count. Exit codes are those of diff(1): 0 the same,
-    1 different, 2 trouble.
+    The order of a node's edges is ignored. Exit codes are those of diff(1): 0 the same, 1
+    different, 2 trouble.
 
     Example: nasir diff darts_v1 darts_v2
     """
@@ -343,7 +343,7 @@ def diff(
 
 
 def _differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[dict[str, object]]:
-    """Where two genotypes differ: by cell, then by node, then output and size."""
+    """Yields differences by cell, then by node, then output and size."""
     first, second = _places(one), _places(two)
     for kind, place in sorted({**first, **second}, key=lambda at: at[0] == "size"):
         a, b = (each.get((kind, place), []) for each in (first, second))
@@ -356,7 +356,7 @@ def _differences(one: nasir.Genotype, two: nasir.Genotype) -> Iterator[dict[str,
 
 
 def _places(genotype: nasir.Genotype) -> dict[tuple[str, str], list[str]]:
-    """What stands at each place of each cell, and the genotype's size."""
+    """Returns the content of each place in each cell, and the genotype's size."""
     found: dict[tuple[str, str], list[str]] = {}
     for cell in genotype.cells:
         kind, ops = cell.kind, cell.ops or [""] * len(cell.nodes)

@@ -1,4 +1,4 @@
-"""A command's function as typer takes it: options from the fields of models, one way to print."""
+"""Turns functions into typer commands: options from models' fields, output of replies."""
 
 import ast
 import inspect
@@ -41,13 +41,13 @@ SpaceOption = Annotated[
 _GENOTYPES = ("genotype", "genotypes", "files", "first", "second", "source")
 _READ = ("genotype", "genotypes", "space", "method", "recipe", "name", "weights", "file")
 _RUNS = ("run", "resume", "inherit")
-"""Parameters of commands that name genotypes, files (or names, or texts) to read, and runs."""
+"""Parameters of commands that name genotypes, readable inputs (files, names or texts), and runs."""
 
 
 class Fields(NamedTuple):
     """Metadata of a parameter whose options are the fields of a model, nested ones included.
 
-    The parameter is an instance of its dataclass, or a mapping of the fields that were named.
+    The parameter is an instance of the model, or a mapping of the fields set by the user.
     """
 
     model: type[Any]
@@ -55,9 +55,9 @@ class Fields(NamedTuple):
 
 
 def as_command(function: Callable[..., Any]) -> Callable[..., None]:
-    """The function with an option for each field of its `Fields`, whose reply is printed.
+    """Returns a command with an option for each field of `Fields`; prints the function's reply.
 
-    A function that takes genotypes gets --from, one that returns an reply --json.
+    Adds --from to functions with genotypes, and --json to those that return a reply.
     """
     hints = hints_of(function, include_extras=True)
     models = {name: found for name, hint in hints.items() if (found := _fields_of(hint))}
@@ -76,7 +76,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
     @wraps(function)
     def command(**options: Any) -> None:
         check_there(options)
-        options.pop("from_", None)  # its callback has read it
+        options.pop("from_", None)  # its callback has used it
         as_json = options.pop("as_json", False)
         for name, fields in models.items():
             named = _named(fields, options)
@@ -94,7 +94,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
 
 
 def _read_as(ctx: typer.Context, name: str | None) -> str | None:
-    """Reads genotypes in that format until the command ends."""
+    """Sets the format of genotypes until the command ends."""
     ctx.with_resource(reading_as(name))
     return name
 
@@ -105,7 +105,7 @@ _FROM = Annotated[
         "--from",
         metavar="FORMAT",
         callback=_read_as,
-        help="The genotype's format, where numbers alone do not say it; found by itself otherwise.",
+        help="The genotype's format; needed for plain numbers, else detected.",
     ),
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="Print facts, and errors, as JSON.")]
@@ -123,7 +123,7 @@ def _fields_of(hint: Any) -> Fields | None:
 
 
 def _each(fields: Fields) -> Iterator[_Field]:
-    """The fields of the model, each with the docstring below it."""
+    """Yields the fields of the model with the docstrings below them."""
     model, hints = fields.model, hints_of(fields.model, include_extras=True)
     helps = ChainMap(*map(_docstrings, model.__mro__))
     for name, parameter in inspect.signature(model).parameters.items():
@@ -133,7 +133,7 @@ def _each(fields: Fields) -> Iterator[_Field]:
 
 @cache
 def _docstrings(kind: type) -> dict[str, str]:
-    """The docstring below each field. Its source is parsed once, which takes milliseconds."""
+    """Returns the docstring below each field. Parses the source once, which takes milliseconds."""
     ours = kind.__module__.startswith("runners.")
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind)) if ours else "class _: ...")
     return {
@@ -144,7 +144,7 @@ def _docstrings(kind: type) -> dict[str, str]:
 
 
 def _options(fields: Fields) -> Iterator[inspect.Parameter]:
-    """An option for each field: None, or False of a switch, is what was not named."""
+    """Yields an option for each field; unset ones are None, or False for switches."""
     for name, hint, default, text in _each(fields):
         kind, flag = _kind(hint), name.replace("_", "-")
         if issubclass(kind, BaseModel):
@@ -159,9 +159,7 @@ def _options(fields: Fields) -> Iterator[inspect.Parameter]:
 
 
 def _named(fields: Fields, options: dict[str, Any]) -> dict[str, Any]:
-    """The fields whose options were named, taken out of `options`. Raises an error for wrong
-    words.
-    """
+    """Removes the fields set by the user from `options`. Raises an error for a wrong value."""
     found: dict[str, Any] = {}
     for name, hint, default, _ in _each(fields):
         kind = _kind(hint)
@@ -180,7 +178,7 @@ def _named(fields: Fields, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kind(hint: Any) -> type:
-    """The type that the command line reads for an annotation; words are checked later."""
+    """Returns the type of an annotation for parsing; values are checked later."""
     origin = get_origin(hint)
     if origin in (Union, UnionType):
         return _kind(next(each for each in get_args(hint) if each is not NoneType))
@@ -195,15 +193,14 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def wrong(message: str, hint: str) -> NasirError:
-    """an error, to be raised."""
+    """Returns the error of a wrong call."""
     return NasirError("E505", message, hint=hint)
 
 
 def check_there(parameters: Mapping[str, object]) -> None:
-    """Raises an error where a file, data or a run is not there, or for --from where nothing but
-    published names is read.
+    """Raises an error for missing files, data or runs, or for --from without a file to read.
 
-    It costs nothing; a command that loads torch first lets its user wait for seconds.
+    This is fast, whereas a command that loads torch first takes seconds.
     """
     genotypes = [each for name in _GENOTYPES for each in _values(parameters.get(name)) if each]
     if parameters.get("from_") and genotypes and all(find(str(each)) for each in genotypes):
@@ -227,7 +224,7 @@ def _values(value: object) -> Iterable[object]:
 
 
 def check_data(text: str) -> None:
-    """Raises an error for a text that names no data, or data that is not there."""
+    """Raises an error for an unknown or missing data set."""
     path = parse_data(text).path
     if path is not None and not is_there(str(path)):
         raise NasirError("E701", "the data is not there; nothing is downloaded", Where(str(path)))

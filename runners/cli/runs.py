@@ -22,29 +22,29 @@ from runners.output import Cell, Reply, TextTable
 SAME, DIFFERENT = 0, 1
 
 WRITTEN = 12
-"""The most classes whose confusion matrix is printed."""
+"""Maximum number of classes in a printed confusion matrix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Values of recipes and methods that have an option of their own, as sizes have."""
+    """Settings of recipes and methods with their own option, as sizes have."""
 
     epochs: int | None = None
-    """Epochs in all; the method's or the recipe's own."""
+    """Total epochs; the method's or the recipe's own."""
     batch: int | None = None
-    """Images, or columns of text, a step."""
+    """Images, or columns of text, per step."""
     validation: float | None = None
     """Share of the training images to hold out."""
     drop_path: float | None = None
-    """Largest probability to drop an edge, in the last epoch."""
+    """Maximum probability of dropping an edge, in the last epoch."""
     cutout: int | None = None
-    """Side of the cut-out square."""
+    """Side of the cutout square."""
 
 
 Asked = dict[str, Any]
 
 _Out = Annotated[
-    Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run directory to make.")
+    Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run directory to create.")
 ]
 _Resume = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Continue a run that was stopped.")
@@ -62,7 +62,7 @@ def compile(
     ],
     target: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(TARGETS)}; {AUTO} picks the fastest of the exact ones."),
+        typer.Option(help=f"{', '.join(TARGETS)}; {AUTO} selects the fastest exact one."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -73,9 +73,9 @@ def compile(
 ) -> Reply:
     """Compile a genotype: a network in torch, and ONNX, plain Python and drawings of it.
 
-    Prints cost, passes, output shape, speed, and how far each file is from the network in torch.
-    Nothing is written unless a file or directory is named. GENOTYPE may be the run directory of
-    `nasir evaluate`: its weights are taken, and each file's accuracy is compared on its data.
+    Prints cost, passes, output shape, speed, and each file's difference from the network in torch.
+    Files are written only if an option names them. GENOTYPE may be the run directory of `nasir
+    evaluate`: its weights are used, and each file's accuracy is compared on its data.
 
     Example: nasir compile darts_v2 --channels 16 --layers 8 -o out
     """
@@ -98,11 +98,11 @@ def search(
     resume: _Resume = None,
     set_: _Set = None,
 ) -> Reply:
-    """Search SPACE with a method, and leave a genotype that `nasir compile` takes.
+    """Search SPACE with a method, and write a genotype for `nasir compile`.
 
-    The run directory holds settings, measures, the architecture's weights, a genotype for each
-    epoch, checkpoints and TensorBoard events; a run that was killed is continued by --resume RUN
-    and ends as if nothing had happened. `nasir plot RUN` draws it.
+    The run directory has settings, metrics, the architecture's weights, a genotype for each epoch,
+    checkpoints and TensorBoard events. --resume RUN continues a killed run, with the same result.
+    `nasir plot RUN` draws it.
 
     Example: nasir search nasbench201 --method drnas --epochs 5 -o run
     """
@@ -145,11 +145,11 @@ def evaluate(
     resume: _Resume = None,
     set_: _Set = None,
 ) -> Reply:
-    """Train GENOTYPE's network as a recipe says, measure it on held-out data, and keep its weights.
+    """Train GENOTYPE's network by a recipe, measure it on held-out data, and save its weights.
 
-    The run directory holds settings, measures, checkpoints, TensorBoard events and, at the end,
-    weights, a confusion matrix and a summary. A run that was killed is continued by --resume RUN
-    and ends as if nothing had happened. `nasir plot RUN` draws it, `nasir compile RUN` exports it.
+    The run directory has settings, metrics, checkpoints, TensorBoard events and, at the end,
+    weights, a confusion matrix and a summary. --resume RUN continues a killed run, with the same
+    result. `nasir plot RUN` draws it, `nasir compile RUN` exports it.
 
     Example: nasir evaluate darts_v2 --recipe digits -o run
     """
@@ -179,7 +179,7 @@ def evaluate(
 
 
 def _experiment(argument: str, whole: Asked, changed: Asked) -> Experiment:
-    """The experiment of a file, changed; else a new one on what the argument names."""
+    """Returns the experiment of a file with changes, or else a new one on `argument`."""
     found = read_experiment(argument)
     if found is None:
         return Experiment(of=argument, **whole)
@@ -187,7 +187,7 @@ def _experiment(argument: str, whole: Asked, changed: Asked) -> Experiment:
 
 
 def _values(short: Asked, texts: list[str] | None) -> Asked:
-    """The `values` of an experiment, by section and name, where there are any."""
+    """Returns the `values` of an experiment by section and name, if any."""
     known = sections(Recipe())
     found = {
         f"{next(name for name, section in known.items() if hasattr(section, key))}.{key}": value
@@ -198,10 +198,10 @@ def _values(short: Asked, texts: list[str] | None) -> Asked:
 
 
 def _value(text: str) -> tuple[str, bool | int | float | str]:
-    """The name and the value of a `--set`."""
+    """Parses the name and the value of a `--set`."""
     name, equals, given = text.partition("=")
     if not equals:
-        raise wrong(f"--set '{text}' is no NAME=VALUE", "for example --set optimizer.lr=0.05")
+        raise wrong(f"--set '{text}' is not NAME=VALUE", "for example --set optimizer.lr=0.05")
     return name, from_text(given)
 
 
@@ -211,7 +211,7 @@ def _fresh_training(experiment: Experiment) -> Path:
 
 
 def _fresh_run(experiment: Experiment, *names: str) -> Path:
-    """runs/NAMES-SEED, numbered where that is taken."""
+    """Returns runs/NAMES-SEED, numbered if it exists."""
     stem = "-".join((*names, str(experiment.seed)))
     number, path = 1, Path("runs") / stem
     while path.exists():
@@ -229,7 +229,7 @@ def test(
 ) -> Reply:
     """Measure GENOTYPE's network with trained weights: loss, accuracy or perplexity, confusion.
 
-    The size is that of the run, or what a weights file of nasir's says, unless it is named here.
+    The size is that of the run, or of nasir's weights file, unless an option sets it.
 
     Example: nasir test darts_v2 --weights run/weights.safetensors --data digits
     """
@@ -251,10 +251,10 @@ def test(
 def replay(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
 ) -> Reply:
-    """Run a search or a training again, and check that it gives the same, to the bit.
+    """Repeat a search or a training, and check that the result is bitwise equal.
 
-    Measures, architecture weights, genotype and network weights are compared. Exit code 0 if they
-    are equal, 1 if not.
+    Compares metrics, architecture weights, genotype and network weights. Exit code 0 if they are
+    equal, 1 if not.
 
     Example: nasir replay runs/nasbench201-drnas-0
     """
@@ -292,14 +292,14 @@ def plot(
 ) -> Reply:
     """Draw a run's figures, each as PNG and SVG, and its cells over epochs as a GIF.
 
-    For another program's log, draws its cells and how they changed.
-    A run that is not finished is drawn as far as it went. Figures that a run has nothing for are
-    left out; --json says why. Prints the files written.
+    For another program's log, draws its cells and their changes. An unfinished run is drawn up to
+    its last epoch. Figures without content are skipped; --json has the reasons. Prints the files
+    written.
 
     Example: nasir plot runs/drnas -o figures --benchmark nasbench201.csv.gz
     """
     with display_for_stderr().stage("draw figures"):
-        from runners.plot import plot_run  # matplotlib takes its time
+        from runners.plot import plot_run  # matplotlib takes time to import
 
         done = plot_run(run, output, benchmark, tuple(only or ()))
     files = [str(file) for file in done.files]
@@ -322,12 +322,12 @@ def import_weights(
         typer.Option(help="cifar, imagenet, nasbench201, rnn, …; the space's own by default."),
     ] = None,
 ) -> Reply:
-    """Translate weights that an original implementation trained for GENOTYPE into nasir's keys.
+    """Translate an original implementation's weights of GENOTYPE into nasir's keys.
 
-    NetworkCIFAR, NetworkImageNet and RNNModel of DARTS, of the code that copied it and of
-    AutoDL-Projects, NAS-Bench-201's TinyNetwork, and supernets of DARTS, for which GENOTYPE is the
-    space. Files are loaded without running code in them; sizes are read from the tensors.
-    `nasir compile` and `nasir test` take the result with --weights.
+    Supports NetworkCIFAR, NetworkImageNet and RNNModel of DARTS, its copies and AutoDL-Projects,
+    NAS-Bench-201's TinyNetwork, and supernets of DARTS, for which GENOTYPE is the space. Files are
+    loaded without running their code; sizes are read from the tensors. `nasir compile` and `nasir
+    test` accept the result with --weights.
 
     Example: nasir import-weights darts_v2 cifar10_model.pt -o darts_v2.safetensors
     """

@@ -77,9 +77,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """Epochs of a search's stages, tuning epochs between `rounds` of projection, and the number of
-    candidates measured at its end.
-    """
+    """Epochs of stages, of tuning in `rounds` of projection, and final candidates of a search."""
 
     stages: tuple[int, ...]
     tuning: int = 0
@@ -282,9 +280,10 @@ def _sizes(
 
 
 def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:
-    """Returns skeleton, channels, layers and hidden units, from the first of: the experiment's
-    values, the search whose weights are inherited, the genotype and the space (on its skeleton),
-    the recipe.
+    """Returns skeleton, channels, layers and hidden units.
+
+    Sources, first to last: the experiment's values, the search whose weights are inherited, the
+    genotype and the space (on its skeleton), the recipe.
     """
     space = home_of(genotype) or nasir.load_space(genotype.space)
     named, values = dict(recipe.network), experiment.values

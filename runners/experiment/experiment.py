@@ -1,6 +1,4 @@
-"""A search or an evaluation as one value, as commands and files describe it and `run.json` stores
-it.
-"""
+"""Searches and evaluations as values: from commands and files, and in `run.json`."""
 
 from collections.abc import Mapping
 from pathlib import Path

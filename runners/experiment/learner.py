@@ -254,7 +254,8 @@ class Learner:
         return found.facts(self.task.metric)
 
     def largest_batch(self) -> int | None:
-        """Estimates the largest power of two that fits as a batch, from the memory of a small step;
+        """Estimates the largest batch, a power of two, from the memory of a small step.
+
         None if unknown.
         """
         try:

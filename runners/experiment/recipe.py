@@ -47,9 +47,7 @@ DATA = ("classes", "in_channels", "vocabulary")
 
 
 class Sizes(Section):
-    """The sizes of a network; None: the skeleton's, or the data's. The docstrings are options'
-    help.
-    """
+    """The sizes of a network; None: the skeleton's or the data's. Docstrings are options' help."""
 
     channels: AnyCount | None = None
     """Initial channels."""
@@ -213,9 +211,7 @@ class RunSection(Section):
 
 
 class Recipe(Model):
-    """The settings of an evaluation. `data` is the default data set; if empty, the user has to name
-    one.
-    """
+    """The settings of an evaluation. `data` is the default data set; "" for none."""
 
     name: str = ""
     about: str = ""

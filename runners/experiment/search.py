@@ -185,8 +185,9 @@ class Mixed(Hook):
             row["temperature"] = method.mixture.temperature(epoch.at)
 
     def _drawn(self, batch: Batch, at: Moment) -> Drawn:
-        """Returns the mixture; a perturbed row passes its gradient to its logits, as SmoothDARTS'
-        code writes the row over the logits before it clips.
+        """Returns the mixture; a perturbed row passes its gradient to its logits.
+
+        SmoothDARTS' code writes the row over the logits before it clips.
         """
         learner = self.learner
         drawn = learner.drawn(at)

@@ -71,9 +71,7 @@ class Decided:
         return tuple(o for o in self.options(name) if names[o] not in excluded)
 
     def groups(self, kind: str) -> tuple[Group, ...]:
-        """Returns the groups of a kind of cell in which fewer edges, inputs or outputs stay than
-        compete.
-        """
+        """Returns the groups of a kind of cell with more edges, inputs or outputs than stay."""
         cell = self.space.cell(kind)
         found: list[Group] = []
         if not cell.on_nodes and cell.keep is not None:

@@ -68,8 +68,9 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
 
 
 def _placed(experiment: Experiment) -> Experiment:
-    """Returns the experiment with absolute paths, and with the text of the genotype for its file,
-    which may change or be that of the run that began it.
+    """Returns the experiment with absolute paths, and the genotype's text instead of its file.
+
+    The file may change, or be that of another run.
     """
 
     def there(path: str | None) -> str | None:
@@ -132,8 +133,9 @@ def _due(built: BuiltTraining, epoch: Epoch) -> tuple[Split, ...]:
 def _write_final(
     learner: Learner, built: BuiltTraining, folder: RunFolder, best: int | None
 ) -> dict[str, Any]:
-    """Measures the final network; writes `weights.safetensors`, `summary.json` and, for images,
-    `confusion.json`. Returns the summary as plain data.
+    """Measures the final network; returns the summary as plain data.
+
+    Writes `weights.safetensors`, `summary.json` and, for images, `confusion.json`.
     """
     cost = nasir.cost(built.graph)
     summary: dict[str, Any] = {

@@ -144,8 +144,7 @@ def searched_sizes(run: str) -> dict[str, int]:
 
 
 def inherit(module: "Network", run: str) -> str:
-    """Copies the weights that a search's last checkpoint shares with the network; returns a
-    summary.
+    """Copies the weights shared with a search's last checkpoint; returns a summary.
 
     Keys are equal in network and supernet. Affine parameters of batch norms, which supernets lack,
     keep their initial values. Raises an error if nothing fits, or shapes differ.
