@@ -185,6 +185,6 @@ def test_a_run_of_version_0_1_is_refused(kind: str, finished: Path, tmp_path: Pa
     facts = {key: value for key, value in read_facts(finished / kind).items() if key != "format"}
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts | {"nasir": "0.1.0"}))
     for read in (lambda: resumed(kind, tmp_path / "run"), lambda: read_run(tmp_path / "run")):
-        with pytest.raises(NasirError, match="the run is of nasir") as caught:
+        with pytest.raises(NasirError, match="written by nasir") as caught:
             read()
         assert caught.value.code == "E721"

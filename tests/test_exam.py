@@ -121,7 +121,7 @@ def test_answers_that_differ_by_more_than_rounding_are_an_error() -> None:
     found = require("onnxruntime", first, compared(first, Answers(accuracy, other, said)))
     assert found.changed == 1
     other[:3] = 1
-    with pytest.raises(NasirError, match="3 of 100 answers") as caught:
+    with pytest.raises(NasirError, match="3 of 100 predictions") as caught:
         require("onnxruntime", first, compared(first, Answers(accuracy, other, said)))
     assert caught.value.code == "E504"
 
@@ -141,12 +141,12 @@ def test_a_loss_that_differs_by_more_than_rounding_is_an_error() -> None:
         (("test", "darts_v2", "--weights", "RUN/weights.safetensors"), "E505", "no data"),
         (("test", "darts_v1", "--weights", "RUN/weights.safetensors", "--data", "digits"),
          "E503", "do not fit"),
-        (("compile", "RUN", "--quantise", "static"), "E505", "none is written"),
+        (("compile", "RUN", "--quantise", "static"), "E505", "needs an ONNX file"),
         (("compile", "RUN", "--onnx", "OUT", "--quantise", "int4"), "E505", "`quantise` is"),
         (("compile", "darts_v2", "--onnx", "OUT", "--quantise", "static"), "E505", "needs data"),
         *(
             (("compile", "RUN", "--onnx", "OUT", "--quantise", kind, "--resolution", "16"),
-             "E505", "has resolution 16, and the data 8")
+             "E505", "has resolution 16, the data has 8")
             for kind in ("dynamic", "static")
         ),
         (("compile", "RUN", "--data", "digit"), "E701", "unknown data"),
@@ -235,7 +235,7 @@ def test_the_data_says_how_many_channels_an_image_has(channels: int, tmp_path: P
     np.savez(tmp_path / "rgb.npz", x_train=images[0][..., [0] * 3], y_train=labels[0])
     refused = call("test", done.folder, "--data", tmp_path / "rgb.npz")
     assert "E505" in refused.err
-    assert f"the network has {channels} in_channels, and the data 3" in refused.err
+    assert f"the network has {channels} in_channels, the data has 3" in refused.err
 
 
 NODES = {

@@ -209,7 +209,7 @@ def test_the_search_has_the_published_rates() -> None:
 def test_a_network_of_images_or_of_other_words_is_e505() -> None:
     with pytest.raises(NasirError, match="E505 the data is text"):
         task(counting()).prepare(nasir.supernet("nasbench201", channels=2, layers=1))
-    with pytest.raises(NasirError, match="E505 the network has 50 words, and the data 160"):
+    with pytest.raises(NasirError, match="E505 the network has 50 words, the data has 160"):
         task(counting()).prepare(nasir.supernet("darts_rnn", vocabulary=50, hidden=6))
 
 

@@ -96,7 +96,7 @@ def test_a_method_file_names_the_line_of_a_number_out_of_its_range(
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(f"method: mine\n{text}\n")
-    with pytest.raises(NasirError, match="to be ") as caught:
+    with pytest.raises(NasirError, match="must be ") as caught:
         read_method(str(path), "cifar")
     assert (caught.value.code, caught.value.where.line) == (code, line)
 

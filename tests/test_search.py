@@ -248,7 +248,7 @@ def test_a_loss_that_is_no_number_ends_the_search_and_keeps_the_checkpoint(tmp_p
         ({"parts": {"perturb": "noize"}}, "E201", "unknown part"),
         ({"parts": {"mixture": "dirichlet", "perturb": "pgd"}}, "E505", "softmax"),
         ({"channels_fraction": "2/3"}, "E505", "1/K"),
-        ({"channels_fraction": "a"}, "E505", "no fraction"),
+        ({"channels_fraction": "a"}, "E505", "is not a fraction"),
         ({"channels_fraction": "1/3"}, "E302", "cannot be divided by 3"),
         ({"epochs": 0}, "E107", "`epochs` is 0, and .* from 1 to 100,000"),
         ({"batch": 0}, "E107", "`batch` is 0"),
