@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from runners.machine.machine import wait_briefly
+from runners.machine.machine import set_openmp_wait_policy
 from runners.task import score
 
 settings.register_profile("gate", derandomize=True, deadline=None, print_blob=True, max_examples=20)
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("full" if asked else "gate")
 
 
-wait_briefly()
+set_openmp_wait_policy()
 
 # Tests look at what is measured, not at how steady it is.
 score.WARM_UP, score.LEAST_RUNS, score.MOST_RUNS = 1, 1, 3

@@ -287,6 +287,6 @@ def test_what_the_system_refuses_is_no_bug_of_nasir(
     def refuse(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr("runners.cli.options.check_there", refuse)
+    monkeypatch.setattr("runners.cli.options.check_inputs", refuse)
     done = call("cost", "darts_v2")
     assert (done.code, code in done.err, "internal" in done.err) == (1, True, False), done.err

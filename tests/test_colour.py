@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageEnhance
 
 from runners.experiment.recipe import ImagesSection
-from runners.task.batches import Draws, draw, tinted
+from runners.task.batches import Draws, jitter_colours, new_draws
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 
@@ -22,7 +22,7 @@ def tints(factors: torch.Tensor, *order: int) -> Draws:
 def drawn(count: int, seed: int, images: ImagesSection | None = None) -> Draws:
     """The draws for so many images."""
     source = torch.Generator().manual_seed(seed)
-    return draw(images or ImagesSection(jitter=True), (count, 8, 8), source)
+    return new_draws(images or ImagesSection(jitter=True), (count, 8, 8), source)
 
 
 def changed(place: int, factor: float) -> np.ndarray:
@@ -30,7 +30,7 @@ def changed(place: int, factor: float) -> np.ndarray:
     factors = torch.tensor([[1.0], [1.0], [1.0], [0.0]])
     factors[place] = factor
     images = torch.as_tensor(PIXELS).movedim(2, 0)[None].float()
-    return tinted(images, tints(factors, place))[0].movedim(0, 2).numpy()
+    return jitter_colours(images, tints(factors, place))[0].movedim(0, 2).numpy()
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.6, 1.0, 1.4])
@@ -56,7 +56,7 @@ def test_a_turned_hue_keeps_saturation_and_value(turn: float) -> None:
 def test_grey_has_no_hue_to_turn() -> None:
     grey = torch.arange(256.0).expand(1, 3, 1, 256)
     turned = tints(torch.tensor([[1.0], [1.0], [1.0], [0.3]]), 3)
-    assert torch.equal(tinted(grey, turned), grey)
+    assert torch.equal(jitter_colours(grey, turned), grey)
 
 
 def test_factors_are_drawn_within_their_ends_for_each_image() -> None:
@@ -74,10 +74,10 @@ def test_orders_differ_between_batches() -> None:
 
 def test_colours_change_where_there_are_any_and_brightness_everywhere() -> None:
     one, changes = torch.rand(5, 1, 6, 6) * 255, drawn(5, 0)
-    changed = tinted(one, changes)
+    changed = jitter_colours(one, changes)
     assert changed.shape == one.shape
     assert not torch.equal(changed, one)
-    torch.testing.assert_close(tinted(one.repeat(1, 3, 1, 1), changes)[:, :1], changed)
+    torch.testing.assert_close(jitter_colours(one.repeat(1, 3, 1, 1), changes)[:, :1], changed)
 
 
 def test_colours_leave_the_other_draws_as_they_are() -> None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from runners.data.folders import cache_folder
-from runners.data.images import ImageSet, halves, mixed, statistics_of
+from runners.data.images import ImageSet, interleave, split_indices, statistics_of
 from runners.data.load import load_images
 from runners.data.name import DataName, parse_data
 from tests.command_line import ROOT
@@ -81,7 +81,7 @@ def test_images_of_a_folder_come_with_their_labels_and_mixed_by_class(tmp_path: 
     found = load_images(f"imagefolder:{write_tree(tmp_path / 'a', tree((4, 2, 2)))}")
     assert [value // 100 for value in values(found)] == found.train.labels.tolist()
     assert sorted(values(found)) == [0, 1, 2, 3, 100, 101, 200, 201]
-    first, second = halves(len(found.train))
+    first, second = split_indices(len(found.train))
     for half in (first, second):
         assert torch.bincount(found.train.labels[half]).tolist() == [2, 1, 1]
 
@@ -249,7 +249,7 @@ def test_arrays_sorted_by_class_are_mixed_and_classes_may_have_names(tmp_path: P
 
 def test_mixing_is_a_permutation_that_keeps_the_order_within_a_class() -> None:
     labels = torch.tensor([2, 0, 0, 1, 2, 0, 0, 2, 0, 0])
-    order = mixed(labels)
+    order = interleave(labels)
     assert sorted(order.tolist()) == list(range(10))
     for label in range(3):
         of_class = order[labels[order] == label].tolist()
@@ -257,19 +257,19 @@ def test_mixing_is_a_permutation_that_keeps_the_order_within_a_class() -> None:
 
 
 def test_halves_follow_the_file_order_unless_a_seed_is_given() -> None:
-    first, second = halves(11)
+    first, second = split_indices(11)
     assert (first.tolist(), second.tolist()) == (list(range(5)), list(range(5, 11)))
-    first, second = halves(11, 0.8, seed=3)
+    first, second = split_indices(11, 0.8, seed=3)
     assert len(first) == 8
     assert sorted([*first.tolist(), *second.tolist()]) == list(range(11))
     assert first.tolist() != list(range(8))
-    assert halves(11, 0.8, seed=3)[0].tolist() == first.tolist()
-    assert halves(11, 0.8, seed=4)[0].tolist() != first.tolist()
+    assert split_indices(11, 0.8, seed=3)[0].tolist() == first.tolist()
+    assert split_indices(11, 0.8, seed=4)[0].tolist() != first.tolist()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_half_may_be_empty(share: float) -> None:
-    assert sorted(len(half) for half in halves(7, share)) == [0, 7]
+    assert sorted(len(half) for half in split_indices(7, share)) == [0, 7]
 
 
 def test_the_fingerprint_changes_with_a_byte_a_label_and_a_class(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_cifar10_as_images_has_its_classes_statistics_and_equal_halves() -> None
     assert found.test is not None
     assert len(found.test) == 10_000
     assert found.classes[:3] == ("airplane", "automobile", "bird")
-    assert torch.bincount(found.train.labels[halves(50_000)[0]]).tolist() == [2500] * 10
+    assert torch.bincount(found.train.labels[split_indices(50_000)[0]]).tolist() == [2500] * 10
     assert found.statistics[0] == pytest.approx(statistics_of(found.train.images)[0], abs=1e-3)
 
 

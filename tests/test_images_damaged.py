@@ -76,7 +76,7 @@ def test_an_image_of_more_than_8_bits_is_e704(tmp_path: Path) -> None:
 def test_images_that_do_not_fit_into_memory_are_e106_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runners.data.folders.memory", lambda: 5000)
+    monkeypatch.setattr("runners.data.folders.memory_bytes", lambda: 5000)
     folder = write_tree(tmp_path / "a", tree())
     error = fails(f"imagefolder:{folder}")
     assert error.code == "E106"

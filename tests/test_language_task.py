@@ -12,9 +12,9 @@ from runners.experiment.recipe import Train
 from runners.task.language import (
     Language,
     columns,
-    cut,
-    fixed,
-    varied,
+    gaussian,
+    two_lengths,
+    windows_of,
 )
 from runners.task.task import Batch, Outcome, Task
 from tests.texts import STILL, corpus, counting, halves, task
@@ -80,30 +80,30 @@ def test_a_window_is_the_same_whenever_it_is_asked_for() -> None:
     one, other = prepared(lengths=halves(0.5), bptt=4), prepared(lengths=halves(0.5), bptt=4)
     forward = [one.train(3, step).target for step in range(one.steps(3))]
     backward = [other.train(3, step).target for step in reversed(range(other.steps(3)))]
-    cut.cache_clear()
+    windows_of.cache_clear()
     assert all(map(torch.equal, forward, reversed(backward)))
 
 
 def test_windows_depend_on_seed_and_epoch() -> None:
     windows = halves(0.5)
-    made = {cut(windows, 4, 400, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
+    made = {windows_of(windows, 4, 400, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
     assert len(made) == 6
 
 
 def test_the_search_draws_35_steps_or_17() -> None:
-    drawn = [drawn for _, drawn in cut(fixed, 35, 35 * 2000, 0, 0)]
+    drawn = [drawn for _, drawn in windows_of(two_lengths, 35, 35 * 2000, 0, 0)]
     assert set(drawn) == {35, 17}
     assert drawn.count(35) / len(drawn) == pytest.approx(0.95, abs=0.02)
 
 
 def test_the_evaluation_draws_lengths_around_35_and_17(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = torch.tensor([drawn for _, drawn in cut(varied, 35, 35 * 4000, 0, 0)]).float()
+    drawn = torch.tensor([drawn for _, drawn in windows_of(gaussian, 35, 35 * 4000, 0, 0)]).float()
     assert drawn.min() >= 5
     assert drawn.max() <= 55
     assert drawn.median() == pytest.approx(34.5, abs=1)  # int() cuts off
     assert (drawn < 23).float().mean() == pytest.approx(0.95 * 0.008 + 0.05 * 0.88, abs=0.015)
     monkeypatch.setattr("runners.task.language.DEVIATION", 50.0)
-    extreme = {drawn for _, drawn in cut(varied, 6, 9000, 0, 0)}
+    extreme = {drawn for _, drawn in windows_of(gaussian, 6, 9000, 0, 0)}
     assert (min(extreme), max(extreme)) == (5, 26)
 
 

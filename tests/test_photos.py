@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nasir import NasirError
-from runners.data.images import TRIES, ImageFiles, ImageSet, middle, window
+from runners.data.images import TRIES, ImageFiles, ImageSet, centre_crop, random_crop
 from runners.data.load import load_images
 from runners.experiment.experiment import Experiment, Search
 from runners.experiment.recipe import ImagesSection, SearchTrain, Settings
@@ -110,7 +110,7 @@ def test_windows_lie_in_the_image_and_cover_the_share_that_is_drawn(
 ) -> None:
     drawn = np.random.default_rng(0).random((200, TRIES, 4))
     drawn[..., 0] = 0.08 + 0.92 * drawn[..., 0]
-    boxes = np.array([window(size, row) for row in drawn])
+    boxes = np.array([random_crop(size, row) for row in drawn])
     assert boxes[:, :2].min() >= 0
     assert boxes[:, 2].max() <= size[0]
     assert boxes[:, 3].max() <= size[1]
@@ -127,14 +127,14 @@ def test_the_first_window_that_fits_is_taken() -> None:
     row = np.zeros((TRIES, 4))
     row[0] = [1.0, 0.0, 0.5, 0.5]  # the whole area in 3:4 is higher than the image
     row[1] = [0.25, 0.5, 0.0, 0.999]
-    assert window((100, 100), row) == (0, 50, 50, 100)
+    assert random_crop((100, 100), row) == (0, 50, 50, 100)
 
 
 def test_an_image_in_which_no_window_fits_is_seen_in_its_middle() -> None:
     row = np.full((TRIES, 4), 0.5)
     row[:, 0] = 1.0
-    assert window((300, 40), row) == (130, 0, 170, 40)
-    assert middle((512, 256)) == (144, 16, 368, 240)
+    assert random_crop((300, 40), row) == (130, 0, 170, 40)
+    assert centre_crop((512, 256)) == (144, 16, 368, 240)
 
 
 @pytest.mark.parametrize("content", [b"no image", None])

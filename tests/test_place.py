@@ -14,11 +14,11 @@ from runners.experiment.search import search
 from runners.experiment.train import evaluate
 from runners.machine.device import Place, find_device, find_place
 from runners.machine.machine import (
-    WAITING,
+    OPENMP,
     find_machine,
-    spinning,
+    set_openmp_wait_policy,
+    spinning_warning,
     surroundings,
-    wait_briefly,
 )
 from tests.command_line import call
 from tests.searches import tiny
@@ -108,21 +108,21 @@ def test_the_machine_is_plain_data_and_part_of_what_surrounds_a_run() -> None:
 def test_threads_that_spin_on_a_busy_machine_are_named_with_the_cure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in WAITING:
+    for name in OPENMP:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr("os.getloadavg", lambda: (0.5, 0, 0))
-    assert spinning() == ""
+    assert spinning_warning() == ""
     monkeypatch.setattr("os.getloadavg", lambda: (2.0, 0, 0))
-    assert "OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=1000" in spinning()
+    assert "OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=1000" in spinning_warning()
     monkeypatch.setattr("os.environ", dict(os.environ))
-    wait_briefly()
-    assert spinning() == ""
+    set_openmp_wait_policy()
+    assert spinning_warning() == ""
 
 
 def test_the_users_own_way_of_waiting_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    wait_briefly()
+    set_openmp_wait_policy()
     assert "GOMP_SPINCOUNT" not in os.environ

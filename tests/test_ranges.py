@@ -12,7 +12,7 @@ from nasir import NasirError
 from runners.cli import COMMANDS
 from runners.cli.options import as_command
 from runners.experiment import experiment, method, mixture, recipe
-from runners.experiment.fields import Model, interval, sections, takes
+from runners.experiment.fields import Model, accepted, interval, sections
 from runners.experiment.method import PARTS, read_method
 from runners.experiment.recipe import read_recipe
 from runners.forms import compile
@@ -73,7 +73,7 @@ def test_a_number_out_of_its_range_is_an_error_that_names_the_range(
         with pytest.raises(NasirError) as caught:
             kind(**given | {name: wrong})
         assert f"`{name}` is " in str(caught.value)
-        assert takes(hint) in str(caught.value)
+        assert accepted(hint) in str(caught.value)
     for right in (found.least, found.most - (0.5 if found.below else 0)):
         kind(**given | {name: right})
 

@@ -7,7 +7,7 @@ import torch
 from runners.data.text import Corpus
 from runners.experiment.recipe import Text, Train
 from runners.machine.device import Place
-from runners.task.language import Language, Lengths, fixed
+from runners.task.language import Language, Lengths, two_lengths
 
 USED = 5
 """How many different words a text has."""
@@ -50,7 +50,7 @@ def halves(full: float) -> Lengths:
 def task(
     data: Corpus,
     place: Place | None = None,
-    lengths: Lengths = fixed,
+    lengths: Lengths = two_lengths,
     train: Train | None = None,
     **text: float,
 ) -> Language:

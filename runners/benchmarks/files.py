@@ -70,7 +70,7 @@ class _Spending(io.RawIOBase):
 
 
 @contextmanager
-def reading(path: Path, line: int = 0) -> Generator[None]:
+def read_errors(path: Path, line: int = 0) -> Generator[None]:
     """Turns exceptions of reading a file into NasirError, with its place, within the context."""
     where = Where(str(path), line)
     try:

@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
-from runners.benchmarks.files import RATIO, FileBudget, damaged, head, reading
+from runners.benchmarks.files import RATIO, FileBudget, damaged, head, read_errors
 
 PICKLE = 4 * 2**20
 """Minimum limit of bytes and steps per pickle: about two seconds of reading."""
@@ -40,7 +40,7 @@ def load_pickle(path: Path, trusted: Callable[[str], bool]) -> tuple[object, Fil
     error before any code runs if the file contains more than data and is not trusted, or exceeds
     `FileBudget`.
     """
-    with reading(path):
+    with read_errors(path):
         packed = head(path, len(_BZIP2)) == _BZIP2
         budget = FileBudget(path, PICKLE, RATIO if packed else UNPACKED)
         gc.disable()  # otherwise the collector would scan millions of new objects repeatedly

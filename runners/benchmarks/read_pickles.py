@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from nasir import NasirError
 from nasir.errors import quoted
-from runners.benchmarks.files import FileBudget, damaged, reading
+from runners.benchmarks.files import FileBudget, damaged, read_errors
 from runners.benchmarks.pickles import load_pickle
 from runners.benchmarks.record import (
     KINDS,
@@ -49,7 +49,7 @@ def read_pickled(path: Path, options: ReadingOptions) -> Original:
     """
     whole = path / META if path.is_dir() else path
     data, budget = load_pickle(whole, options.trusted)
-    with reading(whole):
+    with read_errors(whole):
         kind, names = _architectures(data)
         infos = {} if path.is_dir() else _mapping(data, "arch2infos")
 
@@ -76,7 +76,7 @@ def read_archive(path: Path, options: ReadingOptions) -> Original:
     def records(wanted: Wanted) -> Iterator[BenchmarkRecord]:
         for index, file in enumerate(archived(path)):
             data, budget = load_pickle(file, options.trusted)
-            with reading(file):
+            with read_errors(file):
                 if int(file.name[:6]) != index:
                     raise damaged(f"the file of architecture {index} is missing before this one")
                 states = [_mapping(state) for state in _mapping(data).values()]
@@ -117,7 +117,7 @@ def _values(
     Raises an error if repeated references to one table exceed the remaining budget.
     """
     values: dict[Column, float] = {}
-    with reading(path):
+    with read_errors(path):
         for state in _mapping(entry).values():
             for key, trial in _mapping(state, "all_results").items():
                 budget.spend(_VALUE)

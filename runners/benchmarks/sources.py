@@ -27,7 +27,7 @@ import google_crc32c
 from nasir import NasirError, Where
 from nasir.errors import quoted
 from nasir.wanted import checked
-from runners.benchmarks.files import FileBudget, damaged, head, reading
+from runners.benchmarks.files import FileBudget, damaged, head, read_errors
 from runners.benchmarks.read_pickles import META, archived, read_archive, read_pickled
 from runners.benchmarks.record import (
     KINDS,
@@ -116,22 +116,22 @@ def open_source(path: Path, options: ReadingOptions) -> Original:
 
 
 def _head(path: Path) -> bytes:
-    with reading(path):
+    with read_errors(path):
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise NasirError("E101", "the path is not a regular file")
         return b"" if path.is_dir() else head(path, 64)
 
 
 def _csv_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
-    with reading(path), path.open("rb") as file:
+    with read_errors(path), path.open("rb") as file:
         packed = file.read(len(_GZIP)) == _GZIP
         file.seek(0)
         stream = FileBudget(path).stream(gzip.GzipFile(fileobj=file) if packed else file)
         rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
-        with reading(path, 1):
+        with read_errors(path, 1):
             columns = _csv_columns(next(rows, list[str]()))
         for index, row in enumerate(rows):
-            with reading(path, rows.line_num):
+            with read_errors(path, rows.line_num):
                 record = _csv_record(index, row, columns)
             if wanted(record.key, index):
                 yield record
@@ -183,9 +183,9 @@ def _tfrecord_records(path: Path, wanted: Wanted) -> Iterator[BenchmarkRecord]:
     Seeds number the trainings of one module and length from 0 in file order.
     """
     runs: dict[str, bytearray] = {}
-    with reading(path), path.open("rb") as stream:
+    with read_errors(path), path.open("rb") as stream:
         for number, content in enumerate(checked_records(stream)):
-            with reading(Path(f"{path}(record {number})")):
+            with read_errors(Path(f"{path}(record {number})")):
                 key, epochs, metrics = _training(content)
                 if not wanted(key, None):
                     continue

@@ -25,7 +25,7 @@ import nasir
 from nasir import Genotype, NasirError, Where
 from nasir.errors import quoted
 from nasir.files import replacing
-from runners.benchmarks.files import damaged, reading
+from runners.benchmarks.files import damaged, read_errors
 from runners.benchmarks.record import KINDS, BenchmarkRecord, Column, Kind
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class BenchmarkStore:
         """Returns the record of a key or genotype; None if the benchmark does not have it."""
         key = self.kind.key_of(key)
         wanted = key.encode().ljust(self.header.key_width, b"\0")
-        with reading(self.path):
+        with read_errors(self.path):
             place = bisect_left(range(len(self)), (wanted, -1), key=self._placed)
             found, row = self._placed(place) if place < len(self) else (b"", -1)
             return self._record(row, key) if found == wanted else None
@@ -194,7 +194,7 @@ def _checksum(place: int, key: bytes) -> int:
 
 def open_store(path: Path) -> BenchmarkStore:
     """Maps a store. Raises an error for other files, versions, or damage."""
-    with reading(path), path.open("rb") as stream:
+    with read_errors(path), path.open("rb") as stream:
         head = stream.read(_LENGTH.size + len(_START) + 8)
         _check_version(head)
         stream.seek(0)

@@ -26,7 +26,7 @@ from nasir.space import catalog, home_of, parse_space, space_schema
 from runners.cli.options import SpaceOption
 from runners.folder.display import display_for_stderr
 from runners.inputs import is_graph, open_source, read, read_each, read_opened
-from runners.machine.machine import WAITING
+from runners.machine.machine import OPENMP
 from runners.output import FAILED, WRONG_CALL, FileText, Reply, joined, table_of
 
 _METHOD = {"method", "paper", "mixture", "perturb", "architect", "regularise", "select", "stop"}
@@ -348,7 +348,7 @@ def _threads() -> str:
     """Describes threads; `nasir` sets a passive wait policy unless the user has set one."""
     import torch
 
-    policy = ", ".join(f"{name}={os.environ[name]}" for name in WAITING if name in os.environ)
+    policy = ", ".join(f"{name}={os.environ[name]}" for name in OPENMP if name in os.environ)
     found = f"{torch.get_num_threads()} of {os.cpu_count()} cores; {policy}"
     if os.environ.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE":
         raise _FaultError("broken", found)

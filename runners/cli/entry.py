@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from runners.machine.machine import check_alone, wait_briefly
+from runners.machine.machine import check_alone, set_openmp_wait_policy
 from runners.output import FAILED, exit_code, print_bug, print_error, print_line, visible
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def main() -> None:
 
     Modules are not garbage: collecting among them takes a third of a command's time.
     """
-    wait_briefly()
+    set_openmp_wait_policy()
     gc.set_threshold(200_000)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the parent process

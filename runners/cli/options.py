@@ -75,7 +75,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
 
     @wraps(function)
     def command(**options: Any) -> None:
-        check_there(options)
+        check_inputs(options)
         options.pop("from_", None)  # its callback has used it
         as_json = options.pop("as_json", False)
         for name, fields in models.items():
@@ -171,7 +171,7 @@ def _named(fields: Fields, options: dict[str, Any]) -> dict[str, Any]:
         value = options.pop(name)
         if get_origin(hint) is Literal and value not in (None, *get_args(hint)):
             known = ", ".join(get_args(hint))
-            raise wrong(f"--{name.replace('_', '-')} is '{value}'", f"one of: {known}")
+            raise wrong_call(f"--{name.replace('_', '-')} is '{value}'", f"one of: {known}")
         if value is not None and value is not False:
             found[name] = not default if kind is bool else value
     return found
@@ -192,12 +192,12 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
-def wrong(message: str, hint: str) -> NasirError:
+def wrong_call(message: str, hint: str) -> NasirError:
     """Returns the error of a wrong call."""
     return NasirError("E505", message, hint=hint)
 
 
-def check_there(parameters: Mapping[str, object]) -> None:
+def check_inputs(parameters: Mapping[str, object]) -> None:
     """Raises an error for missing files, data or runs, or for --from without a file to read.
 
     This is fast, whereas a command that loads torch first takes seconds.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import nasir
-from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong
+from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong_call
 from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.fields import from_text, merged, sections
 from runners.experiment.recipe import NetworkSection, Recipe, Sizes, describe_size
@@ -112,11 +112,11 @@ def search(
     if resume is not None:
         if out is not None:
             message = "--out and --resume contradict each other"
-            raise wrong(message, "a run continues in its own directory")
+            raise wrong_call(message, "a run continues in its own directory")
         result = loop.resume(resume, asked if space is None else {**asked, "of": space})
     else:
         if space is None:
-            raise wrong("SPACE is missing", "nasir spaces lists them")
+            raise wrong_call("SPACE is missing", "nasir spaces lists them")
         found = _experiment(space, merged({"search": {}}, asked), asked)
         names = (found.of, found.searching.method)
         result = loop.search(found, out or _fresh_run(found, *(Path(name).stem for name in names)))
@@ -161,12 +161,12 @@ def evaluate(
     if resume is not None:
         if out is not None or genotype is not None:
             message = "--resume takes neither GENOTYPE nor --out"
-            raise wrong(message, "a run continues in its own directory, with its own genotype")
+            raise wrong_call(message, "a run continues in its own directory, with its own genotype")
         result = training.resume(resume, asked)
     else:
         genotype = genotype or asked.get("inherit")
         if genotype is None:
-            raise wrong("GENOTYPE is missing", "nasir spaces --genotypes lists published ones")
+            raise wrong_call("GENOTYPE is missing", "nasir spaces --genotypes lists published ones")
         found = _experiment(genotype, asked, asked)
         result = training.evaluate(found, out or _fresh_training(found))
     run = shlex.quote(str(result.folder))
@@ -201,7 +201,7 @@ def _value(text: str) -> tuple[str, bool | int | float | str]:
     """Parses the name and the value of a `--set`."""
     name, equals, given = text.partition("=")
     if not equals:
-        raise wrong(f"--set '{text}' is not NAME=VALUE", "for example --set optimizer.lr=0.05")
+        raise wrong_call(f"--set '{text}' is not NAME=VALUE", "for example --set optimizer.lr=0.05")
     return name, from_text(given)
 
 

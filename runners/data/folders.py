@@ -35,7 +35,7 @@ from runners.data.images import (
     ImageSet,
     ImageTensors,
     decode,
-    mixed,
+    interleave,
 )
 from runners.data.name import FOLDERS, DataName
 
@@ -80,7 +80,7 @@ def tar_files(
 
     If iterated to the end, reads the rest too, so that checksums are compared.
     """
-    with _whole(path), _unpacked(path) as packed:
+    with _archive_errors(path), _open_archive(path) as packed:
         budget = FileBudget(path)
         stream = budget.stream(packed)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_member(budget)) as archive:
@@ -109,7 +109,7 @@ def _member(budget: FileBudget) -> type[tarfile.TarInfo]:
     return Member
 
 
-def state_of(path: Path, files: Iterable[Path]) -> str:
+def stat_hash(path: Path, files: Iterable[Path]) -> str:
     """Returns a digest of the files' names, sizes and times, without reading them."""
     digest = hashlib.sha256()
     for file in files:
@@ -119,7 +119,7 @@ def state_of(path: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
+def _open_archive(path: Path) -> IO[bytes] | gzip.GzipFile:
     """Opens an archive without its compression, detected by the first bytes."""
     with path.open("rb") as stream:
         begins = stream.read(6)
@@ -133,7 +133,7 @@ def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 
 @contextmanager
-def _whole(path: Path) -> Generator[None]:
+def _archive_errors(path: Path) -> Generator[None]:
     """Turns exceptions for truncated or damaged archives into NasirError."""
     try:
         yield
@@ -165,7 +165,7 @@ def _in_tar(path: Path) -> Files:
 
 def _in_zip(path: Path) -> Files:
     files: Files = {}
-    with _whole(path), zipfile.ZipFile(path) as archive:
+    with _archive_errors(path), zipfile.ZipFile(path) as archive:
         budget = FileBudget(path)
         for member in archive.infolist():
             name = PurePosixPath(member.filename)
@@ -195,7 +195,7 @@ def read_folder(path: Path, resolution: int | None) -> ImageSet:
     files = sorted(file for file in path.rglob("*") if is_image(PurePosixPath(file)))
     if path.is_file():
         files = [path]
-    return cached(path, f"{resolution}", state_of(path, files), lambda: _decoded(path, resolution))
+    return cached(path, f"{resolution}", stat_hash(path, files), lambda: _decoded(path, resolution))
 
 
 def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ...], list[Split]]:
@@ -231,7 +231,7 @@ def layout_of(path: Path, files: Iterable[PurePosixPath]) -> tuple[tuple[str, ..
     splits = list[Split]()
     for some in filter(None, (train, test)):
         labels = torch.tensor([numbers[name.parts[top]] for name in some], dtype=torch.int64)
-        order = mixed(labels)
+        order = interleave(labels)
         splits.append(([some[int(i)] for i in order], labels[order]))
     return classes, splits
 
@@ -255,7 +255,7 @@ def _decoded(path: Path, resolution: int | None) -> ImageSet:
     return ImageSet(path.name, classes, [ImageTensors(some, labels) for some, (_, labels) in parts])
 
 
-def memory() -> int:
+def memory_bytes() -> int:
     """Returns the machine's memory in bytes, or sys.maxsize if unknown."""
     if not hasattr(os, "sysconf"):
         return sys.maxsize
@@ -268,7 +268,7 @@ def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: in
     for number, name in enumerate(names):
         pixels = decode(files[name], str(path / name), resolution).transpose(2, 0, 1)
         if number == 0:
-            images = _space(path, len(names), pixels.shape)
+            images = _allocate(path, len(names), pixels.shape)
         height, width = images.shape[2:]
         if pixels.shape[1:] != (height, width):
             message = f"the image is {pixels.shape[2]}x{pixels.shape[1]} pixels, but "
@@ -276,18 +276,18 @@ def _pixels(path: Path, files: Files, names: list[PurePosixPath], resolution: in
             hint = f"imagefolder:{path}@32 brings all of them to 32 pixels"
             raise NasirError("E702", message, Where(str(path / name)), hint)
         if images.shape[1] < pixels.shape[0]:
-            seen, images = images[:number], _space(path, len(names), pixels.shape)
+            seen, images = images[:number], _allocate(path, len(names), pixels.shape)
             images[:number] = seen
         images[number] = pixels
     return torch.as_tensor(images)
 
 
-def _space(path: Path, count: int, shape: tuple[int, ...]) -> np.ndarray:
+def _allocate(path: Path, count: int, shape: tuple[int, ...]) -> np.ndarray:
     """Allocates an array for images, (N, C, H, W). Raises an error if memory is too small.
 
     Writing the cache needs a second copy.
     """
-    needed, there = 2 * count * math.prod(shape), memory()
+    needed, there = 2 * count * math.prod(shape), memory_bytes()
     if needed > there:
         message = f"{count} images of {shape[2]}x{shape[1]} pixels need "
         message += f"{needed >> 20} MiB of memory, and there are {there >> 20}"

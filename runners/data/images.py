@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 import lowering
 from nasir import NasirError, Where
-from runners.machine.device import numbered
+from runners.machine.device import distinct_index
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3), or (H, W, 1) for greyscale."""
@@ -117,7 +117,7 @@ class ImageFiles:
     def taken(self, chosen: Tensor, windows: Tensor | None) -> Tensor:
         """Decodes a batch (B, 3, side, side). Raises an error that names the image.
 
-        `windows` (B, TRIES, 4) are uniform random numbers for `window`; None: centre crops.
+        `windows` (B, TRIES, 4) are uniform random numbers for `random_crop`; None: centre crops.
         """
         numbers = [int(number) for number in chosen]
         drawn = [None] * len(numbers) if windows is None else list(windows.numpy())
@@ -129,7 +129,7 @@ class ImageFiles:
     def _pixels(self, number: int, drawn: np.ndarray | None) -> np.ndarray:
         path = self.root / self.names[number]
         image = open_image(path, str(path)).convert("RGB")
-        box = middle(image.size) if drawn is None else window(image.size, drawn)
+        box = centre_crop(image.size) if drawn is None else random_crop(image.size, drawn)
         size = (self.side, self.side)
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
 
@@ -138,7 +138,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
 
 
-def window(size: tuple[int, int], drawn: np.ndarray) -> Box:
+def random_crop(size: tuple[int, int], drawn: np.ndarray) -> Box:
     """Returns a random crop of an image of (width, height): area, aspect ratio and position.
 
     `drawn` (TRIES, 4) has the share of the area and three numbers from 0 to 1 per attempt.
@@ -154,7 +154,7 @@ def window(size: tuple[int, int], drawn: np.ndarray) -> Box:
     return _centred(size, min(width, height))
 
 
-def middle(size: tuple[int, int]) -> Box:
+def centre_crop(size: tuple[int, int]) -> Box:
     """Returns the centre crop of an image of (width, height), as in tests."""
     return _centred(size, min(size) * _MIDDLE)
 
@@ -313,7 +313,7 @@ def statistics_of(images: Tensor) -> Statistics:
     return tuple(mean), tuple(std)
 
 
-def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
+def split_indices(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Tensor, Tensor]:
     """Splits indices, int64, into two disjoint parts; the first has floor(share · count).
 
     In file order, as in DARTS (arXiv:1806.09055, section 3.1), unless a seed shuffles them.
@@ -327,13 +327,13 @@ def halves(count: int, share: float = 0.5, seed: int | None = None) -> tuple[Ten
     return order[:cut], order[cut:]
 
 
-def mixed(labels: Tensor) -> Tensor:
+def interleave(labels: Tensor) -> Tensor:
     """Interleaves classes: any run of images has about the class frequencies of the whole.
 
     (N,) int64. Files of a folder are sorted by class, so their halves would share no class. The
     order within a class stays.
     """
-    labels = numbered(labels)  # labels may be as large as int64 allows
+    labels = distinct_index(labels)  # labels may be as large as int64 allows
     counts = torch.bincount(labels)
     by_class = torch.argsort(labels, stable=True)
     starts = torch.cumsum(counts, 0) - counts

@@ -26,14 +26,14 @@ from runners.data.folders import (
     is_image,
     read_folder,
     read_imagenet,
-    state_of,
+    stat_hash,
     tar_files,
 )
 from runners.data.images import (
     ImageSet,
     ImageTensors,
     Statistics,
-    mixed,
+    interleave,
 )
 from runners.data.name import FOLDERS, DataName, parse_images
 from runners.machine.device import distinct
@@ -111,7 +111,7 @@ def read_npz(path: Path) -> ImageSet:
         raise _bad(path, f"there are no arrays x_train and y_train; there are: {found}")
     labels = train.labels
     if len(labels) and bool((labels[1:] >= labels[:-1]).all()) and int(labels[0]) >= 0:
-        order = mixed(labels)
+        order = interleave(labels)
         train = ImageTensors(train.images[order], labels[order])
     parts = [train] if test is None else [train, test]
     if "classes" in arrays:
@@ -291,7 +291,7 @@ def read_official(name: DataName) -> ImageSet:
     found = below if below.is_dir() else path
     try:
         files = sorted(found.iterdir()) if found.is_dir() else [path] * path.exists()
-        images = cached(path, name.kind, state_of(path, files), lambda: _published(name, found))
+        images = cached(path, name.kind, stat_hash(path, files), lambda: _published(name, found))
     except OSError as error:
         message = f"the data cannot be read: {error.strerror}"
         raise NasirError("E604", message, Where(str(error.filename or path))) from error

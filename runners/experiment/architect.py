@@ -23,7 +23,7 @@ from runners.experiment.fields import (
 from runners.experiment.learner import Moment, Tuning
 from runners.experiment.mixture import Rows
 from runners.experiment.supernet import Decided, Objective, Supernet
-from runners.machine.device import length
+from runners.machine.device import norm
 from runners.task.score import Score
 from runners.task.task import Batch, Outcome
 
@@ -266,7 +266,7 @@ def greatest_eigenvalue(product: Product, start: Tensor) -> float:
     try:
         found = linalg.eigsh(matrix, 1, which="LA", v0=vector, tol=_TOLERANCE, rng=0)[0]
     except linalg.ArpackError:  # all products are 0 or not finite
-        return float(length(product(start)))
+        return float(norm(product(start)))
     return float(found[0])
 
 

@@ -182,7 +182,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
             raise NasirError("E505", f"a search has no `{name}`", hint="nasir evaluate accepts it")
     space = nasir.load_space(experiment.of)
     named = with_parts(read_method(search.method, space.skeleton), search.parts)
-    method = _asked(named, experiment)
+    method = _with_asked(named, experiment)
     batch = method.train.batch
     place = find_place(run.device, run.precision or "float32", run.deterministic)
     data = experiment.data or DATA_SET
@@ -199,7 +199,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     choices = graphs[0].choices
     if isinstance(method.select, Projection) and method.train.epochs is not None:
         rounds = method.select.rounds(Decided(space, choices))
-        method = _shared(method, method.select, search.interval, named.epochs, rounds)
+        method = _divide_epochs(method, method.select, search.interval, named.epochs, rounds)
     return BuiltSearch(experiment, data, place, batch, task, space, method, graph, choices)
 
 
@@ -314,7 +314,7 @@ def _check_measured(task: Task, recipe: Recipe) -> None:
             raise NasirError("E505", message, hint="--set train.validation=0.1")
 
 
-def _asked(method: Method, experiment: Experiment) -> Method:
+def _with_asked(method: Method, experiment: Experiment) -> Method:
     """Returns the method with the experiment's values."""
     search = experiment.searching
     if search.channels_fraction is not None:
@@ -336,7 +336,7 @@ def _asked(method: Method, experiment: Experiment) -> Method:
     return method.having(select=method.select.having(**bounds))
 
 
-def _shared(
+def _divide_epochs(
     method: Method, select: Projection, interval: int | None, own_epochs: int, rounds: int
 ) -> Method:
     """Returns the method with its epochs divided between the search and the projections.

@@ -154,12 +154,12 @@ def _explained(kind: type[Model], error: ValidationError) -> FieldError:
     if first["type"] == "missing":
         return FieldError("E109", f"the field '{name}' is missing", path=path)
     given = first["input"]
-    wanted = "" if rest else takes(get_type_hints(kind, include_extras=True)[name])
+    wanted = "" if rest else accepted(get_type_hints(kind, include_extras=True)[name])
     message = f"and must be {wanted}" if wanted else str(first["msg"]).lower()
     return FieldError(
         "E107" if first["type"] in _RANGE_FAULTS else kind.code,
         f"`{'.'.join((name, *rest))}` is {_shown(given)}, {message}",
-        _now(RENAMED_WORDS.get(given) if isinstance(given, str) else None),
+        _renamed_hint(RENAMED_WORDS.get(given) if isinstance(given, str) else None),
         path,
     )
 
@@ -203,11 +203,11 @@ def interval(hint: Any) -> Interval | None:
     return None
 
 
-def takes(hint: Any) -> str:
+def accepted(hint: Any) -> str:
     """Describes the values accepted by an annotation; "" without a short description."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return takes(next(each for each in parts if each is not NoneType))
+        return accepted(next(each for each in parts if each is not NoneType))
     if origin is Literal:
         return f"one of: {', '.join(map(str, parts))}"
     found = interval(hint)
@@ -236,12 +236,12 @@ def with_values(
         section, dot, key = name.partition(".")
         if section not in known or not dot:
             names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
-            hint = _now(_renamed(name)) or names
+            hint = _renamed_hint(_renamed(name)) or names
             raise NasirError(code, f"{quoted(name)} is no setting of {what}", hint=hint)
         fields = type(known[section]).model_fields
         if key not in fields:
             message = f"the section '{section}' has no field {quoted(key)}"
-            hint = _now(_renamed(key, section)) or nearest(key, fields)
+            hint = _renamed_hint(_renamed(key, section)) or nearest(key, fields)
             raise NasirError(code, message, hint=hint)
         changes.setdefault(section, {})[key] = from_text(value) if isinstance(value, str) else value
     try:
@@ -275,7 +275,7 @@ def _renamed(name: str, section: str = "") -> str:
     return next((each for each in now if each.startswith(section)), now[0] if now else "")
 
 
-def _now(name: str | None) -> str:
+def _renamed_hint(name: str | None) -> str:
     """Returns a hint with the present name; "" without one."""
     return f"it is {name} now" if name else ""
 
@@ -320,7 +320,7 @@ def like_file(
     base = None
     if "like" in entries:
         like = entries["like"]
-        base = placed(like, partial(read, like.text("`like`")))
+        base = with_place(like, partial(read, like.text("`like`")))
     found = {name: entries[name].text(f"`{name}`") for name in (kind, *words) if name in entries}
     found["name"] = found.pop(kind, Path(root.where.file).stem)
     return base, {**found, **{name: entries[name].value for name in known if name in entries}}
@@ -332,11 +332,11 @@ def named_fields(cursor: Cursor, what: str, known: Sequence[str]) -> dict[str, C
     older = entries["settings"].entries("`settings`") if "settings" in entries else {}
     for name, entry in (older | entries).items():
         if name in RENAMED:
-            raise entry.fault("E109", f"{what} has no field `{name}`", _now(RENAMED[name]))
+            raise entry.fault("E109", f"{what} has no field `{name}`", _renamed_hint(RENAMED[name]))
     return cursor.fields(what, (), known)
 
 
-def placed(cursor: Cursor, make: Callable[[], Made]) -> Made:
+def with_place(cursor: Cursor, make: Callable[[], Made]) -> Made:
     """Returns `make()`; adds the cursor's place, or that of the field, to its errors."""
     try:
         return make()

@@ -35,8 +35,8 @@ from runners.experiment.fields import (
     like_file,
     named_fields,
     named_file,
-    placed,
     shipped_names,
+    with_place,
 )
 from runners.experiment.mixture import (
     Ascent,
@@ -274,11 +274,11 @@ def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
     skeletons = list(base.skeletons)
     on = root.entries("a method")["on"].entries("`on`") if "on" in changes else {}
     changes.pop("on", None)
-    method = found = placed(root, partial(with_parts, base, changes))
+    method = found = with_place(root, partial(with_parts, base, changes))
     for key, row in on.items():
-        placed(row, partial(find_skeleton, key))
+        with_place(row, partial(find_skeleton, key))
         named_fields(row, "what differs on a skeleton", CHANGES)
-        there = placed(row, partial(with_parts, method, cast("dict[str, Any]", row.value)))
+        there = with_place(row, partial(with_parts, method, cast("dict[str, Any]", row.value)))
         skeletons.append(key)
         found = there if key == skeleton else found
     return found.having(skeletons=tuple(dict.fromkeys(skeletons)))

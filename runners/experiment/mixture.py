@@ -224,7 +224,7 @@ class UniformNoise(Perturbation):
 
     def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
         """Equation 6 without the maximum: one random direction."""
-        return _moved(drawn, _shaken(_open(drawn, learner), self.epsilon(moment), moment))
+        return _with_rows(drawn, _noisy(_undecided(drawn, learner), self.epsilon(moment), moment))
 
 
 class Ascent(Perturbation):
@@ -239,28 +239,28 @@ class Ascent(Perturbation):
 
     def perturbed(self, drawn: Drawn, learner: "Supernet", batch: Batch, moment: Moment) -> Drawn:
         """Returns the rows with the highest loss that the steps find."""
-        start = _open(drawn, learner)
+        start = _undecided(drawn, learner)
         if not start:
             return drawn
         epsilon = self.epsilon(moment)
 
         def loss(rows: Rows) -> Tensor:
-            moved = learner.whole(_moved(drawn, rows))
+            moved = learner.whole(_with_rows(drawn, rows))
             return learner.outcome(learner.frozen_run, batch, moved).loss
 
         learner.module.eval()
         try:
-            rows = _shaken(start, epsilon, moment)
+            rows = _noisy(start, epsilon, moment)
             for _ in range(self.steps):
-                rows = _climbed(rows, start, epsilon, 2 * epsilon / self.steps, loss)
+                rows = _ascended(rows, start, epsilon, 2 * epsilon / self.steps, loss)
             with torch.no_grad():
                 worse = bool(loss(rows) >= loss(start))
         finally:
             learner.module.train()
-        return _moved(drawn, rows if worse else start)
+        return _with_rows(drawn, rows if worse else start)
 
 
-def _climbed(
+def _ascended(
     rows: Rows, start: Rows, epsilon: float, length: float, loss: Callable[[Rows], Tensor]
 ) -> dict[str, Tensor]:
     """Takes one step by the gradient's sign, clipped to the box around the start."""
@@ -273,17 +273,17 @@ def _climbed(
     return found
 
 
-def _open(drawn: Drawn, learner: "Supernet") -> dict[str, Tensor]:
+def _undecided(drawn: Drawn, learner: "Supernet") -> dict[str, Tensor]:
     """Returns the rows of undecided ops; edges, inputs and outputs are not perturbed."""
     return {n: row.detach() for n, row in drawn.weights.items() if learner.decided.is_open(n)}
 
 
-def _moved(drawn: Drawn, rows: Rows) -> Drawn:
+def _with_rows(drawn: Drawn, rows: Rows) -> Drawn:
     """Returns `drawn` with these rows replaced."""
     return replace(drawn, weights={**drawn.weights, **rows})
 
 
-def _shaken(rows: Rows, epsilon: float, moment: Moment) -> dict[str, Tensor]:
+def _noisy(rows: Rows, epsilon: float, moment: Moment) -> dict[str, Tensor]:
     generator = moment.generator("perturb")
     found: dict[str, Tensor] = {}
     for name, row in rows.items():

@@ -26,9 +26,9 @@ from runners.experiment.fields import (
     Window,
     like_file,
     named_file,
-    placed,
     sections,
     shipped_names,
+    with_place,
 )
 
 _TEXTS = {
@@ -337,7 +337,7 @@ def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
     read = partial(read_recipe, outer=outer)
     base, changes = like_file(root, "recipe", ("about", "data"), tuple(sections(Recipe())), read)
     check_version(root, "a recipe")
-    return placed(root, partial((base or Recipe()).having, **changes))
+    return with_place(root, partial((base or Recipe()).having, **changes))
 
 
 _shipped = lru_cache(maxsize=64)(_read)

@@ -19,7 +19,7 @@ from runners.folder.display import Display, display_for_stderr
 from runners.folder.facts import Kind, facts_of, other_machine, same_settings
 from runners.folder.run_folder import RunFolder, stopped_by_signals
 from runners.machine.device import deterministic
-from runners.machine.machine import spinning
+from runners.machine.machine import spinning_warning
 from runners.task.score import Tally
 from runners.task.task import Batch, Split
 
@@ -27,7 +27,7 @@ Made = TypeVar("Made", bound=Built)
 Found = TypeVar("Found")
 
 
-def started(
+def start_run(
     out: Path,
     kind: Kind,
     make: Callable[[], Made],
@@ -38,10 +38,10 @@ def started(
     with stopped_by_signals(out, kind):
         built = make()
         shown = display_for_stderr() if display is None else display
-        return _guarded(Run(RunFolder.create(out, built.facts(), shown.say), shown), built, work)
+        return _run_work(Run(RunFolder.create(out, built.facts(), shown.say), shown), built, work)
 
 
-def resumed(
+def resume_run(
     out: Path,
     kind: Kind,
     asked: Mapping[str, Any],
@@ -66,17 +66,17 @@ def resumed(
         moved = other_machine(facts["machine"], now["machine"])
         if moved:
             shown.say(moved)
-        return _guarded(Run(RunFolder.open(out, shown.say), shown), built, work)
+        return _run_work(Run(RunFolder.open(out, shown.say), shown), built, work)
 
 
-def _guarded(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> Found:
+def _run_work(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> Found:
     """Returns the result of `work`; always closes the folder and the display.
 
     If memory is too small, raises an error with the largest batch that should fit.
     """
     if built.place.deterministic:
         deterministic(built.experiment.seed)
-    slow = spinning()
+    slow = spinning_warning()
     if slow:
         run.display.say(slow)
     run.steps = built.experiment.run.steps

@@ -25,7 +25,7 @@ from runners.experiment.build import (
 from runners.experiment.experiment import Experiment
 from runners.experiment.learner import Epoch, Moment, search_epochs
 from runners.experiment.mixture import Drawn, SoftGumbel
-from runners.experiment.run import DropPath, Hook, Measured, Run, resumed, started
+from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
 from runners.experiment.supernet import OPS, Supernet
 from runners.folder.display import Display, genotype_lines
 from runners.machine.device import entropy
@@ -299,7 +299,7 @@ def search(experiment: Experiment, out: str | Path, display: Display | None = No
         data = parse_data(experiment.data or DATA_SET).resolved().text
         return build_search(experiment.having(data=data))
 
-    return started(Path(out), "search", build, _searched, display)
+    return start_run(Path(out), "search", build, _searched, display)
 
 
 @checked
@@ -309,7 +309,7 @@ def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = 
     `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
     the data, or the space under the same name.
     """
-    return resumed(Path(out), "search", asked, build_search, _searched, display)
+    return resume_run(Path(out), "search", asked, build_search, _searched, display)
 
 
 def _searched(run: Run, built: BuiltSearch) -> Result:

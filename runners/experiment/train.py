@@ -23,12 +23,12 @@ from runners.experiment.experiment import Experiment
 from runners.experiment.fields import SUFFIXES
 from runners.experiment.learner import Epoch, Learner, Moment, training_epochs
 from runners.experiment.recipe import describe_size, size_facts
-from runners.experiment.run import DropPath, Hook, Measured, Run, resumed, started
-from runners.experiment.trained import begin, weights_of
+from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
+from runners.experiment.trained import load_initial, weights_of
 from runners.folder.display import Display
 from runners.folder.run_folder import RunFolder
 from runners.inputs import is_run, read_named
-from runners.machine.device import listed
+from runners.machine.device import to_list
 from runners.output import Cell, TextTable, measure_text
 from runners.task.score import answers, example, measure
 from runners.task.task import Batch, Split
@@ -52,10 +52,10 @@ def evaluate(experiment: Experiment, out: str | Path, display: Display | None = 
     def build() -> BuiltTraining:  # weights that do not fit fail before a folder is created
         built = build_training(_placed(experiment))
         if experiment.inherit or experiment.weights:
-            begin(lowering.to_torch(built.graph), built.experiment)
+            load_initial(lowering.to_torch(built.graph), built.experiment)
         return built
 
-    return started(Path(out), "evaluate", build, _trained, display)
+    return start_run(Path(out), "evaluate", build, _trained, display)
 
 
 def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
@@ -64,7 +64,7 @@ def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) 
     `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
     the data, or the recipe under the same name.
     """
-    return resumed(out, "evaluate", asked, build_training, _trained, display)
+    return resume_run(out, "evaluate", asked, build_training, _trained, display)
 
 
 def _placed(experiment: Experiment) -> Experiment:
@@ -101,7 +101,7 @@ def _trained(run: Run, built: BuiltTraining) -> Evaluation:
     hooks.append(Measured(learner, lambda epoch: _due(built, epoch)))
     hooks += [Average(learner, train.ema, built.recipe.optimizer.average_after, best), best]
     if not run.start(learner, hooks):
-        said = begin(learner.module, built.experiment)
+        said = load_initial(learner.module, built.experiment)
         if said:
             run.display.say(said)
     run.folder.write_final("genotype.json", nasir.dump_genotype(built.genotype).encode())
@@ -151,7 +151,7 @@ def _write_final(
             found = answers(built.task, split, learner.run)
         summary[split] = dict(found.accuracy.measures)
         if built.task.name == "images" and split == built.task.splits[-1]:
-            table = listed(found.confusion(len(built.task.classes)))
+            table = to_list(found.confusion(len(built.task.classes)))
             facts = {"split": split, "classes": list(built.task.classes), "counts": table}
             folder.write_final("confusion.json", f"{json.dumps(facts)}\n".encode())
     about = {

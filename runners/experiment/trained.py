@@ -53,11 +53,11 @@ def find_trained(argument: str | Path, size: NetworkSize, weights: Path | None) 
     if is_run(argument):
         found = _of_run(Path(argument), found)
     elif str(argument).endswith(".onnx") and weights is None:
-        found = replace(found, size=_filled(size, _model_size(Path(argument))))
+        found = replace(found, size=_fill_sizes(size, _model_size(Path(argument))))
     about = {} if found.weights is None else weights_about(found.weights)
     if "size" in about:
         head = {"auxiliary": json.loads(about.get("auxiliary", "false"))}
-        found = replace(found, size=_filled(found.size, {**json.loads(about["size"]), **head}))
+        found = replace(found, size=_fill_sizes(found.size, {**json.loads(about["size"]), **head}))
     return found
 
 
@@ -80,7 +80,7 @@ def _of_run(run: Path, asked: Trained) -> Trained:
     experiment = experiment_in(run, facts)
     try:
         return Trained(
-            _filled(asked.size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
+            _fill_sizes(asked.size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
             asked.weights or weights_of(run),
             Recipe(**facts["recipe"]),
             facts["data"]["text"],
@@ -108,7 +108,7 @@ def weights_of(run: Path) -> Path:
     return path
 
 
-def _filled(size: NetworkSize, known: dict[str, Any]) -> NetworkSize:
+def _fill_sizes(size: NetworkSize, known: dict[str, Any]) -> NetworkSize:
     """Fills in open sizes with known ones."""
     changed = {name: known[name] for name, value in size if name in known and not value}
     return size.having(**changed)
@@ -118,7 +118,7 @@ SIZES = ("channels", "layers", "hidden")
 """The sizes of a network that are the search's."""
 
 
-def begin(module: "Network", experiment: Experiment) -> str:
+def load_initial(module: "Network", experiment: Experiment) -> str:
     """Loads the initial weights of a training; returns a line for the log.
 
     Raises an error if a search's or a file's weights do not fit.
@@ -221,7 +221,7 @@ def _difference(one: Path, other: Path, names: Sequence[str]) -> str:
         before, after = _lines(one / name), _lines(other / name)
         for number, (a, b) in enumerate(zip(before, after, strict=False), start=1):
             if a != b:
-                return f"{name}, line {number}: {_apart(a, b)}"
+                return f"{name}, line {number}: {_excerpt(a, b)}"
         if len(before) != len(after):
             return f"{name} has {len(before)} lines, then {len(after)}"
     return ""
@@ -238,7 +238,7 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def _apart(one: str, other: str) -> str:
+def _excerpt(one: str, other: str) -> str:
     """Returns an excerpt of both lines where they first differ."""
     at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
     start = max(0, at - 30)

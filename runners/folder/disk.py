@@ -66,7 +66,7 @@ def remove_parts(directory: Path) -> None:
 
 
 @contextmanager
-def refusals(path: Path, safe: Callable[[], str]) -> Generator[None]:
+def write_errors(path: Path, safe: Callable[[], str]) -> Generator[None]:
     """Turns an OSError while writing `path` into NasirError; `safe` returns its hint."""
     try:
         yield

@@ -23,7 +23,7 @@ from runners.folder.checkpoint import (
     read_checkpoint,
     saved_epochs,
 )
-from runners.folder.disk import PART, Lock, refusals, remove_parts, synchronise, write_durably
+from runners.folder.disk import PART, Lock, remove_parts, synchronise, write_durably, write_errors
 from runners.folder.facts import FACTS, read_facts
 from runners.folder.logs import NEVER, Events, Row, append_row, read_rows, rewind_rows
 
@@ -66,13 +66,13 @@ class RunFolder:
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise NasirError("E723", "a run needs a folder, not a file", Where(str(path)))
-        with refusals(path, lambda: "nothing was written: give another folder"):
+        with write_errors(path, lambda: "nothing was written: give another folder"):
             path.mkdir(parents=True, exist_ok=True)
             lock = Lock(path / LOCK)
         text = json_text(facts, indent=2)
         try:
             _check_empty(path)
-            with refusals(path / FACTS, lambda: "the run has not started"):
+            with write_errors(path / FACTS, lambda: "the run has not started"):
                 write_durably(path / FACTS, f"{text}\n".encode())
         except BaseException:
             lock.release()
@@ -84,7 +84,7 @@ class RunFolder:
         """Opens an existing run. Raises an error if there is none, or it is damaged or in use."""
         path = Path(path)
         facts = read_facts(path)
-        with refusals(path, lambda: "nothing was changed"):
+        with write_errors(path, lambda: "nothing was changed"):
             lock = Lock(path / LOCK)
         for directory in (path, path / CHECKPOINTS, path / GENOTYPES):
             remove_parts(directory)
@@ -216,7 +216,7 @@ class RunFolder:
     def _writing(self, path: Path) -> Generator[None]:
         """Turns OSErrors of a write to `path` into NasirError; raises one if the folder is gone."""
         self._check_there()
-        with refusals(path, self._safe):
+        with write_errors(path, self._safe):
             yield
 
     def _check_there(self) -> None:

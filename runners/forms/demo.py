@@ -13,7 +13,7 @@ from runners.experiment.recipe import NetworkSize
 from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.report import Report, html_page
-from runners.machine.machine import wait_briefly
+from runners.machine.machine import set_openmp_wait_policy
 from runners.output import exit_code, print_error, print_line
 
 TITLE = "nasir: three genotypes, compiled"
@@ -64,7 +64,7 @@ def demo(
     ] = Path("demo-output"),
 ) -> None:
     """Compile three published architectures, run them, and write a page."""
-    wait_briefly()
+    set_openmp_wait_policy()
     try:
         page = run_demo(CASES, output, display_for_stderr())
     except NasirError as error:

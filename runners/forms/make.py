@@ -49,8 +49,8 @@ def make_forms(
             drawn = draw(genotype, options.draw)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        results, runs = _made(source, options, folder, clock)
-        results = _timed(source, results, runs, clock)
+        results, runs = _make_each(source, options, folder, clock)
+        results = _with_latencies(source, results, runs, clock)
         report = Report(
             nasir=nasir.__version__,
             genotype=nasir.dump_genotype(genotype),
@@ -72,9 +72,9 @@ def make_forms(
         )
         if options.ship is not None:
             with clock.stage("ship"):
-                shipped = _shipped(source, report, folder, options.ship)
+                shipped = _ship_files(source, report, folder, options.ship)
             report = replace(report, files=(*report.files, *shipped))
-    return _written(replace(report, stages=tuple(clock.stages)), options.report)
+    return _write_report(replace(report, stages=tuple(clock.stages)), options.report)
 
 
 def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Network:
@@ -114,7 +114,7 @@ def _task(graph: nasir.Graph, options: Options, clock: Clock) -> Task | None:
     return task
 
 
-def _wanted(options: Options) -> tuple[Form, ...]:
+def _wanted_forms(options: Options) -> tuple[Form, ...]:
     """Returns the forms to make, in the table's order."""
     names = {"eager", "folded", *options.files()}
     if options.compile:
@@ -125,7 +125,7 @@ def _wanted(options: Options) -> tuple[Form, ...]:
     return tuple(form for form in FORMS.values() if form.name in names)
 
 
-def _made(
+def _make_each(
     source: FormSource, options: Options, folder: Path, clock: Clock
 ) -> tuple[dict[str, FormResult], dict[str, Run]]:
     """Writes, loads and compares each form; a file that differs is not kept.
@@ -135,9 +135,9 @@ def _made(
     results: dict[str, FormResult] = {}
     runs: dict[str, Run] = {}
     first: score.Answers | None = None
-    for form in _wanted(options):
+    for form in _wanted_forms(options):
         place = options.files().get(form.name)
-        result, run = _one(form, source, folder, place, clock)
+        result, run = _make_form(form, source, folder, place, clock)
         if run is not None:
             runs[form.name] = run
             if source.task and not (form.fixed and source.recurrent):
@@ -156,7 +156,7 @@ def _made(
     return results, runs
 
 
-def _one(
+def _make_form(
     form: Form, source: FormSource, folder: Path, place: Path | None, clock: Clock
 ) -> tuple[FormResult, Run | None]:
     """Writes a form below `folder`, under the name of `place`, loads and compares it.
@@ -212,7 +212,7 @@ def _on_cpu(form: Form, source: FormSource, run: Run) -> Run:
     return call
 
 
-def _timed(
+def _with_latencies(
     source: FormSource, results: dict[str, FormResult], runs: dict[str, Run], clock: Clock
 ) -> dict[str, FormResult]:
     """Adds the latencies of forms that run on the device."""
@@ -235,7 +235,7 @@ def _selected(results: dict[str, FormResult], target: str) -> str:
     return target
 
 
-def _shipped(source: FormSource, report: Report, folder: Path, out: Path) -> tuple[Path, ...]:
+def _ship_files(source: FormSource, report: Report, folder: Path, out: Path) -> tuple[Path, ...]:
     """Ships the selected form with its program; `folder` has the files written before."""
     form = FORMS[report.target]
     made = folder / form.name
@@ -252,7 +252,7 @@ def _shipped(source: FormSource, report: Report, folder: Path, out: Path) -> tup
     return ship(form, source, sorted(made.iterdir()), f"{json_text(facts, indent=2)}\n", out)
 
 
-def _written(report: Report, path: Path | None) -> Report:
+def _write_report(report: Report, path: Path | None) -> Report:
     """Writes the report, which also lists its own file."""
     if path is None:
         return report

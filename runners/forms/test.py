@@ -15,7 +15,7 @@ from runners.experiment.trained import Trained, find_trained
 from runners.forms.compile import NetworkTest
 from runners.forms.table import FORMS, FormSource
 from runners.inputs import is_run, read_named
-from runners.machine.device import Place, find_place, listed
+from runners.machine.device import Place, find_place, to_list
 from runners.task.score import Network, answers, example, measure
 from runners.task.task import training_task
 
@@ -63,7 +63,7 @@ def run_test(asked: NetworkTest) -> dict[str, Any]:
         **{split: dict(each.accuracy.measures) for split, each in by_split.items()},
         "counts": {split: each.accuracy.count for split, each in by_split.items()},
         "classes": list(classes),
-        "confusion": listed(last.confusion(len(classes))) if classes else [],
+        "confusion": to_list(last.confusion(len(classes))) if classes else [],
         "latency": {"one": measure({"one": run}, inputs)["one"].seconds},
     }
 

@@ -92,7 +92,7 @@ def distinct(values: Tensor) -> list[int]:
     return _torch.unique(values).tolist()
 
 
-def numbered(values: Tensor) -> Tensor:
+def distinct_index(values: Tensor) -> Tensor:
     """Returns the index of each value among the distinct ones."""
     return _torch.unique(values, return_inverse=True)[1]
 
@@ -102,12 +102,12 @@ def entropy(shares: Tensor) -> Tensor:
     return _torch.special.entr(shares).sum()
 
 
-def length(vector: Tensor) -> Tensor:
+def norm(vector: Tensor) -> Tensor:
     """Returns the Euclidean norm."""
     return _torch.linalg.vector_norm(vector)
 
 
-def listed(values: Tensor) -> list[Any]:
+def to_list(values: Tensor) -> list[Any]:
     """Converts a tensor to nested lists."""
     found: Any = values
     return found.tolist()

@@ -5,7 +5,7 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """OpenMP environment variables: a waiting thread spins for microseconds, then sleeps.
 
 By default it spins until its time slice ends. If other programs use the cores, the thread it waits
@@ -13,21 +13,21 @@ for cannot run meanwhile: steps of a search took ten times as long.
 """
 
 
-def wait_briefly() -> None:
-    """Sets `WAITING` unless the user has set one; has no effect once torch is loaded."""
-    if not any(name in os.environ for name in WAITING):
-        os.environ.update(WAITING)
+def set_openmp_wait_policy() -> None:
+    """Sets `OPENMP` unless the user has set one; has no effect once torch is loaded."""
+    if not any(name in os.environ for name in OPENMP):
+        os.environ.update(OPENMP)
 
 
-def spinning() -> str:
+def spinning_warning() -> str:
     """Returns a warning if spinning threads share busy cores, else ""."""
     import torch
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     threads, cores = torch.get_num_threads(), os.cpu_count() or 1
-    if any(name in os.environ for name in WAITING) or threads == 1 or load + threads <= cores + 1:
+    if any(name in os.environ for name in OPENMP) or threads == 1 or load + threads <= cores + 1:
         return ""
-    cure = " ".join(f"{name}={value}" for name, value in WAITING.items())
+    cure = " ".join(f"{name}={value}" for name, value in OPENMP.items())
     return (
         f"other programs use the {cores} cores (load {load:.1f}), and {threads} threads spin while "
         f"they wait for each other; start with {cure}, or with OMP_NUM_THREADS=1"
@@ -64,7 +64,7 @@ def find_machine(device: str = "cpu") -> Machine:
 
 def surroundings(device: str = "cpu") -> dict[str, object]:
     """Returns the first fields of `run.json`: versions and machine."""
-    import nasir  # not at the top: the command line sets `WAITING` before other imports
+    import nasir  # not at the top: the command line sets `OPENMP` before other imports
 
     found = find_machine(device)
     return {

@@ -170,9 +170,9 @@ def translate(
     known: dict[str, Tensor] = dict(lowering.to_torch(graph).state_dict())
     found: dict[str, Tensor] = {}
     used = _tied(family, state)
-    names, keys = _below(name for name in state if name not in used), _below(known)
+    names, keys = _by_prefix(name for name in state if name not in used), _by_prefix(known)
     for start, starts in family.groups(design, graph):
-        theirs = sorted(names.get(start, ()), key=_order)
+        theirs = sorted(names.get(start, ()), key=_execution_order)
         ours = [key for each in starts for key in keys.get(each, ())]
         if not ours and start in family.optional:
             continue
@@ -200,7 +200,7 @@ def _tied(family: Family, state: State) -> set[str]:
     return {name for name in family.tied if name in state}
 
 
-def _below(names: Iterable[str]) -> dict[str, list[str]]:
+def _by_prefix(names: Iterable[str]) -> dict[str, list[str]]:
     """Maps full names and prefixes that end in a dot or a slash to names."""
     found: dict[str, list[str]] = {}
     for name in names:
@@ -209,7 +209,7 @@ def _below(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _order(name: str) -> list[tuple[int, int, str]]:
+def _execution_order(name: str) -> list[tuple[int, int, str]]:
     """Returns the sort key of a tensor by execution order: files may have any order."""
     return [
         (0, int(part), "")

@@ -32,7 +32,7 @@ class Draws:
 
     `mirrored` is 0 or 1; `shift` (2, N, 1) is the offset of the crop, down and right, in the padded
     image; `middle` (2, N, 1) is the row and column of the cutout's centre; `windows`, float64 (N,
-    TRIES, 4), are inputs of `window`; `tints` (4, N) are the factors of `_JITTER`, applied in
+    TRIES, 4), are inputs of `random_crop`; `tints` (4, N) are the factors of `_JITTER`, applied in
     `order`, one of 24, to all images. (The papers sample the order for each image; the distribution
     of a single image is the same.)
     """
@@ -45,7 +45,7 @@ class Draws:
     order: tuple[int, ...]
 
 
-def draw(images: ImagesSection, size: tuple[int, int, int], source: torch.Generator) -> Draws:
+def new_draws(images: ImagesSection, size: tuple[int, int, int], source: torch.Generator) -> Draws:
     """Samples the parameters of (N, H, W) images.
 
     `crop` is the padding of each side, in black pixels, before a crop to the original size; `flip`
@@ -78,7 +78,7 @@ def draw(images: ImagesSection, size: tuple[int, int, int], source: torch.Genera
     return Draws(mirrored, shift, middle, windows, tints, order)
 
 
-def moved(images: Tensor, crop: int, draws: Draws) -> Tensor:
+def crop_and_flip(images: Tensor, crop: int, draws: Draws) -> Tensor:
     """Crops and mirrors bytes; the shape (N, C, H, W) stays."""
     count, _, height, width = images.shape
     device = images.device
@@ -100,7 +100,7 @@ def moved(images: Tensor, crop: int, draws: Draws) -> Tensor:
     return pixels.view(count, height, width, channels).movedim(3, 1).contiguous()
 
 
-def tinted(images: Tensor, draws: Draws) -> Tensor:
+def jitter_colours(images: Tensor, draws: Draws) -> Tensor:
     """Jitters the colours of images, (N, C, H, W), with values from 0 to 255.
 
     Saturation and hue need three channels.
@@ -119,11 +119,11 @@ def tinted(images: Tensor, draws: Draws) -> Tensor:
             grey = _grey(images)
             images = (grey + factor * (images - grey)).clamp(0, _WHITE)
         elif images.shape[1] == 3:
-            images = _turned(images, factor)
+            images = _rotate_hues(images, factor)
     return images
 
 
-def _turned(images: Tensor, turn: Tensor) -> Tensor:
+def _rotate_hues(images: Tensor, turn: Tensor) -> Tensor:
     """Rotates hues; value and saturation (HSV) stay."""
     red, green, blue = images.unbind(1)
     value, span = images.amax(1), images.amax(1) - images.amin(1)
@@ -150,7 +150,7 @@ def _grey(images: Tensor) -> Tensor:
     return (red + green + blue)[:, None]
 
 
-def blanked(images: Tensor, augment: ImagesSection, draws: Draws) -> Tensor:
+def cut_out(images: Tensor, augment: ImagesSection, draws: Draws) -> Tensor:
     """Cuts a square of zeros out of each normalised image, (N, C, H, W)."""
     if draws.middle is None:
         return images
@@ -161,7 +161,7 @@ def blanked(images: Tensor, augment: ImagesSection, draws: Draws) -> Tensor:
         near.append((distance >= -half) & (distance < half))
     square = near[0][:, None, :, None] & near[1][:, None, None, :]
     if augment.cutouts == "batch":
-        square = moved(square.to(torch.uint8), augment.crop, draws).bool()
+        square = crop_and_flip(square.to(torch.uint8), augment.crop, draws).bool()
     return images.masked_fill(square, 0.0)
 
 
@@ -226,12 +226,12 @@ class Batches:
         chosen = self._chosen(epoch, step)
         augment = self._augment
         source = self._generator(f"augment {epoch} {step} 0")
-        draws = draw(augment, (len(chosen), *self._images.shape[1:]), source)
-        images = moved(self._images.taken(chosen, draws.windows), augment.crop, draws)
-        images = tinted(images.to(self.place.dtype), draws)
+        draws = new_draws(augment, (len(chosen), *self._images.shape[1:]), source)
+        images = crop_and_flip(self._images.taken(chosen, draws.windows), augment.crop, draws)
+        images = jitter_colours(images.to(self.place.dtype), draws)
         images = images.mul_(self._scale).sub_(self._shift)
         labels = self._images.labels
-        return blanked(images, augment, draws), labels.index_select(0, chosen.to(labels.device))
+        return cut_out(images, augment, draws), labels.index_select(0, chosen.to(labels.device))
 
     def _chosen(self, epoch: int, step: int) -> Tensor:
         size = self._batch

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasir import Graph, NasirError
-from runners.data.images import ImageSet, ImageTensors, halves
+from runners.data.images import ImageSet, ImageTensors, split_indices
 from runners.data.load import AUTODL
 from runners.experiment.experiment import Experiment
 from runners.experiment.recipe import ImagesSection, Recipe, Settings, Train
@@ -110,7 +110,7 @@ def search_images(
     """
     search, limit = experiment.searching, experiment.run.limit
     seed = experiment.seed if search.shuffled else None
-    learn, held = (part[:limit] for part in halves(len(data.train), search.split, seed))
+    learn, held = (part[:limit] for part in split_indices(len(data.train), search.split, seed))
     _check_classes(data, learn)
     for name, part in (("weights", learn), ("the architecture", held)):
         if not len(part):
@@ -146,7 +146,7 @@ def training_images(
     if section.area and isinstance(data.train, ImageTensors):
         message = f"images.area={section.area:g} is for images that stay in files"
         raise NasirError("E505", message, hint="--set images.area=0, or --data imagenet:PATH")
-    learn, held = halves(len(data.train), 1 - recipe.train.validation)
+    learn, held = split_indices(len(data.train), 1 - recipe.train.validation)
     normalise = data.statistics
     if section.normalise == "autodl":
         normalise = AUTODL.get(data.name, normalise)

@@ -48,26 +48,26 @@ Lengths = Callable[[int, int, Generator], Tensor]
 """Samples window lengths around `bptt`, int64, enough to cover `rows`."""
 
 
-def fixed(bptt: int, rows: int, source: Generator) -> Tensor:
+def two_lengths(bptt: int, rows: int, source: Generator) -> Tensor:
     """Samples `bptt` or half of it: the search of DARTS, arXiv:1806.09055."""
-    return torch.where(_whole(rows // (bptt // 2), source), bptt, bptt // 2)
+    return torch.where(_is_usual(rows // (bptt // 2), source), bptt, bptt // 2)
 
 
-def varied(bptt: int, rows: int, source: Generator) -> Tensor:
+def gaussian(bptt: int, rows: int, source: Generator) -> Tensor:
     """Samples max(SHORTEST, int(N(mean, DEVIATION))), at most bptt + BEYOND: DARTS' evaluation."""
-    whole = _whole(rows // SHORTEST, source)
+    whole = _is_usual(rows // SHORTEST, source)
     mean = torch.where(whole, float(bptt), bptt / 2)
     drawn = mean + DEVIATION * torch.randn(len(whole), generator=source)
     return drawn.long().clamp(SHORTEST, bptt + BEYOND)
 
 
-def _whole(count: int, source: Generator) -> Tensor:
+def _is_usual(count: int, source: Generator) -> Tensor:
     """Samples which of `count` + 1 windows have the usual length."""
     return torch.rand(count + 1, generator=source) < FULL
 
 
 @lru_cache(maxsize=8)
-def cut(
+def windows_of(
     lengths: Lengths, bptt: int, rows: int, seed: int, epoch: int
 ) -> tuple[tuple[int, int], ...]:
     """Returns the windows of an epoch over `rows`: starts and sampled lengths.
@@ -108,7 +108,7 @@ class Language(Task):
         train: Train,
         place: Place,
         seed: int,
-        lengths: Lengths = varied,
+        lengths: Lengths = gaussian,
     ) -> None:
         self.text, self.numbers, self.place = text, train, place
         self.fingerprint, self.sizes = corpus.fingerprint, {"vocabulary": len(corpus.vocabulary)}
@@ -120,7 +120,7 @@ class Language(Task):
             self.splits = ("valid", "test")
             test = columns(corpus.test, text.test_columns, 2, "test")
             self._held["test"] = test.to(place.device)
-        self._windows = partial(cut, lengths, text.bptt, len(self._train), seed)
+        self._windows = partial(windows_of, lengths, text.bptt, len(self._train), seed)
         self._hidden: int | None = None
         self._carried: dict[Stream, Tensor] = {}
 
@@ -146,21 +146,21 @@ class Language(Task):
     def train(self, epoch: int, step: int) -> Batch:
         """Returns a training window; its `rate` scales the learning rate by the length."""
         start, length = self._windows(epoch)[step]
-        tokens, target = part(self._train, start, length)
+        tokens, target = rows_at(self._train, start, length)
         hidden = self._state("train", step, tokens)
         return Batch((tokens, hidden), target, "train", length / self.text.bptt)
 
     def valid(self, epoch: int, step: int) -> Batch:
         """Returns a window for the architecture, of the usual length."""
         start, _ = self._windows(epoch)[step]
-        tokens, target = part(self._valid, start % (len(self._valid) - 1), self.text.bptt)
+        tokens, target = rows_at(self._valid, start % (len(self._valid) - 1), self.text.bptt)
         return Batch((tokens, self._state("valid", step, tokens)), target, "valid")
 
     def held_out(self, split: Split = "valid") -> Iterator[Batch]:
         """Yields windows of the usual length; each pass has its own hidden state."""
         text, carried = self._held[split], dict[str, Tensor]()
         for start in range(0, len(text) - 1, self.text.bptt):
-            tokens, target = part(text, start, self.text.bptt)
+            tokens, target = rows_at(text, start, self.text.bptt)
             hidden = carried.get("hidden", self._zeros(tokens))
             yield _HeldOut((tokens, hidden), target, split, carried=carried)
 
@@ -230,7 +230,7 @@ class Language(Task):
 def search_language(corpus: Corpus, batch: int, seed: int, place: Place) -> Language:
     """Returns the task of a search, with DARTS' settings and without the test text."""
     train, text = Train(batch=batch, slowness=1e-3), Text(words=0.0)
-    return Language(replace(corpus, test=None), text, train, place, seed, fixed)
+    return Language(replace(corpus, test=None), text, train, place, seed, two_lengths)
 
 
 def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
@@ -248,7 +248,7 @@ def columns(text: Tensor, count: int, rows: int, role: str) -> Tensor:
     return text[: length * count].view(count, length).t().contiguous()
 
 
-def part(stream: Tensor, start: int, length: int) -> tuple[Tensor, Tensor]:
+def rows_at(stream: Tensor, start: int, length: int) -> tuple[Tensor, Tensor]:
     """Returns at most `length` rows from `start`, and for each the next row."""
     length = min(length, len(stream) - 1 - start)
     return stream[start : start + length], stream[start + 1 : start + 1 + length]
