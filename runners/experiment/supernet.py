@@ -53,7 +53,7 @@ class Decided:
         self.dropped: dict[str, tuple[int, ...]] = {}
 
     def ops_of(self, kind: str) -> tuple[str, ...]:
-        """The choices of ops in that kind of cell."""
+        """Returns the op choices of a kind of cell."""
         return tuple(n for n, c in self.choices.items() if n in self.ops and c.slot.kind == kind)
 
     def options(self, name: str) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ class Decided:
         return name in self.ops and name not in self.fixed and name not in self.dropped
 
     def selectable(self, name: str) -> tuple[int, ...]:
-        """Those that the space ever selects."""
+        """Returns the live options that the space can select."""
         excluded = self.space.cell(self.choices[name].slot.kind).exclude
         names = self.choices[name].options
         return tuple(o for o in self.options(name) if names[o] not in excluded)

@@ -161,8 +161,11 @@ def _ops(genotype: Genotype, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _options(graph: Graph, kind: str) -> Iterator[tuple[str, str]]:
-    """`E._ops.K` is option K of edge E: edges by target node, then source, which is the order of a
-    cell's choices; options in the space's order."""
+    """Yields names and labels of `E._ops.K`, option K of edge E.
+
+    Edges by target node, then source, which is the order of a cell's choices; options in the
+    space's order.
+    """
     edges = [choice for choice in graph.choices if choice.slot.kind == kind]
     for edge, choice in enumerate(edges):
         for place, option in enumerate(choice.options):
