@@ -281,10 +281,10 @@ def _summary(space: nasir.Space) -> dict[str, Any]:
 
 
 def _class_facts(space: nasir.Space) -> dict[str, int]:
-    """Counts different architectures; {} if there are too many cells."""
-    most = max(each.size for each in space.decisions)
+    """Counts different architectures; {} if there are too many cells, or genotypes."""
+    most = max(space.total if space.inner or space.where else d.size for d in space.decisions)
     if most > _COUNTED:
-        print_warning(f"{most:,} cells are too many to count the different ones")
+        print_warning(f"{most:,} are too many to count the different ones")
         return {}
     return {"classes": nasir.count_classes(space)}
 
