@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 204,
+    "files of the library": 180,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_635,
-    "code lines of runners": 10_515,
-    "code lines of tests": 22_575,
+    "code lines of nasir and lowering": 16_486,
+    "code lines of runners": 10_511,
+    "code lines of tests": 22_570,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

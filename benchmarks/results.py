@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 import nasir
-from nasir.space.results import results
+from nasir.space.load import results
 from runners.benchmarks import Answer, Question, answers, open_benchmark
 from runners.benchmarks.record import ReadingOptions
 from runners.experiment.architect import Projection

@@ -1,4 +1,4 @@
-"""From nasir's graph to torch, ONNX and plain Python: the package's one door.
+"""Lowers nasir's graphs to torch, ONNX and plain Python.
 
 A name is imported at its first use, from where `__init__.pyi` says.
 """

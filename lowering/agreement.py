@@ -1,4 +1,4 @@
-"""How far what a network was exported to is from the network itself."""
+"""Measures the distance of exported networks' results from the network's own."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from nasir.passes.random_ops import given_inputs
 from nasir.types import TokenType, WeightsType
 
 TOLERANCE = 1e-4
-"""Of logits: absolute up to a magnitude of 1, relative to the largest beyond it."""
+"""Tolerance of logits: absolute up to a magnitude of 1, relative to the largest beyond it."""
 
 _STEPS = 3
 
@@ -56,7 +56,7 @@ class Comparison:
 
 
 def compared(expected: Arrays, actual: Arrays, batch: int) -> Comparison:
-    """How far outputs are from torch's."""
+    """Distances of outputs from torch's."""
     differences = [float(np.abs(a - b).max()) for a, b in zip(actual, expected, strict=True)]
     magnitudes = [float(np.abs(b).max()) for b in expected]
     return Comparison(_largest(differences), _largest(magnitudes), batch)
@@ -93,7 +93,7 @@ def evaluate(graph: Graph, module: nn.Module, inputs: Mapping[str, Tensor]) -> A
 
 
 def arrays(results: Any) -> Arrays:
-    """What a network returned, one tensor or several."""
+    """The tensors that a network returned, one or several."""
     rows = cast("tuple[Tensor, ...]", results if isinstance(results, tuple) else (results,))
     return tuple(row.float().cpu().numpy() for row in rows)
 

@@ -1,4 +1,4 @@
-"""How a graph is cut into one function for each kind of cell, and calls of it.
+"""Cuts a graph into one function for each kind of cell, and calls of it.
 
 Instances of one kind have the same nodes in the same order and differ only in weights and in
 width attributes (`OpSpec.widths`). Where instances of a kind differ in more (an edited cell), the

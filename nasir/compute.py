@@ -1,29 +1,33 @@
-"""Computing with a space: how large it is, its n-th genotype, draws, neighbours and offspring.
+"""Genotypes of a space: counted, numbered, drawn, varied, crossed, and derived from weights.
 
 Every function takes a space, or what `load_space` takes, and genotypes, or what `load_genotype`
 takes.
 """
 
+import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from math import prod
 from random import Random
 
+from nasir.arguments import checked
+from nasir.costing import Totals, totals
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import Numbers
 from nasir.space import adopt, tree
-from nasir.space.derive import Seed
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.skeletons import find_skeleton, network_size
 from nasir.space.space import Genotype, Space
-from nasir.space.tree import Pick
-from nasir.totals import Totals, totals
-from nasir.wanted import checked
+from nasir.space.tree import Choose, Pick, Picker, Weights
+
+Seed = int | Random
+"""A number, which decides everything that is drawn, or a generator that goes on."""
 
 _DRAWS = 10_000
-"""After so many draws none of which fulfils a space's `where`, drawing ends."""
+"""The most draws that are tried for one that fulfils a space's `where`."""
 
 
 @checked
@@ -95,7 +99,7 @@ def costs(
     skeleton: str | None = None,
     **size: int,
 ) -> Iterator[Totals]:
-    """What `nasir.cost` finds for each genotype's network, without writing the networks down.
+    """The totals of `nasir.cost` for each genotype's network, without writing the networks down.
 
     Without `genotypes` those of every genotype, in the order of `rank`; lazily: NAS-Bench-201 takes
     about four seconds. Skeleton and sizes are those of `nasir.network`. Raises what that raises.
@@ -216,3 +220,110 @@ def _picks(size: Numbers) -> tuple[Pick, ...]:
 
 def _random(seed: Seed) -> Random:
     return seed if isinstance(seed, Random) else Random(seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision at one node of a kind of cell, by the names of a supernet's choices.
+
+    `edges` are the choices of the ops on its edges, by source, of which `keep` edges are kept. A
+    node whose op is its own has no such choices: its op is the choice `op`, and the choice
+    `sources` says which `keep` states it reads ("" where it reads every one). The output of such a
+    cell is the last decision, its node the number after the last one's.
+    """
+
+    kind: str
+    node: int
+    edges: tuple[str, ...]
+    keep: int
+    op: str = ""
+    sources: str = ""
+
+
+@checked
+def decisions(space: SpaceLike) -> tuple[Decision, ...]:
+    """The decisions of its supernet, by kind of cell, then node. Raises an error without a
+    supernet.
+    """
+    return tuple(
+        _decision(each)
+        for tree in as_space(space).trees
+        for each in tree.walk
+        if each.slot.role != "op on node" and not each.most
+    )
+
+
+@checked
+def derive(space: SpaceLike, weights: Weights, name: str = "") -> Genotype:
+    """The genotype that the weights of the supernet's choices select.
+
+    The score of an edge is the largest weight of its ops, times the weight of the edge in the
+    choice `normal/n3` where the weights have that (PC-DARTS). A node keeps the edges with the best
+    scores, best first, and on each the op with the largest weight; of equals the first. Ops that
+    the space excludes count for neither. A node that keeps every edge has them by source. With
+    `repeats` all pairs of an edge and an op are ranked together (GDAS in NASNet's space), so that
+    two may be of one edge. Where ops stand on nodes, nodes and the output read the states with the
+    largest weights, by number.
+
+    Numbers of the size that the space leaves open are the largest, which the supernet has. Weights
+    of other names are not read. Raises an error where a choice of the space has no weights, or
+    where it has another number of them, or for NaN, or for a space without a supernet.
+    """
+    return _genotype(as_space(space), weights, _best, name)
+
+
+@checked
+def draw_genotype(space: SpaceLike, weights: Weights, seed: Seed, name: str = "") -> Genotype:
+    """A genotype drawn by the weights of the supernet's choices, which are 0 or more.
+
+    Everything that `derive` would rank is drawn instead, in proportion to its score: the op of an
+    edge or of a node by the weights of the ops that can be selected; then, without putting any
+    back, the edges (or pairs, or states) that a node keeps, by the scores that `derive` gives them.
+    What has the score 0 is drawn only when nothing else is left, each as likely as another. In
+    NAS-Bench-201 this is one draw for each edge. One seed always draws the same genotype, with the
+    edges of a node by source. Raises what `derive` raises, and an error for one below 0 or
+    infinite.
+    """
+    random = seed if isinstance(seed, Random) else Random(seed)
+    return _genotype(
+        as_space(space), weights, lambda scores, count: _drawn(scores, count, random), name
+    )
+
+
+def _best(scores: Sequence[float], count: int) -> list[int]:
+    """The places of the largest scores, largest first; of equals the first."""
+    return sorted(range(len(scores)), key=lambda place: -scores[place])[:count]
+
+
+def _drawn(scores: Sequence[float], count: int, random: Random) -> list[int]:
+    """Places drawn in proportion to their scores, none twice, in order."""
+    wrong = [score for score in scores if not 0 <= score < math.inf]
+    if wrong:
+        raise NasirError(
+            "E107", f"a weight is {wrong[0]}: nothing can be drawn in proportion to it"
+        )
+    left = list(range(len(scores)))
+    found: list[int] = []
+    while left and len(found) < count:
+        row = [scores[place] for place in left]
+        (place,) = random.choices(left, row if sum(row) > 0 else None)
+        left.remove(place)
+        found.append(place)
+    return sorted(found)
+
+
+def _genotype(space: Space, weights: Weights, pick: Picker, name: str) -> Genotype:
+    """The genotype of what is picked; the edges of a node keep the order in which they are."""
+    cells = tuple(
+        tree.cell_of([each.decide(weights, pick) for each in tree.walk]) for tree in space.trees
+    )
+    return Genotype(space.name, cells, name=name, definition=space, size=space.largest)
+
+
+def _decision(each: Choose) -> Decision:
+    slot, count, keep = each.slot, len(each.options), each.counts.start
+    if slot.role == "edge into node":
+        edges = tuple(str(option.then[0].slot) for option in each.options)
+        return Decision(slot.kind, slot.node, edges, keep)
+    op = str(replace(slot, role="op on node")) if slot.role == "input" else ""
+    return Decision(slot.kind, slot.node or count, (), keep, op, str(slot) if keep < count else "")

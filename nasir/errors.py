@@ -130,11 +130,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 RENAMED_OPS = {"truncate": "channels", "rest": "channels", "part": "channels"}
-"""What ops of earlier versions are called now."""
+"""Present names of ops of earlier versions."""
 
 
 def unknown_op(name: str, known: Iterable[str], where: Where = NOWHERE) -> NasirError:
-    """an error with the nearest known name, or what an old name is now."""
+    """An error with the nearest known name, or what an old name is now."""
     now = RENAMED_OPS.get(name, "")
     names = set(known)
     hint = f"it is {now} now" if now in names else nearest(name, names)

@@ -10,12 +10,12 @@ Path = tuple[str | int, ...]
 """A part of a genotype: (kind,), (kind, node), (kind, node, slot), (kind, "output", slot)."""
 
 Place = Callable[[Path], Where]
-"""Where a part stands; an edge's op is (kind, node, slot, "op"), a node's (kind, node, "op")."""
+"""The place of a part; an edge's op is (kind, node, slot, "op"), a node's (kind, node, "op")."""
 
 Combine = Literal["sum", "mean", "concat"]
 
 Numbers = tuple[tuple[str, int], ...]
-"""Numbers of a network's size by name, in the order of `nasir.space.sizes.SIZE_NAMES`."""
+"""Numbers of a network's size by name, in the order of `nasir.space.layout.SIZE_NAMES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class CellGenotype:
     States 0 .. inputs-1 are the cell's inputs; node i of `nodes` is state inputs + i and combines
     its edges, in the order given (the published order, which no pass relies on). `output` lists
     the states that leave the cell together; a single one leaves as it is. Sources may repeat.
-    `combine` and `join` are those of the space (see `nasir.space.adoption`).
+    `combine` and `join` are those of the space (see `nasir.space.load`).
 
     With `ops`, one for each node, ops stand on nodes (NAS-Bench-101, NAS-Bench-1Shot1): a node
     applies its op to the sum of its sources, and `output` lists what the output vertex reads. No
@@ -75,5 +75,5 @@ class CellGenotype:
 
     @property
     def sources(self) -> tuple[tuple[int, ...], ...]:
-        """What each node reads, in order."""
+        """The sources of each node, in order."""
         return tuple(tuple(edge.source for edge in edges) for edges in self.nodes)

@@ -7,6 +7,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from nasir.arguments import checked
 from nasir.errors import NOWHERE, NasirError, nearest, quoted
 from nasir.macros import ALL_OPS
 from nasir.node import At, Cell, ChoiceKind, Node, Slot
@@ -15,7 +16,6 @@ from nasir.quoting import json_text
 from nasir.template import Scope, all_types, find_op, make_node, meaning_at
 from nasir.text import HEADER, print_node
 from nasir.types import Type, WeightsType
-from nasir.wanted import checked
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -158,7 +158,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> Mapping[str, tuple[str, ...]]:
-        """For each value the nodes that read it, in order; one that reads it twice stands once."""
+        """The nodes that read each value, in order; one that reads it twice stands once."""
         readers: dict[str, list[str]] = {name: [] for name in self.types}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):

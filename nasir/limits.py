@@ -75,7 +75,7 @@ LABEL_STEPS = 2**21
 
 @dataclass(slots=True)
 class Budget:
-    """What is left of a limit; `what` takes at most `limit` of the `unit`."""
+    """A limit and how much of it is spent; `what` takes at most `limit` of the `unit`."""
 
     limit: int
     what: str

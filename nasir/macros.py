@@ -16,14 +16,14 @@ from nasir.template import Scope
 
 
 class EdgeAttrs(Attrs):
-    """Of an op on an edge: `affine` is off in a supernet, `stride` is 2 where a cell reduces."""
+    """Attributes of an edge's op: `affine` is off in a supernet, `stride` is 2 in a reduction."""
 
     stride: Size = 1
     affine: bool = True
 
 
 class BlockAttrs(EdgeAttrs):
-    """Of a block that changes the number of channels to `out`."""
+    """Attributes of a block that changes the number of channels to `out`."""
 
     out: Size
 

@@ -22,7 +22,7 @@ _SLOTS: dict[ChoiceKind, tuple[str, re.Pattern[str]]] = {
     "output": ("out", re.compile(r"out")),
     "size": ("{0.name}", re.compile(r"(?!)")),
 }
-"""How the slots of each role are printed within their kind of cell, and read."""
+"""Formats and patterns of the slots of each role within their kind of cell."""
 
 MIXED = "*"
 """Stands for the option of a slot where a node mixes its options."""
@@ -80,7 +80,7 @@ Step = tuple[Slot, str]
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where a node stands: in a cell instance, and there at a slot.
+    """The place of a node: a cell instance, and a slot in it.
 
     The first step is a slot of the instance's kind; an option that is a cell itself brings the
     next one. Equal options of one slot are numbered: `sep_conv_3x3`, `sep_conv_3x3#2`.
@@ -157,7 +157,7 @@ class Node:
 
     @property
     def place(self) -> Where:
-        """Where it stands: in its file if it was read from one, else its name."""
+        """Its place in its file if it was read from one, else its name."""
         return self.where if self.where != NOWHERE else Where(file=f"node {self.name}")
 
 

@@ -25,7 +25,7 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """The same for text of several lines; its tabs become spaces."""
+    """The visible text of several lines; tabs become spaces."""
     return "\n".join(map(visible, text.expandtabs(4).split("\n")))
 
 

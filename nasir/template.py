@@ -1,4 +1,4 @@
-"""What an op means for given attributes and input types: its result, parameters, and expansion."""
+"""Meaning of an op with attributes and input types: its result, parameters, and expansion."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
 from nasir.types import ImageType, TokenType, Type
 
 _KEPT = 1 << 14
-"""How many meanings are remembered: those of a few large networks."""
+"""The most meanings that are remembered: those of a few large networks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ A graph that nodes apply stands before them, indented, from `body body1` to `end
 
 Attributes at their default are left out, and so are weights that are the node's own. Pairs are
 written 1x7, lists [0,2]. An `op` line defines an op of the graph's own space (see
-`nasir.composition`). A line that starts with `#` is a comment.
+`nasir.own_ops`). A line that starts with `#` is a comment.
 """
 
 import json

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from typing import Any, get_args
 
+from nasir.arguments import checked
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.graph import Choice, Graph
 from nasir.limits import BODY_LEVELS, GRAPH_TEXT_LIMIT, PRIMITIVE_LIMIT, Budget
@@ -14,7 +15,6 @@ from nasir.ops import BodyAttrs, Init, InitKind, Op, ParamRef
 from nasir.template import find_op, make_attrs, meaning_at, primitives
 from nasir.text import HEADER, NAME
 from nasir.types import Type, parse_type
-from nasir.wanted import checked
 
 _COUNT = re.compile(r"[0-9]{1,18}(?![0-9])")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf|nan)")
@@ -78,7 +78,7 @@ class TextLine:
 
 
 class _Parser:
-    """What has been read so far: of a graph, or of the body of that name in `outer`."""
+    """The graph as read so far, or the body of that name in `outer`."""
 
     def __init__(self, outer: "_Parser | None" = None, name: str = "") -> None:
         self.outer = outer
@@ -168,7 +168,7 @@ class _Parser:
         self.meta.append((key, value))
 
     def _op(self, line: TextLine) -> None:
-        from nasir.composition import read_definition  # few graphs have ops of their own
+        from nasir.own_ops import read_definition  # few graphs have ops of their own
 
         line.skip()
         where = line.where()
@@ -362,7 +362,7 @@ def _value(text: str) -> Any:
 
 
 def _data(text: str, where: Where) -> Any:
-    """What a string of JSON holds."""
+    """The data in a string of JSON."""
     try:
         return json.loads(json.loads(text))
     except (ValueError, RecursionError) as error:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from nasir import Genotype, NasirError, Where, formats
 from nasir.errors import quoted
+from nasir.files import Source, is_there, read_source
 from nasir.formats import Reading
 from nasir.formats.load import is_published, is_text, split
 from nasir.limits import LOG_LIMIT, MODEL_LIMIT
-from nasir.source import Source, is_there, read_source
 from nasir.text import HEADER
 
 STDIN = "-"

@@ -8,8 +8,7 @@ import nasir
 from nasir.draw import dot_text, svg_text
 from nasir.formats.table import FORMATS
 from nasir.passes import DISCRETE, PLAIN, summed
-from nasir.space.load import catalog
-from nasir.space.locate import spaces_directory
+from nasir.space.load import catalog, spaces_directory
 from tests.fuzz import Target
 from tests.fuzz_binaries import BINARIES
 from tests.test_formats_field import ROWS
@@ -90,7 +89,7 @@ def _recipe(content: bytes, folder: Path) -> None:
 
 def _data(suffix: str) -> Callable[[bytes, Path], None]:
     from nasir.document import parse_document
-    from nasir.source import read_source
+    from nasir.files import read_source
 
     def read(content: bytes, folder: Path) -> None:
         path = folder / f"data{suffix}"

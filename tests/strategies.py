@@ -21,11 +21,10 @@ from nasir import (
     Space,
     load_space,
 )
-from nasir.composition import own_ops
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
-from nasir.op_model import OpModel
 from nasir.ops import PRIMITIVES, ParamRef
-from nasir.space.sizes import DEPTHS
+from nasir.own_ops import OpModel, own_ops
+from nasir.space.layout import DEPTHS
 from nasir.types import VectorType
 
 DARTS_OPS = (

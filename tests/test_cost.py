@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from nasir import Builder, Cost, ImageType, cost, network
-from nasir.analysis import CONVENTION
+from nasir.costing import CONVENTION
 from nasir.passes import expand
 
 

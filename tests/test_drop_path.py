@@ -9,7 +9,7 @@ from torch import Tensor
 
 import lowering
 import nasir
-from lowering.onnx.session import compare
+from lowering.onnx.export import compare
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel
 from tests.gate import gated

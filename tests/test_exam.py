@@ -12,7 +12,7 @@ import torch
 import lowering
 import nasir
 from nasir import NasirError
-from nasir.formats.onnx_model import seal
+from nasir.formats.own import seal
 from runners import compile_genotype
 from runners.experiment.train import Evaluation
 from runners.folder.facts import read_facts

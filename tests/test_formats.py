@@ -6,9 +6,9 @@ import onnx
 import pytest
 
 from nasir import CellGenotype, Edge, Genotype, NasirError
+from nasir.files import Source
 from nasir.formats import FORMATS, detect, dump_genotype, load_genotype
-from nasir.formats.onnx_model import seal
-from nasir.source import Source
+from nasir.formats.own import seal
 
 NNABLA = """
 {"arch_normal":    {"2": [[6,0],[0,1]], "3": [[6,0],[2,1]], "4": [[6,0],[6,2]], "5": [[6,0],[6,1]]},

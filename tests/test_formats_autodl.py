@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 
 from nasir import NasirError, dump_genotype, load_genotype
+from nasir.files import Source
 from nasir.formats import detect
-from nasir.source import Source
 from tests.command_line import RESNET, call
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasir import CellGenotype, Edge, Genotype, NasirError, dump_genotype, load_genotype
+from nasir.files import Source
 from nasir.formats import detect
-from nasir.formats.compact import BANANAS_OPS, NASLIB_201_OPS, NASLIB_OPS
-from nasir.source import Source
+from nasir.formats.numbers import BANANAS_OPS, NASLIB_201_OPS, NASLIB_OPS
 
 STRING = "|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|avg_pool_3x3~1|none~2|"
 PAIRS = "(0, 4), (1, 3), (0, 1), (2, 6), (1, 2), (3, 5), (0, 0), (4, 7)"

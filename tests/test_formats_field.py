@@ -13,7 +13,7 @@ import pytest
 
 import nasir
 from nasir import NasirError, dump_genotype, load_genotype, load_genotypes
-from nasir.space.locate import spaces_directory
+from nasir.space.load import spaces_directory
 from tests.command_line import call
 
 N = "[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 2), ('max_pool_3x3', 0)]"

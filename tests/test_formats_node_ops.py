@@ -7,10 +7,10 @@ from hypothesis import given
 
 from nasir import CellGenotype, Edge, Genotype, NasirError, dump_genotype, load_genotype
 from nasir.draw import dot_text, svg_text
+from nasir.files import Source
 from nasir.formats import detect
 from nasir.formats.format import check_genotype
 from nasir.nasbench101 import OPS, live_cell
-from nasir.source import Source
 from tests.node_cells import INCEPTION, node_cell, node_genotypes, one_shot_genotypes
 
 CONV3, CONV1, POOL = OPS

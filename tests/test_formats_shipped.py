@@ -7,9 +7,9 @@ import pytest
 
 from nasir import CellGenotype, Genotype, NasirError, cost, network
 from nasir.document import check_version, parse_document
+from nasir.files import read_source
 from nasir.formats import dump_genotype, entries, load_entry, load_genotype
-from nasir.source import read_source
-from nasir.space.locate import spaces_directory
+from nasir.space.load import spaces_directory
 
 DATA = Path(__file__).parent / "data"
 PUBLISHED: dict[str, tuple[str, list[int], str, list[int]]] = json.loads(

@@ -11,11 +11,10 @@ import pytest
 
 import nasir
 from nasir import NasirError
-from nasir.document import parse_document
+from nasir.document import parse_document, read_json
 from nasir.draw import svg_text
+from nasir.files import Source
 from nasir.formats import parse_genotype
-from nasir.reading import read_json
-from nasir.source import Source
 from tests.gate import gated
 
 CELL = {"inputs": 2, "nodes": 1, "ops": ["skip_connect"], "output": [2]}

@@ -17,7 +17,7 @@ import lowering
 import nasir
 from nasir import CellGenotype, Genotype, NasirError
 from nasir.nasbench101 import OPS, live_cell, module_of
-from nasir.space.modules import node_widths
+from nasir.space.builders import node_widths
 from tests.node_cells import INCEPTION, node_cell, node_cells, one_shot_genotypes
 from tests.strategies import examples
 

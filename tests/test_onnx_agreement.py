@@ -14,7 +14,7 @@ import nasir
 from lowering.onnx import TOLERANCE, Comparison, compare, encode, to_onnx
 from lowering.torch import to_inference, to_torch
 from nasir import Builder, Graph, ImageType, NasirError
-from nasir.formats.own import Entry, entries, load_entry
+from nasir.formats.load import Entry, entries, load_entry
 from nasir.ops import PRIMITIVES
 from nasir.passes import expand
 from tests.gate import gated

@@ -12,10 +12,9 @@ import torch
 import lowering
 import nasir
 from nasir import Builder, Graph, ImageType, NasirError, parse_graph, print_graph
-from nasir.arithmetic import evaluate
-from nasir.composition import own_op, own_ops, read_definition
-from nasir.op_model import OpModel
+from nasir.expressions import evaluate
 from nasir.ops import Macro
+from nasir.own_ops import OpModel, own_op, own_ops, read_definition
 from nasir.passes import expand, validate
 
 X = ImageType(8, 6, 6)

@@ -18,7 +18,7 @@ import nasir
 from nasir import Builder, Cell, Choice, Graph, ImageType, NasirError, parse_graph, run_passes
 from nasir.node import Slot
 from nasir.passes import DISCRETE, expand, freeze_noise
-from nasir.space.cell import add_op
+from nasir.space.cells import add_op
 from nasir.space.tree import Choose, Option
 from tests.gate import gated
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasir import NasirError
-from nasir.document import Document, parse_document
-from nasir.plain import Json
-from nasir.source import Source, read_source
+from nasir.document import Document, Json, parse_document
+from nasir.files import Source, read_source
 
 Spot = tuple[str, int, int]
 

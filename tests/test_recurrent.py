@@ -11,7 +11,7 @@ import lowering
 import nasir
 from nasir import CellGenotype, Edge, Genotype, Graph, print_graph, run_passes
 from nasir.passes import DISCRETE, EVALUATION, PASSES
-from nasir.space.language import INIT, recurrent_cell
+from nasir.space.builders import INIT, recurrent_cell
 
 FUNCTIONS = {
     "tanh": torch.tanh,

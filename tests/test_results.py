@@ -7,7 +7,7 @@ import pytest
 
 import nasir
 from nasir.formats import entries
-from nasir.space.results import PublishedResult, results
+from nasir.space.load import PublishedResult, results
 from tests.command_line import call
 
 CIFAR: dict[str, dict[str, Any]] = {

@@ -3,7 +3,7 @@
 import pytest
 
 from nasir import NasirError, load_space
-from nasir.source import Source
+from nasir.files import Source
 from nasir.space import parse_space
 from tests.test_space_fields import FULL_SPACE
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nasir import NasirError, load_genotype
-from nasir.source import Source
+from nasir.files import Source
 from nasir.space import Space, catalog, load_space, parse_space, space_schema
 from tests.command_line import ROOT
 

@@ -61,7 +61,7 @@ def library() -> ctypes.CDLL:
 
 
 def cache_folder() -> Path:
-    """Where built libraries are kept: TORCH_EXTENSIONS_DIR, or the user's cache."""
+    """The directory of built libraries: TORCH_EXTENSIONS_DIR, or the user's cache."""
     if folder := os.environ.get("TORCH_EXTENSIONS_DIR"):
         return Path(folder) / "nasir"
     if folder := os.environ.get("XDG_CACHE_HOME"):
@@ -75,7 +75,7 @@ def library_path() -> Path:
 
 
 def _key() -> str:
-    """What a library is for: source, flags, processor and torch."""
+    """The key of a library: source, flags, processor and torch."""
     text = [torch.__version__, platform.machine(), _processor(), str(_BASE), str(_FLAGS)]
     text += [os.environ.get("CXX", "")]
     text += [file.read_text(encoding="utf-8") for file in sorted(_SOURCE.iterdir())]
@@ -220,7 +220,7 @@ def _first_line(text: str) -> str:
 
 
 def _processor() -> str:
-    """What -march=native would mean here."""
+    """The processor that -march=native means here."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -122,7 +122,7 @@ def _plan(
 
 
 class _Context(FunctionCtx):
-    """What forward leaves for backward."""
+    """Tensors that forward leaves for backward."""
 
     plan: _Plan
     count: int

@@ -1,21 +1,31 @@
-"""Writing a network as an ONNX file, node by node from the graph."""
+"""Writes ONNX files, opens them in ONNX Runtime, and compares their results with the network."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from threading import Event, Timer
+from typing import Any, Protocol, cast
 
+import numpy as np
 import onnx
 import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lowering.agreement import Arrays, Comparison, compared, draw, evaluate
 from lowering.onnx.model import make_model
 from lowering.plan import Plan, make_plan
-from nasir import Graph, NasirError, run_passes
-from nasir.files import write_atomically
-from nasir.formats.onnx_model import seal
-from nasir.passes import DISCRETE, EVALUATION
+from lowering.torch import to_torch
+from nasir import Graph, NasirError, Where, run_passes
+from nasir.arguments import checked
+from nasir.errors import quoted
+from nasir.files import is_file, write_atomically
+from nasir.formats.own import seal
+from nasir.passes import DISCRETE, EVALUATION, PASSES, PLAIN
 from nasir.passes.random_ops import given_inputs
-from nasir.wanted import checked
 
 
 @checked
@@ -60,3 +70,153 @@ def check_model(model: onnx.ModelProto) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = " ".join(str(error).split())
         raise NasirError("E504", f"ONNX's checker rejects the export: {reason}") from error
+
+
+PART = 4
+"""Images that a worker works on at a time: what it makes of them stays in its cache."""
+
+
+class Session(Protocol):
+    """What is used of onnxruntime's session, which is only partly typed."""
+
+    def run(
+        self, names: None, inputs: Mapping[str, Any], options: Any = None, /
+    ) -> list[NDArray[np.float32]]: ...
+
+    def get_inputs(self) -> list[Any]: ...
+
+
+def open_session(content: bytes, threads: int = 0) -> Session:
+    """A session on the CPU with all of the runtime's optimisations.
+
+    `threads` work on each op; 0 leaves that to the runtime.
+    """
+    try:
+        runtime: Any = import_module("onnxruntime")
+    except ImportError:
+        raise NasirError(
+            "E501", "onnxruntime is not installed", hint="pip install nasir[runtime]"
+        ) from None
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    # Threads that wait busily would take the cores from torch.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+class OnnxNetwork:
+    """A model's file in ONNX Runtime, on the CPU: tensors in, tensors out, in the file's order.
+
+    With several `workers` each works on images of its own, PART at a time, which stay in its cache;
+    otherwise `threads` work on each op (0: as many as the runtime likes). A call that takes more
+    than `seconds` is stopped, for a file may have a loop without end. Raises an error where the
+    file is not there, or without the runtime, or for what is no model, and calls
+    where the file fails.
+    """
+
+    def __init__(
+        self, path: str | Path, workers: int = 1, threads: int = 0, seconds: float | None = None
+    ) -> None:
+        path = Path(path)
+        self._where = where = Where(str(path))
+        self._seconds = seconds
+        if not is_file(path):
+            raise NasirError("E101", f"there is no file {quoted(str(path))}", where)
+        try:
+            self._session = open_session(path.read_bytes(), 1 if workers > 1 else threads)
+        except NasirError:
+            raise
+        except Exception as error:  # the runtime's own exceptions share no class
+            raise NasirError(
+                "E104", f"ONNX Runtime refuses the file: {quoted(str(error), 200)}", where
+            ) from None
+        self._names = [str(each.name) for each in self._session.get_inputs()]
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """One tensor, or a tuple of all. Raises an error where the file takes or gives none."""
+        arrays = [value.detach().cpu().numpy() for value in inputs]
+        try:
+            if self._pool is None:
+                found = self._run(arrays)
+            else:
+                places = range(0, len(arrays[0]), PART)
+                parts = [[array[place : place + PART] for array in arrays] for place in places]
+                rows = list(self._pool.map(self._run, parts))
+                found = [np.concatenate(column) for column in zip(*rows, strict=True)]
+            results = tuple(torch.as_tensor(cast("Any", each)) for each in found)
+        except NasirError:
+            raise
+        except Exception as error:  # the runtime's own exceptions share no class
+            message = f"ONNX Runtime cannot run the file: {quoted(str(error), 200)}"
+            raise NasirError("E504", message, self._where) from None
+        return results[0] if len(results) == 1 else results
+
+    def _run(self, arrays: list[Any]) -> list[Any]:
+        inputs = dict(zip(self._names, arrays, strict=True))
+        if self._seconds is None:
+            return self._session.run(None, inputs)
+        runtime: Any = import_module("onnxruntime")
+        options, stopped = runtime.RunOptions(), Event()
+        ended = Timer(self._seconds, lambda: (stopped.set(), setattr(options, "terminate", True)))
+        ended.daemon = True
+        ended.start()
+        try:
+            return self._session.run(None, inputs, options)
+        except Exception as error:
+            if not stopped.is_set():
+                raise
+            message = f"the file's answer to {len(arrays[0])} inputs takes more than "
+            message += f"{self._seconds:.3g} s"
+            hint = "the network that its genotype builds has no loop: is the file nasir's?"
+            raise NasirError("E504", message, self._where, hint) from error
+        finally:
+            ended.cancel()
+
+
+@checked
+def compare(
+    graph: Graph, module: nn.Module, path: str | Path, *, batch: int = 2, seed: int = 0
+) -> Comparison:
+    """The largest difference of the file in onnxruntime from the module in evaluation mode.
+
+    `graph` and `module` are what was exported; the module is left unchanged. The input is drawn
+    from N(0, 1) with that seed. Raises an error where outputs cannot be compared.
+    """
+    content = _read(Path(path))
+    inputs = draw(graph, batch, seed)
+    actual = _run(content, inputs)
+    plain, _ = run_passes(graph, (*PLAIN, *EVALUATION))
+    random = plain.has("random")
+    if random:
+        module, content = _twins(plain, module, content)
+        actual = _run(content, inputs)
+    return replace(compared(evaluate(graph, module, inputs), actual, batch), frozen=random)
+
+
+def _read(path: Path) -> bytes:
+    if not is_file(path):
+        raise NasirError("E101", f"there is no file {quoted(str(path))}", Where(str(path)))
+    return path.read_bytes()
+
+
+def _twins(graph: Graph, module: nn.Module, content: bytes) -> tuple[nn.Module, bytes]:
+    """The module and its file with fixed noise, once the file is known to be the module's."""
+    weights = module.state_dict()
+    inline = not onnx.load_model_from_string(content).functions
+    if content != encode(graph, weights, inline=inline):
+        raise NasirError(
+            "E504", "the file is not what this network exports to", hint="export it again"
+        )
+    frozen, _ = run_passes(graph, (PASSES["freeze-noise"],))
+    twin = to_torch(frozen)
+    twin.load_state_dict(weights, strict=False)
+    return twin, encode(frozen, twin.state_dict(), inline=inline)
+
+
+def _run(content: bytes, inputs: Mapping[str, Tensor]) -> Arrays:
+    session = open_session(content)
+    names = [each.name for each in session.get_inputs()]
+    feed = {name: x.numpy() for name, x in zip(names, inputs.values(), strict=True)}
+    return tuple(session.run(None, feed))

@@ -1,4 +1,4 @@
-"""From a plan to an ONNX model in memory: functions, calls, initializers and metadata.
+"""Makes ONNX models of plans in memory: functions, calls, initializers and metadata.
 
 Opset 21 (IR version 10) is the newest in which onnxruntime 1.32 has a kernel for every op that
 the rules emit: from opset 22 on it has none for RandomNormalLike.
@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from lowering.onnx import layers, sequence
+from lowering.onnx import layers
 from lowering.onnx.rule import Apply, OnnxBody, OnnxEmitter, OnnxRule, Values
 from lowering.plan import Call, Function, Plan
 from lowering.torch.store import resolve
@@ -31,8 +31,8 @@ DOMAIN = "nasir"
 
 FLOAT = ir.DataType.FLOAT
 
-RULES: Table[OnnxRule] = Table(*layers.RULES, *sequence.RULES)
-"""What to emit for each primitive, by its name."""
+RULES: Table[OnnxRule] = Table(*layers.RULES)
+"""Rules of the primitives, by name."""
 
 
 def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:

@@ -1,4 +1,4 @@
-"""How a primitive is written down in ONNX."""
+"""Rules that write one primitive in ONNX."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

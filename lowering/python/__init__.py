@@ -1,4 +1,4 @@
-"""From a graph to one readable Python file: the room's one door."""
+"""Lowers graphs to readable Python files."""
 
 from lowering.python.export import load_python, to_python
 

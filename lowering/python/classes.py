@@ -1,4 +1,4 @@
-"""Which parts are instances of one class, what its attributes are called, and where weights go."""
+"""Finds the classes of parts, the names of their attributes, and the paths of weights."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How each primitive is written: the layer that a class makes once, or the code in `forward`."""
+"""Rules that write each primitive: the layer that a class makes, or the code in `forward`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From a graph to torch: the room's one door."""
+"""Lowers graphs to torch."""
 
 from lowering.torch.compiled import CompileWarning, compile, prepare_training, training_policy
 from lowering.torch.memory import SavedBytes, saved_bytes

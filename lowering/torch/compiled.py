@@ -12,9 +12,9 @@ from torch._dynamo.exc import TorchDynamoException  # pyright: ignore[reportPriv
 from lowering.torch.network import Network
 from lowering.torch.policies import PolicyRow, compiler_missing, policy
 from lowering.torch.program import Function
+from nasir.arguments import checked
 from nasir.passes import PASSES
 from nasir.types import ImageType
-from nasir.wanted import checked
 
 
 class CompileWarning(UserWarning):

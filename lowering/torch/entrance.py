@@ -1,4 +1,4 @@
-"""What a network is called with: checked, in the order of a program, and what is drawn with it."""
+"""Arguments of a network: checked, in the order of a program, with what is drawn."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -1,20 +1,20 @@
-"""Sums of chains in torch: by the kernels where they can run, else by the library's operations."""
+"""Rules of fused primitives in torch: mixed sums, banks of convolutions, sums of highways."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
 from lowering import kernels
-from lowering.torch import foreach
-from lowering.torch.highways import Coefficients, HighwaySum
-from lowering.torch.rule import TorchEmitter, TorchRule
+from lowering.torch.rule import TorchEmitter, TorchRule, lerp_each_, mul_each
 from nasir.ops import ChainUnit
 from nasir.ops.fused import (
     CONV_BANK,
     HIGHWAY_SUM,
     MIXED_SUM,
+    Branch,
     ConvBankAttrs,
     HighwaySumAttrs,
     MixedChain,
@@ -22,6 +22,235 @@ from nasir.ops.fused import (
     unit_type,
 )
 from nasir.types import ImageType
+
+_ONE = (-1, 0)
+"""Stands for the number 1 among the entries."""
+
+
+class Coefficients:
+    """From the weights of choices, each (options,), one number for each term, (terms,).
+
+    A coefficient is a sum of products of entries; all products are computed at once. `places` maps
+    an input of the node to its place among the weights.
+    """
+
+    def __init__(
+        self, terms: Sequence[MixedChain] | Sequence[Branch], places: Mapping[int, int]
+    ) -> None:
+        products = [(i, product) for i, term in enumerate(terms) for product in _products(term)]
+        self.terms = len(terms)
+        self.owners = [owner for owner, _ in products]
+        depth = max(len(product) for _, product in products)
+        self.layers = [
+            [(places[p[d][0]], p[d][1]) if d < len(p) else _ONE for _, p in products]
+            for d in range(depth)
+        ]
+        self._indices: dict[tuple[torch.device, tuple[int, ...]], list[Tensor]] = {}
+
+    def __call__(self, weights: Sequence[Tensor], like: Tensor) -> Tensor:
+        """The coefficients, on the device and in the precision of the weights.
+
+        Where there are none, ones of the type of `like`.
+        """
+        if not self.layers:
+            return torch.ones(self.terms, dtype=like.dtype, device=like.device)
+        flat = torch.cat([torch.ones_like(weights[0][:1]), *weights])
+        *layers, owners = self._at(weights)
+        result = flat[layers[0]]
+        for layer in layers[1:]:
+            result = result * flat[layer]
+        if len(self.owners) == self.terms:
+            return result
+        return result.new_zeros(self.terms).index_add(0, owners, result)
+
+    def _at(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """The entries of each layer as places in the flat weights, and then the owners."""
+        sizes = tuple(len(each) for each in weights)
+        key = (weights[0].device, sizes)
+        if torch.compiler.is_compiling():  # what is compiled must not find a cache that grew
+            return self._made(*key)
+        if key not in self._indices:
+            self._indices[key] = self._made(*key)
+        return self._indices[key]
+
+    def _made(self, device: torch.device, sizes: tuple[int, ...]) -> list[Tensor]:
+        starts = [1]
+        for size in sizes:
+            starts.append(starts[-1] + size)
+        rows = [
+            [0 if entry == _ONE else starts[entry[0]] + entry[1] for entry in layer]
+            for layer in self.layers
+        ]
+        return [torch.tensor(row, device=device) for row in (*rows, self.owners)]
+
+
+def _products(term: MixedChain | Branch) -> tuple[tuple[tuple[int, int], ...], ...]:
+    return term.products or ((),)
+
+
+_aten: Any = torch.ops.aten  # the derivatives that the library itself uses have no other names
+
+Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(gradient of the result, x, function(x)) -> gradient of x."""
+
+FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Derivative]] = {
+    "": (lambda x: x, lambda grad, x, y: grad),
+    "relu": (torch.relu, lambda grad, x, y: _aten.threshold_backward(grad, x, 0)),
+    "sigmoid": (torch.sigmoid, lambda grad, x, y: _aten.sigmoid_backward(grad, y)),
+    "tanh": (torch.tanh, lambda grad, x, y: _aten.tanh_backward(grad, y)),
+    "silu": (F.silu, lambda grad, x, y: _aten.silu_backward(grad, x)),
+    "hardsigmoid": (F.hardsigmoid, lambda grad, x, y: _aten.hardsigmoid_backward(grad, x)),
+    "hardswish": (F.hardswish, lambda grad, x, y: _aten.hardswish_backward(grad, x)),
+}
+"""The functions that a highway can have as f, with their derivatives, by name."""
+
+
+class HighwaySum:
+    """A node's function of its inputs and then of its weight.
+
+    With p highways of B examples and C units, all p states lie in one tensor (p, B, C), and all
+    values in one (p·B, ·), so that there is one product for each half of the weight. Each function
+    is computed for every highway; where one does not have it, its coefficient is 0.
+    """
+
+    def __init__(self, attrs: HighwaySumAttrs, name: str) -> None:
+        self.__name__ = f"highway_sum_{name}"  # what the program's source calls it
+        self.__module__ = __name__
+        self.states = tuple(highway.state for highway in attrs.highways)
+        self.values = tuple(highway.value for highway in attrs.highways)
+        branches = [b for highway in attrs.highways for b in highway.branches]
+        self.names = tuple(dict.fromkeys(branch.function for branch in branches))
+        used = {at for branch in branches for p in branch.products for at, _ in p}
+        self.choices = tuple(sorted(used))
+        self.scales = Coefficients(branches, {at: i for i, at in enumerate(self.choices)})
+        self.places = [
+            self.names.index(branch.function) * len(self.states) + row
+            for row, highway in enumerate(attrs.highways)
+            for branch in highway.branches
+        ]
+
+    def __call__(self, *args: Tensor) -> Tensor:
+        """The sum (B, C) for these inputs and this weight."""
+        *inputs, weight = args
+        states = [inputs[at] for at in self.states]
+        values = [inputs[at] for at in self.values]
+        scales = self._scales([inputs[at] for at in self.choices], states[0])
+        if torch.compiler.is_compiling() or torch.is_autocast_enabled(weight.device.type):
+            return highways_by_library(self.names, scales, weight, states, values)
+        return _call(self.names, scales, weight, *states, *values)
+
+    def _scales(self, weights: Sequence[Tensor], like: Tensor) -> Tensor:
+        """The coefficients (functions, p), 0 where a highway does not have a function."""
+        found = self.scales(weights, like).to(like.dtype)
+        shape = (len(self.names), len(self.states))
+        places = torch.tensor(self.places, device=found.device)
+        return found.new_zeros(shape).view(-1).index_copy(0, places, found).view(shape)
+
+
+def highways_by_library(
+    names: Sequence[str],
+    scales: Tensor,
+    weight: Tensor,
+    states: list[Tensor],
+    values: list[Tensor],
+) -> Tensor:
+    """The sum by operations that torch differentiates itself, twice too."""
+    s = torch.stack(states)
+    c, g = (torch.cat(values) @ weight).view(*s.shape[:2], -1).chunk(2, -1)
+    mixed = sum(
+        _rows(scale) * FUNCTIONS[name][0](g) for name, scale in zip(names, scales, strict=True)
+    )
+    total = _rows(scales.sum(0))
+    return (total * s + c.sigmoid() * (mixed - total * s)).sum(0)
+
+
+def _call(*args: Any) -> Tensor:
+    # torch has no type for what `apply` returns.
+    return _HighwaySum.apply(*args)  # pyright: ignore[reportReturnType, reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _rows(scale: Tensor) -> Tensor:
+    return scale.view(-1, 1, 1)
+
+
+class _HighwaySum(torch.autograd.Function):
+    """Σ_p [w_p s_p + γ_p (m_p - w_p s_p)], γ = σ(c), m_p = Σ_k w_pk f_k(g_p), w_p = Σ_k w_pk.
+
+    Backward keeps γ and g, (p, B, C) each, and its inputs; the functions are computed again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, names: tuple[str, ...], *args: Tensor) -> Tensor:
+        """The sum for (coefficients, weight, states …, values …)."""
+        scales, weight, *inputs = args
+        s, x = _together(inputs)
+        width = s.shape[2]
+        gate = torch.mm(x, weight[:, :width]).sigmoid_().view_as(s)
+        g = torch.mm(x, weight[:, width:]).view_as(s)
+        total = scales.sum(0)
+        mixed = s * _rows(-total)
+        for name, scale in zip(names, scales, strict=True):
+            mixed.addcmul_(FUNCTIONS[name][0](g), _rows(scale))
+        result = mixed.mul_(gate).sum(0).view(1, -1)
+        result.addmm_(total.view(1, -1), s.view(len(s), -1))
+        ctx.names = names
+        ctx.save_for_backward(*args, gate, g)
+        return result.view(s.shape[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of all inputs; by differentiable operations where these are asked for."""
+        if torch.is_grad_enabled():
+            return (None, *_differentiable(ctx, *grads))
+        return (None, *_gradients(ctx, *grads))
+
+
+def _together(inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The states, (p, B, C), and the values, (p·B, ·)."""
+    count = len(inputs) // 2
+    return torch.stack(inputs[:count]), torch.cat(inputs[count:])
+
+
+def _gradients(ctx: Any, grad: Tensor) -> list[Tensor | None]:
+    scales, weight, *inputs, gate, g = ctx.saved_tensors
+    s, x = _together(inputs)
+    width = s.shape[2]
+    total = scales.sum(0)
+    passed = gate * grad  # the gradient of m
+    mixed = s * _rows(-total)
+    grad_g = torch.zeros_like(g)
+    dots: list[Tensor] = []
+    for name, scale in zip(ctx.names, scales, strict=True):
+        function, derivative = FUNCTIONS[name]
+        y = function(g)
+        mixed.addcmul_(y, _rows(scale))
+        grad_g.addcmul_(derivative(passed, g, y), _rows(scale))
+        if ctx.needs_input_grad[1]:
+            dots.append((y * passed).view(len(s), -1).sum(1))
+    grad_c = _aten.sigmoid_backward(mixed.mul_(grad), gate)
+    kept = torch.sub(grad, passed, out=passed)  # the gradient of w s
+    grad_scales = None
+    if dots:
+        grad_scales = torch.stack(dots) + (kept * s).view(len(s), -1).sum(1)
+    grad_s = kept.mul_(_rows(total))
+    halves = grad_c.view(-1, width), grad_g.view(-1, width)
+    grad_x = torch.mm(halves[0], weight[:, :width].t()).addmm_(halves[1], weight[:, width:].t())
+    grad_weight = torch.empty_like(weight)
+    torch.mm(x.t(), halves[0], out=grad_weight[:, :width])
+    torch.mm(x.t(), halves[1], out=grad_weight[:, width:])
+    grad_values = grad_x.view(len(s), -1, x.shape[1]).unbind()
+    return [grad_scales, grad_weight, *grad_s.unbind(), *grad_values]
+
+
+def _differentiable(ctx: Any, grad: Tensor) -> list[Tensor | None]:
+    scales, weight, *inputs = ctx.saved_tensors[:-2]
+    count = len(inputs) // 2
+    result = highways_by_library(ctx.names, scales, weight, inputs[:count], inputs[count:])
+    args = (scales, weight, *inputs)
+    wanted = [a for a, needed in zip(args, ctx.needs_input_grad[1:], strict=True) if needed]
+    found = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
+    return [next(found) if needed else None for needed in ctx.needs_input_grad[1:]]
+
 
 Values = tuple[fx.Node, ...]
 
@@ -120,9 +349,9 @@ class MixedSum:
             unbiased = [sizes[i][1] / max(sizes[i][1] - 1, 1) for i in rows]
             at = [self.norms[i][0] for i in rows]
             with torch.no_grad():
-                foreach.lerp_([args[i] for i in at], [means[i] for i in rows], momentum)
-                corrected = foreach.mul([variances[i] for i in rows], unbiased)
-                foreach.lerp_([args[i + 1] for i in at], corrected, momentum)
+                lerp_each_([args[i] for i in at], [means[i] for i in rows], momentum)
+                corrected = mul_each([variances[i] for i in rows], unbiased)
+                lerp_each_([args[i + 1] for i in at], corrected, momentum)
 
     def _norm_sizes(self, args: Sequence[Tensor]) -> list[tuple[int, int]]:
         """Of each batch norm, the channels and how many numbers a mean is over."""

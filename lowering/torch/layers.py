@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from lowering.torch import foreach
-from lowering.torch.rule import TorchEmitter, TorchRule
+from lowering.torch.rule import TorchEmitter, TorchRule, lerp_each_
 from nasir.ops import Attrs, NoAttrs, OpSpec
 from nasir.ops.arithmetic import (
     ADD,
@@ -156,7 +155,7 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
         mean, inverse = mean.to(statistics[0].dtype), inverse.to(statistics[0].dtype)
         unbiased = (inverse**-2 - eps) * (size / max(size - 1, 1))
         count = len(statistics) // 2
-        foreach.lerp_(list(statistics), [mean, unbiased] * count, momentum)
+        lerp_each_(list(statistics), [mean, unbiased] * count, momentum)
     return result
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, fx, nn
 from torch.autograd.function import once_differentiable
 
 from lowering.torch.rule import TorchEmitter, TorchRule
+from nasir.arguments import checked
 from nasir.graph import graph_of
 from nasir.ops.fused import CALL, RECOMPUTE, CallAttrs
-from nasir.wanted import checked
 
 Function = Callable[..., Tensor]
 Values = tuple[fx.Node, ...]

@@ -13,6 +13,7 @@ from lowering.torch.program import Function, Mode, Program, make_program
 from lowering.torch.sampled import Live, Mixture, SampledGraph, places
 from lowering.torch.store import Store
 from nasir import Graph, NasirError, run_passes
+from nasir.arguments import checked
 from nasir.errors import quoted
 from nasir.passes import (
     EVALUATION,
@@ -30,7 +31,6 @@ from nasir.passes import (
 )
 from nasir.passes.random_ops import PROBABILITY
 from nasir.passes.supernet import check_picks
-from nasir.wanted import checked
 
 Finish = Callable[[Function], Function]
 
@@ -102,7 +102,7 @@ class Network(nn.Module):
 
     @property
     def drop_path(self) -> float:
-        """How likely training drops a path of an example, in a graph of `nasir.drop_path`; first 0.
+        """The probability that training drops a path of an example (`nasir.drop_path`); first 0.
 
         It may change between calls: nothing is compiled again. Setting raises an error outside [0,
         1), or for more than 0 where the graph has no paths that are dropped.

@@ -1,4 +1,4 @@
-"""How a supernet is run on a device: chosen by what was measured, not by flags.
+"""Policies to run a supernet on a device, chosen by what was measured, not by flags.
 
 The figures are those of `docs/performance.md`: the DARTS supernet (16 channels, 8 cells, batch 16)
 on two cores, one training step against the papers' sequence of operations.
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from lowering import kernels
-from nasir.wanted import checked
+from nasir.arguments import checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class PolicyRow:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How supernets run on a kind of device (`cpu`, `cuda`).
+    """A policy to run supernets on a kind of device (`cpu`, `cuda`).
 
     `channels_last`: images lie in memory pixel by pixel. `mixed_sums`: the graph is lowered to
     mixed sums, which the kernels compute. `compiled`: `lowering.compile` compiles each kind of

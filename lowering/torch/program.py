@@ -174,7 +174,7 @@ def _pieces(graph: Graph, node: Node) -> tuple[int, ...]:
 
 
 def find_rule(op: OpSpec) -> TorchRule:
-    """How the op is written in torch."""
+    """The rule of the op in torch."""
     if op.name not in RULES:
         raise NasirError("E306", f"torch has no rule for the op '{op.name}'")
     return RULES[op.name]

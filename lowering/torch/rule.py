@@ -1,9 +1,10 @@
-"""How a primitive is written down in torch."""
+"""Rules that write one primitive in torch, and arithmetic on lists of tensors in one call."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx
 
 from nasir import Graph
@@ -54,3 +55,18 @@ class TorchEmitter:
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
         """A call of a function of tensors."""
         return self.graph.create_node("call_function", function, args, kwargs, name=self.name)
+
+
+_torch: Any = torch  # these have no public names
+
+lerp_each_ = _torch._foreach_lerp_
+"""lerp_each_(values, others, weight): moves each value that share of the way to the other."""
+
+mul_each = _torch._foreach_mul
+"""mul_each(values, factors): each value times its factor, or times the one number."""
+
+add_each = _torch._foreach_add
+"""add_each(values, others, alpha=1): each value plus alpha times the other."""
+
+norm_each = _torch._foreach_norm
+"""norm_each(values): the Euclidean norm of each value."""

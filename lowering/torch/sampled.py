@@ -47,7 +47,7 @@ class Mixture(Mapping[str, Tensor]):
 
 
 def places(module: nn.Module) -> dict[str, tuple[nn.Module, str]]:
-    """For each parameter and buffer, by its key, the module that has it and its name there."""
+    """The module of each parameter and buffer, and its name there, by key."""
     found: dict[str, tuple[nn.Module, str]] = {}
     for key, _ in (*module.named_parameters(), *module.named_buffers()):
         path, _, name = key.rpartition(".")
@@ -181,7 +181,7 @@ _NOTHING = fx.Graph()
 
 
 def _steps(graph: Graph, outputs: Iterable[str], live: Live) -> tuple[SampledStep, ...]:
-    """What the outputs need of the graph, in order."""
+    """The nodes that the outputs need, in order."""
     needed = set(outputs)
     steps: list[SampledStep] = []
     for node in reversed(graph.nodes):

@@ -11,11 +11,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from nasir import NasirError, Where
+from nasir.arguments import checked
 from nasir.errors import quoted
-from nasir.files import write_atomically
+from nasir.files import is_there, write_atomically
 from nasir.ops import ParamRef
-from nasir.source import is_there
-from nasir.wanted import checked
 
 
 def initial(ref: ParamRef, seed: int) -> Tensor:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowering.torch import foreach
 from lowering.torch.network import Network
-from nasir.wanted import checked
+from lowering.torch.rule import add_each, mul_each, norm_each
+from nasir.arguments import checked
 
 Run = Callable[..., Any]
 """The network as a function of its inputs."""
@@ -27,7 +27,7 @@ It makes the mixture of the logits anew each time, from random numbers that were
 """
 
 RADIUS = 0.01
-"""How far the weights move for the central difference, as a norm."""
+"""The distance that weights move for the central difference, as a norm."""
 
 Logits = Sequence[Tensor] | Mapping[str, Tensor]
 """Those of each choice, in any order or by name; gradients come in the same order."""
@@ -80,7 +80,7 @@ def second_order(
     direct, towards = both[: len(logits)], both[len(logits) :]
     towards, _ = _clipped(towards, step.clip)
     change = _difference(module, logits, train, weights, towards)
-    return tuple(foreach.add(direct, foreach.mul(change, -step.rate * scale)))
+    return tuple(add_each(direct, mul_each(change, -step.rate * scale)))
 
 
 def _rows(logits: Logits) -> tuple[Tensor, ...]:
@@ -109,20 +109,20 @@ def _clipped(gradients: list[Tensor], bound: float | None) -> tuple[list[Tensor]
     if bound is None:
         return gradients, 1.0
     scale = bound / (_norm(gradients) + 1e-6)
-    return foreach.mul(gradients, scale.clamp(max=1.0)), scale
+    return mul_each(gradients, scale.clamp(max=1.0)), scale
 
 
 def _norm(values: list[Tensor]) -> Tensor:
     """The norm of all of them as one vector."""
-    return torch.stack(foreach.norm(values)).square().sum().sqrt()
+    return torch.stack(norm_each(values)).square().sum().sqrt()
 
 
 def _stepped(weights: list[Tensor], descent: list[Tensor], step: Unrolled) -> list[Tensor]:
     """The weights after the step."""
-    change = foreach.add(descent, weights, alpha=step.decay)
+    change = add_each(descent, weights, alpha=step.decay)
     if step.buffers:
-        change = foreach.add(change, list(step.buffers), alpha=step.momentum)
-    return foreach.add(weights, change, alpha=-step.rate)
+        change = add_each(change, list(step.buffers), alpha=step.momentum)
+    return add_each(weights, change, alpha=-step.rate)
 
 
 def _difference(
@@ -134,9 +134,9 @@ def _difference(
 ) -> list[Tensor]:
     """How the gradients of the training loss by the logits change along `towards`."""
     radius = RADIUS / _norm(towards)
-    shift = foreach.mul(towards, radius)
+    shift = mul_each(towards, radius)
     ends: list[list[Tensor]] = []
     for sign in (1, -1):
-        moved = foreach.add(weights, shift, alpha=sign)
+        moved = add_each(weights, shift, alpha=sign)
         ends.append(_gradients(train(partial(module.call, moved)), logits))
-    return foreach.mul(foreach.add(*ends, alpha=-1), 0.5 / radius)
+    return mul_each(add_each(*ends, alpha=-1), 0.5 / radius)

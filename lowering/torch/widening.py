@@ -8,10 +8,10 @@ from torch import Tensor
 
 from lowering.torch.store import generator
 from nasir import Graph, NasirError, Node, run_passes
+from nasir.arguments import checked
 from nasir.ops import ParamRef
 from nasir.ops.layers import ConvAttrs, LinearAttrs
 from nasir.passes import PLAIN
-from nasir.wanted import checked
 
 Duplicates = tuple[int, ...]
 """Of a widened axis, for each new channel the old one that it is a copy of."""

@@ -1,10 +1,11 @@
-"""Which genotypes are the same architecture."""
+"""Identity of genotypes: classes of those that are the same architecture."""
 
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from math import prod
 
+from nasir.arguments import checked
 from nasir.canonical.labelling import Labelling, label, label_module
 from nasir.canonical.terms import Place, Strides, cell_terms, highway
 from nasir.compute import enumerate_genotypes
@@ -15,13 +16,11 @@ from nasir.limits import PRIMITIVE_LIMIT, Budget
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.nasbench101 import limits_broken, live_cell, module_hash, module_of
 from nasir.space import Space
-from nasir.space.adoption import ops_of
-from nasir.space.cell import cell_op
+from nasir.space.cells import cell_op
 from nasir.space.layout import PUBLISHED
-from nasir.space.load import SpaceLike, as_space
+from nasir.space.load import SpaceLike, as_space, ops_of
 from nasir.space.skeletons import SKELETONS
 from nasir.space.space import Genotype
-from nasir.wanted import checked
 
 
 @checked
@@ -81,7 +80,7 @@ def nasbench101_hash(genotype: GenotypeLike) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CellCorrespondence:
-    """How one cell becomes an equal one.
+    """Correspondence of one cell to an equal one.
 
     `edges` pairs the edges with weights that matter, each the state of its node and its slot
     there (with ops on nodes the nodes, at slot 0); `outputs` has for each output of the first cell
@@ -97,7 +96,7 @@ class CellCorrespondence:
 def correspondence(
     first: GenotypeLike, second: GenotypeLike
 ) -> tuple[CellCorrespondence, ...] | None:
-    """How to carry weights from one genotype to an equal one; None where they are not equal.
+    """Correspondences that carry weights from one genotype to an equal one; None where unequal.
 
     Cells that nothing selects are left out where they differ.
     """

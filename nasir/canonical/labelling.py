@@ -177,7 +177,7 @@ class _Graph:
         return {vertex: colours[vertex] for vertex in part}
 
     def pieces(self, part: Part, colours: Colours) -> list[list[int]]:
-        """What of a refined part is connected by edges that tell vertices of one colour apart."""
+        """Components of a refined part, by edges that tell vertices of one colour apart."""
         sizes = Counter(colours[vertex] for vertex in part)
         near: dict[int, list[int]] = {v: [] for v in part if sizes[colours[v]] > 1}
         for vertex, around in near.items():
@@ -211,7 +211,7 @@ class _Graph:
         return sorted(part, key=colours.__getitem__)
 
     def code(self, order: Sequence[int]) -> Code:
-        """What each vertex reads of the others, in their order."""
+        """The others that each vertex reads, in their order."""
         numbers = {vertex: number for number, vertex in enumerate(order)}
         self.budget.spend(sum(len(self.reads[vertex]) + 1 for vertex in order))
         return tuple(
@@ -223,7 +223,7 @@ class _Graph:
 
 
 def _ranks(keys: Sequence[Any]) -> list[int]:
-    """Of each key, how many are less; equal keys have one rank."""
+    """Ranks of the keys: how many are less; equal keys have one rank."""
     ordered = sorted(range(len(keys)), key=keys.__getitem__)
     ranks = [0] * len(keys)
     for place, index in enumerate(ordered):

@@ -28,7 +28,7 @@ _INPUT, _ZERO = -1, -2
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What an op does to a value, and to zero.
+    """Effect of an op on a value, and on zero.
 
     `label` is equal for two ops exactly when they consist of the same primitives. Of zero an op
     makes zero where `at_zero` is empty, and otherwise what that label says. `reads`: whether the
@@ -43,13 +43,13 @@ class Behaviour:
 
     @property
     def opaque(self) -> "Behaviour":
-        """The same without what holds only among values of one type: zeros and blindness."""
+        """The behaviour without what holds only among values of one type: zeros and blindness."""
         return replace(self, kind="shared" if self.kind == "zero" else self.kind, reads=True)
 
 
 @lru_cache(1 << 14)
 def behaviour(op: Op, strides: Strides) -> Behaviour:
-    """What an op on an edge of one of these strides does. Raises an error for what is none."""
+    """Behaviour of an op on an edge of one of these strides. Raises an error for what is none."""
     if not isinstance(op, Macro):
         raise NasirError("E201", f"'{op.name}' is no op for an edge")
     macro = op
@@ -69,7 +69,7 @@ def behaviour(op: Op, strides: Strides) -> Behaviour:
 
 @cache
 def highway(op: Op, strides: Strides) -> Behaviour:
-    """What a recurrent cell's edge with that activation f does: p + σ(c)·(f(h) − p), (c, h) = p·W.
+    """Behaviour of a recurrent edge with the activation f: p + σ(c)·(f(h) − p), (c, h) = p·W.
 
     DARTS, arXiv:1806.09055. It has the weight W whatever f is, the identity too; of zero it makes
     zero where f does, since p·W has no bias.
@@ -83,7 +83,7 @@ def highway(op: Op, strides: Strides) -> Behaviour:
 
 
 def _common(kinds: list[Kind]) -> Kind:
-    """What holds at every stride and type."""
+    """The behaviour that holds at every stride and type."""
     if len(set(kinds)) == 1:
         return kinds[0]
     return "own" if "own" in kinds else "shared"
@@ -151,7 +151,7 @@ class _Flow:
 
     @property
     def kind(self) -> Kind:
-        """What the whole does."""
+        """Behaviour of the whole."""
         if self.output < 0:
             return "zero" if self.output == _ZERO else "identity"
         nodes = [self.nodes[index][0] for index in self.live]
@@ -271,7 +271,7 @@ def _divided(terms: Terms, value: Sum, count: int) -> Sum:
 
 
 def _joined(terms: Terms, values: list[Sum], join: Combine) -> tuple[Sum, ...]:
-    """What leaves the cell: values side by side, or their sum or mean."""
+    """Results of the cell: values side by side, or their sum or mean."""
     if join == "concat" or len(values) == 1:
         return tuple(values)
     total: dict[int, int] = {}
@@ -304,7 +304,7 @@ def _apply(terms: Terms, op: Behaviour, value: Sum, place: Place) -> Sum:
 def _behaviours(
     cell: CellGenotype, strides: Strides, known: Mapping[str, Op], does: Does
 ) -> dict[tuple[str, bool], Behaviour]:
-    """What the cell's ops do, by name and by whether they read an input of the cell.
+    """Behaviours of the cell's ops, by name and by whether they read an input of the cell.
 
     Where some op changes the type, values of a cell differ in type, and a zero is not any zero:
     then zeros and draws count as ops like all others.

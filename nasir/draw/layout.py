@@ -67,7 +67,7 @@ def _ranks(shown: Picture) -> list[int]:
 
 
 def _label_ranks(arrows: tuple[Arrow, ...], ranks: list[int]) -> list[int | None]:
-    """For each arrow the odd layer of its label: the emptiest it passes, then the most central."""
+    """The odd layer of each arrow's label: the emptiest it passes, then the most central."""
     chosen: list[int | None] = [None] * len(arrows)
     load: Counter[int] = Counter()
     span = [ranks[arrow.head] - ranks[arrow.tail] for arrow in arrows]
@@ -167,13 +167,13 @@ MARGIN = 12.0
 LABEL_HEIGHT = 15.0
 BOX_HEIGHT = 28.0
 PORT = 9.0
-"""How far apart arrows meet one side of a box."""
+"""The distance between arrows at one side of a box."""
 
 THIN = 12.0
 """The width of a layer where arrows only pass."""
 
 RISE = 5.0
-"""How far an arrow may leave its height in a layer it passes: less than any distance there."""
+"""The most an arrow leaves its height in a layer it passes: less than any distance there."""
 
 SWEEPS = 120
 
@@ -337,7 +337,7 @@ def _heights(
 
 
 def _weight(vertex: int, sizes: dict[int, tuple[float, float]]) -> int:
-    """How much a vertex straightens its arrows: passing places most, then labels, then boxes."""
+    """Weight by which a vertex straightens its arrows: passing places most, labels, then boxes."""
     height = sizes[vertex][1]
     return 1 if height > LABEL_HEIGHT else 2 if height else 3
 

@@ -17,7 +17,7 @@ COLOURS: dict[Role, str] = {"input": "#b4eeb4", "node": "#add8e6", "output": "#e
 """`FILL` as numbers; SVG does not know every colour that Graphviz knows."""
 
 BASELINE = 0.35 * FONT_SIZE
-"""How far below its centre a line of text stands; not every viewer knows `dominant-baseline`."""
+"""Distance of a text's baseline below its centre; not every viewer knows `dominant-baseline`."""
 
 STYLE = (
     f"text{{font:{FONT_SIZE:g}px Menlo,Consolas,'DejaVu Sans Mono',monospace;"

@@ -2,18 +2,20 @@
 
 from nasir.formats.format import Format
 from nasir.formats.load import (
+    Entry,
     Reading,
     detect,
     dump_genotype,
     each_genotype,
+    entries,
+    load_entry,
     load_genotype,
     load_genotypes,
     parse_genotype,
     read_genotype,
     read_source_genotype,
 )
-from nasir.formats.onnx_model import METADATA_KEY
-from nasir.formats.own import Entry, entries, load_entry
+from nasir.formats.own import METADATA_KEY
 from nasir.formats.table import FORMATS, named_format
 
 __all__ = [

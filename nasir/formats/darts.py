@@ -9,7 +9,7 @@ nested lists of its own space `ptdarts`, whose networks have a batch norm behind
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nasir.document import Cursor
+from nasir.document import Cursor, Json
 from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.format import (
     Format,
@@ -23,7 +23,6 @@ from nasir.formats.format import (
     paired_cells,
 )
 from nasir.genotype import CellGenotype, Edge
-from nasir.plain import Json
 from nasir.space.decisions import SpaceCell
 from nasir.space.space import Genotype, Space
 
@@ -292,7 +291,7 @@ def _grouped(kind: str, flat: list[_Part], own: SpaceCell | None, inputs: int) -
 
 
 def _edges_into(own: SpaceCell | None, state: int) -> int:
-    """How many edges a node has: two, or what the space says."""
+    """The number of a node's edges: two, or what the space says."""
     if own is None or own.on_nodes:
         return 2
     possible = len(own.into(state))

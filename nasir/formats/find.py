@@ -11,24 +11,23 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 
-from nasir.document import Cursor, Document, parse_document
+from nasir.document import Cursor, Document, Json, Places, parse_document
 from nasir.errors import NasirError, Where, nearest, quoted
+from nasir.files import TEXT_LIMIT, Source
 from nasir.formats.format import Format
 from nasir.formats.python_text import Value, parse_statements, parse_value
 from nasir.formats.table import FORMATS, in_running_text, read_value, rows_of
 from nasir.genotype import Path
-from nasir.plain import Json, Places
-from nasir.source import TEXT_LIMIT, Source
 from nasir.space.space import Genotype, Space
 
 _STEP_LIMIT = 200_000
-"""How many values of a file are looked at."""
+"""The most values of a file that are looked at."""
 
 _VALUE_LIMIT = 2**18
 """The longest genotype in running text, in characters."""
 
 _FOUND_LIMIT = 500_000
-"""How many genotypes of one source are found."""
+"""The most genotypes of one source that are found."""
 
 _NAME = re.compile(r"[\"']?\s{0,4}=\s{0,4}(?:[\w.]{1,80}\s{0,4}:\s{0,4})?(\w{1,80})")
 """A name, perhaps its annotation, and `=`, read backwards: so that a match starts at one place."""
@@ -153,7 +152,7 @@ def find_genotypes(source: Source, row: Format | None = None) -> Sources:
 
 
 def unrecognised(source: Source, where: Where) -> NasirError:
-    """an error with the formats that there are."""
+    """An error with the formats that there are."""
     del source
     hint = "; ".join(f"{row.name}: {row.title}" for row in FORMATS.values())
     return NasirError("E108", "the format is not recognised", where, hint=hint)
@@ -163,7 +162,7 @@ Reader = Callable[[Source, Format | None], Sources | None]
 
 
 def _readers(source: Source) -> list[tuple[Reader, bool]]:
-    """How a text may be read, in order, and whether a fault of that reading is told."""
+    """Readings of a text to try, in order, and whether a fault of one is reported."""
     text, suffix = source.text, PurePath(source.name).suffix.lower()
     if len(text) > TEXT_LIMIT:
         return [(_in_lines, True)]

@@ -1,16 +1,15 @@
-"""What a genotype file format is, and what every parser needs."""
+"""The type of genotype file formats, and what every parser needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from nasir.document import Cursor
+from nasir.document import Cursor, Json
 from nasir.errors import NOWHERE, NasirError, Where
 from nasir.genotype import CellGenotype, Edge, Path, Place
 from nasir.limits import EDGE_LIMIT, Budget
 from nasir.macros import MACROS
-from nasir.plain import Json
-from nasir.space.adoption import adopt, check_ops
+from nasir.space.load import adopt, check_ops
 from nasir.space.space import Genotype, Space
 
 
@@ -105,13 +104,13 @@ def are_edges(value: Json, first: type, second: type) -> bool:
 
 
 def numbers_of(names: "tuple[str, ...]") -> str:
-    """What the numbers of a list of ops mean: `0 none, 1 skip_connect`."""
+    """The meaning of numbers in a list of ops: `0 none, 1 skip_connect`."""
     return ", ".join(f"{number} {name}" for number, name in enumerate(names))
 
 
 @dataclass(slots=True)
 class Spots:
-    """Where each part of a genotype was read, filled while parsing; a place is worked out late."""
+    """Places of the parts of a genotype, filled while parsing; a place is worked out late."""
 
     found: dict[Path, Callable[[], Where]] = field(default_factory=dict[Path, Callable[[], Where]])
 
@@ -120,7 +119,7 @@ class Spots:
         self.found[path] = where
 
     def place(self, path: Path) -> Where:
-        """Where the part stands, or else the nearest part around it."""
+        """The place of the part, or else of the nearest part around it."""
         while path and path not in self.found:
             path = path[:-1]
         where = self.found.get(path)
@@ -128,7 +127,7 @@ class Spots:
 
 
 def inexpressible(format_name: str, what: str, hint: str = "") -> NasirError:
-    """an error: the format cannot hold this part of a genotype."""
+    """An error: the format cannot hold this part of a genotype."""
     return NasirError(
         "E208",
         f"{format_name} cannot express {what}",

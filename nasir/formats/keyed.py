@@ -1,27 +1,31 @@
-"""DARTS cells as mappings whose keys number the edges: nnabla's, NAS-Bench-301's and NNI's.
+"""DARTS cells as mappings whose keys number edges or name cells.
 
 nnabla's `DARTS_arch.json` has op ids, two edges a node; NAS-Bench-301's ConfigSpace has names for
-edges and inputs; NNI exports `{"normal/op_2_0": op, …}`, and `{"0_1": op, …}` of NAS-Bench-201.
+edges and inputs; NNI exports `{"normal/op_2_0": op, …}`, and `{"0_1": op, …}` of NAS-Bench-201;
+aw_nas prints `CNNGenotype(normal_0=[('op', source, node), …], normal_0_concat=…, …)`.
 """
 
 import json
 import re
+from collections.abc import Callable
 
-from nasir.document import Cursor
+from nasir.document import Cursor, Json
 from nasir.errors import NasirError, Where, quoted, unknown_op
-from nasir.formats.compact import BANANAS_OPS, BY_NODE, NASBENCH201_OPS, NASLIB_OPS
 from nasir.formats.format import (
     Format,
     Parsed,
+    Spots,
+    call_of,
     darts_cells,
     has_keys,
     inexpressible,
+    normal_and_reduce,
     numbers_of,
     paired_cells,
     refuse_node_ops,
 )
+from nasir.formats.numbers import BANANAS_OPS, BY_NODE, NASBENCH201_OPS, NASLIB_OPS
 from nasir.genotype import CellGenotype, Edge, Path
-from nasir.plain import Json
 from nasir.space.space import Genotype, Space
 
 _KINDS = ("normal", "reduce")
@@ -386,4 +390,78 @@ NNI_NASBENCH201 = Format(
     parse_nasbench201,
     dump_nasbench201,
     opens=r"\{(?=\s{0,40}[\"'](?:\w{1,40}(?:/|__))?\d_\d[\"']\s{0,4}:)",
+)
+
+
+_GROUPS = {"normal_0": "normal", "reduce_1": "reduce"}
+_MOST = 64
+"""The highest node."""
+
+
+def parse_aw_nas(cursor: Cursor, _: Space | None) -> Parsed:
+    """The genotype of its two groups of cells.
+
+    Other numbers of groups are not read: DARTS's networks have two.
+    """
+    names = (*_GROUPS, *(f"{name}_concat" for name in _GROUPS))
+    fields = cursor.fields("an aw_nas genotype", names)
+    spots = Spots()
+    cells = tuple(_read_group(kind, name, fields, spots) for name, kind in _GROUPS.items())
+    return Parsed(Genotype("darts", cells), spots.place)
+
+
+def dump_aw_nas(genotype: Genotype) -> str:
+    """The Python text. Raises an error for other cells than normal and reduce."""
+    cells = normal_and_reduce(genotype, "aw_nas")
+    edges = [
+        [
+            (edge.op, edge.source, node)
+            for node, row in enumerate(cell.nodes, start=2)
+            for edge in row
+        ]
+        for cell in cells
+    ]
+    fields = [f"{name}={row!r}" for name, row in zip(_GROUPS, edges, strict=True)]
+    fields += [
+        f"{name}_concat={list(cell.output)!r}" for name, cell in zip(_GROUPS, cells, strict=True)
+    ]
+    return f"CNNGenotype({', '.join(fields)})"
+
+
+def _read_group(kind: str, name: str, fields: dict[str, Cursor], spots: Spots) -> CellGenotype:
+    edges, output = fields[name], fields[f"{name}_concat"]
+    spots.mark((kind,), lambda: edges.where)
+    spots.mark((kind, "output"), lambda: output.where)
+    found: dict[int, list[Edge]] = {}
+    for part in edges.items(f"the edges of cell '{kind}'"):
+        triple = part.items("an edge ('op', source, node)")
+        if len(triple) != 3:
+            message = f"an edge is ('op', source, node), and this has {len(triple)} parts"
+            raise part.fault("E109", message)
+        op, source, node = triple
+        number = node.integer("a node")
+        if not 2 <= number <= _MOST:
+            raise node.fault("E202", f"an edge leads to node {number}, which is not there")
+        row = found.setdefault(number, [])
+        spots.mark((kind, number, len(row)), _at_cursor(source))
+        spots.mark((kind, number, len(row), "op"), _at_cursor(op))
+        row.append(Edge(op.text("an op"), source.integer("a source")))
+    states = output.items(f"the output of cell '{kind}'")
+    for slot, state in enumerate(states):
+        spots.mark((kind, "output", slot), _at_cursor(state))
+    nodes = tuple(tuple(found.get(node, ())) for node in range(2, max(found, default=1) + 1))
+    return CellGenotype(kind, 2, nodes, tuple(state.integer("a state") for state in states))
+
+
+def _at_cursor(cursor: Cursor) -> Callable[[], Where]:
+    return lambda: cursor.where
+
+
+AW_NAS = Format(
+    "aw_nas",
+    "aw_nas's Python text CNNGenotype(...)",
+    lambda cursor: call_of(cursor) == "CNNGenotype" or has_keys(cursor.value, *_GROUPS),
+    parse_aw_nas,
+    dump_aw_nas,
+    opens=r"CNNGenotype\s{0,4}\(",
 )

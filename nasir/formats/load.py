@@ -1,23 +1,26 @@
 """A genotype from what a user names: a published name, a file and a name in it, or a text."""
 
+import difflib
+import json
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
+from nasir.arguments import checked
+from nasir.document import Document, Json, check_version, read_json
 from nasir.errors import NasirError, nearest, quoted
+from nasir.files import Source, is_there, looks_like_path, read_source
 from nasir.formats.find import FoundGenotype, find_genotypes
 from nasir.formats.format import Format, check_plain, inexpressible
-from nasir.formats.own import OWN, find, load_shipped
+from nasir.formats.own import OWN
 from nasir.formats.table import FORMATS, in_running_text, named_format, read_value, rows_of
 from nasir.limits import LOG_LIMIT
-from nasir.source import Source, is_there, looks_like_path, read_source
-from nasir.space.adoption import adopt
-from nasir.space.load import SpaceLike, as_space
+from nasir.space.load import SpaceLike, adopt, as_space, spaces_directory
 from nasir.space.space import Genotype
-from nasir.wanted import checked
 
 GenotypeLike = Genotype | str | Path
 """A genotype, or what `load_genotype` takes."""
@@ -26,7 +29,7 @@ _LIST = re.compile(r"\s*[\[(]\s*[\[(\"'0-9].*[\])]")
 """A list or tuple, as no file is called."""
 
 SUFFIXES = (".json", ".yaml", ".yml", ".txt", ".py", ".onnx", ".log", ".csv", ".tsv", ".jsonl")
-"""What tells the name of a file from that of a published genotype."""
+"""Suffixes that tell the name of a file from that of a published genotype."""
 
 _IN_FILE = re.compile(r"(.+):([^:\\\n]{1,200})", re.DOTALL)
 """A file and a name or number in it; a Windows path after a drive's letter is no name."""
@@ -116,7 +119,7 @@ def read_genotype(
     *,
     format: str | None = None,  # noqa: A002
 ) -> Reading:
-    """What `load_genotype` gives, and the format it was read from."""
+    """The genotype that `load_genotype` gives, and the format it was read from."""
     if is_published(source):
         genotype = load_shipped(str(source))
         if format:
@@ -184,14 +187,14 @@ def is_published(source: str | Path) -> bool:
     """Whether it can only be the name of a published genotype, or is one."""
     if isinstance(source, Path) or is_text(source):
         return False
-    if find(source) is not None:
+    if find_entry(source) is not None:
         return True
     path, name = split(source)
     return not name and not looks_like_path(str(path), SUFFIXES) and not is_there(str(path))
 
 
 def no_format(name: str) -> NasirError:
-    """an error for a format that is asked for with a published name."""
+    """An error for a format that is asked for with a published name."""
     return NasirError(
         "E505",
         f"{quoted(name)} is a published name; a format says how a file or a text is read",
@@ -223,3 +226,100 @@ def _opened(source: str | Path) -> Source:
     if isinstance(source, str) and is_text(source):
         return Source.of(source)
     return read_source(source, LOG_LIMIT).mended()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A published genotype's place in a catalogue file."""
+
+    name: str
+    catalogue: str
+    index: int
+    aliases: tuple[str, ...]
+    sources: tuple[str, ...]
+    paper: str
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every published genotype, catalogues in the order of their file names."""
+    return tuple(entry for path in _catalogues() for entry in _entries_of(path))
+
+
+def find_entry(name: str) -> Entry | None:
+    """The entry of a name or alias, in any case; `@catalogue` picks among equal names.
+
+    Without it, the first catalogue in the order of file names wins.
+    """
+    wanted, _, catalogue = name.lower().partition("@")
+    for entry in entries():
+        names = (entry.name.lower(), *(alias.lower() for alias in entry.aliases))
+        if wanted in names and catalogue in ("", entry.catalogue):
+            return entry
+    return None
+
+
+def load_shipped(name: str) -> Genotype:
+    """The published genotype of that name. Raises an error, with one of the same paper if there
+    is.
+    """
+    entry = find_entry(name)
+    if entry is None:
+        raise NasirError("E201", f"unknown genotype {quoted(name)}", hint=_same_paper(name))
+    return load_entry(entry)
+
+
+def _same_paper(name: str) -> str:
+    """A hint of a name that begins so, or has other digits or the same letters in another order.
+
+    Names of different papers differ by a letter (P-DARTS, PC-DARTS), so nearness is no reason.
+    """
+    wanted = _letters(name.partition("@")[0])
+    known = {known.lower(): known for each in entries() for known in (each.name, *each.aliases)}
+    same = [one for one in known if _letters(one).startswith(wanted) and len(wanted) >= 4]
+    same = same or [one for one in known if sorted(_letters(one)) == sorted(wanted)]
+    close = difflib.get_close_matches(name.lower(), same, n=1, cutoff=0)
+    if close:
+        return f"did you mean '{known[close[0]]}'?"
+    return "'nasir spaces --genotypes' lists the published names; write './NAME' for a file"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))
+
+
+def load_entry(entry: Entry) -> Genotype:
+    """The genotype of an entry; its source is the first that published it."""
+    document = _document(entry.catalogue)
+    item = document.root.entries("a catalogue")["genotypes"].items("the genotypes")[entry.index]
+    cells = OWN.read(item)
+    return Genotype(cells.space, cells.cells, cells.name, entry.sources[0])
+
+
+def _catalogues() -> list[Path]:
+    return sorted((spaces_directory() / "genotypes").glob("*.json"))
+
+
+def _entries_of(path: Path) -> list[Entry]:
+    # The files are nasir's own: a test reads each of them whole, with every check.
+    data = json.loads(path.read_text(encoding="utf-8"))
+    rows = cast("list[dict[str, Json]]", data["genotypes"])
+    return [
+        Entry(
+            name=str(row["name"]),
+            catalogue=path.stem,
+            index=index,
+            aliases=tuple(cast("list[str]", row.get("aliases", []))),
+            sources=tuple(cast("list[str]", row["sources"])),
+            paper=str(row.get("paper", "")),
+        )
+        for index, row in enumerate(rows)
+    ]
+
+
+@cache
+def _document(catalogue: str) -> Document:
+    source = read_source(spaces_directory() / "genotypes" / f"{catalogue}.json")
+    document = Document(source, read_json(source))
+    check_version(document.root, "a catalogue")
+    return document

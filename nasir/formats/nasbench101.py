@@ -23,8 +23,7 @@ from nasir.nasbench101 import (
     pruned,
     started,
 )
-from nasir.space.adoption import check_ops
-from nasir.space.load import load_space
+from nasir.space.load import check_ops, load_space
 from nasir.space.space import Genotype, Space
 
 SPACE = "nasbench101"
@@ -41,7 +40,7 @@ _RESULTS = (
     "validation_accuracy",
     "test_accuracy",
 )
-"""What the benchmark's answers have beside the module; it is not read."""
+"""Fields of the benchmark's answers beside the module, which are not read."""
 
 _MOST_VERTICES = 64
 

@@ -1,12 +1,14 @@
-"""A NAS-Bench-201 cell: as the string `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, or AutoDL's list.
+"""Cells of NAS-Bench-201 and its kin, as strings.
 
-The list has a tuple a node: `[(('op', 0),), (('op', 0), ('op', 1)), …]`.
+NAS-Bench-201's `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, and AutoDL's list of a tuple a node,
+`[(('op', 0),), (('op', 0), ('op', 1)), …]`; NATS-Bench's sizes `64:32:48:16:8`, the widths of five
+stages of one cell that all share; TransNAS-Bench-101's `64-41414-1_02_333`, a digit for each edge.
 """
 
 import re
 from collections.abc import Callable, Iterable
 
-from nasir.document import Cursor
+from nasir.document import Cursor, Json
 from nasir.errors import NasirError, Where, quoted
 from nasir.formats.format import (
     Format,
@@ -14,11 +16,13 @@ from nasir.formats.format import (
     Spots,
     are_edges,
     inexpressible,
+    numbers_of,
     place_in,
     refuse_node_ops,
 )
 from nasir.genotype import CellGenotype, Edge
-from nasir.plain import Json
+from nasir.space.layout import WIDTHS
+from nasir.space.load import home_of, load_space
 from nasir.space.space import Genotype, Space
 
 KIND = "cell"
@@ -212,4 +216,136 @@ AUTODL = Format(
     dump_autodl,
     # The first node has one edge: two are a cell of DARTS, which a Genotype(...) is around.
     opens=r"[\[(](?=[\[(][\[(]['\"]\w{1,40}['\"], ?0[\])],?[\])])",
+)
+
+
+_NAME = "natsbench_size"
+_WIDTHS_TEXT = re.compile(r"[0-9]{1,4}(?::[0-9]{1,4}){4}")
+_WIDTHS = range(8, 65, 8)
+
+
+def parse_widths(cursor: Cursor, _: Space | None) -> Parsed:
+    """The shared cell, and the widths as its size. Raises an error for other widths."""
+    text = str(cursor.value)
+    widths: list[int] = []
+    for match in re.finditer("[0-9]+", text):
+        width = int(match[0])
+        if width not in _WIDTHS:
+            where = place_in(cursor, match.start())
+            hint = f"widths are {_WIDTHS[0]}, {_WIDTHS[1]}, … {_WIDTHS[-1]}"
+            raise NasirError("E107", f"a stage of NATS-Bench has no {width} channels", where, hint)
+        widths.append(width)
+    size = tuple(zip(WIDTHS, widths, strict=True))
+    genotype = Genotype(_NAME, (_shared_cell(),), text, "", load_space(_NAME), size)
+    return Parsed(genotype, lambda _: cursor.where)
+
+
+def dump_widths(genotype: Genotype) -> str:
+    """The widths of a genotype. Raises an error for a genotype of another space."""
+    home = home_of(genotype)
+    if home is None or home.skeleton != _NAME:
+        what = f"a genotype of the space '{genotype.space}', which has no widths"
+        raise inexpressible(
+            _NAME, what, hint="give the widths of the size space, as 64:64:64:64:64"
+        )
+    if genotype.cells != (_shared_cell(),):
+        raise inexpressible(_NAME, "another cell than the one that all its networks share")
+    known = {**dict(home.size), **dict(genotype.size)}
+    widths = [known.get(name, _WIDTHS[-1]) for name in WIDTHS]
+    for width in widths:
+        if width not in _WIDTHS:
+            raise inexpressible(_NAME, f"a stage of {width} channels")
+    return ":".join(map(str, widths))
+
+
+def _shared_cell() -> CellGenotype:
+    """The one cell of the space, whose every edge has one op."""
+    cell = load_space(_NAME).cells[0]
+    nodes = (
+        tuple(Edge(edge.ops[0], edge.source) for edge in cell.into(node))
+        for node in range(cell.inputs, cell.inputs + cell.nodes)
+    )
+    return CellGenotype(cell.kind, cell.inputs, tuple(nodes), cell.output)
+
+
+NATSBENCH_SIZE = Format(
+    _NAME,
+    "NATS-Bench's widths of five stages",
+    lambda cursor: isinstance(cursor.value, str) and bool(_WIDTHS_TEXT.fullmatch(cursor.value)),
+    parse_widths,
+    dump_widths,
+    word=r"(?<![\w:.])[0-9]{1,4}(?::[0-9]{1,4}){4}(?![\w:.])",
+)
+
+
+OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
+"""The ops of digits 0 to 3."""
+
+_TEXT = re.compile(r"([0-9]{1,5})-([0-9]{1,12})-(basic|[0-9]{1,8}(?:_[0-9]{1,8}){1,8})")
+_SKELETON = ("64", "41414")
+_INNER_NODES = (1, 2, 3)
+
+
+def parse_transnas(cursor: Cursor, _: Space | None) -> Parsed:
+    """The genotype of the cell; its skeleton, 64-41414, is that of all micro architectures.
+
+    Raises an error for a macro architecture, or for another skeleton.
+    """
+    text = str(cursor.value)
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise cursor.fault("E109", f"{quoted(text)} is no TransNAS-Bench-101 string")
+    if match[3] == "basic":
+        message = "the macro level of TransNAS-Bench-101 is not read: its modules are basic "
+        message += f"blocks, without cells, and {quoted(text)} only orders them"
+        raise cursor.fault("E108", message, hint="cells are written as 64-41414-1_02_333")
+    if (match[1], match[2]) != _SKELETON:
+        message = (
+            f"the cells stand in the skeleton {'-'.join(_SKELETON)}, not {match[1]}-{match[2]}"
+        )
+        raise cursor.fault("E109", message, hint="--channels sets other base channels")
+    offset = match.start(3)
+    groups = match[3].split("_")
+    if [len(group) for group in groups] != list(_INNER_NODES):
+        message = f"a cell has nodes of 1, 2 and 3 edges, as 1_02_333, not {match[3]}"
+        raise NasirError("E202", message, place_in(cursor, offset))
+    nodes: list[tuple[Edge, ...]] = []
+    for group in groups:
+        edges: list[Edge] = []
+        for source, digit in enumerate(group):
+            if int(digit) >= len(OPS):
+                where, hint = place_in(cursor, offset + source), f"the digits: {numbers_of(OPS)}"
+                raise NasirError("E201", f"unknown op number {digit}", where, hint)
+            edges.append(Edge(OPS[int(digit)], source))
+        nodes.append(tuple(edges))
+        offset += len(group) + 1
+    cell = CellGenotype("cell", 1, tuple(nodes), (3,))
+    return Parsed(Genotype("transnasbench101", (cell,)), lambda _: cursor.where)
+
+
+def dump_transnas(genotype: Genotype) -> str:
+    """The string. Raises an error for what is no cell of its space."""
+    name, cell = "transnasbench101", genotype.cells[0]
+    refuse_node_ops(cell, name)
+    ordered = [sorted(edges, key=lambda edge: edge.source) for edges in cell.nodes]
+    sources = [[edge.source for edge in edges] for edges in ordered]
+    full = [list(range(node)) for node in _INNER_NODES]
+    if len(genotype.cells) > 1 or cell.inputs != 1 or cell.output != (3,) or sources != full:
+        what = f"the cells {', '.join(genotype.kinds)}"
+        raise inexpressible(name, f"{what}: it holds one cell of three nodes and six edges")
+    for edge in (edge for edges in ordered for edge in edges):
+        if edge.op not in OPS:
+            raise inexpressible(name, f"the op '{edge.op}', which has no digit")
+    digits = ("".join(str(OPS.index(edge.op)) for edge in edges) for edges in ordered)
+    return "-".join((*_SKELETON, "_".join(digits)))
+
+
+TRANSNASBENCH101 = Format(
+    "transnasbench101",
+    "the TransNAS-Bench-101 string",
+    lambda cursor: isinstance(cursor.value, str) and bool(_TEXT.fullmatch(cursor.value)),
+    parse_transnas,
+    dump_transnas,
+    word=r"(?<![\w-])[0-9]{1,4}-[1-4]{1,10}-(?:basic|[0-9]_[0-9]{2}_[0-9]{3})(?![\w-])",
+    numbering=lambda _: numbers_of(OPS),
 )

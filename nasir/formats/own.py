@@ -1,31 +1,24 @@
 """nasir's own format: JSON (or the same as YAML), versioned, naming its space and its ops.
 
-Catalogues of it have the genotypes that nasir carries, by name: `darts_v2`, or `darts_v2@darts` for
-a catalogue's.
+An ONNX model that nasir exported holds such a genotype in its metadata.
 """
 
-import difflib
+import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path as FilePath
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from nasir.document import VERSION, Cursor, Document, check_version
+from nasir.document import VERSION, Cursor, Json, check_version, parse_document
 from nasir.errors import NasirError, Where, quoted
+from nasir.files import Source, is_there, looks_like_path
 from nasir.formats.format import Format, Parsed, has_keys
 from nasir.genotype import CellGenotype, Edge, Numbers, Path
 from nasir.limits import CELL_NODE_LIMIT
-from nasir.plain import Json
 from nasir.quoting import json_text
-from nasir.reading import read_json
-from nasir.source import is_there, looks_like_path, read_source
-from nasir.space.adoption import home_of
-from nasir.space.load import is_shipped, load_space
-from nasir.space.locate import spaces_directory
-from nasir.space.sizes import SIZE_NAMES
+from nasir.space.layout import SIZE_NAMES
+from nasir.space.load import home_of, is_shipped, load_space
 from nasir.space.space import Genotype, Space
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -221,7 +214,7 @@ def _read_edge(cursor: Cursor) -> Edge:
 
 
 def _document_path(cells: Path, genotype: Genotype, path: Path) -> Path:
-    """Where in the document the part of a genotype at `path` is."""
+    """The path in the document to the part of a genotype at `path`."""
     if not path:
         return cells
     kind, *rest = path
@@ -253,98 +246,113 @@ def _recognises(cursor: Cursor) -> bool:
 OWN = Format("nasir", "nasir's own JSON or YAML", _recognises, parse, dump)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A published genotype's place in a catalogue file."""
+if TYPE_CHECKING:
+    import onnx
 
-    name: str
-    catalogue: str
-    index: int
-    aliases: tuple[str, ...]
-    sources: tuple[str, ...]
-    paper: str
+METADATA_KEY = "nasir.genotype"
+"""The key of the model's metadata that holds the genotype, as `dump_genotype` writes it."""
 
 
-@cache
-def entries() -> tuple[Entry, ...]:
-    """Every published genotype, catalogues in the order of their file names."""
-    return tuple(entry for path in _catalogues() for entry in _entries_of(path))
+_START = METADATA_KEY.removesuffix("genotype")
+_GRAPH_KEY = f"{_START}graph"
 
 
-def find(name: str) -> Entry | None:
-    """The entry of a name or alias, in any case; `@catalogue` picks among equal names.
+def parse_model(cursor: Cursor, space: Space | None) -> Parsed:
+    """The genotype in a model's metadata.
 
-    Without it, the first catalogue in the order of file names wins.
+    A model whose graph is no longer the one that was written with the genotype is refused (an
+    error).
     """
-    wanted, _, catalogue = name.lower().partition("@")
-    for entry in entries():
-        names = (entry.name.lower(), *(alias.lower() for alias in entry.aliases))
-        if wanted in names and catalogue in ("", entry.catalogue):
-            return entry
-    return None
-
-
-def load_shipped(name: str) -> Genotype:
-    """The published genotype of that name. Raises an error, with one of the same paper if there
-    is.
-    """
-    entry = find(name)
-    if entry is None:
-        raise NasirError("E201", f"unknown genotype {quoted(name)}", hint=_same_paper(name))
-    return load_entry(entry)
-
-
-def _same_paper(name: str) -> str:
-    """A hint of a name that begins so, or has other digits or the same letters in another order.
-
-    Names of different papers differ by a letter (P-DARTS, PC-DARTS), so nearness is no reason.
-    """
-    wanted = _letters(name.partition("@")[0])
-    known = {known.lower(): known for each in entries() for known in (each.name, *each.aliases)}
-    same = [one for one in known if _letters(one).startswith(wanted) and len(wanted) >= 4]
-    same = same or [one for one in known if sorted(_letters(one)) == sorted(wanted)]
-    close = difflib.get_close_matches(name.lower(), same, n=1, cutoff=0)
-    if close:
-        return f"did you mean '{known[close[0]]}'?"
-    return "'nasir spaces --genotypes' lists the published names; write './NAME' for a file"
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalpha, name.lower()))
-
-
-def load_entry(entry: Entry) -> Genotype:
-    """The genotype of an entry; its source is the first that published it."""
-    document = _document(entry.catalogue)
-    item = document.root.entries("a catalogue")["genotypes"].items("the genotypes")[entry.index]
-    cells = OWN.read(item)
-    return Genotype(cells.space, cells.cells, cells.name, entry.sources[0])
-
-
-def _catalogues() -> list[FilePath]:
-    return sorted((spaces_directory() / "genotypes").glob("*.json"))
-
-
-def _entries_of(path: FilePath) -> list[Entry]:
-    # The files are nasir's own: a test reads each of them whole, with every check.
-    data = json.loads(path.read_text(encoding="utf-8"))
-    rows = cast("list[dict[str, Json]]", data["genotypes"])
-    return [
-        Entry(
-            name=str(row["name"]),
-            catalogue=path.stem,
-            index=index,
-            aliases=tuple(cast("list[str]", row.get("aliases", []))),
-            sources=tuple(cast("list[str]", row["sources"])),
-            paper=str(row.get("paper", "")),
+    source = cursor.document.source
+    model = _model(source)
+    facts = _metadata(model, source)
+    if METADATA_KEY not in facts:
+        producer = f", but by {quoted(model.producer_name)}" if model.producer_name else ""
+        raise NasirError(
+            "E108",
+            f"the ONNX model was not written by nasir{producer}",
+            Where(source.name),
+            hint=f"its metadata has no '{METADATA_KEY}'; a genotype cannot be read from a graph",
         )
-        for index, row in enumerate(rows)
-    ]
+    if facts.get(_GRAPH_KEY) != _digest(model):
+        raise NasirError(
+            "E108",
+            "the ONNX model's graph is not the one that nasir wrote with its genotype",
+            Where(source.name),
+            hint="read the genotype from the file that nasir wrote; what changed it keeps metadata",
+        )
+    text = Source.of(facts[METADATA_KEY], f"{source.name}({METADATA_KEY})")
+    return parse(parse_document(text).root, space)
 
 
-@cache
-def _document(catalogue: str) -> Document:
-    source = read_source(spaces_directory() / "genotypes" / f"{catalogue}.json")
-    document = Document(source, read_json(source))
-    check_version(document.root, "a catalogue")
-    return document
+def model_facts(source: Source) -> dict[str, str]:
+    """The skeleton and the size of the network in a model of ours, by name. Raises as `parse`."""
+    return {
+        key.removeprefix(_START): value
+        for key, value in _metadata(_model(source), source).items()
+        if key.startswith(_START)
+    }
+
+
+def seal(model: "onnx.ModelProto") -> None:
+    """Notes in a model's metadata that its graph and its other metadata belong together.
+
+    A digest over nodes, functions, inputs, outputs, and the names and shapes of weights; their
+    values may change.
+    """
+    for number in reversed(range(len(model.metadata_props))):
+        if model.metadata_props[number].key == _GRAPH_KEY:
+            del model.metadata_props[number]
+    model.metadata_props.add(key=_GRAPH_KEY, value=_digest(model))
+
+
+def _digest(model: "onnx.ModelProto") -> str:
+    graph = model.graph
+    digest = hashlib.sha256()
+    parts = (graph.node, model.functions, model.opset_import, graph.input, graph.output)
+    for part in parts:
+        for message in part:
+            digest.update(message.SerializeToString(deterministic=True) + b"\0")
+    for weight in graph.initializer:
+        digest.update(f"{weight.name} {weight.data_type} {list(weight.dims)}\0".encode())
+    for entry in sorted(model.metadata_props, key=lambda entry: entry.key):
+        if entry.key != _GRAPH_KEY and entry.key.startswith(_START):
+            digest.update(f"{entry.key} {entry.value}\0".encode())
+    return digest.hexdigest()
+
+
+def _metadata(model: "onnx.ModelProto", source: Source) -> dict[str, str]:
+    """The metadata of a model; of equal keys the first. Raises an error where it is not UTF-8."""
+    found: dict[str, str] = {}
+    for entry in model.metadata_props:
+        key, value = cast("tuple[object, object]", (entry.key, entry.value))
+        if not isinstance(key, str) or not isinstance(value, str):  # protobuf gives bytes then
+            message = f"the ONNX model's metadata is not UTF-8: {quoted(key)}, {quoted(value)}"
+            raise NasirError("E103", message, Where(source.name))
+        found.setdefault(key, value)
+    return found
+
+
+def _model(source: Source) -> "onnx.ModelProto":
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(source.content)
+    except (DecodeError, ValueError):
+        raise NasirError(
+            "E104",
+            "the ONNX model cannot be parsed",
+            Where(source.name),
+            hint="is the file truncated?",
+        ) from None
+    if not model.ir_version:
+        raise NasirError("E103", "the file is no ONNX model", Where(source.name))
+    return model
+
+
+def _is_model(cursor: Cursor) -> bool:
+    return cursor.document.source.is_model
+
+
+ONNX = Format("onnx", "the metadata of nasir's ONNX models", _is_model, parse_model, None)

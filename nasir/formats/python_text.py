@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nasir.document import Document
+from nasir.document import Document, Json, Places, double_key, too_deep
 from nasir.errors import NasirError, Where, quoted
+from nasir.files import Source
 from nasir.genotype import Path
 from nasir.limits import DEPTH_LIMIT, NUMBER_LIMIT
-from nasir.plain import Json, Places, double_key, too_deep
-from nasir.source import Source
 
 PYTHON_LIMIT = 2**19
 """The longest Python text, in characters: its syntax tree takes some hundred times as much."""
@@ -162,7 +161,7 @@ class _Reader:
         return NasirError("E106", message, self.source.at(self.start))
 
     def syntax_error(self, error: SyntaxError, text: str) -> NasirError:
-        """an error where Python's parser stopped, or where it met too many brackets."""
+        """An error where Python's parser stopped, or where it met too many brackets."""
         offset = len(text)
         if error.lineno and error.lineno <= len(self.lines):
             offset = min(offset, self.lines[error.lineno - 1] + max(1, error.offset or 1) - 1)
@@ -365,7 +364,7 @@ class _Reader:
         return _list(tuple(Value(state, at) for state in states), at)
 
     def offset(self, node: ast.expr | ast.keyword) -> int:
-        """Where a node of the syntax tree starts: its column counts bytes."""
+        """Offset of a node of the syntax tree, whose column counts bytes."""
         begin = self.start + self.lines[node.lineno - 1]
         line = self.source.text[begin : begin + node.col_offset]
         if not line.isascii():
@@ -403,7 +402,7 @@ def _annotated(body: list[ast.stmt]) -> tuple[str, ...]:
 
 
 def _nesting(text: str) -> int:
-    """How deep brackets nest, at most; those in quotes count too."""
+    """The most levels to which brackets nest; those in quotes count too."""
     depth = most = 0
     for match in _BRACKET.finditer(text):
         if match[0] in "([{":

@@ -5,18 +5,13 @@ from functools import cache
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
-from nasir.formats.aw_nas import AW_NAS
-from nasir.formats.compact import BANANAS, NASLIB, SIX_BY_NODE, SIX_BY_SOURCE
 from nasir.formats.darts import DARTS, PTDARTS
-from nasir.formats.enas import ENAS
 from nasir.formats.format import Format
-from nasir.formats.keyed import NASBENCH301, NNABLA, NNI_DARTS, NNI_NASBENCH201
+from nasir.formats.keyed import AW_NAS, NASBENCH301, NNABLA, NNI_DARTS, NNI_NASBENCH201
 from nasir.formats.nasbench101 import NASBENCH1SHOT1, NASBENCH101
-from nasir.formats.nasbench201 import AUTODL, NASBENCH201
-from nasir.formats.natsbench_size import NATSBENCH_SIZE
-from nasir.formats.onnx_model import ONNX
-from nasir.formats.own import OWN
-from nasir.formats.transnasbench101 import TRANSNASBENCH101
+from nasir.formats.nasbench201 import AUTODL, NASBENCH201, NATSBENCH_SIZE, TRANSNASBENCH101
+from nasir.formats.numbers import BANANAS, ENAS, NASLIB, SIX_BY_NODE, SIX_BY_SOURCE
+from nasir.formats.own import ONNX, OWN
 from nasir.genotype import CellGenotype
 from nasir.space.space import Genotype, Space
 from nasir.table import Table
@@ -64,7 +59,7 @@ def rows_of(cursor: Cursor) -> tuple[Format, ...]:
 def read_value(
     cursor: Cursor, rows: tuple[Format, ...], space: Space | None = None
 ) -> tuple[Format, Genotype]:
-    """What the formats read, if they agree. Raises what they raise, and an error if they do not.
+    """The reading on which the formats agree. Raises what they raise, and an error if they do not.
 
     A format that cannot read the value (a number that it does not have) has no say.
     """
@@ -97,7 +92,7 @@ def read_value(
 
 @cache
 def in_running_text() -> re.Pattern[str]:
-    """Where a genotype may stand in a line of a log: group `word` is one, else one begins."""
+    """Pattern of a genotype in a line of a log: group `word` is one, else one begins."""
     words = "|".join(f"(?:{row.word})" for row in FORMATS.values() if row.word)
     opens = "|".join(f"(?:{row.opens})" for row in FORMATS.values() if row.opens)
     return re.compile(f"(?P<word>{words})|{opens}")

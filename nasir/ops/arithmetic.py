@@ -150,7 +150,7 @@ class StrideAttrs(Attrs):
 
 
 def _zeros(a: StrideAttrs, inputs: tuple[Type]) -> Type:
-    """Of vectors and sequences too, which have no rows to leave out."""
+    """The type of zeros, of vectors and sequences too, which have no rows to leave out."""
     if isinstance(inputs[0], (VectorType, SequenceType)) and a.stride == (1, 1):
         return inputs[0]
     return _strided(a, (expect_image(inputs[0], "a strided op"),))

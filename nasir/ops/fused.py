@@ -89,7 +89,7 @@ def _check_factors(
 
 
 def _params(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
-    """For each term, for each of its units: depthwise weight, product's, running statistics."""
+    """Parameters of each unit of each term: depthwise weight, product's, running statistics."""
     specs: list[ParamSpec] = []
     for number, term in enumerate(a.terms):
         x = expect_image(inputs[term.value], "mixed_sum")
@@ -182,7 +182,7 @@ CONV_BANK = OpSpec(
 
 
 FUNCTIONS = ("", *(op.name for op in POINTWISE))
-"""What a highway can put in the place of f: a function of each scalar, or none for the identity."""
+"""Functions that a highway can have as f: of each scalar, or none for the identity."""
 
 
 class Branch(Attrs):

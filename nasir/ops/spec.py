@@ -1,4 +1,4 @@
-"""What every op declares: attributes, inputs, result type, parameters, cost and traits."""
+"""Declarations of ops: attributes, inputs, result type, parameters, cost and traits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ class Attrs(BaseModel):
 
 
 class NoAttrs(Attrs):
-    """For ops that have no attributes."""
+    """Attributes of ops that have none."""
 
 
 @runtime_checkable
 class Body(Protocol):
-    """What an op needs of a graph that it applies: graphs themselves are made of ops."""
+    """The protocol of a graph that an op applies: graphs themselves are made of ops."""
 
     @property
     def inputs(self) -> tuple[tuple[str, Type], ...]: ...
@@ -45,7 +45,7 @@ def _body(value: Any) -> Any:
 
 
 class BodyAttrs(Attrs):
-    """Of an op that applies a graph: `body` is called with the op's own weights.
+    """Attributes of an op that applies a graph: `body` is called with the op's own weights.
 
     The body's weights are formal: those of a node with this body stand in its `params`, in the
     order of `body.params`. Inputs of the body from number `FIRST_CONSTANT` on are the same at each
@@ -74,7 +74,7 @@ InitKind = Literal["constant", "uniform", "normal", "fold_weight", "fold_bias"]
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """How a parameter starts: `constant` value, `uniform` in ±value, `normal` with deviation value.
+    """The start of a parameter: `constant`, `uniform` in ±value, `normal` with deviation value.
 
     `fold_weight` and `fold_bias` are computed from other parameters (`ParamRef.parts`): value is
     the batch norm's epsilon.
@@ -291,7 +291,7 @@ class Macro(_Itself):
 
     `body(scope, inputs, attrs)` adds primitives to the scope and returns the result's name. Type,
     parameters and cost follow from it. `on_edge`: whether a genotype may put it on an edge.
-    `definition` is the text that a space's own op was read from (see `nasir.composition`).
+    `definition` is the text that a space's own op was read from (see `nasir.own_ops`).
     """
 
     name: str

@@ -114,7 +114,7 @@ def _key(graph: Graph, node: Node, attrs: ConvAttrs) -> _Key:
 
 
 def _source(graph: Graph, node: Node) -> tuple[str, _Offset]:
-    """What the convolution reads; of a point, what its input was cropped from, and by how much."""
+    """The convolution's input; of a point, what its input was cropped from, and by how much."""
     (name,) = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, ConvAttrs)

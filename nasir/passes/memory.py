@@ -15,7 +15,7 @@ from nasir.template import make_attrs
 from nasir.types import WeightsType
 
 MemoryLevel = Literal["none", "cells", "states"]
-"""What training keeps: everything, what crosses cells, or the states of cells."""
+"""The values that training keeps: all, those that cross cells, or the states of cells."""
 
 MEMORY_LEVELS: tuple[MemoryLevel, ...] = ("none", "cells", "states")
 
@@ -78,7 +78,7 @@ def _applied(node: Node) -> bool:
 
 
 def homes_of(graph: Graph) -> dict[str, Cell | None]:
-    """For each node its cell; outside of cells, the cell after another that alone needs it."""
+    """The cell of each node; outside of cells, the cell after another that alone needs it."""
     behind: set[str] = set()
     for node in graph:
         if node.cell or not behind.isdisjoint(node.inputs):
@@ -130,7 +130,7 @@ def sliced(
 
 
 def _slices(graph: Graph, kept: set[str], plain: Collection[str]) -> dict[str, list[Node]]:
-    """For each kept value, in order, the nodes that lead to it from other kept ones, and its own.
+    """The nodes that lead to each kept value from other kept ones, and its own, in order.
 
     Adds to the kept values what `plain` nodes read, what nothing reads, and the nodes with weights
     or draws that would stand in two slices.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Graph
 from nasir.passes.expansion import GraphPass, expand, infer_types, validate
@@ -22,7 +23,6 @@ from nasir.passes.simplify import (
 )
 from nasir.passes.sums import highway_sums, lean_sums, mixed_sums
 from nasir.table import Table
-from nasir.wanted import checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """What one pass did: nodes before and after, whether anything changed, and its wall time."""
+    """The record of one pass: nodes before and after, whether anything changed, its wall time."""
 
     name: str
     before: int
@@ -75,39 +75,39 @@ PLAIN: tuple[Pass, ...] = (PASSES["validate"], PASSES["expand"])
 """The papers' sequence of operations, nothing shared and nothing removed."""
 
 TIDY: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["dead-code"])
-"""Without what adds nothing, after `PLAIN`."""
+"""Passes after `PLAIN` that remove what adds nothing."""
 
 TRAINED: tuple[Pass, ...] = (PASSES["dead-code"], PASSES["draws-given"])
-"""After `PLAIN`, what every way to train runs first: draws and dead nodes are the same in all."""
+"""Passes after `PLAIN` that every way to train runs first: equal draws, no dead nodes."""
 
 SHARED: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["idle-code"])
-"""After `TRAINED`, without what adds nothing; all running statistics follow the batch."""
+"""Passes after `TRAINED` that remove what adds nothing; running statistics follow the batch."""
 
 DISCRETE: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["cse"])
-"""For training and exporting a discrete network: bitwise the plain network's results."""
+"""Passes to train and export a discrete network: bitwise the plain network's results."""
 
 MEMORY: Mapping[MemoryLevel, tuple[Pass, ...]] = {
     "none": (),
     "cells": (PASSES["keep-cells"],),
     "states": (PASSES["keep-states"],),
 }
-"""What of the passes training needs for a level of memory, between `TIDY` and `cse`."""
+"""Passes that training needs for a level of memory, between `TIDY` and `cse`."""
 
 EVALUATION: tuple[Pass, ...] = (PASSES["evaluation"], PASSES["dead-code"])
-"""From the network to what of it evaluation computes."""
+"""Passes that leave what evaluation computes."""
 
 INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"], EVALUATION[1])
-"""For inference only."""
+"""Passes for inference only."""
 
 
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
-    """After `PLAIN` and `TRAINED`, for training a supernet by a library's operations alone."""
+    """Passes after `PLAIN` and `TRAINED` to train a supernet by a library's operations alone."""
     rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["idle-code"])
     return (*SHARED, PASSES["highway-sums"], *MEMORY[memory], *rest)
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
-    """The same where the target computes mixed sums itself."""
+    """The passes of `shared` where the target computes mixed sums itself."""
     lean = (PASSES["lean-sums"],) if memory == "states" else ()
     rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["idle-code"])
     sums = (PASSES["mixed-sums"], PASSES["highway-sums"])

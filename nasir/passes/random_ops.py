@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from nasir.arguments import checked
 from nasir.errors import NasirError, quoted
 from nasir.graph import Graph
 from nasir.node import MIXED, At, Node
@@ -11,13 +12,12 @@ from nasir.ops.arithmetic import DROP_PATH
 from nasir.ops.spec import NoAttrs
 from nasir.template import template
 from nasir.types import ImageType, Type, WeightsType
-from nasir.wanted import checked
 
 DRAW = ".draw"
-"""What the name of an input adds to that of the node whose draw it is."""
+"""Suffix of the name of an input to that of the node whose draw it is."""
 
 DRAWN: Mapping[OpSpec, OpSpec] = {op.drawn: op for op in PRIMITIVES.values() if op.drawn}
-"""For each op that is given its draw, as its last input, the random op."""
+"""The random op of each op that is given its draw, as its last input."""
 
 
 def draws_given(graph: Graph) -> Graph:

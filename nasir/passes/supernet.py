@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Choice, Graph
 from nasir.node import MIXED, At, Node, Slot
@@ -15,10 +16,9 @@ from nasir.space import Space
 from nasir.space.load import SpaceLike, as_space
 from nasir.template import Scope, meaning_at
 from nasir.types import ImageType, WeightsType
-from nasir.wanted import checked
 
 Picks = Mapping[str, Sequence[int]]
-"""Of a choice, by its name, the options that are kept; none drops what the choice decides."""
+"""Options of choices that are kept, by name; none drops what the choice decides."""
 
 
 def resolve(graph: Graph, picks: Picks) -> Graph:
@@ -94,7 +94,7 @@ def _check(name: str, options: Sequence[int], known: Mapping[str, Choice]) -> No
 
 
 def _resolved(graph: Graph, picks: Picks) -> Graph:
-    """The same with the inputs left in place."""
+    """The resolved graph with the inputs left in place."""
     graph = with_bodies(graph, partial(_resolved, picks=picks))
     alias: dict[str, str] = {}
     kept: list[Node] = []
@@ -191,7 +191,7 @@ def _mixes(graph: Graph) -> dict[str, Node]:
 
 
 def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
-    """For each node the mixture that it is an option of, or a part of one."""
+    """The mixture that each node is an option of, or a part of one."""
     places = {mix.at: name for name, mix in mixes.items()}
     found = ((node.name, node.at) for node in graph.nodes)
     return {
@@ -203,7 +203,7 @@ def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
 def _sources(
     graph: Graph, mixes: Mapping[str, Node], above_of: Mapping[str, str | None]
 ) -> dict[str, str]:
-    """For each mixture the one value from outside that its options read."""
+    """The one value from outside that the options of each mixture read."""
     read: dict[str, set[str]] = {name: set() for name in mixes}
     for node in graph.nodes:
         above = above_of[node.name]

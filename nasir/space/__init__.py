@@ -1,9 +1,8 @@
 """Search spaces: their files, their cells, and which genotypes belong to them."""
 
-from nasir.space.adoption import adopt, home_of
 from nasir.space.decisions import SpaceCell, SpaceEdge
 from nasir.space.layout import CellPlace, Layout
-from nasir.space.load import catalog, load_space, parse_space, space_schema
+from nasir.space.load import adopt, catalog, home_of, load_space, parse_space, space_schema
 from nasir.space.space import Space
 
 __all__ = [

@@ -223,7 +223,7 @@ class TreeDecisions:
 
     @cached_property
     def _listed(self) -> list[tuple[Part, ...]]:
-        """For each decision all its parts by number, where they are few."""
+        """The parts of each decision by number, where they are few."""
         return [tuple(_part(each, pick) for pick in each.numbers) for each in self.walk]
 
     @cached_property
@@ -243,7 +243,7 @@ def _part(choose: Choose, pick: Pick) -> Part:
 
 
 def _entries(choose: Choose, cell: CellGenotype) -> Iterator[Entry]:
-    """What a cell has at a slot, in its own order."""
+    """The entries of a cell at a slot, in its own order."""
     slot = choose.slot
     node = slot.node - cell.inputs
     if slot.role == "op on node":

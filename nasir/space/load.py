@@ -1,15 +1,32 @@
-"""A space from its shipped name or its file, and the table of the shipped ones."""
+"""Loads spaces by name or from files, brings genotypes into them, and lists published results."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from nasir.errors import NasirError, nearest, quoted
-from nasir.source import Source, is_there, looks_like_path, read_source
-from nasir.space.locate import spaces_directory
-from nasir.space.space import Space
+from nasir.arguments import checked
+from nasir.errors import NOWHERE, NasirError, nearest, quoted, unknown_op
+from nasir.files import Source, is_there, looks_like_path, read_source
+from nasir.genotype import CellGenotype, Place
+from nasir.macros import ACTIVATIONS, EDGE_MACROS
+from nasir.ops import Op
+from nasir.space.space import Genotype, Space
 from nasir.table import Table
-from nasir.wanted import checked
+
+
+@cache
+def spaces_directory() -> Path:
+    """The directory of the shipped spaces and genotypes."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "_spaces"
+    beside = package.parent / "spaces"
+    directory = inside if inside.is_dir() else beside
+    assert directory.is_dir(), f"nasir's data is missing: {inside} and {beside}"
+    return directory
+
 
 SpaceLike = Space | str | Path
 """A space, or what `load_space` takes."""
@@ -77,3 +94,85 @@ def _files() -> list[Path]:
 @cache
 def _shipped(path: Path) -> Space:
     return parse_space(read_source(path))
+
+
+def adopt(genotype: Genotype, space: Space | str | Path) -> Genotype:
+    """The genotype as one of that space (or of what `load_space` takes).
+
+    The space need not contain it: `Space.contains` tells. Raises an error for an op that neither
+    nasir nor the space defines, and what reading the space raises.
+    """
+    if not isinstance(space, Space):
+        space = load_space(space)
+    check_ops(genotype, space)
+    cells = tuple(_adopted(cell, space) for cell in genotype.cells)
+    return replace(genotype, space=space.name, cells=cells, definition=space)
+
+
+def home_of(genotype: Genotype) -> Space | None:
+    """The genotype's space: its definition, or the shipped one of that name, or None."""
+    if genotype.definition is not None:
+        return genotype.definition
+    return load_space(genotype.space) if is_shipped(genotype.space) else None
+
+
+def ops_of(space: Space | None, kind: str) -> Mapping[str, Op]:
+    """The ops that a cell of that kind may name; the space's own come before shipped ones.
+
+    Activations stand in cells of the kind `recurrent` alone, other ops in all others.
+    """
+    shipped = ACTIVATIONS if kind == "recurrent" else EDGE_MACROS
+    return {**shipped, **{op.name: op for op in space.ops}} if space and space.ops else shipped
+
+
+def check_ops(genotype: Genotype, space: Space | None, place: Place = lambda _: NOWHERE) -> None:
+    """Raises an error for an op that neither nasir nor the space defines, with the nearest name."""
+    for cell in genotype.cells:
+        known = ops_of(None, cell.kind).keys()
+        if not known >= set(cell.named_ops):
+            known = {*ops_of(space, cell.kind), *(space.options(cell.kind) if space else ())}
+        for path, op in cell.op_paths:
+            if op not in known:
+                raise unknown_op(op, known, place(path))
+
+
+def _adopted(cell: CellGenotype, space: Space) -> CellGenotype:
+    if cell.kind not in space.kinds:
+        return cell
+    own = space.cell(cell.kind)
+    return replace(cell, combine=own.combine, join=own.join)
+
+
+Status = Literal["repository", "figure", "code", "computed"]
+"""Stated in a repository, read off a figure there, a constant in its code, or computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedResult:
+    """One published figure. `deviation` is over runs; costs leave the evaluation out.
+
+    `genotype` names the shipped genotype that the figure is of, where it is one's.
+    """
+
+    system: str
+    dataset: str
+    metric: str
+    value: float
+    status: Status
+    source: str
+    deviation: float | None = None
+    parameters_million: float | None = None
+    search_gpu_days: float | None = None
+    genotype: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.status in get_args(Status), self.status
+
+
+@cache
+def results() -> tuple[PublishedResult, ...]:
+    """Every published result, in the order of the file."""
+    path = spaces_directory() / "results" / "published.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return tuple(PublishedResult(**row) for row in rows)

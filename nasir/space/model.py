@@ -13,9 +13,9 @@ from pydantic import (
     Tag,
 )
 
-from nasir.arithmetic import LENGTH_LIMIT
+from nasir.expressions import LENGTH_LIMIT
 from nasir.macros import MACROS
-from nasir.op_model import Line, OpModel, Word
+from nasir.own_ops import Line, OpModel, Word
 from nasir.space.skeletons import SKELETONS
 
 # Own ops are words too; the list is there for editors to complete.
@@ -136,7 +136,7 @@ class LikeModel(_Model):
 
 
 def _tag(value: Any) -> str:
-    """Which of the ways to describe a cell a value is.
+    """The tag of the way in which a value describes a cell.
 
     Tags stand in pydantic's locations: the brackets keep them apart from the file's own keys.
     """
@@ -151,7 +151,7 @@ def _tag(value: Any) -> str:
 
 
 class LayoutModel(_Model):
-    """Where the skeleton puts the kinds of cell.
+    """The layout of a space file: layers of the kinds of cell.
 
     Left out, it is the published one: pattern [normal], reduce at 1/3 and 2/3 of the layers.
     """

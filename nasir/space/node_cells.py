@@ -27,11 +27,11 @@ from nasir.nasbench101 import (
 from nasir.space.decisions import SpaceCell, TreeDecisions
 
 Sources = tuple[tuple[int, ...], ...]
-"""What each node reads, and last what the output reads."""
+"""The sources of each node, and last of the output."""
 
 
 def parent_choices(space: SpaceCell) -> Iterator[Sources]:
-    """What the nodes and the output can read, in lexicographic order."""
+    """The sources that nodes and the output can have, in lexicographic order."""
     rows = [
         tuple(combinations(range(node), keep)) for node, keep in enumerate(space.parents, start=1)
     ]
@@ -184,7 +184,7 @@ class ModuleDecisions:
             yield from (f"{what}: {reason}" for reason in limits_broken(module_of(cell), *limits))
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
-        """What pruning leaves of the cell, its sources in order."""
+        """The cell as pruning leaves it, its sources in order."""
         return live_cell(cell)
 
     def unrank(self, index: int) -> CellGenotype:
@@ -287,7 +287,7 @@ def _from_rows(cell: CellGenotype, rows: list[set[int]], ops: tuple[str, ...]) -
 
 
 def _ops(index: int, names: tuple[str, ...], count: int) -> tuple[int, tuple[str, ...]]:
-    """What is left of a number whose last digits are ops, and the ops."""
+    """The rest of a number whose last digits are ops, and the ops."""
     ops: list[str] = []
     for _ in range(count):
         index, digit = divmod(index, len(names))

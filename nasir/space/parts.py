@@ -1,24 +1,36 @@
-"""The own ops and the layout of a space file, with the place of every fault."""
+"""Reads the own ops, layout, size and conditions of a space file, with the place of every fault."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from nasir.composition import INPUT, Composition, faults, own_ops
+from nasir.costing import Totals, totals
 from nasir.document import Document
 from nasir.errors import NasirError, nearest, quoted
+from nasir.expressions import Number, evaluate, evaluate_parts, names
 from nasir.genotype import Numbers, Path
 from nasir.macros import ALL_OPS, MACROS, EdgeAttrs
 from nasir.ops import Macro
+from nasir.own_ops import INPUT, Composition, faults, own_ops
 from nasir.space.decisions import SpaceCell
-from nasir.space.layout import PUBLISHED, CellPlace, Layout
+from nasir.space.layout import (
+    DEPTHS,
+    PUBLISHED,
+    SIZE_NAMES,
+    CellPlace,
+    Layout,
+    StagedSize,
+    check_number,
+)
 from nasir.space.model import SpaceModel
-from nasir.space.sizes import SIZE_NAMES, check_number
-from nasir.space.skeletons import SKELETONS
+from nasir.space.skeletons import SKELETONS, find_skeleton, network_size
+from nasir.space.space import Genotype, Space
 from nasir.template import Scope
 from nasir.types import ImageType
 
 _IMAGE = ImageType(96, 32, 32)
-"""What own ops are tried on: 96 channels can be divided in many ways."""
+"""The type that own ops are tried on: 96 channels can be divided in many ways."""
 
 
 def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
@@ -158,3 +170,68 @@ def _place(document: Document, path: Path, value: int | str) -> CellPlace:
         message = f"a fraction of the layers is less than 1, and {value} is not"
         raise NasirError("E107", message, document.place(path))
     return CellPlace(number, of)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Expressions of `nasir.expressions` that are true of every genotype of the space.
+
+    There are `params`, `macs` and `activations` of the network in the
+    space's size, the numbers of that size, and, of all kinds of cell together or of one
+    (`normal.edges`), `nodes`, `edges` and how often each op occurs; its name with `_` for `-`.
+    """
+
+    texts: tuple[str, ...]
+
+    def check(self, space: Space, index: int) -> None:
+        """Raises an error for an expression that is none, or whose value is not true or false."""
+        text = self.texts[index]
+        known = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
+        value = evaluate_parts(text, dict.fromkeys(known, 1) | _counts(space, None))
+        if not isinstance(value, bool):
+            raise NasirError("E306", f"{quoted(text)} is no condition", hint="as: params < 500k")
+
+    def reasons(self, genotype: Genotype) -> Iterator[str]:
+        """The conditions that a genotype of the space does not fulfil, with its numbers.
+
+        One without a value, as its network cannot be built, is not fulfilled.
+        """
+        space = genotype.definition
+        assert space is not None
+        skeleton = find_skeleton(space.skeleton)
+        size = network_size(genotype, skeleton, {})
+        known = _counts(space, genotype) | {name: getattr(size, name) for name in skeleton.sizes}
+        if isinstance(size, StagedSize):
+            known |= zip(DEPTHS, size.depths, strict=True)
+        for text in self.texts:
+            used = names(text)
+            try:
+                if not known.keys() >= {*used}:
+                    known |= totals(genotype, skeleton, size)._asdict()
+                if evaluate(text, known):
+                    continue
+                why = ", ".join(f"{name} = {known[name]:,}" for name in used)
+            except NasirError as error:
+                why = error.message
+            yield f"it does not fulfil `{text}`: {why}"
+
+
+def _counts(space: Space, genotype: Genotype | None) -> dict[str, Number]:
+    """Counts of ops, nodes and edges by name, and by kind and name; zeros of a space."""
+    found = Counter[str]()
+    for kind in space.kinds:
+        cell = space.cell(kind)
+        own = Counter(dict.fromkeys(("nodes", "edges", *map(_spelled, cell.named_ops)), 0))
+        if genotype is not None:
+            chosen = genotype.cell(kind)
+            own["nodes"] += len(chosen.nodes)
+            own["edges"] += sum(map(len, chosen.nodes)) + len(chosen.output) * bool(chosen.ops)
+            ops = chosen.ops or (edge.op for edges in chosen.nodes for edge in edges)
+            own.update(map(_spelled, ops))
+        found.update(own)
+        found.update({f"{_spelled(kind)}.{name}": number for name, number in own.items()})
+    return {**found}
+
+
+def _spelled(name: str) -> str:
+    return name.replace("-", "_")

@@ -5,15 +5,14 @@ from collections.abc import Collection, Iterator
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nasir.document import Document, check_version, parse_document
+from nasir.document import Document, Json, check_version, parse_document
 from nasir.errors import NasirError, nearest, quoted, unknown_op
+from nasir.files import Source
 from nasir.genotype import Path
 from nasir.limits import EDGE_LIMIT, Budget
 from nasir.macros import ALL_OPS, EDGE_MACROS
-from nasir.op_model import OpModel
-from nasir.plain import Json
+from nasir.own_ops import OpModel
 from nasir.quoting import json_text
-from nasir.source import Source
 from nasir.space.decisions import SpaceCell, SpaceEdge
 from nasir.space.model import (
     CellModel,
@@ -25,10 +24,9 @@ from nasir.space.model import (
     SizeModel,
     SpaceModel,
 )
-from nasir.space.parts import check_inputs, read_layout, read_ops, read_size
+from nasir.space.parts import Conditions, check_inputs, read_layout, read_ops, read_size
 from nasir.space.skeletons import SKELETONS, unsuited
 from nasir.space.space import Space
-from nasir.space.where import Conditions
 
 _RANGE_FAULTS = ("greater_than_equal", "less_than_equal")
 

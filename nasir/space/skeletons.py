@@ -11,13 +11,18 @@ from nasir.graph import Builder, Graph
 from nasir.limits import PRIMITIVE_LIMIT
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Macro, Op
-from nasir.space.cell import add_cell
+from nasir.space.builders import (
+    LANGUAGE_SEARCH,
+    LANGUAGE_SIZE,
+    build_language,
+    language_inputs,
+    nasbench1shot1,
+    nasbench101,
+)
+from nasir.space.cells import Design, Stem, add_cell, add_stack, cells_of, layout_of, space_of
 from nasir.space.decisions import SpaceCell
-from nasir.space.language import LANGUAGE_SEARCH, LANGUAGE_SIZE, build_language, language_inputs
-from nasir.space.modules import nasbench1shot1, nasbench101
-from nasir.space.sizes import DEPTHS, Size, StagedSize, StageSize, check_number
+from nasir.space.layout import DEPTHS, Size, StagedSize, StageSize, check_number
 from nasir.space.space import Space
-from nasir.space.stack import Design, Stem, add_stack, cells_of, layout_of, space_of
 from nasir.table import Table
 from nasir.template import primitives
 from nasir.types import ImageType, Type
@@ -215,7 +220,7 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
 
 
 def _primitives(cell: CellGenotype | SpaceCell, sizes: Mapping[str, int]) -> int:
-    """How many primitives a cell has, or a few more."""
+    """The number of a cell's primitives, or a few more."""
     if isinstance(cell, CellGenotype):
         edges = sum(map(len, cell.nodes))
         ops, mixed = cell.named_ops, 0
@@ -229,7 +234,7 @@ def _primitives(cell: CellGenotype | SpaceCell, sizes: Mapping[str, int]) -> int
 
 
 def _inputs(design: Design, skeleton: Skeleton, kind: str) -> int:
-    """How many inputs a cell has: those of its space where the skeleton can give fewer."""
+    """The number of a cell's inputs: that of its space where the skeleton can give fewer."""
     space = space_of(design)
     if not skeleton.laid_out or space is None or kind not in space.kinds:
         return skeleton.inputs
@@ -343,7 +348,7 @@ def _natsbench_size(b: Builder, design: Design, size: StageSize) -> tuple[str, s
 
 
 _HALVING = (True, False, True, False, True)
-"""Which of TransNAS-Bench-101's five modules halve the image and double the channels: 41414."""
+"""The modules of TransNAS-Bench-101's five that halve the image and double channels: 41414."""
 
 
 def _transnasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:

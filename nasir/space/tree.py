@@ -29,7 +29,7 @@ Pick = tuple[Entry, ...]
 """The options that one `Choose` keeps."""
 
 Weights = Mapping[str, Sequence[float]]
-"""For each choice of a supernet, by name, a number for each option, in the choice's order."""
+"""Numbers for the options of the choices of a supernet, by name, in the choice's order."""
 
 Picker = Callable[[Sequence[float], int], list[int]]
 """(scores, how many) -> the places that are picked, in the order in which they are emitted."""
@@ -77,7 +77,7 @@ class Choose:
 
     @cached_property
     def counts(self) -> range:
-        """How many options may be kept."""
+        """Numbers of options that may be kept."""
         least = len(self.options) if self.keep is None else self.keep
         return range(least, max(least, self.most) + 1)
 
@@ -195,7 +195,7 @@ class Choose:
         )
 
     def decide(self, weights: Weights, pick: Picker) -> Pick:
-        """What the weights select: scores decide which options are kept, then their decisions.
+        """The pick that the weights select: scores decide on options, then on their decisions.
 
         The score of an option is its own weight (1 where the weights have none for edges) times the
         best weight of each of its decisions.
@@ -232,7 +232,7 @@ class Choose:
         return [weight for weight, option in zip(row, mixed, strict=True) if option in names]
 
     def _moves(self, entry: Entry, kept: set[Name]) -> Iterator[tuple[Entry, ...]]:
-        """What may stand in the place of an entry."""
+        """Entries that may stand in the place of an entry."""
         name, then = entry
         if self.repeats:
             yield from ((e,) for e in self.entries if e[0] == name or e[1] == then)

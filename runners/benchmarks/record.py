@@ -7,9 +7,9 @@ from numbers import Real
 from typing import NamedTuple
 
 from nasir import Genotype, NasirError, dump_genotype, nasbench101_hash
+from nasir.arguments import checked
 from nasir.errors import nearest, quoted
 from nasir.table import Table
-from nasir.wanted import checked
 
 MEAN = "mean"
 UNSTATED = "unstated"

@@ -25,8 +25,8 @@ from typing import IO, Any, cast
 import google_crc32c
 
 from nasir import NasirError, Where
+from nasir.arguments import checked
 from nasir.errors import quoted
-from nasir.wanted import checked
 from runners.benchmarks.files import FileBudget, damaged, head, read_errors
 from runners.benchmarks.read_pickles import META, archived, read_archive, read_pickled
 from runners.benchmarks.record import (

@@ -14,9 +14,8 @@ from nasir.macros import ALL_OPS, EDGE_MACROS
 from nasir.ops import Macro, Op
 from nasir.passes import PLAIN
 from nasir.space import SpaceCell, catalog
-from nasir.space.locate import spaces_directory
+from nasir.space.load import results, spaces_directory
 from nasir.space.node_cells import decisions
-from nasir.space.results import results
 from nasir.space.skeletons import SKELETONS
 from nasir.text import is_list, print_node, print_value
 from runners.output import Reply, TextTable, joined, print_warning, table_of

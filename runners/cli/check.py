@@ -18,10 +18,10 @@ import typer
 import nasir
 from nasir.document import parse_document
 from nasir.errors import NasirError, Where
+from nasir.files import Source
 from nasir.formats import Reading
-from nasir.formats.own import find
+from nasir.formats.load import find_entry
 from nasir.quoting import json_text, visible
-from nasir.source import Source
 from nasir.space import catalog, home_of, parse_space, space_schema
 from runners.cli.options import SpaceOption
 from runners.folder.display import display_for_stderr
@@ -84,7 +84,7 @@ def _check(argument: str, space: str | None) -> Iterable[Facts | NasirError]:
     """
     opened = open_source(argument)
     if opened is None:
-        if find(argument) is None and argument.lower() in catalog():
+        if find_entry(argument) is None and argument.lower() in catalog():
             return [_space_facts(argument, nasir.load_space(argument))]
         return [_genotype_facts(argument, read(argument, space))]
     source, name = opened

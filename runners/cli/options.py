@@ -16,9 +16,8 @@ import typer
 from pydantic import BaseModel
 
 from nasir import NasirError, Where
-from nasir.formats.load import is_published, is_text, no_format, split
-from nasir.formats.own import find
-from nasir.source import is_there, not_there
+from nasir.files import is_there, not_there
+from nasir.formats.load import find_entry, is_published, is_text, no_format, split
 from runners.data.name import parse_data
 from runners.inputs import STDIN, reading_as
 from runners.output import print_reply
@@ -203,7 +202,7 @@ def check_inputs(parameters: Mapping[str, object]) -> None:
     This is fast, whereas a command that loads torch first takes seconds.
     """
     genotypes = [each for name in _GENOTYPES for each in _values(parameters.get(name)) if each]
-    if parameters.get("from_") and genotypes and all(find(str(each)) for each in genotypes):
+    if parameters.get("from_") and genotypes and all(find_entry(str(each)) for each in genotypes):
         raise no_format(str(genotypes[0]))
     for parameter, value in parameters.items():
         for each in _values(value):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import nasir
 from nasir import Choice, Genotype, Graph, NasirError, Space
 from nasir.space import home_of
-from nasir.space.sizes import DEPTHS
+from nasir.space.layout import DEPTHS
 from nasir.space.skeletons import Skeleton, find_skeleton
 from runners.experiment.architect import BestOf, KullbackLeibler, Projection
 from runners.experiment.experiment import Experiment

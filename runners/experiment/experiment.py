@@ -9,8 +9,8 @@ from pydantic import Field, StrictBool, model_validator
 from nasir import NasirError
 from nasir.document import check_version, parse_document
 from nasir.errors import quoted
+from nasir.files import read_source
 from nasir.passes import MemoryLevel
-from nasir.source import read_source
 from runners.experiment.fields import (
     SUFFIXES,
     AnyCount,

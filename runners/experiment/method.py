@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, model_validator
 from nasir import NasirError
 from nasir.document import check_version, parse_document
 from nasir.errors import nearest, quoted
-from nasir.source import read_source
+from nasir.files import read_source
 from nasir.space.skeletons import find_skeleton
 from runners.experiment.architect import (
     L2,

@@ -9,8 +9,8 @@ from pydantic import StrictBool, model_validator
 
 import nasir
 from nasir.document import check_version, parse_document
-from nasir.source import read_source
-from nasir.space.sizes import DEPTHS, WIDTHS
+from nasir.files import read_source
+from nasir.space.layout import DEPTHS, WIDTHS
 from runners.experiment.fields import (
     AnyCount,
     AnyEpochs,

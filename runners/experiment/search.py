@@ -11,7 +11,7 @@ import torch
 import lowering
 import nasir
 from nasir import Genotype, Graph
-from nasir.wanted import checked
+from nasir.arguments import checked
 from runners.data.name import parse_data
 from runners.experiment.architect import EigenvalueStop
 from runners.experiment.build import (

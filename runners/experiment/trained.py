@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nasir import NasirError, Where, load_space
-from nasir.source import read_source
+from nasir.arguments import checked
+from nasir.files import read_source
 from nasir.space.skeletons import find_skeleton
-from nasir.wanted import checked
 from runners.experiment.experiment import Experiment, experiment_in
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
@@ -92,9 +92,9 @@ def _of_run(run: Path, asked: Trained) -> Trained:
 
 def _model_size(path: Path) -> dict[str, Any]:
     """Reads the size of the network from an ONNX file of nasir's."""
-    from nasir.formats import onnx_model
+    from nasir.formats.own import model_facts
 
-    facts = onnx_model.facts_of(read_source(path))
+    facts = model_facts(read_source(path))
     numbers = {name: int(value) for name, value in facts.items() if _NUMBER.fullmatch(value)}
     return {**numbers, "skeleton": facts.get("skeleton", "")}
 

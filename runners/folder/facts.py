@@ -10,11 +10,10 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from nasir import NasirError, Space, Where
+from nasir.document import Json, read_json
 from nasir.errors import quoted
-from nasir.plain import Json
+from nasir.files import Source
 from nasir.quoting import json_text
-from nasir.reading import read_json
-from nasir.source import Source
 
 FACTS = "run.json"
 

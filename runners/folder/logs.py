@@ -11,10 +11,9 @@ from sys import float_info
 from typing import Any, cast
 
 from nasir import NasirError, Where
-from nasir.plain import Json
+from nasir.document import Json, read_json
+from nasir.files import Source
 from nasir.quoting import json_text, visible
-from nasir.reading import read_json
-from nasir.source import Source
 from runners.folder.disk import write_all, write_durably
 from runners.folder.facts import DAMAGED_HINT, flat
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import typer
 
 from nasir import NasirError, Where
-from nasir.plain import Json
+from nasir.document import Json
 from nasir.quoting import json_text, visible
 from runners.folder.checkpoint import (
     CHECKPOINTS,

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 from pydantic import StrictBool
 
 import nasir
+from nasir.arguments import checked
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.passes import INFERENCE
 from nasir.space import adopt
-from nasir.wanted import checked
 from runners.experiment.fields import AnyCount, BatchSize, Limit, Model, Seed
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.experiment.trained import find_trained

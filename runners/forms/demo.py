@@ -8,7 +8,7 @@ import typer
 
 from nasir.errors import NasirError
 from nasir.files import write_atomically
-from nasir.space.locate import spaces_directory
+from nasir.space.load import spaces_directory
 from runners.experiment.recipe import NetworkSize
 from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 import lowering
-from lowering.onnx.session import PART
+from lowering.onnx.export import PART
 from nasir import Graph, NasirError
 from nasir.files import write_atomically
-from nasir.formats.onnx_model import seal
+from nasir.formats.own import seal
 from nasir.table import Table
 from nasir.types import TokenType
 from runners.forms.compile import AUTO, TARGETS, find_target

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nasir import Genotype, Graph, NasirError, Space
 from nasir.errors import quoted
-from nasir.space.stack import Design
+from nasir.space.cells import Design
 
 State = Mapping[str, Tensor]
 

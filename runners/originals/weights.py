@@ -18,7 +18,7 @@ from lowering.torch.store import pack, read_weights
 from nasir import Graph, NasirError, Where
 from nasir.errors import quoted
 from nasir.files import write_atomically
-from nasir.space.stack import Design
+from nasir.space.cells import Design
 from runners.benchmarks.pickles import load_plain
 from runners.experiment.recipe import size_facts
 from runners.inputs import read_named

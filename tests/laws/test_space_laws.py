@@ -9,7 +9,7 @@ from hypothesis import given
 import nasir
 from nasir import CellGenotype, Edge, Genotype, Space
 from nasir.space import catalog
-from nasir.space.sizes import DEPTHS
+from nasir.space.layout import DEPTHS
 from tests.strategies import examples, spaces
 
 SPACES = pytest.mark.parametrize("space", catalog().values(), ids=catalog())

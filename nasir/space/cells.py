@@ -1,4 +1,4 @@
-"""Cells written into a network: one builder for what a genotype has decided and what is open."""
+"""Builds cells in a graph, and stacks of them that read the two cells before, or the last one."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from nasir.composition import add_spelled
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype, Edge
 from nasir.graph import Builder
 from nasir.macros import EdgeAttrs
 from nasir.node import MIXED, Cell
 from nasir.ops import Macro
+from nasir.own_ops import add_spelled
 from nasir.space.decisions import SpaceCell, cell_tree
+from nasir.space.layout import PUBLISHED, Layout
+from nasir.space.space import Genotype, Space
 from nasir.space.tree import Choose
 from nasir.template import Scope
 
@@ -24,12 +26,12 @@ _WIDENED: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "nor_conv_1x1": ("relu_conv_bn", {"kernel": 1}),
     "nor_conv_3x3": ("relu_conv_bn", {"kernel": 3}),
 }
-"""What AutoDL's code makes of an op that changes the number of channels."""
+"""Replacements in AutoDL's code of an op that changes the number of channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """How edges from a cell's inputs differ from others: their stride, and how wide they become.
+    """Edges from a cell's inputs, which differ from others: their stride, and their width.
 
     `width` is None where they keep the channels of what they read.
     """
@@ -171,3 +173,68 @@ def add_mixture(b: Builder, choose: Choose, values: Sequence[str], name: str) ->
 def _join(b: Builder, how: str, values: list[str], name: str) -> str:
     """The values brought together; one alone as it is."""
     return values[0] if len(values) == 1 else b(_OPS[how], *values, name=name)
+
+
+Design = Genotype | Space
+"""The origin of a network's cells: decided in a genotype, or open in a space (a supernet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The two values that the first cell reads; `halved`: whether `last` is half as large.
+
+    `shrink` is the macro that halves what stands before a cell that halves.
+    """
+
+    before: str
+    last: str
+    halved: bool = False
+    shrink: str = "factorized_reduce"
+
+
+def space_of(design: Design) -> Space | None:
+    """The space itself, or that of a genotype if it is known."""
+    return design if isinstance(design, Space) else design.definition
+
+
+def cells_of(design: Design) -> Cells:
+    """The cells by kind."""
+    if isinstance(design, Space):
+        return {cell.kind: cell for cell in design.cells}
+    return {cell.kind: cell for cell in design.cells}
+
+
+def layout_of(design: Design) -> Layout:
+    """The layout of the design's space, or the published one."""
+    space = space_of(design)
+    return space.layout if space else PUBLISHED
+
+
+def add_stack(
+    b: Builder, design: Design, channels: int, layers: int, stem: Stem
+) -> tuple[str, str]:
+    """All cells, each behind 1x1 convolutions that give its inputs its own width.
+
+    In a supernet the batch norms of these have no weights either.
+
+    Returns the last cell's output, and that of the last cell that halves, which an auxiliary head
+    reads. Raises an error where the layout does not fit the layers.
+    """
+    layout, affine = layout_of(design), isinstance(design, Genotype)
+    before, last, halved = stem.before, stem.last, stem.halved
+    tapped = last
+    for layer, kind in enumerate(layout.of(layers)):
+        name, cell = f"c{layer:02d}", design.cell(kind)
+        halves = kind in layout.halves
+        channels *= 2 if kind in layout.doubles else 1
+        inputs: list[str] = []
+        if cell.inputs == 2:
+            first = stem.shrink if halved else "relu_conv_bn"
+            inputs.append(b(first, before, name=f"{name}/pre0", out=channels, affine=affine))
+        label = f"{name}/pre{len(inputs)}"
+        inputs.append(b("relu_conv_bn", last, name=label, out=channels, affine=affine))
+        before, last = last, add_cell(b, name, kind, cells_of(design), inputs, 2 if halves else 1)
+        halved = halves
+        if halves:
+            tapped = last
+    return last, tapped

@@ -6,31 +6,122 @@ step before it unless `from` names other steps (`input` is what the op itself re
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from weakref import WeakValueDictionary
 
-from pydantic import ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+)
 
-from nasir.arithmetic import Number, evaluate
+from nasir.document import read_json
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
+from nasir.expressions import Number, evaluate
+from nasir.files import Source
 from nasir.genotype import Path
 from nasir.limits import OWN_OP_LEVELS, OWN_OP_LIMIT, OWN_OPS_LIMIT, Budget
 from nasir.macros import ALL_OPS, EdgeAttrs
 from nasir.node import Node
-from nasir.op_model import Definition, OpModel, StepModel
 from nasir.ops import Macro, Op
 from nasir.quoting import json_text
-from nasir.reading import read_json
-from nasir.source import Source
 from nasir.template import Scope, make_attrs, meaning, meaning_at, primitives, template
+
+STEP_LIMIT = 32
+
+_SCALAR = {"type": ["number", "boolean", "string"]}
+
+
+def _value(value: object) -> object:
+    """The value of an attribute: a number, true or false, an expression, or two of these."""
+    if isinstance(value, (int, float, str)):
+        return value
+    pair = cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else ()
+    if len(pair) != 2 or not all(isinstance(part, (int, float, str)) for part in pair):
+        raise ValueError("must be a number, true, false, an expression, or two of these")
+    return tuple(pair)
+
+
+def _scalar(value: object) -> object:
+    if not isinstance(value, (int, float, str)):
+        raise ValueError("must be an expression, such as stride == 1")
+    return value
+
+
+def _names(value: object) -> object:
+    if not isinstance(value, (str, list, tuple)):
+        raise ValueError("must be the name of a step, or a list of them")
+    return (value,) if isinstance(value, str) else cast("object", value)
+
+
+Value = Annotated[
+    Any,
+    BeforeValidator(_value),
+    WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
+]
+Word = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,40}$")]
+Line = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]
+
+
+class StepModel(BaseModel):
+    """One op of an own op. Its other fields are the op's attributes.
+
+    They are numbers, or arithmetic over C (the channels of the own op's input), stride and affine.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    # pydantic documents that this may be narrowed; its own type is that of any model.
+    __pydantic_extra__: dict[str, Value]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    op: StrictStr = Field(description="A primitive, a shipped op, or another own op.")
+    name: Word | None = Field(default=None, description="The name that later steps read it by.")
+    sources: Annotated[
+        tuple[Word, ...],
+        BeforeValidator(_names),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array"}]}),
+    ] = Field(
+        default=(),
+        alias="from",
+        description="What it reads: a step's name, `input`, or a list of them; by default the "
+        "step before it.",
+    )
+    when: Annotated[Any, BeforeValidator(_scalar), WithJsonSchema(_SCALAR)] = Field(
+        default=True,
+        description="Where this is false the step is left out: its name means the step before it.",
+    )
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The op's attributes as they are written."""
+        return self.__pydantic_extra__
+
+
+class OpModel(BaseModel):
+    """An op that the space defines itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: Line = Field(default="", description="What the op does, in a few words.")
+    steps: tuple[StepModel, ...] = Field(
+        min_length=1, max_length=STEP_LIMIT, description="Its ops, in order."
+    )
+
+
+class Definition(OpModel):
+    ops: dict[Word, "Definition"] = Field(default={}, description="The own ops that it uses.")
+
 
 INPUT = "input"
 """The name under which a step reads what the op itself reads."""
 
 TRIAL: Mapping[str, Number] = {"C": 96, "stride": 1, "affine": True}
-"""What expressions may use: the channels of the op's input and the edge's attributes, as tried."""
+"""Values that expressions may use, as tried: channels of the op's input, the edge's attributes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +232,7 @@ def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
 
 
 def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirError]]:
-    """What is wrong with each step by itself, and where below the definition it stands.
+    """The faults of each step by itself, and their places below the definition.
 
     an error for a name that is taken, or for a source that is no step before, or for an expression.
     """

@@ -1,0 +1,190 @@
+"""Costs of a graph without running it, and of many genotypes without writing their networks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+from nasir.arguments import checked
+from nasir.errors import NasirError, Where
+from nasir.graph import Builder, Graph, body_of
+from nasir.node import Node
+from nasir.ops import Op, OpSpec, ParamRef
+from nasir.passes.expansion import expand
+from nasir.space.skeletons import Skeleton, write_network
+from nasir.space.space import Genotype
+from nasir.template import find_op, make_attrs, meaning
+from nasir.types import Type, elements
+
+CONVENTION = (
+    "for one example (of a sequence one step, a token); a multiply-add counts once; only "
+    "convolutions and linear maps are counted; "
+    "parameters without buffers and without the auxiliary head; activations are the scalars that "
+    "every primitive writes"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCost:
+    """One node. `params` are those it uses first: a shared weight counts once."""
+
+    name: str
+    op: str
+    params: int
+    macs: int
+    activations: int
+    auxiliary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The totals of the network, of its auxiliary head apart, and of every node."""
+
+    params: int
+    macs: int
+    activations: int
+    auxiliary: "Cost | None"
+    nodes: tuple[NodeCost, ...]
+    convention: str = CONVENTION
+
+
+@checked
+def cost(graph: Graph) -> Cost:
+    """The cost of a graph as its primitives: nothing is optimised away before counting.
+
+    What only auxiliary outputs need is counted in `auxiliary`; what no output needs, as the
+    papers' code counts it, in the network. The convention is in the result.
+    """
+    graph = expand(graph)
+    head = graph.needed(graph.auxiliary) - graph.needed(graph.outputs)
+    shared = {ref.key for node in graph.nodes if node.name not in head for ref in node.params}
+    counted: set[str] = set()
+    rows: list[NodeCost] = []
+    for outer in graph.nodes:
+        auxiliary = outer.name in head
+        for name, node, inside, refs in _primitives(graph, outer):
+            assert isinstance(node.op, OpSpec)
+            # A weight that the network uses as well counts there.
+            elsewhere = shared if auxiliary else ()
+            new = [ref for ref in refs if ref.key not in counted and ref.key not in elsewhere]
+            own = {ref.key: ref for ref in new if not ref.buffer}
+            counted.update(own)
+            inputs = tuple(inside.types[x] for x in node.inputs)
+            output = inside.types[node.name]
+            macs = node.op.macs(node.attrs, inputs, output)
+            params = sum(prod(ref.shape) for ref in own.values())
+            rows.append(NodeCost(name, node.op.name, params, macs, elements(output), auxiliary))
+    apart = tuple(row for row in rows if row.auxiliary)
+    main = tuple(row for row in rows if not row.auxiliary)
+    return _total(main, _total(apart, None) if apart else None)
+
+
+Primitive = tuple[str, Node, Graph, tuple[ParamRef, ...]]
+
+
+def _primitives(graph: Graph, node: Node) -> Iterator[Primitive]:
+    """The node, its graph and its weights; of one with a body, those of one application."""
+    body = body_of(node)
+    if body is None:
+        yield node.name, node, graph, node.params
+        return
+    actual = {formal.key: ref for formal, ref in zip(body.params, node.params, strict=True)}
+    for inner in body:
+        for name, primitive, inside, refs in _primitives(body, inner):
+            yield f"{node.name}/{name}", primitive, inside, tuple(actual[r.key] for r in refs)
+
+
+def _total(rows: tuple[NodeCost, ...], auxiliary: Cost | None) -> Cost:
+    return Cost(
+        params=sum(row.params for row in rows),
+        macs=sum(row.macs for row in rows),
+        activations=sum(row.activations for row in rows),
+        auxiliary=auxiliary,
+        nodes=rows,
+    )
+
+
+_KEPT = 1 << 14
+"""The most ops with their attributes and types that are remembered."""
+
+
+class Totals(NamedTuple):
+    """Totals of a network without its auxiliary head, as `nasir.cost` counts."""
+
+    params: int
+    macs: int
+    activations: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    type: Type
+    totals: Totals
+
+
+class CostCounter(Builder):
+    """Counts what the nodes cost that a builder would write.
+
+    Costs are sums over nodes, so that an op is counted once for each attributes and input types,
+    and a cell of a network once for each types of what it reads.
+    """
+
+    def __init__(self, **inputs: Type) -> None:
+        super().__init__(**inputs)
+        self.counts = [0, 0, 0]
+        self._called: dict[str, tuple[Op, dict[str, Any], tuple[Type, ...]]] = {}
+        self._parts: dict[object, _Counted] = {}
+
+    def __call__(self, op: str | Op, *inputs: str, name: str = "", **attrs: Any) -> str:
+        """Counts a node, and returns its name. Raises what a builder raises."""
+        spec, types = find_op(op, self.ops), tuple([self.types[x] for x in inputs])
+        name = name or self._fresh(spec.name)
+        try:
+            part = _part(spec, tuple(attrs.items()), types)
+        except NasirError as error:
+            raise NasirError(error.code, error.message, Where(f"node {name}"), error.hint) from None
+        self._called[name] = spec, attrs, types
+        return self._add(name, part)
+
+    def part(self, key: object, inputs: Sequence[str], name: str, add: Callable[[], str]) -> str:
+        """Counts what `add` counted for that key and inputs of these types."""
+        key = key, tuple([self.types[x] for x in inputs])
+        if key in self._parts:
+            return self._add(name, self._parts[key])
+        before = tuple(self.counts)
+        output = add()
+        after = (now - then for now, then in zip(self.counts, before, strict=True))
+        self._parts[key] = _Counted(self.types[output], Totals(*after))
+        return output
+
+    def share(self, name: str, other: str) -> str:
+        """Weights that `other` has too count once."""
+        mine, theirs = map(self._weights, (name, other))
+        self.counts[0] -= sum(prod(shape) for _, shape in mine & theirs)
+        return name
+
+    def _add(self, name: str, part: _Counted) -> str:
+        self.types[name] = part.type
+        for place, number in enumerate(part.totals):
+            self.counts[place] += number
+        return name
+
+    def _weights(self, name: str) -> set[tuple[str, tuple[int, ...]]]:
+        op, attrs, types = self._called[name]
+        found = meaning(op, make_attrs(op, attrs), types).params
+        return {(each.name, each.shape) for each in found if not each.buffer}
+
+
+@lru_cache(_KEPT)
+def _part(op: Op, attrs: tuple[tuple[str, Any], ...], types: tuple[Type, ...]) -> _Counted:
+    builder = Builder(**{f"x{place}": type_ for place, type_ in enumerate(types)})
+    name = builder(op, *builder.types, name="node", **dict(attrs))
+    found = cost(builder.graph(name))
+    return _Counted(builder.type(name), Totals(found.params, found.macs, found.activations))
+
+
+def totals(genotype: Genotype, skeleton: Skeleton, size: Any) -> Totals:
+    """The totals of `nasir.cost` for the genotype's network in that size."""
+    counter, _, _ = write_network(CostCounter, genotype, skeleton, size)
+    return Totals(*counter.counts)
