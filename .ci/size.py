@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 180,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_486,
-    "code lines of runners": 10_511,
-    "code lines of tests": 22_570,
+    "code lines of nasir and lowering": 16_491,
+    "code lines of runners": 10_518,
+    "code lines of tests": 22_573,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

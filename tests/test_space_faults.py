@@ -12,6 +12,7 @@ from tests.test_space_fields import FULL_SPACE
     ("old", "new", "expected"),
     [
         ("pattern: [near, far]", "pattern: []", ("E109", 5, 12)),
+        ("  far:", "  c03:", ("E109", 29, 3)),
         ("pattern: [near, far]", "pattern: [near, fan]", ("E202", 5, 19)),
         ("pattern: [near, far]", "pattern: [near]", ("E202", 29, 3)),
         ("pattern: [near, far]", "patern: [near, far]", ("E109", 5, 3)),

@@ -163,4 +163,6 @@ def test_commands_say_how_many_fulfil_the_conditions(tmp_path: Path) -> None:
     assert (header, len(rows)) == ("genotype,params,macs,activations", count)
     assert max(int(row.rsplit(",", 3)[1]) for row in rows) < 20_000
     assert call("cost", "darts", "--all").code == 2
+    for wrong in (["--all", "--draws", "3"], ["--all", "--nodes"], ["-o", str(csv)]):
+        assert "E505" in call("cost", "nasbench201", *wrong).err
     assert "parameters" in call("cost", "darts", "--draws", "3", "--json").out

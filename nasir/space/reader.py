@@ -1,5 +1,6 @@
 """The text of a space file into a space, with the place of every fault."""
 
+import re
 from collections.abc import Collection, Iterator
 
 from pydantic import ValidationError
@@ -51,6 +52,10 @@ def read_document(document: Document) -> Space:
         hint = nearest(model.skeleton, SKELETONS)
         where = document.place(("skeleton",))
         raise NasirError("E201", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
+    for kind in model.cells:
+        if re.fullmatch(r"c[0-9]{1,4}", kind):
+            message = f"the kind of cell '{kind}' has the name of a layer"
+            raise NasirError("E109", message, document.key_place(("cells", kind)))
     ops = read_ops(document, model)
     known = {*SKELETONS[model.skeleton].ops, *(op.name for op in ops)}
     inner = {*model.cells} - {*ALL_OPS, *known}

@@ -18,6 +18,7 @@ from nasir.space.load import results, spaces_directory
 from nasir.space.node_cells import decisions
 from nasir.space.skeletons import SKELETONS
 from nasir.text import is_list, print_node, print_value
+from runners.folder.display import display_for_stderr
 from runners.output import Reply, TextTable, joined, print_warning, table_of
 
 _EXAMPLE = nasir.ImageType(16, 32, 32)
@@ -247,7 +248,8 @@ def spaces(
         raise typer.BadParameter("give the NAME of a space with --classes")
     if name is not None:
         space = nasir.load_space(name)
-        return _one(space, _class_facts(space) if classes else {})
+        with display_for_stderr(classes or space.where).stage(f"count {name}"):
+            return _one(space, _class_facts(space) if classes else {})
     facts = [_summary(space) for space in catalog().values()]
     columns = {"space": "name", "title": "title", "skeleton": "skeleton", "cells": "cells"}
     return Reply(facts, (table_of(facts, columns | {"genotypes": "size", "paper": "paper"}),))

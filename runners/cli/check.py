@@ -162,7 +162,8 @@ def _subject(path: str, kind: str) -> str:
 
 def _space_facts(file: str, space: nasir.Space) -> Facts:
     """Builds a network and a supernet with every op of the space; raises their errors."""
-    nasir.cost(nasir.network(nasir.sample(space, 0)))
+    with display_for_stderr(space.where).stage("look for a genotype that fulfils `where`"):
+        nasir.cost(nasir.network(nasir.sample(space, 0)))
     try:
         nasir.supernet(space)
     except NasirError as error:

@@ -14,7 +14,7 @@ import nasir
 from nasir.errors import NasirError, nearest, quoted
 from nasir.files import write_atomically
 from nasir.quoting import json_text
-from runners.cli.options import Fields, GenotypeArgument, SpaceOption
+from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong_call
 from runners.experiment.recipe import NetworkSize, describe_size, size_facts
 from runners.folder.display import display_for_stderr
 from runners.forms.report import cost_facts, cost_sums, cost_table, with_head
@@ -97,10 +97,10 @@ def sample(
     Example: nasir sample darts -n 5 --seed 0
     """
     drawn, random = nasir.load_space(space), Random(seed)
-    if drawn.where is not None:
-        with display_for_stderr().stage("search genotypes that fulfil `where`"):
+    with display_for_stderr(drawn.where).stage("search genotypes that fulfil `where`"):
+        if drawn.where is not None:
             print_note(f"{nasir.acceptance(drawn):.2%} of the genotypes fulfil `where`")
-    genotypes = [nasir.sample(drawn, random) for _ in range(count)]
+        genotypes = [nasir.sample(drawn, random) for _ in range(count)]
 
     def facts() -> list[dict[str, object]]:
         return [
@@ -240,7 +240,11 @@ def cost(
 
     Example: nasir cost nasbench201 --all -o costs.csv
     """
-    if whole or draws:
+    many, one = whole or draws, nodes or space or size.auxiliary
+    if (whole and draws) or (many and one) or (output and not many):
+        hint = "--all, or --draws N, count a space, with -o; --nodes and --auxiliary one genotype"
+        raise wrong_call("the options contradict each other", hint)
+    if many:
         return _costs(nasir.load_space(genotype), draws, size, output)
     read = read_named(genotype, space)
     graph = size.build(read)
@@ -268,7 +272,7 @@ def _costs(space: nasir.Space, draws: int, size: NetworkSize, output: Path | Non
         random = Random(0)
         genotypes = [nasir.sample(space, random) for _ in range(draws)]
         genotypes = genotypes or list(nasir.enumerate_genotypes(space))
-        asked = {n: v for n, v in dict(size).items() if v is not None and v is not False}
+        asked = size.model_dump(exclude={"auxiliary"}, exclude_none=True)
         found = list(nasir.costs(space, genotypes, **asked))
     if not found:
         raise NasirError("E211", f"no genotype of space '{space.name}' fulfils its `where`")

@@ -177,9 +177,9 @@ class ShownDisplay(Display):
             yield Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def display_for_stderr() -> Display:
-    """Returns a display on stderr."""
-    return ShownDisplay()
+def display_for_stderr(shown: object = True) -> Display:
+    """Returns a display on stderr; a silent one where `shown` is false."""
+    return ShownDisplay() if shown else Display()
 
 
 def genotype_lines(genotype: Genotype) -> str:
