@@ -22,7 +22,7 @@ from runners.experiment.fields import (
 )
 from runners.experiment.learner import Moment, Tuning
 from runners.experiment.mixture import Rows
-from runners.experiment.supernet import Decided, Objective, Supernet
+from runners.experiment.supernet import Decisions, Objective, Supernet
 from runners.machine.device import norm
 from runners.task.score import Score
 from runners.task.task import Batch, Outcome
@@ -103,7 +103,7 @@ class Reinforce(Architect):
                 generator = lowering.generator(learner.seed, f"reinforce {moment.number} {number}")
                 sample = controller.sample(generator)
                 batch = learner.task.valid(moment.number, number % learner.task.steps(0))
-                outcome = learner.apart(sample.genotype, batch)
+                outcome = learner.outcome_of(sample.genotype, batch)
                 reward = _reward(outcome, learner.task.metric)
                 reward += self.entropy_weight * float(sample.entropy)
                 learner.baseline += (1 - self.baseline_decay) * (reward - learner.baseline)
@@ -343,7 +343,7 @@ class Projection(Selection):
     rate_share: Number = 0.1
     schedule: Literal["constant", "cosine"] = "constant"
 
-    def rounds(self, decided: Decided) -> int:
+    def rounds(self, decided: Decisions) -> int:
         """Returns the op rounds and edge rounds of the kind of cell with the most choices."""
         return sum(map(len, _rounds(decided)))
 
@@ -384,10 +384,10 @@ class Projection(Selection):
 
     def _thin(self, learner: Supernet, kind: str, moment: Moment) -> None:
         decided = learner.decided
-        groups = [group for group in decided.groups(kind) if not decided.is_thin(group)]
+        groups = [group for group in decided.groups(kind) if not decided.is_settled(group)]
         group = groups[_random(len(groups), moment, f"node {kind}")]
-        while not decided.is_thin(group):
-            left = decided.left(group)
+        while not decided.is_settled(group):
+            left = decided.remaining(group)
             scores = [self._score(learner, dict((part,)), moment) for part in left]
             best = max(reversed(range(len(left))), key=lambda at: scores[at])
             decided.drop(*left[best])
@@ -401,7 +401,7 @@ class Projection(Selection):
         return score.accuracy if self.criterion == "accuracy" else score.negative_loss
 
 
-def _rounds(decided: Decided) -> tuple[list[list[str]], list[list[str]]]:
+def _rounds(decided: Decisions) -> tuple[list[list[str]], list[list[str]]]:
     """Returns, for each op round and each edge round, the kinds of cell with a decision left."""
 
     def rounds(counts: dict[str, int]) -> list[list[str]]:

@@ -30,7 +30,7 @@ from runners.experiment.recipe import (
     read_recipe,
     size_facts,
 )
-from runners.experiment.supernet import Decided
+from runners.experiment.supernet import Decisions
 from runners.experiment.trained import SIZES, searched_sizes
 from runners.folder.facts import FORMAT, Kind, space_hash
 from runners.inputs import read_named
@@ -127,7 +127,7 @@ class BuiltSearch(Built):
         stages = tuple(stage.epochs for stage in self.method.stages)
         select = self.method.select
         if isinstance(select, Projection):
-            rounds = select.rounds(Decided(self.space, self.choices))
+            rounds = select.rounds(Decisions(self.space, self.choices))
             return EpochPlan(stages, select.length(rounds), rounds)
         return EpochPlan(stages, candidates=select.count if isinstance(select, BestOf) else 0)
 
@@ -198,7 +198,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     graphs = [stage_graph(graph, method, each, {}, space) for each in method.stages]
     choices = graphs[0].choices
     if isinstance(method.select, Projection) and method.train.epochs is not None:
-        rounds = method.select.rounds(Decided(space, choices))
+        rounds = method.select.rounds(Decisions(space, choices))
         method = _divide_epochs(method, method.select, search.interval, named.epochs, rounds)
     return BuiltSearch(experiment, data, place, batch, task, space, method, graph, choices)
 

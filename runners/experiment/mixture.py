@@ -245,7 +245,7 @@ class Ascent(Perturbation):
         epsilon = self.epsilon(moment)
 
         def loss(rows: Rows) -> Tensor:
-            moved = learner.whole(_with_rows(drawn, rows))
+            moved = learner.expand(_with_rows(drawn, rows))
             return learner.outcome(learner.frozen_run, batch, moved).loss
 
         learner.module.eval()
@@ -275,7 +275,7 @@ def _ascended(
 
 def _undecided(drawn: Drawn, learner: "Supernet") -> dict[str, Tensor]:
     """Returns the rows of undecided ops; edges, inputs and outputs are not perturbed."""
-    return {n: row.detach() for n, row in drawn.weights.items() if learner.decided.is_open(n)}
+    return {n: row.detach() for n, row in drawn.weights.items() if learner.decided.is_undecided(n)}
 
 
 def _with_rows(drawn: Drawn, rows: Rows) -> Drawn:

@@ -174,7 +174,7 @@ class Mixed(Hook):
         """Returns the mixture, with a graph if clipping covers the logits' gradients."""
         self.learner.logit_optimiser.zero_grad()  # gradients of the architect's step
         with torch.set_grad_enabled(self.learner.method.optimizer.clip_covers == "all"):
-            return (self.learner.whole(self._drawn(batch, at)),)
+            return (self.learner.expand(self._drawn(batch, at)),)
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
         """Adds the perturbation radius and the temperature, if any."""
@@ -195,7 +195,7 @@ class Mixed(Hook):
             return drawn
         with torch.enable_grad():
             moved = learner.method.perturb.perturbed(drawn, learner, batch, at)
-        logits = {n: row for n, row in learner.rows().items() if learner.decided.is_open(n)}
+        logits = {n: row for n, row in learner.rows().items() if learner.decided.is_undecided(n)}
         tied = {n: moved.weights[n] + (row - row.detach()) for n, row in logits.items()}
         return replace(moved, weights={**moved.weights, **tied})
 

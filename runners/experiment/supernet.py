@@ -37,7 +37,7 @@ class Group:
     members: tuple[tuple[str, tuple[int, ...]], ...]
 
 
-class Decided:
+class Decisions:
     """The choices and the decisions so far; changes during a search.
 
     `kept` are the options left by pruning, `fixed` the one chosen by a projection, `dropped` those
@@ -60,7 +60,7 @@ class Decided:
         """Returns the live options of a choice."""
         return self.kept.get(name, tuple(range(len(self.choices[name].options))))
 
-    def is_open(self, name: str) -> bool:
+    def is_undecided(self, name: str) -> bool:
         """Whether this is a choice of ops that no projection has decided."""
         return name in self.ops and name not in self.fixed and name not in self.dropped
 
@@ -87,7 +87,7 @@ class Decided:
                 found.append(Group(choice.slot.local, choice.keep, members))
         return tuple(found)
 
-    def left(self, group: Group) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    def remaining(self, group: Group) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Returns the members of a group that were not dropped."""
         return tuple(
             (name, options)
@@ -95,15 +95,15 @@ class Decided:
             if not set(options) <= set(self.dropped.get(name, ()))
         )
 
-    def is_thin(self, group: Group) -> bool:
+    def is_settled(self, group: Group) -> bool:
         """Whether a group is down to `keep` members."""
-        return len(self.left(group)) <= group.keep
+        return len(self.remaining(group)) <= group.keep
 
     def drop(self, name: str, options: tuple[int, ...]) -> None:
         """Sets the weight of these options to 0 from now on."""
         self.dropped[name] = tuple(sorted({*self.dropped.get(name, ()), *options}))
 
-    def whole(self, name: str, row: Tensor) -> Tensor:
+    def expand(self, name: str, row: Tensor) -> Tensor:
         """Expands weights of live options to all options, with decisions applied."""
         if name in self.kept:
             index = torch.tensor(self.kept[name], device=row.device)
@@ -145,7 +145,7 @@ class Supernet(Learner):
         self.edges = method.edges or Softmax()
         self.memory: MemoryLevel = built.experiment.run.memory
         self.say = say
-        self.decided = Decided(built.space, graph.choices)
+        self.decided = Decisions(built.space, graph.choices)
         self.baseline = 0.0
         self.logits = {c.name: self._first_logits(c) for c in graph.choices}
         self.logit_optimiser = torch.optim.Adam(
@@ -207,7 +207,7 @@ class Supernet(Learner):
 
     def draw(self, moment: Moment, given: Mapping[str, Tensor] | None = None) -> Mixture:
         """Returns the mixture at this moment, over all options; `given` replaces the logits."""
-        return self.whole(self.drawn(moment, given))
+        return self.expand(self.drawn(moment, given))
 
     def drawn(self, moment: Moment, given: Mapping[str, Tensor] | None = None) -> Drawn:
         """Returns the weights of live options, without decisions applied."""
@@ -216,9 +216,9 @@ class Supernet(Learner):
         second = self.edges.mix(rest, self, moment) if rest else Drawn({})
         return Drawn({**first.weights, **second.weights}, {**first.live, **second.live})
 
-    def whole(self, drawn: Drawn) -> Mixture:
+    def expand(self, drawn: Drawn) -> Mixture:
         """Expands sampled weights to all options, with decisions applied."""
-        weights = {name: self.decided.whole(name, row) for name, row in drawn.weights.items()}
+        weights = {name: self.decided.expand(name, row) for name, row in drawn.weights.items()}
         live = {
             name: tuple(self.decided.kept[name][i] for i in options)
             if name in self.decided.kept
@@ -232,7 +232,7 @@ class Supernet(Learner):
         ops, rest = self._by_kind()
         found = {**self.method.mixture.expected(ops), **self.edges.expected(rest)}
         return {
-            name: [float(x) for x in self.decided.whole(name, found[name])]
+            name: [float(x) for x in self.decided.expand(name, found[name])]
             for name in self.decided.choices
         }
 
@@ -285,13 +285,13 @@ class Supernet(Learner):
             return nasir.sample(self.space, seed)
         return nasir.draw_genotype(self.space, self.expected(), seed)
 
-    def apart(self, genotype: Genotype, batch: Batch) -> Outcome:
+    def outcome_of(self, genotype: Genotype, batch: Batch) -> Outcome:
         """Runs the genotype with the supernet's weights and batch statistics."""
-        return self._apart(self._mixture_of(genotype), batch)
+        return self._frozen(self._mixture_of(genotype), batch)
 
     def score_of(self, genotype: Genotype, batches: int) -> Score:
         """Returns the score with the supernet's weights, on `batches` batches (0: all)."""
-        return score(self.task, partial(self._apart, self._mixture_of(genotype)), batches)
+        return score(self.task, partial(self._frozen, self._mixture_of(genotype)), batches)
 
     def score_without(
         self, without: Mapping[str, tuple[int, ...]], moment: Moment, batches: int
@@ -302,7 +302,7 @@ class Supernet(Learner):
         for name, options in without.items():
             weights[name] = weights[name].detach().clone()
             weights[name][list(options)] = 0.0
-        return score(self.task, partial(self._apart, Mixture(weights, mixture.live)), batches)
+        return score(self.task, partial(self._frozen, Mixture(weights, mixture.live)), batches)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state with logits, their optimiser, and the controller, if any."""
@@ -347,6 +347,6 @@ class Supernet(Learner):
         found = one_hot(self.graph, genotype, self.logits)
         return Mixture(found.weights, found.live)
 
-    def _apart(self, mixture: Mixture, batch: Batch) -> Outcome:
+    def _frozen(self, mixture: Mixture, batch: Batch) -> Outcome:
         with torch.no_grad():
             return self.outcome(self.frozen_run, batch, mixture)
