@@ -65,7 +65,7 @@ def _benchmark(name: str, pack: Callable[[bytes], bytes] = bytes) -> Read:
 
 def _store(content: bytes, folder: Path) -> None:
     from runners.benchmarks import Question, answers, open_store
-    from runners.benchmarks.answering import best_of
+    from runners.benchmarks.query import best_of
 
     path = folder / "store.bench"
     path.write_bytes(content)

@@ -19,7 +19,7 @@ from runners.benchmarks import (
     open_benchmark,
     open_store,
 )
-from runners.benchmarks.answering import best_of
+from runners.benchmarks.query import best_of
 from tests.benchmark_files import (
     CELLS,
     CSV,

@@ -19,7 +19,7 @@ from runners.benchmarks import (
     open_benchmark,
     open_store,
 )
-from runners.benchmarks.answering import best_of, describe_seeds
+from runners.benchmarks.query import best_of, describe_seeds
 from runners.benchmarks.record import Original, ReadingOptions
 from runners.cli.options import Fields, as_command
 from runners.folder.display import display_for_stderr

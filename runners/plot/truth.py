@@ -15,7 +15,7 @@ import nasir
 from nasir import Genotype, NasirError
 from nasir.quoting import shortened
 from runners.benchmarks import BenchmarkStore, Question, answers, import_benchmark, open_benchmark
-from runners.benchmarks.answering import BestEntry, best_of
+from runners.benchmarks.query import BestEntry, best_of
 from runners.plot.curves import BLUE, GREEN, ORANGE, finish, log_ticks, sheet
 from runners.plot.run import ArchitectureRow, NothingToDrawError, PlottedRun
 
