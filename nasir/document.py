@@ -428,12 +428,6 @@ class Cursor:
             raise self._wrong(f"{what} must be a whole number")
         return self.value
 
-    def real(self, what: str) -> float:
-        """A number."""
-        if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
-            raise self._wrong(f"{what} must be a number")
-        return float(self.value)
-
     def _wrong(self, message: str) -> NasirError:
         shown = f" {quoted(self.value, 32)}" if isinstance(self.value, (str, int, float)) else ""
         return self.fault("E109", f"{message}, and is {kind_of(self.value)}{shown}")

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 
 from nasir import CellGenotype, Edge, Genotype
-from nasir.nasbench101 import OPS
+from nasir.space.nasbench101 import OPS, VERTEX_LIMIT, Module, module_of
 
 INCEPTION = Genotype(
     "nasbench101",
@@ -56,3 +56,26 @@ def one_shot_genotypes(draw: st.DrawFn) -> Genotype:
     ]
     ops = [draw(st.sampled_from(OPS)) for _ in rows[:-1]]
     return Genotype(f"nasbench1shot1_{number}", (node_cell(rows[:-1], rows[-1], ops),))
+
+
+def one_shot_module(cell: CellGenotype) -> Module:
+    """The cell of NAS-Bench-1Shot1 as its code asks NAS-Bench-101 for it.
+
+    Nodes that the output does not need have no edges. Cells of four nodes get a fifth one, a 1x1
+    convolution without edges, so that every matrix is 7x7. Pruning removes all of these.
+    """
+    module = module_of(cell)
+    size = len(module.ops)
+    needed = {size - 1}
+    for vertex in reversed(range(size - 1)):
+        if any(module.matrix[vertex][reader] for reader in needed):
+            needed.add(vertex)
+    rows = [
+        [x in needed and y in needed and edge for y, edge in enumerate(row)]
+        for x, row in enumerate(module.matrix)
+    ]
+    ops = list(module.ops)
+    if len(cell.nodes) == VERTEX_LIMIT - 3:
+        rows = [[*row[:-1], 0, row[-1]] for row in (*rows[:-1], [0] * size, rows[-1])]
+        ops.insert(-1, "conv1x1-bn-relu")
+    return Module(tuple(tuple(map(int, row)) for row in rows), tuple(ops))

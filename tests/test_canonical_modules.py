@@ -9,7 +9,7 @@ from hypothesis import given
 import lowering
 import nasir
 from nasir import CellGenotype, Genotype, nasbench101_hash
-from nasir.nasbench101 import Module, cell_of, live_cell, module_of
+from nasir.space.nasbench101 import Module, cell_of, live_cell, module_of
 from tests.node_cells import node_genotypes
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nasir import Genotype, dump_genotype, load_genotype
-from nasir.nasbench101 import OPS
+from nasir.space.nasbench101 import OPS
 from tests.command_line import call
 from tests.node_cells import INCEPTION, node_cell
 

@@ -9,7 +9,7 @@ import pytest
 import nasir
 from nasir import Edge, Genotype, NasirError, Space, load_genotype, load_space
 from nasir.space import catalog
-from nasir.space.node_cells import decisions
+from nasir.space.nasbench101 import decisions
 
 SIZES = {
     "darts": 1_037_664_180**2,

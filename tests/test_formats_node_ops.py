@@ -10,7 +10,7 @@ from nasir.draw import dot_text, svg_text
 from nasir.files import Source
 from nasir.formats import detect
 from nasir.formats.format import check_genotype
-from nasir.nasbench101 import OPS, live_cell
+from nasir.space.nasbench101 import OPS, live_cell
 from tests.node_cells import INCEPTION, node_cell, node_genotypes, one_shot_genotypes
 
 CONV3, CONV1, POOL = OPS

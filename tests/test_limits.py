@@ -14,7 +14,7 @@ from nasir import NasirError
 from nasir.document import parse_document, read_json
 from nasir.draw import svg_text
 from nasir.files import Source
-from nasir.formats import parse_genotype
+from nasir.formats import read_source_genotype
 from tests.gate import gated
 
 CELL = {"inputs": 2, "nodes": 1, "ops": ["skip_connect"], "output": [2]}
@@ -145,7 +145,7 @@ LINEAR: dict[str, Callable[[int], object]] = {
 
 def _refused(source: Source) -> None:
     with pytest.raises(NasirError):
-        parse_genotype(source)
+        read_source_genotype(source)
 
 
 def _sum(count: int) -> str:

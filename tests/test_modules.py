@@ -16,8 +16,8 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import CellGenotype, Genotype, NasirError
-from nasir.nasbench101 import OPS, live_cell, module_of
 from nasir.space.builders import node_widths
+from nasir.space.nasbench101 import OPS, live_cell, module_of
 from tests.node_cells import INCEPTION, node_cell, node_cells, one_shot_genotypes
 from tests.strategies import examples
 

@@ -14,11 +14,11 @@ from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype
 from nasir.limits import PRIMITIVE_LIMIT, Budget
 from nasir.macros import ACTIVATIONS, MACROS
-from nasir.nasbench101 import limits_broken, live_cell, module_hash, module_of
 from nasir.space import Space
 from nasir.space.cells import cell_op
 from nasir.space.layout import PUBLISHED
 from nasir.space.load import SpaceLike, as_space, ops_of
+from nasir.space.nasbench101 import limits_broken, live_cell, module_hash, module_of
 from nasir.space.skeletons import SKELETONS
 from nasir.space.space import Genotype
 

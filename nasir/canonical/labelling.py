@@ -11,7 +11,7 @@ from typing import Any
 from nasir.canonical.terms import Place, Sum, Terms
 from nasir.genotype import CellGenotype
 from nasir.limits import LABEL_STEPS, Budget
-from nasir.nasbench101 import Module, module_of, pruned
+from nasir.space.nasbench101 import Module, module_of, pruned
 
 Colours = dict[int, int]
 """One colour for each vertex; vertices of one colour have not been told apart."""

@@ -210,13 +210,6 @@ class Rectangle:
         """The y of its upper side."""
         return self.y - self.height / 2
 
-    def overlaps(self, other: "Rectangle") -> bool:
-        """Whether the two have any area in common."""
-        return (
-            abs(self.x - other.x) * 2 < self.width + other.width
-            and abs(self.y - other.y) * 2 < self.height + other.height
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Drawing:

@@ -11,7 +11,6 @@ from nasir.formats.load import (
     load_entry,
     load_genotype,
     load_genotypes,
-    parse_genotype,
     read_genotype,
     read_source_genotype,
 )
@@ -32,7 +31,6 @@ __all__ = [
     "load_genotype",
     "load_genotypes",
     "named_format",
-    "parse_genotype",
     "read_genotype",
     "read_source_genotype",
 ]

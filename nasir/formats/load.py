@@ -171,11 +171,6 @@ def read_found(
     return Reading(genotype if genotype.name else replace(genotype, name=name), row)
 
 
-def parse_genotype(source: Source, space: SpaceLike | None = None) -> Genotype:
-    """The genotype of a source, whatever its format; of `space`, if that is given."""
-    return read_source_genotype(source, "", space).genotype
-
-
 def detect(source: Source) -> Format:
     """The format that a source is written in. Raises an error when it is none."""
     cursor = find_genotypes(source).only().cursor

@@ -11,7 +11,8 @@ from nasir.document import Cursor
 from nasir.errors import NasirError, Where, unknown_op
 from nasir.formats.format import Format, Parsed, call_of, has_keys, inexpressible
 from nasir.genotype import CellGenotype, Edge, Path
-from nasir.nasbench101 import (
+from nasir.space.load import check_ops, load_space
+from nasir.space.nasbench101 import (
     INPUT,
     KIND,
     OUTPUT,
@@ -23,7 +24,6 @@ from nasir.nasbench101 import (
     pruned,
     started,
 )
-from nasir.space.load import check_ops, load_space
 from nasir.space.space import Genotype, Space
 
 SPACE = "nasbench101"

@@ -6,11 +6,11 @@ from functools import partial
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
-from nasir.nasbench101 import live_cell
 from nasir.node import MIXED, Cell
 from nasir.space.cells import Design, add_edges, add_mixture, add_op
 from nasir.space.decisions import SpaceCell, cell_tree
 from nasir.space.layout import Size, StagedSize
+from nasir.space.nasbench101 import live_cell
 from nasir.space.space import Space
 from nasir.space.tree import Choose
 from nasir.types import TokenType, Type, VectorType

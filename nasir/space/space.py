@@ -15,7 +15,7 @@ from nasir.ops import Macro
 from nasir.space import tree
 from nasir.space.decisions import SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
-from nasir.space.node_cells import CellDecisions, ModuleDecisions, decisions
+from nasir.space.nasbench101 import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick
 
 

@@ -15,7 +15,7 @@ from nasir.ops import Macro, Op
 from nasir.passes import PLAIN
 from nasir.space import SpaceCell, catalog
 from nasir.space.load import results, spaces_directory
-from nasir.space.node_cells import decisions
+from nasir.space.nasbench101 import decisions
 from nasir.space.skeletons import SKELETONS
 from nasir.text import is_list, print_node, print_value
 from runners.folder.display import display_for_stderr

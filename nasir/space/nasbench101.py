@@ -1,91 +1,180 @@
-"""Cells whose ops stand on nodes, as a space has them: which there are, how many, one at random.
+"""Cells whose ops stand on nodes: NAS-Bench-101's modules, and the cells that a space has.
 
-NAS-Bench-101 has every module within its limits, NAS-Bench-1Shot1 those with given numbers of
-parents.
+The benchmark (arXiv:1902.09635) describes a cell as a graph of vertices: the input is vertex 0, the
+output the last, and the ops stand on those between. It has every module within its limits,
+NAS-Bench-1Shot1 those with given numbers of parents.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import cache
-from itertools import accumulate, combinations, product
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from hashlib import md5
+from itertools import accumulate
 from random import Random
 
+from nasir.errors import NasirError
 from nasir.genotype import CellGenotype, Edge
-from nasir.nasbench101 import (
-    EDGE_LIMIT,
-    INPUT,
-    OUTPUT,
-    Module,
-    cell_of,
-    limits_broken,
-    live_cell,
-    module_hash,
-    module_of,
-    pruned,
-)
 from nasir.space.decisions import SpaceCell, TreeDecisions
 
-Sources = tuple[tuple[int, ...], ...]
-"""The sources of each node, and last of the output."""
+INPUT, OUTPUT = "input", "output"
+
+OPS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
+"""The benchmark's ops. Their order is part of the hash."""
+
+VERTEX_LIMIT = 7
+EDGE_LIMIT = 9
+"""The benchmark's limits, input and output counted (its README swaps the two numbers)."""
+
+KIND = "cell"
 
 
-def parent_choices(space: SpaceCell) -> Iterator[Sources]:
-    """The sources that nodes and the output can have, in lexicographic order."""
-    rows = [
-        tuple(combinations(range(node), keep)) for node, keep in enumerate(space.parents, start=1)
+@dataclass(frozen=True, slots=True)
+class Module:
+    """`matrix[x][y]` is 1 where vertex x feeds vertex y > x, else 0; `ops` are the vertices'.
+
+    The first op is `input`, the last `output`.
+    """
+
+    matrix: tuple[tuple[int, ...], ...]
+    ops: tuple[str, ...]
+
+    @property
+    def edges(self) -> int:
+        """The number of edges, those from the input and into the output included."""
+        return sum(map(sum, self.matrix))
+
+
+def module_of(cell: CellGenotype) -> Module:
+    """The cell as a module: state i is vertex i, and the output the last vertex.
+
+    Raises an error for ops on edges and for more than one input.
+    """
+    if cell.inputs != 1 or (cell.nodes and not cell.ops):
+        what = "its ops stand on edges" if cell.inputs == 1 else f"{cell.inputs} inputs, not 1"
+        raise NasirError(
+            "E208",
+            f"nasbench101 cannot express cell '{cell.kind}': {what}",
+            hint="the format 'nasir' holds every genotype",
+        )
+    readers = (*cell.sources, cell.output)
+    size = len(readers) + 1
+    rows = [[0] * size for _ in range(size)]
+    for vertex, sources in enumerate(readers, start=1):
+        for source in sources:
+            rows[source][vertex] = 1
+    return Module(tuple(map(tuple, rows)), (INPUT, *cell.ops, OUTPUT))
+
+
+def cell_of(module: Module, kind: str = KIND) -> CellGenotype:
+    """The module as a cell. Every vertex but the first must read another one."""
+    sources = [
+        tuple(source for source in range(vertex) if module.matrix[source][vertex])
+        for vertex in range(len(module.ops))
     ]
-    return product(*rows)
+    nodes = tuple(tuple(Edge("", source) for source in row) for row in sources[1:-1])
+    return CellGenotype(kind, 1, nodes, sources[-1], ops=module.ops[1:-1])
 
 
-def whole_modules(
-    size: int, ops: tuple[str, ...], most_edges: int = EDGE_LIMIT
-) -> Iterator[Module]:
-    """The modules of `size` vertices that pruning leaves as they are.
+def pruned(module: Module) -> Module | None:
+    """The module without vertices that no path from input to output passes.
 
-    Edge x to y stands at bit x + y (y - 1) / 2 of a matrix's number; matrices come in its order.
+    None where there is no such path: the benchmark calls that module invalid.
     """
-    for index in range(matrix_count(size, most_edges)):
-        matrix = _matrix(matrix_unrank(size, most_edges, index), size)
-        for chosen in product(ops, repeat=size - 2):
-            yield Module(matrix, (INPUT, *chosen, OUTPUT))
+    size = len(module.ops)
+    reached, needed = {0}, {size - 1}
+    for vertex in range(1, size):
+        if any(module.matrix[source][vertex] for source in reached):
+            reached.add(vertex)
+    for vertex in reversed(range(size - 1)):
+        if any(module.matrix[vertex][reader] for reader in needed):
+            needed.add(vertex)
+    kept = sorted(reached & needed)
+    if len(kept) == size:
+        return module
+    if 0 not in kept or size - 1 not in kept:
+        return None
+    return _part(module, kept)
 
 
-def unique_modules(
-    vertices: int, ops: tuple[str, ...], most_edges: int = EDGE_LIMIT
-) -> Iterator[Module]:
-    """One module of each class of isomorphic ones, of two and up to that many vertices.
+def started(module: Module) -> Module:
+    """The module without vertices that the input does not reach; the output stays in any case."""
+    reached = [0]
+    for vertex in range(1, len(module.ops)):
+        last = vertex == len(module.ops) - 1
+        if last or any(module.matrix[source][vertex] for source in reached):
+            reached.append(vertex)
+    return _part(module, reached)
 
-    There are 1, 7, 91, 2532 up to 2, 3, 4 and 5 vertices with NAS-Bench-101's ops, and 423,624
-    up to 7; from 6 on this takes minutes.
+
+def live_cell(cell: CellGenotype) -> CellGenotype:
+    """The cell after pruning: what the network of NAS-Bench-101 is built from.
+
+    Raises an error when the input does not reach the output, and what `module_of` raises.
     """
-    seen: set[str] = set()
-    for size in range(2, vertices + 1):
-        for module in whole_modules(size, ops, most_edges):
-            name = module_hash(module)
-            if name not in seen:
-                seen.add(name)
-                yield module
+    module = pruned(module_of(cell))
+    if module is None:
+        raise NasirError(
+            "E202", f"the output of cell '{cell.kind}' cannot be reached from its input"
+        )
+    return cell_of(module, cell.kind)
 
 
-def distinct_hashes(space: SpaceCell) -> frozenset[str]:
-    """The names in NAS-Bench-101 of all cells of a space of parents.
+def limits_broken(
+    module: Module,
+    ops: tuple[str, ...] = OPS,
+    vertices: int = VERTEX_LIMIT,
+    edges: int = EDGE_LIMIT,
+) -> tuple[str, ...]:
+    """Why no such module is allowed; empty where it is. Limits hold after pruning."""
+    live = pruned(module)
+    if live is None:
+        return ("the input does not reach the output",)
+    reasons = [
+        f"the op '{op}' is not allowed" for op in dict.fromkeys(live.ops[1:-1]) if op not in ops
+    ]
+    if len(live.ops) > vertices:
+        reasons.append(f"it has {len(live.ops)} vertices, and at most {vertices} are allowed")
+    if live.edges > edges:
+        reasons.append(f"it has {live.edges} edges, and at most {edges} are allowed")
+    return tuple(reasons)
 
-    The ops of nodes that pruning removes do not matter, so that they are not gone through.
+
+@lru_cache(maxsize=1 << 16)
+def module_hash(module: Module) -> str:
+    """The hash of a pruned module.
+
+    Every vertex starts as the hash of its degrees and its label and then, as often as there are
+    vertices, takes up its neighbours' hashes. The text that is hashed first has Python's integers:
+    a matrix of floating-point numbers would give another hash.
     """
-    unset = ("",) * space.nodes
-    cells = (_cell("cell", sources, unset) for sources in parent_choices(space))
-    matrices = {module_of(live_cell(cell)).matrix for cell in cells}
-    return frozenset(
-        module_hash(Module(matrix, (INPUT, *ops, OUTPUT)))
-        for matrix in matrices
-        for ops in product(space.node_ops, repeat=len(matrix) - 2)
-    )
+    size = len(module.ops)
+    into = [[x for x in range(size) if module.matrix[x][y]] for y in range(size)]
+    out = [[y for y in range(size) if module.matrix[x][y]] for x in range(size)]
+    labels = [-1, *(OPS.index(op) for op in module.ops[1:-1]), -2]
+    names = [_digest(str((len(out[v]), len(into[v]), labels[v]))) for v in range(size)]
+    for _ in range(size):
+        names = [
+            _digest(
+                "".join(sorted(names[x] for x in into[v]))
+                + "|"
+                + "".join(sorted(names[x] for x in out[v]))
+                + "|"
+                + names[v]
+            )
+            for v in range(size)
+        ]
+    return _digest(str(sorted(names)))
 
 
-def _cell(kind: str, sources: Sources, ops: tuple[str, ...]) -> CellGenotype:
-    nodes = tuple(tuple(Edge("", source) for source in row) for row in sources[:-1])
-    return CellGenotype(kind, 1, nodes, sources[-1], ops=ops)
+def _digest(text: str) -> str:
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _part(module: Module, kept: list[int]) -> Module:
+    """The vertices `kept` and the edges among them."""
+    matrix = tuple(tuple(module.matrix[x][y] for y in kept) for x in kept)
+    return Module(matrix, tuple(module.ops[vertex] for vertex in kept))
 
 
 def matrix_count(size: int, most_edges: int) -> int:
