@@ -3,18 +3,10 @@
 from lowering.torch.compiled import CompileWarning, compile, prepare_training, training_policy
 from lowering.torch.memory import SavedBytes, saved_bytes
 from lowering.torch.network import Network, to_inference, to_torch
-from lowering.torch.policies import Policy, PolicyRow, compiler_missing, policy
+from lowering.torch.policies import Policy, compiler_missing, policy
 from lowering.torch.program import RULES
 from lowering.torch.sampled import Mixture
-from lowering.torch.store import (
-    Store,
-    generator,
-    initial,
-    load_weights,
-    pack,
-    resolve,
-    save_weights,
-)
+from lowering.torch.store import Store, generator, load_weights, save_weights
 from lowering.torch.unrolled import Unrolled, first_order, second_order
 from lowering.torch.widening import Widened, widen
 
@@ -24,7 +16,6 @@ __all__ = [
     "Mixture",
     "Network",
     "Policy",
-    "PolicyRow",
     "SavedBytes",
     "Store",
     "Unrolled",
@@ -33,12 +24,9 @@ __all__ = [
     "compiler_missing",
     "first_order",
     "generator",
-    "initial",
     "load_weights",
-    "pack",
     "policy",
     "prepare_training",
-    "resolve",
     "save_weights",
     "saved_bytes",
     "second_order",

@@ -1,8 +1,6 @@
 """Genotype files: every format, and the genotypes that nasir carries."""
 
-from nasir.formats.format import Format
 from nasir.formats.load import (
-    Entry,
     Reading,
     detect,
     dump_genotype,
@@ -14,14 +12,10 @@ from nasir.formats.load import (
     read_genotype,
     read_source_genotype,
 )
-from nasir.formats.own import METADATA_KEY
 from nasir.formats.table import FORMATS, named_format
 
 __all__ = [
     "FORMATS",
-    "METADATA_KEY",
-    "Entry",
-    "Format",
     "Reading",
     "detect",
     "dump_genotype",

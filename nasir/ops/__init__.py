@@ -14,11 +14,9 @@ from nasir.ops.spec import (
     NoAttrs,
     Op,
     OpSpec,
-    Pair,
     ParamRef,
     ParamSpec,
     Size,
-    Trait,
 )
 from nasir.table import Table
 
@@ -43,9 +41,7 @@ __all__ = [
     "NoAttrs",
     "Op",
     "OpSpec",
-    "Pair",
     "ParamRef",
     "ParamSpec",
     "Size",
-    "Trait",
 ]

@@ -1,8 +1,7 @@
 """Passes over graphs: every one of them, and the pipelines of them."""
 
-from nasir.passes.expansion import GraphPass, expand, infer_types, validate
-from nasir.passes.fusion import horizontal, share_norms
-from nasir.passes.memory import MEMORY_LEVELS, MemoryLevel, call_cells, recompute
+from nasir.passes.expansion import expand, validate
+from nasir.passes.memory import MEMORY_LEVELS, MemoryLevel, recompute
 from nasir.passes.pipelines import (
     DISCRETE,
     EVALUATION,
@@ -19,17 +18,8 @@ from nasir.passes.pipelines import (
     shared,
     summed,
 )
-from nasir.passes.random_ops import draws_given, drop_path
-from nasir.passes.simplify import (
-    canonicalise,
-    cse,
-    dead_code,
-    evaluation,
-    fold_batch_norm,
-    freeze_noise,
-    idle_code,
-)
-from nasir.passes.sums import highway_sums, lean_sums, mixed_sums
+from nasir.passes.random_ops import drop_path
+from nasir.passes.simplify import cse, dead_code, freeze_noise
 from nasir.passes.supernet import edge_weights, partial_channels, restrict
 
 __all__ = [
@@ -43,32 +33,19 @@ __all__ = [
     "SHARED",
     "TIDY",
     "TRAINED",
-    "GraphPass",
     "MemoryLevel",
     "Pass",
     "PassRecord",
-    "call_cells",
-    "canonicalise",
     "cse",
     "dead_code",
-    "draws_given",
     "drop_path",
     "edge_weights",
-    "evaluation",
     "expand",
-    "fold_batch_norm",
     "freeze_noise",
-    "highway_sums",
-    "horizontal",
-    "idle_code",
-    "infer_types",
-    "lean_sums",
-    "mixed_sums",
     "partial_channels",
     "recompute",
     "restrict",
     "run_passes",
-    "share_norms",
     "shared",
     "summed",
     "validate",
