@@ -183,7 +183,7 @@ def own_ops(
     """The own ops of a space as macros, by name; `place` is where one of them is defined.
 
     Where an op has the name of a shipped one, that name means the shipped one within it. Raises an
-    error (too many levels, or primitives), (a circle).
+    error for a circle, or for too many levels or primitives.
     """
     made: dict[str, Macro] = {}
     budget = Budget(OWN_OPS_LIMIT, "what the space's own ops are made of", "primitives")
@@ -206,7 +206,7 @@ def own_op(name: str, definition: str) -> Macro:
 
 
 def read_definition(name: str, text: str) -> Macro:
-    """The macro of a definition in any spelling. Raises an error and a fault of a step."""
+    """The macro of a definition in any spelling. Raises an error as `check_definition`."""
     try:
         model = Definition.model_validate(read_json(Source.of(text, "<definition>"), 2.0**64))
     except (NasirError, ValidationError):
@@ -218,7 +218,7 @@ def read_definition(name: str, text: str) -> Macro:
 
 
 def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
-    """The op's body. Raises the first of its `faults`, and an error (primitives, levels)."""
+    """The op's body. Raises its first fault, or an error for too many primitives or levels."""
     for _, error in faults(model, ops):
         raise error
     budget = Budget(OWN_OP_LIMIT, "an own op", "primitives")

@@ -1,4 +1,4 @@
-"""Kernels for what a supernet spends its time on: the package's one door."""
+"""Kernels in C++ for what a supernet spends its time on."""
 
 from lowering.kernels.build import SWITCH, available, library_path, reason
 from lowering.kernels.mixed import mixed_sum, release, supports

@@ -203,8 +203,8 @@ def paired_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, Ce
 def check_genotype(genotype: Genotype, place: Place = lambda _: NOWHERE) -> Genotype:
     """The genotype unchanged, if every cell is a well-formed graph.
 
-    `place` maps a path to where it stands in the file. Raises an error (too many edges), (no
-    inputs), (reads itself or a later node), (index out of range).
+    `place` maps a path to where it stands in the file. Raises an error for
+    too many edges, no inputs, a node that reads itself or a later one, or an index out of range.
     """
     if not genotype.cells:
         raise NasirError("E202", "the genotype has no cells", place(()))

@@ -1,4 +1,4 @@
-"""Passes over graphs: every one of them, and the pipelines of them."""
+"""Passes over graphs, and the pipelines of them."""
 
 from nasir.passes.expansion import expand, validate
 from nasir.passes.memory import MEMORY_LEVELS, MemoryLevel, recompute

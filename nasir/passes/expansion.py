@@ -78,9 +78,8 @@ def _without_unread(node: Node) -> Node:
 def validate(graph: Graph) -> Graph:
     """The graph unchanged, if names are writable, cells of one kind, and equal keys equal weights.
 
-    Raises an error (one key for two different weights, a cell instance of two kinds), (a name that
-    the text form cannot hold, or one name for two ops), and what the construction of a graph
-    raises.
+    Raises an error for one key of two different weights, a cell instance of two kinds, a name that
+    the text form cannot hold, one name of two ops, and what the construction of a graph raises.
     """
     graph = graph.with_nodes(graph.nodes)  # infers all types anew
     keys: dict[str, ParamRef] = {}
