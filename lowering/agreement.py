@@ -44,7 +44,7 @@ class Comparison:
         return self.difference <= TOLERANCE * max(1.0, self.magnitude)
 
     def require(self) -> "Comparison":
-        """Itself. Raises an error unless it agrees."""
+        """Returns self. Raises an error unless it agrees."""
         if not self.agrees:
             raise NasirError(
                 "E504",

@@ -14,7 +14,7 @@ _FX = ("device", "fx_pytree", "inf", "nan", "pytree")
 _WORDS = frozenset({*keyword.kwlist, *dir(builtins), *_FILE, *_FX})
 
 CLASSES = _WORDS | {"Network", "Path", "Tensor", "F", "DTYPES", "KEYS"}
-"""What no class of a file may be called: the file's own names that begin with a capital, too."""
+"""Names that no class of a file may have: the file's own names that begin with a capital, too."""
 
 
 def identifier(name: str) -> str:

@@ -45,7 +45,7 @@ class Slot:
 
     @property
     def local(self) -> str:
-        """Its name within the kind of cell: `n2.e0`."""
+        """The slot's name within the kind of cell: `n2.e0`."""
         return _SLOTS[self.role][0].format(self)
 
     def __str__(self) -> str:

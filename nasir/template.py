@@ -285,7 +285,7 @@ def primitives(op: Op) -> int:
 
 @cache
 def _shipped_primitives(op: Macro) -> int:
-    """Those of a shipped macro, tried on an image."""
+    """Returns the primitives of a shipped macro, tried on an image."""
     wide = {"out": 8} if "out" in op.attrs.model_fields else {}
     try:
         return max(1, len(template(op, make_attrs(op, wide), (ImageType(8, 32, 32),)).nodes))

@@ -39,7 +39,7 @@ class KernelChain:
 
 @dataclass(frozen=True, slots=True)
 class SumLayout:
-    """What a mixed sum makes: its code for the library, its image, its norms' channels."""
+    """The layout of a mixed sum: its code for the library, its image, its norms' channels."""
 
     code: tuple[int, ...]
     eps: tuple[float, ...]

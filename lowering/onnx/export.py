@@ -77,7 +77,7 @@ PART = 4
 
 
 class Session(Protocol):
-    """What is used of onnxruntime's session, which is only partly typed."""
+    """The used part of onnxruntime's session, which is only partly typed."""
 
     def run(
         self, names: None, inputs: Mapping[str, Any], options: Any = None, /

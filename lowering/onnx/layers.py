@@ -232,7 +232,7 @@ def _mix(e: OnnxEmitter, a: MixAttrs, inputs: Values, weights: Values) -> ir.Val
 
 
 def _drop_path(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
-    """Nothing is dropped."""
+    """Returns the input: nothing is dropped in inference."""
     del a, weights
     return e.node("Identity", inputs[0])
 

@@ -60,7 +60,7 @@ def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:
 
 
 def _titles(names: list[str]) -> dict[str, str]:
-    """What each function is called: ONNX Runtime joins that and the names inside by `_`.
+    """Returns the name of each function: ONNX Runtime joins it and the names inside by `_`.
 
     No title may be another with `_` and something behind it, but for a number.
     """
@@ -221,7 +221,7 @@ class _Main:
 
 
 def output_names(graph: Graph) -> tuple[str, ...]:
-    """What the graph's skeleton calls them, or else `logits`, `logits_2`, …."""
+    """Returns the skeleton's names of the outputs, or else `logits`, `logits_2`, …."""
     names = tuple(graph.about.get("outputs", "").split())
     if len(names) == len(graph.outputs):
         return names

@@ -103,7 +103,7 @@ def irregular(found: tuple[WeightPath, ...]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """What a path and its key have in common, as the file's own `_plain` computes it."""
+    """Returns the common form of a path and its key, as the file's own `_plain` computes it."""
     return re.sub(r"\W", "_", name)
 
 

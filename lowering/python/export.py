@@ -147,7 +147,7 @@ def load_python(path: str | Path) -> nn.Module:
 def _weights(
     graph: Graph, places: tuple[WeightPath, ...], weights: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """What the file's layers need, and the weights of dead nodes that the module has."""
+    """Returns the weights of the file's layers, and those of dead nodes that the module has."""
     found = {place.key: resolve(place.ref, weights) for place in places}
     for ref in run_passes(graph, PLAIN)[0].params:
         if ref.key in weights and not ref.parts:

@@ -174,7 +174,7 @@ def _construct(outer: Class, parts: list[Part], classes: Classes) -> str:
 
 
 def _steps(one: Class, types: Types, labels: Mapping[str, str] | None = None) -> Iterator[Line]:
-    """What the method does, step by step; `labels` are wanted names of variables."""
+    """Returns the statements of the method; `labels` are wanted names of variables."""
     part = one.first
     for attribute, items in one.rows:
         item, outputs = items[0], outputs_of(items[0])

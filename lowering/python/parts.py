@@ -68,7 +68,7 @@ class Part:
 
     @property
     def values(self) -> dict[str, None]:
-        """What the items but the given ones read and do not make."""
+        """Returns the values that other items read and do not make."""
         items = [item for item in self.items if item not in self.given]
         made = {name for item in items for name in outputs_of(item)}
         return dict.fromkeys(x for item in items for x in item.inputs if x not in made)

@@ -67,7 +67,7 @@ def load(weights: str | Path | None = None) -> Network:
 
 
 def _plain(name: str) -> str:
-    """What is common to `c03.pre0.bn.bias`, a path here, and `c03/pre0/bn.bias`, the file's key."""
+    """The common form of `c03.pre0.bn.bias`, a path here, and `c03/pre0/bn.bias`, a key."""
     return re.sub(r"\\W", "_", name)
 '''
 

@@ -53,7 +53,7 @@ class Entrance:
         return values[name].shape[1 if isinstance(type_, (TokenType, SequenceType)) else 0]
 
     def _drawn(self, batch: int, device: torch.device, *, training: bool) -> dict[str, Tensor]:
-        """What the random nodes draw: one call of the generator for all draws of one kind."""
+        """Draws for the random nodes: one call of the generator for all draws of one kind."""
         kinds: dict[tuple[bool, Type], list[str]] = {}
         for name, kind in self._draws.items():
             kinds.setdefault(kind, []).append(name)

@@ -354,7 +354,7 @@ class MixedSum:
                 lerp_each_([args[i + 1] for i in at], corrected, momentum)
 
     def _norm_sizes(self, args: Sequence[Tensor]) -> list[tuple[int, int]]:
-        """Of each batch norm, the channels and how many numbers a mean is over."""
+        """For each batch norm, the channels and the number of values of a mean."""
         shapes = tuple(args[term.value].shape for term in self.attrs.terms)
         if shapes not in self._sizes:
             self._sizes[shapes] = _norm_sizes(self.attrs.terms, shapes)
@@ -398,7 +398,7 @@ def _chain(term: MixedChain, places: Sequence[int]) -> kernels.KernelChain:
 def _places(
     terms: Sequence[MixedChain], first: int
 ) -> tuple[tuple[int, ...], tuple[tuple[int, float], ...]]:
-    """Of the arguments: those that are learned, and each running mean (the variance follows it)."""
+    """The arguments that are learned, and each running mean (the variance follows it)."""
     learned: list[int] = []
     norms: list[tuple[int, float]] = []
     at = first

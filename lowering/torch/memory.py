@@ -38,7 +38,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a run depends on beside its arguments: autocast, and the generators where it draws."""
+    """The state of a run beside its arguments: autocast, and the generators where it draws."""
 
     device: torch.device
     autocast: tuple[torch.dtype, bool, bool]
@@ -46,7 +46,7 @@ class Surroundings:
 
     @classmethod
     def now(cls, value: Tensor, *, random: bool) -> "Surroundings":
-        """Those of this moment, for a run on the value's device."""
+        """Returns the present state, for a run on the value's device."""
         kind = value.device.type
         enabled, cached = torch.is_autocast_enabled(kind), torch.is_autocast_cache_enabled()
         autocast = (torch.get_autocast_dtype(kind), enabled, cached)
@@ -139,7 +139,7 @@ RULES = (TorchRule(RECOMPUTE, _recompute), TorchRule(CALL, _call))
 
 @dataclass(frozen=True, slots=True)
 class SavedBytes:
-    """Of one forward pass: the bytes that are kept, and how many tensors keep them.
+    """The bytes that one forward pass keeps, and the number of tensors that keep them.
 
     In `bytes` memory that several tensors keep counts once, and that of parameters and buffers,
     which are there anyway, does not count. `tensors` counts each time that one is kept.
@@ -151,7 +151,7 @@ class SavedBytes:
 
 @checked
 def saved_bytes(module: nn.Module, *inputs: Any) -> SavedBytes:
-    """What a call of the module with these inputs keeps for backward, whose results are dropped.
+    """Measures what a call of the module with these inputs keeps for backward.
 
     In training mode the call updates running statistics, as any does.
     """

@@ -173,7 +173,7 @@ class Network(nn.Module):
         return twin
 
     def lie_channels_last(self) -> "Network":
-        """Itself, after its weights and what it is given have come to lie pixel by pixel."""
+        """Switches weights and inputs to channels_last in place; returns self."""
         moved: Any = self
         moved.to(memory_format=torch.channels_last)  # a form that torch's types lack
         self.channels_last = True
@@ -205,7 +205,7 @@ class Network(nn.Module):
         return sampled(weight, self._arguments(sampled.graph, inputs))
 
     def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> SampledGraph:
-        """What runs of the graph for the live options of these inputs' mixture."""
+        """Returns the part of the graph that runs for the live options of the mixture."""
         training = self.training and self._trainable
         live: Live = inputs[-1].live
         check_picks(self._plain, live)

@@ -36,7 +36,7 @@ def _same(function: Function) -> Function:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What a program is for: whether it trains, and whether running statistics follow the batch's.
+    """The use of a program: whether it trains, and whether running statistics follow the batch's.
 
     `finish` is applied to the function of each body that applies no other.
     """

@@ -177,7 +177,7 @@ class SampledGraph:
 
 
 _NOTHING = fx.Graph()
-"""What is called at once is written nowhere."""
+"""Raises: calls that are executed at once have no text."""
 
 
 def _steps(graph: Graph, outputs: Iterable[str], live: Live) -> tuple[SampledStep, ...]:

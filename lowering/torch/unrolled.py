@@ -30,7 +30,7 @@ RADIUS = 0.01
 """The distance that weights move for the central difference, as a norm."""
 
 Logits = Sequence[Tensor] | Mapping[str, Tensor]
-"""Those of each choice, in any order or by name; gradients come in the same order."""
+"""The logits of each choice, in any order or by name; gradients come in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _difference(
     weights: list[Tensor],
     towards: list[Tensor],
 ) -> list[Tensor]:
-    """How the gradients of the training loss by the logits change along `towards`."""
+    """Returns the change of the training loss's gradients by the logits along `towards`."""
     radius = RADIUS / _norm(towards)
     shift = mul_each(towards, radius)
     ends: list[list[Tensor]] = []

@@ -14,7 +14,7 @@ from nasir.ops.layers import ConvAttrs, LinearAttrs
 from nasir.passes import PLAIN
 
 Duplicates = tuple[int, ...]
-"""Of a widened axis, for each new channel the old one that it is a copy of."""
+"""For each new channel of a widened axis, the old one that it copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ def _check_keys(
 
 Shapes = Mapping[str, tuple[int, ...]]
 Growth = Mapping[int, Duplicates]
-"""Of a weight: the duplicates on each axis that grows."""
+"""The duplicates of a weight on each axis that grows."""
 
 
 def _growth(graph: Graph, before: Shapes, seed: int) -> dict[str, Growth]:
-    """How every weight grows, by key; `drawn` follows a convolution's draw to what reads it."""
+    """Returns the growth of every weight by key, a convolution's draw followed to what reads it."""
     growth: dict[str, Growth] = {}
     drawn: dict[str, Duplicates] = {}
     for node in graph.nodes:

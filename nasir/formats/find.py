@@ -71,7 +71,7 @@ class FoundGenotype:
         return parse_value(self.source, self.start, self.end).document(self.source).root
 
     def read(self, row: Format | None, space: Space | None) -> tuple[Format, Genotype]:
-        """Its format, which may be given, and itself. Raises an error and what the format
+        """Returns the format, which may be given, and the genotype. Raises what the format
         raises.
         """
         rows = (row,) if row else rows_of(self.cursor)

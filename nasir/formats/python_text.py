@@ -72,7 +72,7 @@ class Statement:
 
 
 def parse_statements(source: Source, start: int = 0, end: int | None = None) -> list[Statement]:
-    """What the text's expressions are, and what it assigns, in order. The text is that between two
+    """Parses the text's expressions and assignments, in order. The text is that between two
     offsets.
     """
     return list(_Reader(source, start, len(source.text) if end is None else end).statements())

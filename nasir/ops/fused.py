@@ -108,7 +108,7 @@ def _params(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]
 
 
 def _macs(a: MixedSumAttrs, inputs: tuple[Type, ...], _: ImageType) -> int:
-    """Those of the depthwise convolutions and of the products."""
+    """The weights of the depthwise convolutions and of the products."""
     total = 0
     for term in a.terms:
         x = expect_image(inputs[term.value], "mixed_sum")
@@ -238,7 +238,7 @@ def _gates(a: HighwaySumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...
 
 
 def _gate_macs(a: HighwaySumAttrs, inputs: tuple[Type, ...], _: VectorType) -> int:
-    """Those of one product for each highway."""
+    """The weights of one product for each highway."""
     (weight,) = _gates(a, inputs)
     return len(a.highways) * prod(weight.shape)
 

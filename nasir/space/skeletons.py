@@ -337,7 +337,7 @@ def _nasbench201(b: Builder, design: Design, size: StagedSize) -> tuple[str, str
 
 
 def _natsbench_size(b: Builder, design: Design, size: StageSize) -> tuple[str, str | None]:
-    """Of NATS-Bench's five stages the second and fourth are residual reductions, others a cell."""
+    """Builds NATS-Bench's five stages: two residual reductions between three cells."""
     x = b("conv_bn", "image", name="stem", out=size.stage1, kernel=3)
     for number, width in enumerate(size.widths):
         if number % 2:

@@ -59,7 +59,7 @@ class Conditional(Protocol):
     def texts(self) -> tuple[str, ...]: ...
 
     def reasons(self, genotype: Genotype) -> Iterator[str]:
-        """Those that a genotype of the space does not fulfil."""
+        """Yields the conditions that a genotype of the space does not fulfil."""
         ...
 
 

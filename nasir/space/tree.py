@@ -49,7 +49,7 @@ class Option:
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """It with each way to take its own decisions, in order."""
+        """The option with each way to take its own decisions, in order."""
         return tuple((self.name, then) for then in product(*(each.each() for each in self.then)))
 
 
@@ -258,7 +258,7 @@ class Choose:
 
     @cached_property
     def _sizes(self) -> list[int]:
-        """Of what is kept: options, or where they repeat their entries."""
+        """The sizes of what is kept: of options, or of their entries where they repeat."""
         return [1] * len(self.entries) if self.repeats else [o.size for o in self.options]
 
     @property
