@@ -1,7 +1,7 @@
 """A cell as sums of terms, without what computes nothing: an op counts by its primitives alone."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Literal
@@ -200,7 +200,6 @@ Place = tuple[int, int]
 _HINT = "a cell with fewer edges, or with fewer interchangeable ones, has an id"
 
 
-@dataclass(slots=True)
 class Terms:
     """The terms of a cell in an order in which each comes after what it reads.
 
@@ -209,12 +208,13 @@ class Terms:
     at its place in `places`. `outputs` are the sums that leave the cell.
     """
 
-    labels: list[bytes] = field(default_factory=list[bytes])
-    reads: list[Sum] = field(default_factory=list[Sum])
-    places: list[Place | None] = field(default_factory=list["Place | None"])
-    outputs: tuple[Sum, ...] = ()
-    shared: dict[tuple[bytes, Sum], int] = field(default_factory=dict[tuple[bytes, Sum], int])
-    budget: Budget = field(default_factory=lambda: Budget(LABEL_STEPS, "the id", "steps", _HINT))
+    def __init__(self) -> None:
+        self.labels: list[bytes] = []
+        self.reads: list[Sum] = []
+        self.places: list[Place | None] = []
+        self.outputs: tuple[Sum, ...] = ()
+        self.shared: dict[tuple[bytes, Sum], int] = {}
+        self.budget = Budget(LABEL_STEPS, "the id", "steps", _HINT)
 
     def add(self, label: bytes, reads: Sum, place: Place | None) -> int:
         """A new term."""

@@ -149,6 +149,8 @@ class TreeDecisions:
             place for place in places if roles[place] not in ("op on node", "output")
         )
         self._output = roles.index("output") if "output" in roles else None
+        self._plain = self._output is None and not self._ops
+        self._parts: list[Part] = [()] * len(self.walk)
 
     def reasons(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell is not one of these."""
@@ -173,7 +175,7 @@ class TreeDecisions:
 
     def unrank(self, index: int) -> CellGenotype:
         """The cell of that number."""
-        parts: list[Part] = [()] * len(self.walk)
+        parts = self._parts.copy()
         for place, size, each, listed in self._radix:
             index, digit = divmod(index, size)
             parts[place] = listed[digit] if listed else _part(each, each.unrank(digit))
@@ -211,15 +213,16 @@ class TreeDecisions:
         return _part(self.walk[place], pick) if number is None else self._listed[place][number]
 
     def _made(self, parts: Sequence[Part]) -> CellGenotype:
-        cell, output = self.cell, self.cell.output
-        if self._output is None and not self._ops:
-            nodes, ops = tuple(parts), ()
-        else:
-            nodes = tuple([parts[place] for place in self._nodes])
-            ops = tuple([parts[place][0].op for place in self._ops])
+        cell = self.cell
+        kind, inputs, output = cell.kind, cell.inputs, cell.output
+        if self._plain:
+            nodes = tuple(parts)
+            return CellGenotype(kind, inputs, nodes, output, (), cell.combine, cell.join)
+        nodes = tuple([parts[place] for place in self._nodes])
+        ops = tuple([parts[place][0].op for place in self._ops])
         if self._output is not None:
             output = tuple(edge.source for edge in parts[self._output])
-        return CellGenotype(cell.kind, cell.inputs, nodes, output, ops, cell.combine, cell.join)
+        return CellGenotype(kind, inputs, nodes, output, ops, cell.combine, cell.join)
 
     @cached_property
     def _listed(self) -> list[tuple[Part, ...]]:

@@ -147,18 +147,23 @@ class Space:
 
     def numbered(self, number: int) -> Genotype:
         """The genotype of that number among all, whether or not it fulfils `where`."""
-        number, digit = divmod(number, prod(each.size for each in self.size_walk))
-        picks, cells = tree.unrank(self.size_walk, digit), list[CellGenotype]()
-        for part in reversed(self.decisions):
+        size: Numbers = ()
+        if self.open_size:
+            number, digit = divmod(number, prod(each.size for each in self.size_walk))
+            size = self._size(tree.unrank(self.size_walk, digit))
+        cells: list[CellGenotype] = []
+        for part in self.decisions[::-1]:
             number, digit = divmod(number, part.size)
             cells.append(part.unrank(digit))
-        return self.made(reversed(cells), picks)
+        return Genotype(self.name, tuple(cells[::-1]), "", "", self, size)
 
     def made(self, cells: Iterable[CellGenotype], numbers: Sequence[Pick] = ()) -> Genotype:
         """The genotype of the space with these cells and picks of the skeleton's decisions."""
-        pairs = zip(self.open_size, numbers, strict=True)
-        size = tuple((name, int(number)) for (name, _), ((number, _),) in pairs)
-        return Genotype(self.name, tuple(cells), definition=self, size=size)
+        return Genotype(self.name, tuple(cells), "", "", self, self._size(numbers))
+
+    def _size(self, picks: Sequence[Pick]) -> Numbers:
+        pairs = zip(self.open_size, picks, strict=True)
+        return tuple((name, int(number)) for (name, _), ((number, _),) in pairs)
 
     def admits(self, genotype: Genotype) -> bool:
         """Whether a genotype with decisions of the space fulfils `where`."""
