@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nasir import Cost, NasirError, PassRecord, dump_genotype, load_genotype
-from nasir.draw import svg_text
 from nasir.formats import FORMATS
 from nasir.quoting import xml
 from runners.experiment.recipe import describe_size
@@ -249,6 +248,8 @@ def _filled(file: str, **values: str) -> str:
 
 
 def _section(report: Report, name: str, directory: Path) -> str:
+    from nasir.draw import svg_text  # only pages have drawings
+
     cells = load_genotype(report.genotype).cells
     tiles = [
         f'<div class="tile"><b>{xml(value)}</b><span>{xml(what)}</span></div>'
