@@ -415,23 +415,24 @@ def _places(
     return tuple(learned), tuple(norms)
 
 
-def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, inputs: Values, weights: Values) -> fx.Node:
-    function = MixedSum(a, len(inputs), e.name, follow=e.follow)
-    return e.call(function, *inputs, *weights)
+def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: fx.Node) -> fx.Node:
+    learned, norms = _places(a.terms, 0)
+    inputs = len(values) - len(learned) - 2 * len(norms)
+    return e.call(MixedSum(a, inputs, e.name, follow=e.follow), *values)
 
 
-def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: fx.Node, *weights: fx.Node) -> fx.Node:
     if a.rows:
         weights = tuple(
-            e.call(F.pad, weight, [x, a.kernel[1] - 1 - x, y, a.kernel[0] - 1 - y])
-            for weight, y, x in zip(weights, a.rows, a.columns, strict=True)
+            e.call(F.pad, weight, [left, a.kernel[1] - 1 - left, top, a.kernel[0] - 1 - top])
+            for weight, top, left in zip(weights, a.rows, a.columns, strict=True)
         )
     weight = e.call(torch.cat, weights)
-    return e.call(F.conv2d, inputs[0], weight, None, a.stride, a.padding, a.dilation)
+    return e.call(F.conv2d, x, weight, None, a.stride, a.padding, a.dilation)
 
 
-def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, inputs: Values, weights: Values) -> fx.Node:
-    return e.call(HighwaySum(a, e.name), *inputs, *weights)
+def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, *values: fx.Node) -> fx.Node:
+    return e.call(HighwaySum(a, e.name), *values)
 
 
 RULES = (

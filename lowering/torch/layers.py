@@ -59,8 +59,6 @@ from nasir.ops.layers import (
     PadAttrs,
 )
 
-Values = tuple[fx.Node, ...]
-
 _THIN = 16
 """Images of fewer channels are strided before a 1x1 convolution, not by it."""
 
@@ -84,12 +82,13 @@ def strided_product(
     return F.conv2d(whole(x[..., :: stride[0], :: stride[1]]), weight, bias)
 
 
-def _conv2d(e: TorchEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> fx.Node:
-    bias = weights[1] if a.bias else None
+def _conv2d(
+    e: TorchEmitter, a: ConvAttrs, x: fx.Node, weight: fx.Node, bias: fx.Node | None = None
+) -> fx.Node:
     pointwise = a.kernel == (1, 1) and a.margins == (0, 0) and a.groups == 1
     if e.training and pointwise and max(a.stride) > 1:
-        return e.call(strided_product, inputs[0], weights[0], bias, a.stride)
-    return e.call(F.conv2d, inputs[0], weights[0], bias, a.stride, a.margins, a.dilation, a.groups)
+        return e.call(strided_product, x, weight, bias, a.stride)
+    return e.call(F.conv2d, x, weight, bias, a.stride, a.margins, a.dilation, a.groups)
 
 
 class _Crop(torch.autograd.Function):
@@ -116,33 +115,28 @@ def crop(x: Tensor, top: int, left: int) -> Tensor:
     return _cropped(x, top, left)
 
 
-def _crop(e: TorchEmitter, a: CropAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
+def _crop(e: TorchEmitter, a: CropAttrs, x: fx.Node) -> fx.Node:
     if e.training:
-        return e.call(crop, inputs[0], a.top, a.left)
-    cut = (..., slice(a.top, None), slice(a.left, None))
-    return e.call(operator.getitem, inputs[0], cut)
+        return e.call(crop, x, a.top, a.left)
+    return e.call(operator.getitem, x, (..., slice(a.top, None), slice(a.left, None)))
 
 
-def _pad(e: TorchEmitter, a: PadAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
-    return e.call(F.pad, inputs[0], (0, a.right, 0, a.bottom))
+def _pad(e: TorchEmitter, a: PadAttrs, x: fx.Node) -> fx.Node:
+    return e.call(F.pad, x, (0, a.right, 0, a.bottom))
 
 
-def _channels(e: TorchEmitter, a: ChannelsAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _channels(e: TorchEmitter, a: ChannelsAttrs, x: fx.Node) -> fx.Node:
     """Pieces of one value are cut at once, and so is their gradient."""
-    del weights
     spans = tuple(zip(accumulate(e.pieces, initial=0), e.pieces, strict=False))
     if (a.start, a.count) in spans:
-        pieces = e.once(torch.split, inputs[0], e.pieces, 1)
+        pieces = e.once(torch.split, x, e.pieces, 1)
         return e.call(operator.getitem, pieces, spans.index((a.start, a.count)))
-    return e.call(operator.getitem, inputs[0], (slice(None), slice(a.start, a.start + a.count)))
+    return e.call(operator.getitem, x, (slice(None), slice(a.start, a.start + a.count)))
 
 
-def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, x: fx.Node) -> fx.Node:
     """One copy, which keeps the layout in memory."""
-    del weights
-    return e.call(F.channel_shuffle, inputs[0], a.groups)
+    return e.call(F.channel_shuffle, x, a.groups)
 
 
 def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> Tensor:
@@ -159,19 +153,17 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
     return result
 
 
-def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, x: fx.Node, *weights: fx.Node) -> fx.Node:
     """In training the batch's statistics, and the running ones updated; else the running ones."""
     if a.copies > 1:
         assert e.training, "in evaluation every copy has values of its own"
         statistics = weights if e.follow else ()
-        return e.call(shared_norm, inputs[0], a.momentum, a.eps, *statistics)
+        return e.call(shared_norm, x, a.momentum, a.eps, *statistics)
     *affine, mean, variance = weights
     weight, bias = (_contiguous(e, each) for each in affine) if affine else (None, None)
     if e.training and not e.follow:
         mean = variance = None
-    return e.call(
-        F.batch_norm, inputs[0], mean, variance, weight, bias, e.training, a.momentum, a.eps
-    )
+    return e.call(F.batch_norm, x, mean, variance, weight, bias, e.training, a.momentum, a.eps)
 
 
 def _contiguous(e: TorchEmitter, weight: fx.Node) -> fx.Node:
@@ -180,33 +172,22 @@ def _contiguous(e: TorchEmitter, weight: fx.Node) -> fx.Node:
     return weight if own or not e.training else e.call(torch.Tensor.contiguous, weight)
 
 
-def _max_pool(e: TorchEmitter, a: MaxPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
-    return e.call(F.max_pool2d, inputs[0], a.kernel, a.stride, a.padding)
+def _max_pool(e: TorchEmitter, a: MaxPoolAttrs, x: fx.Node) -> fx.Node:
+    return e.call(F.max_pool2d, x, a.kernel, a.stride, a.padding)
 
 
-def _avg_pool(e: TorchEmitter, a: AvgPoolAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
-    return e.call(
-        F.avg_pool2d,
-        inputs[0],
-        a.kernel,
-        a.stride,
-        a.padding,
-        count_include_pad=a.count_padding,
-    )
+def _avg_pool(e: TorchEmitter, a: AvgPoolAttrs, x: fx.Node) -> fx.Node:
+    size = (a.kernel, a.stride, a.padding)
+    return e.call(F.avg_pool2d, x, *size, count_include_pad=a.count_padding)
 
 
-def _add(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _add(e: TorchEmitter, _: NoAttrs, *terms: fx.Node) -> fx.Node:
     """From left to right, so that rounding is the same everywhere."""
-    del a, weights
-    return reduce(lambda x, y: e.call(operator.add, x, y), inputs)
+    return reduce(lambda x, y: e.call(operator.add, x, y), terms)
 
 
-def _mean(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a, weights
-    total = reduce(lambda x, y: e.call(operator.add, x, y), inputs)
-    return e.call(torch.div, total, len(inputs))
+def _mean(e: TorchEmitter, a: NoAttrs, *terms: fx.Node) -> fx.Node:
+    return e.call(torch.div, _add(e, a, *terms), len(terms))
 
 
 class _Concat(torch.autograd.Function):
@@ -238,24 +219,21 @@ def concat(*values: Tensor) -> Tensor:
     return _joined(*values)
 
 
-def _concat(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a, weights
+def _concat(e: TorchEmitter, _: NoAttrs, *inputs: fx.Node) -> fx.Node:
     return e.call(concat, *inputs) if e.training else e.call(torch.cat, inputs, 1)
 
 
-def _chunk(e: TorchEmitter, a: ChunkAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _chunk(e: TorchEmitter, a: ChunkAttrs, x: fx.Node) -> fx.Node:
     """Parts of one vector are cut once."""
-    del weights
-    parts = e.once(torch.chunk, inputs[0], a.of, -1)
+    parts = e.once(torch.chunk, x, a.of, -1)
     return e.call(operator.getitem, parts, a.part)
 
 
 def _calls(op: OpSpec, function: Callable[..., Tensor], *more: Any) -> TorchRule:
-    """A function of the inputs, the weights and then `more`."""
+    """A function of the values and then `more`."""
 
-    def emit(e: TorchEmitter, a: Attrs, inputs: Values, weights: Values) -> fx.Node:
-        del a
-        return e.call(function, *inputs, *weights, *more)
+    def emit(e: TorchEmitter, _: Attrs, *values: fx.Node) -> fx.Node:
+        return e.call(function, *values, *more)
 
     return TorchRule(op, emit)
 
@@ -267,17 +245,15 @@ def _strided(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
     return e.call(operator.getitem, x, steps)
 
 
-def _zero(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _zero(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
     """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
-    del weights
-    return e.call(torch.zeros_like, _strided(e, a, inputs[0]))
+    return e.call(torch.zeros_like, _strided(e, a, x))
 
 
-def _gaussian(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _gaussian(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
     """Drawn in the order of (N, C, H, W), so that memory formats have the same draws."""
-    del weights
-    x = _strided(e, a, inputs[0])
-    return e.call(torch.randn_like, x, memory_format=torch.contiguous_format)
+    like = _strided(e, a, x)
+    return e.call(torch.randn_like, like, memory_format=torch.contiguous_format)
 
 
 @torch.library.custom_op("nasir::gaussian", mutates_args=())
@@ -301,24 +277,22 @@ def gaussian(like: Tensor, seed: Tensor) -> Tensor:
     return _from_seed(like.detach(), seed)
 
 
-def _gaussian_drawn(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
-    return e.call(gaussian, _strided(e, a, inputs[0]), inputs[1])
+def _gaussian_drawn(e: TorchEmitter, a: StrideAttrs, x: fx.Node, seed: fx.Node) -> fx.Node:
+    return e.call(gaussian, _strided(e, a, x), seed)
 
 
-def _frozen(e: TorchEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> fx.Node:
-    return e.call(torch.Tensor.expand_as, weights[0], _strided(e, a, inputs[0]))
+def _frozen(e: TorchEmitter, a: StrideAttrs, x: fx.Node, noise: fx.Node) -> fx.Node:
+    return e.call(torch.Tensor.expand_as, noise, _strided(e, a, x))
 
 
-def _mix(e: TorchEmitter, a: MixAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _mix(e: TorchEmitter, a: MixAttrs, mixture: fx.Node, *values: fx.Node) -> fx.Node:
     """From left to right, as the papers' code adds."""
-    del weights
-    entries = e.call(torch.Tensor.unbind, inputs[0])
+    entries = e.call(torch.Tensor.unbind, mixture)
     terms = [
         e.call(operator.mul, value, e.call(operator.getitem, entries, option))
-        for value, option in zip(inputs[1:], a.options, strict=True)
+        for value, option in zip(values, a.options, strict=True)
     ]
-    return reduce(lambda x, y: e.call(operator.add, x, y), terms)
+    return _add(e, NoAttrs(), *terms)
 
 
 def drop_path(x: Tensor, probability: Tensor, draw: Tensor) -> Tensor:
@@ -331,8 +305,7 @@ def drop_path(x: Tensor, probability: Tensor, draw: Tensor) -> Tensor:
     return x * mask.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
 
 
-def _drop_path(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a, weights
+def _drop_path(e: TorchEmitter, _: NoAttrs, *inputs: fx.Node) -> fx.Node:
     return e.call(_drop_path_anew, *inputs) if e.training else inputs[0]
 
 
@@ -340,8 +313,7 @@ def _drop_path_anew(x: Tensor, probability: Tensor) -> Tensor:
     return drop_path(x, probability, torch.rand(x.shape[0], 1, device=x.device))
 
 
-def _drop_path_drawn(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a, weights
+def _drop_path_drawn(e: TorchEmitter, _: NoAttrs, *inputs: fx.Node) -> fx.Node:
     return e.call(drop_path, *inputs) if e.training else inputs[0]
 
 

@@ -109,14 +109,15 @@ class Recomputed(torch.autograd.Function):
         return (None, *(next(found) if need else None for need in needed))
 
 
-def _recompute(e: TorchEmitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _recompute(e: TorchEmitter, a: CallAttrs, *values: fx.Node) -> fx.Node:
     """In evaluation, the body alone."""
     first = e.function(graph_of(a.body))
     if not e.training:
-        return e.call(first, *inputs, *weights)
-    buffers = (len(inputs) + i for i, ref in enumerate(a.body.params) if ref.buffer)
+        return e.call(first, *values)
+    first_weight = len(values) - len(a.body.params)
+    buffers = (first_weight + i for i, ref in enumerate(a.body.params) if ref.buffer)
     runs = Runs(first, e.replay(graph_of(a.body)), frozenset(buffers), a.body.has("random"))
-    return e.call(_recomputed(runs, e.name), *inputs, *weights)
+    return e.call(_recomputed(runs, e.name), *values)
 
 
 def _recomputed(runs: Runs, name: str) -> Function:
@@ -130,8 +131,8 @@ def _recomputed(runs: Runs, name: str) -> Function:
     return recomputed
 
 
-def _call(e: TorchEmitter, a: CallAttrs, inputs: Values, weights: Values) -> fx.Node:
-    return e.call(e.function(graph_of(a.body)), *inputs, *weights)
+def _call(e: TorchEmitter, a: CallAttrs, *values: fx.Node) -> fx.Node:
+    return e.call(e.function(graph_of(a.body)), *values)
 
 
 RULES = (TorchRule(RECOMPUTE, _recompute), TorchRule(CALL, _call))

@@ -144,7 +144,7 @@ class _SourceWriter:
                 partial(self._function, follow=False),
                 _pieces(self.graph, node),
             )
-            self.values[node.name] = find_rule(node.op).emit(emitter, node.attrs, inputs, refs)
+            self.values[node.name] = find_rule(node.op).emit(emitter, node.attrs, *inputs, *refs)
         results = tuple(self.values[name] for name in outputs)
         self.code.output(results[0] if len(results) == 1 else results)
         python = self.code.python_code("self")

@@ -10,8 +10,8 @@ from torch import fx
 from nasir import Graph
 from nasir.ops import OpSpec
 
-Emit = Callable[["TorchEmitter", Any, tuple[fx.Node, ...], tuple[fx.Node, ...]], fx.Node]
-"""(emitter, attributes, inputs, weights in the op's order) -> the result."""
+Emit = Callable[..., fx.Node]
+"""(emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
 
 @dataclass(frozen=True, slots=True)

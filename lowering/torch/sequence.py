@@ -56,33 +56,29 @@ def drop_words(
     return words * F.embedding(tokens, draw_mask(words, rate, draw).unsqueeze(1))
 
 
-def _embedding(e: TorchEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a
-    return e.call(F.embedding, inputs[0], weights[0])
+def _embedding(e: TorchEmitter, _: WidthAttrs, tokens: fx.Node, weight: fx.Node) -> fx.Node:
+    return e.call(F.embedding, tokens, weight)
 
 
-def _word_dropout(e: TorchEmitter, a: WordDropoutAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del weights
+def _word_dropout(
+    e: TorchEmitter, a: WordDropoutAttrs, words: fx.Node, tokens: fx.Node, *draw: fx.Node
+) -> fx.Node:
     if not e.training:
-        return inputs[0]
-    words, tokens, *draw = inputs
+        return words
     return e.call(drop_words, words, tokens, a.vocabulary, a.rate, *draw)
 
 
-def _dropout_mask(e: TorchEmitter, a: RateAttrs, inputs: Values, weights: Values) -> fx.Node:
+def _dropout_mask(e: TorchEmitter, a: RateAttrs, like: fx.Node, *draw: fx.Node) -> fx.Node:
     """In evaluation nothing reads it, unless it is an output."""
-    del weights
-    like, *draw = inputs
     return e.call(draw_mask, like, a.rate, *draw) if e.training else e.call(_all_kept, like)
 
 
-def _masked(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a, weights
-    return e.call(operator.mul, *inputs) if e.training else inputs[0]
+def _masked(e: TorchEmitter, _: NoAttrs, x: fx.Node, mask: fx.Node) -> fx.Node:
+    return e.call(operator.mul, x, mask) if e.training else x
 
 
-def _scan(e: TorchEmitter, a: ScanAttrs, inputs: Values, weights: Values) -> fx.Node:
-    return e.call(_loop(e.function(graph_of(a.body)), e.name), *inputs, *weights)
+def _scan(e: TorchEmitter, a: ScanAttrs, *values: fx.Node) -> fx.Node:
+    return e.call(_loop(e.function(graph_of(a.body)), e.name), *values)
 
 
 def _loop(step: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
@@ -99,19 +95,16 @@ def _loop(step: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     return scan
 
 
-def _last(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a, weights
-    return e.call(operator.getitem, inputs[0], -1)
+def _last(e: TorchEmitter, _: NoAttrs, states: fx.Node) -> fx.Node:
+    return e.call(operator.getitem, states, -1)
 
 
-def _decoder(e: TorchEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a
-    return e.call(F.linear, inputs[0], *weights)
+def _decoder(e: TorchEmitter, _: WidthAttrs, *values: fx.Node) -> fx.Node:
+    return e.call(F.linear, *values)
 
 
-def _log_softmax(e: TorchEmitter, a: NoAttrs, inputs: Values, weights: Values) -> fx.Node:
-    del a, weights
-    return e.call(F.log_softmax, inputs[0], -1)
+def _log_softmax(e: TorchEmitter, _: NoAttrs, x: fx.Node) -> fx.Node:
+    return e.call(F.log_softmax, x, -1)
 
 
 RULES = (
