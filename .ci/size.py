@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 179,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_321,
+    "code lines of nasir and lowering": 16_298,
     "code lines of runners": 10_518,
     "code lines of tests": 22_573,
     "places of runners": 14,

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from lowering.onnx.rule import END, OnnxEmitter, OnnxRule, Values
+from lowering.onnx.rule import END, OnnxEmitter, OnnxRule
 from nasir.graph import graph_of
 from nasir.ops import Attrs, NoAttrs, OpSpec
 from nasir.ops.arithmetic import (
@@ -64,10 +64,10 @@ from nasir.ops.sequence import (
 )
 
 
-def _conv2d(e: OnnxEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _conv2d(e: OnnxEmitter, a: ConvAttrs, x: ir.Value, *weights: ir.Value) -> ir.Value:
     return e.node(
         "Conv",
-        inputs[0],
+        x,
         *weights,
         kernel_shape=a.kernel,
         strides=a.stride,
@@ -77,26 +77,21 @@ def _conv2d(e: OnnxEmitter, a: ConvAttrs, inputs: Values, weights: Values) -> ir
     )
 
 
-def _crop(e: OnnxEmitter, a: CropAttrs, inputs: Values, weights: Values) -> ir.Value:
-    del weights
+def _crop(e: OnnxEmitter, a: CropAttrs, x: ir.Value) -> ir.Value:
     starts = e.integers("starts", a.top, a.left)
-    return e.node(
-        "Slice", inputs[0], starts, e.integers("ends", END, END), e.integers("axes", 2, 3)
-    )
+    return e.node("Slice", x, starts, e.integers("ends", END, END), e.integers("axes", 2, 3))
 
 
-def _pad(e: OnnxEmitter, a: PadAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _pad(e: OnnxEmitter, a: PadAttrs, x: ir.Value) -> ir.Value:
     """Zeros: Pad's default value."""
-    del weights
     pads = e.integers("pads", 0, 0, a.bottom, a.right)
-    return e.node("Pad", inputs[0], pads, None, e.integers("axes", 2, 3))
+    return e.node("Pad", x, pads, None, e.integers("axes", 2, 3))
 
 
-def _channels(e: OnnxEmitter, a: ChannelsAttrs, inputs: Values, weights: Values) -> ir.Value:
-    del weights
+def _channels(e: OnnxEmitter, a: ChannelsAttrs, x: ir.Value) -> ir.Value:
     start = _number(e, "start", a.start)
     end = e.part("end", "Add", start, _number(e, "count", a.count))
-    return e.node("Slice", inputs[0], start, end, e.integers("axes", 1))
+    return e.node("Slice", x, start, end, e.integers("axes", 1))
 
 
 def _number(e: OnnxEmitter, name: str, number: int) -> ir.Value:
@@ -107,10 +102,8 @@ def _number(e: OnnxEmitter, name: str, number: int) -> ir.Value:
     return e.part(name, "Unsqueeze", width, e.integers("zero", 0))
 
 
-def _shuffle(e: OnnxEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _shuffle(e: OnnxEmitter, a: ChannelShuffleAttrs, x: ir.Value) -> ir.Value:
     """Groups and their members become two axes, which are swapped; sizes are the input's own."""
-    del weights
-    x = inputs[0]
     size = e.part("size", "Shape", x, start=2)
     groups = e.part("groups", "Concat", e.integers("split", 0, a.groups, -1), size, axis=0)
     parts = e.part("parts", "Reshape", x, groups)
@@ -118,10 +111,10 @@ def _shuffle(e: OnnxEmitter, a: ChannelShuffleAttrs, inputs: Values, weights: Va
     return e.node("Reshape", swapped, e.part("shape", "Shape", x))
 
 
-def _batch_norm(e: OnnxEmitter, a: BatchNormAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _batch_norm(e: OnnxEmitter, a: BatchNormAttrs, x: ir.Value, *weights: ir.Value) -> ir.Value:
     *affine, mean, variance = weights
     scale, bias = affine or _identity(e, mean)
-    return e.node("BatchNormalization", inputs[0], scale, bias, mean, variance, epsilon=a.eps)
+    return e.node("BatchNormalization", x, scale, bias, mean, variance, epsilon=a.eps)
 
 
 def _identity(e: OnnxEmitter, mean: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -134,18 +127,16 @@ def _identity(e: OnnxEmitter, mean: ir.Value) -> tuple[ir.Value, ir.Value]:
     )
 
 
-def _max_pool(e: OnnxEmitter, a: MaxPoolAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _max_pool(e: OnnxEmitter, a: MaxPoolAttrs, x: ir.Value) -> ir.Value:
     """MaxPool pads with -inf, so that positions outside never win."""
-    del weights
     pads = (*a.padding, *a.padding)
-    return e.node("MaxPool", inputs[0], kernel_shape=a.kernel, strides=a.stride, pads=pads)
+    return e.node("MaxPool", x, kernel_shape=a.kernel, strides=a.stride, pads=pads)
 
 
-def _avg_pool(e: OnnxEmitter, a: AvgPoolAttrs, inputs: Values, weights: Values) -> ir.Value:
-    del weights
+def _avg_pool(e: OnnxEmitter, a: AvgPoolAttrs, x: ir.Value) -> ir.Value:
     return e.node(
         "AveragePool",
-        inputs[0],
+        x,
         kernel_shape=a.kernel,
         strides=a.stride,
         pads=(*a.padding, *a.padding),
@@ -153,35 +144,31 @@ def _avg_pool(e: OnnxEmitter, a: AvgPoolAttrs, inputs: Values, weights: Values) 
     )
 
 
-def _silu(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _silu(e: OnnxEmitter, _: NoAttrs, x: ir.Value) -> ir.Value:
     """Swish came in opset 24: here it is two nodes."""
-    del a, weights
-    return e.node("Mul", inputs[0], e.part("gate", "Sigmoid", inputs[0]))
+    return e.node("Mul", x, e.part("gate", "Sigmoid", x))
 
 
-def _add(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _add(e: OnnxEmitter, _: NoAttrs, *terms: ir.Value) -> ir.Value:
     """Two values as Add, which runtimes fuse into the convolution before it."""
-    del a, weights
-    return e.node("Add" if len(inputs) == 2 else "Sum", *inputs)
+    return e.node("Add" if len(terms) == 2 else "Sum", *terms)
 
 
-def _chunk(e: OnnxEmitter, a: ChunkAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _chunk(e: OnnxEmitter, a: ChunkAttrs, x: ir.Value) -> ir.Value:
     """ONNX cuts into all parts at once."""
-    del weights
     names = (e.body.fresh(f"{e.result.name}.other") for _ in range(a.of - 1))
     outputs = [ir.Value(name=name) for name in names]
     outputs.insert(a.part, e.result)
     attributes = {"axis": -1, "num_outputs": a.of}
-    e.body.nodes.append(ir.node("Split", inputs, attributes, outputs=outputs, name=e.result.name))
+    e.body.nodes.append(ir.node("Split", [x], attributes, outputs=outputs, name=e.result.name))
     return e.result
 
 
 def _node(op: OpSpec, kind: str, **attributes: float) -> OnnxRule:
     """One ONNX node that reads the inputs and then the weights."""
 
-    def emit(e: OnnxEmitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
-        del a
-        return e.node(kind, *inputs, *weights, **attributes)
+    def emit(e: OnnxEmitter, _: Attrs, *values: ir.Value) -> ir.Value:
+        return e.node(kind, *values, **attributes)
 
     return OnnxRule(op, emit)
 
@@ -200,64 +187,53 @@ def _strided(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
     )
 
 
-def _zero(e: OnnxEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _zero(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
     """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
-    del weights
-    shape = e.part("shape", "Shape", _strided(e, a, inputs[0]))
+    shape = e.part("shape", "Shape", _strided(e, a, x))
     return e.node("ConstantOfShape", shape, value=ir.tensor(np.zeros(1, dtype=np.float32)))
 
 
-def _gaussian(e: OnnxEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _gaussian(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
     """Without a seed, so that every run draws anew."""
-    del weights
-    return e.node("RandomNormalLike", _strided(e, a, inputs[0]), mean=0.0, scale=1.0)
+    return e.node("RandomNormalLike", _strided(e, a, x), mean=0.0, scale=1.0)
 
 
-def _frozen(e: OnnxEmitter, a: StrideAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _frozen(e: OnnxEmitter, _: StrideAttrs, x: ir.Value, noise: ir.Value) -> ir.Value:
     """The buffer (1, C, H, W) once for each example."""
-    del a
-    batch = e.part("batch", "Shape", inputs[0], start=0, end=1)
+    batch = e.part("batch", "Shape", x, start=0, end=1)
     shape = e.part("shape", "Concat", batch, e.integers("ones", 1, 1, 1), axis=0)
-    return e.node("Expand", weights[0], shape)
+    return e.node("Expand", noise, shape)
 
 
-def _mix(e: OnnxEmitter, a: MixAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _mix(e: OnnxEmitter, a: MixAttrs, mixture: ir.Value, *values: ir.Value) -> ir.Value:
     """ONNX broadcasts the single weights."""
-    del weights
     terms: list[ir.Value] = []
-    for value, option in zip(inputs[1:], a.options, strict=True):
-        weight = e.part("weight", "Gather", inputs[0], e.integers("option", option), axis=0)
+    for value, option in zip(values, a.options, strict=True):
+        weight = e.part("weight", "Gather", mixture, e.integers("option", option), axis=0)
         terms.append(e.part("term", "Mul", value, weight))
     return e.node("Sum", *terms)
 
 
-def _drop_path(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
-    """Returns the input: nothing is dropped in inference."""
-    del a, weights
-    return e.node("Identity", inputs[0])
+def _embedding(e: OnnxEmitter, _: WidthAttrs, tokens: ir.Value, weight: ir.Value) -> ir.Value:
+    return e.node("Gather", weight, tokens, axis=0)
 
 
-def _embedding(e: OnnxEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> ir.Value:
-    del a
-    return e.node("Gather", weights[0], inputs[0], axis=0)
+def _first(e: OnnxEmitter, _: Attrs, x: ir.Value, *_more: ir.Value) -> ir.Value:
+    """Nothing is dropped in inference."""
+    return e.node("Identity", x)
 
 
-def _first(e: OnnxEmitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
-    """Dropout drops nothing."""
-    del a, weights
-    return e.node("Identity", inputs[0])
-
-
-def _ones(e: OnnxEmitter, a: Attrs, inputs: Values, weights: Values) -> ir.Value:
+def _ones(e: OnnxEmitter, _: Attrs, like: ir.Value) -> ir.Value:
     """The mask that drops nothing."""
-    del a, weights
-    shape = e.part("shape", "Shape", inputs[0], start=-2)
+    shape = e.part("shape", "Shape", like, start=-2)
     return e.node("ConstantOfShape", shape, value=ir.tensor(np.ones(1, dtype=np.float32)))
 
 
-def _scan(e: OnnxEmitter, a: ScanAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _scan(
+    e: OnnxEmitter, a: ScanAttrs, sequence: ir.Value, state: ir.Value, *rest: ir.Value
+) -> ir.Value:
     """The state is what the Scan carries and, once more, what it collects."""
-    sequence, state, *constants = inputs
+    constants = rest[: len(rest) - len(a.body.params)]
     name = e.result.name
     (_, step_type), (_, state_type), *_ = a.body.inputs
     step = _vector(e.body.fresh(f"{name}.step"), step_type.shape[0])
@@ -265,7 +241,7 @@ def _scan(e: OnnxEmitter, a: ScanAttrs, inputs: Values, weights: Values) -> ir.V
     after = _vector(e.body.fresh(f"{name}.next"), state_type.shape[0])
     shown = _vector(e.body.fresh(f"{name}.shown"), state_type.shape[0])
     inner = e.body.inner()
-    e.apply(inner, graph_of(a.body), (step, before, *constants), weights, after)
+    e.apply(inner, graph_of(a.body), (step, before, *constants), rest[len(constants) :], after)
     inner.nodes.append(ir.node("Identity", [after], outputs=[shown], name=shown.name))
     body = ir.Graph([before, step], [after, shown], nodes=inner.nodes, name=f"{name}.body")
     attributes = [ir.AttrGraph("body", body), ir.AttrInt64("num_scan_inputs", 1)]
@@ -281,23 +257,22 @@ def _vector(name: str, width: int) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
 
 
-def _last(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
-    del a, weights
+def _last(e: OnnxEmitter, _: NoAttrs, states: ir.Value) -> ir.Value:
     index = e.part("index", "Constant", value=ir.tensor(np.array(-1, dtype=np.int64)))
-    return e.node("Gather", inputs[0], index, axis=0)
+    return e.node("Gather", states, index, axis=0)
 
 
-def _decoder(e: OnnxEmitter, a: WidthAttrs, inputs: Values, weights: Values) -> ir.Value:
+def _decoder(
+    e: OnnxEmitter, _: WidthAttrs, x: ir.Value, weight: ir.Value, bias: ir.Value
+) -> ir.Value:
     """Torch keeps the weight as (out, in), and the embedding may share it."""
-    del a
-    weight = e.part("transposed", "Transpose", weights[0], perm=(1, 0))
-    product = e.part("product", "MatMul", inputs[0], weight)
-    return e.node("Add", product, weights[1])
+    turned = e.part("transposed", "Transpose", weight, perm=(1, 0))
+    product = e.part("product", "MatMul", x, turned)
+    return e.node("Add", product, bias)
 
 
-def _log_softmax(e: OnnxEmitter, a: NoAttrs, inputs: Values, weights: Values) -> ir.Value:
-    del a, weights
-    return e.node("LogSoftmax", inputs[0], axis=-1)
+def _log_softmax(e: OnnxEmitter, _: NoAttrs, x: ir.Value) -> ir.Value:
+    return e.node("LogSoftmax", x, axis=-1)
 
 
 RULES = (
@@ -329,7 +304,7 @@ RULES = (
     OnnxRule(GAUSSIAN, _gaussian),
     OnnxRule(FROZEN_GAUSSIAN, _frozen),
     OnnxRule(MIX, _mix),
-    OnnxRule(DROP_PATH, _drop_path),
+    OnnxRule(DROP_PATH, _first),
     OnnxRule(EMBEDDING, _embedding),
     OnnxRule(WORD_DROPOUT, _first),
     OnnxRule(DROPOUT_MASK, _ones),

@@ -133,7 +133,7 @@ def _function(function: Function, title: str, apply: Apply) -> ir.Function:
 def _emit(
     emitter: OnnxEmitter, node: Node, inputs: tuple[ir.Value, ...], weights: tuple[ir.Value, ...]
 ) -> ir.Value:
-    return RULES[node.op.name].emit(emitter, node.attrs, inputs, weights)
+    return RULES[node.op.name].emit(emitter, node.attrs, *inputs, *weights)
 
 
 class _Main:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -16,8 +15,8 @@ Values = tuple[ir.Value, ...]
 END = (1 << 63) - 1
 """ONNX's way to say "to the end" of an axis."""
 
-Emit = Callable[["OnnxEmitter", Any, Values, Values], ir.Value]
-"""(emitter, attributes, inputs, weights in the op's order) -> the result."""
+Emit = Callable[..., ir.Value]
+"""(emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
 Attribute = int | float | Sequence[int] | ir.Attr | ir.TensorProtocol
 
