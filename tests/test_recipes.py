@@ -84,10 +84,10 @@ def test_a_wrong_file_is_one_error_with_its_place(
 def test_values_take_fractions_words_and_switches() -> None:
     found = with_values(
         Recipe(),
-        {"optimizer.lr": "1/8", "optimizer.nesterov": "on", "train.keep": "best"},
+        {"optimizer.lr": "1/8", "optimizer.nesterov": "on", "run.compile": "on"},
     )
     assert (found.optimizer.lr, found.optimizer.nesterov) == (0.125, True)
-    assert found.train.keep == "best"
+    assert found.run.compile == "on"
 
 
 def test_recipes_are_listed_and_shown() -> None:

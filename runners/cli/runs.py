@@ -202,7 +202,7 @@ def _value(text: str) -> tuple[str, bool | int | float | str]:
     name, equals, given = text.partition("=")
     if not equals:
         raise wrong_call(f"--set '{text}' is not NAME=VALUE", "for example --set optimizer.lr=0.05")
-    return name, from_text(given)
+    return name, given == "true" if given in ("true", "false") else from_text(given)
 
 
 def _fresh_training(experiment: Experiment) -> Path:

@@ -243,7 +243,10 @@ def with_values(
             message = f"the section '{section}' has no field {quoted(key)}"
             hint = _renamed_hint(_renamed(key, section)) or nearest(key, fields)
             raise NasirError(code, message, hint=hint)
-        changes.setdefault(section, {})[key] = from_text(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            is_switch = fields[key].annotation is bool
+            value = _SWITCHES.get(value, value) if is_switch else from_text(value)
+        changes.setdefault(section, {})[key] = value
     try:
         return made.having(**changes)
     except FieldError as error:
@@ -253,17 +256,14 @@ def with_values(
         ) from None
 
 
-def from_text(text: str) -> bool | int | float | str:
-    """Parses a switch (true, yes, on) or a number (also 1/8); returns other texts unchanged."""
-    if text in _SWITCHES:
-        return _SWITCHES[text]
+def from_text(text: str) -> int | float | str:
+    """Parses a number (also 1/8); returns other texts unchanged."""
     try:
         number = Fraction(text) if "/" in text else float(text)
     except (ValueError, ZeroDivisionError):
         return text
-    if not math.isfinite(number):
-        return text
-    return int(number) if number == int(number) else float(number)
+    whole = math.isfinite(number) and number == int(number)
+    return int(number) if whole else float(number) if math.isfinite(number) else text
 
 
 def _renamed(name: str, section: str = "") -> str:
