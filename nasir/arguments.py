@@ -43,9 +43,6 @@ _WORDS: dict[Any, str] = {
 }
 
 
-_UNCHECKED: frozenset[type] = frozenset()
-
-
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The function, whose arguments are checked when it is called.
 
@@ -69,7 +66,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if all(map(contains, in_order, map(type, args))) and (
-            not kwargs or all(type(kwargs[n]) in fit.get(n, _UNCHECKED) for n in kwargs)
+            not kwargs or all(type(kwargs[n]) in fit.get(n, ()) for n in kwargs)
         ):
             return function(*args, **kwargs)
         given = shape.bind(*args, **kwargs).arguments

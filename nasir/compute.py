@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, takewhile
-from math import prod
 from random import Random
 
 from nasir.arguments import checked
@@ -81,8 +80,7 @@ def rank(space: SpaceLike, genotype: GenotypeLike) -> int:
     own = _canonical(space, genotype)
     for part, cell in zip(space.decisions, own.cells, strict=True):
         index = index * part.size + part.rank(cell)
-    sizes = prod(each.size for each in space.size_walk)
-    index = index * sizes + tree.rank(space.size_walk, _picks(own.size))
+    index = index * space.sizes + tree.rank(space.size_walk, _picks(own.size))
     return index if space.where is None else bisect_left(space.members, index)
 
 
@@ -174,8 +172,10 @@ def crossover(
 
 
 def _each(space: Space) -> Iterator[Genotype]:
-    numbers = takewhile(space.total.__gt__, count())  # more than a range can count
-    return filter(space.admits, map(space.numbered, numbers))
+    listed = space.where is not None and space.countable
+    numbers = space.members if listed else takewhile(space.total.__gt__, count())  # beyond a range
+    found = map(space.numbered, numbers)
+    yield from found if listed else filter(space.admits, found)
 
 
 def _first(space: Space, tried: Iterator[Genotype]) -> Genotype:
@@ -284,7 +284,7 @@ def draw_genotype(space: SpaceLike, weights: Weights, seed: Seed, name: str = ""
     edges of a node by source. Raises what `derive` raises, and an error for one below 0 or
     infinite.
     """
-    random = seed if isinstance(seed, Random) else Random(seed)
+    random = _random(seed)
     return _genotype(
         as_space(space), weights, lambda scores, count: _drawn(scores, count, random), name
     )

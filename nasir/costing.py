@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from nasir.arguments import checked
-from nasir.errors import NasirError, Where
+from nasir.errors import NasirError
 from nasir.graph import Builder, Graph, body_of
 from nasir.node import Node
 from nasir.ops import Op, OpSpec, ParamRef
@@ -143,7 +143,7 @@ class CostCounter(Builder):
         try:
             part = _part(spec, tuple(attrs.items()), types)
         except NasirError as error:
-            raise NasirError(error.code, error.message, Where(f"node {name}"), error.hint) from None
+            raise NasirError(error.code, error.message, self._where(name), error.hint) from None
         self._called[name] = spec, attrs, types
         return self._add(name, part)
 

@@ -56,9 +56,10 @@ def evaluate_parts(text: str, values: Mapping[str, Number]) -> Number:
     return evaluate(text, values)
 
 
-def names(text: str) -> list[str]:
+@lru_cache(1 << 12)
+def names(text: str) -> tuple[str, ...]:
     """The names of the values in an expression, sorted."""
-    return sorted({ast.unparse(x) for x in _parts(text) if isinstance(x, ast.Name | ast.Attribute)})
+    return tuple(sorted({name for part in _parts(text) if (name := _name(part))}))
 
 
 @lru_cache(1 << 12)
@@ -86,12 +87,23 @@ def _parts(text: str) -> list[ast.expr]:
     return [x for x in every if isinstance(x, ast.expr) and id(x) not in words]
 
 
+def _name(tree: ast.expr) -> str:
+    """The name of a value, perhaps with a dot in it; "" for other expressions."""
+    match tree:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=kind), attr=name):
+            return f"{kind}.{name}"
+        case _:
+            return ""
+
+
 def _value(tree: ast.expr, values: Mapping[str, Number]) -> Number:
     match tree:
         case ast.Constant(value=bool() | int() | float() as value):
             return value
         case ast.Name() | ast.Attribute(value=ast.Name()):
-            name = ast.unparse(tree)
+            name = _name(tree)
             if name not in values:
                 message = f"there is no value {quoted(name)} in an expression"
                 raise NasirError("E306", message, hint=nearest(name, values))

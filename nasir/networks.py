@@ -47,16 +47,8 @@ def network(
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
     chosen = find_skeleton(skeleton or (home.skeleton if home else ""))
-    asked = {
-        "channels": channels,
-        "layers": layers,
-        "classes": classes,
-        "resolution": resolution,
-        "in_channels": in_channels,
-        "vocabulary": vocabulary,
-        "hidden": hidden,
-    }
-    size = network_size(genotype, chosen, _given(asked), auxiliary=auxiliary)
+    asked = _given(channels, layers, classes, resolution, in_channels, vocabulary, hidden)
+    size = network_size(genotype, chosen, asked, auxiliary=auxiliary)
     return build_network(genotype, chosen, size, {"genotype": dump_genotype(genotype)})
 
 
@@ -85,20 +77,12 @@ def supernet(
     space) the largest, else the skeleton's for the search: `cifar` 16 channels, 8 layers (cells),
     10 classes, 32 pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of
     three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
-    300 hidden units. Raises an error, and what `load_space` raises.
+    300 hidden units. Raises what `load_space` raises.
     """
     space = as_space(space)
     chosen = find_skeleton(skeleton or space.skeleton)
-    asked = {
-        "channels": channels,
-        "layers": layers,
-        "classes": classes,
-        "resolution": resolution,
-        "in_channels": in_channels,
-        "vocabulary": vocabulary,
-        "hidden": hidden,
-    }
-    size = network_size(space, chosen, _given(asked), auxiliary=auxiliary)
+    asked = _given(channels, layers, classes, resolution, in_channels, vocabulary, hidden)
+    size = network_size(space, chosen, asked, auxiliary=auxiliary)
     return _by_kind(build_network(space, chosen, size), space)
 
 
@@ -112,9 +96,13 @@ def _by_kind(graph: Graph, space: Space) -> Graph:
     return replace(graph, choices=tuple(order), inputs=tuple((n, types[n]) for n in inputs))
 
 
-def _given(asked: Mapping[str, int | None]) -> dict[str, int]:
-    """The sizes that are not None."""
-    return {name: value for name, value in asked.items() if value is not None}
+_SIZES = ("channels", "layers", "classes", "resolution", "in_channels", "vocabulary", "hidden")
+
+
+def _given(*sizes: int | None) -> dict[str, int]:
+    """The sizes that are not None, by name; they come in the order of `_SIZES`."""
+    named = zip(_SIZES, sizes, strict=True)
+    return {name: value for name, value in named if value is not None}
 
 
 def _at_home(genotype: GenotypeLike, space: SpaceLike | None, *, required: bool) -> Genotype:

@@ -70,7 +70,7 @@ class Scope:
     def __call__(self, op: str | Op, *inputs: str, name: str = "", **attrs: Any) -> str:
         """Adds a node of an op, which is given itself or by name.
 
-        Raises an error and what the op's types raise.
+        Raises an error for wrong names or attributes, and what the op's types raise.
         """
         spec = find_op(op, self.ops)
         name = name or self._fresh(spec.name)

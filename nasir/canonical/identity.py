@@ -116,8 +116,7 @@ def count_classes(space: SpaceLike) -> int:
     if space.inner or space.where:
         return len({canonical_id(genotype) for genotype in enumerate_genotypes(space)})
     home = Genotype(space.name, (), definition=space)
-    sizes = prod(each.size for each in space.size_walk)
-    return sizes * prod(
+    return space.sizes * prod(
         len({_labelling(part.unrank(i), home).digest for i in range(part.size)})
         for part in space.decisions
     )

@@ -276,13 +276,13 @@ def _check_ops(cell: CellGenotype, place: Place) -> None:
 
 
 def _wrong_source(cell: CellGenotype, state: int, edge: Edge, where: Where) -> NasirError:
-    what, code = f"node {state} of cell '{cell.kind}' reads", "E202"
+    what = f"node {state} of cell '{cell.kind}' reads"
     if edge.source < 0 or edge.source >= cell.inputs + len(cell.nodes):
-        code, which = "E202", f"node {edge.source}, which is not there"
+        which = f"node {edge.source}, which is not there"
     elif edge.source == state:
         which = "itself"
     else:
         which = f"node {edge.source}, which comes later"
     return NasirError(
-        code, f"{what} {which}", where, hint=f"node {state} can read 0 to {state - 1}"
+        "E202", f"{what} {which}", where, hint=f"node {state} can read 0 to {state - 1}"
     )

@@ -153,7 +153,7 @@ def each_genotype(
 ) -> list[tuple[str, Callable[[], Reading]]]:
     """Every genotype of a source by name, in order, as a function that reads it.
 
-    Raises an error; the functions raise what the formats do.
+    The functions raise what the formats do.
     """
     row = named_format(format) if format else None
     found = find_genotypes(source, row)

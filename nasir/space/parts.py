@@ -176,9 +176,9 @@ def _place(document: Document, path: Path, value: int | str) -> CellPlace:
 class Conditions:
     """Expressions of `nasir.expressions` that are true of every genotype of the space.
 
-    There are `params`, `macs` and `activations` of the network in the
-    space's size, the numbers of that size, and, of all kinds of cell together or of one
-    (`normal.edges`), `nodes`, `edges` and how often each op occurs; its name with `_` for `-`.
+    There are `params`, `macs` and `activations` of the network in the space's size, the numbers of
+    that size, and, of all kinds of cell together or of one (`normal.edges`), `nodes`, `edges` and
+    how often each op occurs; its name with `_` for `-`.
     """
 
     texts: tuple[str, ...]

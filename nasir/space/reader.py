@@ -69,6 +69,7 @@ def read_document(document: Document) -> Space:
     _check_options(document, cells, inner)
     check_inputs(document, model, cells)
     size, open_size = read_size(document, model)
+    conditions = Conditions(model.where)
     space = Space(
         name=model.space,
         title=model.title,
@@ -79,12 +80,12 @@ def read_document(document: Document) -> Space:
         layout=read_layout(document, model, cells),
         size=size,
         open_size=open_size,
-        where=Conditions(model.where) if model.where else None,
+        where=conditions if model.where else None,
         text=json_text(document.data),
     )
     for index in range(len(model.where)):
         try:
-            Conditions(model.where).check(space, index)
+            conditions.check(space, index)
         except NasirError as error:
             raise error.at(document.place(("where", index))) from None
     return space

@@ -116,9 +116,14 @@ class Space:
         return tuple(each for each in self.decisions if isinstance(each, TreeDecisions))
 
     @cached_property
+    def sizes(self) -> int:
+        """The number of sizes that it leaves open, 1 where it leaves none."""
+        return prod(each.size for each in self.size_walk)
+
+    @cached_property
     def total(self) -> int:
         """The number of genotypes, those that do not fulfil `where` too."""
-        return prod(each.size for each in (*self.decisions, *self.size_walk))
+        return prod(each.size for each in self.decisions) * self.sizes
 
     @property
     def countable(self) -> bool:
@@ -149,7 +154,7 @@ class Space:
         """The genotype of that number among all, whether or not it fulfils `where`."""
         size: Numbers = ()
         if self.open_size:
-            number, digit = divmod(number, prod(each.size for each in self.size_walk))
+            number, digit = divmod(number, self.sizes)
             size = self._size(tree.unrank(self.size_walk, digit))
         cells: list[CellGenotype] = []
         for part in self.decisions[::-1]:

@@ -129,7 +129,8 @@ class Choose:
 
     def rank(self, pick: Pick) -> int:
         """The number of a pick whose entries are in order: `unrank` inverts it."""
-        return self.numbers[pick] if pick in self.numbers else self._rank(pick)
+        number = self.numbers.get(pick)
+        return self._rank(pick) if number is None else number
 
     @cached_property
     def numbers(self) -> Mapping[Pick, int]:
@@ -160,9 +161,11 @@ class Choose:
         common it takes any. That makes the relation symmetric, and every pick reachable. Between
         `keep` and `most`, an option comes or goes. Repeated options share their name or decision.
         """
-        found = self._near.get(pick) or list(self._neighbours(pick))
-        if pick in self.numbers:
-            self._near[pick] = found
+        found = self._near.get(pick)
+        if found is None:
+            found = list(self._neighbours(pick))
+            if pick in self.numbers:
+                self._near[pick] = found
         return found
 
     def _neighbours(self, pick: Pick) -> Iterator[Pick]:

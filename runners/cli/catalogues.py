@@ -295,14 +295,14 @@ def _one(space: nasir.Space, counted: dict[str, int]) -> Reply:
     facts = _summary(space) | counted
     facts["cells"] = {cell.kind: _cell_facts(cell) for cell in space.cells}
     facts |= {"open_size": {name: list(numbers) for name, numbers in space.open_size}}
-    facts |= {"all": space.total, "acceptance": nasir.acceptance(space)}
+    facts |= {"all": space.total, "acceptance": (share := nasir.acceptance(space))}
     facts |= {"where": list(space.where.texts) if space.where else []}
     facts |= {"ops": {op.name: op.summary for op in space.ops}, "layout": layout}
     different = "".join(f", {count:,} different architectures" for count in counted.values())
     parts: list[str | TextTable] = [
         f"{space.name}: {space.title or 'a space'}, skeleton {space.skeleton}",
         *([space.paper] if space.paper else []),
-        f"{_number(space)}{different}",
+        f"{_number(space, share)}{different}",
         *([f"layout: {layout}"] if layout else []),
         *(f"{name}: one of {', '.join(map(str, numbers))}" for name, numbers in space.open_size),
         *(f"its own op {op.name}: {op.summary}" for op in space.ops),
@@ -312,10 +312,10 @@ def _one(space: nasir.Space, counted: dict[str, int]) -> Reply:
     return Reply(facts, parts)
 
 
-def _number(space: nasir.Space) -> str:
+def _number(space: nasir.Space, share: float) -> str:
     if space.where is None:
         return f"{space.total:,} genotypes"
-    many = f"{space.count:,}" if space.countable else f"about {nasir.acceptance(space):.2%}"
+    many = f"{space.count:,}" if space.countable else f"about {share:.2%}"
     return f"{many} of {space.total:,} genotypes fulfil {'; '.join(space.where.texts)}"
 
 

@@ -282,7 +282,7 @@ def read_official(name: DataName) -> ImageSet:
     """Reads the published files or, for CIFAR, image files in `train/CLASS` and `test/CLASS`.
 
     Compares published checksums before reading anything else. Decoded images are kept in the user's
-    cache. Raises an error; for image files as `read_folder`.
+    cache. Raises an error for damaged files; for image files as `read_folder`.
     """
     path, statistics = name.location, STATISTICS[name.kind]
     if name.kind in _SUBFOLDERS and _holds_images(path):
