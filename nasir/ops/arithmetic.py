@@ -1,5 +1,6 @@
 """Ops on whole values: functions of each scalar, sums and joins, mixtures, zeros and noise."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from nasir.errors import NasirError
@@ -13,7 +14,7 @@ from nasir.ops.spec import (
     Pair,
     ParamSpec,
     Trait,
-    expect_image,
+    expect,
     with_draw,
 )
 from nasir.types import ImageType, SequenceType, Type, VectorType, WeightsType
@@ -24,14 +25,7 @@ def _unchanged(_: NoAttrs, inputs: tuple[Type]) -> Type:
 
 
 def _pointwise(name: str, summary: str, *traits: Trait) -> OpSpec:
-    return OpSpec(
-        name=name,
-        summary=summary,
-        attrs=NoAttrs,
-        arity=(1, 1),
-        infer=_unchanged,
-        traits=frozenset({"elementwise", *traits}),
-    )
+    return OpSpec(name, summary, NoAttrs, _unchanged, frozenset({"elementwise", *traits}))
 
 
 def _relu(_: NoAttrs, inputs: tuple[Type]) -> ChainUnit | None:
@@ -48,39 +42,27 @@ HARDSWISH = _pointwise("hardswish", "x * hardsigmoid(x)", "keeps_zero")
 POINTWISE = (RELU, SIGMOID, TANH, SILU, HARDSIGMOID, HARDSWISH)
 
 
-def _equal(inputs: tuple[Type, ...], op: str) -> Type:
-    for other in inputs[1:]:
-        if other != inputs[0]:
-            raise NasirError("E305", f"{op} takes values of one type, not {inputs[0]} and {other}")
-    return inputs[0]
+def _equal(op: str) -> Callable[[NoAttrs, tuple[Type, ...]], Type]:
+    def infer(_: NoAttrs, inputs: tuple[Type, ...]) -> Type:
+        first = inputs[0]
+        for other in inputs[1:]:
+            if other != first:
+                raise NasirError("E305", f"{op} takes values of one type, not {first} and {other}")
+        return first
+
+    return infer
 
 
-def _add(_: NoAttrs, inputs: tuple[Type, ...]) -> Type:
-    return _equal(inputs, "add")
+def _reduction(name: str, summary: str, *traits: Trait) -> OpSpec:
+    every = frozenset[Trait]({"elementwise", "linear", *traits})
+    return OpSpec(name, summary, NoAttrs, _equal(name), every, (1, None))
 
 
-ADD = OpSpec(
-    name="add",
-    summary="sum of all inputs, from left to right",
-    attrs=NoAttrs,
-    arity=(1, None),
-    infer=_add,
-    traits=frozenset({"elementwise", "linear", "commutative", "sum"}),
+ADD = _reduction("add", "sum of all inputs, from left to right", "commutative", "sum")
+MEAN = _reduction(
+    "mean", "sum of all inputs, from left to right, over their number", "commutative", "join"
 )
-
-
-def _mean(_: NoAttrs, inputs: tuple[Type, ...]) -> Type:
-    return _equal(inputs, "mean")
-
-
-MEAN = OpSpec(
-    name="mean",
-    summary="sum of all inputs, from left to right, over their number",
-    attrs=NoAttrs,
-    arity=(1, None),
-    infer=_mean,
-    traits=frozenset({"elementwise", "linear", "commutative", "join"}),
-)
+SUB = replace(_reduction("sub", "the first input minus the second"), arity=(2, 2))
 
 
 def _mul(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
@@ -99,19 +81,19 @@ def _mul(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
 
 
 MUL = OpSpec(
-    name="mul",
-    summary="product; a (C, 1, 1) input scales the channels of the other",
-    attrs=NoAttrs,
-    arity=(2, 2),
-    infer=_mul,
-    traits=frozenset({"commutative"}),
+    "mul",
+    "product; a (C, 1, 1) input scales the channels of the other",
+    NoAttrs,
+    _mul,
+    frozenset({"commutative"}),
+    (2, 2),
 )
 
 
 def _concat(_: NoAttrs, inputs: tuple[Type, ...]) -> Type:
     if all(isinstance(value, VectorType) for value in inputs):
         return VectorType(sum(value.shape[0] for value in inputs))
-    images = [expect_image(value, "concat") for value in inputs]
+    images = [expect(ImageType, value, "concat") for value in inputs]
     for other in images[1:]:
         if (other.h, other.w) != (images[0].h, images[0].w):
             message = f"concat takes images of one size, not {images[0]} and {other}"
@@ -119,28 +101,8 @@ def _concat(_: NoAttrs, inputs: tuple[Type, ...]) -> Type:
     return replace(images[0], c=sum(image.c for image in images))
 
 
-CONCAT = OpSpec(
-    name="concat",
-    summary="channels of all inputs, one after the other",
-    attrs=NoAttrs,
-    arity=(1, None),
-    infer=_concat,
-    traits=frozenset({"linear", "join"}),
-)
-
-
-def _sub(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
-    return _equal(inputs, "sub")
-
-
-SUB = OpSpec(
-    name="sub",
-    summary="the first input minus the second",
-    attrs=NoAttrs,
-    arity=(2, 2),
-    infer=_sub,
-    traits=frozenset({"elementwise", "linear"}),
-)
+_CONCAT = "channels of all inputs, one after the other"
+CONCAT = OpSpec("concat", _CONCAT, NoAttrs, _concat, frozenset({"linear", "join"}), (1, None))
 
 
 class StrideAttrs(Attrs):
@@ -150,25 +112,19 @@ class StrideAttrs(Attrs):
 
 
 def _zeros(a: StrideAttrs, inputs: tuple[Type]) -> Type:
-    """The type of zeros, of vectors and sequences too, which have no rows to leave out."""
+    """Vectors and sequences, which have no rows to leave out, keep their type."""
     if isinstance(inputs[0], (VectorType, SequenceType)) and a.stride == (1, 1):
         return inputs[0]
-    return _strided(a, (expect_image(inputs[0], "a strided op"),))
+    return _strided(a, inputs)
 
 
-def _strided(a: StrideAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "a strided op")
+def _strided(a: StrideAttrs, inputs: tuple[Type]) -> ImageType:
+    x = expect(ImageType, inputs[0], "a strided op")
     return replace(x, h=-(-x.h // a.stride[0]), w=-(-x.w // a.stride[1]))
 
 
-ZERO = OpSpec(
-    name="zero",
-    summary="zeros of the (strided) input's shape",
-    attrs=StrideAttrs,
-    arity=(1, 1),
-    infer=_zeros,
-    traits=frozenset({"zero", "linear", "blind"}),
-)
+_ZERO = "zeros of the (strided) input's shape"
+ZERO = OpSpec("zero", _ZERO, StrideAttrs, _zeros, frozenset({"linear", "zero", "blind"}))
 
 
 def _sample(a: StrideAttrs, inputs: tuple[ImageType]) -> tuple[ParamSpec, ...]:
@@ -177,23 +133,12 @@ def _sample(a: StrideAttrs, inputs: tuple[ImageType]) -> tuple[ParamSpec, ...]:
 
 
 FROZEN_GAUSSIAN = OpSpec(
-    name="frozen_gaussian",
-    summary="one draw from N(0, 1), kept as a buffer and used for every example",
-    attrs=StrideAttrs,
-    arity=(1, 1),
-    infer=_strided,
+    "frozen_gaussian",
+    "one draw from N(0, 1), kept as a buffer and used for every example",
+    StrideAttrs,
+    _strided,
+    frozenset({"blind"}),
     params=_sample,
-    traits=frozenset({"blind"}),
-)
-
-_GAUSSIAN = OpSpec(
-    name="gaussian",
-    summary="a fresh draw from N(0, 1) of the (strided) input's shape, in training and inference",
-    attrs=StrideAttrs,
-    arity=(1, 1),
-    infer=_strided,
-    traits=frozenset({"random", "blind"}),
-    frozen=FROZEN_GAUSSIAN,
 )
 
 
@@ -202,7 +147,18 @@ def _seed(_: StrideAttrs, _inputs: tuple[Type, ...]) -> Type:
     return WeightsType(1)
 
 
-GAUSSIAN, GAUSSIAN_DRAWN = with_draw(_GAUSSIAN, _seed)
+_GAUSSIAN = "a fresh draw from N(0, 1) of the (strided) input's shape, in training and inference"
+GAUSSIAN, GAUSSIAN_DRAWN = with_draw(
+    OpSpec(
+        "gaussian",
+        _GAUSSIAN,
+        StrideAttrs,
+        _strided,
+        frozenset({"random", "blind"}),
+        frozen=FROZEN_GAUSSIAN,
+    ),
+    _seed,
+)
 
 
 class MixAttrs(Attrs):
@@ -227,14 +183,8 @@ def _mix(a: MixAttrs, inputs: tuple[Type, ...]) -> Type:
     return values[0]
 
 
-MIX = OpSpec(
-    name="mix",
-    summary="weighted sum of a choice's options, from left to right: (weights, values …)",
-    attrs=MixAttrs,
-    arity=(2, None),
-    infer=_mix,
-    traits=frozenset({"mixture"}),
-)
+_MIX = "weighted sum of a choice's options, from left to right: (weights, values …)"
+MIX = OpSpec("mix", _MIX, MixAttrs, _mix, frozenset({"mixture"}), (2, None))
 
 
 def _drop_path(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
@@ -243,35 +193,21 @@ def _drop_path(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
     return inputs[0]
 
 
-_DROP_PATH = OpSpec(
-    name="drop_path",
-    summary="in training, zeros for some examples; others are divided by the share that is kept",
-    attrs=NoAttrs,
-    arity=(2, 2),
-    infer=_drop_path,
-    traits=frozenset({"random", "training", "keeps_zero"}),
-)
-
-
 def _path_draw(_: NoAttrs, _inputs: tuple[Type, ...]) -> Type:
     """A number for each example."""
     return VectorType(1)
 
 
+_DROP_PATH = OpSpec(
+    "drop_path",
+    "in training, zeros for some examples; others are divided by the share that is kept",
+    NoAttrs,
+    _drop_path,
+    frozenset({"random", "training", "keeps_zero"}),
+    (2, 2),
+)
 DROP_PATH, DROP_PATH_DRAWN = with_draw(_DROP_PATH, _path_draw)
 
-OPS = (
-    *POINTWISE,
-    ADD,
-    MEAN,
-    MUL,
-    CONCAT,
-    SUB,
-    ZERO,
-    GAUSSIAN,
-    GAUSSIAN_DRAWN,
-    FROZEN_GAUSSIAN,
-    MIX,
-    DROP_PATH,
-    DROP_PATH_DRAWN,
-)
+_SUMS = (ADD, MEAN, MUL, CONCAT, SUB)
+_RANDOM = (GAUSSIAN, GAUSSIAN_DRAWN, FROZEN_GAUSSIAN)
+OPS = (*POINTWISE, *_SUMS, ZERO, *_RANDOM, MIX, DROP_PATH, DROP_PATH_DRAWN)

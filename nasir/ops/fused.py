@@ -5,12 +5,14 @@ convolution) and a batch norm without weights, in this order, each of which may 
 single ops are as units says `OpSpec.unit`.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 from math import prod
 
 from nasir.errors import NasirError
 from nasir.ops.arithmetic import POINTWISE
-from nasir.ops.layers import window
+from nasir.ops.layers import slid
 from nasir.ops.spec import (
     ONES,
     ZEROS,
@@ -24,9 +26,10 @@ from nasir.ops.spec import (
     Pair,
     ParamSpec,
     Size,
+    Trait,
     body_params,
-    expect_image,
-    expect_vector,
+    body_results,
+    expect,
     fan_in,
 )
 from nasir.types import ImageType, Type, VectorType, WeightsType
@@ -55,9 +58,8 @@ class MixedSumAttrs(Attrs):
 
 def unit_type(unit: ChainUnit, x: ImageType) -> ImageType:
     """The type of a unit's result."""
-    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = unit.kernel, unit.stride, unit.padding, unit.dilation
     if unit.window:
-        x = replace(x, h=window(x.h, kh, sh, ph, dh), w=window(x.w, kw, sw, pw, dw))
+        x = slid(x, unit.kernel, unit.stride, unit.padding, unit.dilation)
     return replace(x, c=unit.product) if unit.product else x
 
 
@@ -67,10 +69,8 @@ def _infer(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> ImageType:
         if term.value >= len(inputs):
             raise NasirError("E306", f"mixed_sum has no input {term.value}")
         _check_factors("mixed_sum", term.products, inputs)
-        x = expect_image(inputs[term.value], "mixed_sum")
-        for unit in term.units:
-            x = unit_type(unit, x)
-        results.append(x)
+        x = expect(ImageType, inputs[term.value], "mixed_sum")
+        results.append(reduce(lambda type_, unit: unit_type(unit, type_), term.units, x))
     for other in results:
         if other != results[0]:
             raise NasirError("E305", f"mixed_sum adds values of {results[0]} and {other}")
@@ -88,48 +88,50 @@ def _check_factors(
             raise NasirError("E306", f"{op} has no weight {entry} at its input {at}")
 
 
+def _units(
+    a: MixedSumAttrs, inputs: tuple[Type, ...]
+) -> Iterator[tuple[str, ChainUnit, ImageType, ImageType]]:
+    """The stem of each unit's parameter names, the unit, and the types before and after it."""
+    for number, term in enumerate(a.terms):
+        x = expect(ImageType, inputs[term.value], "mixed_sum")
+        for place, unit in enumerate(term.units):
+            before, x = x, unit_type(unit, x)
+            yield f"t{number}u{place}", unit, before, x
+
+
 def _params(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
     """Parameters of each unit of each term: depthwise weight, product's, running statistics."""
     specs: list[ParamSpec] = []
-    for number, term in enumerate(a.terms):
-        x = expect_image(inputs[term.value], "mixed_sum")
-        for place, unit in enumerate(term.units):
-            stem, c = f"t{number}u{place}", x.c
-            x = unit_type(unit, x)
-            if unit.window == "depthwise":
-                shape = (c, 1, *unit.kernel)
-                specs.append(ParamSpec(f"{stem}dw", shape, fan_in(prod(unit.kernel))))
-            if unit.product:
-                specs.append(ParamSpec(f"{stem}pw", (x.c, c, 1, 1), fan_in(c)))
-            if unit.eps is not None:
-                specs.append(ParamSpec(f"{stem}mean", (x.c,), ZEROS, buffer=True))
-                specs.append(ParamSpec(f"{stem}var", (x.c,), ONES, buffer=True))
+    for stem, unit, x, y in _units(a, inputs):
+        if unit.window == "depthwise":
+            shape = (x.c, 1, *unit.kernel)
+            specs.append(ParamSpec(f"{stem}dw", shape, fan_in(prod(unit.kernel))))
+        if unit.product:
+            specs.append(ParamSpec(f"{stem}pw", (y.c, x.c, 1, 1), fan_in(x.c)))
+        if unit.eps is not None:
+            specs.append(ParamSpec(f"{stem}mean", (y.c,), ZEROS, buffer=True))
+            specs.append(ParamSpec(f"{stem}var", (y.c,), ONES, buffer=True))
     return tuple(specs)
 
 
 def _macs(a: MixedSumAttrs, inputs: tuple[Type, ...], _: ImageType) -> int:
     """The weights of the depthwise convolutions and of the products."""
     total = 0
-    for term in a.terms:
-        x = expect_image(inputs[term.value], "mixed_sum")
-        for unit in term.units:
-            c, x = x.c, unit_type(unit, x)
-            if unit.window == "depthwise":
-                total += x.h * x.w * c * prod(unit.kernel)
-            if unit.product:
-                total += x.h * x.w * c * x.c
+    for _stem, unit, x, y in _units(a, inputs):
+        weights = x.c * prod(unit.kernel) if unit.window == "depthwise" else 0
+        total += y.h * y.w * (weights + (x.c * y.c if unit.product else 0))
     return total
 
 
 MIXED_SUM = OpSpec(
-    name="mixed_sum",
-    summary="sum of chains of units, each times weights of choices: (values and weights …)",
-    attrs=MixedSumAttrs,
+    "mixed_sum",
+    "sum of chains of units, each times weights of choices: (values and weights …)",
+    MixedSumAttrs,
+    _infer,
+    frozenset({"stateful", "state", "fused"}),
     arity=(1, None),
-    infer=_infer,
     params=_params,
     macs=_macs,
-    traits=frozenset({"stateful", "state", "fused"}),
 )
 
 
@@ -154,9 +156,8 @@ class ConvBankAttrs(Attrs):
 
 
 def _bank(a: ConvBankAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "conv_bank")
-    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = a.kernel, a.stride, a.padding, a.dilation
-    return ImageType(sum(a.outs), window(x.h, kh, sh, ph, dh), window(x.w, kw, sw, pw, dw))
+    x = expect(ImageType, inputs[0], "conv_bank")
+    return replace(slid(x, a.kernel, a.stride, a.padding, a.dilation), c=sum(a.outs))
 
 
 def _bank_params(a: ConvBankAttrs, inputs: tuple[ImageType]) -> tuple[ParamSpec, ...]:
@@ -170,14 +171,13 @@ def _bank_macs(a: ConvBankAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
 
 
 CONV_BANK = OpSpec(
-    name="conv_bank",
-    summary="convolutions of one value in one, side by side",
-    attrs=ConvBankAttrs,
-    arity=(1, 1),
-    infer=_bank,
+    "conv_bank",
+    "convolutions of one value in one, side by side",
+    ConvBankAttrs,
+    _bank,
+    frozenset({"linear", "fused"}),
     params=_bank_params,
     macs=_bank_macs,
-    traits=frozenset({"linear", "fused"}),
 )
 
 
@@ -216,7 +216,7 @@ def _highways(a: HighwaySumAttrs, inputs: tuple[Type, ...]) -> VectorType:
         for role, at in (("state", highway.state), ("value", highway.value)):
             if at >= len(inputs):
                 raise NasirError("E306", f"highway_sum has no input {at}")
-            types[role].add(expect_vector(inputs[at], "highway_sum"))
+            types[role].add(expect(VectorType, inputs[at], "highway_sum"))
         for branch in highway.branches:
             if branch.function not in FUNCTIONS:
                 raise NasirError("E306", f"highway_sum has no function '{branch.function}'")
@@ -232,8 +232,8 @@ def _highways(a: HighwaySumAttrs, inputs: tuple[Type, ...]) -> VectorType:
 
 def _gates(a: HighwaySumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
     first = a.highways[0]
-    c = expect_vector(inputs[first.state], "highway_sum").c
-    rows = expect_vector(inputs[first.value], "highway_sum").c
+    c = expect(VectorType, inputs[first.state], "highway_sum").c
+    rows = expect(VectorType, inputs[first.value], "highway_sum").c
     return (ParamSpec("weight", (rows, 2 * c), Init("uniform", a.init)),)
 
 
@@ -244,14 +244,14 @@ def _gate_macs(a: HighwaySumAttrs, inputs: tuple[Type, ...], _: VectorType) -> i
 
 
 HIGHWAY_SUM = OpSpec(
-    name="highway_sum",
-    summary="sum of highways with one weight, each times weights of choices: (values, weights …)",
-    attrs=HighwaySumAttrs,
+    "highway_sum",
+    "sum of highways with one weight, each times weights of choices: (values, weights …)",
+    HighwaySumAttrs,
+    _highways,
+    frozenset({"fused"}),
     arity=(2, None),
-    infer=_highways,
     params=_gates,
     macs=_gate_macs,
-    traits=frozenset({"fused"}),
 )
 
 
@@ -260,37 +260,23 @@ class CallAttrs(BodyAttrs):
 
 
 def _call(a: CallAttrs, inputs: tuple[Type, ...]) -> Type:
-    wanted = tuple(type_ for _, type_ in a.body.inputs)
-    if inputs != wanted:
-        given = ", ".join(map(str, inputs))
-        message = f"the body takes ({', '.join(map(str, wanted))}), the node gives it ({given})"
-        raise NasirError("E305", message)
-    results = tuple(a.body.types[name] for name in a.body.outputs)
+    results = body_results(a, inputs, "the node")
     if len(results) != 1:
         returned = ", ".join(map(str, results))
-        message = f"the body returns ({returned}), the node has one"
-        raise NasirError("E305", message)
+        raise NasirError("E305", f"the body returns ({returned}), the node has one")
     return results[0]
 
 
-CALL = OpSpec(
-    name="call",
-    summary="a body, called: a function of its own in what is lowered",
-    attrs=CallAttrs,
-    arity=(1, None),
-    infer=_call,
-    params=body_params,
-    traits=frozenset({"fused"}),
-)
+def _calling(name: str, summary: str, *traits: Trait) -> OpSpec:
+    every = frozenset[Trait]({"fused", *traits})
+    return OpSpec(name, summary, CallAttrs, _call, every, (1, None), body_params)
 
-RECOMPUTE = OpSpec(
-    name="recompute",
-    summary="a body, of which training keeps the inputs alone and which it runs again for backward",
-    attrs=CallAttrs,
-    arity=(1, None),
-    infer=_call,
-    params=body_params,
-    traits=frozenset({"fused", "recomputed"}),
+
+CALL = _calling("call", "a body, called: a function of its own in what is lowered")
+RECOMPUTE = _calling(
+    "recompute",
+    "a body, of which training keeps the inputs alone and which it runs again for backward",
+    "recomputed",
 )
 
 OPS = (MIXED_SUM, CONV_BANK, HIGHWAY_SUM, RECOMPUTE, CALL)

@@ -1,12 +1,15 @@
 """Layers of images and vectors: convolutions, cuts and margins, batch norms, pools, linear maps."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from math import prod
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from nasir.errors import NasirError
 from nasir.ops.spec import (
+    IS_LINEAR,
     ONES,
     ZEROS,
     Attrs,
@@ -19,11 +22,11 @@ from nasir.ops.spec import (
     Pair,
     ParamSpec,
     Size,
-    expect_image,
-    expect_vector,
+    Trait,
+    expect,
     fan_in,
 )
-from nasir.types import ImageType, Type, VectorType, elements
+from nasir.types import ImageType, SequenceType, Type, VectorType, elements
 
 
 def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
@@ -37,6 +40,12 @@ def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1)
             hint="use a larger image, or fewer reductions",
         )
     return count
+
+
+def slid(x: ImageType, kernel: Pair, stride: Pair, margins: Pair, dilation: Pair) -> ImageType:
+    """The image of a window's positions, one pixel for each."""
+    h, w = map(window, x.shape[1:], kernel, stride, margins, dilation)
+    return replace(x, h=h, w=w)
 
 
 def _same(value: object) -> object:
@@ -64,25 +73,27 @@ class ConvAttrs(Attrs):
 
 
 def _conv(a: ConvAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "conv2d")
+    x = expect(ImageType, inputs[0], "conv2d")
     if x.c % a.groups or a.out % a.groups:
         raise NasirError(
             "E302", f"groups={a.groups} must divide {x.c} input and {a.out} output channels"
         )
-    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = a.kernel, a.stride, a.margins, a.dilation
-    return ImageType(a.out, window(x.h, kh, sh, ph, dh), window(x.w, kw, sw, pw, dw))
+    return replace(slid(x, a.kernel, a.stride, a.margins, a.dilation), c=a.out)
 
 
 def _kernel(a: ConvAttrs, inputs: tuple[ImageType]) -> tuple[ParamSpec, ...]:
-    shape = (a.out, inputs[0].c // a.groups, *a.kernel)
-    init = fan_in(shape[1] * shape[2] * shape[3])
+    return _weights((a.out, inputs[0].c // a.groups, *a.kernel), bias=a.bias)
+
+
+def _weights(shape: tuple[int, ...], *, bias: bool) -> tuple[ParamSpec, ...]:
+    init = fan_in(prod(shape[1:]))
     weight = ParamSpec("weight", shape, init)
-    return (weight, ParamSpec("bias", (a.out,), init)) if a.bias else (weight,)
+    return (weight, ParamSpec("bias", shape[:1], init)) if bias else (weight,)
 
 
 def _conv_macs(a: ConvAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
     """One for each weight at each position; the bias is not counted."""
-    return y.h * y.w * a.out * (inputs[0].c // a.groups) * a.kernel[0] * a.kernel[1]
+    return y.h * y.w * a.out * (inputs[0].c // a.groups) * prod(a.kernel)
 
 
 def _conv_unit(a: ConvAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
@@ -97,20 +108,18 @@ def _conv_unit(a: ConvAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
             dilation=a.dilation,
             padding=a.margins,
         )
-    one = (1, 1)
-    plain = a.kernel == a.stride == one and a.margins == (0, 0) and a.groups == 1
+    plain = a.kernel == a.stride == (1, 1) and a.margins == (0, 0) and a.groups == 1
     return ChainUnit(product=a.out) if plain else None
 
 
 CONV2D = OpSpec(
-    name="conv2d",
-    summary="2-d convolution, bias-free by default",
-    attrs=ConvAttrs,
-    arity=(1, 1),
-    infer=_conv,
+    "conv2d",
+    "2-d convolution, bias-free by default",
+    ConvAttrs,
+    _conv,
+    frozenset({"linear", "absorbs_affine"}),
     params=_kernel,
     macs=_conv_macs,
-    traits=frozenset({"linear", "absorbs_affine"}),
     widths=("out", "groups"),
     unit=_conv_unit,
 )
@@ -124,42 +133,29 @@ class CropAttrs(Attrs):
 
 
 def _crop(a: CropAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "crop")
+    x = expect(ImageType, inputs[0], "crop")
     if a.top >= x.h or a.left >= x.w:
         raise NasirError("E302", f"a crop of {a.top},{a.left} leaves nothing of {x.h}x{x.w} pixels")
     return replace(x, h=x.h - a.top, w=x.w - a.left)
 
 
-CROP = OpSpec(
-    name="crop",
-    summary="drops rows at the top and columns at the left",
-    attrs=CropAttrs,
-    arity=(1, 1),
-    infer=_crop,
-    traits=frozenset({"linear"}),
-)
+CROP = OpSpec("crop", "drops rows at the top and columns at the left", CropAttrs, _crop, IS_LINEAR)
 
 
 class PadAttrs(Attrs):
-    """Zero rows and columns added at the bottom and at the right."""
+    """Rows and columns of zeros added at the bottom and at the right."""
 
     bottom: Margin = 0
     right: Margin = 0
 
 
 def _pad(a: PadAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "pad")
+    x = expect(ImageType, inputs[0], "pad")
     return replace(x, h=x.h + a.bottom, w=x.w + a.right)
 
 
-PAD = OpSpec(
-    name="pad",
-    summary="adds zero rows at the bottom and zero columns at the right",
-    attrs=PadAttrs,
-    arity=(1, 1),
-    infer=_pad,
-    traits=frozenset({"linear"}),
-)
+_PAD = "adds zero rows at the bottom and zero columns at the right"
+PAD = OpSpec("pad", _PAD, PadAttrs, _pad, IS_LINEAR)
 
 
 class ChannelsAttrs(Attrs):
@@ -170,45 +166,32 @@ class ChannelsAttrs(Attrs):
 
 
 def _channels(a: ChannelsAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "channels")
+    x = expect(ImageType, inputs[0], "channels")
     if a.start + a.count > x.c:
         last = a.start + a.count - 1
         raise NasirError("E302", f"channels {a.start} to {last} are not all among 0 to {x.c - 1}")
     return replace(x, c=a.count)
 
 
-CHANNELS = OpSpec(
-    name="channels",
-    summary="`count` channels from number `start` on",
-    attrs=ChannelsAttrs,
-    arity=(1, 1),
-    infer=_channels,
-    traits=frozenset({"linear"}),
-    widths=("start", "count"),
-)
+_CHANNELS, _START = "`count` channels from number `start` on", ("start", "count")
+CHANNELS = OpSpec("channels", _CHANNELS, ChannelsAttrs, _channels, IS_LINEAR, widths=_START)
 
 
 class ChannelShuffleAttrs(Attrs):
-    """`groups`: how many equal groups of channels are dealt out in turns."""
+    """`groups`: the number of equal groups whose channels are interleaved."""
 
     groups: Size
 
 
 def _shuffle(a: ChannelShuffleAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "channel_shuffle")
+    x = expect(ImageType, inputs[0], "channel_shuffle")
     if x.c % a.groups:
         raise NasirError("E302", f"groups={a.groups} must divide {x.c} channels")
     return x
 
 
-CHANNEL_SHUFFLE = OpSpec(
-    name="channel_shuffle",
-    summary="the first channel of each group, then the second of each, and so on",
-    attrs=ChannelShuffleAttrs,
-    arity=(1, 1),
-    infer=_shuffle,
-    traits=frozenset({"linear"}),
-)
+_SHUFFLE = "the first channel of each group, then the second of each, and so on"
+CHANNEL_SHUFFLE = OpSpec("channel_shuffle", _SHUFFLE, ChannelShuffleAttrs, _shuffle, IS_LINEAR)
 
 
 class BatchNormAttrs(Attrs):
@@ -252,13 +235,12 @@ def _norm_unit(a: BatchNormAttrs, inputs: tuple[Type]) -> ChainUnit | None:
 
 
 BATCH_NORM = OpSpec(
-    name="batch_norm",
-    summary="batch normalisation over (N, H, W), of vectors over N, for each channel",
-    attrs=BatchNormAttrs,
-    arity=(1, 1),
-    infer=_normalised,
+    "batch_norm",
+    "batch normalisation over (N, H, W), of vectors over N, for each channel",
+    BatchNormAttrs,
+    _normalised,
+    frozenset({"stateful", "channel_affine"}),
     params=_statistics,
-    traits=frozenset({"stateful", "channel_affine"}),
     unit=_norm_unit,
 )
 
@@ -278,57 +260,33 @@ class AvgPoolAttrs(MaxPoolAttrs):
 
 
 def _pool(a: MaxPoolAttrs, inputs: tuple[ImageType]) -> ImageType:
-    x = expect_image(inputs[0], "a pool")
-    (kh, kw), (sh, sw), (ph, pw) = a.kernel, a.stride, a.padding
+    x = expect(ImageType, inputs[0], "a pool")
+    (kh, kw), (ph, pw) = a.kernel, a.padding
     if 2 * ph > kh or 2 * pw > kw:
         raise NasirError("E306", f"padding {ph},{pw} exceeds half of the kernel {kh},{kw}")
-    return replace(x, h=window(x.h, kh, sh, ph), w=window(x.w, kw, sw, pw))
+    return slid(x, a.kernel, a.stride, a.padding, (1, 1))
 
 
-def _maximum(a: MaxPoolAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
-    del inputs
-    return ChainUnit(window="max", kernel=a.kernel, stride=a.stride, padding=a.padding)
-
-
-def _average(a: AvgPoolAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
-    del inputs
-    if a.count_padding:
+def _pool_unit(a: MaxPoolAttrs, _: tuple[ImageType]) -> ChainUnit | None:
+    mean = isinstance(a, AvgPoolAttrs)
+    if mean and a.count_padding:
         return None
-    return ChainUnit(window="avg", kernel=a.kernel, stride=a.stride, padding=a.padding)
+    kind = "avg" if mean else "max"
+    return ChainUnit(window=kind, kernel=a.kernel, stride=a.stride, padding=a.padding)
 
 
-MAX_POOL = OpSpec(
-    name="max_pool",
-    summary="maximum over a window",
-    attrs=MaxPoolAttrs,
-    arity=(1, 1),
-    infer=_pool,
-    traits=frozenset({"keeps_zero"}),
-    unit=_maximum,
-)
-
-AVG_POOL = OpSpec(
-    name="avg_pool",
-    summary="mean over a window",
-    attrs=AvgPoolAttrs,
-    arity=(1, 1),
-    infer=_pool,
-    traits=frozenset({"linear"}),
-    unit=_average,
-)
+_MAX, _MEAN = "maximum over a window", "mean over a window"
+_KEEPS_ZERO: frozenset[Trait] = frozenset({"keeps_zero"})
+MAX_POOL = OpSpec("max_pool", _MAX, MaxPoolAttrs, _pool, _KEEPS_ZERO, unit=_pool_unit)
+AVG_POOL = OpSpec("avg_pool", _MEAN, AvgPoolAttrs, _pool, IS_LINEAR, unit=_pool_unit)
 
 
 def _global(_: NoAttrs, inputs: tuple[ImageType]) -> ImageType:
-    return replace(expect_image(inputs[0], "global_pool"), h=1, w=1)
+    return replace(expect(ImageType, inputs[0], "global_pool"), h=1, w=1)
 
 
 GLOBAL_POOL = OpSpec(
-    name="global_pool",
-    summary="mean over all positions, (C, H, W) -> (C, 1, 1)",
-    attrs=NoAttrs,
-    arity=(1, 1),
-    infer=_global,
-    traits=frozenset({"linear"}),
+    "global_pool", "mean over all positions, (C, H, W) -> (C, 1, 1)", NoAttrs, _global, IS_LINEAR
 )
 
 
@@ -336,14 +294,7 @@ def _flatten(_: NoAttrs, inputs: tuple[Type]) -> VectorType:
     return VectorType(elements(inputs[0]))
 
 
-FLATTEN = OpSpec(
-    name="flatten",
-    summary="(C, H, W) -> (C*H*W)",
-    attrs=NoAttrs,
-    arity=(1, 1),
-    infer=_flatten,
-    traits=frozenset({"linear"}),
-)
+FLATTEN = OpSpec("flatten", "(C, H, W) -> (C*H*W)", NoAttrs, _flatten, IS_LINEAR)
 
 
 class LinearAttrs(Attrs):
@@ -353,35 +304,6 @@ class LinearAttrs(Attrs):
     bias: bool = True
 
 
-def _linear(a: LinearAttrs, inputs: tuple[Type]) -> VectorType:
-    expect_vector(inputs[0], "linear")
-    return VectorType(a.out)
-
-
-def _linear_params(a: LinearAttrs, inputs: tuple[VectorType]) -> tuple[ParamSpec, ...]:
-    init = fan_in(inputs[0].c)
-    weight = ParamSpec("weight", (a.out, inputs[0].c), init)
-    return (weight, ParamSpec("bias", (a.out,), init)) if a.bias else (weight,)
-
-
-def _linear_macs(a: LinearAttrs, inputs: tuple[VectorType], _: VectorType) -> int:
-    """One for each weight; the bias is not counted."""
-    return a.out * inputs[0].c
-
-
-LINEAR = OpSpec(
-    name="linear",
-    summary="linear map of a vector",
-    attrs=LinearAttrs,
-    arity=(1, 1),
-    infer=_linear,
-    params=_linear_params,
-    macs=_linear_macs,
-    traits=frozenset({"linear"}),
-    widths=("out",),
-)
-
-
 class ProjectAttrs(Attrs):
     """`out`: length of the result; `init`: the weight starts uniform in ±init."""
 
@@ -389,29 +311,47 @@ class ProjectAttrs(Attrs):
     init: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.04
 
 
-def _project(a: ProjectAttrs, inputs: tuple[Type]) -> VectorType:
-    expect_vector(inputs[0], "project")
-    return VectorType(a.out)
+def _product(op: str) -> Callable[[LinearAttrs | ProjectAttrs, tuple[Type]], VectorType]:
+    def infer(a: LinearAttrs | ProjectAttrs, inputs: tuple[Type]) -> VectorType:
+        expect(VectorType, inputs[0], op)
+        return VectorType(a.out)
+
+    return infer
+
+
+def product_macs(a: Any, inputs: tuple[VectorType | SequenceType], _: Type) -> int:
+    """One for each weight, of a sequence at one step; the bias is not counted."""
+    return a.out * inputs[0].c
+
+
+def _linear_params(a: LinearAttrs, inputs: tuple[VectorType]) -> tuple[ParamSpec, ...]:
+    return _weights((a.out, inputs[0].c), bias=a.bias)
+
+
+LINEAR = OpSpec(
+    "linear",
+    "linear map of a vector",
+    LinearAttrs,
+    _product("linear"),
+    IS_LINEAR,
+    params=_linear_params,
+    macs=product_macs,
+    widths=("out",),
+)
 
 
 def _weight(a: ProjectAttrs, inputs: tuple[VectorType]) -> tuple[ParamSpec, ...]:
     return (ParamSpec("weight", (inputs[0].c, a.out), Init("uniform", a.init)),)
 
 
-def _products(a: ProjectAttrs, inputs: tuple[VectorType], _: VectorType) -> int:
-    """One for each weight."""
-    return a.out * inputs[0].c
-
-
 PROJECT = OpSpec(
-    name="project",
-    summary="x W without a bias, the weight (c, out) as recurrent cells have it",
-    attrs=ProjectAttrs,
-    arity=(1, 1),
-    infer=_project,
+    "project",
+    "x W without a bias, the weight (c, out) as recurrent cells have it",
+    ProjectAttrs,
+    _product("project"),
+    IS_LINEAR,
     params=_weight,
-    macs=_products,
-    traits=frozenset({"linear"}),
+    macs=product_macs,
     widths=("out",),
 )
 
@@ -424,7 +364,7 @@ class ChunkAttrs(Attrs):
 
 
 def _chunk(a: ChunkAttrs, inputs: tuple[Type]) -> VectorType:
-    x = expect_vector(inputs[0], "chunk")
+    x = expect(VectorType, inputs[0], "chunk")
     if x.c % a.of:
         raise NasirError("E302", f"{x} cannot be cut into {a.of} equal parts")
     if a.part >= a.of:
@@ -432,27 +372,7 @@ def _chunk(a: ChunkAttrs, inputs: tuple[Type]) -> VectorType:
     return VectorType(x.c // a.of)
 
 
-CHUNK = OpSpec(
-    name="chunk",
-    summary="one of several equal parts of a vector",
-    attrs=ChunkAttrs,
-    arity=(1, 1),
-    infer=_chunk,
-    traits=frozenset({"linear"}),
-)
+CHUNK = OpSpec("chunk", "one of several equal parts of a vector", ChunkAttrs, _chunk, IS_LINEAR)
 
-OPS = (
-    CONV2D,
-    CROP,
-    PAD,
-    CHANNELS,
-    CHANNEL_SHUFFLE,
-    BATCH_NORM,
-    MAX_POOL,
-    AVG_POOL,
-    GLOBAL_POOL,
-    FLATTEN,
-    LINEAR,
-    PROJECT,
-    CHUNK,
-)
+_IMAGES = (CONV2D, CROP, PAD, CHANNELS, CHANNEL_SHUFFLE, BATCH_NORM, MAX_POOL, AVG_POOL)
+OPS = (*_IMAGES, GLOBAL_POOL, FLATTEN, LINEAR, PROJECT, CHUNK)

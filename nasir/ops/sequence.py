@@ -5,7 +5,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from nasir.errors import NasirError
+from nasir.ops.layers import product_macs
 from nasir.ops.spec import (
+    IS_LINEAR,
     ZEROS,
     Attrs,
     BodyAttrs,
@@ -15,19 +17,14 @@ from nasir.ops.spec import (
     ParamSpec,
     Size,
     body_params,
-    expect_sequence,
+    body_results,
+    expect,
     with_draw,
 )
 from nasir.types import SequenceType, TokenType, Type, VectorType, WeightsType
 
 Bound = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-def _expect_tokens(value: Type, op: str) -> TokenType:
-    if not isinstance(value, TokenType):
-        raise NasirError("E305", f"{op} takes tokens, not {value}")
-    return value
 
 
 class WidthAttrs(Attrs):
@@ -38,7 +35,7 @@ class WidthAttrs(Attrs):
 
 
 def _embed(a: WidthAttrs, inputs: tuple[Type]) -> SequenceType:
-    _expect_tokens(inputs[0], "embedding")
+    expect(TokenType, inputs[0], "embedding")
     return SequenceType(a.out)
 
 
@@ -46,15 +43,8 @@ def _table(a: WidthAttrs, inputs: tuple[TokenType]) -> tuple[ParamSpec, ...]:
     return (ParamSpec("weight", (inputs[0].vocabulary, a.out), Init("uniform", a.init)),)
 
 
-EMBEDDING = OpSpec(
-    name="embedding",
-    summary="a row of the weight for each token",
-    attrs=WidthAttrs,
-    arity=(1, 1),
-    infer=_embed,
-    params=_table,
-    widths=("out",),
-)
+_ROW = "a row of the weight for each token"
+EMBEDDING = OpSpec("embedding", _ROW, WidthAttrs, _embed, params=_table, widths=("out",))
 
 
 class RateAttrs(Attrs):
@@ -70,21 +60,11 @@ class WordDropoutAttrs(RateAttrs):
 
 
 def _word_dropout(a: WordDropoutAttrs, inputs: tuple[Type, Type]) -> Type:
-    tokens = _expect_tokens(inputs[1], "word_dropout")
+    tokens = expect(TokenType, inputs[1], "word_dropout")
     if tokens.vocabulary != a.vocabulary:
         message = f"word_dropout draws for {a.vocabulary} words, and its tokens are {tokens}"
         raise NasirError("E305", message)
-    return expect_sequence(inputs[0], "word_dropout")
-
-
-_WORD_DROPOUT = OpSpec(
-    name="word_dropout",
-    summary="in training, drops some words wherever they occur: (sequence, tokens)",
-    attrs=WordDropoutAttrs,
-    arity=(2, 2),
-    infer=_word_dropout,
-    traits=frozenset({"random", "training"}),
-)
+    return expect(SequenceType, inputs[0], "word_dropout")
 
 
 def _word_draw(a: WordDropoutAttrs, _inputs: tuple[Type, ...]) -> Type:
@@ -92,6 +72,14 @@ def _word_draw(a: WordDropoutAttrs, _inputs: tuple[Type, ...]) -> Type:
     return WeightsType(a.vocabulary)
 
 
+_WORD_DROPOUT = OpSpec(
+    "word_dropout",
+    "in training, drops some words wherever they occur: (sequence, tokens)",
+    WordDropoutAttrs,
+    _word_dropout,
+    frozenset({"random", "training"}),
+    arity=(2, 2),
+)
 WORD_DROPOUT, WORD_DROPOUT_DRAWN = with_draw(_WORD_DROPOUT, _word_draw)
 
 
@@ -101,16 +89,10 @@ def _mask(_: RateAttrs, inputs: tuple[Type]) -> VectorType:
     return VectorType(inputs[0].c)
 
 
-_DROPOUT_MASK = OpSpec(
-    name="dropout_mask",
-    summary="one draw of 0 or 1 / (1 - rate) for each unit of an example, of its input's width",
-    attrs=RateAttrs,
-    arity=(1, 1),
-    infer=_mask,
-    traits=frozenset({"random"}),
+_MASK = "one draw of 0 or 1 / (1 - rate) for each unit of an example, of its input's width"
+DROPOUT_MASK, DROPOUT_MASK_DRAWN = with_draw(
+    OpSpec("dropout_mask", _MASK, RateAttrs, _mask, frozenset({"random"})), _mask
 )
-
-DROPOUT_MASK, DROPOUT_MASK_DRAWN = with_draw(_DROPOUT_MASK, _mask)
 
 
 def _masked(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
@@ -121,12 +103,12 @@ def _masked(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
 
 
 MASKED = OpSpec(
-    name="masked",
-    summary="in training, the product with a mask, the same at every step",
-    attrs=NoAttrs,
+    "masked",
+    "in training, the product with a mask, the same at every step",
+    NoAttrs,
+    _masked,
+    frozenset({"elementwise", "training"}),
     arity=(2, 2),
-    infer=_masked,
-    traits=frozenset({"elementwise", "training"}),
 )
 
 
@@ -137,15 +119,8 @@ class ScanAttrs(BodyAttrs):
 
 
 def _scan(a: ScanAttrs, inputs: tuple[Type, ...]) -> SequenceType:
-    sequence = expect_sequence(inputs[0], "scan")
-    given = (VectorType(sequence.c), *inputs[1:])
-    wanted = tuple(type_ for _, type_ in a.body.inputs)
-    if given != wanted:
-        steps = ", ".join(map(str, given))
-        raise NasirError(
-            "E305", f"the body takes ({', '.join(map(str, wanted))}), scan gives it ({steps})"
-        )
-    results = tuple(a.body.types[name] for name in a.body.outputs)
+    sequence = expect(SequenceType, inputs[0], "scan")
+    results = body_results(a, (VectorType(sequence.c), *inputs[1:]), "scan")
     if results != inputs[1:2]:
         raise NasirError(
             "E305",
@@ -155,32 +130,19 @@ def _scan(a: ScanAttrs, inputs: tuple[Type, ...]) -> SequenceType:
     return SequenceType(results[0].shape[0])
 
 
-SCAN = OpSpec(
-    name="scan",
-    summary="a body at every step of a sequence: (sequence, first state, constants …) -> states",
-    attrs=ScanAttrs,
-    arity=(2, None),
-    infer=_scan,
-    params=body_params,
-)
+_SCAN = "a body at every step of a sequence: (sequence, first state, constants …) -> states"
+SCAN = OpSpec("scan", _SCAN, ScanAttrs, _scan, arity=(2, None), params=body_params)
 
 
 def _last(_: NoAttrs, inputs: tuple[Type]) -> VectorType:
-    return VectorType(expect_sequence(inputs[0], "last").c)
+    return VectorType(expect(SequenceType, inputs[0], "last").c)
 
 
-LAST = OpSpec(
-    name="last",
-    summary="the last step of a sequence",
-    attrs=NoAttrs,
-    arity=(1, 1),
-    infer=_last,
-    traits=frozenset({"linear"}),
-)
+LAST = OpSpec("last", "the last step of a sequence", NoAttrs, _last, IS_LINEAR)
 
 
 def _decode(a: WidthAttrs, inputs: tuple[Type]) -> SequenceType:
-    expect_sequence(inputs[0], "decoder")
+    expect(SequenceType, inputs[0], "decoder")
     return SequenceType(a.out)
 
 
@@ -189,20 +151,14 @@ def _decoder_params(a: WidthAttrs, inputs: tuple[SequenceType]) -> tuple[ParamSp
     return (weight, ParamSpec("bias", (a.out,), ZEROS))
 
 
-def _decoder_macs(a: WidthAttrs, inputs: tuple[SequenceType], _: SequenceType) -> int:
-    """One for each weight, at one step; the bias is not counted."""
-    return a.out * inputs[0].c
-
-
 DECODER = OpSpec(
-    name="decoder",
-    summary="linear map of every step; its bias starts at 0",
-    attrs=WidthAttrs,
-    arity=(1, 1),
-    infer=_decode,
+    "decoder",
+    "linear map of every step; its bias starts at 0",
+    WidthAttrs,
+    _decode,
+    IS_LINEAR,
     params=_decoder_params,
-    macs=_decoder_macs,
-    traits=frozenset({"linear"}),
+    macs=product_macs,
     widths=("out",),
 )
 
@@ -213,23 +169,8 @@ def _log_softmax(_: NoAttrs, inputs: tuple[Type]) -> Type:
     return inputs[0]
 
 
-LOG_SOFTMAX = OpSpec(
-    name="log_softmax",
-    summary="logarithms of the softmax over the channels",
-    attrs=NoAttrs,
-    arity=(1, 1),
-    infer=_log_softmax,
-)
+_LOGARITHMS = "logarithms of the softmax over the channels"
+LOG_SOFTMAX = OpSpec("log_softmax", _LOGARITHMS, NoAttrs, _log_softmax)
 
-OPS = (
-    EMBEDDING,
-    WORD_DROPOUT,
-    WORD_DROPOUT_DRAWN,
-    DROPOUT_MASK,
-    DROPOUT_MASK_DRAWN,
-    MASKED,
-    SCAN,
-    LAST,
-    DECODER,
-    LOG_SOFTMAX,
-)
+_DROPOUT = (WORD_DROPOUT, WORD_DROPOUT_DRAWN, DROPOUT_MASK, DROPOUT_MASK_DRAWN, MASKED)
+OPS = (EMBEDDING, *_DROPOUT, SCAN, LAST, DECODER, LOG_SOFTMAX)

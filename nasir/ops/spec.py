@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nasir.errors import NasirError
-from nasir.types import ImageType, SequenceType, Type, VectorType
+from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType
 
 
 class Attrs(BaseModel):
@@ -152,6 +152,15 @@ class ChainUnit(Attrs):
         return tuple(place for place, there in enumerate(present) if there)
 
 
+def body_results(a: BodyAttrs, given: tuple[Type, ...], node: str) -> tuple[Type, ...]:
+    """The types of the body's outputs. Raises an error where its inputs are not those given."""
+    wanted = tuple(type_ for _, type_ in a.body.inputs)
+    if given != wanted:
+        takes, gets = (", ".join(map(str, types)) for types in (wanted, given))
+        raise NasirError("E305", f"the body takes ({takes}), {node} gives it ({gets})")
+    return tuple(a.body.types[name] for name in a.body.outputs)
+
+
 def body_params(a: BodyAttrs, _inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
     """The parameters of an op that applies a graph: the body's, under their keys in it."""
     return tuple(ParamSpec(ref.key, ref.shape, ref.init, ref.buffer) for ref in a.body.params)
@@ -177,6 +186,7 @@ Trait = Literal[
     "recomputed",  # training keeps its inputs alone and computes it again for the backward pass
     "mixture",  # its first input weights the others, by its attribute `options`
 ]
+IS_LINEAR: frozenset[Trait] = frozenset({"linear"})
 
 
 def _no_params(_attrs: Any, _inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
@@ -221,11 +231,11 @@ class OpSpec(_Itself):
     name: str
     summary: str
     attrs: type[Attrs]
-    arity: tuple[int, int | None]
     infer: Callable[..., Type]
+    traits: frozenset[Trait] = frozenset()
+    arity: tuple[int, int | None] = (1, 1)
     params: Callable[..., tuple[ParamSpec, ...]] = _no_params
     macs: Callable[..., int] = _no_macs
-    traits: frozenset[Trait] = frozenset()
     widths: tuple[str, ...] = ()
     frozen: "OpSpec | None" = None
     drawn: "OpSpec | None" = None
@@ -264,24 +274,20 @@ def with_draw(op: OpSpec, draw: Callable[..., Type]) -> tuple[OpSpec, OpSpec]:
     return replace(op, drawn=drawn, draw=draw), drawn
 
 
-def expect_image(value: Type, op: str) -> ImageType:
-    """`value`, which must be an image."""
-    if not isinstance(value, ImageType):
-        raise NasirError("E305", f"{op} takes an image, not {value}")
-    return value
+T = TypeVar("T", ImageType, VectorType, SequenceType, TokenType)
+_NOUNS: dict[type[Type], str] = {
+    ImageType: "an image",
+    VectorType: "a vector",
+    SequenceType: "a sequence",
+    TokenType: "tokens",
+}
 
 
-def expect_vector(value: Type, op: str) -> VectorType:
-    """`value`, which must be a vector."""
-    if not isinstance(value, VectorType):
-        raise NasirError("E305", f"{op} takes a vector, not {value}", hint="flatten it first")
-    return value
-
-
-def expect_sequence(value: Type, op: str) -> SequenceType:
-    """`value`, which must be a sequence."""
-    if not isinstance(value, SequenceType):
-        raise NasirError("E305", f"{op} takes a sequence, not {value}")
+def expect(wanted: type[T], value: Type, op: str) -> T:
+    """`value`, which must be of that type."""
+    if not isinstance(value, wanted):
+        hint = "flatten it first" if wanted is VectorType else ""
+        raise NasirError("E305", f"{op} takes {_NOUNS[wanted]}, not {value}", hint=hint)
     return value
 
 
