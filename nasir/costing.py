@@ -11,7 +11,7 @@ from nasir.errors import NasirError
 from nasir.graph import Builder, Graph, body_of
 from nasir.node import Node
 from nasir.ops import Op, OpSpec, ParamRef
-from nasir.passes.expansion import expand
+from nasir.passes.rewriting import expand
 from nasir.space.skeletons import Skeleton, write_network
 from nasir.space.space import Genotype
 from nasir.template import find_op, make_attrs, meaning
@@ -70,7 +70,7 @@ def cost(graph: Graph) -> Cost:
             new = [ref for ref in refs if ref.key not in counted and ref.key not in elsewhere]
             own = {ref.key: ref for ref in new if not ref.buffer}
             counted.update(own)
-            inputs = tuple(inside.types[x] for x in node.inputs)
+            inputs = inside.types_of(node)
             output = inside.types[node.name]
             macs = node.op.macs(node.attrs, inputs, output)
             params = sum(prod(ref.shape) for ref in own.values())

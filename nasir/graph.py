@@ -1,24 +1,30 @@
-"""The graph: plain, named nodes in topological order. Edits return a new one."""
+"""The graph: plain, named nodes in topological order, and its text. Edits return a new one."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from pydantic.fields import FieldInfo
 
 from nasir.arguments import checked
-from nasir.errors import NOWHERE, NasirError, nearest, quoted
+from nasir.errors import NasirError, nearest, quoted
 from nasir.macros import ALL_OPS
-from nasir.node import At, Cell, ChoiceKind, Node, Slot
-from nasir.ops import Body, Macro, Op, ParamRef
+from nasir.node import At, Cell, ChoiceKind, Node, Slot, default_params
+from nasir.ops import Attrs, Body, Macro, Op, ParamRef
 from nasir.quoting import json_text
-from nasir.template import Scope, all_types, find_op, make_node, meaning_at
-from nasir.text import HEADER, print_node
+from nasir.template import Scope, all_types, find_op, make_node, meaning
 from nasir.types import Type, WeightsType
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
+
+
+HEADER = "nasir graph 1"
+NAME = re.compile(r"[A-Za-z_%][^\s(){}\[\]=,:\"\ud800-\udfff]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +144,10 @@ class Graph:
 
     def __getitem__(self, name: str) -> Node:
         """The node of that name."""
-        node = self.by_name.get(name)
-        if node is None:
-            raise NasirError(
-                "E401", f"there is no node {quoted(name)}", hint=nearest(name, self.by_name)
-            )
-        return node
+        if name not in self.by_name:
+            message = f"there is no node {quoted(name)}"
+            raise NasirError("E401", message, hint=nearest(name, self.by_name))
+        return self.by_name[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.by_name
@@ -184,6 +188,15 @@ class Graph:
     def body_numbers(self) -> "Mapping[Graph, int]":
         """The place of each of the `bodies`, from 1."""
         return {body: number for number, body in enumerate(self.bodies, start=1)}
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The outputs, and behind them the auxiliary ones."""
+        return (*self.outputs, *self.auxiliary)
+
+    def types_of(self, node: Node) -> tuple[Type, ...]:
+        """The types of the values that a node reads."""
+        return tuple([self.types[name] for name in node.inputs])
 
     @property
     def about(self) -> Mapping[str, str]:
@@ -276,7 +289,8 @@ class Graph:
         and returns the result's name. The new nodes are named below `under` (default: `<name>+`).
         """
         if name not in self.types:
-            raise self._missing(name)
+            message = f"there is no value {quoted(name)}"
+            raise NasirError("E401", message, hint=nearest(name, self.types))
         at = self[name].at if name in self else None
         build = Builder(x=self.types[name]).know(self.own_ops)
         if isinstance(op, str):
@@ -321,8 +335,7 @@ class Graph:
             if source not in old.inputs:
                 message = f"node {quoted(name)} does not read {quoted(source)}"
                 raise NasirError("E401", message, hint=f"it reads: {', '.join(old.inputs)}")
-        node = old.rewired(names)
-        return self._edited([node if n.name == name else n for n in self.nodes], {})
+        return self._swapped(old.rewired(names))
 
     def with_attrs(self, name: str, **attrs: Any) -> "Graph":
         """The node with some attributes changed.
@@ -331,25 +344,19 @@ class Graph:
         """
         old = self[name]
         node, _ = make_node(old.op, name, old.inputs, dict(old.attrs) | attrs, self.types, old.at)
-        specs = meaning_at(old.op, old.attrs, self._types_of(old.inputs), NOWHERE).params
+        types = self.types_of(old)
+        specs = meaning(old.op, old.attrs, types).params
         before = {(s.name, s.shape): ref for s, ref in zip(specs, old.params, strict=True)}
-        specs = meaning_at(node.op, node.attrs, self._types_of(node.inputs), NOWHERE).params
-        own = zip(specs, node.params, strict=True)
+        own = zip(meaning(node.op, node.attrs, types).params, node.params, strict=True)
         params = tuple(before.get((s.name, s.shape), ref) for s, ref in own)
-        node = replace(node, params=params)
-        return self._edited([node if n.name == name else n for n in self.nodes], {})
+        return self._swapped(replace(node, params=params))
+
+    def _swapped(self, node: Node) -> "Graph":
+        return self._edited([node if n.name == node.name else n for n in self.nodes], {})
 
     def _edited(self, nodes: Iterable[Node], names: Mapping[str, str]) -> "Graph":
         meta = {k: v for k, v in self.meta if k != "genotype"} | {"edited": "yes"}
         return replace(self.aliased(nodes, names), meta=tuple(meta.items()))
-
-    def _types_of(self, names: Iterable[str]) -> tuple[Type, ...]:
-        return tuple(self.types[name] for name in names)
-
-    def _missing(self, name: str) -> NasirError:
-        return NasirError(
-            "E401", f"there is no value {quoted(name)}", hint=nearest(name, self.types)
-        )
 
     def _renamed(self, node: Node, op: str) -> str:
         """The node's name after another op took its place: `n2.e0/skip_connect#2`."""
@@ -395,12 +402,66 @@ def _lines(graph: Graph) -> list[str]:
     lines += [f"input {name}: {type_}" for name, type_ in graph.inputs]
     for number, body in enumerate(graph.bodies, start=1):
         lines += [f"body body{number}", *(f"  {line}" for line in _lines(body)), "end"]
-    lines += [print_node(node, graph.types, graph.body_numbers) for node in graph.nodes]
+    lines += [print_node(graph, node) for node in graph.nodes]
     for choice in graph.choices:
         options = " ".join(choice.options)
         lines.append(f"choice {choice.name}: {choice.kind}, keep {choice.keep} of {options}")
     lines += [f"output {name}" for name in graph.outputs]
     return lines + [f"auxiliary {name}" for name in graph.auxiliary]
+
+
+def print_node(graph: Graph, node: Node) -> str:
+    """The node's line in the text of its graph, without a newline."""
+    parts = [f"{node.name} = {node.op.name}({', '.join(node.inputs)})"]
+    fields = type(node.attrs).model_fields
+    shown = {k: v for k, v in node.attrs if fields[k].is_required() or v != fields[k].default}
+    if shown:
+        values = {
+            k: f"body{graph.body_numbers[v]}"
+            if k == "body"
+            else print_value(v, listed=is_list(fields[k]))
+            for k, v in shown.items()
+        }
+        parts.append(" {" + ", ".join(f"{k}={v}" for k, v in values.items()) + "}")
+    parts.append(f": {graph.types[node.name]}")
+    if node.at:
+        parts.append(f" in {node.at}")
+    specs = meaning(node.op, node.attrs, graph.types_of(node)).params
+    if node.params != default_params(node.name, specs):
+        refs = (f"{s.name}={print_ref(r)}" for s, r in zip(specs, node.params, strict=True))
+        parts.append(" with " + ", ".join(refs))
+    return "".join(parts)
+
+
+def is_list(field: FieldInfo) -> bool:
+    """Whether an attribute is a list of numbers, and not a pair of them."""
+    return get_args(field.annotation)[1:] == (Ellipsis,)
+
+
+def print_value(value: Any, *, listed: bool = False) -> str:
+    """An attribute's value: a number, true, false, none, or a pair as 1x7 (7 for 7x7).
+
+    A list of numbers is written [0,2,3], one of other things as a string of JSON.
+    """
+    if listed and value and isinstance(value[0], Attrs):
+        parts = [each.model_dump(mode="json", exclude_defaults=True) for each in value]
+        return json.dumps(json.dumps(parts))
+    if listed:
+        return f"[{','.join(str(each) for each in value)}]"
+    if isinstance(value, tuple):
+        first, second = cast(tuple[int, int], value)
+        return str(first) if first == second else f"{first}x{second}"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)
+
+
+def print_ref(ref: ParamRef) -> str:
+    """A weight: key[shape] init(value), with its parts and `buffer` where there are any."""
+    parts = "".join(f"; {role}={print_ref(part)}" for role, part in ref.parts)
+    shape = ",".join(str(size) for size in ref.shape)
+    text = f"{ref.key}[{shape}] {ref.init.kind}({ref.init.value!r}{parts})"
+    return text + " buffer" if ref.buffer else text
 
 
 def _single(value: object) -> object:
@@ -426,8 +487,7 @@ def _moved(node: Node, names: Mapping[str, str], at: At | None) -> Node:
 def _check_outputs(graph: Graph) -> None:
     if not graph.outputs:
         raise NasirError("E202", "the graph has no output")
-    for name in (*graph.outputs, *graph.auxiliary):
+    for name in graph.results:
         if name not in graph.types:
-            raise NasirError(
-                "E401", f"the output {quoted(name)} is not there", hint=nearest(name, graph.types)
-            )
+            message = f"the output {quoted(name)} is not there"
+            raise NasirError("E401", message, hint=nearest(name, graph.types))

@@ -1,4 +1,25 @@
-"""Graph text becomes a graph again; every error names line and column."""
+"""Parses the text of a graph; every error has a line and a column.
+
+One line for each thing, in this order:
+
+    nasir graph 1
+    meta space "darts"
+    op se {"title": "…", "steps": […]}
+    input image: image[3,32,32]
+    stem/conv = conv2d(image) {kernel=3, out=108}: image[108,32,32]
+    c00/n2 = add(a, b): image[36,32,32] in normal c00, edge into node normal/n2
+    x = conv2d(y) {…}: image[…] with weight=other.weight[36,1,3,3] uniform(0.333)
+    choice normal/n2.e0: op on edge, keep 1 of none skip_connect
+    output head/linear
+    auxiliary aux/linear
+
+A graph that nodes apply stands before them, indented, from `body body1` to `end`; they name it:
+`states = scan(x, h) {body=body1}: sequence[850]`.
+
+Attributes at their default are left out, and so are weights that are the node's own. Pairs are
+written 1x7, lists [0,2]. An `op` line defines an op of the graph's own space (see
+`nasir.own_ops`). A line that starts with `#` is a comment.
+"""
 
 import json
 import re
@@ -7,13 +28,12 @@ from typing import Any, get_args
 
 from nasir.arguments import checked
 from nasir.errors import NasirError, Where, nearest, quoted
-from nasir.graph import Choice, Graph
+from nasir.graph import HEADER, NAME, Choice, Graph
 from nasir.limits import BODY_LEVELS, GRAPH_TEXT_LIMIT, PRIMITIVE_LIMIT, Budget
 from nasir.macros import ALL_OPS
 from nasir.node import MIXED, At, Cell, ChoiceKind, Node, Slot, Step, default_params
 from nasir.ops import BodyAttrs, Init, InitKind, Op, ParamRef
 from nasir.template import find_op, make_attrs, meaning_at, primitives
-from nasir.text import HEADER, NAME
 from nasir.types import Type, parse_type
 
 _COUNT = re.compile(r"[0-9]{1,18}(?![0-9])")

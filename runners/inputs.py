@@ -14,8 +14,8 @@ from nasir.errors import quoted
 from nasir.files import Source, is_there, read_source
 from nasir.formats import Reading
 from nasir.formats.load import is_published, is_text, split
+from nasir.graph import HEADER
 from nasir.limits import LOG_LIMIT, MODEL_LIMIT
-from nasir.text import HEADER
 
 STDIN = "-"
 

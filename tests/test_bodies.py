@@ -12,7 +12,7 @@ import lowering
 import nasir
 from nasir import Builder, Graph, NasirError, SequenceType, VectorType, parse_graph, print_graph
 from nasir.passes import PASSES, dead_code, validate
-from nasir.passes.expansion import with_body
+from nasir.passes.rewriting import with_body
 
 TEXT = """\
 nasir graph 1

@@ -29,8 +29,7 @@ from nasir.passes import (
     shared,
     summed,
 )
-from nasir.passes.random_ops import PROBABILITY
-from nasir.passes.supernet import check_picks
+from nasir.passes.supernet import PROBABILITY, check_picks
 
 Finish = Callable[[Function], Function]
 

@@ -1,6 +1,5 @@
 """Passes over graphs, and the pipelines of them."""
 
-from nasir.passes.expansion import expand, validate
 from nasir.passes.memory import MEMORY_LEVELS, MemoryLevel, recompute
 from nasir.passes.pipelines import (
     DISCRETE,
@@ -18,9 +17,8 @@ from nasir.passes.pipelines import (
     shared,
     summed,
 )
-from nasir.passes.random_ops import drop_path
-from nasir.passes.simplify import cse, dead_code, freeze_noise
-from nasir.passes.supernet import edge_weights, partial_channels, restrict
+from nasir.passes.rewriting import cse, dead_code, expand, freeze_noise, validate
+from nasir.passes.supernet import drop_path, edge_weights, partial_channels, restrict
 
 __all__ = [
     "DISCRETE",

@@ -1,23 +1,18 @@
 """Operations that read one value become one operation."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops.fused import CONV_BANK, ConvBankAttrs
-from nasir.ops.layers import CHANNELS, CROP, ChannelsAttrs, ConvAttrs, CropAttrs, window
-from nasir.passes.expansion import in_bodies
+from nasir.ops.layers import CHANNELS, CROP, ChannelsAttrs, ConvAttrs, CropAttrs, slid
+from nasir.passes.rewriting import in_bodies, rewritten
 from nasir.template import make_attrs
 from nasir.types import ImageType
 
-
-@dataclass(slots=True)
-class _Shared:
-    """The norms of one value so far: the first node's place, and all of them."""
-
-    place: int
-    nodes: list[Node]
+_Key = tuple[object, ...]
+_Offset = tuple[int, int]
 
 
 @in_bodies
@@ -28,37 +23,26 @@ def share_norms(graph: Graph) -> Graph:
     the same in training, and running statistics follow the batch's as before; in evaluation, where
     they are read, each norm has its own.
     """
-    found: dict[tuple[object, ...], _Shared] = {}
-    alias: dict[str, str] = {}
-    kept: list[Node] = []
-    for old in graph.nodes:
-        node = old.rewired(alias)
+    found: dict[_Key, list[Node]] = {}
+
+    def step(node: Node) -> tuple[Iterable[Node], str]:
         if not node.has("channel_affine") or not all(ref.buffer for ref in node.params):
-            kept.append(node)
-            continue
-        shared = found.setdefault((node.op, node.inputs, node.attrs), _Shared(len(kept), []))
-        if shared.nodes:
-            alias[node.name] = shared.nodes[0].name
-        else:
-            kept.append(node)
-        shared.nodes.append(node)
-    if not alias:
+            return (node,), node.name
+        nodes = found.setdefault((node.op, node.inputs, node.attrs), [])
+        nodes.append(node)
+        return (node,) if len(nodes) == 1 else (), nodes[0].name
+
+    after = rewritten(graph, step)
+    if after is graph:
         return graph
-    for shared in found.values():
-        kept[shared.place] = _together(shared.nodes)
-    return graph.aliased(kept, alias)
+    shared = {nodes[0].name: _together(nodes) for nodes in found.values() if len(nodes) > 1}
+    return after.with_nodes(shared.get(node.name, node) for node in after)
 
 
 def _together(nodes: list[Node]) -> Node:
-    if len(nodes) == 1:
-        return nodes[0]
     first = nodes[0]
     attrs = make_attrs(first.op, dict(first.attrs) | {"copies": len(nodes)})
     return replace(first, attrs=attrs, params=tuple(ref for node in nodes for ref in node.params))
-
-
-_Key = tuple[object, ...]
-_Offset = tuple[int, int]
 
 
 @in_bodies
@@ -95,7 +79,10 @@ def _groups(graph: Graph) -> list[list[Node]]:
             found.setdefault(_key(graph, node, node.attrs), []).append(node)
     groups: list[list[Node]] = []
     for nodes in found.values():
-        groups += [nodes] if _fits(graph, nodes) else _by_input(nodes)
+        if _fits(graph, nodes):
+            groups.append(nodes)
+        else:
+            groups += ([n for n in nodes if n.inputs == i] for i in {n.inputs: 0 for n in nodes})
     return [nodes for nodes in groups if len(nodes) > 1]
 
 
@@ -107,9 +94,7 @@ def _is_dense(node: Node, attrs: ConvAttrs) -> bool:
 def _key(graph: Graph, node: Node, attrs: ConvAttrs) -> _Key:
     """Equal for convolutions that can be one; those of one cell only, which is called as one."""
     source, _ = _source(graph, node)
-    type_ = graph.types[node.name]
-    assert isinstance(type_, ImageType)
-    shape = (type_.h, type_.w)
+    shape = graph.types[node.name].shape[1:]
     return (source, attrs.kernel, attrs.stride, attrs.margins, attrs.dilation, shape, node.cell)
 
 
@@ -139,21 +124,8 @@ def _fits(graph: Graph, nodes: list[Node]) -> bool:
     attrs, made = nodes[0].attrs, graph.types[nodes[0].name]
     x = graph.types[_source(graph, nodes[0])[0]]
     assert isinstance(attrs, ConvAttrs)
-    assert isinstance(made, ImageType)
     assert isinstance(x, ImageType)
-    kernel = _window(offsets)
-    sizes = [
-        window(size, k, s, 0, 1)
-        for size, k, s in zip((x.h, x.w), kernel, attrs.stride, strict=True)
-    ]
-    return sizes == [made.h, made.w]
-
-
-def _by_input(nodes: list[Node]) -> list[list[Node]]:
-    found: dict[tuple[str, ...], list[Node]] = {}
-    for node in nodes:
-        found.setdefault(node.inputs, []).append(node)
-    return list(found.values())
+    return slid(x, _window(offsets), attrs.stride, (0, 0), (1, 1)).shape[1:] == made.shape[1:]
 
 
 def _window(offsets: Iterable[_Offset]) -> _Offset:

@@ -9,8 +9,7 @@ from nasir.graph import Graph, body_of
 from nasir.node import Cell, Node
 from nasir.ops import Macro, OpSpec, ParamRef
 from nasir.ops.fused import CALL, RECOMPUTE
-from nasir.passes.expansion import with_bodies
-from nasir.passes.random_ops import DRAW
+from nasir.passes.rewriting import DRAW, with_bodies
 from nasir.template import make_attrs
 from nasir.types import WeightsType
 
@@ -122,7 +121,7 @@ def sliced(
     Kept are the values that are `found`, `plain` or outputs, and those that `_slices` adds. What
     leads to one is the body of one node of that op, which has a body and one value.
     """
-    slices = _slices(graph, {*found, *plain, *graph.outputs, *graph.auxiliary}, plain)
+    slices = _slices(graph, {*found, *plain, *graph.results}, plain)
     if all(len(nodes) == 1 for nodes in slices.values()):
         return graph
     nodes = (_node(graph, inner, homes[name], op) for name, inner in slices.items())

@@ -8,18 +8,21 @@ from functools import partial
 from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Graph
-from nasir.passes.expansion import GraphPass, expand, infer_types, validate
 from nasir.passes.fusion import horizontal, share_norms
 from nasir.passes.memory import MemoryLevel, call_cells, recompute
-from nasir.passes.random_ops import draws_given
-from nasir.passes.simplify import (
+from nasir.passes.rewriting import (
+    GraphPass,
     canonicalise,
     cse,
     dead_code,
+    draws_given,
     evaluation,
+    expand,
     fold_batch_norm,
     freeze_noise,
     idle_code,
+    infer_types,
+    validate,
 )
 from nasir.passes.sums import highway_sums, lean_sums, mixed_sums
 from nasir.table import Table

@@ -19,7 +19,7 @@ from nasir.ops.fused import (
     MixedSumAttrs,
 )
 from nasir.ops.layers import CHUNK, PROJECT, ChunkAttrs, ProjectAttrs
-from nasir.passes.expansion import in_bodies
+from nasir.passes.rewriting import in_bodies, mixed, only
 from nasir.types import ImageType
 
 Product = tuple[tuple[str, int], ...]
@@ -45,11 +45,10 @@ def mixed_sums(graph: Graph) -> Graph:
     does a batch norm that ends a chain outside of sums. Run it before `cse`, which would share the
     beginnings of chains. The result is the same up to rounding.
     """
-    shown = {*graph.outputs, *graph.auxiliary}
     inner = {
         name
         for name, readers in graph.readers.items()
-        if len(readers) == 1 and name not in shown and name in graph
+        if len(readers) == 1 and name not in graph.results and name in graph
     }
     made: dict[str, Node] = {}
     for node in graph.nodes:
@@ -60,7 +59,7 @@ def mixed_sums(graph: Graph) -> Graph:
         return graph
     after = graph.with_nodes(made.get(n.name, n) for n in graph.nodes)
     ends = (name for name, readers in graph.readers.items() if not readers)
-    return _without_unread(after, (*shown, *ends))
+    return only(after, (*graph.results, *ends))
 
 
 def lean_sums(graph: Graph) -> Graph:
@@ -117,14 +116,8 @@ def _terms(
     """The values that the node adds, each with the product of its factors."""
     if not root and not (_is_sum(node) and node.name in inner):
         return [_Chain(node.name, products=(factors,))]
-    if node.has("mixture"):
-        weights, *values = node.inputs
-        options: tuple[int, ...] = dict(node.attrs)["options"]
-        pairs = [(v, (*factors, (weights, o))) for v, o in zip(values, options, strict=True)]
-    else:
-        pairs = [(value, factors) for value in node.inputs]
     chains: list[_Chain] = []
-    for value, product in pairs:
+    for value, product in _summands(node, factors):
         if value in graph and node.inputs.count(value) == 1:
             chains += _terms(graph, graph[value], product, inner)
         else:
@@ -160,7 +153,7 @@ def _absorbed(graph: Graph, chain: _Chain, inner: set[str]) -> _Chain:
 def _unit(graph: Graph, node: Node) -> ChainUnit | None:
     if not isinstance(node.op, OpSpec):
         return None
-    return node.op.unit(node.attrs, tuple(graph.types[name] for name in node.inputs))
+    return node.op.unit(node.attrs, graph.types_of(node))
 
 
 def _mixed_node(graph: Graph, node: Node, chains: tuple[_Chain, ...]) -> Node:
@@ -180,12 +173,6 @@ def _term(chain: _Chain, place: Mapping[str, int]) -> MixedChain:
         units=chain.units,
         products=() if products == ((),) else products,
     )
-
-
-def _without_unread(graph: Graph, ends: Iterable[str]) -> Graph:
-    """The graph without the nodes that the new ones took in: what the ends need is left."""
-    read = graph.needed(tuple(ends))
-    return graph.with_nodes(node for node in graph.nodes if node.name in read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +227,8 @@ def _gated(graph: Graph, node: Node) -> tuple[_Gated, ...]:
     if len(gated) < len(found) or len({(g.half.weight, g.half.init) for g in gated}) != 1:
         return ()
     inside = _inside(node, gated)
-    shown = {*graph.outputs, *graph.auxiliary}
     alone = all(inside.union({node.name}).issuperset(graph.readers[name]) for name in inside)
-    return gated if alone and not inside & shown else ()
+    return gated if alone and inside.isdisjoint(graph.results) else ()
 
 
 def _inside(root: Node, gated: tuple[_Gated, ...]) -> frozenset[str]:
@@ -254,7 +240,7 @@ def _leaves(
 ) -> Iterator[_Gated | None]:
     """The highways that a node adds; None for what is none."""
     gated = _highway(graph, node)
-    if gated or not (node.has("sum") or node.has("mixture")):
+    if gated or not _is_sum(node):
         yield gated and replace(gated, nodes=gated.nodes | path, factors=factors)
         return
     for name, product in _summands(node, factors):
@@ -268,9 +254,7 @@ def _leaves(
 def _summands(node: Node, factors: Product) -> list[tuple[str, Product]]:
     if node.has("sum"):
         return [(name, factors) for name in node.inputs]
-    weights, *values = node.inputs
-    options: tuple[int, ...] = dict(node.attrs)["options"]
-    return [(v, (*factors, (weights, o))) for v, o in zip(values, options, strict=True)]
+    return [(value, (*factors, (node.inputs[0], option))) for value, option in mixed(node)]
 
 
 def _highway(graph: Graph, node: Node) -> _Gated | None:

@@ -1,6 +1,6 @@
-"""Decides, restricts and changes the choices of supernets."""
+"""Changes by search methods: decided choices, partial channels, edge weights, dropped paths."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -8,14 +8,13 @@ from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Choice, Graph
 from nasir.node import MIXED, At, Node, Slot
-from nasir.ops import PRIMITIVES, OpSpec
-from nasir.ops.arithmetic import MixAttrs, StrideAttrs
-from nasir.ops.spec import NoAttrs
-from nasir.passes.expansion import with_bodies, without_unread
+from nasir.ops import Macro, NoAttrs
+from nasir.ops.arithmetic import ADD, DROP_PATH, MIX, ZERO, MixAttrs, StrideAttrs
+from nasir.passes.rewriting import mixed, rewritten, with_bodies, with_options, without_unread
 from nasir.space import Space
 from nasir.space.load import SpaceLike, as_space
-from nasir.template import Scope, meaning_at
-from nasir.types import ImageType, WeightsType
+from nasir.template import Scope, meaning_at, template
+from nasir.types import ImageType, Type, WeightsType
 
 Picks = Mapping[str, Sequence[int]]
 """Options of choices that are kept, by name; none drops what the choice decides."""
@@ -31,11 +30,8 @@ def resolve(graph: Graph, picks: Picks) -> Graph:
     """
     check_picks(graph, picks)
     graph = without_unread(_resolved(graph, picks))
-    return replace(
-        graph,
-        inputs=tuple((name, type_) for name, type_ in graph.inputs if name not in picks),
-        choices=tuple(choice for choice in graph.choices if choice.name not in picks),
-    )
+    inputs = tuple((name, type_) for name, type_ in graph.inputs if name not in picks)
+    return replace(graph, inputs=inputs)
 
 
 @checked
@@ -56,7 +52,7 @@ def restrict(graph: Graph, kept: Picks) -> Graph:
 
 def _restricted(graph: Graph, kept: Picks) -> Graph:
     graph = with_bodies(graph, partial(_restricted, kept=kept))
-    return replace(graph, nodes=tuple(_fewer(node, kept) for node in graph.nodes))
+    return graph.with_nodes(_fewer(node, kept) for node in graph.nodes)
 
 
 def _fewer(node: Node, kept: Picks) -> Node:
@@ -66,63 +62,43 @@ def _fewer(node: Node, kept: Picks) -> Node:
     """
     if not node.has("mixture") or node.inputs[0] not in kept:
         return node
-    options: tuple[int, ...] = dict(node.attrs)["options"]
-    wanted = kept[node.inputs[0]]
-    pairs = tuple((v, o) for v, o in zip(node.inputs[1:], options, strict=True) if o in wanted)
-    if not pairs:
-        return _joined(node, ())
-    attrs = MixAttrs(options=tuple(option for _, option in pairs))
-    return replace(node, inputs=(node.inputs[0], *(value for value, _ in pairs)), attrs=attrs)
+    pairs = tuple(pair for pair in mixed(node) if pair[1] in kept[node.inputs[0]])
+    return with_options(node, pairs) if pairs else _joined(node, ())
 
 
 def check_picks(graph: Graph, picks: Picks) -> None:
     """Raises an error for an unknown choice, or for an option that is not there."""
     known = {choice.name: choice for choice in graph.choices}
     for name, options in picks.items():
-        _check(name, options, known)
-
-
-def _check(name: str, options: Sequence[int], known: Mapping[str, Choice]) -> None:
-    if name not in known:
-        message = f"there is no choice {quoted(name)}"
-        raise NasirError("E401", message, hint=nearest(name, known))
-    count = len(known[name].options)
-    for option in options:
-        if not 0 <= option < count:
-            message = f"the choice {quoted(name)} has no option {option}"
-            raise NasirError("E202", message, hint=f"it has {count}, from 0")
+        if name not in known:
+            message = f"there is no choice {quoted(name)}"
+            raise NasirError("E401", message, hint=nearest(name, known))
+        count = len(known[name].options)
+        for option in options:
+            if not 0 <= option < count:
+                message = f"the choice {quoted(name)} has no option {option}"
+                raise NasirError("E202", message, hint=f"it has {count}, from 0")
 
 
 def _resolved(graph: Graph, picks: Picks) -> Graph:
     """The resolved graph with the inputs left in place."""
-    graph = with_bodies(graph, partial(_resolved, picks=picks))
-    alias: dict[str, str] = {}
-    kept: list[Node] = []
-    for old in graph.nodes:
-        node = old.rewired(alias)
+
+    def step(node: Node) -> tuple[Iterable[Node], str]:
         if not node.has("mixture") or node.inputs[0] not in picks:
-            kept.append(node)
-            continue
-        options: tuple[int, ...] = dict(node.attrs)["options"]
-        wanted = picks[node.inputs[0]]
-        values = [v for v, o in zip(node.inputs[1:], options, strict=True) if o in wanted]
-        if len(values) == 1:
-            alias[node.name] = values[0]
-        else:
-            kept.append(_joined(node, values))
+            return (node,), node.name
+        values = [value for value, option in mixed(node) if option in picks[node.inputs[0]]]
+        return ((), values[0]) if len(values) == 1 else ((_joined(node, values),), node.name)
+
+    graph = rewritten(with_bodies(graph, partial(_resolved, picks=picks)), step)
     choices = tuple(choice for choice in graph.choices if choice.name not in picks)
-    return replace(graph.aliased(kept, alias), choices=choices)
+    return replace(graph, choices=choices)
 
 
 def _joined(mix: Node, values: Sequence[str]) -> Node:
     """The sum of several values, or zeros, in the place of a mixture."""
     if values:
-        return _replaced(mix, PRIMITIVES["add"], tuple(values), NoAttrs())
-    return _replaced(mix, PRIMITIVES["zero"], (mix.inputs[1],), StrideAttrs())
-
-
-def _replaced(mix: Node, op: OpSpec, inputs: tuple[str, ...], attrs: NoAttrs | StrideAttrs) -> Node:
-    return replace(mix, op=op, inputs=inputs, attrs=attrs)
+        return replace(mix, op=ADD, inputs=tuple(values), attrs=NoAttrs())
+    return replace(mix, op=ZERO, inputs=mix.inputs[1:2], attrs=StrideAttrs())
 
 
 _KINDS = ("op on edge", "op on node")
@@ -336,7 +312,7 @@ def _check_edges(graph: Graph, node: Node, choice: Choice, space: Space) -> None
 
 def _weighed(node: Node, choice: Choice) -> Node:
     attrs = MixAttrs(options=tuple(range(len(node.inputs))))
-    return replace(node, op=PRIMITIVES["mix"], inputs=(choice.name, *node.inputs), attrs=attrs)
+    return replace(node, op=MIX, inputs=(choice.name, *node.inputs), attrs=attrs)
 
 
 def _with_choices(graph: Graph, nodes: Sequence[Node], found: Mapping[Slot, Choice]) -> Graph:
@@ -353,3 +329,92 @@ def _with_choices(graph: Graph, nodes: Sequence[Node], found: Mapping[Slot, Choi
     later = (row for row in graph.inputs[first:] if row[0] not in names)
     inputs = (*graph.inputs[:first], *weights, *later)
     return replace(graph, nodes=tuple(nodes), inputs=inputs, choices=tuple(choices))
+
+
+PROBABILITY = "drop_path"
+"""The input with the probability that a path is dropped, of shape (1,)."""
+
+
+@checked
+def drop_path(graph: Graph) -> Graph:
+    """The graph in which training drops paths, with the probability that is its input `drop_path`.
+
+    In a supernet that is the mixture of ops of every edge, whatever the ops are (RobustDARTS,
+    arXiv:1909.09656); in a network without choices the result of every op on an edge but the
+    identities, as the DARTS family evaluates: a skip at stride 2 is none. Zeros have nothing to
+    drop. Each example is dropped by itself, and what stays is divided by the share that is kept.
+    The dropped value of `x` is `x.drop`; nodes and weights keep their names and keys.
+
+    It takes graphs before passes that share values, `partial_channels` and `edge_weights` before or
+    after it. Raises an error where the name of the input is taken, or where no path is found (ops
+    that stand on nodes are none) or paths are dropped already.
+    """
+    if PROBABILITY in graph.types:
+        if any(node.op is DROP_PATH for node in graph):
+            raise NasirError("E505", "the graph drops paths already")
+        raise NasirError("E401", f"the name {quoted(PROBABILITY)} is taken")
+    found = frozenset(_paths(graph))
+    if not found:
+        raise NasirError(
+            "E505",
+            "the graph has no path that could be dropped",
+            hint="drop path takes cells of images with ops on edges, before passes",
+        )
+
+    def step(node: Node) -> tuple[Iterable[Node], str]:
+        if node.name not in found:
+            return (node,), node.name
+        inputs = (node.name, PROBABILITY)
+        dropped = Node(f"{node.name}.drop", DROP_PATH, inputs, NoAttrs(), at=node.at)
+        return (node, dropped), dropped.name
+
+    given = replace(graph, inputs=(*graph.inputs, (PROBABILITY, WeightsType(1))))
+    return rewritten(given, step)
+
+
+def given_inputs(graph: Graph) -> tuple[tuple[str, Type], ...]:
+    """The inputs that a call gives; the probability is an attribute of a network instead."""
+    return tuple(row for row in graph.inputs if row[0] != PROBABILITY)
+
+
+def _paths(graph: Graph) -> Iterator[str]:
+    """The results of mixtures of ops, or else of ops that are no identities, on edges of images.
+
+    Raises an error where an op has several results.
+    """
+    for members in _on_edges(graph).values():
+        inside = {node.name for node in members}
+        read = [
+            node
+            for node in members
+            if node.name in graph.results or not inside.issuperset(graph.readers[node.name])
+        ]
+        if len(read) > 1:
+            raise NasirError(
+                "E505",
+                f"the op {quoted(read[0].name)} has {len(read)} values that others read",
+                read[0].place,
+                hint="drop paths before passes that share values",
+            )
+        images = (node for node in read if isinstance(graph.types[node.name], ImageType))
+        yield from (node.name for node in images if graph.choices or not _adds_nothing(graph, node))
+
+
+def _on_edges(graph: Graph) -> dict[At, list[Node]]:
+    """The mixtures of ops on edges (in a graph without choices the ops), each with its nodes."""
+    found: dict[At, list[Node]] = {}
+    for node in graph:
+        if node.at and node.at.steps:
+            slot, op = node.at.steps[0]
+            if slot.role == "op on edge" and (op == MIXED) == bool(graph.choices):
+                found.setdefault(At(node.at.cell, node.at.steps[:1]), []).append(node)
+    return found
+
+
+def _adds_nothing(graph: Graph, node: Node) -> bool:
+    """Whether the node is an identity or zero."""
+    if not isinstance(node.op, Macro):
+        return node.has("zero")
+    found = template(node.op, node.attrs, graph.types_of(node))
+    last = next((inner for inner in found.nodes if inner.name == found.output), None)
+    return last is None or last.has("zero")

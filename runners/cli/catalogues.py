@@ -10,6 +10,7 @@ import nasir
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.files import write_atomically
 from nasir.formats import entries, load_entry
+from nasir.graph import is_list, print_node, print_value
 from nasir.macros import ALL_OPS, EDGE_MACROS
 from nasir.ops import Macro, Op
 from nasir.passes import PLAIN
@@ -17,7 +18,6 @@ from nasir.space import SpaceCell, catalog
 from nasir.space.load import results, spaces_directory
 from nasir.space.nasbench101 import decisions
 from nasir.space.skeletons import SKELETONS
-from nasir.text import is_list, print_node, print_value
 from runners.folder.display import display_for_stderr
 from runners.output import Reply, TextTable, joined, print_warning, table_of
 
@@ -113,7 +113,7 @@ def _expanded(name: str, stride: int) -> dict[str, Any]:
     builder = nasir.Builder(x=_EXAMPLE)
     result = builder(name, "x", name=name, stride=stride)
     graph, _ = nasir.run_passes(builder.graph(result), PLAIN)
-    return {"stride": stride, "nodes": [print_node(node, graph.types, {}) for node in graph]}
+    return {"stride": stride, "nodes": [print_node(graph, node) for node in graph]}
 
 
 def methods(
