@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 176,
     "files of runners": 72,
-    "code lines of nasir and lowering": 15_973,
+    "code lines of nasir and lowering": 15_979,
     "code lines of runners": 10_518,
     "code lines of tests": 22_573,
     "places of runners": 14,

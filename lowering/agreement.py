@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nasir import Graph, NasirError, SequenceType, Type
-from nasir.passes.supernet import given_inputs
+from nasir.passes.rewriting import given_inputs
 from nasir.types import TokenType, WeightsType
 
 TOLERANCE = 1e-4

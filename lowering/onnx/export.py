@@ -25,7 +25,7 @@ from nasir.errors import quoted
 from nasir.files import is_file, write_atomically
 from nasir.formats.own import seal
 from nasir.passes import DISCRETE, EVALUATION, PASSES, PLAIN
-from nasir.passes.supernet import given_inputs
+from nasir.passes.rewriting import given_inputs
 
 
 @checked

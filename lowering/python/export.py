@@ -27,7 +27,7 @@ from nasir.arguments import checked
 from nasir.files import is_there, not_there, write_atomically
 from nasir.ops.arithmetic import DROP_PATH
 from nasir.passes import EVALUATION, PASSES, PLAIN
-from nasir.passes.supernet import given_inputs
+from nasir.passes.rewriting import given_inputs
 from nasir.types import TokenType
 
 

@@ -12,7 +12,7 @@ from lowering.python_text import Names, docstring, identifier
 from nasir import Graph, ImageType, Node, Type, WeightsType
 from nasir.node import MIXED
 from nasir.ops.arithmetic import DROP_PATH
-from nasir.passes.supernet import PROBABILITY, given_inputs
+from nasir.passes.rewriting import PROBABILITY, given_inputs
 from nasir.quoting import visible
 
 Types = Mapping[str, Type]

@@ -12,8 +12,7 @@ from nasir.errors import Where, quoted
 from nasir.graph import body_of
 from nasir.ops import OpSpec
 from nasir.ops.arithmetic import GAUSSIAN
-from nasir.passes.rewriting import DRAW, DRAWN
-from nasir.passes.supernet import PROBABILITY
+from nasir.passes.rewriting import DRAW, DRAWN, PROBABILITY
 
 _SEEDS = 2**63 - 1
 

@@ -23,6 +23,10 @@ DRAWN: Mapping[OpSpec, OpSpec] = {op.drawn: op for op in PRIMITIVES.values() if 
 """The random op of each op that reads its draw from its last input."""
 
 
+PROBABILITY = "drop_path"
+"""The input with the probability that a path is dropped, of shape (1,)."""
+
+
 def in_bodies(run: GraphPass) -> GraphPass:
     """The pass, which first goes through all bodies; equal bodies stay equal."""
 
@@ -294,6 +298,11 @@ def draws_given(graph: Graph) -> Graph:
             node = replace(node, op=spec.drawn, inputs=(*node.inputs, name))
         nodes.append(node)
     return replace(graph, nodes=tuple(nodes), inputs=(*graph.inputs, *drawn)) if drawn else graph
+
+
+def given_inputs(graph: Graph) -> tuple[tuple[str, Type], ...]:
+    """The inputs that a call gives; the probability is an attribute of a network instead."""
+    return tuple(row for row in graph.inputs if row[0] != PROBABILITY)
 
 
 @in_bodies

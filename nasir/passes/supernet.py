@@ -10,11 +10,18 @@ from nasir.graph import Choice, Graph
 from nasir.node import MIXED, At, Node, Slot
 from nasir.ops import Macro, NoAttrs
 from nasir.ops.arithmetic import ADD, DROP_PATH, MIX, ZERO, MixAttrs, StrideAttrs
-from nasir.passes.rewriting import mixed, rewritten, with_bodies, with_options, without_unread
+from nasir.passes.rewriting import (
+    PROBABILITY,
+    mixed,
+    rewritten,
+    with_bodies,
+    with_options,
+    without_unread,
+)
 from nasir.space import Space
 from nasir.space.load import SpaceLike, as_space
 from nasir.template import Scope, meaning_at, template
-from nasir.types import ImageType, Type, WeightsType
+from nasir.types import ImageType, WeightsType
 
 Picks = Mapping[str, Sequence[int]]
 """Options of choices that are kept, by name; none drops what the choice decides."""
@@ -331,10 +338,6 @@ def _with_choices(graph: Graph, nodes: Sequence[Node], found: Mapping[Slot, Choi
     return replace(graph, nodes=tuple(nodes), inputs=inputs, choices=tuple(choices))
 
 
-PROBABILITY = "drop_path"
-"""The input with the probability that a path is dropped, of shape (1,)."""
-
-
 @checked
 def drop_path(graph: Graph) -> Graph:
     """The graph in which training drops paths, with the probability that is its input `drop_path`.
@@ -370,11 +373,6 @@ def drop_path(graph: Graph) -> Graph:
 
     given = replace(graph, inputs=(*graph.inputs, (PROBABILITY, WeightsType(1))))
     return rewritten(given, step)
-
-
-def given_inputs(graph: Graph) -> tuple[tuple[str, Type], ...]:
-    """The inputs that a call gives; the probability is an attribute of a network instead."""
-    return tuple(row for row in graph.inputs if row[0] != PROBABILITY)
 
 
 def _paths(graph: Graph) -> Iterator[str]:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from nasir import Graph, NasirError, Type, run_passes
 from nasir.passes import EVALUATION
-from nasir.passes.rewriting import DRAW
-from nasir.passes.supernet import given_inputs
+from nasir.passes.rewriting import DRAW, given_inputs
 from nasir.types import TokenType
 from runners.task.task import Batch, Outcome, Split, Task
 
