@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 72,
     "code lines of nasir and lowering": 15_979,
     "code lines of runners": 10_518,
-    "code lines of tests": 22_573,
+    "code lines of tests": 21_526,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

@@ -44,10 +44,6 @@ def test_an_error_shows_place_code_message_source_line_caret_and_hint() -> None:
     )
 
 
-def test_an_error_without_a_place_names_the_program() -> None:
-    assert str(NasirError("E201", "unknown skeleton 'x'")) == "nasir: E201 unknown skeleton 'x'"
-
-
 def test_an_error_without_a_column_shows_no_caret() -> None:
     error = NasirError("E104", "cut off", Where("a.json", 3, text="{"))
     assert str(error) == "a.json:3: E104 cut off\n  3 | {"
@@ -66,12 +62,6 @@ def test_tabs_and_control_characters_leave_the_caret_in_its_place() -> None:
     assert str(error).splitlines()[1:] == ["  1 |  a X", "         ^"]
 
 
-def test_an_error_keeps_the_first_place_it_gets() -> None:
-    error = NasirError("E104", "m", hint="h").at(Where("a"))
-    assert error.at(Where("b")).where == Where("a")
-    assert (error.code, error.message, error.hint) == ("E104", "m", "h")
-
-
 def test_an_error_survives_a_pickle_and_a_copy() -> None:
     error = NasirError("E104", "m", Where("f", 1, 2, "text"), "h")
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
@@ -79,32 +69,13 @@ def test_an_error_survives_a_pickle_and_a_copy() -> None:
         assert other.facts() == error.facts()
 
 
-def test_an_error_is_plain_data_for_json() -> None:
-    assert NasirError("E104", "m", Where("f", 1, 2, "text"), "h").facts() == {
-        "code": "E104",
-        "message": "m",
-        "file": "f",
-        "line": 1,
-        "column": 2,
-        "hint": "h",
-    }
-
-
 def test_the_nearest_name_is_found_in_any_case() -> None:
     assert nearest("DARTS_v3", ["darts_V2", "none"]) == "did you mean 'darts_V2'?"
-
-
-def test_all_names_are_listed_when_none_is_near() -> None:
-    assert nearest("zzz", ["b", "a"]) == "known: a, b"
 
 
 def test_a_long_list_of_names_is_cut() -> None:
     hint = nearest("?", [f"name{i:02d}" for i in range(30)])
     assert hint.endswith("name19, …")
-
-
-def test_there_is_no_hint_where_nothing_is_known() -> None:
-    assert nearest("x", []) == ""
 
 
 @pytest.mark.parametrize(

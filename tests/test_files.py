@@ -36,14 +36,6 @@ def test_a_folder_in_the_way_is_an_error_and_nothing_is_left_behind(tmp_path: Pa
     assert list(path.iterdir()) == []
 
 
-def test_a_file_in_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"whole")
-    with pytest.raises(NasirError) as caught:
-        write_atomically(tmp_path / "file" / "c.txt", b"text")
-    assert caught.value.code == "E112"
-    assert (tmp_path / "file").read_bytes() == b"whole"
-
-
 def test_an_interruption_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -312,12 +312,6 @@ def test_a_format_is_refused_for_a_published_name(arguments: list[str]) -> None:
     assert refused("darts_v9", format="darts").code == "E201"
 
 
-def test_a_format_is_that_of_the_texts_of_a_call() -> None:
-    text = "(2, 3, 0, 1, 4, 1)"
-    assert call("diff", "darts_v2", text, "--from", "naslib").code == 1
-    assert "naslib" in call("check", "darts_v2", text, "--from", "naslib").out
-
-
 @pytest.mark.parametrize("name", ["a:b.py", "C:", "x:1"])
 def test_a_file_with_a_colon_in_its_name_is_that_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -385,21 +379,6 @@ def test_activations_stand_in_recurrent_cells_alone(op: str) -> None:
     assert refused("Genotype(recurrent=[('skip_connect', 0)], concat=[1])").code == "E201"
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("pdart", "PDARTS"),
-        ("DARTS_V7", "DARTS"),
-        ("drats_v2", "DARTS"),
-        ("QDARTS", ""),
-        ("drns", ""),
-    ],
-)
-def test_a_hint_for_a_name_is_of_the_same_paper(name: str, hint: str) -> None:
-    found = refused(name).hint
-    assert found.startswith(f"did you mean '{hint}" if hint else "'nasir spaces --genotypes'")
-
-
 def test_commands_take_one_of_several_and_say_how_it_was_read(tmp_path: Path) -> None:
     path = tmp_path / "genotypes.py"
     path.write_text(DECLARED)
@@ -412,15 +391,6 @@ def test_commands_take_one_of_several_and_say_how_it_was_read(tmp_path: Path) ->
     assert "edges 0 1, 0 2, 0 3, 1 2, 1 3, 2 3" in read.err
     assert call("cost", "(2, 3, 0, 1, 4, 1)").code == 2
     assert call("id", "(2, 3, 0, 1, 4, 1)", "--from", "nasbench").code == 2
-
-
-def test_a_log_is_drawn(tmp_path: Path) -> None:
-    path = tmp_path / "search.log"
-    path.write_text(LOG)
-    done = call("plot", str(path))
-    names = [Path(line).name for line in done.out.splitlines()]
-    assert names == ["cells.png", "cells.svg", "cells.gif"]
-    assert (tmp_path / "search-plots" / "cells.gif").stat().st_size > 1000
 
 
 def test_a_check_builds_what_a_cost_builds(tmp_path: Path) -> None:
@@ -468,24 +438,3 @@ def test_a_hostile_text_ends_soon(text: str, tmp_path: Path) -> None:
     begun = time.process_time()
     assert refused(path).code in ("E104", "E106", "E108", "E109", "E202")
     assert time.process_time() - begun < 2
-
-
-def test_a_log_is_searched_in_linear_time(tmp_path: Path) -> None:
-    path = tmp_path / "log.txt"
-    seconds: list[float] = []
-    for copies in (1_000, 4_000):
-        path.write_text(f"{LOG}\n(({'x' * 400}\n" * copies)
-        begun = time.process_time()
-        assert load_genotype(path) == load_genotype(THIRD)
-        seconds.append(time.process_time() - begun)
-    assert seconds[1] < 8 * seconds[0] + 0.5
-
-
-def test_brackets_that_never_close_on_one_line_take_linear_time() -> None:
-    seconds: list[float] = []
-    for copies in (5_000, 40_000):
-        begun = time.process_time()
-        with pytest.raises(NasirError):
-            load_genotype("Genotype(" * copies)
-        seconds.append(time.process_time() - begun)
-    assert seconds[1] < 16 * seconds[0] + 0.5

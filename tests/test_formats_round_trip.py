@@ -9,16 +9,6 @@ from hypothesis import strategies as st
 from nasir import CellGenotype, Edge, Genotype, dump_genotype, load_genotype
 from nasir.macros import EDGE_MACROS
 
-NNABLA_OPS = [
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "none",
-]
 NASBENCH201_OPS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
 
 
@@ -39,14 +29,6 @@ def darts_genotypes(draw: st.DrawFn) -> Genotype:
     normal = draw(cells("normal", draw(st.integers(1, 5)), list(EDGE_MACROS), None))
     reduce = draw(cells("reduce", draw(st.integers(1, 5)), list(EDGE_MACROS), None))
     return Genotype("darts", (normal, reduce))
-
-
-@st.composite
-def nnabla_genotypes(draw: st.DrawFn) -> Genotype:
-    kinds = ("normal", "reduce")
-    return Genotype(
-        "darts", tuple(draw(cells(kind, 4, NNABLA_OPS, (2, 3, 4, 5))) for kind in kinds)
-    )
 
 
 @st.composite
@@ -76,11 +58,6 @@ def test_darts_text_gives_its_genotype_back(genotype: Genotype) -> None:
     assert load_genotype(dump_genotype(genotype, "darts")) == genotype
 
 
-@given(nnabla_genotypes())
-def test_nnabla_json_gives_its_genotype_back(genotype: Genotype) -> None:
-    assert load_genotype(dump_genotype(genotype, "nnabla")) == genotype
-
-
 @given(any_genotypes())
 def test_nasirs_own_json_gives_everything_back(genotype: Genotype) -> None:
     text = dump_genotype(genotype)
@@ -95,30 +72,8 @@ def test_nasirs_own_json_reads_the_same_as_yaml(genotype: Genotype) -> None:
     assert load_genotype(text) == genotype
 
 
-@pytest.mark.parametrize("target", ["nasir", "darts", "nnabla"])
-@given(genotype=nnabla_genotypes())
-def test_the_darts_formats_lead_to_each_other(target: str, genotype: Genotype) -> None:
-    for format_name in ("darts", "nnabla", "nasir"):
-        there = load_genotype(dump_genotype(genotype, format_name))
-        assert dump_genotype(there, target) == dump_genotype(genotype, target)
-
-
 @pytest.mark.slow
 def test_all_15625_nasbench201_strings_parse_and_print_back() -> None:
     for first, *second, third, fourth, fifth in product(NASBENCH201_OPS, repeat=6):
         text = f"|{first}~0|+|{second[0]}~0|{second[1]}~1|+|{third}~0|{fourth}~1|{fifth}~2|"
         assert dump_genotype(load_genotype(text), "nasbench201") == text
-
-
-@given(st.tuples(*[st.sampled_from(NASBENCH201_OPS)] * 6))
-def test_a_nasbench201_genotype_reads_the_same_from_json_and_from_its_string(
-    ops: tuple[str, ...],
-) -> None:
-    nodes = (
-        (Edge(ops[0], 0),),
-        (Edge(ops[1], 0), Edge(ops[2], 1)),
-        (Edge(ops[3], 0), Edge(ops[4], 1), Edge(ops[5], 2)),
-    )
-    genotype = Genotype("nasbench201", (CellGenotype("cell", 1, nodes, (3,)),))
-    assert load_genotype(dump_genotype(genotype, "nasbench201")) == genotype
-    assert load_genotype(dump_genotype(genotype)) == genotype

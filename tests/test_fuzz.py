@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nasir import NasirError
-from tests.fuzz import HEADER, Target, case, run
+from tests.fuzz import HEADER, Target, run
 from tests.fuzz_targets import BINARIES, TARGETS, TEXTS
 from tests.processes import needs_fork
 
@@ -74,11 +74,3 @@ def test_the_fuzzer_notices(byte: str, fault: str, tmp_path: Path) -> None:
     assert report.refused.total() == (2 if byte == "r" else 0)
     assert all(fault in text for _, text in report.faults)
     assert [index for index, _ in report.faults] == ([0, 1] if fault else [])
-
-
-def test_a_seed_decides_a_case() -> None:
-    target = TEXTS[0]
-    seeds = tuple(target.seeds())
-    cases = [case(target, seeds, 0, index) for index in range(20)]
-    assert cases == [case(target, seeds, 0, index) for index in range(20)]
-    assert len(set(cases)) > 15

@@ -1,7 +1,6 @@
 """Small files that would take much: each is refused, or read in steps that grow with its size."""
 
 import json
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from math import comb, factorial
@@ -14,7 +13,6 @@ from nasir import NasirError
 from nasir.document import parse_document, read_json
 from nasir.draw import svg_text
 from nasir.files import Source
-from nasir.formats import read_source_genotype
 from tests.gate import gated
 
 CELL = {"inputs": 2, "nodes": 1, "ops": ["skip_connect"], "output": [2]}
@@ -130,49 +128,6 @@ def test_what_would_take_too_much_is_refused(what: str) -> None:
     with pytest.raises(NasirError) as caught:
         work()
     assert caught.value.code == code
-
-
-LINEAR: dict[str, Callable[[int], object]] = {
-    "a text of newlines": lambda n: _refused(Source.of("\n" * n + "x", "x.txt")),
-    "spaces": lambda n: _refused(Source.of("[" + " " * n, "x.txt")),
-    "edges into a node": lambda n: nasir.cost(
-        nasir.network(nasir.load_genotype(wide(n // 50)), layers=3)
-    ),
-    "a sum in a graph's text": lambda n: nasir.cost(nasir.parse_graph(_sum(n // 20))),
-    "nodes with weights": lambda n: nasir.cost(nasir.parse_graph(_convolutions(n // 40))),
-}
-
-
-def _refused(source: Source) -> None:
-    with pytest.raises(NasirError):
-        read_source_genotype(source)
-
-
-def _sum(count: int) -> str:
-    return (
-        f"nasir graph 1\ninput x: image[4,8,8]\ny = add({', '.join(['x'] * count)}): image[4,8,8]\n"
-        "output y\n"
-    )
-
-
-def _convolutions(count: int) -> str:
-    lines = _chain(count, "conv2d(@) {out=4, kernel=1}")
-    return "\n".join(["nasir graph 1", "input x: image[4,8,8]", *lines])
-
-
-@pytest.mark.parametrize("what", LINEAR)
-def test_twice_the_size_takes_no_more_than_thrice_the_time(what: str) -> None:
-    """With a quadratic step in it, eight times the size took 64 times the time."""
-    work = LINEAR[what]
-    work(2_000)
-
-    def seconds(size: int) -> float:
-        begun = time.process_time()
-        work(size)
-        return time.process_time() - begun
-
-    small = min(seconds(5_000) for _ in range(3))
-    assert seconds(40_000) < 27 * small + 0.05
 
 
 def test_subsets_are_numbered_without_being_listed() -> None:

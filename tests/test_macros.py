@@ -3,7 +3,7 @@
 import pytest
 
 from nasir import Builder, ImageType, NasirError, Node, print_graph
-from nasir.macros import ALL_OPS, EDGE_MACROS
+from nasir.macros import EDGE_MACROS
 from nasir.passes import expand
 
 SEQUENCES = {
@@ -118,28 +118,6 @@ def test_an_edge_op_is_its_published_sequence(op: str, stride: int) -> None:
     assert " ".join(_short(node) for node in graph) == SEQUENCES[op, stride]
 
 
-@pytest.mark.parametrize(("op", "stride"), SEQUENCES)
-def test_an_edge_op_keeps_the_channels_and_halves_the_size_at_stride_2(
-    op: str, stride: int
-) -> None:
-    build = Builder(x=ImageType(4, 8, 8))
-    assert build.type(build(op, "x", stride=stride)) == ImageType(4, 8 // stride, 8 // stride)
-
-
-@pytest.mark.parametrize("op", EDGE_MACROS)
-def test_an_edge_op_of_a_supernet_has_no_affine_weights(op: str) -> None:
-    build = Builder(x=ImageType(4, 8, 8))
-    graph = expand(build.graph(build(op, "x", stride=2, affine=False)))
-    assert not any(ref.name == "bias" for ref in graph.params)
-
-
-def test_a_pool_does_not_count_its_margin() -> None:
-    build = Builder(x=ImageType(4, 8, 8))
-    (node,) = expand(build.graph(build("avg_pool_3x3", "x")))
-    assert dict(node.attrs)["count_padding"] is False
-    assert dict(node.attrs)["padding"] == (1, 1)
-
-
 @pytest.mark.parametrize(("op", "margin"), [("dil_conv_3x3", 2), ("dil_conv_5x5", 4)])
 def test_a_dilated_convolution_has_the_published_margin(op: str, margin: int) -> None:
     from nasir.ops.layers import ConvAttrs
@@ -148,11 +126,6 @@ def test_a_dilated_convolution_has_the_published_margin(op: str, margin: int) ->
     attrs = expand(build.graph(build(op, "x", name="m")))["m/dw1"].attrs
     assert isinstance(attrs, ConvAttrs)
     assert attrs.margins == (margin, margin)
-
-
-def test_a_strided_skip_is_the_factorized_reduce_of_its_own_channels() -> None:
-    skip = _text("skip_connect", stride=2)
-    assert skip == _text("factorized_reduce", out=4)
 
 
 @pytest.mark.parametrize(
@@ -175,25 +148,6 @@ def test_the_auxiliary_head_of_imagenet_has_no_norm_after_the_second_convolution
     assert "m/pool = avg_pool(m/relu1) {kernel=5, stride=2}: image[4,2,2]" in text
     assert "m/relu3 = relu(m/conv2): image[768,1,1]" in text
     assert "bn2" not in text
-
-
-def test_weights_are_called_after_the_macro_and_its_part() -> None:
-    build = Builder(x=ImageType(4, 8, 8))
-    graph = expand(build.graph(build("dil_conv_3x3", "x", name="c03/n2.e0/dil_conv_3x3")))
-    assert [ref.key.removeprefix("c03/n2.e0/dil_conv_3x3/") for ref in graph.params] == [
-        "dw1.weight",
-        "pw1.weight",
-        "bn1.weight",
-        "bn1.bias",
-        "bn1.running_mean",
-        "bn1.running_var",
-    ]
-
-
-@pytest.mark.parametrize("op", ALL_OPS)
-def test_every_op_has_a_summary_of_one_line(op: str) -> None:
-    assert ALL_OPS[op].summary
-    assert "\n" not in ALL_OPS[op].summary
 
 
 @pytest.mark.parametrize("op", ["conv3x3-bn-relu", "conv1x1-bn-relu"])
@@ -221,15 +175,6 @@ def test_what_does_not_fit_a_macro_is_an_error_with_the_image(
     error = _error(op, ImageType(4, *size), **attrs)
     assert error.code == code
     assert code == "E302" or f"image[4,{size[0]},{size[1]}]" in error.message
-
-
-def test_what_goes_wrong_inside_a_macro_names_the_node_and_the_part() -> None:
-    error = _error("imagenet_classifier", ImageType(4, 6, 6), classes=10)
-    assert str(error) == (
-        "node m: E302 a window of 7 does not fit into 6 pixels "
-        "(at 'pool' inside imagenet_classifier)\n"
-        "  hint: use a larger image, or fewer reductions"
-    )
 
 
 def _short(node: Node) -> str:

@@ -57,16 +57,6 @@ def test_the_nnabla_network_has_a_stem_of_its_own_width_and_padded_reductions() 
     assert graph.about["skeleton"] == "nnabla"
 
 
-def test_an_nnabla_file_is_of_the_darts_space_unless_told_otherwise() -> None:
-    genotype = load_genotype(NNABLA)
-    assert genotype.space == "darts"
-    assert network(genotype).about["skeleton"] == "cifar"
-    assert network(genotype, "cifar") == network(genotype)
-    assert nasir.dump_genotype(load_genotype(NNABLA, "nnabla"), "nnabla") == nasir.dump_genotype(
-        genotype, "nnabla"
-    )
-
-
 def test_the_pools_of_nnabla_count_the_margin_and_are_normalised() -> None:
     build = Builder(x=ImageType(4, 8, 8)).know(load_space("nnabla").ops)
     graph = expand(build.graph(build("avg_pool_3x3", "x", name="m")))
@@ -114,20 +104,6 @@ def test_the_imagenet_search_stem_has_the_published_widths_and_sizes() -> None:
     assert spelled["head/pool"].op.name == "global_pool"
 
 
-def test_the_imagenet_search_network_has_no_auxiliary_head() -> None:
-    with pytest.raises(NasirError) as caught:
-        network("darts_v2", "imagenet_search", auxiliary=True)
-    assert caught.value.code == "E505"
-
-
-@pytest.mark.parametrize("name", ["NASNet", "AmoebaNet", "PNASNet"])
-def test_published_five_node_genotypes_are_members_of_the_nasnet_space(name: str) -> None:
-    genotype = load_genotype(name, "nasnet")
-    assert load_space("nasnet").contains(genotype) == ()
-    plain = network(name)
-    assert network(genotype).nodes == plain.nodes
-
-
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
@@ -142,35 +118,6 @@ def test_the_nasnet_space_says_why_a_genotype_is_not_in_it(old: str, new: str, r
     assert old in text
     genotype = load_genotype(text.replace(old, new, 1), "nasnet")
     assert any(reason in each for each in load_space("nasnet").contains(genotype))
-
-
-@pytest.mark.parametrize("space", ["nnabla", "drnas", "nasnet"])
-def test_a_network_of_a_shipped_space_runs_in_torch(space: str) -> None:
-    name = "NASNet" if space == "nasnet" else "darts_v1"
-    graph = network(name, space=space, channels=4, layers=4, resolution=16)
-    assert nasir.parse_graph(nasir.print_graph(graph)) == graph
-    module = lowering.to_torch(graph).eval()
-    assert module(torch.randn(2, 3, 16, 16)).shape == (2, 10)
-
-
-PTDARTS = """Genotype(
-    normal=[[('sep_conv_3x3', 0), ('dil_conv_5x5', 1)], [('skip_connect', 0), ('dil_conv_3x3', 2)],
-            [('sep_conv_3x3', 1), ('skip_connect', 0)], [('sep_conv_3x3', 1), ('skip_connect', 0)]],
-    normal_concat=range(2, 6),
-    reduce=[[('max_pool_3x3', 0), ('max_pool_3x3', 1)], [('max_pool_3x3', 0), ('skip_connect', 2)],
-            [('skip_connect', 3), ('max_pool_3x3', 0)], [('skip_connect', 2), ('max_pool_3x3', 0)]],
-    reduce_concat=range(2, 6))"""
-"""The cells that pt.darts found on CIFAR-10."""
-
-
-def test_the_pools_of_ptdarts_are_normalised_with_weights() -> None:
-    size: dict[str, Any] = {"channels": 16, "layers": 8}
-    assert cost(network(PTDARTS, space="darts", **size)).params == 210_042
-    # 2C for each of the five pools of the two reducing cells, of 32 and 64 channels.
-    assert cost(network(PTDARTS, space="ptdarts", **size)).params == 210_042 + 5 * 2 * (32 + 64)
-    module = lowering.to_torch(network(PTDARTS, space="ptdarts", **size))
-    assert sum(parameter.numel() for parameter in module.parameters()) == 211_002
-    assert cost(nasir.supernet("ptdarts")).params == cost(nasir.supernet("darts")).params
 
 
 class _TransCell(nn.Module):

@@ -1,7 +1,6 @@
 """Public functions take what their neighbours take, or a sentence says what is wanted."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import torch
 import lowering
 import nasir
 import runners
-from nasir.ops import PRIMITIVES
-from runners.forms.table import AT_ONCE, calibration
 from tests.supernets import inputs_of, mixture_of
 
 GRAPH = nasir.network("darts_v2", channels=4, layers=3, resolution=8)
@@ -47,13 +44,6 @@ def test_passes_are_taken_by_name() -> None:
         LOOSE(GRAPH, (3,))
 
 
-def test_a_builder_takes_an_op_of_its_users_own() -> None:
-    own = replace(PRIMITIVES["relu"], name="mine")
-    build = nasir.Builder(x=nasir.ImageType(3, 4, 4))
-    graph = build.graph(build(own, "x"))
-    assert graph.nodes[0].op is own
-
-
 def test_logits_are_taken_by_name_as_the_module_takes_them() -> None:
     graph = nasir.supernet("nasbench201", channels=2, layers=1, resolution=8)
     logits = mixture_of(graph)
@@ -66,20 +56,6 @@ def test_logits_are_taken_by_name_as_the_module_takes_them() -> None:
     expected = lowering.first_order(module, [*logits.values()], loss)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_quantising_reads_few_images_at_a_time() -> None:
-    class Batch:
-        inputs = (torch.zeros(10, 3, 8, 8),)
-
-    class Task:
-        def plain(self) -> list[Batch]:
-            return [Batch(), Batch()]
-
-    task: Any = Task()
-    sizes = [len(given["image"]) for given in calibration("image", task)]
-    assert sum(sizes) == 20
-    assert max(sizes) <= AT_ONCE
 
 
 SPACE = nasir.load_space("nasbench201")

@@ -11,12 +11,6 @@ from runners.experiment.recipe import Recipe, read_recipe, recipe_names
 from tests.command_line import call
 
 
-@pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_is_plain_data_and_back(name: str) -> None:
-    found = read_recipe(name)
-    assert Recipe(**found.facts()) == found
-
-
 def test_a_linear_rate_warms_up_falls_and_falls_again_in_the_tail() -> None:
     found = read_recipe("imagenet-pc-darts")
     epochs = training_epochs(found, seed=0)
@@ -29,12 +23,6 @@ def test_a_linear_rate_warms_up_falls_and_falls_again_in_the_tail() -> None:
         245: pytest.approx(0.5 * 5 / (245 * 5)),
         249: pytest.approx(0.5 / (245 * 5)),
     }
-
-
-def test_an_exponential_rate_falls_by_three_percent_an_epoch() -> None:
-    found = read_recipe("imagenet")
-    assert training_epochs(found, seed=0)[0].lr == pytest.approx(0.1)
-    assert training_epochs(found, seed=0)[2].lr == pytest.approx(0.1 * 0.97**2)
 
 
 def test_a_cosine_by_batches_falls_within_an_epoch() -> None:

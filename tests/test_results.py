@@ -17,15 +17,6 @@ CIFAR: dict[str, dict[str, Any]] = {
 }
 
 
-def test_every_result_says_where_it_is_stated() -> None:
-    assert all(result.source and result.metric and result.dataset for result in results())
-
-
-def test_no_figure_stands_twice() -> None:
-    keys = [(r.system, r.dataset, r.metric, r.value) for r in results()]
-    assert len(keys) == len(set(keys))
-
-
 def test_the_genotypes_that_results_name_are_shipped() -> None:
     names = {entry.name for entry in entries()}
     assert {result.genotype for result in results()} - {""} <= names

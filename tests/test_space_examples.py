@@ -1,7 +1,6 @@
 """The example spaces, which no paper has: compiled, drawn, exported, and read back."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,6 @@ EXAMPLES = [ROOT / "spaces" / "examples" / f"{name}.json" for name in ("mobile",
 TOLERANCE = 1e-4
 
 named = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-
-
-@named
-def test_an_example_is_a_member_of_its_space(path: Path) -> None:
-    done = call("check", path, path.with_suffix(".yaml"))
-    assert done.code == 0
-    assert f"in the space {path.stem}\n" in done.out
-    assert f"the space {path.stem}, cells" in done.out
 
 
 @pytest.mark.parametrize("path", gated(EXAMPLES, EXAMPLES[1:]), ids=lambda path: path.stem)
@@ -52,13 +43,6 @@ def test_an_exported_example_gives_its_genotype_and_space_back(path: Path, tmp_p
     assert nasir.network(again) == nasir.network(genotype)
 
 
-@named
-def test_an_examples_graph_is_read_as_printed_and_as_pickled(path: Path) -> None:
-    graph = nasir.network(str(path))
-    assert nasir.parse_graph(nasir.print_graph(graph)) == graph
-    assert pickle.loads(pickle.dumps(graph)) == graph
-
-
 def test_a_genotype_and_its_space_may_lie_apart(tmp_path: Path) -> None:
     (tmp_path / "cell.json").write_text(EXAMPLES[0].read_text().replace("mobile.yaml", "mobile"))
     space = EXAMPLES[0].with_suffix(".yaml")
@@ -67,22 +51,10 @@ def test_a_genotype_and_its_space_may_lie_apart(tmp_path: Path) -> None:
     assert (apart.code, apart.out) == (0, call("cost", EXAMPLES[0]).out)
 
 
-def test_a_space_that_is_not_there_is_a_wrong_call() -> None:
-    done = call("cost", "darts_v2", "--space", "dart")
-    assert (done.code, done.err.splitlines()[1]) == (2, "  hint: did you mean 'darts'?")
-
-
 def test_a_compilation_takes_a_space() -> None:
     options = Options(size=NetworkSize(channels=4, layers=3), compile=False, space="nnabla")
     assert compile_genotype("darts_v2", options).space == "nnabla"
     assert compile_genotype(nasir.load_genotype("darts_v2"), options).space == "nnabla"
-
-
-def test_a_difference_takes_a_space(tmp_path: Path) -> None:
-    path = tmp_path / "cell.json"
-    path.write_text(EXAMPLES[0].read_text().replace("mobile.yaml", "else.yaml"))
-    space = EXAMPLES[0].with_suffix(".yaml")
-    assert call("diff", path, EXAMPLES[0], "--space", space).code == 0
 
 
 @pytest.mark.parametrize("command", ["cost", "show", "draw", "convert", "check"])

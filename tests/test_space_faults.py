@@ -3,8 +3,6 @@
 import pytest
 
 from nasir import NasirError, load_space
-from nasir.files import Source
-from nasir.space import parse_space
 from tests.test_space_fields import FULL_SPACE
 
 
@@ -108,22 +106,3 @@ def test_ops_that_nest_too_deeply_are_refused() -> None:
     with pytest.raises(NasirError) as caught:
         load_space(text)
     assert caught.value.code == "E106"
-
-
-def test_a_full_space_file_truncated_anywhere_raises_only_nasir_errors() -> None:
-    for end in range(0, len(FULL_SPACE), 3):
-        try:
-            parse_space(Source.of(FULL_SPACE[:end]))
-        except NasirError:
-            continue
-
-
-def test_an_own_op_of_thousands_of_primitives_is_refused() -> None:
-    steps = "[" + ", ".join(["{op: sep_conv_3x3}"] * 32) + "]"
-    again = "[" + ", ".join(["{op: many}"] * 32) + "]"
-    text = FULL_SPACE.replace(
-        "ops:\n", f"ops:\n  many: {{steps: {steps}}}\n  more: {{steps: {again}}}\n"
-    )
-    with pytest.raises(NasirError) as caught:
-        load_space(text)
-    assert (caught.value.code, caught.value.where.line) == ("E106", 12)

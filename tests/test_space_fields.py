@@ -1,6 +1,5 @@
 """The fields of a space file beyond cells and edges, what they mean, and their faults."""
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -84,13 +83,6 @@ def test_a_layout_repeats_its_pattern_but_for_the_places() -> None:
     assert (layout.halves, layout.doubles) == (("reduce",), ("far",))
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3, 8, 14, 20])
-def test_the_published_layout_reduces_at_thirds(layers: int) -> None:
-    kinds = load_space("darts").layout.of(layers)
-    reductions = [index for index, kind in enumerate(kinds) if kind == "reduce"]
-    assert reductions == sorted({layers // 3, 2 * layers // 3})
-
-
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
@@ -170,26 +162,6 @@ def test_a_written_genotype_names_a_shipped_space() -> None:
     assert network(again) == network(genotype)
 
 
-def test_a_network_gives_its_genotype_back_with_its_space(files: Path) -> None:
-    genotype = load_genotype(str(files / "cell.yaml"))
-    again = load_genotype(network(genotype).about["genotype"])
-    assert (again, again.definition) == (genotype, genotype.definition)
-
-
-def test_a_genotype_with_its_space_survives_a_pickle(files: Path) -> None:
-    genotype = load_genotype(str(files / "cell.yaml"))
-    again = pickle.loads(pickle.dumps(genotype))
-    assert (again, again.definition) == (genotype, genotype.definition)
-
-
-@pytest.mark.parametrize("format_name", ["darts", "nnabla", "nasbench201"])
-def test_a_format_that_names_no_space_refuses_own_ops(format_name: str, files: Path) -> None:
-    genotype = load_genotype(str(files / "cell.yaml"))
-    with pytest.raises(NasirError) as caught:
-        dump_genotype(genotype, format_name)
-    assert caught.value.code == "E208"
-
-
 def test_a_text_without_a_space_may_name_own_ops_of_the_space_given() -> None:
     pairs = "[('gate', 0), ('skip_connect', 1)]"
     text = f"Genotype(normal={pairs}, normal_concat=[2], reduce={pairs}, reduce_concat=[2])"
@@ -230,16 +202,6 @@ def test_a_fault_in_a_space_inside_a_genotype_has_its_place(files: Path) -> None
         load_genotype(bad)
     line = next(i for i, each in enumerate(bad.splitlines(), 1) if "2 * D" in each)
     assert (caught.value.code, caught.value.where.line) == ("E306", line)
-
-
-def test_an_unknown_op_in_a_genotype_is_told_with_the_nearest_own_op(files: Path) -> None:
-    path = files / "bad.yaml"
-    path.write_text(genotype_text("spaces/mine.yaml").replace("[mine_3x3, 0]", "[mine_3x4, 0]", 1))
-    with pytest.raises(NasirError) as caught:
-        load_genotype(str(path))
-    error = caught.value
-    assert (error.code, error.hint) == ("E201", "did you mean 'mine_3x3'?")
-    assert (error.where.line, error.where.column) == (8, 13)
 
 
 def test_the_documented_space_is_one() -> None:

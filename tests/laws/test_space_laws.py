@@ -34,14 +34,6 @@ def test_rank_inverts_unrank(space: Space, data: st.DataObject) -> None:
     assert space.contains(genotype) == ()
 
 
-@SPACES
-@given(seed=SEEDS)
-@examples(25)
-def test_unrank_inverts_rank_of_what_is_drawn(space: Space, seed: int) -> None:
-    genotype = nasir.sample(space, seed)
-    assert nasir.unrank(space, nasir.rank(space, genotype)) == genotype == nasir.sample(space, seed)
-
-
 @WITH_NEIGHBOURS
 @given(data=st.data(), seed=SEEDS)
 @examples(25)
