@@ -40,7 +40,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is at most TOLERANCE * max(1, magnitude); NaN never is."""
+        """True if the difference is at most TOLERANCE * max(1, magnitude); NaN never is."""
         return self.difference <= TOLERANCE * max(1.0, self.magnitude)
 
     def require(self) -> "Comparison":
@@ -100,7 +100,7 @@ def arrays(results: Any) -> Arrays:
 
 @contextmanager
 def quietly() -> Generator[None]:
-    """Without gradients, on one thread, and the generator of the CPU is left as it was.
+    """Disables gradients, uses one thread, and restores the CPU generator at the end.
 
     On a busy machine torch's threads, which wait for each other at every op, took forty times as
     long for a network of twenty cells.

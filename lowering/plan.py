@@ -17,7 +17,7 @@ from nasir.ops import OpSpec, ParamRef
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One primitive inside a function: local names, and weights as positions in `params`.
+    """A primitive inside a function: local names, and weights as positions in `params`.
 
     `widths` maps an attribute to the function's formal width that stands for it; attributes that
     are not in it have the same value in every instance.
@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One kind of cell. `inputs`, `params` and `outputs` are local names; `widths` formal integers.
+    """A kind of cell. `inputs`, `params` and `outputs` are local names; `widths` formal integers.
 
     `node` of a step is the first instance's: its attributes hold wherever `widths` does not say
     otherwise. Instances may differ in the sizes of their images and weights.
@@ -49,7 +49,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One cell instance: the function with this instance's values, weights and widths."""
+    """A cell instance: the function with this instance's values, weights and widths."""
 
     function: str
     cell: str

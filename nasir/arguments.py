@@ -1,4 +1,4 @@
-"""Arguments of public functions: checked against the annotations, in one place."""
+"""Checks arguments of public functions against their annotations."""
 
 from collections import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,10 +44,10 @@ _WORDS: dict[Any, str] = {
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, whose arguments are checked when it is called.
+    """Wraps a function so that each call checks its arguments.
 
-    What an argument's annotation does not take is a TypeError that says what is wanted; a word
-    that is none of a Literal's is a ValueError. The items of collections are not looked at.
+    An argument that does not fit its annotation raises a TypeError with the expected types, a text
+    that is not in a Literal a ValueError. Items of collections are not checked.
     """
     shape = signature(function)
     fixed = {
@@ -55,7 +55,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, parameter in shape.parameters.items()
         if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     }
-    fit: dict[str, set[type]] = {name: set() for name in fixed}  # types, whatever the value
+    fit: dict[str, set[type]] = {name: set() for name in fixed}  # types that fit for any value
     in_order = [fit[name] for name, kind in fixed.items() if kind is not Parameter.KEYWORD_ONLY]
 
     @cache
@@ -91,7 +91,7 @@ def _wrong(name: str, value: object, hint: Any) -> Exception:
     made = [_MADE_BY[part] for each in _parts(hint) if (part := _plain_name(each)) in _MADE_BY]
     text = " or ".join(wanted).replace(" or ", ", ", max(0, len(wanted) - 2))
     hinted = f": {made[0]}" if made else ""
-    return TypeError(f"`{name}`: {text} is wanted, not {type(value).__name__}{hinted}")
+    return TypeError(f"`{name}` must be {text}, not {type(value).__name__}{hinted}")
 
 
 def _named(hint: Any) -> str:

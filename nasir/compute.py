@@ -1,7 +1,7 @@
-"""Genotypes of a space: counted, numbered, drawn, varied, crossed, and derived from weights.
+"""Counts, numbers, samples, mutates and crosses genotypes, and derives them from weights.
 
-Every function takes a space, or what `load_space` takes, and genotypes, or what `load_genotype`
-takes.
+Every function takes a space or an argument of `load_space`, and genotypes or arguments of
+`load_genotype`.
 """
 
 import math
@@ -23,17 +23,17 @@ from nasir.space.space import Genotype, Space
 from nasir.space.tree import Choose, Pick, Picker, Weights
 
 Seed = int | Random
-"""A number, which decides everything that is drawn, or a generator that goes on."""
+"""A number that fixes all random choices, or a generator, whose state advances."""
 
 _DRAWS = 10_000
-"""The most draws that are tried for one that fulfils a space's `where`."""
+"""The maximum number of samples tried until one fulfils a space's `where`."""
 
 
 @checked
 def size(space: SpaceLike) -> int:
     """The exact number of genotypes: edges of a node are a set, equal functions count apart.
 
-    Raises an error where the space has a `where` and too many genotypes to look at each.
+    Raises an error if the space has a `where` and too many genotypes to enumerate.
     """
     return as_space(space).count
 
@@ -42,7 +42,7 @@ def size(space: SpaceLike) -> int:
 def acceptance(space: SpaceLike, draws: int = 1000) -> float:
     """The share of genotypes that fulfil the space's `where`, 1 where it has none.
 
-    It is exact where the space is small enough to look at each genotype, else estimated.
+    Exact if the space is small enough to enumerate, else estimated from `draws` samples.
     """
     space, random = as_space(space), Random(0)
     if space.where is None:
@@ -97,10 +97,10 @@ def costs(
     skeleton: str | None = None,
     **size: int,
 ) -> Iterator[Totals]:
-    """The totals of `nasir.cost` for each genotype's network, without writing the networks down.
+    """The totals of `nasir.cost` for each genotype's network, without building the networks.
 
-    Without `genotypes` those of every genotype, in the order of `rank`; lazily: NAS-Bench-201 takes
-    about four seconds. Skeleton and sizes are those of `nasir.network`. Raises what that raises.
+    `genotypes` defaults to all, in the order of `rank`; lazy: NAS-Bench-201 takes about four
+    seconds. Skeleton, sizes and errors are those of `nasir.network`.
     """
     space = as_space(space)
     found = find_skeleton(skeleton or space.skeleton)
@@ -110,10 +110,10 @@ def costs(
 
 @checked
 def sample(space: SpaceLike, seed: Seed) -> Genotype:
-    """A genotype, each as likely as any other; one seed always draws the same one.
+    """A genotype, sampled uniformly; equal seeds give equal genotypes.
 
-    In a space with a `where` that is too large to look at each genotype, draws are repeated until
-    one fulfils it. Raises an error where none does.
+    In a space with a `where` that is too large to enumerate, sampling is repeated until a genotype
+    fulfils it. Raises an error if none does.
     """
     space, random = as_space(space), _random(seed)
     if space.where is None:
@@ -126,11 +126,10 @@ def sample(space: SpaceLike, seed: Seed) -> Genotype:
 
 @checked
 def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
-    """Every genotype that differs from this one in one decision, each once.
+    """The genotypes that differ from this one in one decision, each once.
 
-    One op on an edge is another, or one edge starts at another state: it keeps its op, and takes
-    any where the two edges have none in common; or one number of the size is another. A
-    neighbour's neighbours include the genotype.
+    The decision is the op of an edge, the source of an edge (whose op stays, or is any op if the
+    two edges have none in common), or a number of the size. The relation is symmetric.
     """
     space = as_space(space)
     found = _neighbours(space, _canonical(space, genotype))
@@ -139,7 +138,7 @@ def neighbours(space: SpaceLike, genotype: GenotypeLike) -> Iterator[Genotype]:
 
 @checked
 def mutate(space: SpaceLike, genotype: GenotypeLike, seed: Seed) -> Genotype:
-    """A neighbour, each as likely as any other. Raises an error also where there is none."""
+    """A neighbour, sampled uniformly. Raises an error if there is none."""
     space = as_space(space)
     found = list(neighbours(space, genotype))
     if not found:
@@ -154,10 +153,10 @@ def crossover(
     second: GenotypeLike,
     seed: Seed,
 ) -> Genotype:
-    """A genotype of the space each of whose nodes and numbers is from either.
+    """A genotype of the space that takes each node and number from one of the two parents.
 
-    Where both keep the same edges at a node, each edge's op is from either. In a space with a
-    `where`, draws are repeated until one fulfils it.
+    If both parents have the same edges at a node, each edge's op is taken separately. In a space
+    with a `where`, sampling is repeated until a genotype fulfils it.
     """
     space, random = as_space(space), _random(seed)
     one, two = _canonical(space, first), _canonical(space, second)
@@ -179,7 +178,7 @@ def _each(space: Space) -> Iterator[Genotype]:
 
 
 def _first(space: Space, tried: Iterator[Genotype]) -> Genotype:
-    """The first that fulfils the space's `where`. Raises an error where none does."""
+    """The first genotype that fulfils the space's `where`. Raises an error if none does."""
     reasons: tuple[str, ...] = ()
     for genotype in tried:
         if space.admits(genotype):
@@ -255,7 +254,7 @@ def decisions(space: SpaceLike) -> tuple[Decision, ...]:
 
 @checked
 def derive(space: SpaceLike, weights: Weights, name: str = "") -> Genotype:
-    """The genotype that the weights of the supernet's choices select.
+    """The genotype selected by the weights of the supernet's choices.
 
     The score of an edge is the largest weight of its ops, times the weight of the edge in the
     choice `normal/n3` where the weights have that (PC-DARTS). A node keeps the edges with the best
@@ -274,15 +273,13 @@ def derive(space: SpaceLike, weights: Weights, name: str = "") -> Genotype:
 
 @checked
 def draw_genotype(space: SpaceLike, weights: Weights, seed: Seed, name: str = "") -> Genotype:
-    """A genotype drawn by the weights of the supernet's choices, which are 0 or more.
+    """A genotype sampled in proportion to the weights of the supernet's choices, which are >= 0.
 
-    Everything that `derive` would rank is drawn instead, in proportion to its score: the op of an
-    edge or of a node by the weights of the ops that can be selected; then, without putting any
-    back, the edges (or pairs, or states) that a node keeps, by the scores that `derive` gives them.
-    What has the score 0 is drawn only when nothing else is left, each as likely as another. In
-    NAS-Bench-201 this is one draw for each edge. One seed always draws the same genotype, with the
-    edges of a node by source. Raises what `derive` raises, and an error for one below 0 or
-    infinite.
+    Each ranking of `derive` is replaced by sampling in proportion to the scores: first the op of
+    each edge or node, from the ops that can be selected; then, without replacement, the edges (or
+    pairs, or states) that a node keeps. Entries with score 0 are sampled last, uniformly. In
+    NAS-Bench-201 this is one sample per edge. Equal seeds give equal genotypes, with the edges of a
+    node by source. Raises the errors of `derive`, and one for a negative or infinite weight.
     """
     random = _random(seed)
     return _genotype(
@@ -291,12 +288,12 @@ def draw_genotype(space: SpaceLike, weights: Weights, seed: Seed, name: str = ""
 
 
 def _best(scores: Sequence[float], count: int) -> list[int]:
-    """The places of the largest scores, largest first; of equals the first."""
+    """The indices of the largest scores, in descending order; ties keep their order."""
     return sorted(range(len(scores)), key=lambda place: -scores[place])[:count]
 
 
 def _drawn(scores: Sequence[float], count: int, random: Random) -> list[int]:
-    """Places drawn in proportion to their scores, none twice, in order."""
+    """Indices sampled in proportion to their scores without replacement, sorted."""
     wrong = [score for score in scores if not 0 <= score < math.inf]
     if wrong:
         raise NasirError(
@@ -313,7 +310,7 @@ def _drawn(scores: Sequence[float], count: int, random: Random) -> list[int]:
 
 
 def _genotype(space: Space, weights: Weights, pick: Picker, name: str) -> Genotype:
-    """The genotype of what is picked; the edges of a node keep the order in which they are."""
+    """The genotype of the picks; the edges of a node keep the order of the picks."""
     cells = tuple(
         tree.cell_of([each.decide(weights, pick) for each in tree.walk]) for tree in space.trees
     )

@@ -1,4 +1,4 @@
-"""Costs of a graph without running it, and of many genotypes without writing their networks."""
+"""Costs of a graph, and of many genotypes without building their networks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ CONVENTION = (
 
 @dataclass(frozen=True, slots=True)
 class NodeCost:
-    """One node. `params` are those it uses first: a shared weight counts once."""
+    """The cost of a node. A shared parameter counts at the first node that uses it."""
 
     name: str
     op: str
@@ -51,10 +51,10 @@ class Cost:
 
 @checked
 def cost(graph: Graph) -> Cost:
-    """The cost of a graph as its primitives: nothing is optimised away before counting.
+    """The cost of a graph's primitives, counted before any optimisation.
 
-    What only auxiliary outputs need is counted in `auxiliary`; what no output needs, as the
-    papers' code counts it, in the network. The convention is in the result.
+    Nodes that only auxiliary outputs need count in `auxiliary`; nodes that no output needs count in
+    the network, as in the papers' code. `convention` of the result has the rules.
     """
     graph = expand(graph)
     head = graph.needed(graph.auxiliary) - graph.needed(graph.outputs)
@@ -84,7 +84,7 @@ Primitive = tuple[str, Node, Graph, tuple[ParamRef, ...]]
 
 
 def _primitives(graph: Graph, node: Node) -> Iterator[Primitive]:
-    """The node, its graph and its weights; of one with a body, those of one application."""
+    """The node, its graph and its weights; for a node with a body, the nodes of the body."""
     body = body_of(node)
     if body is None:
         yield node.name, node, graph, node.params
@@ -124,10 +124,10 @@ class _Counted:
 
 
 class CostCounter(Builder):
-    """Counts what the nodes cost that a builder would write.
+    """A builder that sums the costs of its nodes and does not keep the nodes.
 
-    Costs are sums over nodes, so that an op is counted once for each attributes and input types,
-    and a cell of a network once for each types of what it reads.
+    The cost of an op is computed once per attributes and input types, the cost of a cell once per
+    input types.
     """
 
     def __init__(self, **inputs: Type) -> None:
@@ -148,7 +148,7 @@ class CostCounter(Builder):
         return self._add(name, part)
 
     def part(self, key: object, inputs: Sequence[str], name: str, add: Callable[[], str]) -> str:
-        """Counts what `add` counted for that key and inputs of these types."""
+        """Counts the part; `add` runs once per key and input types."""
         key = key, tuple([self.types[x] for x in inputs])
         if key in self._parts:
             return self._add(name, self._parts[key])
@@ -159,7 +159,7 @@ class CostCounter(Builder):
         return output
 
     def share(self, name: str, other: str) -> str:
-        """Weights that `other` has too count once."""
+        """Subtracts the weights that `other` has too."""
         mine, theirs = map(self._weights, (name, other))
         self.counts[0] -= sum(prod(shape) for _, shape in mine & theirs)
         return name

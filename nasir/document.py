@@ -1,7 +1,7 @@
-"""JSON and YAML 1.2 files as plain data whose every part knows its place; no aliases, no tags.
+"""Parses JSON and YAML 1.2, without aliases and tags, into plain data with source positions.
 
-The standard library's parser reads JSON fast. Only when it refuses a text, or when a place is asked
-for, are the text's tokens put together here, as those of YAML always are.
+JSON is parsed by the standard library; its tokens are parsed here only to locate an error or a
+value. YAML is always parsed from tokens.
 """
 
 import json
@@ -96,7 +96,7 @@ def read(source: Source) -> tuple[Json, Places | None]:
         try:
             return read_json(source), None
         except NasirError:
-            # YAML's own flow style opens with a bracket too: only a file that says so is YAML.
+            # Flow style YAML opens with a bracket, too: the suffix decides.
             if not name.endswith(YAML_SUFFIXES):
                 raise
     if len(text) > YAML_LIMIT:
@@ -140,14 +140,14 @@ def json_places(source: Source) -> Places:
 
 @dataclass(slots=True)
 class _Open:
-    """An open list or mapping, and the key of the entry at hand (None: a key comes next)."""
+    """An open list or mapping, and the key of the current entry (None: a key comes next)."""
 
     path: Path
     value: list[Json] | dict[str, Json]
     key: str | None = None
 
     def add(self, value: Json) -> Path:
-        """Puts a value where it belongs; returns its path."""
+        """Adds a value; returns its path."""
         if isinstance(self.value, list):
             self.value.append(value)
             return (*self.path, len(self.value) - 1)
@@ -194,7 +194,7 @@ def _value(source: Source, token: Token, largest: float) -> Json:
             return _number(text, largest)
         except ValueError:
             message = f"the number {quoted(text, limit=24)} is not finite, or is too large"
-            hint = f"numbers lie between -{largest:.0e} and {largest:.0e}".replace("e+", "e")
+            hint = f"numbers are between -{largest:.0e} and {largest:.0e}".replace("e+", "e")
             raise NasirError("E107", message, source.at(offset), hint) from None
     if kind == "word":
         return _WORDS.get(text, text)
@@ -202,7 +202,7 @@ def _value(source: Source, token: Token, largest: float) -> Json:
 
 
 def _number(text: str, largest: float) -> int | float:
-    """The number a text spells. Raises ValueError when it is not finite or beyond `largest`."""
+    """The number in a text. Raises ValueError if it is not finite or beyond `largest`."""
     if len(text) > 400:
         raise ValueError(text)
     try:
@@ -219,7 +219,7 @@ def _check_unicode(source: Source, text: str, offset: int) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        message = "a text holds half of a surrogate pair, which is no character"
+        message = "a text has half of a surrogate pair, which is no character"
         raise NasirError("E103", message, source.at(offset)) from None
 
 
@@ -240,7 +240,7 @@ def _check_size(source: Source) -> None:
 
 
 def _is_deep(data: Json, levels: int) -> bool:
-    """Whether lists and mappings nest deeper than that."""
+    """True if lists and mappings nest deeper than that."""
     if not isinstance(data, (dict, list)):
         return False
     inner = data.values() if isinstance(data, dict) else data
@@ -320,7 +320,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Document:
-    """The data of a source. Places are worked out when one is first asked for."""
+    """The data of a source. Places are computed at their first use."""
 
     source: Source
     data: Json
@@ -357,9 +357,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A value in a document, read with its expected type. A wrong one raises an error at its
-    place.
-    """
+    """A value in a document. Reading it as another type raises an error at its place."""
 
     document: Document
     path: Path
@@ -447,5 +445,5 @@ def check_version(root: Cursor, what: str) -> None:
 
 
 def parse_document(source: Source) -> Document:
-    """The source's data: JSON where it opens with a bracket (or is named .json), else YAML."""
+    """The source's data: JSON if it opens with a bracket or is named .json, else YAML."""
     return Document(source, *read(source))

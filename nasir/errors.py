@@ -1,4 +1,4 @@
-"""Errors that a user can cause: a code, a place, what is wrong there, and a hint."""
+"""Errors that a user can cause: a code, a message, a place, and a hint."""
 
 import difflib
 import reprlib
@@ -36,13 +36,13 @@ CODES: dict[str, str] = {
     "E505": "options, settings, parts, or the data contradict each other",
     # benchmarks and downloads
     "E601": "the architecture, dataset, epochs, split, or seed is not in the benchmark",
-    "E603": "the file asks to run code",
+    "E603": "the file would run code",
     "E604": "a file of a benchmark, of data, or of a run is missing or damaged: get it again",
     # data
     "E701": "the data is unknown, or not there",
     "E702": "the data cannot be learned from: too few or unequal images, labels, words",
     # runs
-    "E721": "the folder is not a run, or the run does not have what is asked for, yet",
+    "E721": "the folder is not a run, or the run does not have the requested file or value yet",
     "E723": "the folder is not empty, or already holds a run",
     "E724": "the run is in use by another process",
     "E726": "the run has other settings",
@@ -88,7 +88,7 @@ class NasirError(Exception):
         self.hint = hint
 
     def at(self, where: Where) -> "NasirError":
-        """The same error at `where`, if it has no place yet."""
+        """The error at `where`, unless it has a place already."""
         if self.where != NOWHERE:
             return self
         return NasirError(self.code, self.message, where, self.hint)
@@ -130,11 +130,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 RENAMED_OPS = {"truncate": "channels", "rest": "channels", "part": "channels"}
-"""Present names of ops of earlier versions."""
+"""Renamed ops: the name in earlier versions and the current one."""
 
 
 def unknown_op(name: str, known: Iterable[str], where: Where = NOWHERE) -> NasirError:
-    """An error with the nearest known name, or what an old name is now."""
+    """An error with the nearest known name, or the current name of a renamed op."""
     now = RENAMED_OPS.get(name, "")
     names = set(known)
     hint = f"it is {now} now" if now in names else nearest(name, names)
@@ -144,7 +144,7 @@ def unknown_op(name: str, known: Iterable[str], where: Where = NOWHERE) -> Nasir
 def quoted(value: object, limit: int = 60) -> str:
     """A value as an error shows it: quoted, on one line, cut to `limit` characters.
 
-    Of what is nested or long only the beginning is looked at, however often a part stands in it.
+    Only the beginning of a long or nested value is formatted.
     """
     text = value if isinstance(value, str) else _shown(value)
     return f"'{shortened(text, limit)}'"
@@ -160,7 +160,7 @@ class _Shown(reprlib.Repr):
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 12
 
     def repr_int(self, x: int, level: int) -> str:
-        """The number; of one that Python does not write, how many bits it has."""
+        """The number, or its number of bits if it is too long for Python to print."""
         del level
         return repr(x) if x.bit_length() < 1024 else f"<int of {x.bit_length()} bits>"
 

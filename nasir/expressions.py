@@ -1,4 +1,4 @@
-"""Small arithmetic from files: `3 * C`, `stride == 1`. Parsed, never evaluated as Python."""
+"""Evaluates arithmetic in files, such as `3 * C` and `stride == 1`, without `eval`."""
 
 import ast
 import operator
@@ -38,9 +38,9 @@ _SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
 def evaluate(text: str, values: Mapping[str, Number]) -> Number:
     """The value of an expression over `values`.
 
-    It knows + - * // %, comparisons, and, or, not, `a if test else b`, max(a, b) and min(a, b). A
-    value's name may have a dot in it, a number may end in k, M or G. Raises an error for anything
-    else, an unknown name, or a division by zero; without a place.
+    Operators are + - * // %, comparisons, and, or, not, `a if test else b`, max(a, b), min(a, b).
+    Names may have a dot in them, numbers may end in k, M or G. Raises an error without a place for
+    anything else, an unknown name, or a division by zero.
     """
     try:
         return _value(parse(text), values)
@@ -49,7 +49,7 @@ def evaluate(text: str, values: Mapping[str, Number]) -> Number:
 
 
 def evaluate_parts(text: str, values: Mapping[str, Number]) -> Number:
-    """The value, where every part has one, the one behind an `or` or an `else` too."""
+    """Evaluates all parts, also those that `or` and `else` skip, and returns the value."""
     for part in _parts(text):
         with suppress(ZeroDivisionError):
             _value(part, values)
@@ -64,7 +64,7 @@ def names(text: str) -> tuple[str, ...]:
 
 @lru_cache(1 << 12)
 def parse(text: str) -> ast.expr:
-    """The expression's tree. Raises an error when it is none, or longer than LENGTH_LIMIT."""
+    """The expression's tree. Raises an error if it is invalid or longer than LENGTH_LIMIT."""
     if len(text) > LENGTH_LIMIT:
         message = f"an expression has at most {LENGTH_LIMIT} characters, this one {len(text)}"
         raise NasirError("E306", message)
@@ -81,7 +81,7 @@ def parse(text: str) -> ast.expr:
 
 @lru_cache(1 << 12)
 def _parts(text: str) -> list[ast.expr]:
-    """The expressions of which one consists, itself first."""
+    """The expression and all its subexpressions."""
     every = list(ast.walk(parse(text)))
     words = {id(getattr(each, "func", getattr(each, "value", None))) for each in every}
     return [x for x in every if isinstance(x, ast.expr) and id(x) not in words]

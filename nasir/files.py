@@ -1,4 +1,4 @@
-"""Reads files, with the places in them, and writes them so that no reader sees half of one."""
+"""Reads files, with line and column of any offset, and writes files atomically."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _OWN = re.compile(
 """The beginning of a graph's text, and the field that nasir's own JSON and YAML state."""
 _OWN_SUFFIXES = (".json", ".yaml", ".yml")
 _CONTROLS = bytes({*range(32), 127} - {*b"\b\t\n\v\f\r\x1b\a"})
-"""Characters that no text has; logs have escapes, backspaces and bells."""
+"""Control characters that text files do not have; logs have escapes, backspaces and bells."""
 _MOST_CONTROLS = 1 / 32
 """The part of a text that they may be: a torn write leaves some, random bytes have 1/10."""
 
@@ -56,7 +56,7 @@ class Source:
 
     @property
     def is_model(self) -> bool:
-        """Whether this looks like an ONNX model rather than a text."""
+        """True if this looks like an ONNX model rather than a text."""
         return self.name.lower().endswith(".onnx") or self.content[:1] == _ONNX_FIRST_BYTE
 
     def mended(self) -> "Source":
@@ -133,12 +133,12 @@ def read_source(path: str | Path, limit: int = TEXT_LIMIT) -> Source:
 
 
 def looks_like_path(text: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a word names a file rather than something shipped: a separator, or a known suffix."""
+    """True if a word names a file rather than something shipped: a separator, or a known suffix."""
     return "/" in text or os.sep in text or text.lower().endswith(suffixes)
 
 
 def is_there(name: str) -> bool:
-    """Whether a file or directory has that name; a name that none can have is not there."""
+    """True if a file or directory has that name; a name that none can have is not there."""
     try:
         return bool(name) and Path(name).exists()
     except (OSError, ValueError):
@@ -146,7 +146,7 @@ def is_there(name: str) -> bool:
 
 
 def is_file(name: str | Path) -> bool:
-    """Whether a regular file has that name."""
+    """True if a regular file has that name."""
     return is_there(str(name)) and Path(name).is_file()
 
 
@@ -157,7 +157,7 @@ def not_there(name: str) -> NasirError:
 
 
 def _is_binary(content: bytes) -> bool:
-    """Whether more of it than a text has are control characters; a run of NUL counts once."""
+    """True if more of it than a text has are control characters; a run of NUL counts once."""
     content = re.sub(rb"\0+", b"\0", content)
     controls = len(content) - len(content.translate(None, _CONTROLS))
     return controls > len(content) * _MOST_CONTROLS
@@ -205,11 +205,10 @@ def _too_large(name: str, limit: int) -> NasirError:
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
-    """Write `content` beside `path` and rename it into place; parents are made. Returns `path`.
+    """Writes a temporary file in the same directory and renames it to `path`; returns `path`.
 
-    A link stays, and what it points to is replaced. Raises an error when the system refuses, or
-    where something other than a file stands (a device, a pipe, a directory); nothing is left behind
-    then, and an old file stays whole.
+    Creates parent directories. The target of a symbolic link is replaced. Raises an error if the
+    write fails, or if `path` is not a regular file; an existing file is unchanged then.
     """
     with replacing(path) as stream:
         stream.write(content)
@@ -218,9 +217,9 @@ def write_atomically(path: Path, content: bytes) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Generator[BinaryIO]:
-    """A new file beside `path`, which takes its place when the block ends without an error.
+    """A temporary file that is renamed to `path` when the block ends without an error.
 
-    For what is too large to hold; otherwise like `write_atomically`.
+    For content that is too large for memory; otherwise like `write_atomically`.
     """
     try:
         target = Path(os.path.realpath(path))

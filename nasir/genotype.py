@@ -1,4 +1,4 @@
-"""The cells of a genotype, and what its parts are called."""
+"""Cells of a genotype, and the paths of their parts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ Numbers = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One op that reads one state: `op` applied to state `source`.
+    """An edge of a cell: `op` applied to state `source`.
 
-    Where ops stand on nodes (`CellGenotype.ops`) an edge has none: its op is "".
+    In cells with ops on nodes (`CellGenotype.ops`) the op of an edge is "".
     """
 
     op: str
@@ -31,16 +31,16 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class CellGenotype:
-    """One kind of cell.
+    """The genotype of a kind of cell.
 
     States 0 .. inputs-1 are the cell's inputs; node i of `nodes` is state inputs + i and combines
     its edges, in the order given (the published order, which no pass relies on). `output` lists
     the states that leave the cell together; a single one leaves as it is. Sources may repeat.
     `combine` and `join` are those of the space (see `nasir.space.load`).
 
-    With `ops`, one for each node, ops stand on nodes (NAS-Bench-101, NAS-Bench-1Shot1): a node
+    With `ops`, one per node, ops are on nodes (NAS-Bench-101, NAS-Bench-1Shot1): a node
     applies its op to the sum of its sources, and `output` lists what the output vertex reads. No
-    source repeats. A cell of one input and no nodes hands its input on.
+    source repeats. A cell of one input and no nodes returns its input.
 
     A recurrent cell has one input, the state that it makes of the step's input and the last state,
     and the mean of its output leaves it.
@@ -56,7 +56,7 @@ class CellGenotype:
 
     @property
     def named_ops(self) -> tuple[str, ...]:
-        """The ops that it names, on its nodes or on its edges, in order."""
+        """The ops of the nodes or of the edges, in order."""
         return self.ops or tuple(edge.op for edges in self.nodes for edge in edges)
 
     @property
@@ -70,7 +70,7 @@ class CellGenotype:
 
     @property
     def on_nodes(self) -> bool:
-        """Whether its ops stand on nodes, not on edges."""
+        """True if ops are on nodes, not on edges."""
         return bool(self.ops)
 
     @property

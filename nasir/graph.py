@@ -29,7 +29,7 @@ NAME = re.compile(r"[A-Za-z_%][^\s(){}\[\]=,:\"\ud800-\udfff]*")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision that is still open: pick `keep` of `options`. All normal cells share one.
+    """An open decision: pick `keep` of `options`. Cells of a kind share it.
 
     A graph with choices is a supernet: the weights of each one's options are an input of its name.
     """
@@ -46,7 +46,7 @@ class Choice:
 
 
 class Builder(Scope):
-    """A graph being put together from primitives and macros."""
+    """Builds a graph from primitives and macros."""
 
     ops: Mapping[str, Op] = ALL_OPS
 
@@ -56,7 +56,7 @@ class Builder(Scope):
         self._choices: dict[str, Choice] = {}
 
     def know(self, ops: Iterable[Op]) -> "Builder":
-        """The same builder, which also takes these ops; they come before others of their name."""
+        """Adds ops, which replace others of their name; returns the builder."""
         self.ops = {**self.ops, **{op.name: op for op in ops}}
         return self
 
@@ -73,16 +73,16 @@ class Builder(Scope):
         return choice.name
 
     def part(self, key: object, inputs: Sequence[str], name: str, add: Callable[[], str]) -> str:
-        """The value of what `add` writes: of equal keys and types of inputs the same nodes.
+        """Returns the value that `add` builds.
 
-        `name` stands for them where they are not written again.
+        Calls with equal keys and input types build equal nodes: `CostCounter` reuses their cost.
         """
         del key, inputs, name
         return add()
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """The choices so far, in the order in which they were first met."""
+        """The choices so far, in order of first use."""
         return tuple(self._choices.values())
 
     def graph(
@@ -104,12 +104,11 @@ class Builder(Scope):
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in topological order, checked when made.
+    """Nodes in topological order, validated when constructed.
 
-    `outputs` name the results; `auxiliary` name further results that only training asks for. `meta`
-    says where the graph comes from (space, skeleton, genotype as text, …). A fault of
-    the structure or of the types is an error with the node's name. Every op reads something, so
-    every output depends on an input.
+    `outputs` name the results, `auxiliary` further results for training only. `meta` records the
+    graph's origin (space, skeleton, genotype as text, …). A fault of the structure or of the types
+    is an error with the node's name. Every op has an input, so every output depends on one.
     """
 
     nodes: tuple[Node, ...]
@@ -129,7 +128,7 @@ class Graph:
 
     @cached_property
     def _hash(self) -> int:
-        """Bodies are parts of attributes, which are looked up for every node."""
+        """Cached: bodies are attributes, which are dictionary keys at every node."""
         return hash(self.__reduce__()[1])
 
     def __reduce__(self) -> tuple[type["Graph"], tuple[object, ...]]:
@@ -162,7 +161,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> Mapping[str, tuple[str, ...]]:
-        """The nodes that read each value, in order; one that reads it twice stands once."""
+        """The nodes that read each value, in order and without duplicates."""
         readers: dict[str, list[str]] = {name: [] for name in self.types}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
@@ -224,7 +223,7 @@ class Graph:
         return tuple(dict.fromkeys(op for op in found if op.definition))
 
     def has(self, trait: str) -> bool:
-        """Whether one of its nodes has that trait."""
+        """True if a node has that trait."""
         return any(node.has(trait) for node in self.nodes)
 
     def needed(self, outputs: Iterable[str]) -> frozenset[str]:
@@ -236,7 +235,7 @@ class Graph:
         return frozenset(wanted)
 
     def moved(self, outputs: Iterable[str]) -> tuple[str, ...]:
-        """`outputs`, and behind them the nodes whose running statistics training moves."""
+        """`outputs`, followed by the nodes with running statistics, which training updates."""
         stateful = (node.name for node in self.nodes if node.has("stateful"))
         return tuple(dict.fromkeys((*outputs, *stateful)))
 
@@ -265,10 +264,10 @@ class Graph:
     # Editing. The graph that comes back no longer carries the genotype it was built from.
 
     def replace(self, name: str, op: str, **attrs: Any) -> "Graph":
-        """Another op in that node's place, reading the same values.
+        """Replaces the op of a node, which reads the same values.
 
-        Attributes that both ops have keep their values unless they are given. A last part of the
-        name that names the old op is renamed after the new one, so that weights have true keys.
+        Attributes that both ops have keep their values unless they are given. If the last part of
+        the name is the old op's name, it becomes the new one's, and so do the weights' keys.
         """
         old = self[name]
         spec = find_op(op, Builder().know(self.own_ops).ops)
@@ -283,10 +282,10 @@ class Graph:
     def insert_after(
         self, name: str, op: str | Callable[[Builder, str], str], *, under: str = "", **attrs: Any
     ) -> "Graph":
-        """New nodes behind a value; everything that read the value reads their result.
+        """Inserts nodes after a value; the readers of the value read their result.
 
-        `op` is an op's name, or a function that builds on the value (and may leave it as it is)
-        and returns the result's name. The new nodes are named below `under` (default: `<name>+`).
+        `op` is an op's name, or a function of a builder and the value's name that returns the
+        result's name. The new nodes are named below `under` (default: `<name>+`).
         """
         if name not in self.types:
             message = f"there is no value {quoted(name)}"
@@ -315,21 +314,21 @@ class Graph:
         return self._edited([*self.nodes[:place], *nodes, *later], {name: names[result]})
 
     def remove(self, name: str, instead: str = "") -> "Graph":
-        """The graph without a node; its readers read `instead` (default: the node's only input)."""
+        """Removes a node; its readers read `instead` (default: the node's only input)."""
         node = self[name]
         if not instead:
             if len(node.inputs) != 1:
                 raise NasirError(
                     "E401",
                     f"node {quoted(name)} reads {len(node.inputs)} values",
-                    hint="say which one its readers get: remove(name, instead=…)",
+                    hint="choose the value that its readers read: remove(name, instead=…)",
                 )
             instead = node.inputs[0]
         kept = [n.rewired({name: instead}) for n in self.nodes if n.name != name]
         return self._edited(kept, {name: instead})
 
     def rewire(self, name: str, names: Mapping[str, str]) -> "Graph":
-        """The node reading `names[x]` wherever it read x. Raises an error where it read no x."""
+        """Makes the node read `names[x]` instead of x. Raises an error if it does not read x."""
         old = self[name]
         for source in names:
             if source not in old.inputs:
@@ -338,9 +337,9 @@ class Graph:
         return self._swapped(old.rewired(names))
 
     def with_attrs(self, name: str, **attrs: Any) -> "Graph":
-        """The node with some attributes changed.
+        """Changes attributes of a node.
 
-        Weights whose shape stays are kept, shared ones too; others are the node's own from now on.
+        Weights keep their keys, shared ones too, unless their shape changes.
         """
         old = self[name]
         node, _ = make_node(old.op, name, old.inputs, dict(old.attrs) | attrs, self.types, old.at)
@@ -359,7 +358,7 @@ class Graph:
         return replace(self.aliased(nodes, names), meta=tuple(meta.items()))
 
     def _renamed(self, node: Node, op: str) -> str:
-        """The node's name after another op took its place: `n2.e0/skip_connect#2`."""
+        """The node's name with another op: `n2.e0/skip_connect#2`."""
         head, slash, last = node.name.rpartition("/")
         stem, rest = last[: len(node.op.name)], last[len(node.op.name) :]
         if stem != node.op.name or op == stem or not re.fullmatch(r"\d*(#\d+)?", rest):
@@ -371,7 +370,7 @@ class Graph:
         return fresh
 
     def _unused(self, prefix: str) -> str:
-        """The prefix, with a number behind it if there are nodes below it already."""
+        """The prefix, with a number appended if there are nodes below it already."""
         number, fresh = 1, prefix
         while any(name.startswith(f"{fresh}/") for name in self.types):
             number += 1
@@ -386,7 +385,7 @@ def graph_of(body: Body) -> Graph:
 
 
 def body_of(node: Node) -> Graph | None:
-    """The graph that the node applies, if it applies one."""
+    """The graph that the node applies, or None."""
     return graph_of(node.body) if node.body is not None else None
 
 
@@ -434,7 +433,7 @@ def print_node(graph: Graph, node: Node) -> str:
 
 
 def is_list(field: FieldInfo) -> bool:
-    """Whether an attribute is a list of numbers, and not a pair of them."""
+    """True if an attribute is a list of numbers, not a pair."""
     return get_args(field.annotation)[1:] == (Ellipsis,)
 
 
@@ -465,7 +464,7 @@ def print_ref(ref: ParamRef) -> str:
 
 
 def _single(value: object) -> object:
-    """A pair of equal numbers as the number: ops take it as either."""
+    """A pair of equal numbers as one number."""
     if not isinstance(value, tuple):
         return value
     first, second = cast("tuple[int, int]", value)

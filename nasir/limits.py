@@ -1,7 +1,6 @@
-"""The limits of everything that is read or built, and the budget that work is charged to.
+"""Limits of input and work, each for one file or call.
 
-A limit holds for one file or one call. Work that grows with the product of several limited numbers
-is charged to a `Budget` as it is done, or before it is begun.
+Work that grows with the product of several limited numbers is charged to a `Budget`.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ MODEL_LIMIT = 2 * 2**30
 """The largest ONNX model, in bytes: protobuf's own limit."""
 
 YAML_LIMIT = 2**18
-"""The largest YAML text, in characters: its parser is slow, and people write it by hand."""
+"""The largest YAML text, in characters: its parser is slow."""
 
 VALUE_LIMIT = 2**18
 """The most values, keys and entries in a JSON text: a second of work, 100 MiB of places."""
@@ -61,21 +60,21 @@ BODY_LEVELS = 16
 """The levels to which the bodies of a graph nest."""
 
 MEMBER_LIMIT = 2**16
-"""The most genotypes of a space with `where` of which each is looked at: about 20 seconds."""
+"""The most genotypes of a space with `where` that are enumerated: about 20 seconds."""
 
 DRAWN_LIMIT = 256
 """The most arrows of a drawing, whose layout takes time in proportion to their square."""
 
 LIKE_LEVELS = 16
-"""The most files of which each is `like` the next."""
+"""The longest chain of files of which each is `like` the next."""
 
 LABEL_STEPS = 2**21
-"""The most steps of a canonical numbering, each the look at one edge of a cell."""
+"""The most steps of a canonical numbering; a step visits an edge of a cell."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """A limit and how much of it is spent; `what` takes at most `limit` of the `unit`."""
+    """A limit and the amount spent: `what` takes at most `limit` of the `unit`."""
 
     limit: int
     what: str
@@ -84,7 +83,7 @@ class Budget:
     spent: int = 0
 
     def spend(self, count: int, where: Callable[[], Where] = lambda: NOWHERE) -> None:
-        """Charges `count` units. Raises an error at `where` when more than the limit are spent."""
+        """Charges `count` units. Raises an error at `where` if the limit is exceeded."""
         self.spent += count
         if self.spent > self.limit:
             message = f"{self.what} takes more than {self.limit:,} {self.unit}"

@@ -71,9 +71,9 @@ def factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
 
 
 def padded_factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
-    """The same with a zero row and column at the bottom and right, so that any size will do.
+    """A factorized reduce of any size: pads a zero row and column at the bottom and right.
 
-    nnabla's and AutoDL's; of even sizes it computes what the unpadded one computes.
+    As in nnabla and AutoDL; for even sizes equal to the unpadded one.
     """
     x = b("relu", inputs[0], name="relu")
     first = b("conv2d", x, name="conv1", out=a.out // 2, kernel=1, stride=2)
@@ -81,7 +81,7 @@ def padded_factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -
 
 
 def _second_half(b: Scope, x: str, first: str, a: BlockAttrs) -> str:
-    """The half of a factorized reduce that is shifted, joined to the first."""
+    """Joins the shifted half of a factorized reduce to the first half."""
     shifted = b("crop", x, name="shift", top=1, left=1)
     out = a.out - b.channels(first)
     second = b("conv2d", shifted, name="conv2", out=out, kernel=1, stride=2)
@@ -153,7 +153,7 @@ def _split(b: Scope, inputs: tuple[str, ...], a: EdgeAttrs, kernel: int) -> str:
 _DECAYED = 0.003
 """The momentum of NAS-Bench-101's batch norms: TensorFlow's decay of 0.997 in torch's meaning.
 
-NAS-Bench-1Shot1's code hands 0.997 to torch, which is the opposite, and is not repeated here.
+NAS-Bench-1Shot1's code passes 0.997 to torch, which is the opposite, and is not reproduced.
 """
 
 
@@ -216,10 +216,7 @@ def _imagenet_head(b: Scope, inputs: tuple[str, ...], a: ClassAttrs) -> str:
 
 
 class AuxiliaryAttrs(ClassAttrs):
-    """`stride` of the pool; `norm`: whether batch norm follows the second convolution.
-
-    `bias`: whether the linear map has one.
-    """
+    """`stride` of the pool; `norm`: batch norm after the second convolution; `bias` of `linear`."""
 
     stride: Size = 3
     norm: bool = True
@@ -307,17 +304,17 @@ ACTIVATIONS: Table[Op] = Table(
     PRIMITIVES["sigmoid"],
     _IDENTITY,
 )
-"""Every op that may stand in a genotype of recurrent cells, where a highway goes around it."""
+"""The ops that genotypes of recurrent cells may have, each inside a highway."""
 
 MACROS: Table[Op] = Table(
     *EDGE_MACROS.values(), *(op for op in ACTIVATIONS.values() if op.name not in EDGE_MACROS)
 )
-"""Every op that may stand in a genotype."""
+"""The ops that genotypes may have."""
 
 ALL_OPS: Table[Op] = Table(
     *PRIMITIVES.values(), *EDGE_MACROS.values(), *BLOCK_MACROS.values(), _IDENTITY
 )
-"""Every op that may stand in a graph."""
+"""The ops that graphs may have."""
 
 
 def _macro_named(name: str) -> Macro:

@@ -33,16 +33,16 @@ def network(
     auxiliary: bool = False,
     space: SpaceLike | None = None,
 ) -> Graph:
-    """The discrete network of a genotype (or of what `load_genotype` takes) as a graph of macros.
+    """The discrete network of a genotype (or argument of `load_genotype`) as a graph of macros.
 
-    What is None is the genotype's own (`genotype.size`), else its space's, else the skeleton's:
+    Sizes default to the genotype's (`genotype.size`), else its space's, else the skeleton's:
     `cifar` 36 channels, 20 layers (cells), 10 classes, 32 pixels; `imagenet` 48, 14, 1000, 224;
     `nasbench201` 16, 5 (cells in each of three stages), 10, 32; `transnasbench101` 64, 2 (cells in
     each of five modules), 75, 256; `rnn` a vocabulary of 10,000 words and 850 hidden units.
     `in_channels` are those of an image, 3 if None. The skeleton's own name is the space's.
     `auxiliary` adds the auxiliary head, whose logits are `graph.auxiliary` (of `rnn`, the states of
-    all steps). `space` (or what `load_space` takes) is the genotype's space whatever it says
-    itself; its own ops, layout and sizes hold.
+    all steps). `space` (or an argument of `load_space`) overrides the genotype's space, also for
+    own ops, layout and sizes.
     """
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
@@ -66,18 +66,18 @@ def supernet(
     hidden: int | None = None,
     auxiliary: bool = False,
 ) -> Graph:
-    """The space (or what `load_space` takes) as one network with all decisions open.
+    """The space (or argument of `load_space`) as a network with all decisions open.
 
     Every decision is a `mix` node in each cell of its kind; `graph.choices` lists them by kind of
     cell, then target node, then source, options in the space's order, and the weights of each are
     an input of the graph. As published, batch norms in cells have no weights in a supernet, and
     one follows each op that the space normalises.
 
-    What is None is the space's own number, of those that it leaves open (as NATS-Bench's size
-    space) the largest, else the skeleton's for the search: `cifar` 16 channels, 8 layers (cells),
+    Sizes default to the space's, the largest if it leaves them open (as NATS-Bench's size space),
+    else to the skeleton's for the search: `cifar` 16 channels, 8 layers (cells),
     10 classes, 32 pixels; `imagenet_search` 16, 8, 1000, 224; `nasbench201` 16, 5 (cells in each of
     three stages), 10, 32; `nasbench1shot1` 16, 9, 10, 32; `rnn` a vocabulary of 10,000 words and
-    300 hidden units. Raises what `load_space` raises.
+    300 hidden units. Raises the errors of `load_space`.
     """
     space = as_space(space)
     chosen = find_skeleton(skeleton or space.skeleton)
@@ -106,9 +106,7 @@ def _given(*sizes: int | None) -> dict[str, int]:
 
 
 def _at_home(genotype: GenotypeLike, space: SpaceLike | None, *, required: bool) -> Genotype:
-    """The genotype with its space, if it is known. Raises an error where it is required and is
-    not.
-    """
+    """The genotype with its space, if known. Raises an error if a required one is unknown."""
     if isinstance(genotype, str | Path):
         genotype = load_genotype(genotype, space)
     elif space is not None:
@@ -121,10 +119,10 @@ def _at_home(genotype: GenotypeLike, space: SpaceLike | None, *, required: bool)
 
 @checked
 def picks(graph: Graph, genotype: GenotypeLike) -> dict[str, tuple[int, ...]]:
-    """The options of each choice of a supernet that the genotype has: numbers from 0, by name.
+    """The options that the genotype picks, by name of the choice: numbers from 0.
 
-    An edge that the genotype does not have keeps none. Raises an error where the genotype lacks a
-    kind of cell, or where it has an op or an edge that is no option.
+    Edges that the genotype lacks have none. Raises an error if the genotype lacks a kind of cell,
+    or has an op or an edge that is no option.
     """
     genotype = as_genotype(genotype)
     found = {choice.name: _picked(choice, genotype) for choice in graph.choices}

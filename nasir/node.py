@@ -1,4 +1,4 @@
-"""A node of a graph: one op, what it reads, the weights it uses, and the decision it belongs to."""
+"""A node of a graph: an op, its inputs, its weights, and the decision that it belongs to."""
 
 import re
 from collections.abc import Hashable, Mapping
@@ -9,7 +9,7 @@ from nasir.errors import NOWHERE, Where
 from nasir.ops import Attrs, Body, BodyAttrs, Op, ParamRef, ParamSpec
 
 _INHERITED = ("random", "stateful")
-"""Traits that a node has if a node of its body has them."""
+"""Traits that a node inherits from the nodes of its body."""
 
 
 ChoiceKind = Literal["op on edge", "op on node", "edge into node", "input", "output", "size"]
@@ -25,16 +25,16 @@ _SLOTS: dict[ChoiceKind, tuple[str, re.Pattern[str]]] = {
 """Formats and patterns of the slots of each role within their kind of cell."""
 
 MIXED = "*"
-"""Stands for the option of a slot where a node mixes its options."""
+"""The option of a slot at nodes that mix its options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The address of a decision in a kind of cell: the op of an edge or node, or what is read.
+    """The address of a decision in a kind of cell: the op of an edge or node, or its sources.
 
     Printed as the name of the supernet's choice: `normal/n2.e0`, `normal/n2`, `cell/n2.in`,
-    `cell/out`. A node's op and the edges into it print alike; the role tells them apart. A number
-    of the skeleton's size has a name: `skeleton/stage1`; no supernet has it as a choice.
+    `cell/out`. A node's op and the edges into it print alike and differ in role. Numbers of the
+    skeleton's size have names such as `skeleton/stage1`; they are no choices of a supernet.
     """
 
     kind: str
@@ -53,7 +53,10 @@ class Slot:
 
     @classmethod
     def parse(cls, name: str, *roles: ChoiceKind) -> "Slot":
-        """The slot that is printed so, of the first of the roles (all) that fits. ValueError."""
+        """The slot of that name, with the first fitting role of `roles` (default: all).
+
+        Raises ValueError if none fits.
+        """
         kind, _, rest = name.rpartition("/")
         for role in roles or _SLOTS:
             found = _SLOTS[role][1].fullmatch(rest)
@@ -75,7 +78,7 @@ class Cell:
 
 
 Step = tuple[Slot, str]
-"""A slot, and the option that a node is part of: MIXED at their mixture, "" at none."""
+"""A slot, and the option that a node is part of: MIXED at the mixture, "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class At:
         return self.steps[-1][1] if self.steps else ""
 
     def option(self, op: str) -> "At":
-        """The same slot with another option."""
+        """The place of another option of the slot."""
         return replace(self, steps=(*self.steps[:-1], (self.steps[-1][0], op)))
 
     def another(self, op: str, new: str) -> "At":
@@ -131,20 +134,20 @@ class Node:
 
     @property
     def identity(self) -> Hashable:
-        """Equal for two nodes exactly when they compute the same from the same values and weights.
+        """Equal for nodes that compute the same from the same inputs and weights.
 
-        Of a random op only the node itself is its equal: see the `random` trait.
+        Not valid for random ops: see the `random` trait.
         """
         return (self.op, self.inputs, self.attrs, self.params)
 
     def rewired(self, names: Mapping[str, str]) -> "Node":
-        """The node reading `names[x]` wherever it read x."""
+        """The node with each input x replaced by `names[x]`."""
         if not any(name in names for name in self.inputs):
             return self
         return replace(self, inputs=tuple(names.get(name, name) for name in self.inputs))
 
     def has(self, trait: str) -> bool:
-        """Whether the op has that trait; what is random or stateful in a body is so outside."""
+        """True if the op has that trait, or for `random` and `stateful` a node of its body."""
         if trait in self.op.traits:
             return True
         body = self.body if trait in _INHERITED else None
@@ -152,17 +155,17 @@ class Node:
 
     @property
     def body(self) -> Body | None:
-        """The graph that the node applies, if it applies one; `body_of` says that it is a Graph."""
+        """The graph that the node applies, or None; `body_of` returns it as a Graph."""
         return self.attrs.body if isinstance(self.attrs, BodyAttrs) else None
 
     @property
     def place(self) -> Where:
-        """Its place in its file if it was read from one, else its name."""
+        """The node's place in its file, or its name if it was not parsed."""
         return self.where if self.where != NOWHERE else Where(file=f"node {self.name}")
 
 
 def default_params(name: str, specs: tuple[ParamSpec, ...]) -> tuple[ParamRef, ...]:
-    """The refs of a node's own weights: key `<node>.<parameter>`, of a body `<node>/<its key>`."""
+    """The refs of a node's own weights: `<node>.<parameter>`, of a body `<node>/<key>`."""
     return tuple(
         ParamRef(f"{name}{'/' if '.' in s.name else '.'}{s.name}", s.shape, s.init, s.buffer)
         for s in specs

@@ -1,8 +1,8 @@
-"""Own ops of a space: compositions of primitives and macros, written as data.
+"""Own ops of a space: compositions of primitives and macros, defined in files.
 
 A definition is a title and a list of steps. A step is an op with its attributes; it reads the
-step before it unless `from` names other steps (`input` is what the op itself reads), and where
-`when` is false it is left out, as if it were the step before it. The last step is the result.
+previous step unless `from` names other steps (`input` is the input of the op itself). A step whose
+`when` is false is skipped: its value is that of the previous step. The last step is the result.
 """
 
 import json
@@ -70,7 +70,7 @@ Line = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]
 
 
 class StepModel(BaseModel):
-    """One op of an own op. Its other fields are the op's attributes.
+    """A step of an own op. Further fields are the attributes of its op.
 
     They are numbers, or arithmetic over C (the channels of the own op's input), stride and affine.
     """
@@ -98,7 +98,7 @@ class StepModel(BaseModel):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The op's attributes as they are written."""
+        """The op's attributes as written in the file."""
         return self.__pydantic_extra__
 
 
@@ -118,18 +118,18 @@ class Definition(OpModel):
 
 
 INPUT = "input"
-"""The name under which a step reads what the op itself reads."""
+"""The name of the own op's input in its steps."""
 
 TRIAL: Mapping[str, Number] = {"C": 96, "stride": 1, "affine": True}
-"""Values that expressions may use, as tried: channels of the op's input, the edge's attributes."""
+"""Values with which expressions are tried: channels of the input, attributes of the edge."""
 
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """The body of an own op. `names` are the steps' names, `ops` what their ops mean.
+    """The body of an own op. `names` are the steps' names, `ops` the ops by name.
 
-    `primitives` are at most so many, whatever is left out by `when`; `levels` are those of own ops
-    within own ops.
+    `primitives` is the number of primitives if no step is skipped; `levels` counts own ops within
+    own ops.
     """
 
     steps: tuple[StepModel, ...]
@@ -146,7 +146,7 @@ class Composition:
         return values[self.names[-1]]
 
     def add(self, b: Scope, index: int, values: dict[str, str], a: EdgeAttrs) -> None:
-        """Adds one step to the scope, and its value to `values`, the steps' values so far."""
+        """Adds a step to the scope, and its value to `values`."""
         step, name = self.steps[index], self.names[index]
         known: dict[str, Number] = {
             "C": b.channels(values[INPUT]),
@@ -167,23 +167,23 @@ class Composition:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OwnOp(Macro):
-    """An op that a space defines; copies and pickles of it are the op itself."""
+    """An op that a space defines; copying or unpickling it returns the op itself."""
 
     def __reduce__(self) -> tuple[Callable[..., Op], tuple[str, ...]]:
         return own_op, (self.name, self.definition)
 
 
 _known: WeakValueDictionary[tuple[str, str], Macro] = WeakValueDictionary()
-"""The macros in use by name and definition: of equal definitions there is one macro."""
+"""The macros in use, by name and definition; equal definitions share a macro."""
 
 
 def own_ops(
     models: Mapping[str, OpModel], place: Callable[[str], Where] = lambda _: NOWHERE
 ) -> dict[str, Macro]:
-    """The own ops of a space as macros, by name; `place` is where one of them is defined.
+    """The own ops of a space as macros, by name; `place` locates the definition of one.
 
-    Where an op has the name of a shipped one, that name means the shipped one within it. Raises an
-    error for a circle, or for too many levels or primitives.
+    Inside an op with the name of a shipped op, that name means the shipped op. Raises an error for
+    circular definitions, or too many levels or primitives.
     """
     made: dict[str, Macro] = {}
     budget = Budget(OWN_OPS_LIMIT, "what the space's own ops are made of", "primitives")
@@ -206,7 +206,7 @@ def own_op(name: str, definition: str) -> Macro:
 
 
 def read_definition(name: str, text: str) -> Macro:
-    """The macro of a definition in any spelling. Raises an error as `check_definition`."""
+    """The macro of a definition as JSON. Raises the errors of `check_definition`."""
     try:
         model = Definition.model_validate(read_json(Source.of(text, "<definition>"), 2.0**64))
     except (NasirError, ValidationError):
@@ -232,9 +232,9 @@ def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
 
 
 def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirError]]:
-    """The faults of each step by itself, and their places below the definition.
+    """The faults of each step, with their paths below the definition.
 
-    an error for a name that is taken, or for a source that is no step before, or for an expression.
+    Faults are unknown ops, duplicate names, sources that are no previous step, and expressions.
     """
     names = step_names(model)
     known = set(known)
@@ -258,7 +258,7 @@ def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirEr
 
 
 def step_names(model: OpModel) -> tuple[str, ...]:
-    """The steps' names; one without is called after its op: `relu`, `relu2`."""
+    """The steps' names; unnamed steps are named after their op: `relu`, `relu2`."""
     names: list[str] = []
     given = {step.name for step in model.steps}
     for step in model.steps:
@@ -278,7 +278,7 @@ def parts_of(value: Any) -> tuple[Any, ...]:
 def _made(
     name: str, models: Mapping[str, OpModel], made: dict[str, Macro], outer: tuple[str, ...]
 ) -> Macro:
-    """The macro of one of the models, once those that it uses are made; each is made once."""
+    """The macro of a model, after those that it uses; each is made once."""
     if name in outer:
         circle = " to ".join((*outer[outer.index(name) :], name))
         raise NasirError("E109", f"the ops are defined in a circle: {circle}")
@@ -293,7 +293,7 @@ def _made(
 
 
 def _macro(name: str, model: OpModel, inner: Mapping[str, Macro], definition: str = "") -> Macro:
-    """The macro of a definition whose own ops are `inner`; the known one if there is one."""
+    """The macro of a definition whose own ops are `inner`; reuses an existing one."""
     body = check_definition(model, {**ALL_OPS, **inner})
     if not definition:
         within = {op: json.loads(macro.definition) for op, macro in inner.items()}
@@ -332,7 +332,7 @@ def _attribute(value: Any, known: Mapping[str, Number]) -> Any:
 def add_spelled(
     b: Scope, op: Op, sources: tuple[str, ...], name: str, attrs: Mapping[str, Any]
 ) -> str:
-    """Adds a primitive, or a macro spelled out under the step's name; returns its value."""
+    """Adds a primitive, or an expanded macro under the step's name; returns its value."""
     if not isinstance(op, Macro):
         return b(op.name, *sources, name=name, **attrs)
     where = Where(file=f"node {name}")

@@ -1,7 +1,7 @@
-"""Foreign text in generated text: one function for each target.
+"""Escapes text from files in generated text: a function per target.
 
-Names, titles, values of meta and paths come from files. Each passes the function of its target
-where the text is made; Python's are in `lowering.python_text`.
+Names, titles, values of meta and paths are untrusted. Python's functions are in
+`lowering.python_text`.
 """
 
 import json
@@ -13,9 +13,9 @@ LONGEST = 80
 
 
 def visible(text: str) -> str:
-    """The text on one line, with escapes for what does not print: controls, directions, halves.
+    """The text on one line, with unprintable characters escaped: `\\n`, `\\x1b`, `\\u202e`.
 
-    `\\n`, `\\x1b`, `\\u202e`; a terminal and an editor show it as it is.
+    These are control characters, marks of direction and lone surrogates.
     """
     if text.isprintable():
         return text
@@ -42,7 +42,7 @@ def shortened_lines(text: str, limit: int) -> list[str]:
 
 
 def dot(text: str) -> str:
-    """A string of DOT that Graphviz shows unchanged: it reads backslashes and entities in it."""
+    """A DOT string that Graphviz shows unchanged; backslashes and entities are escaped."""
     shown = visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
     return f'"{shown}"'
 
@@ -59,7 +59,7 @@ def markdown(text: str) -> str:
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    """The value as JSON in which everything prints; the text of another's is the same value."""
+    """The value as JSON with unprintable characters escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return text if text.isprintable() else "\n".join(map(_json_line, text.split("\n")))
 

@@ -1,11 +1,11 @@
-"""An explicit, ordered table of named things, checked for duplicates when it is made."""
+"""An ordered table of named rows without duplicates."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
 
 class Named(Protocol):
-    """Anything with a name."""
+    """A row of a table."""
 
     @property
     def name(self) -> str: ...
@@ -15,7 +15,7 @@ T = TypeVar("T", bound=Named)
 
 
 class Table(Mapping[str, T]):
-    """Rows by name, in the order given. Two rows with one name are a programming error."""
+    """Rows by name, in the order given. Asserts that names are unique."""
 
     def __init__(self, *rows: T) -> None:
         self._rows: dict[str, T] = {}

@@ -1,4 +1,4 @@
-"""Meaning of an op with attributes and input types: its result, parameters, and expansion."""
+"""Type, parameters and expansion of an op with given attributes and input types."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
 from nasir.types import ImageType, TokenType, Type
 
 _KEPT = 1 << 14
-"""The most meanings that are remembered: those of a few large networks."""
+"""The size of the caches: enough for a few large networks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The result's type and the parameters of one op."""
+    """The result's type and the parameters of an op."""
 
     type: Type
     params: tuple[ParamSpec, ...]
@@ -27,14 +27,14 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A macro spelled out: primitives that read `%0`, `%1`, …; `output` may be an input itself."""
+    """An expanded macro: primitives that read `%0`, `%1`, …; `output` may be an input."""
 
     nodes: tuple[Node, ...]
     output: str
     type: Type
 
     def instance(self, node: Node) -> tuple[list[Node], str]:
-        """The primitives in place of `node`, named below it, and the name of the result."""
+        """The primitives that replace `node`, named below it, and the name of the result."""
         names = {f"%{i}": name for i, name in enumerate(node.inputs)}
         names |= {inner.name: f"{node.name}/{inner.name}" for inner in self.nodes}
         nodes = [_instance(inner, names, node) for inner in self.nodes]
@@ -55,7 +55,7 @@ def _instance(inner: Node, names: Mapping[str, str], outer: Node) -> Node:
 
 
 class Scope:
-    """Nodes being put together, in order; every call adds one and returns its name.
+    """Builds a list of nodes; every call adds a node and returns its name.
 
     `scope("conv2d", x, name="dw1", out=16, kernel=3)` checks the attributes and the types at once.
     """
@@ -68,9 +68,9 @@ class Scope:
         self.at = At(cell) if cell else None
 
     def __call__(self, op: str | Op, *inputs: str, name: str = "", **attrs: Any) -> str:
-        """Adds a node of an op, which is given itself or by name.
+        """Adds a node of an op or of the op of that name.
 
-        Raises an error for wrong names or attributes, and what the op's types raise.
+        Raises an error for wrong names, attributes or types.
         """
         spec = find_op(op, self.ops)
         name = name or self._fresh(spec.name)
@@ -100,7 +100,7 @@ class Scope:
 
     @contextmanager
     def within(self, slot: Slot, op: str = "") -> Generator[None]:
-        """While this lasts, nodes of the cell stand at that slot below the current one."""
+        """Places the nodes added in the block at that slot, below the current one."""
         outer = self.at
         self.at = outer and At(outer.cell, (*outer.steps, (slot, op)))
         try:
@@ -109,9 +109,9 @@ class Scope:
             self.at = outer
 
     def share(self, name: str, other: str) -> str:
-        """The node, for each of its weights that `other` has too, uses the one of `other`.
+        """Makes the node share the weights of `other` that have the same name and shape.
 
-        A weight is the same if its name and its shape are. Raises an error when there is none.
+        Raises an error if there is none. Returns the node's name.
         """
         nodes = {node.name: place for place, node in enumerate(self.nodes)}
         node = self.nodes[nodes[name]]
@@ -124,7 +124,7 @@ class Scope:
         return name
 
     def keyed(self, name: str, prefix: str) -> str:
-        """The node, whose weights have the keys `<prefix>.<parameter>` instead of its own name."""
+        """Changes the keys of the node's weights to `<prefix>.<parameter>`; returns its name."""
         place = next(i for i, node in enumerate(self.nodes) if node.name == name)
         node = self.nodes[place]
         params = tuple(replace(ref, key=f"{prefix}.{ref.name}") for ref in node.params)
@@ -198,7 +198,7 @@ def make_node(
 
 
 def meaning_at(op: Op, attrs: Attrs, inputs: tuple[Type, ...], where: Where) -> Meaning:
-    """`meaning`, with the place put into what it raises."""
+    """`meaning`, whose errors have the place `where`."""
     try:
         return meaning(op, attrs, inputs)
     except NasirError as error:
@@ -222,7 +222,7 @@ def meaning(op: Op, attrs: Attrs, inputs: tuple[Type, ...]) -> Meaning:
 def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
     """The macro's primitives for these attributes and input types.
 
-    What goes wrong inside gets its place from the node that holds the macro.
+    Errors have no place; the caller adds that of the macro's node.
     """
     scope = Scope({f"%{i}": type_ for i, type_ in enumerate(inputs)})
     try:
@@ -259,7 +259,7 @@ def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> 
         if not isinstance(node.op, Macro):
             have, wanted = ([each.shape for each in row] for row in (node.params, found.params))
             if have != wanted:
-                message = f"{node.op.name} has weights of shapes {have} where its input asks for "
+                message = f"{node.op.name} has weights of shapes {have}; its input needs "
                 raise NasirError("E305", f"{message}{wanted}", node.place)
         types[node.name] = found.type
     return types
@@ -276,7 +276,7 @@ def _undefined(node: Node, name: str, names: set[str], types: Mapping[str, Type]
 
 
 def primitives(op: Op) -> int:
-    """The most primitives that an op becomes, of whatever types; at least 1."""
+    """The maximum number of primitives that an op expands to; at least 1."""
     if not isinstance(op, Macro):
         return 1
     known: int | None = getattr(op.body, "primitives", None)  # an own op's, see `Composition`
@@ -285,7 +285,7 @@ def primitives(op: Op) -> int:
 
 @cache
 def _shipped_primitives(op: Macro) -> int:
-    """Returns the primitives of a shipped macro, tried on an image."""
+    """The number of primitives of a shipped macro, expanded for an image."""
     wide = {"out": 8} if "out" in op.attrs.model_fields else {}
     try:
         return max(1, len(template(op, make_attrs(op, wide), (ImageType(8, 32, 32),)).nodes))

@@ -49,7 +49,7 @@ _WORD = re.compile(r"[a-z_]+")
 
 
 class TextLine:
-    """A line, read from left to right, and how far it has been read; errors name the column."""
+    """A cursor in a line; errors have its column."""
 
     def __init__(self, file: str, number: int, text: str) -> None:
         self.file = file
@@ -69,7 +69,7 @@ class TextLine:
             self.at += 1
 
     def take(self, token: str) -> bool:
-        """Whether the line goes on with that token, which is then consumed."""
+        """True if that token comes next; consumes it."""
         self.skip()
         if not self.text.startswith(token, self.at):
             return False
@@ -98,7 +98,7 @@ class TextLine:
 
 
 class _Parser:
-    """The graph as read so far, or the body of that name in `outer`."""
+    """Parser of a graph, or of the body of that name in `outer`."""
 
     def __init__(self, outer: "_Parser | None" = None, name: str = "") -> None:
         self.outer = outer
@@ -116,7 +116,7 @@ class _Parser:
         self.sizes: dict[int, int] = {}  # the primitives of each body, by its identity
 
     def read(self, line: TextLine) -> "_Parser":
-        """Reads a line; the next one is for the parser that is returned."""
+        """Parses a line; returns the parser of the next line."""
         word, _, rest = line.text[line.at :].partition(" ")
         if word == "body" and not rest.startswith("= "):
             return self._body(line)
@@ -139,7 +139,7 @@ class _Parser:
         return self
 
     def graph(self, end: Where) -> Graph:
-        """The graph read, whose text ends at `end`."""
+        """The parsed graph, whose text ends at `end`."""
         if not self.outputs:
             raise NasirError("E202", "the graph has no output", end, hint="end with 'output NAME'")
         return Graph(
@@ -317,9 +317,9 @@ class _Parser:
 
 @checked
 def parse_graph(text: str, file: str = "<graph>") -> Graph:
-    """The graph that `print_graph` printed.
+    """The inverse of `print_graph`.
 
-    Raises an error for a text that is too large, and what a graph's construction raises.
+    Raises an error if the text is too large or malformed, and the errors of `Graph`.
     """
     if len(text) > GRAPH_TEXT_LIMIT:
         message = f"the text of a graph has at most {GRAPH_TEXT_LIMIT:,} characters"
@@ -382,7 +382,7 @@ def _value(text: str) -> Any:
 
 
 def _data(text: str, where: Where) -> Any:
-    """The data in a string of JSON."""
+    """The data of a JSON string that contains JSON."""
     try:
         return json.loads(json.loads(text))
     except (ValueError, RecursionError) as error:

@@ -1,6 +1,6 @@
-"""The types of values, per example (batch symbolic): images, vectors, sequences and tokens.
+"""Types of values, per example: images, vectors, sequences and tokens; the batch is symbolic.
 
-The weights of a supernet's choices are values too, which have no batch.
+Weights of choices are values without a batch.
 """
 
 import math
@@ -71,7 +71,7 @@ class TokenType:
 
 @dataclass(frozen=True, slots=True)
 class WeightsType:
-    """The weights of a choice, one for each of its options: (options,), the same for a batch."""
+    """The weights of a choice's options, (options,), without a batch."""
 
     options: int
 
@@ -93,7 +93,7 @@ def elements(value: Type) -> int:
 
 
 def parse_type(text: str) -> Type:
-    """The type that `str(type)` printed. Raises ValueError if `text` is none."""
+    """The inverse of `str(type)`. Raises ValueError if `text` is no type."""
     head, bracket, rest = text.partition("[")
     if not bracket or not rest.endswith("]"):
         raise ValueError(f"not a type: {text!r}")

@@ -60,7 +60,7 @@ def test_a_pickled_benchmark_is_read_as_it_was_written(name: str, tmp_path: Path
     assert benchmark.kind.name == "nasbench201"
     record = benchmark.lookup(CELLS[1])
     assert benchmark.lookup(nasir.load_genotype(CELLS[1])) == record
-    with pytest.raises(TypeError, match="text or a genotype is wanted, not int"):
+    with pytest.raises(TypeError, match="must be text or a genotype, not int"):
         benchmark.lookup(3)  # pyright: ignore[reportArgumentType]  # a wrong call
     assert record is not None
     assert (record.key, record.index) == (CELLS[1], 1)

@@ -185,7 +185,7 @@ def test_a_node_of_several_inputs_is_removed_in_favour_of_a_named_one() -> None:
     error = _error(lambda: graph.remove("c00/n2"))
     assert error.code == "E401"
     assert error.message == "node 'c00/n2' reads 2 values"
-    assert error.hint == "say which one its readers get: remove(name, instead=…)"
+    assert error.hint == "choose the value that its readers read: remove(name, instead=…)"
     assert "c00/n2" not in graph.remove("c00/n2", instead=EDGE)
 
 

@@ -112,7 +112,7 @@ def test_weights_of_other_shapes_than_the_op_asks_for_are_an_error() -> None:
     wrong = replace(graph["conv"], params=(replace(graph.params[0], shape=(4, 3, 3, 3)),))
     error = _error(lambda: graph.with_nodes([wrong]))
     assert error.code == "E305"
-    assert "[(4, 3, 3, 3)] where its input asks for [(4, 3, 1, 1)]" in error.message
+    assert "[(4, 3, 3, 3)]; its input needs [(4, 3, 1, 1)]" in error.message
 
 
 @pytest.mark.parametrize("size", [ImageType(0, 8, 8), ImageType(3, -1, 8), VectorType(0)])

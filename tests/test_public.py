@@ -1,4 +1,4 @@
-"""Public functions take what their neighbours take, or a sentence says what is wanted."""
+"""Public functions take the same kinds of arguments; others are errors with the expected types."""
 
 from collections.abc import Callable, Iterator
 from inspect import Parameter, signature
@@ -28,7 +28,7 @@ LOOSE: Any = nasir.run_passes
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("given", ["darts_v2", GENOTYPE, None], ids=["name", "genotype", "none"])
 def test_what_is_no_graph_is_an_error_that_says_how_to_make_one(name: str, given: Any) -> None:
-    with pytest.raises(TypeError, match=r"a graph is wanted, not .* nasir\.network"):
+    with pytest.raises(TypeError, match=r"must be a graph, not .* nasir\.network"):
         WRONG[name](given)
 
 
@@ -40,7 +40,7 @@ def test_passes_are_taken_by_name() -> None:
     with pytest.raises(nasir.NasirError, match="unknown pass 'expend'") as caught:
         nasir.run_passes(GRAPH, ("expend",))
     assert caught.value.code == "E201"
-    with pytest.raises(TypeError, match="a pass or its name is wanted, not int"):
+    with pytest.raises(TypeError, match="a pass must be a Pass or a name, not int"):
         LOOSE(GRAPH, (3,))
 
 
@@ -149,7 +149,7 @@ def test_spaces_and_genotypes_are_taken_by_name() -> None:
     assert nasir.canonical_id(cell) == nasir.canonical_id(SMALL)
     assert nasir.picks(SUPERNET, cell) == nasir.picks(SUPERNET, SMALL)
     assert nasir.resolve(SUPERNET, cell) == nasir.resolve(SUPERNET, SMALL)
-    with pytest.raises(TypeError, match=r"`space`: a space, text or a path is wanted, not int"):
+    with pytest.raises(TypeError, match=r"`space` must be a space, text or a path, not int"):
         LOOSE_SIZE(3)
 
 

@@ -37,7 +37,7 @@ _FLAGS = (("-march=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ())
 
 
 class BuildFailedError(Exception):
-    """The library cannot be had here; the text says why, in one line."""
+    """The library is not available; the message is the reason in one line."""
 
 
 def reason() -> str:
@@ -48,7 +48,7 @@ def reason() -> str:
 
 
 def available() -> bool:
-    """Whether the kernels can be used here; builds them if nobody has."""
+    """True if the kernels are available; builds them if needed."""
     return not reason()
 
 
@@ -119,7 +119,7 @@ def _private(key: str) -> Path:
 
 
 def _sound(folder: Path, key: str) -> Path | None:
-    """The library of a key whose content its name tells; others under that key are removed."""
+    """The library of a key, named by its content; others of the key are removed."""
     for path in sorted(folder.glob(f"kernels-{key}-*.so")):
         if _own(path.lstat(), stat.S_ISREG) and path.name == _name(key, path):
             return path
@@ -132,7 +132,7 @@ def _name(key: str, path: Path) -> str:
 
 
 def _closed(folder: Path) -> bool:
-    """Whether nobody else can put a file into a folder, or another folder in its place."""
+    """True if no other user can write to a folder or replace it."""
     return _own(folder.lstat(), stat.S_ISDIR) and all(
         _own(parent.lstat(), stat.S_ISDIR) or _sticky(parent.lstat()) for parent in folder.parents
     )
@@ -144,7 +144,7 @@ def _own(status: os.stat_result, kind: Callable[[int], bool]) -> bool:
 
 
 def _sticky(status: os.stat_result) -> bool:
-    """Whether it is a folder like /tmp, where everyone removes their own files alone."""
+    """True for a sticky folder such as /tmp."""
     return status.st_uid in (0, os.geteuid()) and bool(status.st_mode & stat.S_ISVTX)
 
 
@@ -189,7 +189,7 @@ def _compile(folder: Path, flags: list[str]) -> None:
 
 @contextlib.contextmanager
 def _ninja() -> Generator[None]:
-    """With this environment's ninja on the path, which it is not unless somebody activated it."""
+    """Adds this environment's ninja to the path, where an inactive environment is not."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
     try:
@@ -200,7 +200,7 @@ def _ninja() -> Generator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
-    """Without torch's remarks on compilers: what is wrong is told once, by `reason`."""
+    """Suppresses torch's warnings on compilers; `reason` reports the fault once."""
     log = logging.getLogger("torch.utils.cpp_extension")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -213,7 +213,7 @@ def _quiet() -> Generator[None]:
 
 
 def _first_line(text: str) -> str:
-    """The line that says what is wrong: a compiler's first error, or the first line."""
+    """The line with the fault: a compiler's first error, or the first line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"\b(error|not found)\b", line)]
     return (errors or lines or ["the build failed"])[0][:200]

@@ -57,13 +57,13 @@ def mixed_sum(
 
 
 def release() -> None:
-    """Hands memory that calls use again, and none uses now, back to the system."""
+    """Frees the unused memory that calls share."""
     library().nasir_release()
     _hand_back()
 
 
 def supports(value: Tensor) -> bool:
-    """Whether mixed sums take values like this one: on the CPU, in float32 or float64."""
+    """True if mixed sums take values like this one: on the CPU, in float32 or float64."""
     return value.device.type == "cpu" and value.dtype in _KINDS
 
 
@@ -202,7 +202,7 @@ def _arrays(
     kept: Sequence[Tensor],
     statistics: tuple[Tensor, Tensor],
 ) -> tuple[_Arrays, object]:
-    """The library's view of the tensors, and what must live as long as it."""
+    """The library's view of the tensors, and the objects that it refers to."""
     values, weights = _addresses(tensors[:count]), _addresses(tensors[count:])
     windows = _addresses(kept)
     arrays = _Arrays(
@@ -250,6 +250,6 @@ def _lend(count: int, dtype: torch.dtype) -> Tensor:
 
 
 def _hand_back() -> None:
-    """Hands all memory that is not lent back to the system."""
+    """Frees all memory that is not in use."""
     for free in _free.values():
         free.clear()

@@ -12,7 +12,7 @@ _WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3}
 
 @dataclass(frozen=True, slots=True)
 class KernelUnit:
-    """One step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
+    """A step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
 
     A maximum's padding is never the maximum and an average does not count it. The norm is a batch
     norm without weight and bias, by the batch's own statistics; `eps=None` leaves it out. A unit

@@ -135,7 +135,7 @@ class OnnxNetwork:
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """One tensor, or a tuple of all. Raises an error where the file takes or gives none."""
+        """A tensor, or a tuple of several. Raises an error if the file has no inputs or outputs."""
         arrays = [value.detach().cpu().numpy() for value in inputs]
         try:
             if self._pool is None:

@@ -165,7 +165,7 @@ def _chunk(e: OnnxEmitter, a: ChunkAttrs, x: ir.Value) -> ir.Value:
 
 
 def _node(op: OpSpec, kind: str, **attributes: float) -> OnnxRule:
-    """One ONNX node that reads the inputs and then the weights."""
+    """An ONNX node that reads the inputs and then the weights."""
 
     def emit(e: OnnxEmitter, _: Attrs, *values: ir.Value) -> ir.Value:
         return e.node(kind, *values, **attributes)
@@ -194,7 +194,7 @@ def _zero(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
 
 
 def _gaussian(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
-    """Without a seed, so that every run draws anew."""
+    """Has no seed, so that runs sample independently."""
     return e.node("RandomNormalLike", _strided(e, a, x), mean=0.0, scale=1.0)
 
 
@@ -219,7 +219,7 @@ def _embedding(e: OnnxEmitter, _: WidthAttrs, tokens: ir.Value, weight: ir.Value
 
 
 def _first(e: OnnxEmitter, _: Attrs, x: ir.Value, *_more: ir.Value) -> ir.Value:
-    """Nothing is dropped in inference."""
+    """Returns its input: inference drops nothing."""
     return e.node("Identity", x)
 
 

@@ -74,7 +74,7 @@ def _titles(names: list[str]) -> dict[str, str]:
 
 
 def _metadata(graph: Graph) -> dict[str, str]:
-    """Where the graph comes from. One that was edited has no genotype and says `edited`."""
+    """The graph's origin. An edited graph has `edited` instead of a genotype."""
     facts = {"version": __version__, "opset": str(OPSET), "ir_version": str(IR_VERSION)}
     facts |= {name: value for name, value in graph.meta if value}
     return {f"{DOMAIN}.{visible(name)}": _encodable(text) for name, text in facts.items()}

@@ -13,7 +13,7 @@ from nasir.quoting import visible
 Values = tuple[ir.Value, ...]
 
 END = (1 << 63) - 1
-"""ONNX's way to say "to the end" of an axis."""
+"""ONNX's end index for the end of an axis."""
 
 Emit = Callable[..., ir.Value]
 """(emitter, attributes, *inputs, *weights in the op's order) -> the result."""

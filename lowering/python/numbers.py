@@ -35,7 +35,7 @@ class Numbers:
         return {name: used[name] for name in order}
 
     def is_width(self, argument: str) -> bool:
-        """Whether an argument counts channels."""
+        """True if an argument counts channels."""
         return argument in self._widths
 
     def declare_width(self, values: Values, name: str) -> None:
@@ -83,7 +83,7 @@ class Numbers:
 
 
 def has_default(argument: str) -> bool:
-    """Whether an argument has the default 1."""
+    """True if an argument has the default 1."""
     return argument == "stride"
 
 

@@ -19,7 +19,7 @@ Role = Literal["block", "cell", "loop", "network"]
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One instance of what becomes a class.
+    """An instance of a future class.
 
     It is called with `inputs` and gives `outputs`, which its items know as `reads` and `returns`.
     """
@@ -217,7 +217,7 @@ def _runs(
 
 
 def _is_block(name: str, run: tuple[Node, ...]) -> bool:
-    """Whether a stretch becomes a class of its own: several layers, some with weights."""
+    """True if a stretch becomes a class of its own: several layers, some with weights."""
     return bool(name) and len(run) > 1 and any(node.params for node in run)
 
 

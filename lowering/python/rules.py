@@ -11,7 +11,7 @@ from nasir.graph import is_list
 
 @dataclass(frozen=True)
 class Site:
-    """The same node in every instance of a class; `inputs` are their code, in `forward` alone.
+    """A node in all instances of a class; `inputs` is their code, in `forward` alone.
 
     There, arguments of the class are attributes.
     """
@@ -162,7 +162,7 @@ def _slice(s: Site) -> str:
 
 
 def _from(bound: str) -> str:
-    """The slice from a bound on; an expression stands off from the colon, as formatters write."""
+    """The slice from a bound on, with spaces around the colon of an expression."""
     return f"{bound}:" if bound.isalnum() else f"{bound} :"
 
 

@@ -59,7 +59,7 @@ def _for_shapes(plain: Function) -> "_Compiled":
 
 
 def _with_graphs(plain: Function) -> "_Compiled":
-    """The same with CUDA graphs, where what is compiled allows them."""
+    """Compiles with CUDA graphs, where the function allows them."""
     return _Compiled(plain, dynamic=False, options={"triton.cudagraphs": True})
 
 
@@ -92,7 +92,7 @@ def _inductor_error() -> type[Exception]:
 
 @checked
 def training_policy(device: str = "cpu") -> tuple[PolicyRow, PolicyRow]:
-    """Whether channels_last and torch.compile are taken on a kind of device (`cpu`, `cuda`).
+    """The policy for channels_last and torch.compile on a kind of device (`cpu`, `cuda`).
 
     The figures are those of `docs/performance.md`: a step of DARTS_V2 (36 channels, 20 cells, 32
     images) on two cores, against the papers' sequence of operations.

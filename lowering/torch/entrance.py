@@ -96,7 +96,7 @@ class Entrance:
         rows = cast("Mapping[str, Any]", mixture)
         for name, count in self._choices.items():
             if name not in rows:
-                hint = f"weights of shape ({count},) are wanted for it"
+                hint = f"its weights have the shape ({count},)"
                 raise NasirError("E401", f"the mixture has no choice {quoted(name)}", hint=hint)
             row = rows[name]
             if not isinstance(row, Tensor) or row.shape != (count,):

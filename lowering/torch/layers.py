@@ -64,7 +64,7 @@ _THIN = 16
 
 
 def whole(value: Tensor) -> Tensor:
-    """The value in memory of its own: pixel by pixel where its channels lie side by side."""
+    """A copy of the value, in channels_last if the value is."""
     last = value.dim() == 4 and value.stride(1) == 1 and value.shape[1] > 1
     return value.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
@@ -92,7 +92,7 @@ def _conv2d(
 
 
 class _Crop(torch.autograd.Function):
-    """An image without its first rows and columns; the gradient lies in memory as the image."""
+    """An image without its first rows and columns; the gradient has the image's memory format."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, top: int, left: int) -> Tensor:
@@ -135,7 +135,7 @@ def _channels(e: TorchEmitter, a: ChannelsAttrs, x: fx.Node) -> fx.Node:
 
 
 def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, x: fx.Node) -> fx.Node:
-    """One copy, which keeps the layout in memory."""
+    """A copy with the same memory format."""
     return e.call(F.channel_shuffle, x, a.groups)
 
 
@@ -191,7 +191,7 @@ def _mean(e: TorchEmitter, a: NoAttrs, *terms: fx.Node) -> fx.Node:
 
 
 class _Concat(torch.autograd.Function):
-    """The values side by side; gradients of each lie in memory as it does.
+    """Concatenates values; each gradient has the memory format of its value.
 
     torch hands back slices of the whole's gradient, and its batch norms and sums are several times
     slower on those than on whole images.

@@ -54,7 +54,7 @@ class Surroundings:
 
     @contextmanager
     def restored(self) -> Generator[None]:
-        """The same surroundings again; afterwards they are as they were before."""
+        """Restores the surroundings of the run, and afterwards the present ones."""
         dtype, enabled, cached = self.autocast
         later = _states(self.device) if self.states else ()
         with torch.autocast(self.device.type, dtype, enabled, cached):

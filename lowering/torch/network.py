@@ -134,7 +134,7 @@ class Network(nn.Module):
         return self._called(weights, inputs, follow=True)
 
     def call_apart(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
-        """The same, and the running statistics stay as they are."""
+        """Calls the network without changing running statistics."""
         return self._called(weights, inputs, follow=False)
 
     def _arguments(self, graph: Graph, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:

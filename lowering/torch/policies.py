@@ -18,7 +18,7 @@ from nasir.arguments import checked
 
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
-    """One way to run faster: whether it is taken, and why."""
+    """An optimisation, whether it is used, and why."""
 
     name: str
     taken: bool

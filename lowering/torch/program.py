@@ -118,7 +118,7 @@ class _SourceWriter:
         self.functions: dict[tuple[Graph, bool], Function] = {}
 
     def argument(self, name: str) -> fx.Node:
-        """One more argument of the program, for what the graph calls so."""
+        """Adds an argument to the program for the graph's value of that name."""
         return self.code.placeholder(self.names.fresh(identifier(name)))
 
     def write(self, outputs: tuple[str, ...], name: str) -> Program:

@@ -1,4 +1,4 @@
-"""A mixture of which the host knows what is live, and a network that runs nothing else.
+"""Mixtures whose live options the host knows, and networks that run these alone.
 
 Which branches are live changes at every step, so no program is written: the rules are called node
 by node, with values in the place of names.
@@ -19,7 +19,7 @@ from nasir.template import make_attrs
 from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType, WeightsType
 
 Live = Mapping[str, Sequence[int]]
-"""For some choices, by name, the options that are live; of the others all are."""
+"""The live options of some choices, by name; of other choices all are live."""
 
 Weights = Callable[[str], Tensor]
 """The weight of a key."""
@@ -214,7 +214,7 @@ def _mixing(op: OpSpec, options: tuple[int, ...]) -> Attrs:
 
 
 def _keeps_zero(node: Node) -> bool:
-    """Whether it is zero of zeros."""
+    """True if it is zero of zeros."""
     if node.has("sum") or node.has("keeps_zero"):
         return True
     return node.has("linear") and all(ref.name != "bias" for ref in node.params)

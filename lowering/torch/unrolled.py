@@ -86,7 +86,7 @@ def second_order(
 def _rows(logits: Logits) -> tuple[Tensor, ...]:
     rows = tuple(logits.values() if isinstance(logits, Mapping) else logits)
     if not rows:
-        raise ValueError("there are no logits: those of every choice are wanted")
+        raise ValueError("there are no logits; pass those of every choice")
     return rows
 
 

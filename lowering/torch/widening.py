@@ -98,7 +98,7 @@ def _growth(graph: Graph, before: Shapes, seed: int) -> dict[str, Growth]:
 
 
 def _passes_on(node: Node) -> bool:
-    """Whether the node's channels are those that it reads, one value's after the other's."""
+    """True if the node's channels are those that it reads, one value's after the other's."""
     return len(node.inputs) == 1 if node.has("elementwise") else node.has("join")
 
 

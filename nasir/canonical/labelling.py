@@ -14,7 +14,7 @@ from nasir.limits import LABEL_STEPS, Budget
 from nasir.space.nasbench101 import Module, module_of, pruned
 
 Colours = dict[int, int]
-"""One colour for each vertex; vertices of one colour have not been told apart."""
+"""The colour of each vertex; vertices of one colour are not distinguished yet."""
 
 Code = tuple[tuple[tuple[int, int], ...], ...]
 

@@ -95,7 +95,7 @@ def _digest(texts: list[str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One op at one stride and type: its kind, and its primitives as text, also of zero."""
+    """An op at a stride and type: its kind, and its primitives as text, also for zeros."""
 
     kind: Kind
     text: str
@@ -161,7 +161,7 @@ class _Flow:
 
     @property
     def reads(self) -> bool:
-        """Whether the input gets to the result at all."""
+        """True if the input gets to the result at all."""
         return self.output == _INPUT or any(_INPUT in self.nodes[index][1] for index in self.live)
 
     @property
@@ -183,7 +183,7 @@ class _Flow:
 
 
 def _keeps_zero(node: Node) -> bool:
-    """Whether the node makes zero of zero, whatever its weights."""
+    """True if the node makes zero of zero, whatever its weights."""
     biased = any(param.name == "bias" for param in node.params)
     return node.has("keeps_zero") or (node.has("linear") and not biased)
 

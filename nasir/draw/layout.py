@@ -1,4 +1,4 @@
-"""Layout of a picture: where every box, label and arrow lies, in pixels; y grows downwards.
+"""Layout of a drawing: positions of boxes, labels and arrows in pixels; y grows downwards.
 
 Boxes stand in even layers, by their longest path from an input; labels in odd ones. An arrow that
 passes a layer holds a place there, so that what is drawn between the layers meets no box and no
@@ -34,7 +34,7 @@ class Layers:
 
 
 def layers(shown: Picture) -> Layers:
-    """The layers of a picture, ordered so that few arrows cross. Deterministic."""
+    """The layers of a drawing, ordered so that few arrows cross. Deterministic."""
     ranks = _ranks(shown)
     label_ranks = _label_ranks(shown.arrows, ranks)
     order: Order = [[] for _ in range(max(ranks) + 1)]
@@ -213,7 +213,7 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A picture with its places, in the picture's order.
+    """A drawing with the positions of its parts, in order.
 
     A path alternates: between points 2i and 2i+1 it runs straight through a layer, past boxes and
     labels; between 2i+1 and 2i+2 it curves to the next layer without a kink.
@@ -228,7 +228,7 @@ class Drawing:
 
 
 def layout(shown: Picture) -> Drawing:
-    """The picture laid out from left to right. Deterministic."""
+    """Lays out a drawing from left to right. Deterministic."""
     plan = layers(shown)
     sizes = _sizes(shown, plan)
     level = dict.fromkeys(sizes, 0.0)

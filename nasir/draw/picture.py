@@ -52,7 +52,7 @@ def picture(cell: CellGenotype, title: str = "") -> Picture:
     written in the nodes' boxes; what the output reads then joins in a box of its own. Raises an
     error for more arrows than anybody could tell apart.
     """
-    arrows_left = Budget(DRAWN_LIMIT, f"the picture of cell '{cell.kind}'", "arrows")
+    arrows_left = Budget(DRAWN_LIMIT, f"the drawing of cell '{cell.kind}'", "arrows")
     arrows_left.spend(sum(map(len, cell.nodes)) + len(cell.output))
     recurrent = cell.kind == "recurrent"
     lead = _recurrent_lead() if recurrent else Picture(_inputs(cell.inputs), ())

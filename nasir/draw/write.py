@@ -1,4 +1,4 @@
-"""Writes pictures of cells as files: SVG, laid out here without any program, or by Graphviz."""
+"""Writes drawings of cells to files: SVG by the layout of this package, or by Graphviz."""
 
 import shutil
 import subprocess
@@ -42,7 +42,7 @@ def svg_text(cell: CellGenotype, title: str = "") -> str:
 
 
 def layout_svg(laid: Drawing) -> str:
-    """The laid-out picture as SVG."""
+    """The laid-out drawing as SVG."""
     shown = laid.picture
     width, height = _number(laid.width), _number(laid.height)
     name = xml(shown.title or "cell")
@@ -123,7 +123,7 @@ def draw(
         if format_name not in FORMATS:
             raise NasirError(
                 "E505",
-                f"no picture format is called {quoted(format_name)}",
+                f"no drawing format is called {quoted(format_name)}",
                 hint=nearest(format_name, FORMATS),
             )
     pictures: dict[Path, bytes] = {}
@@ -155,7 +155,7 @@ def _graphviz(text: str, format_name: str) -> bytes:
     except graphviz.ExecutableNotFound:
         raise NasirError(
             "E501",
-            f"{format_name.upper()} pictures need the Graphviz program '{PROGRAM}'",
+            f"{format_name.upper()} drawings need the Graphviz program '{PROGRAM}'",
             hint="install Graphviz (the package 'graphviz' of most systems), or draw SVG or DOT",
         ) from None
     except (OSError, subprocess.SubprocessError) as error:

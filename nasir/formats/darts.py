@@ -179,7 +179,7 @@ def _recurrent(edges: Cursor, output: Cursor, spots: Spots) -> CellGenotype:
 def _cell(
     kind: str, edges: Cursor, output: Cursor, spots: Spots, space: Space | None
 ) -> CellGenotype:
-    """One cell from its edges and its concatenation."""
+    """A cell of these edges and this concatenation."""
     own = space.cell(kind) if space and kind in space.kinds else None
     inputs = own.inputs if own else 2
     rows = edges.items(f"the edges of cell '{kind}'")
@@ -217,7 +217,7 @@ class _Part:
 
 
 def _part(cursor: Cursor) -> _Part:
-    """One edge."""
+    """An edge."""
     parts = cursor.items("an edge ('op', source)")
     if len(parts) not in (2, 3):
         message = f"an edge is ('op', source), and this has {len(parts)} parts"
@@ -249,12 +249,12 @@ def _nodes(
 
 
 def _is_nested(row: Json) -> bool:
-    """Whether it is a node's list of edges, not an edge; a node may have none."""
+    """True if it is a node's list of edges, not an edge; a node may have none."""
     return isinstance(row, list) and (not row or isinstance(row[0], list))
 
 
 def _are_scores(parts: list[_Part]) -> bool:
-    """Whether a third part is not a whole number, as a score is."""
+    """True if a third part is not a whole number, as a score is."""
     return any(isinstance(part.rest[0].value, float) for part in parts if part.rest)
 
 
@@ -339,7 +339,7 @@ def _mark(spots: Spots, kind: str, edges: Cursor, output: Cursor, nodes: Nodes) 
 
 
 def _recognises(cursor: Cursor) -> bool:
-    """Whether it is a call of some Genotype, or has its fields, by name or in order."""
+    """True if it is a call of some Genotype, or has its fields, by name or in order."""
     value = cursor.value
     if call_of(cursor).endswith("Genotype"):
         return True
@@ -363,7 +363,7 @@ def _are_states(row: Json) -> bool:
 
 
 def _are_nested(row: Json) -> bool:
-    """Whether it looks like edges that are nested, or triples."""
+    """True if it looks like edges that are nested, or triples."""
     if not isinstance(row, list) or not row:
         return False
     return all(
@@ -391,7 +391,7 @@ def _nested(cell: CellGenotype) -> str:
 
 
 def _recognises_nested(cursor: Cursor) -> bool:
-    """Whether the nodes are lists, as pt.darts prints them: AutoDL's, in tuples, are darts."""
+    """True if the nodes are lists, as pt.darts prints them: AutoDL's, in tuples, are darts."""
     if not call_of(cursor).endswith("Genotype") or not isinstance(cursor.value, dict):
         return False
     document = cursor.document

@@ -280,7 +280,7 @@ class _Walk:
                     yield from self.inside(item)
 
     def recognises(self, cursor: Cursor) -> bool:
-        """Whether it is a genotype; a list of numbers within a file may be anything."""
+        """True if it is a genotype; a list of numbers within a file may be anything."""
         if self.row:
             return self.row.recognises(cursor)
         rows = rows_of(cursor)

@@ -27,7 +27,7 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One way to write a genotype, as plain data or as a word.
+    """A notation of genotypes, as plain data or as a word.
 
     `recognises` looks at the shape of a value (a mapping, a list, or a text), is cheap and raises
     nothing; `parse` raises where a value of that shape is wrong. `read` checks what it returns, so
@@ -78,7 +78,7 @@ def call_of(cursor: Cursor) -> str:
 
 
 def has_keys(value: Json, *names: str) -> bool:
-    """Whether the value is a mapping with one of these keys."""
+    """True if the value is a mapping with one of these keys."""
     return isinstance(value, dict) and any(name in value for name in names)
 
 
@@ -89,7 +89,7 @@ def place_in(cursor: Cursor, offset: int) -> Where:
 
 
 def are_edges(value: Json, first: type, second: type) -> bool:
-    """Whether the value is a list of pairs, the first and second of these types."""
+    """True if the value is a list of pairs, the first and second of these types."""
     return (
         isinstance(value, list)
         and bool(value)

@@ -179,7 +179,7 @@ def detect(source: Source) -> Format:
 
 
 def is_published(source: str | Path) -> bool:
-    """Whether it can only be the name of a published genotype, or is one."""
+    """True if it can only be the name of a published genotype, or is one."""
     if isinstance(source, Path) or is_text(source):
         return False
     if find_entry(source) is not None:
@@ -209,7 +209,7 @@ def split(source: str | Path) -> tuple[str | Path, str]:
 
 
 def is_text(source: str) -> bool:
-    """Whether it is a genotype's text itself rather than a name or a path that is there."""
+    """True if it is a genotype's text itself rather than a name or a path that is there."""
     if is_there(source) or ((parts := _IN_FILE.fullmatch(source)) and is_there(parts[1])):
         return False
     if "\n" in source or source.lstrip()[:1] in ("{", "|", '"', "'"):

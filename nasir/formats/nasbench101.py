@@ -168,7 +168,7 @@ def _check_hash(row: Cursor, module: Module) -> None:
 
 
 def _recognises(cursor: Cursor) -> bool:
-    """Whether it has the fields of a module, or is a matrix and ops, or a row of the benchmark."""
+    """True if it has the fields of a module, or is a matrix and ops, or a row of the benchmark."""
     value = cursor.value
     if has_keys(value, "matrix", *_NAMES[0]) or call_of(cursor) == "ModelSpec":
         return True

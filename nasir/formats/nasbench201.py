@@ -184,7 +184,7 @@ def _read_row(row: Cursor, state: int) -> list[_Part]:
 
 
 def _recognises_autodl(cursor: Cursor) -> bool:
-    """Whether it is a list of nodes, each a list of pairs of an op and a source."""
+    """True if it is a list of nodes, each a list of pairs of an op and a source."""
     rows = cursor.value
     return (
         isinstance(rows, list)
@@ -195,7 +195,7 @@ def _recognises_autodl(cursor: Cursor) -> bool:
 
 
 def _are_states(row: list[Json]) -> bool:
-    """Whether a list has only numbers, as a genotype's list of outputs has."""
+    """True if a list has only numbers, as a genotype's list of outputs has."""
     return bool(row) and all(isinstance(part, int) for part in row)
 
 

@@ -209,7 +209,7 @@ def _numbers(name: str, cell: CellGenotype, ops: tuple[str, ...]) -> Callable[[s
 
 
 def _are_six(value: Json) -> bool:
-    """Whether it is a list of whole numbers; another number of them than six is told later."""
+    """True for a list of whole numbers; a count other than six is reported later."""
     return (
         isinstance(value, list)
         and 4 <= len(value) <= 8
@@ -218,7 +218,7 @@ def _are_six(value: Json) -> bool:
 
 
 def _are_pairs(value: Json) -> bool:
-    """Whether it begins with a list of pairs of numbers."""
+    """True if it begins with a list of pairs of numbers."""
     return isinstance(value, list) and bool(value) and _begins_with_pair(value[0])
 
 

@@ -236,7 +236,7 @@ def _is_entry(cursor: Cursor) -> bool:
 
 
 def _recognises(cursor: Cursor) -> bool:
-    """Whether it is a file of one genotype, or an entry of a catalogue `{"genotypes": [...]}`."""
+    """True if it is a file of one genotype, or an entry of a catalogue `{"genotypes": [...]}`."""
     value = cursor.value
     if _is_entry(cursor):
         return isinstance(value, dict) and has_keys(cursor.document.data, "nasir")

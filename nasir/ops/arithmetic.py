@@ -106,7 +106,7 @@ CONCAT = OpSpec("concat", _CONCAT, NoAttrs, _concat, frozenset({"linear", "join"
 
 
 class StrideAttrs(Attrs):
-    """Every stride-th row and column is kept, starting with the first."""
+    """Keeps every `stride`-th row and column, from the first."""
 
     stride: Pair = (1, 1)
 
@@ -143,7 +143,7 @@ FROZEN_GAUSSIAN = OpSpec(
 
 
 def _seed(_: StrideAttrs, _inputs: tuple[Type, ...]) -> Type:
-    """A whole number that the draw is made from: an image of noise would have to be kept."""
+    """A seed; storing the noise itself would take the memory of an image."""
     return WeightsType(1)
 
 
@@ -162,7 +162,7 @@ GAUSSIAN, GAUSSIAN_DRAWN = with_draw(
 
 
 class MixAttrs(Attrs):
-    """`options`: for each value the entry of the weights that it is multiplied by."""
+    """`options`: the index of each value's weight."""
 
     options: tuple[Margin, ...]
 
@@ -194,7 +194,7 @@ def _drop_path(_: NoAttrs, inputs: tuple[Type, Type]) -> Type:
 
 
 def _path_draw(_: NoAttrs, _inputs: tuple[Type, ...]) -> Type:
-    """A number for each example."""
+    """A random number per example."""
     return VectorType(1)
 
 

@@ -1,8 +1,8 @@
-"""Ops that passes put in the place of several others; a target has rules for them or never asks.
+"""Fused ops, made by passes for targets that have rules for them.
 
-A *unit* is one step of a chain: ReLU, a window (depthwise convolution or pool), a product (1x1
-convolution) and a batch norm without weights, in this order, each of which may be missing. What
-single ops are as units says `OpSpec.unit`.
+A *unit* is a step of a chain: ReLU, a window (depthwise convolution or pool), a product (1x1
+convolution) and a batch norm without weights, in this order, each optional. `OpSpec.unit` maps an
+op to its unit.
 """
 
 from collections.abc import Iterator
@@ -35,13 +35,13 @@ from nasir.ops.spec import (
 from nasir.types import ImageType, Type, VectorType, WeightsType
 
 Factor = tuple[Margin, Margin]
-"""An input that is a choice's weights, and the entry of them."""
+"""The number of an input with a choice's weights, and an index into them."""
 
 
 class MixedChain(Attrs):
-    """A chain that starts from the input number `value`, and what its result is multiplied by.
+    """A chain that starts from input number `value`, and the coefficient of its result.
 
-    The coefficient is the sum of the products of factors in `products`; of none, it is 1.
+    The coefficient is the sum of the products of factors in `products`, or 1 without products.
     """
 
     value: Margin
@@ -50,7 +50,7 @@ class MixedChain(Attrs):
 
 
 class MixedSumAttrs(Attrs):
-    """`recompute`: whether training keeps the inputs alone and computes the rest again."""
+    """`recompute`: training saves the inputs alone and recomputes the rest for backward."""
 
     terms: tuple[MixedChain, ...]
     recompute: bool = False
@@ -138,7 +138,7 @@ MIXED_SUM = OpSpec(
 class ConvBankAttrs(Attrs):
     """Convolutions that read one value, with `outs` channels each, and are the same otherwise.
 
-    With `rows` and `columns` they are 1x1, and `kernel` is the window that holds each at its own.
+    With `rows` and `columns` they are 1x1, at these positions of the window `kernel`.
     """
 
     outs: tuple[Size, ...]
@@ -172,7 +172,7 @@ def _bank_macs(a: ConvBankAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
 
 CONV_BANK = OpSpec(
     "conv_bank",
-    "convolutions of one value in one, side by side",
+    "several convolutions of one value, concatenated",
     ConvBankAttrs,
     _bank,
     frozenset({"linear", "fused"}),
@@ -182,11 +182,11 @@ CONV_BANK = OpSpec(
 
 
 FUNCTIONS = ("", *(op.name for op in POINTWISE))
-"""Functions that a highway can have as f: of each scalar, or none for the identity."""
+"""Elementwise functions that a highway can have as f; "" is the identity."""
 
 
 class Branch(Attrs):
-    """A function of a highway, and what its result is multiplied by (see `MixedChain`)."""
+    """A function of a highway, and the coefficient of its result (see `MixedChain`)."""
 
     function: str = ""
     products: tuple[tuple[Factor, ...], ...] = ()
@@ -256,7 +256,7 @@ HIGHWAY_SUM = OpSpec(
 
 
 class CallAttrs(BodyAttrs):
-    """`body` maps the node's inputs to its value."""
+    """`body` computes the node's value from its inputs."""
 
 
 def _call(a: CallAttrs, inputs: tuple[Type, ...]) -> Type:
@@ -272,10 +272,10 @@ def _calling(name: str, summary: str, *traits: Trait) -> OpSpec:
     return OpSpec(name, summary, CallAttrs, _call, every, (1, None), body_params)
 
 
-CALL = _calling("call", "a body, called: a function of its own in what is lowered")
+CALL = _calling("call", "a body, lowered to a function")
 RECOMPUTE = _calling(
     "recompute",
-    "a body, of which training keeps the inputs alone and which it runs again for backward",
+    "a body that is recomputed for backward: training saves its inputs alone",
     "recomputed",
 )
 

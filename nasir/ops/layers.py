@@ -43,7 +43,7 @@ def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1)
 
 
 def slid(x: ImageType, kernel: Pair, stride: Pair, margins: Pair, dilation: Pair) -> ImageType:
-    """The image of a window's positions, one pixel for each."""
+    """The type of the image with a pixel per window position."""
     h, w = map(window, x.shape[1:], kernel, stride, margins, dilation)
     return replace(x, h=h, w=w)
 
@@ -92,7 +92,7 @@ def _weights(shape: tuple[int, ...], *, bias: bool) -> tuple[ParamSpec, ...]:
 
 
 def _conv_macs(a: ConvAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
-    """One for each weight at each position; the bias is not counted."""
+    """One per weight and position, without the bias."""
     return y.h * y.w * a.out * (inputs[0].c // a.groups) * prod(a.kernel)
 
 
@@ -159,7 +159,7 @@ PAD = OpSpec("pad", _PAD, PadAttrs, _pad, IS_LINEAR)
 
 
 class ChannelsAttrs(Attrs):
-    """The first channel, from 0, and how many there are from it on."""
+    """The index of the first channel, and the number of channels."""
 
     start: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     count: Size
@@ -254,7 +254,7 @@ class MaxPoolAttrs(Attrs):
 
 
 class AvgPoolAttrs(MaxPoolAttrs):
-    """`count_padding`: whether positions outside the image count in the mean."""
+    """`count_padding`: include positions outside the image in the mean."""
 
     count_padding: bool = False
 
@@ -320,7 +320,7 @@ def _product(op: str) -> Callable[[LinearAttrs | ProjectAttrs, tuple[Type]], Vec
 
 
 def product_macs(a: Any, inputs: tuple[VectorType | SequenceType], _: Type) -> int:
-    """One for each weight, of a sequence at one step; the bias is not counted."""
+    """One per weight, for a sequence at one step, without the bias."""
     return a.out * inputs[0].c
 
 
@@ -357,7 +357,7 @@ PROJECT = OpSpec(
 
 
 class ChunkAttrs(Attrs):
-    """The part number `part`, from 0, of `of` equal parts."""
+    """`part`: index of one of `of` equal parts."""
 
     part: Margin
     of: Size = 2

@@ -1,4 +1,4 @@
-"""Tokens and sequences: look-up, dropout of recurrent networks, and a graph applied over time."""
+"""Ops on tokens and sequences: embedding, recurrent dropout, and a graph applied over time."""
 
 from typing import Annotated, ClassVar
 
@@ -48,13 +48,13 @@ EMBEDDING = OpSpec("embedding", _ROW, WidthAttrs, _embed, params=_table, widths=
 
 
 class RateAttrs(Attrs):
-    """`rate`: how likely a scalar is dropped; the others are divided by 1 - rate."""
+    """`rate`: the probability that a scalar is dropped; others are divided by 1 - rate."""
 
     rate: Rate = 0.5
 
 
 class WordDropoutAttrs(RateAttrs):
-    """`vocabulary`: that of the tokens; a word that is dropped is dropped wherever it occurs."""
+    """`vocabulary` of the tokens; a dropped word is dropped at all its occurrences."""
 
     vocabulary: Size
 
@@ -68,7 +68,7 @@ def _word_dropout(a: WordDropoutAttrs, inputs: tuple[Type, Type]) -> Type:
 
 
 def _word_draw(a: WordDropoutAttrs, _inputs: tuple[Type, ...]) -> Type:
-    """A number for each word."""
+    """A random number per word."""
     return WeightsType(a.vocabulary)
 
 

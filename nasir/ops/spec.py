@@ -47,9 +47,9 @@ def _body(value: Any) -> Any:
 class BodyAttrs(Attrs):
     """Attributes of an op that applies a graph: `body` is called with the op's own weights.
 
-    The body's weights are formal: those of a node with this body stand in its `params`, in the
-    order of `body.params`. Inputs of the body from number `FIRST_CONSTANT` on are the same at each
-    application, and one that the body does not read can be left out.
+    The body's weights are formal: `params` of the node has the actual ones, in the order of
+    `body.params`. Inputs of the body from number `FIRST_CONSTANT` on are equal at all applications;
+    those that the body does not read can be removed.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -65,7 +65,7 @@ def _pair(value: Any) -> Any:
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
 Pair = Annotated[tuple[Size, Size], BeforeValidator(_pair)]
-"""(height, width); a single number stands for both."""
+"""(height, width); a single number means both."""
 Margin = Annotated[int, Field(ge=0, le=1 << 16)]
 MarginPair = Annotated[tuple[Margin, Margin], BeforeValidator(_pair)]
 
@@ -123,7 +123,7 @@ class ParamRef:
 
 
 class ChainUnit(Attrs):
-    """A step of a chain that can be computed as one: ReLU, window, product, batch norm, in order.
+    """A step of a chain: ReLU, window, product, batch norm, in this order, each optional.
 
     `product` is the number of channels of a 1x1 convolution's result, 0 without one; `eps` is that
     of a batch norm without weights, None without one.
@@ -140,7 +140,7 @@ class ChainUnit(Attrs):
     momentum: float = 0.1
 
     def then(self, other: "ChainUnit") -> "ChainUnit | None":
-        """Both as one unit, or None where the order of its steps does not allow that."""
+        """Both as one unit, or None if their steps are not in order."""
         if self._steps and other._steps and max(self._steps) >= min(other._steps):
             return None
         given = {name: getattr(other, name) for name in other.model_fields_set}
@@ -153,7 +153,7 @@ class ChainUnit(Attrs):
 
 
 def body_results(a: BodyAttrs, given: tuple[Type, ...], node: str) -> tuple[Type, ...]:
-    """The types of the body's outputs. Raises an error where its inputs are not those given."""
+    """The types of the body's outputs. Raises an error if its inputs have other types."""
     wanted = tuple(type_ for _, type_ in a.body.inputs)
     if given != wanted:
         takes, gets = (", ".join(map(str, types)) for types in (wanted, given))
@@ -180,10 +180,10 @@ Trait = Literal[
     "blind",  # its result depends on its input's type alone
     "channel_affine",  # in inference a scale and a shift for each channel
     "absorbs_affine",  # weight and bias can take up a scale and a shift for each output channel
-    "training",  # in evaluation it is its first input
+    "training",  # the identity of its first input in evaluation
     "state",  # its value is a state of its cell
-    "fused",  # stands for several others: only targets that put it in have a rule for it
-    "recomputed",  # training keeps its inputs alone and computes it again for the backward pass
+    "fused",  # made by passes, for targets with a rule for it
+    "recomputed",  # training saves its inputs alone and recomputes it for backward
     "mixture",  # its first input weights the others, by its attribute `options`
 ]
 IS_LINEAR: frozenset[Trait] = frozenset({"linear"})
@@ -202,7 +202,7 @@ def _no_unit(_attrs: Any, _inputs: tuple[Type, ...]) -> ChainUnit | None:
 
 
 class _Itself:
-    """Equal to itself alone; comparing it with a text is an error, not False without a word."""
+    """Compares by identity; comparing with a text is a TypeError, not False."""
 
     name: str
 
@@ -217,15 +217,15 @@ class _Itself:
 
 @dataclass(frozen=True, eq=False)
 class OpSpec(_Itself):
-    """A primitive: everything about it that does not depend on a target.
+    """A primitive: its facts that do not depend on a target.
 
     `infer` maps attributes and input types to the result's type (raises NasirError when they do
     not fit), `params` declares parameters in order, `macs` counts multiply-adds of one example.
     `arity` is (least, most) inputs, most None for any number. `widths` names the attributes that
-    grow with a network's width: instances of one kind of cell may differ in them and in no others.
-    `frozen` is the op that repeats one draw of a random op, `drawn` the one that is given what is
-    drawn as its last input, and `draw` the type of that, of attributes and input types. `unit` says
-    what it is as a step of a chain, of attributes and input types; None where it is none.
+    scale with a network's width: instances of a kind of cell differ in no others. For random ops,
+    `frozen` is the op that repeats one sample, `drawn` the op that reads the sample from its last
+    input, and `draw` the type of the sample. `unit` is the op as a step of a chain, or None. Both
+    are functions of attributes and input types.
     """
 
     name: str
@@ -247,9 +247,9 @@ class OpSpec(_Itself):
 
 
 def with_draw(op: OpSpec, draw: Callable[..., Type]) -> tuple[OpSpec, OpSpec]:
-    """The random op, and `<name>_drawn`, which draws nothing: it takes its draw last.
+    """The random op, and `<name>_drawn`, which reads its sample from its last input.
 
-    `draw` is the type of a draw, of attributes and the other inputs' types.
+    `draw` returns the sample's type from attributes and the other inputs' types.
     """
     least, most = op.arity
     name = f"{op.name}_drawn"
@@ -293,10 +293,10 @@ def expect(wanted: type[T], value: Type, op: str) -> T:
 
 @dataclass(frozen=True, eq=False)
 class Macro(_Itself):
-    """An op as papers mean it: a name for a composition of primitives.
+    """A named composition of primitives, such as `sep_conv_3x3`.
 
     `body(scope, inputs, attrs)` adds primitives to the scope and returns the result's name. Type,
-    parameters and cost follow from it. `on_edge`: whether a genotype may put it on an edge.
+    parameters and cost follow from it. `on_edge`: genotypes may have it on an edge.
     `definition` is the text that a space's own op was read from (see `nasir.own_ops`).
     """
 

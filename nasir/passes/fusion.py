@@ -1,4 +1,4 @@
-"""Operations that read one value become one operation."""
+"""Fuses batch norms, and convolutions, that read the same value."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,11 +17,10 @@ _Offset = tuple[int, int]
 
 @in_bodies
 def share_norms(graph: Graph) -> Graph:
-    """Batch norms that differ only in their running statistics become one with all of these.
+    """Merges batch norms that differ only in running statistics; the result keeps all of these.
 
-    In a supernet every edge that pools a state normalises the same values. The results are bitwise
-    the same in training, and running statistics follow the batch's as before; in evaluation, where
-    they are read, each norm has its own.
+    In a supernet every edge that pools a state normalises the same values. Results and running
+    statistics are bitwise equal in training; in evaluation each norm reads its own statistics.
     """
     found: dict[_Key, list[Node]] = {}
 
@@ -47,13 +46,12 @@ def _together(nodes: list[Node]) -> Node:
 
 @in_bodies
 def horizontal(graph: Graph) -> Graph:
-    """Dense convolutions of one value with equal windows become one, and each some of its channels.
+    """Fuses dense convolutions of one value with equal windows; each becomes some of the channels.
 
-    So do 1x1 convolutions of the value and of what is left of it behind its first rows and columns,
-    as in a factorized reduce: they become points of one window. Their weights stay what they are
-    and lie side by side only while the step runs. Depthwise convolutions are left alone: mixed sums
-    have theirs, and as one grouped convolution of torch they are no faster. The result is the same
-    up to rounding.
+    1x1 convolutions of the value and of its crops, as in a factorized reduce, become points of one
+    window. Weights are unchanged and concatenated only during the step. Depthwise convolutions are
+    unchanged: mixed sums contain theirs, and a grouped convolution of torch is no faster. Equal up
+    to rounding.
     """
     made: dict[str, Node] = {}
     parts: dict[str, Node] = {}
@@ -72,7 +70,7 @@ def horizontal(graph: Graph) -> Graph:
 
 
 def _groups(graph: Graph) -> list[list[Node]]:
-    """The convolutions that become one."""
+    """The convolutions to fuse, by group."""
     found: dict[_Key, list[Node]] = {}
     for node in graph.nodes:
         if isinstance(node.attrs, ConvAttrs) and _is_dense(node, node.attrs):
@@ -87,19 +85,19 @@ def _groups(graph: Graph) -> list[list[Node]]:
 
 
 def _is_dense(node: Node, attrs: ConvAttrs) -> bool:
-    """Whether it is a convolution of all channels, with a weight of its own alone."""
+    """True for a convolution of all channels with a weight that is not derived."""
     return attrs.groups == 1 and not attrs.bias and not any(ref.parts for ref in node.params)
 
 
 def _key(graph: Graph, node: Node, attrs: ConvAttrs) -> _Key:
-    """Equal for convolutions that can be one; those of one cell only, which is called as one."""
+    """Equal for convolutions that can be fused; they belong to one cell, which is one call."""
     source, _ = _source(graph, node)
     shape = graph.types[node.name].shape[1:]
     return (source, attrs.kernel, attrs.stride, attrs.margins, attrs.dilation, shape, node.cell)
 
 
 def _source(graph: Graph, node: Node) -> tuple[str, _Offset]:
-    """The convolution's input; of a point, what its input was cropped from, and by how much."""
+    """The convolution's input and (0, 0); for a point, the cropped value and the offset."""
     (name,) = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, ConvAttrs)
@@ -117,7 +115,7 @@ def _offsets(graph: Graph, nodes: Iterable[Node]) -> tuple[_Offset, ...]:
 
 
 def _fits(graph: Graph, nodes: list[Node]) -> bool:
-    """Whether one window that holds all offsets makes images of the size of theirs."""
+    """True if the window around all offsets gives results of the same size."""
     offsets = _offsets(graph, nodes)
     if not any(any(offset) for offset in offsets):
         return True
@@ -129,7 +127,7 @@ def _fits(graph: Graph, nodes: list[Node]) -> bool:
 
 
 def _window(offsets: Iterable[_Offset]) -> _Offset:
-    """The least window that holds these points."""
+    """The smallest window around these points."""
     rows, columns = zip(*offsets, strict=True)
     return max(rows) + 1, max(columns) + 1
 
@@ -157,7 +155,7 @@ def _bank(graph: Graph, nodes: list[Node]) -> Node:
 
 
 def _parts(nodes: list[Node], bank: Node) -> dict[str, Node]:
-    """By name the nodes that take the place of the convolutions."""
+    """The nodes that replace the convolutions, by name."""
     assert isinstance(bank.attrs, ConvBankAttrs)
     outs = bank.attrs.outs
     attrs = (ChannelsAttrs(start=sum(outs[:i]), count=out) for i, out in enumerate(outs))

@@ -1,4 +1,4 @@
-"""Nodes that lead to chosen values become single nodes, whose bodies are graphs of them."""
+"""Moves nodes into bodies: recomputation for backward, and one call per cell."""
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping
@@ -14,22 +14,22 @@ from nasir.template import make_attrs
 from nasir.types import WeightsType
 
 MemoryLevel = Literal["none", "cells", "states"]
-"""The values that training keeps: all, those that cross cells, or the states of cells."""
+"""The values that training saves: all, those that cross cells, or the states of cells."""
 
 MEMORY_LEVELS: tuple[MemoryLevel, ...] = ("none", "cells", "states")
 
 
 def recompute(graph: Graph, level: MemoryLevel) -> Graph:
-    """The graph whose training keeps what the level says; the results are bitwise the same.
+    """The graph whose training saves the values of a level; results are bitwise equal.
 
-    `cells` keeps the values that one cell computes and another reads, `states` the sums in cells
-    that no further sum takes in: the values of a cell's nodes. What leads from kept values to the
-    next one becomes the body of one `recompute` node. A node that two bodies need stands in both,
-    unless it has weights or draws: its value is kept then. Reductions and projections between
-    cells belong to the cell that reads them; what else is outside cells stays as it is. A body (a
-    recurrent cell) is recomputed whole, so that the states between its applications are kept.
+    `cells` saves the values that one cell computes and another reads, `states` the outermost sums
+    in cells: the values of a cell's nodes. The nodes between saved values become bodies of
+    `recompute` nodes. A node that two bodies need is in both, unless it has weights or draws: its
+    value is saved then. Reductions and projections between cells belong to the cell that reads
+    them; other nodes outside cells are unchanged. A body (a recurrent cell) is recomputed whole:
+    the states between its applications are saved.
 
-    Run it on primitives and before `cse`, which would make one node of what several bodies need.
+    Run it on primitives and before `cse`, which would merge nodes that several bodies need.
     """
     if level == "none":
         return graph
@@ -42,18 +42,18 @@ def recompute(graph: Graph, level: MemoryLevel) -> Graph:
 
 
 def _whole(body: Graph) -> Graph:
-    """The body, whose outputs alone are kept."""
+    """The body that saves its outputs alone."""
     plain = {node.name for node in body if _fixed(node)}
     return sliced(body, (), plain, dict.fromkeys(body.by_name), RECOMPUTE)
 
 
 def _fixed(node: Node) -> bool:
-    """Whether no body may take the node in: macros have no weights yet."""
+    """True if the node cannot move into a body: macros have no weights yet."""
     return isinstance(node.op, Macro) or node.has("recomputed")
 
 
 def _sums(graph: Graph) -> set[str]:
-    """The states, and the sums and mixtures that are no term of another."""
+    """The states, and the sums and mixtures that are not terms of another."""
     states = {node.name for node in graph if node.has("state")}
     sums = {node.name for node in graph if node.has("sum") or node.has("mixture")}
     return states | {
@@ -62,10 +62,10 @@ def _sums(graph: Graph) -> set[str]:
 
 
 def call_cells(graph: Graph) -> Graph:
-    """The graph where each value that a cell hands to others is one `call` of a body.
+    """The graph where each value that leaves a cell is one `call` of a body.
 
-    Cells of one kind and size have equal bodies. What belongs to no cell stays as it is, and so do
-    nodes that apply bodies already. The results are bitwise the same. Run it last.
+    Cells of one kind and size have equal bodies. Nodes outside cells and nodes with bodies are
+    unchanged. Results are bitwise equal. Run it last.
     """
     homes = homes_of(graph)
     plain = {node.name for node in graph if homes[node.name] is None or _applied(node)}
@@ -77,7 +77,7 @@ def _applied(node: Node) -> bool:
 
 
 def homes_of(graph: Graph) -> dict[str, Cell | None]:
-    """The cell of each node; outside of cells, the cell after another that alone needs it."""
+    """The cell of each node; a node between cells has the cell that alone reads it."""
     behind: set[str] = set()
     for node in graph:
         if node.cell or not behind.isdisjoint(node.inputs):
@@ -91,7 +91,7 @@ def homes_of(graph: Graph) -> dict[str, Cell | None]:
 
 
 def sharing_buffers(graph: Graph) -> set[str]:
-    """The nodes that move one running statistic, which they must do in their order."""
+    """The nodes that share a running statistic, which they must update in order."""
     users: dict[str, list[str]] = {}
     for node in graph:
         for ref in node.params:
@@ -116,10 +116,10 @@ def sliced(
     homes: Mapping[str, Cell | None],
     op: OpSpec,
 ) -> Graph:
-    """The graph where each kept value that is not `plain` is computed from kept values at once.
+    """The graph where each saved value that is not `plain` is one node of `op` with a body.
 
-    Kept are the values that are `found`, `plain` or outputs, and those that `_slices` adds. What
-    leads to one is the body of one node of that op, which has a body and one value.
+    Saved values are `found`, `plain`, the outputs, and those that `_slices` adds. The body has the
+    nodes between the value and the saved values that it depends on.
     """
     slices = _slices(graph, {*found, *plain, *graph.results}, plain)
     if all(len(nodes) == 1 for nodes in slices.values()):
@@ -129,10 +129,10 @@ def sliced(
 
 
 def _slices(graph: Graph, kept: set[str], plain: Collection[str]) -> dict[str, list[Node]]:
-    """The nodes that lead to each kept value from other kept ones, and its own, in order.
+    """The nodes between each saved value and the saved values that it depends on, in order.
 
-    Adds to the kept values what `plain` nodes read, what nothing reads, and the nodes with weights
-    or draws that would stand in two slices.
+    Adds to the saved values the inputs of `plain` nodes, the values without readers, and the nodes
+    with weights or draws that would be in two slices.
     """
     owners: dict[str, set[str]] = {name: set() for name in graph.types}
     for node in reversed(graph.nodes):
@@ -154,7 +154,7 @@ def _slices(graph: Graph, kept: set[str], plain: Collection[str]) -> dict[str, l
 
 
 def _node(graph: Graph, nodes: list[Node], home: Cell | None, op: OpSpec) -> Node:
-    """The last of the nodes as one that computes them all; one alone as it is."""
+    """The nodes as one node, under the name of the last; a single node is unchanged."""
     last = nodes[-1]
     if len(nodes) == 1:
         return last
@@ -197,7 +197,7 @@ def _body(
 
 
 def _names(graph: Graph, nodes: list[Node], read: tuple[str, ...], prefix: str) -> dict[str, str]:
-    """The names in a body: relative, numbers for others, and those of choices as they are."""
+    """The names in a body: relative to the cell, `x1`, `x2` … for others; choices keep theirs."""
     every = (*read, *(node.name for node in nodes))
     choices = {x for x in read if isinstance(graph.types[x], WeightsType) and DRAW not in x}
     near = [name for name in every if name in choices or name.startswith(prefix)]
@@ -208,6 +208,6 @@ def _names(graph: Graph, nodes: list[Node], read: tuple[str, ...], prefix: str) 
 
 
 def _relative(names: Collection[str], prefix: str) -> dict[str, str]:
-    """The names without the prefix, where that keeps them apart."""
+    """The names without the prefix, unless two would be equal."""
     short = {name: name.removeprefix(prefix) for name in names}
     return short if len({*short.values()}) == len(names) else {name: name for name in names}

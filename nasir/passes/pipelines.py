@@ -1,4 +1,4 @@
-"""The passes, as one table, the pipelines that the targets name, and their run."""
+"""The table of passes, the pipelines of the targets, and `run_passes`."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -30,9 +30,9 @@ from nasir.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A row of the table: a function from graph to graph, under the name the command line uses.
+    """A function from graph to graph, under its name on the command line.
 
-    `exact`: it only removes or shares, so that float64 results are bitwise the same.
+    `exact`: it only removes or shares nodes, so float64 results are bitwise equal.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """The record of one pass: nodes before and after, whether anything changed, its wall time."""
+    """The record of a pass: nodes before and after, whether the graph changed, wall time."""
 
     name: str
     before: int
@@ -78,13 +78,13 @@ PLAIN: tuple[Pass, ...] = (PASSES["validate"], PASSES["expand"])
 """The papers' sequence of operations, nothing shared and nothing removed."""
 
 TIDY: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["dead-code"])
-"""Passes after `PLAIN` that remove what adds nothing."""
+"""Passes after `PLAIN` that remove idle nodes."""
 
 TRAINED: tuple[Pass, ...] = (PASSES["dead-code"], PASSES["draws-given"])
 """Passes after `PLAIN` that every way to train runs first: equal draws, no dead nodes."""
 
 SHARED: tuple[Pass, ...] = (PASSES["canonicalise"], PASSES["idle-code"])
-"""Passes after `TRAINED` that remove what adds nothing; running statistics follow the batch."""
+"""Passes after `TRAINED` that remove idle nodes, except running statistics."""
 
 DISCRETE: tuple[Pass, ...] = (*PLAIN, *TIDY, PASSES["cse"])
 """Passes to train and export a discrete network: bitwise the plain network's results."""
@@ -94,23 +94,23 @@ MEMORY: Mapping[MemoryLevel, tuple[Pass, ...]] = {
     "cells": (PASSES["keep-cells"],),
     "states": (PASSES["keep-states"],),
 }
-"""Passes that training needs for a level of memory, between `TIDY` and `cse`."""
+"""Passes for a level of memory, between `TIDY` and `cse`."""
 
 EVALUATION: tuple[Pass, ...] = (PASSES["evaluation"], PASSES["dead-code"])
-"""Passes that leave what evaluation computes."""
+"""Passes that remove nodes for training only."""
 
 INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"], EVALUATION[1])
 """Passes for inference only."""
 
 
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
-    """Passes after `PLAIN` and `TRAINED` to train a supernet by a library's operations alone."""
+    """Passes after `PLAIN` and `TRAINED` to train a supernet with a library's own operations."""
     rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["idle-code"])
     return (*SHARED, PASSES["highway-sums"], *MEMORY[memory], *rest)
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
-    """The passes of `shared` where the target computes mixed sums itself."""
+    """Passes like `shared` for targets with a rule for mixed sums."""
     lean = (PASSES["lean-sums"],) if memory == "states" else ()
     rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["idle-code"])
     sums = (PASSES["mixed-sums"], PASSES["highway-sums"])
@@ -121,7 +121,7 @@ def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
 def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple[PassRecord, ...]]:
     """The graph after all passes, and a record of each.
 
-    Passes are given themselves or by name. Raises an error, and TypeError for what is no graph.
+    Passes are objects or names. Raises an error for an unknown name, TypeError for other types.
     """
     records: list[PassRecord] = []
     for given in (passes,) if isinstance(passes, (str, Pass)) else passes:
@@ -137,7 +137,7 @@ def run_passes(graph: Graph, passes: Iterable[Pass | str]) -> tuple[Graph, tuple
 
 def _named(name: object) -> Pass:
     if not isinstance(name, str):
-        raise TypeError(f"a pass or its name is wanted, not {type(name).__name__}")
+        raise TypeError(f"a pass must be a Pass or a name, not {type(name).__name__}")
     if name not in PASSES:
         raise NasirError("E201", f"unknown pass {quoted(name)}", hint=nearest(name, PASSES))
     return PASSES[name]

@@ -28,7 +28,7 @@ PROBABILITY = "drop_path"
 
 
 def in_bodies(run: GraphPass) -> GraphPass:
-    """The pass, which first goes through all bodies; equal bodies stay equal."""
+    """The pass, applied to all bodies first; equal bodies stay equal."""
 
     @wraps(run)
     def through(graph: Graph) -> Graph:
@@ -38,7 +38,7 @@ def in_bodies(run: GraphPass) -> GraphPass:
 
 
 def with_bodies(graph: Graph, run: GraphPass) -> Graph:
-    """The graph where the pass has gone through all bodies, and through nothing else."""
+    """The graph with the pass applied to all bodies, and to nothing else."""
     bodies = {body: run(body) for body in graph.bodies}
     if all(before == after for before, after in bodies.items()):
         return graph
@@ -67,9 +67,10 @@ def with_body(node: Node, body: Graph) -> Node:
 
 
 def rewritten(graph: Graph, step: Callable[[Node], tuple[Iterable[Node], str]]) -> Graph:
-    """The graph where the nodes from `step` replace each node, and the value named its value.
+    """The graph with each node replaced by the nodes that `step` returns.
 
-    The step gets the nodes in order, reading what earlier values were replaced by.
+    `step` also returns the name of the value that replaces the node's value. It gets the nodes in
+    order, with inputs that are already replaced.
     """
     alias: dict[str, str] = {}
     kept: list[Node] = []
@@ -172,7 +173,7 @@ def infer_types(graph: Graph) -> Graph:
 
 @in_bodies
 def expand(graph: Graph) -> Graph:
-    """Every macro spelled out in primitives named below it; identities vanish.
+    """Replaces macros by primitives named below them; identities are removed.
 
     Weights get the keys `<macro node>/<primitive>.<parameter>`.
     """
@@ -188,11 +189,11 @@ def expand(graph: Graph) -> Graph:
 
 @in_bodies
 def canonicalise(graph: Graph) -> Graph:
-    """Zeros leave sums and mixtures; sums and joins of one value and repeated idempotents vanish.
+    """Removes zeros from sums and mixtures, single sums and joins, and repeated idempotents.
 
-    Two inputs of a commutative op are put into the order in which the graph defines them (more
-    than two keep theirs: floating-point sums depend on it). x + 0 is x but for the sign of a zero
-    and for NaN inside a zeroed path, which the graph treats as zero.
+    Two inputs of a commutative op are sorted by definition (more than two keep their order, on
+    which floating-point sums depend). x + 0 equals x except for the sign of a zero and for NaN
+    inside a zeroed path, which the graph treats as zero.
     """
     order = {name: place for place, name in enumerate(graph.types)}
     nodes: dict[str, Node] = {}
@@ -209,7 +210,7 @@ def canonicalise(graph: Graph) -> Graph:
 
 
 def _without_zeros(node: Node, nodes: Mapping[str, Node]) -> Node:
-    """A sum or mixture of what is not zero; of zeros alone, of the first of them."""
+    """A sum or mixture without zeros; of zeros alone, the first stays."""
     if node.has("mixture"):
         kept = tuple(p for p in mixed(node) if not _is_zero(p[0], nodes)) or mixed(node)[:1]
         return node if kept == mixed(node) else with_options(node, kept)
@@ -230,7 +231,7 @@ def _sorted(node: Node, order: Mapping[str, int]) -> Node:
 
 
 def _same_value(node: Node, nodes: Mapping[str, Node]) -> str | None:
-    """The earlier value that the node merely repeats, if there is one."""
+    """The earlier value that equals the node's value, if there is one."""
     source = node.inputs[0]
     if node.has("mixture"):
         return node.inputs[1] if _is_zero(node.inputs[1], nodes) else None
@@ -242,9 +243,9 @@ def _same_value(node: Node, nodes: Mapping[str, Node]) -> str | None:
 
 @in_bodies
 def dead_code(graph: Graph) -> Graph:
-    """The graph without the nodes that neither an output nor an auxiliary output depends on.
+    """Removes nodes that no output or auxiliary output depends on.
 
-    A body loses the constants that it does not read, and its node the values that it gave it.
+    Removes constants that a body does not read, and the inputs of its node for them.
     """
     graph = without_unread(graph)
     return only(graph, graph.results)
@@ -252,21 +253,21 @@ def dead_code(graph: Graph) -> Graph:
 
 @in_bodies
 def idle_code(graph: Graph) -> Graph:
-    """The graph without the nodes that neither an output nor a running statistic depends on.
+    """Removes nodes that no output and no running statistic depends on.
 
-    For training: the papers' code computes what is read through zeros alone, and its statistics
-    follow the batch. Run it where `dead_code` has removed what leads to no output.
+    For training: the papers' code also computes values that only zeros read, and updates their
+    statistics. Run it after `dead_code`.
     """
     graph = without_unread(graph)
     return only(graph, graph.moved(graph.results))
 
 
 def cse(graph: Graph, alone: Collection[str] = ()) -> Graph:
-    """Merge nodes that compute the same value from the same inputs.
+    """Merges nodes that compute the same value from the same inputs; results are bitwise equal.
 
-    Weights are part of a node's identity, so equal convolutions with different parameters stay
-    apart; shared parameters merge. Random ops never do, nor do macros, which have no weights yet:
-    expand first. The nodes named in `alone` stay as they are. Bitwise the same results.
+    Weights are part of a node's identity: equal convolutions merge only if they share parameters.
+    Random ops, macros (which have no weights yet: expand first) and the nodes named in `alone` are
+    not merged.
     """
     first: dict[Hashable, str] = {}
 
@@ -280,11 +281,11 @@ def cse(graph: Graph, alone: Collection[str] = ()) -> Graph:
 
 
 def draws_given(graph: Graph) -> Graph:
-    """The graph whose random nodes read what they draw from an input of their own, `<node>.draw`.
+    """The graph whose random nodes read their samples from inputs named `<node>.draw`.
 
-    Passes may then share, remove and recompute nodes: a draw remains that of its node. What draws
-    inside a body, anew at each of its applications, stays as it is. Raises an error where the name
-    of an input is taken.
+    Passes can then share, remove and recompute nodes without changing samples. Random nodes in
+    bodies, which sample at each application, are unchanged. Raises an error if the name of an input
+    is taken.
     """
     drawn: list[tuple[str, Type]] = []
     nodes: list[Node] = []
@@ -301,23 +302,23 @@ def draws_given(graph: Graph) -> Graph:
 
 
 def given_inputs(graph: Graph) -> tuple[tuple[str, Type], ...]:
-    """The inputs that a call gives; the probability is an attribute of a network instead."""
+    """The inputs that a call takes; the probability is an attribute of the network."""
     return tuple(row for row in graph.inputs if row[0] != PROBABILITY)
 
 
 @in_bodies
 def evaluation(graph: Graph) -> Graph:
-    """Every op that only training applies (dropout) becomes its first input, as in evaluation.
+    """Replaces ops for training only, such as dropout, by their first input.
 
-    The draws that such ops read stay: `dead-code` removes them. The result equals the graph
-    bitwise in evaluation mode, and drops nothing in training mode.
+    `dead-code` removes the samples that they read. The result equals the graph bitwise in
+    evaluation mode, and drops nothing in training mode.
     """
     return rewritten(graph, lambda n: ((), n.inputs[0]) if n.has("training") else ((n,), n.name))
 
 
 @in_bodies
 def fold_batch_norm(graph: Graph) -> Graph:
-    """Each batch norm that alone reads a convolution becomes that convolution's weight and bias.
+    """Folds each batch norm that alone reads a convolution into its weight and bias.
 
     With scale s = γ / sqrt(var + ε): weight' = s·weight, bias' = β + s·(bias − mean), from the
     running statistics. The new weights carry the refs of their parts, from which a store computes
@@ -338,7 +339,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
 
 
 def _foldable(graph: Graph, before: Node) -> bool:
-    """The first fold gives the node a derived weight, which nothing folds into again."""
+    """True unless its value is read elsewhere; derived weights cannot be folded into again."""
     return (
         before.has("absorbs_affine")
         and len(graph.readers[before.name]) == 1
@@ -363,10 +364,10 @@ def _folded(conv: Node, norm: Node) -> Node:
 
 @in_bodies
 def freeze_noise(graph: Graph) -> Graph:
-    """Every fresh draw becomes one that is kept as a buffer, the same for all examples.
+    """Replaces random samples by buffers, equal for all examples.
 
-    For inference and exports of networks that hold `noise` (the S4 space), which are stochastic
-    even then; the distribution over examples is no longer the published one.
+    For inference and export of networks with `noise` (the S4 space), which are random in inference
+    too; the distribution over examples differs from the published one.
     """
     if not graph.has("random"):
         return graph

@@ -1,4 +1,4 @@
-"""Makes single nodes of mixtures with the chains before them, and of sums of gated activations."""
+"""Fuses mixtures with the chains before them, and sums of gated activations."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ Product = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """A value, the units that it goes through, their weights, and the sum of its coefficients."""
+    """A value, the units applied to it, their weights, and the products of its coefficient."""
 
     value: str
     units: tuple[ChainUnit, ...] = ()
@@ -38,12 +38,12 @@ class _Chain:
 
 @in_bodies
 def mixed_sums(graph: Graph) -> Graph:
-    """Sums of mixtures of images become `mixed_sum` nodes, which absorb the chains they add.
+    """Fuses sums of mixtures of images, and the chains that they add, to `mixed_sum` nodes.
 
-    A sum takes in the sums and mixtures that it alone reads; scalar weights of one value are
-    merged. Then each term takes in the units (`OpSpec.unit`) before it that nothing else reads; so
-    does a batch norm that ends a chain outside of sums. Run it before `cse`, which would share the
-    beginnings of chains. The result is the same up to rounding.
+    A sum absorbs the sums and mixtures that it alone reads; scalar weights of one value are merged.
+    Then each term absorbs the units (`OpSpec.unit`) before it that nothing else reads; so does a
+    batch norm that ends a chain outside sums. Run it before `cse`, which would share the beginnings
+    of chains. Equal up to rounding.
     """
     inner = {
         name
@@ -63,7 +63,7 @@ def mixed_sums(graph: Graph) -> Graph:
 
 
 def lean_sums(graph: Graph) -> Graph:
-    """The graph whose mixed sums keep their inputs alone for backward; not those in bodies."""
+    """The graph whose mixed sums, except in bodies, save their inputs alone for backward."""
     return graph.with_nodes(
         replace(node, attrs=node.attrs.model_copy(update={"recompute": True}))
         if node.op is MIXED_SUM
@@ -73,7 +73,7 @@ def lean_sums(graph: Graph) -> Graph:
 
 
 def _chains(graph: Graph, node: Node, inner: set[str]) -> tuple[_Chain, ...]:
-    """The chains whose sum the node is, if it is such a sum and none that another takes in."""
+    """The chains that the node sums; none if it is no such sum or another sum absorbs it."""
     if not isinstance(graph.types[node.name], ImageType):
         return ()
     if _is_sum(node) and not _taken_in(graph, node, inner):
@@ -91,12 +91,12 @@ def _is_sum(node: Node) -> bool:
 
 
 def _taken_in(graph: Graph, node: Node, inner: set[str]) -> bool:
-    """Whether a sum that alone reads the node takes it in."""
+    """True if the sum that alone reads the node absorbs it."""
     return node.name in inner and _is_sum(graph[graph.readers[node.name][0]])
 
 
 def _read_by_sum(graph: Graph, node: Node, inner: set[str]) -> bool:
-    """Whether the node is part of a chain that a sum takes in."""
+    """True if the node is part of a chain that a sum absorbs."""
     while node.name in inner:
         node = graph[graph.readers[node.name][0]]
         if _is_sum(node):
@@ -126,7 +126,7 @@ def _terms(
 
 
 def _merged(chains: Iterable[_Chain]) -> tuple[_Chain, ...]:
-    """One chain for each value, with all its coefficients."""
+    """The chains with those of equal values merged."""
     found: dict[str, _Chain] = {}
     for chain in chains:
         before = found.get(chain.value)
@@ -157,7 +157,7 @@ def _unit(graph: Graph, node: Node) -> ChainUnit | None:
 
 
 def _mixed_node(graph: Graph, node: Node, chains: tuple[_Chain, ...]) -> Node:
-    """The sum of chains in a node's place, under its name."""
+    """The node that replaces `node` and computes the sum of chains."""
     weights = (w for chain in chains for product in chain.products for w, _ in product)
     inputs = tuple(dict.fromkeys((*(chain.value for chain in chains), *weights)))
     place = {name: number for number, name in enumerate(inputs)}
@@ -177,7 +177,7 @@ def _term(chain: _Chain, place: Mapping[str, int]) -> MixedChain:
 
 @dataclass(frozen=True, slots=True)
 class _Half:
-    """One half of the product of a value and a weight, and the nodes that compute it."""
+    """A half of the product of a value and a weight, and the nodes that compute it."""
 
     value: str
     weight: ParamRef
@@ -189,7 +189,7 @@ class _Half:
 class _Gated:
     """state + σ(c)·(function(g) - state), times the factors; c is a half, and g the other one.
 
-    `nodes` are what computes it, with the sums and mixtures that it goes through.
+    `nodes` compute it, including the sums and mixtures on the way to the root.
     """
 
     state: str
@@ -201,11 +201,10 @@ class _Gated:
 
 @in_bodies
 def highway_sums(graph: Graph) -> Graph:
-    """Highways with one weight, alone or summed and mixed, become one `highway_sum` node.
+    """Fuses highways with one weight, single or summed and mixed, to `highway_sum` nodes.
 
-    A highway is s + σ(c)·(f(g) - s) with the halves c and g of x W. The nodes that make it must be
-    read by the sum alone; else, and where weights differ, the graph stays as it is. The result is
-    the same up to rounding.
+    A highway is s + σ(c)·(f(g) - s) with the halves c and g of x W. Highways with different
+    weights, or with nodes that others read, are unchanged. Equal up to rounding.
     """
     made: dict[str, Node] = {}
     gone: set[str] = set()
@@ -221,7 +220,7 @@ def highway_sums(graph: Graph) -> Graph:
 
 
 def _gated(graph: Graph, node: Node) -> tuple[_Gated, ...]:
-    """The highways whose sum the node is; none if it is not, or if other nodes read their parts."""
+    """The highways that the node sums; none if other nodes read their parts."""
     found = tuple(_leaves(graph, node, (), frozenset({node.name})))
     gated = tuple(leaf for leaf in found if leaf)
     if len(gated) < len(found) or len({(g.half.weight, g.half.init) for g in gated}) != 1:
@@ -238,7 +237,7 @@ def _inside(root: Node, gated: tuple[_Gated, ...]) -> frozenset[str]:
 def _leaves(
     graph: Graph, node: Node, factors: Product, path: frozenset[str]
 ) -> Iterator[_Gated | None]:
-    """The highways that a node adds; None for what is none."""
+    """The highways that a node adds; None for another term."""
     gated = _highway(graph, node)
     if gated or not _is_sum(node):
         yield gated and replace(gated, nodes=gated.nodes | path, factors=factors)
@@ -258,7 +257,7 @@ def _summands(node: Node, factors: Product) -> list[tuple[str, Product]]:
 
 
 def _highway(graph: Graph, node: Node) -> _Gated | None:
-    """The highway that the node alone is."""
+    """The highway that the node computes, or None."""
     if not node.has("sum") or len(node.inputs) != 2:
         return None
     for state, change in permutations(node.inputs):
@@ -274,7 +273,7 @@ def _highway(graph: Graph, node: Node) -> _Gated | None:
 
 
 def _gated_by(graph: Graph, gate: str, result: str) -> _Gated | None:
-    """The gate σ(c) and function(g), if c and g are halves of one product; its state is open."""
+    """The gate σ(c) and function(g) if c and g are halves of one product; without a state."""
     sigmoid = _made_by(graph, gate, SIGMOID)
     first = _half(graph, sigmoid.inputs[0], 0) if sigmoid else None
     if first is None or result not in graph:
@@ -305,7 +304,7 @@ def _made_by(graph: Graph, name: str, op: OpSpec) -> Node | None:
 
 
 def _highway_node(root: Node, gated: tuple[_Gated, ...]) -> Node:
-    """The sum in the root's place: branches of one state and value stand together."""
+    """The node that replaces the root; branches of one state and value are one highway."""
     weights = (weights for each in gated for weights, _ in each.factors)
     states, values = (each.state for each in gated), (each.half.value for each in gated)
     inputs = tuple(dict.fromkeys((*states, *values, *weights)))

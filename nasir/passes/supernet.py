@@ -24,16 +24,16 @@ from nasir.template import Scope, meaning_at, template
 from nasir.types import ImageType, WeightsType
 
 Picks = Mapping[str, Sequence[int]]
-"""Options of choices that are kept, by name; none drops what the choice decides."""
+"""The options to keep, by name of the choice; an empty sequence removes the value."""
 
 
 def resolve(graph: Graph, picks: Picks) -> Graph:
-    """The graph in which every choice in `picks` has only these options, each with weight 1.
+    """Resolves the choices in `picks` to these options, each with weight 1.
 
-    A mixture becomes the value of its option, the sum of several, or zeros of none, and the
-    choice's weights are no longer an input. What is not picked is left to `dead-code`. The result
-    equals the graph given one-hot weights, bitwise where one option is picked. Raises an error for
-    an unknown choice, or for an option that is not there.
+    A mixture becomes the value of its option, the sum of several, or zeros for none; the choice's
+    weights are no longer an input. `dead-code` removes the other options. The result equals the
+    graph with one-hot weights, bitwise for one option. Raises an error for an unknown choice or
+    option.
     """
     check_picks(graph, picks)
     graph = without_unread(_resolved(graph, picks))
@@ -43,17 +43,17 @@ def resolve(graph: Graph, picks: Picks) -> Graph:
 
 @checked
 def restrict(graph: Graph, kept: Picks) -> Graph:
-    """The supernet in which the mixtures of the choices in `kept` have only these options.
+    """Restricts the mixtures of the choices in `kept` to these options.
 
     The choices and the length of their weights stay; the weights of other options are not read.
-    Equal to the supernet with weights of 0 there. What is left out is left to `dead-code`. Raises
-    an error where nothing is kept.
+    Equal to the supernet with weights of 0 there. `dead-code` removes the other options. Raises an
+    error if a choice would keep none.
     """
     check_picks(graph, kept)
     for name, options in kept.items():
         if not options:
             message = f"the choice {quoted(name)} would keep no option"
-            raise NasirError("E211", message, hint="`resolve` drops what a choice decides")
+            raise NasirError("E211", message, hint="`resolve` removes a choice")
     return without_unread(_restricted(graph, kept))
 
 
@@ -63,9 +63,9 @@ def _restricted(graph: Graph, kept: Picks) -> Graph:
 
 
 def _fewer(node: Node, kept: Picks) -> Node:
-    """A mixture of the options that are kept, or zeros of none; any other node as it is.
+    """A mixture of the kept options, or zeros for none; other nodes are unchanged.
 
-    Of none is a mixture that does not have all options: a state that may leave its cell.
+    A mixture with some of the options (a state that may leave its cell) can have none.
     """
     if not node.has("mixture") or node.inputs[0] not in kept:
         return node
@@ -74,7 +74,7 @@ def _fewer(node: Node, kept: Picks) -> Node:
 
 
 def check_picks(graph: Graph, picks: Picks) -> None:
-    """Raises an error for an unknown choice, or for an option that is not there."""
+    """Raises an error for an unknown choice or option."""
     known = {choice.name: choice for choice in graph.choices}
     for name, options in picks.items():
         if name not in known:
@@ -88,7 +88,7 @@ def check_picks(graph: Graph, picks: Picks) -> None:
 
 
 def _resolved(graph: Graph, picks: Picks) -> Graph:
-    """The resolved graph with the inputs left in place."""
+    """The resolved graph with unchanged inputs."""
 
     def step(node: Node) -> tuple[Iterable[Node], str]:
         if not node.has("mixture") or node.inputs[0] not in picks:
@@ -102,7 +102,7 @@ def _resolved(graph: Graph, picks: Picks) -> Graph:
 
 
 def _joined(mix: Node, values: Sequence[str]) -> Node:
-    """The sum of several values, or zeros, in the place of a mixture."""
+    """The sum of several values, or zeros, which replaces a mixture."""
     if values:
         return replace(mix, op=ADD, inputs=tuple(values), attrs=NoAttrs())
     return replace(mix, op=ZERO, inputs=mix.inputs[1:2], attrs=StrideAttrs())
@@ -114,18 +114,18 @@ _META = "partial_channels"
 
 @checked
 def partial_channels(graph: Graph, parts: int) -> Graph:
-    """The supernet whose mixtures of ops see the first of `parts` equal parts of the channels.
+    """Applies the mixtures of ops to the first of `parts` equal parts of the channels.
 
-    Of C channels the ops read and compute C / parts. The others pass by, through the maximum of
-    each 2x2 square where the ops halve the image; then both are joined and shuffled in `parts`
-    groups, so that the next ops see channels of both. PC-DARTS, arXiv:1907.05737, equation 2,
-    whose K is `parts`. One part is all of them: the graph comes back as it is.
+    Of C channels the ops read and compute C / parts. The others bypass them, through a 2x2 maximum
+    pool if the ops halve the image; then both are joined and shuffled in `parts` groups, so that
+    the next ops read channels of both. PC-DARTS, arXiv:1907.05737, equation 2, whose K is `parts`.
+    With one part the graph is returned unchanged.
 
-    Nodes and weights keep their names and keys. The result has the name that the mixture had,
-    `c00/n2.e0`; the mixture is `c00/n2.e0.mix`, beside `.first`, `.rest`, `.pool` and `.join`.
+    Nodes and weights keep their names and keys. The result has the name of the mixture,
+    `c00/n2.e0`; the mixture becomes `c00/n2.e0.mix`, with `.first`, `.rest`, `.pool` and `.join`.
 
-    Raises an error for fewer than one part, or where channels or images cannot be divided, or for a
-    graph without choices of ops on images, or whose channels are partial already.
+    Raises an error if `parts` is below 1, if channels or images cannot be divided, if the graph has
+    no choices of ops on images, or if its channels are partial already.
     """
     if parts < 1:
         raise NasirError("E107", f"the number of parts must be 1 or more, not {parts}")
@@ -152,7 +152,7 @@ def partial_channels(graph: Graph, parts: int) -> Graph:
 
 
 def _mixes(graph: Graph) -> dict[str, Node]:
-    """The mixtures of ops, by name. Raises an error when there is none."""
+    """The mixtures of ops, by name. Raises an error if there is none."""
     names = {choice.name for choice in graph.choices if choice.kind in _KINDS}
     found = {
         node.name: node
@@ -174,7 +174,7 @@ def _mixes(graph: Graph) -> dict[str, Node]:
 
 
 def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
-    """The mixture that each node is an option of, or a part of one."""
+    """The mixture whose options each node is part of."""
     places = {mix.at: name for name, mix in mixes.items()}
     found = ((node.name, node.at) for node in graph.nodes)
     return {
@@ -186,7 +186,7 @@ def _above(graph: Graph, mixes: Mapping[str, Node]) -> dict[str, str | None]:
 def _sources(
     graph: Graph, mixes: Mapping[str, Node], above_of: Mapping[str, str | None]
 ) -> dict[str, str]:
-    """The one value from outside that the options of each mixture read."""
+    """The value that the options of each mixture read."""
     read: dict[str, set[str]] = {name: set() for name in mixes}
     for node in graph.nodes:
         above = above_of[node.name]
@@ -205,7 +205,7 @@ def _sources(
 
 
 def _rebuild(b: Scope, node: Node, names: Mapping[str, str]) -> None:
-    """Adds the node reading `names[x]` for x; its weights keep their keys, not their shapes."""
+    """Adds the node with renamed inputs; weights keep their keys and change their shapes."""
     node = node.rewired(names)
     types = tuple(b.types[name] for name in node.inputs)
     found = meaning_at(node.op, node.attrs, types, node.place)
@@ -216,7 +216,7 @@ def _rebuild(b: Scope, node: Node, names: Mapping[str, str]) -> None:
 
 
 def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
-    """The first part of the channels, made when it is first asked for."""
+    """The first part of the channels, added at its first use."""
     name = f"{mix.name}.first"
     if name in b.types:
         return name
@@ -233,7 +233,7 @@ def _first(b: Scope, mix: Node, source: str, parts: int) -> str:
 
 
 def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
-    """Adds the mixture, what passes it by, and both shuffled under the mixture's old name."""
+    """Adds the mixture, the bypass, and both shuffled under the mixture's old name."""
     first, name = _first(b, mix, source, parts), f"{mix.name}.mix"
     _rebuild(b, replace(mix, name=name), {source: first})
     if b.channels(name) != b.channels(first):
@@ -260,16 +260,16 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
 
 @checked
 def edge_weights(graph: Graph, space: SpaceLike) -> Graph:
-    """The supernet of a space where each sum of edges into a node is a mixture of them.
+    """Replaces each sum of edges into a node of a space's supernet by a mixture.
 
     PC-DARTS, arXiv:1907.05737, equation 3 (its β), for any space with ops on edges. The choice of
-    a node is called `normal/n3`, is of the kind "edge into node" and stands behind the choices of
-    the node's edges. Its options are the states that the node reads, and the space (or what
-    `load_space` takes) says how many it keeps. There is none for a node with one edge, where
-    nothing is weighed, nor for nodes that are means of their edges.
+    a node is called `normal/n3`, is of the kind "edge into node" and follows the choices of the
+    node's edges. Its options are the states that the node reads; the space (or argument of
+    `load_space`) has the number that it keeps. Nodes with one edge and nodes that are means of
+    their edges are unchanged.
 
-    Raises an error where there is no such sum (recurrent cells are not weighed) or the graph has
-    other edges than the space, and what `load_space` raises.
+    Raises an error if there is no such sum (recurrent cells have none), or if the graph has other
+    edges than the space, and the errors of `load_space`.
     """
     space = as_space(space)
     chooses = {each.slot: each for tree in space.trees for each in tree.walk}
@@ -304,7 +304,7 @@ def _weighable(graph: Graph, node: Node) -> Slot | None:
 
 
 def _check_edges(graph: Graph, node: Node, choice: Choice, space: Space) -> None:
-    """Raises an error where the node does not have the edges that it has in the space."""
+    """Raises an error if the node has other edges than in the space."""
     places = (graph[name].at for name in node.inputs)
     sources = [str(at.slot.source) for at in places if at and at.slot]
     if sources != list(choice.options):
@@ -323,7 +323,7 @@ def _weighed(node: Node, choice: Choice) -> Node:
 
 
 def _with_choices(graph: Graph, nodes: Sequence[Node], found: Mapping[Slot, Choice]) -> Graph:
-    """The graph with these nodes and, each behind its node's edges, the choices found."""
+    """The graph with these nodes and with each found choice after those of its node's edges."""
     above = [replace(c.slot, role="edge into node", source=0) for c in graph.choices]
     choices: list[Choice] = []
     for place, choice in enumerate(graph.choices):
@@ -340,17 +340,17 @@ def _with_choices(graph: Graph, nodes: Sequence[Node], found: Mapping[Slot, Choi
 
 @checked
 def drop_path(graph: Graph) -> Graph:
-    """The graph in which training drops paths, with the probability that is its input `drop_path`.
+    """The graph in which training drops paths, with the probability in its input `drop_path`.
 
-    In a supernet that is the mixture of ops of every edge, whatever the ops are (RobustDARTS,
-    arXiv:1909.09656); in a network without choices the result of every op on an edge but the
-    identities, as the DARTS family evaluates: a skip at stride 2 is none. Zeros have nothing to
-    drop. Each example is dropped by itself, and what stays is divided by the share that is kept.
-    The dropped value of `x` is `x.drop`; nodes and weights keep their names and keys.
+    In a supernet a path is the mixture of ops of an edge (RobustDARTS, arXiv:1909.09656); in a
+    network without choices it is the result of an op on an edge, except identities and zeros, as
+    the DARTS family evaluates: a skip at stride 2 is no identity. Examples are dropped
+    independently, and kept ones divided by the share that is kept. The dropped value of `x` is
+    `x.drop`; nodes and weights keep their names and keys.
 
-    It takes graphs before passes that share values, `partial_channels` and `edge_weights` before or
-    after it. Raises an error where the name of the input is taken, or where no path is found (ops
-    that stand on nodes are none) or paths are dropped already.
+    Apply it before passes that share values; `partial_channels` and `edge_weights` can be applied
+    before or after it. Raises an error if the name of the input is taken, if the graph has no path
+    (ops on nodes are none), or if paths are dropped already.
     """
     if PROBABILITY in graph.types:
         if any(node.op is DROP_PATH for node in graph):
@@ -360,7 +360,7 @@ def drop_path(graph: Graph) -> Graph:
     if not found:
         raise NasirError(
             "E505",
-            "the graph has no path that could be dropped",
+            "the graph has no path to drop",
             hint="drop path takes cells of images with ops on edges, before passes",
         )
 
@@ -376,9 +376,9 @@ def drop_path(graph: Graph) -> Graph:
 
 
 def _paths(graph: Graph) -> Iterator[str]:
-    """The results of mixtures of ops, or else of ops that are no identities, on edges of images.
+    """The results of mixtures of ops, or of ops other than identities, on edges of images.
 
-    Raises an error where an op has several results.
+    Raises an error if an op has several results.
     """
     for members in _on_edges(graph).values():
         inside = {node.name for node in members}
@@ -410,7 +410,7 @@ def _on_edges(graph: Graph) -> dict[At, list[Node]]:
 
 
 def _adds_nothing(graph: Graph, node: Node) -> bool:
-    """Whether the node is an identity or zero."""
+    """True if the node is an identity or zero."""
     if not isinstance(node.op, Macro):
         return node.has("zero")
     found = template(node.op, node.attrs, graph.types_of(node))

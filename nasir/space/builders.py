@@ -276,7 +276,7 @@ def build_language(
 
 
 def recurrent_cell(cell: CellGenotype | SpaceCell, width: int) -> Graph:
-    """One step of the cell: (x, h, masks of both) -> the next h, all of them (batch, width).
+    """A step of the cell: (x, h, masks of both) -> the next h, all of them (batch, width).
 
     State 0 is h + σ(c)·(tanh(g) - h) with [c, g] = [x·m_x, h·m_h]·W0; an edge from state p into
     node i is s_p + σ(c)·(f(g) - s_p) with [c, g] = (s_p·m_h)·W_i. W_i belongs to the node, whatever

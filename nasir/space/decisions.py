@@ -1,4 +1,4 @@
-"""One kind of cell of a space: its decisions as a tree, and its cells by number."""
+"""A kind of cell of a space: its decisions as a tree, and its cells by number."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class SpaceEdge:
 
 @dataclass(frozen=True, slots=True)
 class SpaceCell:
-    """One kind of cell: states 0 .. inputs-1 are inputs, the next `nodes` are nodes.
+    """A kind of cell: states 0 .. inputs-1 are inputs, the next `nodes` are nodes.
 
     Edges go by node, then by source. A node keeps `keep` edges (None: every edge) and selects one
     op on each, never one of `exclude`. A node combines its edges, and the states of `output` are
@@ -57,7 +57,7 @@ class SpaceCell:
 
     @property
     def on_nodes(self) -> bool:
-        """Whether its ops stand on nodes, not on edges."""
+        """True if its ops stand on nodes, not on edges."""
         return bool(self.node_ops)
 
     @property
@@ -287,5 +287,5 @@ def _reasons(choose: Choose, cell: CellGenotype) -> Iterator[str]:
 
 
 def _reads(choose: Choose) -> bool:
-    """Whether it only decides what is read."""
+    """True if it only decides what is read."""
     return choose.slot.role in ("input", "output")

@@ -69,7 +69,7 @@ def catalog() -> Table[Space]:
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a shipped space has that name, in any case."""
+    """True if a shipped space has that name, in any case."""
     return name.lower() in (path.stem for path in _files())
 
 
@@ -99,7 +99,7 @@ def _shipped(path: Path) -> Space:
 def adopt(genotype: Genotype, space: Space | str | Path) -> Genotype:
     """The genotype as one of that space (or of what `load_space` takes).
 
-    The space need not contain it: `Space.contains` tells. Raises an error for an op that neither
+    The space need not contain it: see `Space.contains`. Raises an error for an op that neither
     nasir nor the space defines, and what reading the space raises.
     """
     if not isinstance(space, Space):
@@ -149,7 +149,7 @@ Status = Literal["repository", "figure", "code", "computed"]
 
 @dataclass(frozen=True, slots=True)
 class PublishedResult:
-    """One published figure. `deviation` is over runs; costs leave the evaluation out.
+    """A published figure. `deviation` is over runs; costs exclude the evaluation.
 
     `genotype` names the shipped genotype that the figure is of, where it is one's.
     """

@@ -45,7 +45,7 @@ class _Model(BaseModel):
 
 
 class EdgeModel(_Model):
-    """One possible edge."""
+    """A possible edge."""
 
     source: State = Field(description="The state that the edge reads.")
     node: State = Field(description="The node that the edge feeds; it comes after the source.")
@@ -55,7 +55,7 @@ class EdgeModel(_Model):
 
 
 class CellModel(_Model):
-    """One kind of cell. Its states are its inputs, from 0, and then its nodes."""
+    """A kind of cell. Its states are its inputs, from 0, and then its nodes."""
 
     inputs: Annotated[StrictInt, Field(ge=1, le=16)] = Field(description="The number of inputs.")
     nodes: Annotated[StrictInt, Field(ge=1, le=32)] = Field(description="The number of nodes.")

@@ -159,7 +159,7 @@ def _check_kind(document: Document, kind: str, known: Iterable[str], path: Path)
 def _place(document: Document, path: Path, value: int | str) -> CellPlace:
     if isinstance(value, int):
         if abs(value) > 1023:
-            message = f"a layer lies between -1023 and 1023, not at {value}"
+            message = f"a layer must be between -1023 and 1023, not {value}"
             raise NasirError("E107", message, document.place(path))
         return CellPlace(value)
     if not re.fullmatch(r"[0-9]{1,3}/[0-9]{1,3}", value):

@@ -265,7 +265,7 @@ def _alike(
 
 
 def _fault(document: Document, details: ErrorDetails) -> NasirError:
-    """One of pydantic's errors, at its place in the file."""
+    """An error of pydantic, at its place in the file."""
     path = _path(document.data, details["loc"])
     kind, message = details["type"], details["msg"]
     name = str(details["loc"][-1])

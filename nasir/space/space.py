@@ -127,7 +127,7 @@ class Space:
 
     @property
     def countable(self) -> bool:
-        """Whether there is no `where`, or so few genotypes that each can be looked at."""
+        """True without a `where`, or if the genotypes are few enough to enumerate."""
         return self.where is None or self.total <= MEMBER_LIMIT
 
     @cached_property
@@ -147,7 +147,7 @@ class Space:
 
     @property
     def count(self) -> int:
-        """The number of genotypes. Raises an error where it cannot be told."""
+        """The number of genotypes. Raises an error if it cannot be computed."""
         return self.total if self.where is None else len(self.members)
 
     def numbered(self, number: int) -> Genotype:
@@ -171,7 +171,7 @@ class Space:
         return tuple((name, int(number)) for (name, _), ((number, _),) in pairs)
 
     def admits(self, genotype: Genotype) -> bool:
-        """Whether a genotype with decisions of the space fulfils `where`."""
+        """True if a genotype with decisions of the space fulfils `where`."""
         return self.where is None or not any(self.where.reasons(genotype))
 
     @property

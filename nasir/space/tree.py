@@ -187,7 +187,7 @@ class Choose:
         return iter(sorted(fitting, key=self.rank) if plain else fitting)
 
     def cross(self, first: Pick, second: Pick, random: Random) -> Pick:
-        """One of the two; where both keep the same options, each of their decisions from either."""
+        """Either of the two; if both keep the same options, each of their decisions from either."""
         same = [name for name, _ in first] == [name for name, _ in second]
         options = [self.named[name] for name, _ in first]
         if not same or not any(option.then for option in options):
@@ -348,7 +348,7 @@ def _carried(old: Option, new: Option, then: tuple[Pick, ...]) -> Iterator[tuple
 
 
 def _alike(one: Sequence[Choose], two: Sequence[Choose]) -> bool:
-    """Whether some picks are picks of both."""
+    """True if some picks are picks of both."""
 
     def shared(a: Choose, b: Choose) -> int:
         pairs = ((option, b.named.get(option.name)) for option in a.options)
