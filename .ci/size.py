@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 176,
+    "files of the library": 177,
     "files of runners": 72,
-    "code lines of nasir and lowering": 15_979,
+    "code lines of nasir and lowering": 16_420,
     "code lines of runners": 10_518,
-    "code lines of tests": 21_526,
+    "code lines of tests": 21_653,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

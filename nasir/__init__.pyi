@@ -50,6 +50,7 @@ from .space.space import Genotype as Genotype
 from .text_parser import parse_graph as parse_graph
 from .types import ImageType as ImageType
 from .types import SequenceType as SequenceType
+from .types import SignalType as SignalType
 from .types import TokenType as TokenType
 from .types import Type as Type
 from .types import VectorType as VectorType

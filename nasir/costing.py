@@ -19,7 +19,7 @@ from nasir.types import Type, elements
 
 CONVENTION = (
     "for one example (of a sequence one step, a token); a multiply-add counts once; only "
-    "convolutions and linear maps are counted; "
+    "convolutions, linear maps and matrix products are counted; "
     "parameters without buffers and without the auxiliary head; activations are the scalars that "
     "every primitive writes"
 )

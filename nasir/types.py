@@ -40,6 +40,25 @@ class VectorType:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalType:
+    """A batch of signals (N, c, t): what networks compute with is an image of height 1.
+
+    `reshape` makes it one and gives it back; windows of (1, k) are 1-d convolutions and pools.
+    """
+
+    c: int
+    t: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example, (c, t)."""
+        return (self.c, self.t)
+
+    def __str__(self) -> str:
+        return f"signal[{self.c},{self.t}]"
+
+
+@dataclass(frozen=True, slots=True)
 class SequenceType:
     """A batch of sequences (T, N, c); time and batch are symbolic."""
 
@@ -84,7 +103,7 @@ class WeightsType:
         return f"weights[{self.options}]"
 
 
-Type = ImageType | VectorType | SequenceType | TokenType | WeightsType
+Type = ImageType | VectorType | SignalType | SequenceType | TokenType | WeightsType
 
 
 def elements(value: Type) -> int:
@@ -107,6 +126,8 @@ def parse_type(text: str) -> Type:
         return ImageType(*sizes)
     if head == "vector" and len(sizes) == 1:
         return VectorType(*sizes)
+    if head == "signal" and len(sizes) == 2:
+        return SignalType(*sizes)
     if head == "sequence" and len(sizes) == 1:
         return SequenceType(*sizes)
     if head == "tokens" and len(sizes) == 1:

@@ -241,6 +241,22 @@ _OTHER_ATTRIBUTES: Mapping[str, st.SearchStrategy[Mapping[str, object]]] = {
     "project": st.fixed_dictionaries({"out": st.integers(1, 4)}),
     "chunk": st.fixed_dictionaries({"part": st.integers(0, 1), "of": st.integers(1, 2)}),
     "dropout_mask": st.just({"rate": 0.25}),
+    "conv_transpose2d": st.fixed_dictionaries(
+        {"out": st.integers(1, 3), "kernel": st.integers(1, 4), "bias": st.booleans()},
+        optional={"stride": st.integers(1, 3), "padding": st.integers(0, 1)},
+    ),
+    "resize_nearest": st.sampled_from(({}, {"factor": 2}, {"factor": (1, 3)})),
+    "resize_bilinear": st.sampled_from(({}, {"factor": 2}, {"factor": (1, 3)})),
+    "softmax": st.fixed_dictionaries({"axis": st.sampled_from((-1, 1, 2, 3))}),
+    "layer_norm": st.fixed_dictionaries(
+        {"axis": st.sampled_from((-1, 1)), "affine": st.booleans()}
+    ),
+    "matmul": st.fixed_dictionaries(
+        {name: st.booleans() for name in ("transpose_first", "transpose_second", "scaled")}
+    ),
+    "reshape": st.sampled_from(
+        ({}, {"channels": 1, "height": 1}, {"height": 2, "width": 1}, {"channels": 2, "width": 2})
+    ),
     "channel_shuffle": st.fixed_dictionaries({"groups": st.integers(1, 2)}),
 }
 

@@ -107,6 +107,7 @@ def _merges(b: Builder) -> list[str]:
         b("silu", "image", name="silu"),
         b("hardsigmoid", "image", name="hardsigmoid"),
         b("hardswish", "image", name="hardswish"),
+        b("gelu", "image", name="gelu"),
         b("sub", x, y, name="less"),
     ]
 
@@ -138,7 +139,51 @@ def _mixtures(b: Builder) -> list[str]:
     return [b("mix", weights, *values, name="mixed", options=(1, 2)), values[0], path]
 
 
-EXAMPLES = (_pools, _convolutions, _norms, _merges, _vectors, _choices, _mixtures)
+def _attention(b: Builder) -> list[str]:
+    x = b("conv2d", "image", name="wide", out=4, kernel=1)
+    turned = b("reshape", x, name="turned", channels=2, height=2)
+    scores = b("matmul", turned, turned, name="scores", transpose_first=True, scaled=True)
+    shares = b("softmax", scores, name="shares", axis=3)
+    mixed = b("matmul", turned, shares, name="mixed", transpose_second=True)
+    flat = b("reshape", x, name="vector", channels=1, width=1)
+    return [
+        scores,
+        b("matmul", turned, shares, name="plain"),
+        *(b("softmax", x, name=f"softmax{axis}", axis=axis) for axis in (1, 2, 3)),
+        b("reshape", mixed, x, name="back"),
+        b("softmax", b("flatten", flat, name="flat"), name="softmax_vector", axis=-1),
+        b("layer_norm", "flat", name="norm_vector", axis=-1),
+        b("layer_norm", x, name="norm", eps=1e-3),
+        b("layer_norm", x, name="bare", affine=False),
+    ]
+
+
+def _larger(b: Builder) -> list[str]:
+    made = [
+        b("conv_transpose2d", "image", name="twice", out=4, kernel=3, stride=2, bias=True),
+        b("conv_transpose2d", "image", name="groups", out=6, kernel=(2, 5), stride=3, groups=3),
+        b("conv_transpose2d", "image", name="dilated", out=2, kernel=3, dilation=2),
+        b("conv_transpose2d", "image", name="own", out=2, kernel=4, stride=(2, 3), padding=(0, 1),
+          bottom_right=(1, 2)),
+    ]  # fmt: skip
+    for op in ("resize_nearest", "resize_bilinear"):
+        made.append(b(op, "image", name=f"{op}_by", factor=(3, 2)))
+        made += [b(op, "image", x, name=f"{op}_{x}") for x in (made[0], made[3])]
+        made.append(b(op, made[0], "image", name=f"{op}_smaller"))
+    return made
+
+
+EXAMPLES = (
+    _pools,
+    _convolutions,
+    _norms,
+    _merges,
+    _vectors,
+    _choices,
+    _mixtures,
+    _attention,
+    _larger,
+)
 
 
 def example(build: Callable[[Builder], list[str]]) -> Graph:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from nasir import Builder, Graph, ImageType, NasirError, SequenceType, Type, VectorType
+from nasir import Builder, Graph, ImageType, NasirError, SequenceType, SignalType, Type, VectorType
 from nasir.macros import ALL_OPS
 from nasir.ops import PRIMITIVES
-from nasir.template import make_attrs
+from nasir.template import make_attrs, meaning
 from nasir.types import TokenType, WeightsType, parse_type
 
 X = ImageType(4, 8, 6)
@@ -81,10 +81,22 @@ ERRORS: dict[str, tuple[tuple[str, dict[str, Any], tuple[Type, ...]], ...]] = {
         ("conv2d", {"out": 8, "kernel": 9, "padding": 0}, (X,)),
         ("avg_pool", {"kernel": 9, "padding": 1}, (ImageType(1, 2, 2),)),
         ("crop", {"top": 8}, (X,)),
+        ("reshape", {"channels": 5, "height": 1}, (X,)),
+        ("reshape", {"channels": 4, "height": 4, "width": 6}, (X,)),
+        ("conv_transpose2d", {"out": 2, "kernel": 1, "groups": 3}, (X,)),
+        ("conv_transpose2d", {"out": 2, "kernel": 1, "padding": 4}, (X,)),
     ),
     "E306": (
         ("max_pool", {"kernel": 3, "padding": 2}, (X,)),
         ("chunk", {"part": 2}, (VectorType(6),)),
+        ("softmax", {"axis": 0}, (X,)),
+        ("reshape", {"channels": 4}, (X,)),
+        ("reshape", {"channels": 0, "height": 1}, (X,)),
+        ("reshape", {"channels": 4}, (X, X)),
+        ("resize_nearest", {"factor": 33}, (X,)),
+        ("resize_bilinear", {"factor": 2}, (X, X)),
+        ("conv_transpose2d", {"out": 2, "kernel": 1, "bottom_right": 1}, (X,)),
+        ("conv_transpose2d", {"out": 2, "kernel": 1, "padding": 0, "bottom_right": 1}, (X,)),
         ("relu", {"slope": 0.1}, (X,)),
         ("linear", {"out": (1 << 20) + 1}, (VectorType(3),)),
         ("batch_norm", {"eps": float("nan")}, (X,)),
@@ -115,6 +127,16 @@ ERRORS: dict[str, tuple[tuple[str, dict[str, Any], tuple[Type, ...]], ...]] = {
         ("last", {}, (VectorType(3),)),
         ("decoder", {"out": 1}, (VectorType(3),)),
         ("log_softmax", {}, (X,)),
+        ("matmul", {}, (X, X)),
+        ("matmul", {"transpose_first": True}, (X, ImageType(3, 8, 8))),
+        ("softmax", {"axis": -1}, (X,)),
+        ("softmax", {"axis": 2}, (SEQUENCE,)),
+        ("softmax", {}, (TOKENS,)),
+        ("layer_norm", {"axis": 3}, (X,)),
+        ("layer_norm", {}, (VectorType(3),)),
+        ("reshape", {"channels": 3, "height": 1}, (SEQUENCE,)),
+        ("reshape", {}, (X, ImageType(4, 8, 8))),
+        ("resize_nearest", {}, (X, VectorType(3))),
         ("project", {"out": 1}, (X,)),
     ),
 }
@@ -165,6 +187,49 @@ def test_fused_ops_count_what_their_parts_count() -> None:
     bank = PRIMITIVES["conv_bank"]
     attrs = make_attrs(bank, BANK)
     assert bank.macs(attrs, (X,), bank.infer(attrs, (X,))) == 8 * 6 * 7 * 4 * 9
+
+
+def test_a_transposed_convolution_counts_its_weights_at_each_position_of_its_input() -> None:
+    spec = PRIMITIVES["conv_transpose2d"]
+    attrs = make_attrs(spec, {"out": 6, "kernel": (2, 3), "stride": 2, "groups": 2, "bias": True})
+    assert spec.macs(attrs, (X,), spec.infer(attrs, (X,))) == 8 * 6 * 4 * 3 * 2 * 3
+
+
+def test_a_matrix_product_counts_its_terms() -> None:
+    spec = PRIMITIVES["matmul"]
+    attrs = make_attrs(spec, {"transpose_second": True})
+    assert spec.infer(attrs, (X, X)) == ImageType(4, 8, 8)
+    assert spec.macs(attrs, (X, X), ImageType(4, 8, 8)) == 4 * 8 * 8 * 6
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride"), [(1, 1), (3, 1), (1, 2), (2, 2), (3, 2), (4, 2), (5, 2), (2, 3), (7, 4)]
+)
+def test_a_transposed_convolution_makes_an_image_stride_times_as_large(
+    kernel: int, stride: int
+) -> None:
+    spec = PRIMITIVES["conv_transpose2d"]
+    attrs = make_attrs(spec, {"out": 2, "kernel": kernel, "stride": stride})
+    assert spec.infer(attrs, (X,)) == ImageType(2, 8 * stride, 6 * stride)
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "inputs", "result"),
+    [
+        ("reshape", {"channels": 2, "height": 2}, (X,), ImageType(2, 2, 48)),
+        ("reshape", {"channels": 3, "height": 1}, (SignalType(3, 9),), ImageType(3, 1, 9)),
+        ("reshape", {}, (ImageType(3, 1, 9), SignalType(3, 9)), SignalType(3, 9)),
+        ("reshape", {"channels": 192, "height": 1, "width": 1}, (X,), ImageType(192, 1, 1)),
+        ("resize_nearest", {"factor": (2, 3)}, (X,), ImageType(4, 16, 18)),
+        ("resize_bilinear", {}, (X, ImageType(9, 5, 7)), ImageType(4, 5, 7)),
+        ("layer_norm", {"axis": -1}, (SequenceType(3),), SequenceType(3)),
+        ("softmax", {"axis": -1}, (VectorType(3),), VectorType(3)),
+    ],
+)
+def test_shapes_and_sizes_are_those_of_attributes_or_of_a_second_value(
+    op: str, attrs: dict[str, Any], inputs: tuple[Type, ...], result: Type
+) -> None:
+    assert meaning(PRIMITIVES[op], make_attrs(PRIMITIVES[op], attrs), inputs).type == result
 
 
 @pytest.mark.parametrize("op", ALL_OPS)

@@ -1,6 +1,7 @@
 """Stand-alone Python files compute what the lowered network computes."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lowering.python import load_python, to_python
 from lowering.torch import load_weights, to_torch
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.passes import INFERENCE, run_passes
+from tests.test_onnx_agreement import EXAMPLES, example
 
 DENSE = (
     "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|"
@@ -74,6 +76,19 @@ def lowered(graph: Graph) -> nn.Module:
 def images(graph: Graph) -> Tensor:
     shape = graph.inputs[0][1].shape
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("build", EXAMPLES)
+def test_a_primitive_in_a_file_computes_what_it_computes_here(
+    build: Callable[[Builder], list[str]], tmp_path: Path
+) -> None:
+    graph = nasir.PASSES["freeze-noise"].run(example(build))
+    if not graph.choices:
+        module = lowered(graph).eval()
+        path, _ = to_python(graph, module, tmp_path / "net.py")
+        x = images(graph)
+        for found, wanted in zip(load_python(path)(x), module(x), strict=True):
+            assert torch.equal(found, wanted)
 
 
 def test_noise_in_the_file_is_drawn_anew_and_repeats_with_the_generator(tmp_path: Path) -> None:

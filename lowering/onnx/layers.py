@@ -12,6 +12,7 @@ from nasir.ops.arithmetic import (
     DROP_PATH,
     FROZEN_GAUSSIAN,
     GAUSSIAN,
+    GELU,
     HARDSIGMOID,
     HARDSWISH,
     MEAN,
@@ -25,6 +26,21 @@ from nasir.ops.arithmetic import (
     ZERO,
     MixAttrs,
     StrideAttrs,
+)
+from nasir.ops.attention import (
+    CONV_TRANSPOSE2D,
+    LAYER_NORM,
+    MATMUL,
+    RESHAPE,
+    RESIZE_BILINEAR,
+    RESIZE_NEAREST,
+    SOFTMAX,
+    AxisAttrs,
+    ConvTransposeAttrs,
+    LayerNormAttrs,
+    MatmulAttrs,
+    ReshapeAttrs,
+    ResizeAttrs,
 )
 from nasir.ops.layers import (
     AVG_POOL,
@@ -275,6 +291,106 @@ def _log_softmax(e: OnnxEmitter, _: NoAttrs, x: ir.Value) -> ir.Value:
     return e.node("LogSoftmax", x, axis=-1)
 
 
+def _gelu(e: OnnxEmitter, _: NoAttrs, x: ir.Value) -> ir.Value:
+    """Gelu came in opset 20, and runtimes have a kernel for it where they have one for Erf."""
+    erf = e.part("erf", "Erf", e.part("over", "Div", x, _scalar(e, "root", 2**0.5)))
+    twice = e.part("twice", "Mul", x, e.part("sum", "Add", erf, _scalar(e, "one", 1)))
+    return e.node("Mul", twice, _scalar(e, "half", 0.5))
+
+
+def _scalar(e: OnnxEmitter, part: str, number: float) -> ir.Value:
+    value = np.array(number, dtype=np.float32)
+    return e.part(part, "Constant", value=ir.tensor(value))
+
+
+def _matmul(e: OnnxEmitter, a: MatmulAttrs, x: ir.Value, y: ir.Value) -> ir.Value:
+    """The number of terms is the value's own: instances of a function may differ in it."""
+    swapped = (0, 1, 3, 2)
+    x = e.part("first", "Transpose", x, perm=swapped) if a.transpose_first else x
+    y = e.part("second", "Transpose", y, perm=swapped) if a.transpose_second else y
+    if a.scaled:
+        terms = e.part("terms", "Cast", e.part("size", "Shape", x, start=-1), to=ir.DataType.FLOAT)
+        x = e.part("scaled", "Div", x, e.part("root", "Sqrt", terms))
+    return e.node("MatMul", x, y)
+
+
+def _softmax(e: OnnxEmitter, a: AxisAttrs, x: ir.Value) -> ir.Value:
+    return e.node("Softmax", x, axis=a.axis)
+
+
+def _layer_norm(e: OnnxEmitter, a: LayerNormAttrs, x: ir.Value, *affine: ir.Value) -> ir.Value:
+    """ONNX has it along the last axes alone, and not without a scale."""
+    last = e.part("last", "Transpose", x, perm=(0, 2, 3, 1)) if a.axis == 1 else x
+    if not affine:
+        shape = e.part("shape", "Shape", last, start=-1)
+        one = ir.tensor(np.ones(1, dtype=np.float32))
+        affine = (e.part("ones", "ConstantOfShape", shape, value=one),)
+    if a.axis != 1:
+        return e.node("LayerNormalization", last, *affine, epsilon=a.eps)
+    normal = e.part("normal", "LayerNormalization", last, *affine, epsilon=a.eps)
+    return e.node("Transpose", normal, perm=(0, 3, 1, 2))
+
+
+def _reshape(e: OnnxEmitter, a: ReshapeAttrs, x: ir.Value, *like: ir.Value) -> ir.Value:
+    """A 0 keeps the batch."""
+    if like:
+        return e.node("Reshape", x, e.part("shape", "Shape", *like))
+    fields = dict(zip(("channels", "height", "width"), a.sizes, strict=True))
+    sizes = [_number(e, name, number) for name, number in fields.items()]
+    return e.node("Reshape", x, e.part("shape", "Concat", e.integers("batch", 0), *sizes, axis=0))
+
+
+def _nearest(e: OnnxEmitter, a: ResizeAttrs, x: ir.Value, *like: ir.Value) -> ir.Value:
+    if not like:
+        scales = _scales(e, a)
+        places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return e.node("Resize", x, None, scales, mode="nearest", **places)
+    rows = e.part("rows", "Gather", x, _places(e, x, *like, axis=2), axis=2)
+    return e.node("Gather", rows, _places(e, x, *like, axis=3), axis=3)
+
+
+def _places(e: OnnxEmitter, x: ir.Value, like: ir.Value, axis: int) -> ir.Value:
+    """floor(i * (old / new)) in float32, as torch; Resize rounds i / (new / old) otherwise."""
+    sizes = (e.part("size", "Shape", v, start=axis, end=axis + 1) for v in (x, like))
+    old, new = (e.part("count", "Squeeze", size) for size in sizes)
+    zero, one = (e.part("number", "Constant", value_int=number) for number in (0, 1))
+    index = e.part("index", "Range", zero, new, one)
+    i, before, after = (e.part("float", "Cast", v, to=ir.DataType.FLOAT) for v in (index, old, new))
+    place = e.part("place", "Mul", i, e.part("ratio", "Div", before, after))
+    whole = e.part("whole", "Cast", e.part("floor", "Floor", place), to=ir.DataType.INT64)
+    return e.part("places", "Min", whole, e.part("last", "Sub", old, one))
+
+
+def _bilinear(e: OnnxEmitter, a: ResizeAttrs, x: ir.Value, *like: ir.Value) -> ir.Value:
+    half = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    if not like:
+        return e.node("Resize", x, None, _scales(e, a), **half)
+    batch, size = e.part("batch", "Shape", x, end=2), e.part("size", "Shape", *like, start=2)
+    sizes = e.part("sizes", "Concat", batch, size, axis=0)
+    return e.node("Resize", x, None, None, sizes, **half)
+
+
+def _scales(e: OnnxEmitter, a: ResizeAttrs) -> ir.Value:
+    scales = np.array((1, 1, *a.factor), dtype=np.float32)
+    return e.part("scales", "Constant", value=ir.tensor(scales))
+
+
+def _conv_transpose2d(
+    e: OnnxEmitter, a: ConvTransposeAttrs, x: ir.Value, *weights: ir.Value
+) -> ir.Value:
+    return e.node(
+        "ConvTranspose",
+        x,
+        *weights,
+        kernel_shape=a.kernel,
+        strides=a.stride,
+        pads=(*a.margins, *a.margins),
+        output_padding=a.extra,
+        dilations=a.dilation,
+        group=e.width("group", "groups", a.groups),
+    )
+
+
 RULES = (
     OnnxRule(CONV2D, _conv2d),
     OnnxRule(CROP, _crop),
@@ -291,6 +407,14 @@ RULES = (
     OnnxRule(SILU, _silu),
     _node(HARDSIGMOID, "HardSigmoid", alpha=1 / 6, beta=0.5),  # its own slope is 0.2
     _node(HARDSWISH, "HardSwish"),
+    OnnxRule(GELU, _gelu),
+    OnnxRule(MATMUL, _matmul),
+    OnnxRule(SOFTMAX, _softmax),
+    OnnxRule(LAYER_NORM, _layer_norm),
+    OnnxRule(RESHAPE, _reshape),
+    OnnxRule(RESIZE_NEAREST, _nearest),
+    OnnxRule(RESIZE_BILINEAR, _bilinear),
+    OnnxRule(CONV_TRANSPOSE2D, _conv_transpose2d),
     OnnxRule(ADD, _add),
     _node(MUL, "Mul"),
     _node(CONCAT, "Concat", axis=1),

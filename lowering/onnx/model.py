@@ -15,7 +15,16 @@ from lowering.onnx import layers
 from lowering.onnx.rule import Apply, OnnxBody, OnnxEmitter, OnnxRule, Values
 from lowering.plan import Call, Function, Plan
 from lowering.torch.store import resolve
-from nasir import Graph, ImageType, NasirError, SequenceType, Type, VectorType, __version__
+from nasir import (
+    Graph,
+    ImageType,
+    NasirError,
+    SequenceType,
+    SignalType,
+    Type,
+    VectorType,
+    __version__,
+)
 from nasir.node import Node
 from nasir.ops import ParamRef
 from nasir.quoting import visible
@@ -237,6 +246,8 @@ def _shape(type_: Type) -> ir.Shape:
     match type_:
         case ImageType(c, h, w):
             return ir.Shape(["batch", c, h, w])
+        case SignalType(c, t):
+            return ir.Shape(["batch", c, t])
         case SequenceType(c):
             return ir.Shape(["time", "batch", c])
         case TokenType():

@@ -18,7 +18,7 @@ END = (1 << 63) - 1
 Emit = Callable[..., ir.Value]
 """(emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
-Attribute = int | float | Sequence[int] | ir.Attr | ir.TensorProtocol
+Attribute = int | float | str | Sequence[int] | ir.Attr | ir.TensorProtocol
 
 
 @dataclass(frozen=True, slots=True)

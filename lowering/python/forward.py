@@ -102,6 +102,12 @@ def broken(statement: str, indent: int) -> Iterator[str]:
             yield from (deeper + part for part in ([code] if whole else parts))
             yield f"{pad})"
             return
+    values = _split(code, ", ")
+    if len(values) > 1:
+        yield f"{pad}{lead}("
+        yield from (f"{deeper}{value}," for value in values)
+        yield f"{pad})"
+        return
     head, _, rest = statement.partition("(")
     inner, _, tail = rest.rpartition(")")
     yield f"{pad}{head}("

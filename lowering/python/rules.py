@@ -176,9 +176,59 @@ def _mix(s: Site) -> str:
     return " + ".join(f"{weights}[{option}] * {value}" for option, value in options)
 
 
+def _conv_transpose2d(s: Site) -> str:
+    return call(
+        "nn.ConvTranspose2d",
+        s.channels(),
+        s.width("out"),
+        s.pair("kernel"),
+        option("stride", s.pair("stride"), "1"),
+        option("padding", s.pair("margins", "padding"), "0"),
+        option("output_padding", s.pair("extra"), "0"),
+        option("dilation", s.pair("dilation"), "1"),
+        option("groups", s.width("groups"), "1"),
+        option("bias", s.attr("bias"), True),
+    )
+
+
+def _layer_norm(s: Site) -> str:
+    return call(
+        "LayerNorm",
+        s.channels(),
+        s.number("axis"),
+        option("eps", s.attr("eps"), 1e-05),
+        option("elementwise_affine", s.attr("affine"), True),
+    )
+
+
+def _matmul(s: Site) -> str:
+    first, second = s.inputs
+    terms = f"{first}.shape[{-2 if s.attr('transpose_first') else -1}]"
+    first = f"{first}{'.mT' * s.attr('transpose_first')}"
+    first = f"{first} / {terms} ** 0.5" if s.attr("scaled") else first
+    return call("torch.matmul", first, f"{second}{'.mT' * s.attr('transpose_second')}")
+
+
+def _reshape(s: Site) -> str:
+    if len(s.inputs) > 1:
+        return f"{s.x}.reshape_as({s.inputs[1]})"
+    sizes = ", ".join(map(s.width, ("channels", "height", "width")))
+    return f"{s.x}.reshape(len({s.x}), {sizes})"
+
+
+def _resize(s: Site, mode: str) -> str:
+    if len(s.inputs) > 1:
+        size = f"{s.inputs[1]}.shape[-2:]"
+        return f'F.interpolate({s.x}, {size}, mode="{mode}")'
+    factor = f"({', '.join(s.axes('factor'))})"
+    return f'F.interpolate({s.x}, scale_factor={factor}, mode="{mode}")'
+
+
 LAYERS: Mapping[str, Rule] = {
     "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
     "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
     "max_pool": lambda s: _pool(s, "nn.MaxPool2d"),
     "avg_pool": _avg_pool,
     "mean": lambda s: "Mean()",
@@ -221,6 +271,12 @@ CODES: Mapping[str, Rule] = {
     "silu": lambda s: f"F.silu({s.x})",
     "hardsigmoid": lambda s: f"F.hardsigmoid({s.x})",
     "hardswish": lambda s: f"F.hardswish({s.x})",
+    "gelu": lambda s: f"F.gelu({s.x})",
+    "matmul": _matmul,
+    "softmax": lambda s: f"F.softmax({s.x}, dim={s.number('axis')})",
+    "reshape": _reshape,
+    "resize_nearest": lambda s: _resize(s, "nearest"),
+    "resize_bilinear": lambda s: _resize(s, "bilinear"),
     "concat": lambda s: f"torch.cat([{', '.join(s.inputs)}], dim=1)",
     "flatten": lambda s: f"torch.flatten({s.x}, 1)",
     "chunk": lambda s: f"{s.x}.chunk({s.number('of')}, dim=-1)[{s.number('part')}]",

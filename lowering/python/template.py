@@ -96,6 +96,17 @@ class Mean(nn.Module):
     def forward(self, first: Tensor, *others: Tensor) -> Tensor:
         return sum(others, start=first) / (1 + len(others))
 ''',
+    "layer_norm": '''\
+class LayerNorm(nn.LayerNorm):
+    """Layer norm along one axis."""
+
+    def __init__(self, channels: int, axis: int, **options: float) -> None:
+        super().__init__(channels, **options)
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(self.axis, -1)).movedim(-1, self.axis)
+''',
     "project": '''\
 class Project(nn.Module):
     """The product with a weight that is kept as (inputs, outputs)."""

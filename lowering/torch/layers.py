@@ -20,6 +20,7 @@ from nasir.ops.arithmetic import (
     FROZEN_GAUSSIAN,
     GAUSSIAN,
     GAUSSIAN_DRAWN,
+    GELU,
     HARDSIGMOID,
     HARDSWISH,
     MEAN,
@@ -33,6 +34,21 @@ from nasir.ops.arithmetic import (
     ZERO,
     MixAttrs,
     StrideAttrs,
+)
+from nasir.ops.attention import (
+    CONV_TRANSPOSE2D,
+    LAYER_NORM,
+    MATMUL,
+    RESHAPE,
+    RESIZE_BILINEAR,
+    RESIZE_NEAREST,
+    SOFTMAX,
+    AxisAttrs,
+    ConvTransposeAttrs,
+    LayerNormAttrs,
+    MatmulAttrs,
+    ReshapeAttrs,
+    ResizeAttrs,
 )
 from nasir.ops.layers import (
     AVG_POOL,
@@ -317,6 +333,64 @@ def _drop_path_drawn(e: TorchEmitter, _: NoAttrs, *inputs: fx.Node) -> fx.Node:
     return e.call(drop_path, *inputs) if e.training else inputs[0]
 
 
+def product(
+    x: Tensor, y: Tensor, transpose_first: bool, transpose_second: bool, scaled: bool
+) -> Tensor:
+    """The matrix product of the last two axes; the first factor is what is scaled."""
+    x = x.mT if transpose_first else x
+    return (x / x.shape[-1] ** 0.5 if scaled else x) @ (y.mT if transpose_second else y)
+
+
+def _matmul(e: TorchEmitter, a: MatmulAttrs, x: fx.Node, y: fx.Node) -> fx.Node:
+    return e.call(product, x, y, a.transpose_first, a.transpose_second, a.scaled)
+
+
+def _softmax(e: TorchEmitter, a: AxisAttrs, x: fx.Node) -> fx.Node:
+    return e.call(F.softmax, x, a.axis)
+
+
+def layer_norm(
+    x: Tensor, axis: int, eps: float, weight: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    """Layer norm along one axis."""
+    last = x.movedim(axis, -1)
+    return F.layer_norm(last, last.shape[-1:], weight, bias, eps).movedim(-1, axis)
+
+
+def _layer_norm(e: TorchEmitter, a: LayerNormAttrs, x: fx.Node, *affine: fx.Node) -> fx.Node:
+    return e.call(layer_norm, x, a.axis, a.eps, *affine)
+
+
+def reshape(x: Tensor, *sizes: int) -> Tensor:
+    """Each example in another shape."""
+    return x.reshape(len(x), *sizes)
+
+
+def _reshape(e: TorchEmitter, a: ReshapeAttrs, x: fx.Node, *like: fx.Node) -> fx.Node:
+    return e.call(torch.Tensor.reshape_as, x, *like) if like else e.call(reshape, x, *a.sizes)
+
+
+def resize(x: Tensor, like: Tensor, mode: str) -> Tensor:
+    """The image in the height and width of another."""
+    return F.interpolate(x, like.shape[-2:], mode=mode)
+
+
+def _resize(op: OpSpec, mode: str) -> TorchRule:
+    def emit(e: TorchEmitter, a: ResizeAttrs, x: fx.Node, *like: fx.Node) -> fx.Node:
+        if like:
+            return e.call(resize, x, *like, mode)
+        return e.call(F.interpolate, x, scale_factor=a.factor, mode=mode)
+
+    return TorchRule(op, emit)
+
+
+def _conv_transpose2d(
+    e: TorchEmitter, a: ConvTransposeAttrs, x: fx.Node, weight: fx.Node, bias: fx.Node | None = None
+) -> fx.Node:
+    sizes = (a.stride, a.margins, a.extra, a.groups, a.dilation)
+    return e.call(F.conv_transpose2d, x, weight, bias, *sizes)
+
+
 RULES = (
     TorchRule(CONV2D, _conv2d),
     TorchRule(CROP, _crop),
@@ -333,6 +407,14 @@ RULES = (
     _calls(SILU, F.silu),
     _calls(HARDSIGMOID, F.hardsigmoid),
     _calls(HARDSWISH, F.hardswish),
+    _calls(GELU, F.gelu),
+    TorchRule(MATMUL, _matmul),
+    TorchRule(SOFTMAX, _softmax),
+    TorchRule(LAYER_NORM, _layer_norm),
+    TorchRule(RESHAPE, _reshape),
+    _resize(RESIZE_NEAREST, "nearest"),
+    _resize(RESIZE_BILINEAR, "bilinear"),
+    TorchRule(CONV_TRANSPOSE2D, _conv_transpose2d),
     TorchRule(ADD, _add),
     _calls(MUL, operator.mul),
     TorchRule(CONCAT, _concat),

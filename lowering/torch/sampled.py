@@ -16,7 +16,15 @@ from lowering.torch.rule import TorchEmitter
 from nasir import Graph, Node
 from nasir.ops import Attrs, OpSpec
 from nasir.template import make_attrs
-from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType, WeightsType
+from nasir.types import (
+    ImageType,
+    SequenceType,
+    SignalType,
+    TokenType,
+    Type,
+    VectorType,
+    WeightsType,
+)
 
 Live = Mapping[str, Sequence[int]]
 """The live options of some choices, by name; of other choices all are live."""
@@ -152,7 +160,7 @@ class SampledGraph:
             if isinstance(type_, (TokenType, SequenceType)):
                 sizes = tuple(value.shape[:2])
                 return sizes if isinstance(wanted, SequenceType) else sizes[1:]
-            if isinstance(type_, (ImageType, VectorType)):
+            if isinstance(type_, (ImageType, VectorType, SignalType)):
                 return tuple(value.shape[:1])
         raise AssertionError("a graph reads something that is no choice's weights")
 

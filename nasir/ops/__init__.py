@@ -2,7 +2,7 @@
 
 import copyreg
 
-from nasir.ops import arithmetic, fused, layers, sequence
+from nasir.ops import arithmetic, attention, fused, layers, sequence
 from nasir.ops.spec import (
     Attrs,
     Body,
@@ -20,7 +20,9 @@ from nasir.ops.spec import (
 )
 from nasir.table import Table
 
-PRIMITIVES: Table[OpSpec] = Table(*layers.OPS, *arithmetic.OPS, *sequence.OPS, *fused.OPS)
+PRIMITIVES: Table[OpSpec] = Table(
+    *layers.OPS, *arithmetic.OPS, *attention.OPS, *sequence.OPS, *fused.OPS
+)
 
 
 def _primitive_named(name: str) -> OpSpec:

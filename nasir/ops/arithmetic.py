@@ -38,8 +38,10 @@ TANH = _pointwise("tanh", "hyperbolic tangent", "keeps_zero")
 SILU = _pointwise("silu", "x * sigmoid(x)", "keeps_zero")
 HARDSIGMOID = _pointwise("hardsigmoid", "x / 6 + 1 / 2, cut to 0 and 1")
 HARDSWISH = _pointwise("hardswish", "x * hardsigmoid(x)", "keeps_zero")
+GELU = _pointwise("gelu", "x * (1 + erf(x / sqrt(2))) / 2", "keeps_zero")
+"""x times the normal distribution's share below x: Hendrycks & Gimpel, arXiv:1606.08415, exact."""
 
-POINTWISE = (RELU, SIGMOID, TANH, SILU, HARDSIGMOID, HARDSWISH)
+POINTWISE = (RELU, SIGMOID, TANH, SILU, HARDSIGMOID, HARDSWISH, GELU)
 
 
 def _equal(op: str) -> Callable[[NoAttrs, tuple[Type, ...]], Type]:
