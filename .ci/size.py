@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 177,
+    "files of the library": 178,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_420,
-    "code lines of runners": 10_518,
-    "code lines of tests": 21_653,
+    "code lines of nasir and lowering": 16_658,
+    "code lines of runners": 10_616,
+    "code lines of tests": 21_831,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

@@ -22,7 +22,7 @@ from nasir.space.load import results
 from runners.benchmarks import Answer, Question, answers, open_benchmark
 from runners.benchmarks.record import ReadingOptions
 from runners.experiment.architect import Projection
-from runners.experiment.method import method_names, read_method
+from runners.experiment.method import METHODS, read_method
 
 SEEDS = (0, 1, 2)
 COMMON = ("--channels", "8", "--layers", "1", "--limit", "1024", "--epochs", "10")
@@ -83,7 +83,7 @@ def rows(folder: Path, table: Path) -> list[Row]:
     """What the finished runs found."""
     benchmark = open_benchmark(table, ReadingOptions())
     found: list[Row] = []
-    for method in method_names():
+    for method in METHODS:
         for seed in SEEDS:
             run = folder / f"{method}-{seed}"
             if not (run / "genotype.json").exists():
@@ -119,7 +119,7 @@ def markdown(found: Sequence[Row], random: Sequence[tuple[float, float]]) -> str
     """The table of methods."""
     names = ("CIFAR-10", "CIFAR-100", "ImageNet16-120", "seconds", "published, CIFAR-10")
     lines = [f"| method | seeds | {' | '.join(names)} |", "|---|---|---|---|---|---|---|"]
-    for method in method_names():
+    for method in METHODS:
         mine = [row for row in found if row.method == method]
         if not mine:
             lines.append(f"| {method} | 0 | not run | | | | |")
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--table", type=Path)
-    parser.add_argument("--methods", nargs="*", default=list(method_names()))
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
     options = parser.parse_args()
     if options.what == "run":
         search_all(options.folder, options.data, options.methods)

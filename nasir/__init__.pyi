@@ -21,6 +21,8 @@ from .costing import NodeCost as NodeCost
 from .costing import cost as cost
 from .errors import NasirError as NasirError
 from .errors import Where as Where
+from .extension import Extension as Extension
+from .extension import use as use
 from .formats import dump_genotype as dump_genotype
 from .formats import load_genotype as load_genotype
 from .formats import load_genotypes as load_genotypes

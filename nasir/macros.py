@@ -275,6 +275,7 @@ EDGE_MACROS: Table[Macro] = Table(
     _edge("dil_sepc_3x3", "dil_conv_3x3 as AutoDL calls it", partial(_dil, kernel=3)),
     _edge("dil_sepc_5x5", "dil_conv_5x5 as AutoDL calls it", partial(_dil, kernel=5)),
     _edge("noise", "fresh N(0, 1) noise in place of the input", _noise),
+    kinds=("edge",),
 )
 
 BLOCK_MACROS: Table[Macro] = Table(
@@ -293,6 +294,7 @@ BLOCK_MACROS: Table[Macro] = Table(
     Macro("norm_classifier", "batch norm, ReLU, mean, linear", ClassAttrs, _norm_head),
     Macro("imagenet_classifier", "7x7 mean, linear", ClassAttrs, _imagenet_head),
     Macro("auxiliary_head", "the DARTS auxiliary head", AuxiliaryAttrs, _auxiliary),
+    kinds=("block",),
 )
 
 _IDENTITY = Macro("identity", "the input itself", NoAttrs, _identity)
@@ -303,16 +305,23 @@ ACTIVATIONS: Table[Op] = Table(
     PRIMITIVES["relu"],
     PRIMITIVES["sigmoid"],
     _IDENTITY,
+    kinds=("activation",),
 )
 """The ops that genotypes of recurrent cells may have, each inside a highway."""
 
 MACROS: Table[Op] = Table(
-    *EDGE_MACROS.values(), *(op for op in ACTIVATIONS.values() if op.name not in EDGE_MACROS)
+    *EDGE_MACROS.values(),
+    *(op for op in ACTIVATIONS.values() if op.name not in EDGE_MACROS),
+    kinds=("edge", "activation"),
 )
 """The ops that genotypes may have."""
 
 ALL_OPS: Table[Op] = Table(
-    *PRIMITIVES.values(), *EDGE_MACROS.values(), *BLOCK_MACROS.values(), _IDENTITY
+    *PRIMITIVES.values(),
+    *EDGE_MACROS.values(),
+    *BLOCK_MACROS.values(),
+    _IDENTITY,
+    kinds=("primitive", "edge", "block"),
 )
 """The ops that graphs may have."""
 

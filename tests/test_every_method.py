@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import nasir
-from runners.experiment.method import PARTS, method_names, part_name, read_method, with_parts
+from runners.experiment.method import METHODS, PARTS, part_name, read_method, with_parts
 from runners.experiment.search import resume
 from runners.experiment.trained import replay
 from runners.folder.display import Display
@@ -36,7 +36,7 @@ architect: {part: reinforce, steps: 2, together: 2}
 """The method as it is would draw 1,000 genotypes in each epoch."""
 
 SEARCHES: dict[str, dict[str, Any]] = {
-    **{name: {"method": name} for name in method_names()},
+    **{name: {"method": name} for name in METHODS},
     "edges": {"method": "drnas", "parts": {"edges": "softmax", "regularise": "kl"}},
     "pgd, projected edges": {
         "parts": {"edges": "softmax", "perturb": "pgd", "select": "projection"},

@@ -9,9 +9,9 @@ from nasir import NasirError
 from runners.experiment.architect import Projection
 from runners.experiment.fields import RENAMED, with_values
 from runners.experiment.method import (
+    METHODS,
     PARTS,
     Method,
-    method_names,
     read_method,
     with_epochs,
     with_fraction,
@@ -21,7 +21,7 @@ from runners.experiment.mixture import HardGumbel, UniformNoise
 from runners.experiment.recipe import Settings, Stage, read_recipe
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", METHODS)
 def test_a_published_method_names_its_paper(name: str) -> None:
     assert read_method(name, "cifar").paper.startswith("arXiv:")
 
@@ -66,7 +66,7 @@ def test_what_comes_from_autodl_trains_with_nesterov_and_its_decay(name: str) ->
 def test_norms_cover_logits_and_weights_go_first_where_the_rows_code_has_it() -> None:
     """DARTS-PT's logits are no parameters of its model; random's row trains nothing."""
     apart = {"darts-pt", "sdarts-rs-pt", "blank-pt", "random"}
-    for name in method_names():
+    for name in METHODS:
         found = read_method(name, "nasbench201")
         assert found.optimizer.clip_covers == ("weights" if name in apart else "all")
         assert found.logits.order == ("weights-first" if name == "gdas" else "architecture-first")

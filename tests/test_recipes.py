@@ -7,7 +7,7 @@ import pytest
 from nasir import NasirError
 from runners.experiment.fields import with_values
 from runners.experiment.learner import training_epochs
-from runners.experiment.recipe import Recipe, read_recipe, recipe_names
+from runners.experiment.recipe import RECIPES, Recipe, read_recipe
 from tests.command_line import call
 
 
@@ -80,7 +80,7 @@ def test_values_take_fractions_words_and_switches() -> None:
 
 def test_recipes_are_listed_and_shown() -> None:
     listed = call("recipes").out
-    assert all(name in listed for name in recipe_names())
+    assert all(name in listed for name in RECIPES)
     assert "optimizer.weight_decay" in call("recipes", "ptb").out
     assert '"epochs": 200' in call("recipes", "nasbench201", "--json").out
 

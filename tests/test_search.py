@@ -14,7 +14,7 @@ from nasir import NasirError
 from runners.cli.options import Fields, as_command
 from runners.experiment import search as loop
 from runners.experiment.experiment import Experiment, Search, read_experiment
-from runners.experiment.method import method_names
+from runners.experiment.method import METHODS
 from runners.folder.display import Display
 from runners.folder.facts import read_facts
 from tests.command_line import call
@@ -34,7 +34,7 @@ def left(folder: Path) -> list[str]:
     return [(folder / name).read_text() for name in LOGS]
 
 
-@pytest.mark.parametrize("method", gated(method_names(), FAST))
+@pytest.mark.parametrize("method", gated(METHODS, FAST))
 def test_a_method_ends_with_a_genotype_of_the_space(method: str, tmp_path: Path) -> None:
     result = run(tiny(method=method), tmp_path / "run")
     assert nasir.load_space("nasbench201").contains(result.genotype) == ()
@@ -43,7 +43,7 @@ def test_a_method_ends_with_a_genotype_of_the_space(method: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("space", ["darts", "s2", "nasbench1shot1_1"])
 def test_a_method_runs_on_every_space_that_has_its_decisions(
     space: str, method: str, tmp_path: Path
@@ -311,7 +311,7 @@ def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> 
 
 def test_methods_are_listed_and_shown() -> None:
     listed = json.loads(call("methods", "--json").out)
-    assert [row["name"] for row in listed["methods"]] == list(method_names())
+    assert [row["name"] for row in listed["methods"]] == list(METHODS)
     one = call("methods", "drnas-progressive").out
     assert "25,10,all,1/6 ; 25,10,4,1/4" in one
     assert "dirichlet" in one

@@ -40,7 +40,7 @@ DOMAIN = "nasir"
 
 FLOAT = ir.DataType.FLOAT
 
-RULES: Table[OnnxRule] = Table(*layers.RULES)
+RULES: Table[OnnxRule] = Table(*layers.RULES, kinds=("onnx",))
 """Rules of the primitives, by name."""
 
 

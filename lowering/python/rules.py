@@ -7,6 +7,7 @@ from typing import Any
 from lowering.python.numbers import Numbers
 from nasir import ImageType, NasirError, Node, TokenType, Type
 from nasir.graph import is_list
+from nasir.table import Table
 
 
 @dataclass(frozen=True)
@@ -224,25 +225,28 @@ def _resize(s: Site, mode: str) -> str:
     return f'F.interpolate({s.x}, scale_factor={factor}, mode="{mode}")'
 
 
-LAYERS: Mapping[str, Rule] = {
-    "conv2d": _conv2d,
-    "conv_transpose2d": _conv_transpose2d,
-    "batch_norm": _batch_norm,
-    "layer_norm": _layer_norm,
-    "max_pool": lambda s: _pool(s, "nn.MaxPool2d"),
-    "avg_pool": _avg_pool,
-    "mean": lambda s: "Mean()",
-    "linear": lambda s: call(
-        "nn.Linear", s.channels(), s.width("out"), option("bias", s.attr("bias"), True)
-    ),
-    "project": lambda s: call("Project", s.channels(), s.width("out"), f"{s.attr('init')}"),
-    "drop_path": lambda s: "DropPath()",
-    "frozen_gaussian": _frozen,
-    "embedding": _embedding,
-    "word_dropout": lambda s: call("WordDropout", s.number("vocabulary"), f"{s.attr('rate')}"),
-    "dropout_mask": lambda s: call("DropoutMask", f"{s.attr('rate')}"),
-    "decoder": lambda s: call("nn.Linear", s.channels(), s.width("out")),
-}
+LAYERS: Table[Rule] = Table.of(
+    {
+        "conv2d": _conv2d,
+        "conv_transpose2d": _conv_transpose2d,
+        "batch_norm": _batch_norm,
+        "layer_norm": _layer_norm,
+        "max_pool": lambda s: _pool(s, "nn.MaxPool2d"),
+        "avg_pool": _avg_pool,
+        "mean": lambda s: "Mean()",
+        "linear": lambda s: call(
+            "nn.Linear", s.channels(), s.width("out"), option("bias", s.attr("bias"), True)
+        ),
+        "project": lambda s: call("Project", s.channels(), s.width("out"), f"{s.attr('init')}"),
+        "drop_path": lambda s: "DropPath()",
+        "frozen_gaussian": _frozen,
+        "embedding": _embedding,
+        "word_dropout": lambda s: call("WordDropout", s.number("vocabulary"), f"{s.attr('rate')}"),
+        "dropout_mask": lambda s: call("DropoutMask", f"{s.attr('rate')}"),
+        "decoder": lambda s: call("nn.Linear", s.channels(), s.width("out")),
+    },
+    "python layer",
+)
 """Layers, which `forward` calls with the inputs."""
 
 SIGNS: Mapping[str, Rule] = {
@@ -258,34 +262,37 @@ SIGNS: Mapping[str, Rule] = {
 HOLDING = frozenset({*SIGNS, "drop_path"})
 """Ops in whose code calls may stand that nothing else reads."""
 
-CODES: Mapping[str, Rule] = {
-    **SIGNS,
-    "crop": lambda s: f"{s.x}[:, :, {_from(s.number('top'))}, {_from(s.number('left'))}]",
-    "pad": lambda s: f"F.pad({s.x}, (0, {s.number('right')}, 0, {s.number('bottom')}))",
-    "channels": _slice,
-    "channel_shuffle": lambda s: f"F.channel_shuffle({s.x}, {s.width('groups')})",
-    "global_pool": lambda s: f"F.adaptive_avg_pool2d({s.x}, 1)",
-    "relu": lambda s: f"F.relu({s.x})",
-    "sigmoid": lambda s: f"torch.sigmoid({s.x})",
-    "tanh": lambda s: f"torch.tanh({s.x})",
-    "silu": lambda s: f"F.silu({s.x})",
-    "hardsigmoid": lambda s: f"F.hardsigmoid({s.x})",
-    "hardswish": lambda s: f"F.hardswish({s.x})",
-    "gelu": lambda s: f"F.gelu({s.x})",
-    "matmul": _matmul,
-    "softmax": lambda s: f"F.softmax({s.x}, dim={s.number('axis')})",
-    "reshape": _reshape,
-    "resize_nearest": lambda s: _resize(s, "nearest"),
-    "resize_bilinear": lambda s: _resize(s, "bilinear"),
-    "concat": lambda s: f"torch.cat([{', '.join(s.inputs)}], dim=1)",
-    "flatten": lambda s: f"torch.flatten({s.x}, 1)",
-    "chunk": lambda s: f"{s.x}.chunk({s.number('of')}, dim=-1)[{s.number('part')}]",
-    # Plain zeros: a NaN in the input does not pass, unlike 0 * x.
-    "zero": lambda s: f"torch.zeros_like({_strided(s)})",
-    "gaussian": lambda s: f"torch.randn_like({_strided(s)})",
-    "last": lambda s: f"{s.x}[-1]",
-    "log_softmax": lambda s: f"F.log_softmax({s.x}, dim=-1)",
-}
+CODES: Table[Rule] = Table.of(
+    {
+        **SIGNS,
+        "crop": lambda s: f"{s.x}[:, :, {_from(s.number('top'))}, {_from(s.number('left'))}]",
+        "pad": lambda s: f"F.pad({s.x}, (0, {s.number('right')}, 0, {s.number('bottom')}))",
+        "channels": _slice,
+        "channel_shuffle": lambda s: f"F.channel_shuffle({s.x}, {s.width('groups')})",
+        "global_pool": lambda s: f"F.adaptive_avg_pool2d({s.x}, 1)",
+        "relu": lambda s: f"F.relu({s.x})",
+        "sigmoid": lambda s: f"torch.sigmoid({s.x})",
+        "tanh": lambda s: f"torch.tanh({s.x})",
+        "silu": lambda s: f"F.silu({s.x})",
+        "hardsigmoid": lambda s: f"F.hardsigmoid({s.x})",
+        "hardswish": lambda s: f"F.hardswish({s.x})",
+        "gelu": lambda s: f"F.gelu({s.x})",
+        "matmul": _matmul,
+        "softmax": lambda s: f"F.softmax({s.x}, dim={s.number('axis')})",
+        "reshape": _reshape,
+        "resize_nearest": lambda s: _resize(s, "nearest"),
+        "resize_bilinear": lambda s: _resize(s, "bilinear"),
+        "concat": lambda s: f"torch.cat([{', '.join(s.inputs)}], dim=1)",
+        "flatten": lambda s: f"torch.flatten({s.x}, 1)",
+        "chunk": lambda s: f"{s.x}.chunk({s.number('of')}, dim=-1)[{s.number('part')}]",
+        # Plain zeros: a NaN in the input does not pass, unlike 0 * x.
+        "zero": lambda s: f"torch.zeros_like({_strided(s)})",
+        "gaussian": lambda s: f"torch.randn_like({_strided(s)})",
+        "last": lambda s: f"{s.x}[-1]",
+        "log_softmax": lambda s: f"F.log_softmax({s.x}, dim=-1)",
+    },
+    "python code",
+)
 """The code of what has no layer."""
 
 LOOPS = frozenset({"scan"})

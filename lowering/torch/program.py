@@ -23,6 +23,7 @@ RULES: Table[TorchRule] = Table(
     *sequence.RULES,
     *fused.RULES,
     *memory.RULES,
+    kinds=("torch",),
 )
 
 _numbers = itertools.count()

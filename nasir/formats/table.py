@@ -37,6 +37,7 @@ FORMATS: Table[Format] = Table(
     NASLIB,
     SIX_BY_NODE,
     SIX_BY_SOURCE,
+    kinds=("format",),
 )
 
 
@@ -90,11 +91,15 @@ def read_value(
     return next(iter(readings.values()))
 
 
-@cache
 def in_running_text() -> re.Pattern[str]:
     """Pattern of a genotype in a line of a log: group `word` is one, else one begins."""
-    words = "|".join(f"(?:{row.word})" for row in FORMATS.values() if row.word)
-    opens = "|".join(f"(?:{row.opens})" for row in FORMATS.values() if row.opens)
+    return _pattern(tuple(FORMATS.values()))
+
+
+@cache
+def _pattern(rows: tuple[Format, ...]) -> re.Pattern[str]:
+    words = "|".join(f"(?:{row.word})" for row in rows if row.word)
+    opens = "|".join(f"(?:{row.opens})" for row in rows if row.opens)
     return re.compile(f"(?P<word>{words})|{opens}")
 
 

@@ -21,7 +21,12 @@ from nasir.ops.spec import (
 from nasir.table import Table
 
 PRIMITIVES: Table[OpSpec] = Table(
-    *layers.OPS, *arithmetic.OPS, *attention.OPS, *sequence.OPS, *fused.OPS
+    *layers.OPS,
+    *arithmetic.OPS,
+    *attention.OPS,
+    *sequence.OPS,
+    *fused.OPS,
+    kinds=("primitive",),
 )
 
 

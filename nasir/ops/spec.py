@@ -189,7 +189,7 @@ Trait = Literal[
 IS_LINEAR: frozenset[Trait] = frozenset({"linear"})
 
 
-def _no_params(_attrs: Any, _inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
+def no_params(_attrs: Any, _inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]:
     return ()
 
 
@@ -234,7 +234,7 @@ class OpSpec(_Itself):
     infer: Callable[..., Type]
     traits: frozenset[Trait] = frozenset()
     arity: tuple[int, int | None] = (1, 1)
-    params: Callable[..., tuple[ParamSpec, ...]] = _no_params
+    params: Callable[..., tuple[ParamSpec, ...]] = no_params
     macs: Callable[..., int] = _no_macs
     widths: tuple[str, ...] = ()
     frozen: "OpSpec | None" = None

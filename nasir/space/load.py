@@ -51,11 +51,12 @@ def load_space(source: str | Path) -> Space:
         return parse_space(Source.of(str(source)))  # first: a layout's fractions look like paths
     if is_text or isinstance(source, Path) or looks_like_path(source, _SUFFIXES):
         return parse_space(read_source(source))
-    files = {path.stem: path for path in _files()}
-    if source.lower() not in files:
-        hint = _TWO_SPACES.get(source.lower()) or nearest(source, files)
+    spaces = _spaces()
+    found = spaces.get(source.lower(), spaces.get(source))
+    if found is None:
+        hint = _TWO_SPACES.get(source.lower()) or nearest(source, spaces)
         raise NasirError("E201", f"unknown space {quoted(source)}", hint=hint)
-    return _shipped(files[source.lower()])
+    return _shipped(found) if isinstance(found, Path) else found
 
 
 def as_space(given: SpaceLike) -> Space:
@@ -64,13 +65,13 @@ def as_space(given: SpaceLike) -> Space:
 
 
 def catalog() -> Table[Space]:
-    """Every shipped space, by name."""
-    return Table(*(_shipped(path) for path in _files()))
+    """Every space with a name: the shipped ones, and those of extensions in use."""
+    return Table(*map(load_space, _spaces()))
 
 
 def is_shipped(name: str) -> bool:
     """True if a shipped space has that name, in any case."""
-    return name.lower() in (path.stem for path in _files())
+    return isinstance(_spaces().get(name.lower()), Path)
 
 
 def parse_space(source: Source) -> Space:
@@ -87,8 +88,11 @@ def space_schema() -> dict[str, Any]:
     return json_schema()
 
 
-def _files() -> list[Path]:
-    return sorted(spaces_directory().glob("*.yaml"))
+@cache
+def _spaces() -> Table[Path | Space]:
+    files = sorted(spaces_directory().glob("*.yaml"))
+    rows: dict[str, Path | Space] = {path.stem: path for path in files}
+    return Table.of(rows, "space")
 
 
 @cache

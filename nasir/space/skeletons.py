@@ -476,4 +476,5 @@ SKELETONS: Table[Skeleton] = Table(
         ops=ACTIVATIONS,
         outputs=("log_probabilities", "next_hidden"),
     ),
+    kinds=("skeleton",),
 )

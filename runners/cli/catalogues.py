@@ -127,10 +127,10 @@ def methods(
 
     Example: nasir methods drnas
     """
-    from runners.experiment.method import PARTS, method_names, read_method
+    from runners.experiment.method import METHODS, PARTS, read_method
 
     if name is None:
-        found = [read_method(each, _FIRST) for each in method_names()]
+        found = [read_method(each, _FIRST) for each in METHODS]
         facts = [{"name": m.name, "about": m.about, "paper": m.paper, **_parts(m)} for m in found]
         kinds = ("mixture", "edges", "perturb", "architect", "select", "paper")
         columns = {"method": "name"} | {each: each for each in kinds}
@@ -182,10 +182,10 @@ def recipes(
     Example: nasir recipes cifar10-drnas
     """
     from runners.experiment.fields import sections
-    from runners.experiment.recipe import read_recipe, recipe_names
+    from runners.experiment.recipe import RECIPES, read_recipe
 
     if name is None:
-        found = [read_recipe(each) for each in recipe_names()]
+        found = [read_recipe(each) for each in RECIPES]
         facts = {"recipes": [recipe.facts() for recipe in found]}
         rows = [dict(recipe) | dict(recipe.train) for recipe in found]
         columns = {"recipe": "name", "epochs": "epochs", "batch": "batch", "trains": "about"}

@@ -18,6 +18,7 @@ import typer
 import nasir
 from nasir.document import parse_document
 from nasir.errors import NasirError, Where
+from nasir.extension import in_use
 from nasir.files import Source
 from nasir.formats import Reading
 from nasir.formats.load import find_entry
@@ -261,6 +262,10 @@ def _checks() -> Iterator[Check]:
     packages = tuple(_packages())
     torch = any(each.name == "torch" and each.state == "ok" for each in packages)
     yield Check("nasir", "ok", nasir.__version__, "this program")
+    for each in in_use():
+        brings = ", ".join(kind for kind, rows in each.extension.rows().items() if rows)
+        name, found = f"extension {each.extension.name}", each.extension.version or "no version"
+        yield Check(name, "ok", f"{found} ({each.source})", f"brings: {brings}")
     python = f"{platform.python_version()} ({sys.executable})"
     yield Check("python", "ok", python, "3.11 or newer", required=True)
     if torch:

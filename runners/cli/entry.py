@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from runners.machine.machine import check_alone, set_openmp_wait_policy
+from runners.machine.machine import check_alone, offered_extensions, set_openmp_wait_policy
 from runners.output import FAILED, exit_code, print_bug, print_error, print_line, visible
 
 if TYPE_CHECKING:
@@ -79,8 +79,13 @@ class Commands(TyperGroup):
         super().__init__(**settings)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Returns the called command, with its options."""
+        """Returns the called command, with its options; uses extensions before it is imported."""
         name, stub, rest = super().resolve_command(ctx, args)
+        names = [*(ctx.params.get("extensions") or ()), *offered_extensions()]
+        if names:
+            from nasir import use  # not needed by most calls
+
+            ctx.with_resource(use(*dict.fromkeys(names)))
         return name, load_command(name) if name in COMMANDS else stub, rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -148,6 +153,14 @@ def describe(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    extensions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--use",
+            metavar="EXTENSION",
+            help="Use an extension: a Python file, a module, or an installed one's name.",
+        ),
+    ] = None,
 ) -> None:
     """nasir compiles cell architectures (neural architecture search).
 
@@ -158,7 +171,7 @@ def describe(
     Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 128 + N ended by
     signal N.
     """
-    del version  # its callback has printed it
+    del version, extensions  # used before the command is found
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import get_type_hints as hints_of
 import typer
 from pydantic import BaseModel
 
+import nasir
 from nasir import NasirError, Where
 from nasir.files import is_there, not_there
 from nasir.formats.load import find_entry, is_published, is_text, no_format, split
@@ -69,13 +70,15 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
             shown.append(_parameter(name, hints[name], parameter.default))
     if set(_GENOTYPES) & set(given):
         shown.append(_parameter("from_", _FROM, None))
+    shown.append(_parameter("use", _USE, None))
     if hints["return"] is not NoneType:
         shown.append(_parameter("as_json", _JSON, False))
 
     @wraps(function)
     def command(**options: Any) -> None:
         check_inputs(options)
-        options.pop("from_", None)  # its callback has used it
+        for name in ("from_", "use"):
+            options.pop(name, None)  # its callback has used it
         as_json = options.pop("as_json", False)
         for name, fields in models.items():
             named = _named(fields, options)
@@ -105,6 +108,23 @@ _FROM = Annotated[
         metavar="FORMAT",
         callback=_read_as,
         help="The genotype's format; needed for plain numbers, else detected.",
+    ),
+]
+
+
+def _use(ctx: typer.Context, names: list[str] | None) -> None:
+    """Uses extensions until the command ends."""
+    if names:
+        ctx.with_resource(nasir.use(*names))
+
+
+_USE = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="EXTENSION",
+        callback=_use,
+        is_eager=True,
+        help="Use an extension: a Python file, a module, or an installed one's name.",
     ),
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="Print facts, and errors, as JSON.")]

@@ -1,7 +1,8 @@
 """Architecture updates, regularisers, stopping and selection of genotypes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -186,7 +187,25 @@ _TOLERANCE = 0.01
 """The relative tolerance of the eigenvalue; the actual error is mostly far smaller."""
 
 
-class EigenvalueStop(Model):
+class Stop(Model, ABC):
+    """Ends a search before its last epoch by a value that is logged as `logged`."""
+
+    logged: ClassVar[str]
+
+    @abstractmethod
+    def due(self, epoch: int) -> bool:
+        """Whether the value is measured after this epoch (from 0)."""
+
+    @abstractmethod
+    def measure(self, learner: Supernet, moment: Moment) -> float:
+        """Returns the current value."""
+
+    @abstractmethod
+    def stops(self, values: Sequence[float]) -> int | None:
+        """Returns the epoch whose genotype is the result, or None to continue."""
+
+
+class EigenvalueStop(Stop):
     """Stops when the dominant eigenvalue of the architecture's Hessian grows.
 
     RobustDARTS, arXiv:1909.09656, section 4.3, with the constants of its code. Every `every`
@@ -196,6 +215,8 @@ class EigenvalueStop(Model):
     values earlier, and returns the genotype of that earlier epoch, which must be at least
     `earliest`. Hessian-vector products are exact; the published code builds the whole matrix.
     """
+
+    logged: ClassVar[str] = "eigenvalue"
 
     every: Epochs = 2
     window: Epochs = 5

@@ -4,6 +4,7 @@ Recipes and methods are such models, with others as sections; both are files, sh
 and may be `like` another.
 """
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,9 @@ from pydantic.fields import FieldInfo
 from nasir import NasirError
 from nasir.document import Cursor
 from nasir.errors import nearest, quoted
+from nasir.files import Source, read_source
 from nasir.limits import LIKE_LEVELS, NUMBER_LIMIT
+from nasir.table import Table
 
 Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 AnyEpochs = Annotated[int, Field(strict=True, ge=0, le=100_000)]
@@ -280,32 +283,40 @@ def _renamed_hint(name: str | None) -> str:
     return f"it is {name} now" if name else ""
 
 
-def shipped_names(folder: Path) -> tuple[str, ...]:
-    """Returns the names of the YAML files in a folder."""
-    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+Named = Path | str | Mapping[str, Any]
+"""The file of a recipe or a method with a name, or its content."""
 
 
-def named_file(
-    text: str, shipped: Path, code: str, outer: tuple[str, ...]
-) -> tuple[Path, tuple[str, ...]]:
-    """Finds the file of a path or a shipped name; a path is appended to `outer`.
+def named_files(folder: Path, kind: str) -> Table[Named]:
+    """Returns the YAML files in a folder by name, and what extensions in use bring."""
+    files: dict[str, Named] = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return Table.of(files, kind)
 
-    Raises `code` for an unknown name, an error for a cycle of files, or for too many.
+
+def named_source(
+    text: str, table: Table[Named], outer: tuple[str, ...]
+) -> tuple[Source, tuple[str, ...]]:
+    """Reads the file of a path or a name; a path is appended to `outer`.
+
+    Raises an error for an unknown name, for a cycle of files, or for too many.
     """
+    kind = table.kinds[0]
     if not text.endswith(SUFFIXES):
-        names = shipped_names(shipped)
-        if text not in names:
-            message = f"unknown {shipped.name.removesuffix('s')} {quoted(text)}"
-            raise NasirError(code, message, hint=nearest(text, names))
-        return shipped / f"{text}.yaml", ()
+        found = table.get(text)
+        if found is None:
+            message = f"unknown {kind} {quoted(text)}"
+            raise NasirError("E201", message, hint=nearest(text, table))
+        if isinstance(found, Mapping):
+            return Source.of(json.dumps({"nasir": 1, kind: text, **found}), f"<{text}>"), outer
+        return read_source(Path(found)), outer
     path = os.path.realpath(text)
     if path in outer:
         names = " to ".join(Path(each).name for each in (*outer[outer.index(path) :], path))
-        raise NasirError("E109", f"the {shipped.name} are `like` one another in a cycle: {names}")
+        raise NasirError("E109", f"the {kind}s are `like` one another in a cycle: {names}")
     if len(outer) == LIKE_LEVELS:
-        message = f"more than {LIKE_LEVELS} {shipped.name} are each `like` the next"
+        message = f"more than {LIKE_LEVELS} {kind}s are each `like` the next"
         raise NasirError("E106", message)
-    return Path(text), (*outer, path)
+    return read_source(Path(text)), (*outer, path)
 
 
 def like_file(

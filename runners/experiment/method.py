@@ -11,8 +11,9 @@ from pydantic import BeforeValidator, model_validator
 from nasir import NasirError
 from nasir.document import check_version, parse_document
 from nasir.errors import nearest, quoted
-from nasir.files import read_source
+from nasir.files import Source
 from nasir.space.skeletons import find_skeleton
+from nasir.table import Table
 from runners.experiment.architect import (
     L2,
     Architect,
@@ -29,13 +30,14 @@ from runners.experiment.architect import (
     Reinforce,
     SecondOrder,
     Selection,
+    Stop,
 )
 from runners.experiment.fields import (
     FieldError,
     like_file,
     named_fields,
-    named_file,
-    shipped_names,
+    named_files,
+    named_source,
     with_place,
 )
 from runners.experiment.mixture import (
@@ -53,7 +55,7 @@ from runners.experiment.mixture import (
 )
 from runners.experiment.recipe import Settings
 
-PARTS: dict[str, dict[str, Any]] = {
+_SHIPPED: dict[str, dict[str, Any]] = {
     "mixture": {
         "softmax": Softmax(),
         "dirichlet": Dirichlet(),
@@ -84,6 +86,8 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "stop": {"none": None, "eigenvalue": EigenvalueStop()},
 }
+
+PARTS = {kind: Table.of(parts, kind) for kind, parts in _SHIPPED.items()}
 """The parts by kind and name, as on the command line and in YAML files."""
 
 
@@ -128,7 +132,7 @@ class Method(Settings):
     architect: Annotated[Architect, BeforeValidator(partial(_part, "architect"))] = FirstOrder()
     regularise: Annotated[Regulariser, BeforeValidator(partial(_part, "regularise"))] = L2()
     select: Annotated[Selection, BeforeValidator(partial(_part, "select"))] = Argmax()
-    stop: Annotated[EigenvalueStop | None, BeforeValidator(partial(_part, "stop"))] = None
+    stop: Annotated[Stop | None, BeforeValidator(partial(_part, "stop"))] = None
     skeletons: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -221,7 +225,7 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
             "--mixture dirichlet, or --regularise l2",
         ),
         (
-            method.stop is not None and not learns,
+            isinstance(method.stop, EigenvalueStop) and not learns,
             "the eigenvalue is that of the loss by the logits, which do not learn here",
             "--stop none",
         ),
@@ -243,9 +247,7 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
     )
 
 
-SHIPPED = Path(__file__).parent / "methods"
-
-method_names = partial(shipped_names, SHIPPED)
+METHODS = named_files(Path(__file__).parent / "methods", "method")
 
 CHANGES = (*Settings.model_fields, *PARTS)
 """The fields in which a method's file may differ from its base, on all skeletons or on one."""
@@ -260,12 +262,12 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
     `on:` has `CHANGES` by skeleton, which override the others there. Raises an error with its place
     (E1xx for the file), also if the file is in `outer`, the files that are `like` it.
     """
-    path, within = named_file(text, SHIPPED, "E201", outer)
-    return (_read if within else _shipped)(path, skeleton, within)
+    source, within = named_source(text, METHODS, outer)
+    return (_read if within else _shipped)(source, skeleton, within)
 
 
-def _read(path: Path, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
-    root = parse_document(read_source(path)).root
+def _read(source: Source, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
+    root = parse_document(source).root
     read = partial(read_method, skeleton=skeleton, outer=outer)
     base, changes = like_file(root, "method", ("about", "paper"), ("on", *CHANGES), read)
     if "nasir" in root.entries("a method"):

@@ -9,7 +9,7 @@ from pydantic import StrictBool, model_validator
 
 import nasir
 from nasir.document import check_version, parse_document
-from nasir.files import read_source
+from nasir.files import Source
 from nasir.space.layout import DEPTHS, WIDTHS
 from runners.experiment.fields import (
     AnyCount,
@@ -25,9 +25,9 @@ from runners.experiment.fields import (
     Share,
     Window,
     like_file,
-    named_file,
+    named_files,
+    named_source,
     sections,
-    shipped_names,
     with_place,
 )
 
@@ -315,9 +315,7 @@ class Settings(Model):
         return sum(stage.epochs for stage in self.stages)
 
 
-SHIPPED = Path(__file__).parent / "recipes"
-
-recipe_names = partial(shipped_names, SHIPPED)
+RECIPES = named_files(Path(__file__).parent / "recipes", "recipe")
 
 
 def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
@@ -328,12 +326,12 @@ def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
     unknown name, and with its place for the file (E1xx), also if it is in `outer`, the files that
     are `like` it.
     """
-    path, within = named_file(text, SHIPPED, "E201", outer)
-    return (_read if within else _shipped)(path, within)
+    source, within = named_source(text, RECIPES, outer)
+    return (_read if within else _shipped)(source, within)
 
 
-def _read(path: Path, outer: tuple[str, ...] = ()) -> Recipe:
-    root = parse_document(read_source(path)).root
+def _read(source: Source, outer: tuple[str, ...] = ()) -> Recipe:
+    root = parse_document(source).root
     read = partial(read_recipe, outer=outer)
     base, changes = like_file(root, "recipe", ("about", "data"), tuple(sections(Recipe())), read)
     check_version(root, "a recipe")

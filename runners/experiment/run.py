@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from nasir import NasirError, Where
+from nasir.table import brought
 from runners.experiment.build import Built
 from runners.experiment.experiment import Experiment, experiment_in
 from runners.experiment.fields import merged
 from runners.experiment.learner import Epoch, Learner, Moment, is_out_of_memory
 from runners.folder.checkpoint import Checkpoint
 from runners.folder.display import Display, display_for_stderr
-from runners.folder.facts import Kind, facts_of, other_machine, same_settings
+from runners.folder.facts import (
+    Kind,
+    facts_of,
+    other_machine,
+    require_extensions,
+    same_settings,
+)
 from runners.folder.run_folder import RunFolder, stopped_by_signals
 from runners.machine.device import deterministic
 from runners.machine.machine import spinning_warning
@@ -55,6 +62,7 @@ def resume_run(
     a fact that the kind of run compares: data, settings, a space under the same name.
     """
     facts = facts_of(out, kind)
+    extensions = require_extensions(out, facts)
     experiment = experiment_in(out, facts)
     with stopped_by_signals(out, kind):
         same_settings(facts["experiment"], merged(facts["experiment"], asked))
@@ -64,8 +72,8 @@ def resume_run(
             same_settings({part: facts[part]}, {part: now[part]})
         shown = display_for_stderr() if display is None else display
         moved = other_machine(facts["machine"], now["machine"])
-        if moved:
-            shown.say(moved)
+        for said in filter(None, (moved, extensions)):
+            shown.say(said)
         return _run_work(Run(RunFolder.open(out, shown.say), shown), built, work)
 
 
@@ -115,7 +123,8 @@ class Run:
 
     def start(self, learner: Learner, hooks: Sequence["Hook"]) -> bool:
         """Starts, or resumes from the last checkpoint; returns whether it resumed."""
-        self.learner, self.hooks = learner, hooks
+        own = [make(learner) for make in brought("hook").values()]
+        self.learner, self.hooks = learner, (*hooks, *own)
         checkpoint = self.folder.latest()
         if checkpoint is not None:
             self.load(checkpoint)

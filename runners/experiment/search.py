@@ -13,7 +13,7 @@ import nasir
 from nasir import Genotype, Graph
 from nasir.arguments import checked
 from runners.data.name import parse_data
-from runners.experiment.architect import EigenvalueStop
+from runners.experiment.architect import Stop
 from runners.experiment.build import (
     DATA_SET,
     BuiltSearch,
@@ -200,32 +200,37 @@ class Mixed(Hook):
         return replace(moved, weights={**moved.weights, **tied})
 
 
-class Eigenvalue(Hook):
-    """Stops the search when the largest eigenvalue of the architecture's Hessian has grown."""
+class EarlyStop(Hook):
+    """Ends the search when the method's `stop` says so, for example as the eigenvalue grows."""
 
     keys = ("values", "stopped")
 
-    def __init__(self, learner: Supernet, stop: EigenvalueStop) -> None:
+    def __init__(self, learner: Supernet, stop: Stop) -> None:
         self.learner, self.stop = learner, stop
         self.values: list[float] = []
         self.stopped: int | None = None
 
     @property
+    def name(self) -> str:
+        """The name in checkpoints."""
+        return self.stop.logged
+
+    @property
     def ends(self) -> bool:
-        """Whether it has grown."""
+        """Whether it has ended."""
         return self.stopped is not None
 
     def end(self, run: Run, epoch: Epoch, row: dict[str, Any]) -> None:
-        """Measures the eigenvalue, if due."""
+        """Measures the value, if due."""
         if epoch.at.phase != "search" or not self.stop.due(epoch.at.number):
             return
-        at = replace(epoch.at, purpose="eigenvalue")
-        row["eigenvalue"] = self.stop.measure(self.learner, at)
-        self.values.append(row["eigenvalue"])
+        name = self.stop.logged
+        row[name] = self.stop.measure(self.learner, replace(epoch.at, purpose=name))
+        self.values.append(row[name])
         self.stopped = self.stop.stops(self.values)
         if self.stopped is not None:
             said = f"stopped, with the genotype of epoch {self.stopped}"
-            run.display.say(f"the eigenvalue has grown: {said}")
+            run.display.say(f"the {name} has grown: {said}")
 
 
 class ArchitectureRecord(Hook):
@@ -339,7 +344,7 @@ def _trained(run: Run, built: BuiltSearch, supernet: Graph) -> Genotype:
     run.display.say(built.plan.words)
     graph = stage_graph(supernet, method, method.stages[0], {}, built.space)
     learner = Supernet(built, graph, run.display.say)
-    record, stop = ArchitectureRecord(learner), method.stop and Eigenvalue(learner, method.stop)
+    record, stop = ArchitectureRecord(learner), method.stop and EarlyStop(learner, method.stop)
     hooks: list[Hook] = [Stages(learner, supernet), Projections(learner), Architecture(learner)]
     if method.train.drop_path:
         hooks.append(DropPath(learner, lambda at: method.train.drop_path * at.progress))

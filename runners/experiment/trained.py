@@ -16,7 +16,7 @@ from nasir.space.skeletons import find_skeleton
 from runners.experiment.experiment import Experiment, experiment_in
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
-from runners.folder.facts import damaged, facts_of, read_facts
+from runners.folder.facts import damaged, facts_of, read_facts, require_extensions
 from runners.folder.logs import read_rows
 from runners.inputs import is_run
 
@@ -207,7 +207,9 @@ def replay(out: str | Path, display: Display | None = None) -> Replay:
 
     out = Path(out)
     kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
-    experiment = experiment_in(out, facts_of(out, kind))
+    facts = facts_of(out, kind)
+    require_extensions(out, facts)
+    experiment = experiment_in(out, facts)
     with tempfile.TemporaryDirectory() as parent:
         again = Path(parent) / "run"
         (evaluate if experiment.search is None else search)(experiment, again, display)

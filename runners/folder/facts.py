@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from nasir import NasirError, Space, Where
 from nasir.document import Json, read_json
 from nasir.errors import quoted
+from nasir.extension import in_use
 from nasir.files import Source
 from nasir.quoting import json_text
 
@@ -165,6 +166,28 @@ def same_settings(old: Mapping[str, object], new: Mapping[str, object]) -> None:
     if differing:
         hint = "omit the options to keep the run's own, or start another run"
         raise NasirError("E726", f"the run has other settings: {differing}", hint=hint)
+
+
+def require_extensions(path: Path, facts: Mapping[str, Any]) -> str:
+    """Raises an error if an extension of the run is not in use, or in another version.
+
+    Returns a warning if its code differs, else "".
+    """
+    now = {each.extension.name: each for each in in_use()}
+    changed: list[str] = []
+    for name, known in facts.get("extensions", {}).items():
+        hint = f"--use, or nasir.use in Python, with the extension {quoted(name)}"
+        if name not in now:
+            message = f"the run was made with the extension {quoted(name)}, which is not in use"
+            raise NasirError("E726", message, Where(str(path)), hint)
+        version = now[name].extension.version
+        if version != known["version"]:
+            message = f"the extension {quoted(name)} was {known['version']} and is {version}"
+            raise NasirError("E726", message, Where(str(path)), "use that version")
+        if known["digest"] and known["digest"] != now[name].digest:
+            changed.append(name)
+    names = ", ".join(map(quoted, changed))
+    return f"the code of {names} has changed since the run started" * bool(changed)
 
 
 def other_machine(old: Mapping[str, object], new: Mapping[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,14 +66,35 @@ def find_machine(device: str = "cpu") -> Machine:
 def surroundings(device: str = "cpu") -> dict[str, object]:
     """Returns the first fields of `run.json`: versions and machine."""
     import nasir  # not at the top: the command line sets `OPENMP` before other imports
+    from nasir.extension import in_use
 
     found = find_machine(device)
+    extensions = {
+        each.extension.name: {"version": each.extension.version, "digest": each.digest}
+        for each in in_use()
+    }
     return {
         "nasir": nasir.__version__,
+        **({"extensions": extensions} if extensions else {}),
         "torch": found.torch,
         "python": found.python,
         "machine": asdict(found),
     }
+
+
+def offered_extensions() -> list[str]:
+    """Returns the names of nasir's extensions in installed packages.
+
+    Reads their files, since importing `importlib.metadata` takes longer than most commands.
+    """
+    found: dict[str, None] = {}
+    for directory in dict.fromkeys(sys.path):
+        for path in Path(directory or ".").glob("*-info/entry_points.txt"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            _, _, section = text.partition("[nasir]\n")
+            lines = section.partition("[")[0].splitlines()
+            found |= dict.fromkeys(line.partition("=")[0].strip() for line in lines if "=" in line)
+    return list(found)
 
 
 def check_alone() -> None:
