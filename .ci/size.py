@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 178,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_658,
+    "code lines of nasir and lowering": 16_661,
     "code lines of runners": 10_616,
-    "code lines of tests": 21_831,
+    "code lines of tests": 21_984,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

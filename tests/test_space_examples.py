@@ -12,13 +12,16 @@ from runners.forms.compile import Options, compile_genotype
 from tests.command_line import ROOT, call
 from tests.gate import gated
 
-EXAMPLES = [ROOT / "spaces" / "examples" / f"{name}.json" for name in ("mobile", "three_kinds")]
+EXAMPLES = [
+    ROOT / "spaces" / "examples" / f"{name}.json"
+    for name in ("mobile", "three_kinds", "attention", "segmentation")
+]
 TOLERANCE = 1e-4
 
 named = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("path", gated(EXAMPLES, EXAMPLES[1:]), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", gated(EXAMPLES, EXAMPLES[1:2]), ids=lambda path: path.stem)
 def test_an_example_is_compiled_drawn_and_exported(path: Path, tmp_path: Path) -> None:
     sizes = ("--channels", "8", "--layers", "6")
     done = call("compile", path, *sizes, "-o", tmp_path, "--no-compile", "--json")
@@ -33,7 +36,7 @@ def test_an_example_is_compiled_drawn_and_exported(path: Path, tmp_path: Path) -
     assert len(list(tmp_path.rglob("*.svg"))) == len(kinds)
 
 
-@named
+@pytest.mark.parametrize("path", gated(EXAMPLES, EXAMPLES[:2]), ids=lambda path: path.stem)
 def test_an_exported_example_gives_its_genotype_and_space_back(path: Path, tmp_path: Path) -> None:
     assert call("compile", path, "--channels", "4", "--layers", "6", "--onnx",
                 tmp_path / "net.onnx", "--no-compile").code == 0  # fmt: skip

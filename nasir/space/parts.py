@@ -34,10 +34,7 @@ _IMAGE = ImageType(96, 32, 32)
 
 
 def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
-    """The space's own ops, each tried on an image.
-
-    Raises an error, at the step or its attribute.
-    """
+    """The space's own ops. Raises an error, at the step or its attribute."""
     for name, op in model.ops.items():
         if name in ALL_OPS and name not in MACROS:
             raise NasirError(
@@ -50,13 +47,21 @@ def read_ops(document: Document, model: SpaceModel) -> tuple[Macro, ...]:
         for path, error in faults(op, known):
             raise error.at(document.place(("ops", name, *path)))
     macros = own_ops(model.ops, lambda name: document.key_place(("ops", name)))
-    for macro in macros.values():
-        _try(document, macro)
     return tuple(macros.values())
 
 
-def _try(document: Document, macro: Macro) -> None:
-    """Runs the op on an image. Raises an error for the number of inputs.
+def try_ops(document: Document, ops: Iterable[Macro], cells: Iterable[SpaceCell]) -> None:
+    """Tries each own op on an image, whose type one that is an option must keep.
+
+    Others may change it: they are steps of own ops, or are used in graphs.
+    """
+    options = {name for cell in cells for name in cell.named_ops}
+    for macro in ops:
+        _try(document, macro, kept=macro.name in options)
+
+
+def _try(document: Document, macro: Macro, *, kept: bool) -> None:
+    """Runs the op on an image. Raises an error at the step that fails, or for another result.
 
     What only this image's size, or a stride of 2, may be to blame for is no fault yet.
     """
@@ -77,7 +82,7 @@ def _try(document: Document, macro: Macro) -> None:
                 where = document.key_place((*path, key)) if key else document.place(path)
                 raise NasirError(error.code, error.message, where, error.hint) from None
         result = scope.type(values[body.names[-1]])
-        if stride == 1 and result != _IMAGE:
+        if kept and stride == 1 and result != _IMAGE:
             message = f"the op '{macro.name}' turns {_IMAGE} into {result}"
             where = document.key_place(("ops", macro.name))
             hint = "an op on an edge keeps the channels, and at stride 1 the size"

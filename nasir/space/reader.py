@@ -25,7 +25,7 @@ from nasir.space.model import (
     SizeModel,
     SpaceModel,
 )
-from nasir.space.parts import Conditions, check_inputs, read_layout, read_ops, read_size
+from nasir.space.parts import Conditions, check_inputs, read_layout, read_ops, read_size, try_ops
 from nasir.space.skeletons import SKELETONS, unsuited
 from nasir.space.space import Space
 
@@ -66,6 +66,7 @@ def read_document(document: Document) -> Space:
         _Cell(document, ("cells", kind), kind, known, edges).read(_alike(document, model, kind))
         for kind in model.cells
     )
+    try_ops(document, ops, cells)
     _check_options(document, cells, inner)
     check_inputs(document, model, cells)
     size, open_size = read_size(document, model)
