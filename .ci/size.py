@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 178,
     "files of runners": 72,
-    "code lines of nasir and lowering": 16_661,
+    "code lines of nasir and lowering": 16_542,
     "code lines of runners": 10_616,
     "code lines of tests": 21_984,
     "places of runners": 14,

@@ -28,13 +28,13 @@ input normal/n1.e0: weights[2]
 input normal/n2: weights[2]
 body body1
   meta cell "normal"
-  input pre/conv: image[2,4,4]
+  input x1: image[2,4,4]
   input normal/n1.e0: weights[2]
   input normal/n2: weights[2]
-  n1.e0/relu = relu(pre/conv): image[2,4,4]
+  n1.e0/relu = relu(x1): image[2,4,4]
   n1.e0/bn = batch_norm(n1.e0/relu) {affine=false}: image[2,4,4]
-  n1.e0 = mix(normal/n1.e0, pre/conv, n1.e0/bn) {options=[0,1]}: image[2,4,4]
-  n1 = add(n1.e0, pre/conv): image[2,4,4]
+  n1.e0 = mix(normal/n1.e0, x1, n1.e0/bn) {options=[0,1]}: image[2,4,4]
+  n1 = add(n1.e0, x1): image[2,4,4]
   n2.e1/relu = relu(n1): image[2,4,4]
   n2 = mix(normal/n2, n1, n2.e1/relu) {options=[0,1]}: image[2,4,4]
   out = concat(n1, n2): image[4,4,4]
@@ -65,20 +65,20 @@ input normal/n1.e0: weights[2]
 input normal/n2: weights[2]
 body body1
   meta cell "normal"
-  input pre/conv: image[2,4,4]
+  input x1: image[2,4,4]
   input normal/n1.e0: weights[2]
-  n1.e0/relu = relu(pre/conv): image[2,4,4]
+  n1.e0/relu = relu(x1): image[2,4,4]
   n1.e0/bn = batch_norm(n1.e0/relu) {affine=false}: image[2,4,4]
-  n1.e0 = mix(normal/n1.e0, pre/conv, n1.e0/bn) {options=[0,1]}: image[2,4,4]
-  n1 = add(n1.e0, pre/conv): image[2,4,4]
+  n1.e0 = mix(normal/n1.e0, x1, n1.e0/bn) {options=[0,1]}: image[2,4,4]
+  n1 = add(n1.e0, x1): image[2,4,4]
   output n1
 end
 body body2
   meta cell "normal"
-  input n1: image[2,4,4]
+  input x1: image[2,4,4]
   input normal/n2: weights[2]
-  n2.e1/relu = relu(n1): image[2,4,4]
-  n2 = mix(normal/n2, n1, n2.e1/relu) {options=[0,1]}: image[2,4,4]
+  n2.e1/relu = relu(x1): image[2,4,4]
+  n2 = mix(normal/n2, x1, n2.e1/relu) {options=[0,1]}: image[2,4,4]
   output n2
 end
 body body3

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lowering.agreement import Arrays, Comparison, compared, draw, evaluate
 from lowering.onnx.model import make_model
-from lowering.plan import Plan, make_plan
+from lowering.plan import functions_of
 from lowering.torch import to_torch
 from nasir import Graph, NasirError, Where, run_passes
 from nasir.arguments import checked
@@ -25,6 +25,7 @@ from nasir.errors import quoted
 from nasir.files import is_file, write_atomically
 from nasir.formats.own import seal
 from nasir.passes import DISCRETE, EVALUATION, PASSES, PLAIN
+from nasir.passes.memory import called, cells_of
 from nasir.passes.rewriting import given_inputs
 
 
@@ -49,8 +50,12 @@ def encode(graph: Graph, weights: Mapping[str, Tensor], *, inline: bool = False)
     """The checked model as a file's content."""
     lowered, _ = run_passes(replace(graph, auxiliary=()), (*DISCRETE, *EVALUATION))
     lowered = replace(lowered, inputs=given_inputs(lowered))  # nothing reads the other any more
-    plan = Plan(lowered, (), lowered.nodes) if inline else make_plan(lowered)
-    proto = check_model(ir.to_proto(make_model(plan, weights)))
+    if inline:
+        model = make_model(lowered, weights)
+    else:
+        lowered = called(lowered, cells_of(lowered))
+        model = make_model(lowered, weights, functions_of(lowered))
+    proto = check_model(ir.to_proto(model))
     seal(proto)
     return proto.SerializeToString(deterministic=True)
 

@@ -1,4 +1,4 @@
-"""Makes ONNX models of plans in memory: functions, calls, initializers and metadata.
+"""Makes ONNX models of graphs in memory: functions, calls, initializers and metadata.
 
 Opset 21 (IR version 10) is the newest in which onnxruntime 1.32 has a kernel for every op that
 the rules emit: from opset 22 on it has none for RandomNormalLike.
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lowering.onnx import layers
-from lowering.onnx.rule import Apply, OnnxBody, OnnxEmitter, OnnxRule, Values
-from lowering.plan import Call, Function, Plan
+from lowering.onnx.rule import OnnxBody, OnnxEmitter, OnnxRule, Values
+from lowering.plan import Function
 from lowering.torch.store import resolve
 from nasir import (
     Graph,
@@ -25,8 +25,10 @@ from nasir import (
     VectorType,
     __version__,
 )
+from nasir.graph import body_of
 from nasir.node import Node
 from nasir.ops import ParamRef
+from nasir.ops.fused import CALL
 from nasir.quoting import visible
 from nasir.table import Table
 from nasir.types import TokenType, WeightsType
@@ -44,27 +46,24 @@ RULES: Table[OnnxRule] = Table(*layers.RULES, kinds=("onnx",))
 """Rules of the primitives, by name."""
 
 
-def make_model(plan: Plan, weights: Mapping[str, Tensor]) -> ir.Model:
+def make_model(
+    graph: Graph, weights: Mapping[str, Tensor], stand_ins: tuple[Function, ...] = ()
+) -> ir.Model:
     """The model in float32 and for inference; every value of its main graph has a shape.
 
-    `weights` are found by the keys of the graph's parameters.
+    `stand_ins` are the functions of bodies that nodes apply; other bodies are written where they
+    are applied. `weights` are found by the keys of the graph's parameters.
     """
-    titles = _titles([function.name for function in plan.functions])
-    bodies = [titles[function.name] for function in plan.bodies]
-    apply = _application(dict(zip(plan.graph.bodies, bodies, strict=bool(bodies))))
-    functions = {
-        function.name: _function(function, titles[function.name], apply)
-        for function in plan.functions
-    }
-    graph = _Main(plan, weights, functions, apply).graph()
+    functions = _Functions(stand_ins)
+    main = _Main(graph, weights, functions).graph()
     return ir.Model(
-        graph,
+        main,
         ir_version=IR_VERSION,
         producer_name="nasir",
         producer_version=__version__,
-        functions=tuple(functions.values()),
+        functions=tuple(functions.made.values()),
         doc_string=f"A network for inference, by nasir {__version__}, in opset {OPSET}.",
-        metadata_props=_metadata(plan.graph),
+        metadata_props=_metadata(graph),
     )
 
 
@@ -94,130 +93,130 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _application(functions: Mapping[Graph, str]) -> Apply:
-    """Writes a body as a call of its function, or node by node where it has none."""
+class _Functions:
+    """The functions of a model, and the application of bodies."""
+
+    def __init__(self, functions: tuple[Function, ...]) -> None:
+        self.by_body = {body: function for function in functions for body in function.values}
+        self.titles = _titles([function.name for function in functions])
+        self.made: dict[str, ir.Function] = {}
+        for function in functions:
+            self.made[function.name] = self._function(function)
 
     def apply(
-        body: OnnxBody, graph: Graph, inputs: Values, weights: Values, result: ir.Value
+        self,
+        body: OnnxBody,
+        graph: Graph,
+        inputs: Values,
+        weights: Values,
+        result: ir.Value,
+        name: str = "",
     ) -> None:
-        if graph in functions:
-            name = functions[graph]
-            call = ir.Node(DOMAIN, name, [*inputs, *weights], outputs=[result], name=result.name)
-            body.nodes.append(call)
+        """Writes a graph as a call of its function, or node by node where it has none.
+
+        `name` is that of the call, and else that of the result.
+        """
+        function = self.by_body.get(graph)
+        if function is None:
+            self._write(body, graph, (inputs, weights), result, f"{result.name}/", {})
             return
-        values = {name: value for (name, _), value in zip(graph.inputs, inputs, strict=True)}
+        made, widths = self.made[function.name], function.values[graph]
+        attributes = [ir.AttrInt64(formal, widths[formal]) for formal in made.attributes]
+        call = ir.Node(DOMAIN, made.name, [*inputs, *weights], attributes, outputs=[result])
+        call.name = body.fresh(name) if name else result.name
+        body.nodes.append(call)
+
+    def _function(self, function: Function) -> ir.Function:
+        graph, title, body = function.body, self.titles[function.name], OnnxBody()
+        inputs = tuple(ir.Value(name=body.fresh(name)) for name, _ in graph.inputs)
+        weights = tuple(ir.Value(name=body.fresh(ref.key)) for ref in graph.params)
+        result = ir.Value(name=body.fresh(_initial(graph.outputs[0])))
+        self._write(body, graph, (inputs, weights), result, "", function.widths)
+        imports = {"": OPSET}
+        made = ir.Graph(
+            [*inputs, *weights], [result], nodes=body.nodes, opset_imports=imports, name=title
+        )
+        formals = [ir.Attr(name, ir.AttributeType.INT, None) for name in body.formals]
+        return ir.Function(DOMAIN, title, graph=made, attributes=formals)
+
+    def _write(
+        self,
+        body: OnnxBody,
+        graph: Graph,
+        given: tuple[Values, Values],
+        result: ir.Value,
+        prefix: str,
+        widths: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        """Writes the nodes of a graph of one output, which are named with that prefix."""
+        inputs, weights = given
+        values = dict(zip((name for name, _ in graph.inputs), inputs, strict=True))
         refs = dict(zip((ref.key for ref in graph.params), weights, strict=True))
         for node in graph.nodes:
-            last = node.name == graph.outputs[0]
-            value = result if last else ir.Value(name=body.fresh(f"{result.name}/{node.name}"))
-            emitter = OnnxEmitter(body, value, {}, apply)
-            read = tuple(values[name] for name in node.inputs)
-            values[node.name] = _emit(emitter, node, read, tuple(refs[r.key] for r in node.params))
-
-    return apply
-
-
-def _function(function: Function, title: str, apply: Apply) -> ir.Function:
-    names = (*function.inputs, *function.params)
-    body = OnnxBody()
-    values = {name: ir.Value(name=body.fresh(name)) for name in names}
-    weights = [values[name] for name in function.params]
-    for step in function.steps:
-        inputs = tuple(values[name] for name in step.inputs)
-        params = tuple(weights[i] for i in step.params)
-        result = ir.Value(name=body.fresh(re.sub(r"^(?=[\d_])", "n", step.name)))
-        emitter = OnnxEmitter(body, result, dict(step.widths), apply)
-        values[step.name] = _emit(emitter, step.node, inputs, params)
-    graph = ir.Graph(
-        [values[name] for name in names],
-        [values[name] for name in function.outputs],
-        nodes=body.nodes,
-        opset_imports={"": OPSET},
-        name=title,
-    )
-    formals = [ir.Attr(name, ir.AttributeType.INT, None) for name in body.formals]
-    return ir.Function(DOMAIN, title, graph=graph, attributes=formals)
+            value = result
+            if node.name != graph.outputs[0]:
+                value = ir.Value(name=body.fresh(_initial(f"{prefix}{node.name}")))
+            emitter = OnnxEmitter(body, value, widths.get(node.name, {}), self.apply)
+            read = (values[name] for name in node.inputs)
+            params = (refs[ref.key] for ref in node.params)
+            values[node.name] = RULES[node.op.name].emit(emitter, node.attrs, *read, *params)
 
 
-def _emit(
-    emitter: OnnxEmitter, node: Node, inputs: tuple[ir.Value, ...], weights: tuple[ir.Value, ...]
-) -> ir.Value:
-    return RULES[node.op.name].emit(emitter, node.attrs, *inputs, *weights)
+def _initial(name: str) -> str:
+    """The name with a letter at its beginning."""
+    return re.sub(r"^(?=[\d_])", "n", name)
 
 
 class _Main:
-    """The main graph while it is written. Its names are the plan's, but for the outputs'."""
+    """The main graph while it is written. Its names are the graph's, but for the outputs'."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        weights: Mapping[str, Tensor],
-        functions: Mapping[str, ir.Function],
-        apply: Apply,
-    ) -> None:
-        self.plan = plan
-        self.apply = apply
+    def __init__(self, graph: Graph, weights: Mapping[str, Tensor], functions: _Functions) -> None:
+        self.source = graph
         self.functions = functions
         self.body = OnnxBody()
-        self.inputs = [_value(self.body.fresh(name), type_) for name, type_ in plan.graph.inputs]
-        self.outputs = tuple(map(self.body.fresh, output_names(plan.graph)))
+        self.inputs = [_value(self.body.fresh(name), type_) for name, type_ in graph.inputs]
+        self.outputs = tuple(map(self.body.fresh, output_names(graph)))
         self.weights = {
-            ref.key: _initializer(self.body.fresh(ref.key), ref, weights)
-            for ref in plan.graph.params
+            ref.key: _initializer(self.body.fresh(ref.key), ref, weights) for ref in graph.params
         }
-        self.values = {name: self.inputs[i] for i, (name, _) in enumerate(plan.graph.inputs)}
+        self.values = {name: self.inputs[i] for i, (name, _) in enumerate(graph.inputs)}
 
     def graph(self) -> ir.Graph:
         """The finished graph."""
-        for step in self.plan.steps:
-            if isinstance(step, Call):
-                self._call(step)
-            else:
-                self._node(step)
+        for node in self.source:
+            self._node(node)
         outputs = [
             self._output(source, name)
-            for source, name in zip(self.plan.graph.outputs, self.outputs, strict=True)
+            for source, name in zip(self.source.outputs, self.outputs, strict=True)
         ]
         return ir.Graph(
             self.inputs,
             outputs,
             nodes=self.body.nodes,
             initializers=list(self.weights.values()),
-            opset_imports={"": OPSET, DOMAIN: 1} if self.functions else {"": OPSET},
-            name=visible(self.plan.graph.about.get("name", "")) or "network",
+            opset_imports={"": OPSET, DOMAIN: 1} if self.functions.made else {"": OPSET},
+            name=visible(self.source.about.get("name", "")) or "network",
         )
 
     def _node(self, node: Node) -> None:
         inputs = tuple(self.values[name] for name in node.inputs)
         weights = tuple(self.weights[ref.key] for ref in node.params)
-        emitter = OnnxEmitter(self.body, self._result(node.name), {}, self.apply)
-        _emit(emitter, node, inputs, weights)
-
-    def _call(self, call: Call) -> None:
-        function = self.functions[call.function]
-        formals = self.plan.function(call.function).widths
-        widths = dict(zip(formals, call.widths, strict=True))
-        node = ir.Node(
-            DOMAIN,
-            function.name,
-            [
-                *(self.values[name] for name in call.inputs),
-                *(self.weights[ref.key] for ref in call.params),
-            ],
-            [ir.AttrInt64(name, widths[name]) for name in function.attributes],
-            outputs=[self._result(name) for name in call.outputs],
-            name=self.body.fresh(call.cell),
-        )
-        self.body.nodes.append(node)
+        result = self._result(node.name)
+        body = body_of(node)
+        if node.op is CALL and body:
+            name = node.cell.name if node.cell else ""
+            self.functions.apply(self.body, body, inputs, weights, result, name)
+            return
+        emitter = OnnxEmitter(self.body, result, {}, self.functions.apply)
+        RULES[node.op.name].emit(emitter, node.attrs, *inputs, *weights)
 
     def _result(self, name: str) -> ir.Value:
         """The value for a node's result; a node that is an output has the output's name."""
-        graph = self.plan.graph
-        if name in graph.outputs:
-            shown = self.outputs[graph.outputs.index(name)]
+        if name in self.source.outputs:
+            shown = self.outputs[self.source.outputs.index(name)]
         else:
             shown = self.body.fresh(name)
-        self.values[name] = _value(shown, graph.types[name])
+        self.values[name] = _value(shown, self.source.types[name])
         return self.values[name]
 
     def _output(self, source: str, name: str) -> ir.Value:
@@ -225,8 +224,8 @@ class _Main:
         value = self.values[source]
         if value.name == name:
             return value
-        copy = _value(name, self.plan.graph.types[source])
-        return OnnxEmitter(self.body, copy, {}, self.apply).node("Identity", value)
+        copy = _value(name, self.source.types[source])
+        return OnnxEmitter(self.body, copy, {}, self.functions.apply).node("Identity", value)
 
 
 def output_names(graph: Graph) -> tuple[str, ...]:

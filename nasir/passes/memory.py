@@ -67,13 +67,22 @@ def call_cells(graph: Graph) -> Graph:
     Cells of one kind and size have equal bodies. Nodes outside cells and nodes with bodies are
     unchanged. Results are bitwise equal. Run it last.
     """
-    homes = homes_of(graph)
+    return called(graph, homes_of(graph))
+
+
+def called(graph: Graph, homes: Mapping[str, Cell | None]) -> Graph:
+    """The same for nodes with these cells."""
     plain = {node.name for node in graph if homes[node.name] is None or _applied(node)}
     return sliced(graph, crossing(graph, homes), plain | sharing_buffers(graph), homes, CALL)
 
 
 def _applied(node: Node) -> bool:
     return isinstance(node.op, Macro) or node.body is not None
+
+
+def cells_of(graph: Graph) -> dict[str, Cell | None]:
+    """The cell that each node belongs to itself."""
+    return {node.name: node.cell for node in graph}
 
 
 def homes_of(graph: Graph) -> dict[str, Cell | None]:
@@ -197,10 +206,10 @@ def _body(
 
 
 def _names(graph: Graph, nodes: list[Node], read: tuple[str, ...], prefix: str) -> dict[str, str]:
-    """The names in a body: relative to the cell, `x1`, `x2` … for others; choices keep theirs."""
+    """The names in a body: relative to the cell, `x1`, `x2` … for inputs; choices keep theirs."""
     every = (*read, *(node.name for node in nodes))
-    choices = {x for x in read if isinstance(graph.types[x], WeightsType) and DRAW not in x}
-    near = [name for name in every if name in choices or name.startswith(prefix)]
+    choices = [x for x in read if isinstance(graph.types[x], WeightsType) and DRAW not in x]
+    near = [*choices, *(node.name for node in nodes if node.name.startswith(prefix))]
     names = _relative(near, prefix)
     taken = {*names.values()}
     fresh = (f"x{number}" for number in itertools.count(1) if f"x{number}" not in taken)
