@@ -60,15 +60,6 @@ def test_an_epoch_is_a_shuffle_of_the_chosen_images_and_the_next_another() -> No
     assert len({tuple(first), tuple(second), tuple(chosen.tolist())}) == 3
 
 
-def test_images_come_in_file_order_where_that_is_asked() -> None:
-    assert labels(batches("held out", 0, 6, "file"), 3) == list(range(20))
-
-
-def test_the_last_batch_of_an_epoch_is_short() -> None:
-    image, label = batches("train", 0, 8).at(0, 2)
-    assert (len(image), len(label)) == (4, 4)
-
-
 @pytest.mark.parametrize("order", ["file", "shuffled"])
 @pytest.mark.parametrize("step", [-1, 3])
 def test_a_step_outside_the_epoch_is_a_mistake(order: str, step: int) -> None:
@@ -129,23 +120,6 @@ def test_images_are_normalised_by_channel() -> None:
     torch.testing.assert_close(image, expected.float())
 
 
-def test_images_have_the_type_of_the_weights() -> None:
-    image, _ = batches("t", 0, 4, place=find_place("cpu", "float64")).at(0, 0)
-    assert image.dtype == torch.float64
-
-
-def test_batches_leave_the_images_as_they_are() -> None:
-    source = images()
-    before = source.images.clone()
-    chosen = torch.arange(20)
-    Batches(source, chosen, SAME, CPU, name="t", seed=0, batch=20, augment=ALL).at(0, 0)
-    assert torch.equal(source.images, before)
-
-
-def test_a_stream_of_no_images_has_no_steps() -> None:
-    assert len(batches("t", 0, 4, indices=torch.arange(0))) == 0
-
-
 def augmented(augment: ImagesSection, count: int = 400) -> tuple[Tensor, Tensor]:
     """Bytes before and after, (N, 3, 8, 8)."""
     source = images(count)
@@ -193,13 +167,3 @@ def test_cutout_blanks_a_square_that_may_hang_over_the_border() -> None:
         assert 2 <= int(columns.sum()) <= 4
         middles.add((int(rows.nonzero().sum()), int(columns.nonzero().sum())))
     assert len(middles) > 40, "squares lie everywhere"
-
-
-def test_cutout_is_the_mean_and_the_border_of_a_crop_is_black() -> None:
-    source = images(100)
-    halfway, augment = ((0.5,) * 3, (0.5,) * 3), ImagesSection(crop=2, cutout=4)
-    chosen = torch.arange(100)
-    made = Batches(source, chosen, halfway, CPU, name="t", seed=0, batch=100, augment=augment)
-    image, _ = made.at(0, 0)
-    assert bool((image == 0).flatten(1).any(1).all()), "no byte is the mean itself"
-    assert bool((image == -1).any()), "black, normalised"

@@ -91,18 +91,6 @@ def test_a_store_answers_what_its_source_does(name: str, tmp_path: Path) -> None
     store.check()
 
 
-def test_a_cell_that_is_listed_and_not_evaluated_has_an_index_and_no_result(
-    tmp_path: Path,
-) -> None:
-    store = import_benchmark(write_nats_folder(tmp_path / "nats"), tmp_path / "store")
-    record = store.at(2)
-    assert record is not None
-    assert (record.key, dict(record.values)) == (CELLS[2], {})
-    with pytest.raises(nasir.NasirError) as caught:
-        answers(record, Question())
-    assert caught.value.code == "E601"
-
-
 def test_curves_keep_the_accuracy_after_every_epoch(tmp_path: Path) -> None:
     source = write_pth(tmp_path / "source.pth")
     store = import_benchmark(source, tmp_path / "store", ReadingOptions(curves=True))
@@ -144,17 +132,6 @@ def test_asking_cifar10_for_its_validation_accuracy_finds_the_half_trained_on(
     assert answer.dataset == "cifar10-valid"
     expected = [accuracy(0, "cifar10-valid", "x-valid", 4, seed) for seed in (777, 888)]
     assert answer.accuracy == pytest.approx(sum(expected) / 2)
-
-
-def test_each_seed_is_answered_by_itself(tmp_path: Path) -> None:
-    record = open_benchmark(write_pth(tmp_path / "a.pth")).at(0)
-    assert record is not None
-    given = answers(record, Question("cifar100", split="test", seed="each"))
-    assert [(each.epochs, each.seed, each.runs) for each in given] == [
-        (3, "777", 1),
-        (5, "777", 1),
-        (5, "888", 1),
-    ]
 
 
 def test_the_numbers_are_those_of_the_benchmarks_own_package(tmp_path: Path) -> None:
@@ -237,19 +214,6 @@ def test_query_takes_any_format_and_prints_a_table(tmp_path: Path) -> None:
     assert call("query", "-", "--data", source, stdin=CELLS[1]).out == expected.out
 
 
-def test_query_as_json_keeps_every_digit(tmp_path: Path) -> None:
-    done = call("query", "0", "--data", write_pth(tmp_path / "a.pth"), "--json", "--seed", "888")
-    facts = json.loads(done.out)
-    assert (facts["architecture"], facts["index"]) == (CELLS[0], 0)
-    [found] = [
-        each
-        for each in facts["accuracies"]
-        if (each["dataset"], each["split"]) == ("cifar100", "valid")
-    ]
-    assert found["accuracy"] == accuracy(0, "cifar100", "x-valid", 4, 888)
-    assert (found["epochs"], found["after"], found["runs"]) == (5, 5, 1)
-
-
 def test_bench_imports_and_describes(tmp_path: Path) -> None:
     store = tmp_path / "store"
     done = call("bench", "import", write_csv(tmp_path / "a.csv"), "-o", store)
@@ -260,13 +224,6 @@ def test_bench_imports_and_describes(tmp_path: Path) -> None:
     best = {each["dataset"]: (each["accuracy"], each["key"]) for each in facts["accuracies"]}
     assert best == {"cifar10": (92.5, CELLS[2]), "cifar10-valid": (82.25, CELLS[2])}
     assert "92.50" in call("bench", "info", store).out
-
-
-@pytest.mark.parametrize("name", ["import", "info"])
-def test_every_command_of_bench_has_help_with_an_example(name: str) -> None:
-    done = call("bench", name, "--help")
-    assert done.code == 0
-    assert f"Example: nasir bench {name}" in " ".join(done.out.split())
 
 
 def test_an_import_over_an_old_store_leaves_open_ones_alone(tmp_path: Path) -> None:

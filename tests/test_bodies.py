@@ -1,8 +1,6 @@
 """Graphs that nodes apply: their text, their weights, editing them, and what is wrong with them."""
 
-import copy
 import importlib.util
-import pickle
 from pathlib import Path
 
 import pytest
@@ -91,27 +89,6 @@ def test_several_and_nested_bodies_agree_in_onnx(text: str, inline: bool, tmp_pa
     assert lowering.compare(graph, module, path).require().magnitude > 0
 
 
-@pytest.mark.parametrize(("text", "classes"), [(TEXT, 1), (NESTED, 2)])
-def test_bodies_are_written_as_python(text: str, classes: int, tmp_path: Path) -> None:
-    """Those that differ in their weights alone are of one class."""
-    graph = parse_graph(text)
-    path, _ = lowering.to_python(graph, lowering.to_torch(graph), tmp_path / "net.py")
-    assert path.read_text().count("def step(") == classes
-
-
-def test_a_body_that_several_nodes_apply_is_one_function_in_torch() -> None:
-    source = lowering.to_torch(parse_graph(TEXT)).source()
-    assert source.count("def layer(") == 1
-    assert "layer_2" not in source
-
-
-def test_a_text_that_ends_inside_a_body_is_an_error() -> None:
-    with pytest.raises(NasirError) as caught:
-        parse_graph(TEXT.split("end\n", maxsplit=1)[0])
-    assert (caught.value.code, caught.value.where.line) == ("E104", 15)
-    assert "'body1' has no 'end'" in caught.value.message
-
-
 def test_the_weights_of_a_body_belong_to_the_node_and_may_be_shared() -> None:
     graph = parse_graph(TEXT)
     assert [ref.key for ref in graph.params] == ["first/p.weight", "second/p.weight"]
@@ -158,13 +135,6 @@ def test_a_body_that_is_no_graph_is_an_error() -> None:
     assert "must be a graph" in caught.value.message
 
 
-def test_a_graph_with_a_body_can_be_copied_pickled_and_hashed() -> None:
-    graph = parse_graph(TEXT)
-    for twin in (copy.deepcopy(graph), pickle.loads(pickle.dumps(graph))):
-        assert twin == graph
-        assert hash(twin) == hash(graph)
-
-
 def test_a_body_is_edited_as_an_attribute_and_keeps_its_weights() -> None:
     graph = parse_graph(TEXT)
     body = graph.bodies[0].replace("next", "sigmoid")
@@ -202,12 +172,6 @@ def test_dead_code_takes_unread_constants_from_a_body_and_its_node() -> None:
     graph = dead_code(parse_graph(TEXT))
     assert graph["first"].inputs == ("x", "h")
     assert [name for name, _ in graph.bodies[0].inputs] == ["x", "h"]
-
-
-def test_cse_merges_scans_of_one_body_with_the_same_weights() -> None:
-    text = TEXT.replace("third = scan(second, h, mask)", "third = scan(x, h, mask)")
-    graph = PASSES["cse"].run(parse_graph(text))
-    assert graph.outputs == ("first",)
 
 
 def test_a_random_body_makes_its_node_random() -> None:

@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from PIL import Image
 
 from lowering.torch.store import read_weights
 from nasir import NasirError
-from nasir.errors import quoted
 from runners.benchmarks import import_benchmark
 from runners.benchmarks.files import FileBudget
 from runners.data.load import load_images
@@ -294,13 +292,3 @@ def test_an_image_is_what_its_content_says_not_its_name(
         Image.open(io.BytesIO(image_file(9))).save(stream, name)
         path = write_zip(tmp_path / "a.zip", tree() | {"train/ant/a.png": stream.getvalue()})
         assert len(load_images(f"imagefolder:{path}").train) == 13
-
-
-def test_a_value_is_quoted_in_bounded_time() -> None:
-    value: Any = ()
-    for _ in range(60):
-        value = (value, value, 10**5000)
-    with bounds():
-        assert len(quoted(value)) <= 63
-        assert "16610 bits" in quoted(10**5000)
-        assert quoted({"a": [1.5, None, ("b",)]}) == "'{'a': [1.5, None, ('b',)]}'"

@@ -5,7 +5,7 @@ from collections import defaultdict
 import pytest
 
 import nasir
-from nasir import CellGenotype, Edge, Genotype, NasirError, canonical_id, load_genotype
+from nasir import CellGenotype, Edge, Genotype, canonical_id, load_genotype
 from nasir.formats import entries, load_entry
 
 ID = "733ac656a47f3738713962161e17be87"
@@ -165,15 +165,6 @@ def test_genotypes_that_differ_have_two_ids(pair: tuple[Genotype, Genotype]) -> 
     assert nasir.correspondence(*pair) is None
 
 
-def test_normal_and_reduce_cells_cannot_change_places() -> None:
-    normal, reduce = load_genotype("darts_v2").cells
-    swapped = (
-        CellGenotype("normal", 2, reduce.nodes, reduce.output),
-        CellGenotype("reduce", 2, normal.nodes, normal.output),
-    )
-    assert canonical_id(Genotype("darts", swapped)) != ID
-
-
 def test_a_correspondence_pairs_edges_and_outputs() -> None:
     first = cell("sep_conv_3x3~0", "dil_conv_3x3~1 max_pool_3x3~0", output=(2, 3))
     second = cell("max_pool_3x3~0 dil_conv_3x3~1", "sep_conv_3x3~0", output=(2, 3))
@@ -182,22 +173,6 @@ def test_a_correspondence_pairs_edges_and_outputs() -> None:
     (found,) = pairs
     assert dict(found.edges) == {(2, 0): (3, 0), (3, 0): (2, 1)}
     assert found.outputs == (1, 0)
-
-
-def test_an_unknown_op_has_no_id() -> None:
-    with pytest.raises(NasirError, match="E201"):
-        canonical_id(one("sep_conv_3x4~0"))
-
-
-def test_a_large_symmetric_cell_has_an_id() -> None:
-    """Sixteen equal nodes of two convolutions: 16! numberings, which symmetry makes one."""
-    nodes = ["sep_conv_3x3~0 sep_conv_3x3~1"] * 16
-    assert same(cell(*nodes, output=tuple(range(2, 18))), cell(*nodes, output=(*range(17, 1, -1),)))
-
-
-def test_a_sum_can_double_many_times() -> None:
-    doubled = one(*(f"skip_connect~{1 + i} skip_connect~{1 + i}" for i in range(40)))
-    assert not same(doubled, one("skip_connect~1"))
 
 
 def test_the_published_genotypes_that_are_one_architecture_differ_in_what_noise_reads() -> None:

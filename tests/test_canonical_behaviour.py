@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasir import CellGenotype, Edge, Genotype, NasirError, canonical_id
+from nasir import CellGenotype, Edge, Genotype, canonical_id
 from nasir.canonical import identity
 from nasir.canonical.terms import behaviour
 from nasir.macros import EDGE_MACROS, EdgeAttrs
@@ -102,14 +102,6 @@ def test_an_op_is_what_its_primitives_make_it(op: str, strides: tuple[int, ...],
     assert behaviour(KNOWN[op], strides).kind == kind
 
 
-def test_an_op_keeps_zero_unless_it_adds_something() -> None:
-    keeping = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "mine_bare", "mine_depthwise")
-    assert all(not behaviour(KNOWN[op], (1,)).at_zero for op in keeping)
-    assert all(
-        behaviour(KNOWN[op], (1,)).at_zero for op in ("sep_conv_3x3", "mine_biased", "noise")
-    )
-
-
 def test_a_composition_of_nothing_is_nothing() -> None:
     assert last((Edge("mine_nothing_added", 0),)) == last((Edge("skip_connect", 0),))
     assert last((Edge("mine_vanishing", 0), Edge("noise", 1))) == last((Edge("noise", 0),))
@@ -129,8 +121,3 @@ def test_zeros_and_noise_count_where_ops_change_the_size() -> None:
 
 def test_an_op_that_takes_no_type_is_known_by_its_name() -> None:
     assert last((Edge("mine_impossible", 0),)) != last((Edge("mine_biased", 0),))
-
-
-def test_an_op_that_nobody_knows_is_told() -> None:
-    with pytest.raises(NasirError, match="E201"):
-        last((Edge("mine_other", 0),))

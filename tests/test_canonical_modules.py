@@ -57,16 +57,6 @@ def test_ids_never_join_modules_of_different_hashes() -> None:
     assert len(hashes) >= 2532
 
 
-def test_modules_whose_leftover_channels_go_elsewhere_are_not_equal() -> None:
-    ops = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
-    flat = tuple(tuple(nasir.Edge("", 0) for _ in range(1)) for _ in ops)
-    one = Genotype("nasbench101", (CellGenotype("cell", 1, flat, (1, 2, 3), ops=ops),))
-    other = Genotype("nasbench101", (CellGenotype("cell", 1, flat, (1, 2, 3), ops=ops[::-1]),))
-    assert nasbench101_hash(one) == nasbench101_hash(other)
-    assert nasir.canonical_id(one) != nasir.canonical_id(other)
-    assert nasir.cost(nasir.network(one)).params != nasir.cost(nasir.network(other)).params
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_equal_modules_compute_the_same_with_weights_carried(seed: int) -> None:
     space = nasir.load_space("nasbench101")

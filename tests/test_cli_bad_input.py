@@ -1,10 +1,8 @@
 """Wrong calls and wrong input: one error with code, place and hint, and nothing written."""
 
-import json
 import os
 import re
 import shlex
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +21,7 @@ def _darts(normal: str = "", concat: str = "range(2, 6)") -> str:
     return f"Genotype(normal=[{normal or pairs}], normal_concat={concat}, {reduce})"
 
 
+GRAPH = "nasir graph 1\ninput x: image[3,8,8]\ny = relu(x): image[3,8,8]\noutput y\n"
 BAD_TEXTS: dict[str, tuple[str, str]] = {
     "an unknown op": ("E201", RESNET.replace("avg_pool_3x3", "avg_pool_3x4")),
     "a wrong number of inputs": ("E202", _darts("('skip_connect', 0)")),
@@ -76,13 +75,6 @@ def test_an_error_shows_the_place_the_line_and_a_hint(tmp_path: Path) -> None:
     assert hint == "  hint: did you mean 'avg_pool_3x3'?"
 
 
-def test_an_error_as_json_has_the_same_facts(tmp_path: Path) -> None:
-    done = call("cost", tmp_path / "nope.json", "--json")
-    assert (done.code, done.out) == (2, "")
-    assert json.loads(done.err)["error"]["code"] == "E101"
-    assert json.loads(done.err)["error"]["file"] == str(tmp_path / "nope.json")
-
-
 @pytest.mark.parametrize(
     ("code", "arguments"),
     [
@@ -108,6 +100,9 @@ def test_an_error_as_json_has_the_same_facts(tmp_path: Path) -> None:
         ("E505", ["compile", "darts_v2", "--onnx", "x.py", "--python", "x.py"]),
         ("E505", ["compile", "darts_v2", "--python", "x.txt"]),
         ("E201", ["compile", ""]),
+        ("E505", ["cost", "penn_pgd", "--layers", "3"]),
+        ("E208", ["sample", "s4", "--format", "nnabla"]),
+        ("E505", ["show", GRAPH, "--layers", "4"]),
     ],
 )
 def test_a_wrong_call_is_one_error_with_its_code(
@@ -213,28 +208,6 @@ def test_an_output_that_cannot_be_written_fails_the_work_at_once(
     assert " E112 " in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert blocked.read_text() == "whole"
-
-
-@pytest.mark.parametrize("command", ["convert", "compile"])
-def test_a_pipe_or_a_folder_is_not_replaced_by_an_output(command: str, tmp_path: Path) -> None:
-    pipe, folder = tmp_path / "pipe.onnx", tmp_path / "folder.onnx"
-    os.mkfifo(pipe)
-    folder.mkdir()
-    for path in (pipe, folder):
-        option = "-o" if command == "convert" else "--onnx"
-        done = call(command, "darts_v2", option, path)
-        assert (done.code, done.out) == (1, "")
-        assert " E112 " in done.err
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.onnx", "pipe.onnx"]
-
-
-def test_options_of_size_do_not_go_with_a_graph(tmp_path: Path) -> None:
-    path = tmp_path / "net.txt"
-    path.write_text(call("show", "darts_v2", *TINY).out)
-    done = call("show", path, "--layers", "4")
-    assert (done.code, done.out) == (2, "")
-    assert " E505 " in done.err
 
 
 def test_a_fault_of_nasirs_own_is_two_lines_and_exit_code_one(

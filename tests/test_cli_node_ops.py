@@ -37,10 +37,6 @@ def test_check_says_why_a_cell_is_outside_the_benchmark(tmp_path: Path) -> None:
     assert "cell 'cell': it has 8 vertices, and at most 7 are allowed" in done.out
 
 
-def test_cost_counts_what_the_benchmark_counts(inception: Path) -> None:
-    assert "2,694,282" in call("cost", inception).out
-
-
 def test_convert_leads_from_the_benchmark_to_nasirs_own_format_and_back(
     inception: Path, tmp_path: Path
 ) -> None:

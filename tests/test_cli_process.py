@@ -9,10 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-import runners
-from runners.cli import COMMANDS
 from tests.command_line import ROOT, call, call_apart, start
 
 HEAVY = ("torch", "onnx", "onnxruntime", "networkx", "rich", "numpy")
@@ -53,27 +49,6 @@ def test_commands_that_run_no_network_do_not_import_torch(tmp_path: Path) -> Non
         ("compile", "nope.json"),
     )
     assert not _loaded(tmp_path, *calls) & {*HEAVY, "lowering"}
-
-
-def test_the_help_of_a_command_that_runs_networks_does_not_import_torch(tmp_path: Path) -> None:
-    assert {"compile", "doctor"} <= set(COMMANDS)
-    loaded = _loaded(tmp_path, ("compile", "--help"), ("doctor", "--help"))
-    assert not loaded & {"torch", "onnx", "onnxruntime"}
-
-
-def test_importing_runners_imports_nothing_heavy(tmp_path: Path) -> None:
-    code = "import sys, runners; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not set(done.stdout.split()) & {*HEAVY, "nasir", "lowering"}
-    with pytest.raises(AttributeError, match="attribute nope"):
-        getattr(runners, "nope")  # noqa: B009 (the attribute does not exist)
 
 
 def test_the_exit_code_of_a_process_is_the_commands(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
 """`nasir compile` and the runner behind it, on small networks."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
-import onnx
 import pytest
 import torch
 
@@ -21,7 +19,6 @@ from runners.forms.table import FORMS, FormSource
 from tests.command_line import RESNET, TINY, call
 
 SIZE = NetworkSize(channels=4, layers=3)
-EAGER = Options(size=SIZE, compile=False)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +27,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     directory = tmp_path_factory.mktemp("out") / "made"
     options = Options(size=SIZE, compile=False, export=directory / "net.pt2", directory=directory)
     return directory, runners.compile_genotype("darts_v2", options)
-
-
-def test_all_files_are_written_under_the_genotypes_name(written: tuple[Path, Report]) -> None:
-    directory, report = written
-    names = ["DARTS_V2-normal.svg", "DARTS_V2-reduce.svg", "DARTS_V2.onnx", "DARTS_V2.py"]
-    names += ["DARTS_V2.safetensors", "net.pt2", "report.json"]
-    assert sorted(path.name for path in directory.iterdir()) == sorted(names)
-    assert sorted(path.name for path in report.files) == sorted(names)
 
 
 def test_every_file_agrees_with_the_network(written: tuple[Path, Report]) -> None:
@@ -70,12 +59,6 @@ def test_the_report_file_is_the_report(written: tuple[Path, Report]) -> None:
     assert "nodes" not in facts["cost"]
 
 
-def test_the_onnx_file_gives_its_genotype_back(written: tuple[Path, Report]) -> None:
-    path = written[0] / "DARTS_V2.onnx"
-    done = call("convert", path, "--to", "darts")
-    assert nasir.load_genotype(done.out) == nasir.load_genotype("darts_v2")
-
-
 def test_weights_that_were_saved_are_loaded(tmp_path: Path) -> None:
     graph = SIZE.build(nasir.load_genotype("darts_v2"))
     weights = lowering.save_weights(lowering.to_torch(graph, seed=7), tmp_path / "w.safetensors")
@@ -99,14 +82,6 @@ def test_weights_of_another_network_are_named_and_nothing_is_written(tmp_path: P
     assert f"{weights}: E503 the weights do not fit" in done.err
     assert " missing, " in done.err
     assert not (tmp_path / "out").exists()
-
-
-def test_weights_of_another_width_are_named(tmp_path: Path) -> None:
-    graph = nasir.network("darts_v2", channels=8, layers=3)
-    weights = lowering.save_weights(lowering.to_torch(graph), tmp_path / "w.safetensors")
-    done = call("compile", "darts_v2", *TINY, "--weights", weights)
-    assert done.code == 2
-    assert re.search(r"E503 '\S+' has shape \[.*\], the network's is \[", done.err)
 
 
 @pytest.mark.parametrize(
@@ -162,13 +137,6 @@ def test_a_file_that_differs_is_an_error(tmp_path: Path) -> None:
     assert caught.value.code == "E504"
 
 
-def test_inline_writes_a_model_without_functions(tmp_path: Path) -> None:
-    path = tmp_path / "net.onnx"
-    done = call("compile", RESNET, "--layers", "1", "--no-compile", "--onnx", path, "--inline")
-    assert done.code == 0
-    assert not onnx.load(path).functions
-
-
 def test_a_network_that_draws_noise_is_compared_where_that_means_something(tmp_path: Path) -> None:
     options = Options(size=SIZE, compile=False, onnx=tmp_path / "net.onnx")
     report = runners.compile_genotype("c10_s4_pcdarts", options)
@@ -189,14 +157,6 @@ def test_the_command_prints_the_report_and_says_what_it_wrote(tmp_path: Path) ->
     assert "auxiliary head" in done.out
     assert " thread" in done.out
     assert "lower to torch ..." in done.err
-
-
-def test_the_command_prints_the_report_as_json() -> None:
-    done = call("compile", RESNET, "--layers", "1", "--no-compile", "--json")
-    facts = json.loads(done.out)
-    assert facts["size"]["skeleton"] == "nasbench201"
-    assert facts["output"] == [1, 10]
-    assert facts["files"] == []
 
 
 @pytest.mark.slow
@@ -220,17 +180,6 @@ def test_without_a_compiler_the_report_says_why(monkeypatch: pytest.MonkeyPatch)
     compiled = report.form("compiled")
     assert (compiled.difference, compiled.latency) == (None, None)
     assert "no C++ compiler" in compiled.note
-
-
-def test_a_genotype_may_be_given_as_an_object_or_a_path(tmp_path: Path) -> None:
-    path = tmp_path / "mine.json"
-    path.write_text(nasir.dump_genotype(nasir.load_genotype("darts_v2"), "nnabla"))
-    assert runners.compile_genotype(path, EAGER).name == "mine"
-    genotype = nasir.load_genotype(RESNET)
-    size = NetworkSize(layers=1)
-    assert (
-        runners.compile_genotype(genotype, Options(size=size, compile=False)).name == "nasbench201"
-    )
 
 
 @pytest.mark.parametrize(("option", "name"), [("--python", "net.py"), ("--export", "net.pt2")])

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 # How often torch.compile compiled has no public name in torch 2.13.
 from torch._dynamo.utils import counters
@@ -93,39 +92,6 @@ def test_compiled_cells_compute_what_the_network_computes(memory: MemoryLevel) -
     check_same(outcome(twin, inputs, mixture), outcome(module, inputs, mixture))
     found, expected = twin.eval()(*inputs, mixture), module.eval()(*inputs, mixture)
     check_close([found], [expected], tolerance=1e-12)
-
-
-@pytest.mark.slow
-def test_compiled_cells_have_the_second_order_of_the_network() -> None:
-    graph = FEW
-    mixture = mixture_of(graph)
-    train, valid = inputs_of(graph, 1), inputs_of(graph, 2)
-    found: list[tuple[Tensor, ...]] = []
-    for change in (lambda module: module, lambda module: by_cells(module, EAGER)):
-        module = change(lowering.to_torch(graph).double())
-        found.append(
-            lowering.second_order(
-                module,
-                list(mixture.values()),
-                lambda run: run(*train, mixture).square().mean(),
-                lambda run: run(*valid, mixture).square().mean(),
-                lowering.Unrolled(0.01),
-            )
-        )
-    check_close(found[1], found[0], tolerance=1e-7)
-
-
-def test_the_twin_shares_its_weights_with_the_network() -> None:
-    module = lowering.to_torch(FEW)
-    twin = by_cells(module, EAGER)
-    assert all(
-        a is b
-        for a, b in zip(
-            (*module.parameters(), *module.buffers()),
-            (*twin.parameters(), *twin.buffers()),
-            strict=True,
-        )
-    )
 
 
 def test_where_the_policy_says_so_a_supernet_is_not_compiled() -> None:

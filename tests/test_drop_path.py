@@ -11,7 +11,7 @@ import lowering
 import nasir
 from lowering.onnx.export import compare
 from nasir import Builder, Graph, ImageType, NasirError
-from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel
+from nasir.passes import DISCRETE, MEMORY_LEVELS
 from tests.gate import gated
 from tests.small_networks import NETWORKS, VARIANTS, example, mixture, supernet
 
@@ -34,15 +34,6 @@ def test_paths_are_dropped_alike_whatever_passes_ran_and_never_at_zero(name: str
         found.append(way(*inputs))
     torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
     assert not torch.allclose(found[0], plain(*inputs))
-
-
-def test_evaluation_drops_nothing_and_the_state_is_the_same() -> None:
-    graph = NETWORKS["darts_v2"]()
-    plain = lowering.to_torch(graph).double().eval()
-    dropping = lowering.to_torch(nasir.drop_path(graph)).double().eval()
-    dropping.drop_path = 0.9
-    assert torch.equal(plain(*example(graph)), dropping(*example(graph)))
-    assert list(plain.state_dict()) == list(dropping.state_dict())
 
 
 def test_each_example_is_dropped_by_itself_and_the_mean_stays() -> None:
@@ -77,15 +68,6 @@ def test_a_network_without_paths_is_an_error() -> None:
 def dropped(graph: Graph) -> list[str]:
     """What is dropped in a graph of `nasir.drop_path`."""
     return [node.inputs[0] for node in graph if node.op.name == "drop_path"]
-
-
-def test_without_passes_a_probability_of_zero_changes_no_bit() -> None:
-    for make in NETWORKS.values():
-        graph = make()
-        inputs = (*example(graph), *([mixture(graph)] if graph.choices else []))
-        plain = lowering.to_torch(graph, optimise=False).double()
-        other = lowering.to_torch(nasir.drop_path(graph), optimise=False).double()
-        assert torch.equal(plain(*inputs), other(*inputs))
 
 
 @pytest.mark.parametrize("variant", gated(["partial", "weighed"], ["weighed"]))
@@ -201,21 +183,6 @@ def test_the_python_file_drops_the_paths_that_the_network_drops(of: Any, tmp_pat
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("memory", ["cells", "states"])
-@pytest.mark.parametrize("optimise", [True, False])
-def test_what_is_computed_again_drops_the_same_paths(memory: MemoryLevel, optimise: bool) -> None:
-    graph = nasir.drop_path(supernet("nasbench201"))
-    found: list[tuple[Tensor, ...]] = []
-    for level in ("none", memory):
-        module = lowering.to_torch(graph, optimise=optimise, memory=level).double()
-        module.drop_path = 0.4
-        torch.default_generator.manual_seed(3)
-        loss = module(*example(graph), mixture(graph)).square().sum()
-        found.append((loss, *torch.autograd.grad(loss, list(module.parameters()))))
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
-
-
 def test_the_probability_changes_between_calls_of_one_program() -> None:
     graph = NETWORKS["darts_v2"]()
     module = lowering.to_torch(nasir.drop_path(graph)).double()
@@ -288,12 +255,6 @@ def test_paths_are_dropped_once_and_their_input_is_their_own() -> None:
     with pytest.raises(NasirError, match="is taken") as caught:
         nasir.drop_path(taken)
     assert caught.value.code == "E401"
-
-
-def test_projections_of_cells_with_ops_on_nodes_are_no_paths() -> None:
-    genotype = nasir.sample(nasir.load_space("nasbench1shot1_1"), 1)
-    with pytest.raises(NasirError, match="no path"):
-        nasir.drop_path(nasir.network(genotype, channels=4, layers=3, resolution=8))
 
 
 def test_a_value_that_several_ops_share_is_an_error() -> None:

@@ -104,17 +104,6 @@ def test_an_edited_run_goes_on_or_is_an_error(kind: str, finished: Path, tmp_pat
     check_resumes(kind, finished, tmp_path / "run", 8)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_size_that_no_network_has_is_an_error(kind: str, finished: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished / kind, tmp_path / "run")
-    edited = json.loads((tmp_path / "run" / "run.json").read_text())
-    edited["experiment"]["values"]["network.x"] = 1
-    (tmp_path / "run" / "run.json").write_text(json.dumps(edited))
-    with pytest.raises(NasirError) as caught:
-        resumed(kind, tmp_path / "run")
-    assert caught.value.code in {"E604", "E724", "E505", "E109"}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_edited_run_goes_on_or_is_an_error(kind: str, finished: Path, tmp_path: Path) -> None:

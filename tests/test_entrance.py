@@ -10,7 +10,7 @@ from torch import Tensor
 
 import lowering
 import nasir
-from nasir import Builder, Graph, ImageType, NasirError, VectorType
+from nasir import Builder, Graph, ImageType, NasirError
 from tests.small_networks import NETWORKS, example, mixture, supernet
 
 IMAGES = supernet()
@@ -76,15 +76,6 @@ def test_what_a_network_cannot_take_is_an_error_that_says_what_it_takes(
     assert caught.value.code == code
 
 
-def test_images_of_another_size_are_refused_whatever_is_live() -> None:
-    module = lowering.to_torch(IMAGES).double()
-    for option in (0, 4):
-        live = {choice.name: (option,) for choice in IMAGES.choices}
-        with pytest.raises(NasirError, match="8, 8") as caught:
-            module(torch.zeros(2, 3, 16, 16).double(), lowering.Mixture(mixture(IMAGES), live))
-        assert caught.value.code == "E305"
-
-
 @pytest.mark.parametrize("optimise", [True, False])
 @pytest.mark.parametrize("affine", [True, False])
 def test_a_batch_of_one_leaves_a_batch_norm_more_than_one_value_or_is_an_error(
@@ -99,14 +90,6 @@ def test_a_batch_of_one_leaves_a_batch_norm_more_than_one_value_or_is_an_error(
     assert caught.value.code == "E302"
     module(torch.zeros(2, 2, 2, 2))
     module.eval()(torch.zeros(1, 2, 2, 2))
-
-
-def test_a_supernet_refuses_a_batch_of_one_where_pools_leave_one_value() -> None:
-    graph = nasir.supernet("nasbench201", channels=2, layers=1, resolution=4)
-    mixed = {choice.name: torch.ones(len(choice.options)) for choice in graph.choices}
-    for optimise in (True, False):
-        with pytest.raises(NasirError, match="batch of one"):
-            lowering.to_torch(graph, optimise=optimise)(torch.zeros(1, 3, 4, 4), mixed)
 
 
 def noisy() -> Graph:
@@ -151,9 +134,3 @@ def test_noise_is_the_same_in_a_folded_network_and_evaluation_draws_nothing_else
     before = torch.get_rng_state()
     still(image)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_what_a_node_is_given_as_its_draw_may_be_data() -> None:
-    build = Builder(x=VectorType(3))
-    module = lowering.to_torch(build.graph(build("dropout_mask_drawn", "x", "x", name="mask")))
-    assert module(torch.tensor([[0.1, 0.4, 0.9]])).tolist() == [[2.0, 2.0, 0.0]]

@@ -54,13 +54,6 @@ def test_a_run_is_measured_as_it_was_at_its_end(trained: Evaluation) -> None:
     assert found["test"]["accuracy"] > 40
 
 
-def test_weights_in_a_file_say_of_which_size_they_are(trained: Evaluation) -> None:
-    weights = trained.folder / "weights.safetensors"
-    found = run_test(NetworkTest(genotype="darts_v2", weights=weights, data="digits"))
-    assert found["size"]["channels"] == 4
-    assert found["test"] == pytest.approx(trained.summary["test"], rel=1e-4)
-
-
 def test_a_run_compiles_with_its_weights_and_every_file_answers_alike(
     trained: Evaluation, tmp_path: Path
 ) -> None:
@@ -126,13 +119,6 @@ def test_answers_that_differ_by_more_than_rounding_are_an_error() -> None:
     assert caught.value.code == "E504"
 
 
-def test_a_loss_that_differs_by_more_than_rounding_is_an_error() -> None:
-    none = torch.zeros(0, dtype=torch.int64)
-    first = Answers(Accuracy("test", 9, {"loss": 1.0, "perplexity": 2.7}), none, none)
-    with pytest.raises(NasirError, match=r"loss of 1\.2 instead of 1"):
-        require("python", first, Accuracy("test", 9, {"loss": 1.2, "perplexity": 3.3}))
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -174,30 +160,12 @@ def test_a_run_that_has_not_ended_has_no_weights(trained: Evaluation, tmp_path: 
     assert caught.value.code == "E721"
 
 
-def test_a_damaged_run_is_one_error(trained: Evaluation, tmp_path: Path) -> None:
-    (tmp_path / "genotype.json").write_bytes((trained.folder / "genotype.json").read_bytes())
-    for content in ("{", '{"kind": "evaluate"}'):
-        (tmp_path / "run.json").write_text(content)
-        with pytest.raises(NasirError, match="damaged") as caught:
-            run_test(NetworkTest(genotype=str(tmp_path)))
-        assert caught.value.code == "E604"
-
-
 def test_static_quantisation_of_text_is_refused(tmp_path: Path) -> None:
     train(small_text(tmp_path / "text"), tmp_path / "run")
     options = Options(compile=False, onnx=tmp_path / "net.onnx", quantise="static")
     with pytest.raises(NasirError, match="images") as caught:
         compile_genotype(str(tmp_path / "run"), options)
     assert caught.value.code == "E505"
-
-
-def test_the_command_prints_measures_and_confusion(trained: Evaluation) -> None:
-    done = call("test", trained.folder)
-    assert done.code == 0, done.err
-    assert "test accuracy" in done.out
-    assert "true \\ predicted" in done.out
-    facts = json.loads(call("test", trained.folder, "--json").out)
-    assert facts["test"]["accuracy"] == pytest.approx(trained.summary["test"]["accuracy"])
 
 
 def test_an_onnx_network_takes_and_gives_tensors(trained: Evaluation, tmp_path: Path) -> None:

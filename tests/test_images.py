@@ -2,7 +2,6 @@
 
 import io
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from PIL import Image
 
 from runners.data.folders import cache_folder
-from runners.data.images import ImageSet, interleave, split_indices, statistics_of
+from runners.data.images import ImageSet, split_indices, statistics_of
 from runners.data.load import load_images
 from runners.data.name import DataName, parse_data
 from tests.command_line import ROOT
@@ -77,15 +76,6 @@ def test_a_folder_a_tar_and_a_zip_hold_the_same_images(tmp_path: Path) -> None:
     assert sets[0].test.images[2, :, 0, 0].tolist() == [250, 0, 5]
 
 
-def test_images_of_a_folder_come_with_their_labels_and_mixed_by_class(tmp_path: Path) -> None:
-    found = load_images(f"imagefolder:{write_tree(tmp_path / 'a', tree((4, 2, 2)))}")
-    assert [value // 100 for value in values(found)] == found.train.labels.tolist()
-    assert sorted(values(found)) == [0, 1, 2, 3, 100, 101, 200, 201]
-    first, second = split_indices(len(found.train))
-    for half in (first, second):
-        assert torch.bincount(found.train.labels[half]).tolist() == [2, 1, 1]
-
-
 def test_a_folder_of_classes_alone_has_no_test_part(tmp_path: Path) -> None:
     files = {name.removeprefix("train/"): content for name, content in tree().items()}
     files = {name: content for name, content in files.items() if not name.startswith("test/")}
@@ -120,34 +110,11 @@ def test_a_class_is_named_by_any_folder_also_when_it_was_kept(tmp_path: Path, la
     assert (kept.classes, kept.fingerprint) == (first.classes, first.fingerprint)
 
 
-def test_test_stands_before_val_and_val_before_nothing(tmp_path: Path) -> None:
-    files = tree() | {"val/ant/v.png": image_file(77), "val/ant/w.png": image_file(78)}
-    both = load_images(f"imagefolder:{write_tree(tmp_path / 'a', files)}")
-    assert both.test is not None
-    assert len(both.test) == 3
-    files = {name: content for name, content in files.items() if not name.startswith("test/")}
-    one = load_images(f"imagefolder:{write_tree(tmp_path / 'b', files)}")
-    assert one.test is not None
-    assert one.test.images[:, 0, 0, 0].tolist() == [77, 78]
-
-
 def test_images_of_any_size_are_brought_to_one(tmp_path: Path) -> None:
     files = {"a/1.png": image_file(10, (20, 30)), "b/2.png": image_file(200, (50, 9))}
     found = load_images(f"imagefolder:{write_tree(tmp_path / 'a', files)}@16")
     assert found.train.images.shape == (2, 3, 16, 16)
     assert found.train.images[:, 0].flatten(1).unique(dim=1).flatten().tolist() == [10, 200]
-
-
-def test_resizing_keeps_the_middle_square(tmp_path: Path) -> None:
-    from PIL import Image
-
-    wide = Image.new("RGB", (48, 16))
-    wide.paste((255, 255, 255), (16, 0, 32, 16))
-    for label in ("a", "b"):
-        (tmp_path / "w" / label).mkdir(parents=True)
-        wide.save(tmp_path / "w" / label / "1.png")
-    found = load_images(f"imagefolder:{tmp_path / 'w'}@16")
-    assert int(found.train.images.min()) == 255
 
 
 def test_decoded_images_are_kept_until_a_file_changes(
@@ -174,17 +141,6 @@ def test_a_damaged_cache_is_written_again(tmp_path: Path, content: bytes) -> Non
     file.write_bytes(content or whole[: len(whole) // 2])
     assert load_images(f"imagefolder:{folder}").fingerprint == before.fingerprint
     assert file.stat().st_size == len(whole)
-
-
-def test_a_changed_byte_of_the_cache_is_noticed(tmp_path: Path) -> None:
-    folder = write_tree(tmp_path / "a", tree())
-    expected = load_images(f"imagefolder:{folder}")
-    (file,) = cache_folder().iterdir()
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    assert load_images(f"imagefolder:{folder}").fingerprint == expected.fingerprint
-    assert file.read_bytes() != bytes(content)
 
 
 def test_what_was_read_longest_ago_makes_room_in_the_cache(
@@ -247,31 +203,6 @@ def test_arrays_sorted_by_class_are_mixed_and_classes_may_have_names(tmp_path: P
         assert arrays["y_train"][int(same.nonzero())] == label
 
 
-def test_mixing_is_a_permutation_that_keeps_the_order_within_a_class() -> None:
-    labels = torch.tensor([2, 0, 0, 1, 2, 0, 0, 2, 0, 0])
-    order = interleave(labels)
-    assert sorted(order.tolist()) == list(range(10))
-    for label in range(3):
-        of_class = order[labels[order] == label].tolist()
-        assert of_class == sorted(of_class)
-
-
-def test_halves_follow_the_file_order_unless_a_seed_is_given() -> None:
-    first, second = split_indices(11)
-    assert (first.tolist(), second.tolist()) == (list(range(5)), list(range(5, 11)))
-    first, second = split_indices(11, 0.8, seed=3)
-    assert len(first) == 8
-    assert sorted([*first.tolist(), *second.tolist()]) == list(range(11))
-    assert first.tolist() != list(range(8))
-    assert split_indices(11, 0.8, seed=3)[0].tolist() == first.tolist()
-    assert split_indices(11, 0.8, seed=4)[0].tolist() != first.tolist()
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_half_may_be_empty(share: float) -> None:
-    assert sorted(len(half) for half in split_indices(7, share)) == [0, 7]
-
-
 def test_the_fingerprint_changes_with_a_byte_a_label_and_a_class(tmp_path: Path) -> None:
     def fingerprint(**changed: np.ndarray) -> str:
         write_npz(tmp_path / "a.npz", npz_arrays() | changed)
@@ -306,12 +237,6 @@ def test_a_data_name_is_read_and_printed_back(text: str, name: DataName) -> None
     assert parse_data(text) == name
     assert name.text == text
     assert parse_data(name.resolved().text) == name.resolved()
-
-
-def test_a_resolved_name_has_an_absolute_path() -> None:
-    name = DataName("cifar10", Path("data"), 16)
-    assert name.resolved() == replace(name, path=Path.cwd() / "data")
-    assert DataName("digits").resolved() == DataName("digits")
 
 
 @pytest.mark.slow

@@ -70,16 +70,6 @@ def test_cifar10_reads_its_five_batches_in_order(tmp_path: Path) -> None:
     )
 
 
-def test_cifar10_is_the_same_in_its_folder_around_it_and_in_its_archive(tmp_path: Path) -> None:
-    files = {f"cifar-10-batches-py/{name}": data for name, data in cifar10_files().items()}
-    files = {"cifar-10-batches-py/readme.html": b"<html>"} | files
-    write_tree(tmp_path, files)
-    write_tar(tmp_path / "cifar-10-python.tar.gz", files)
-    places = (".", "cifar-10-batches-py", "cifar-10-python.tar.gz")
-    prints = {load_images(f"cifar10:{tmp_path / place}").fingerprint for place in places}
-    assert len(prints) == 1
-
-
 def test_files_are_read_once_until_one_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,19 +140,6 @@ def test_imagenet16_keeps_the_first_120_classes_from_0(tmp_path: Path) -> None:
     assert found.test.labels.tolist() == [119]
     assert len(found.classes) == 120
     assert found.statistics[0] == pytest.approx((122.68 / 255, 116.66 / 255, 104.01 / 255))
-
-
-def test_official_images_can_be_resized_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flat = {"data": np.full((4, 3072), 90, np.uint8), "labels": [0, 1, 2, 3]}
-    files = cifar10_files() | {"data_batch_1": pickle.dumps(flat, 2)}
-    publish(monkeypatch, files)
-    found = load_images(f"cifar10:{write_tree(tmp_path / 'a', files)}@16")
-    assert found.train.images.shape == (20, 3, 16, 16)
-    assert found.train.images[:4].unique().tolist() == [90]
-    assert found.test is not None
-    assert found.test.images.shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import lowering
 import nasir
 from nasir import Graph
 from runners.experiment.recipe import Train
-from runners.machine.device import Place
 from runners.task.language import Language
 from runners.task.task import Batch
 from tests.texts import STILL, corpus, task
@@ -119,55 +118,3 @@ def test_a_search_that_is_resumed_goes_on_bit_by_bit() -> None:
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
     assert all(torch.equal(value, again.state()[key]) for key, value in language.state().items())
     assert set(again.state()) == {"train", "valid"}
-
-
-def test_without_the_carried_state_a_resumed_search_differs() -> None:
-    language, graph = made()
-    module, logits = lowering.to_torch(graph), logits_of(graph)
-    search_step(language, module, logits, 0, 0)
-    copied = copy.deepcopy(module)
-    again, _ = made()
-    first = search_step(language, module, logits, 0, 1)
-    assert search_step(again, copied, logits, 0, 1) != first
-
-
-def test_second_order_is_the_papers_rule_for_recurrent_networks() -> None:
-    language, graph = made(
-        hidden=5,
-        train=Train(batch=4, slowness=0.1),
-        place=Place(precision="float64"),
-        **STILL,
-    )
-    module = lowering.to_torch(graph).double()
-    logits = [row.detach().double().requires_grad_() for row in logits_of(graph)]
-    train, valid = language.train(0, 0), language.valid(0, 0)
-    down = objective(language, graph, logits, train)
-    up = objective(language, graph, logits, valid)
-    step = lowering.Unrolled(2.0, decay=DECAY, clip=CLIP)
-    twin = copy.deepcopy(module)
-    found = lowering.second_order(module, logits, down, up, step)
-
-    weights = list(twin.parameters())
-    start = [weight.detach().clone() for weight in weights]
-
-    def move(directions: Sequence[Tensor], by: float) -> None:
-        with torch.no_grad():
-            for weight, first, way in zip(weights, start, directions, strict=True):
-                weight.copy_(first + by * way)
-
-    descent = torch.autograd.grad(down(twin), weights)
-    scale = CLIP / (float(torch.cat([g.flatten() for g in descent]).norm()) + 1e-6)
-    move([min(scale, 1.0) * g + DECAY * w for g, w in zip(descent, start, strict=True)], -2.0)
-    both = torch.autograd.grad(up(twin), [*logits, *weights])
-    direct, towards = both[: len(logits)], both[len(logits) :]
-    norm = float(torch.cat([v.flatten() for v in towards]).norm())
-    towards = [v * min(CLIP / (norm + 1e-6), 1.0) for v in towards]
-    radius = 0.01 / float(torch.cat([v.flatten() for v in towards]).norm())
-    ends: list[tuple[Tensor, ...]] = []
-    for side in (radius, -radius):
-        move(towards, side)
-        ends.append(torch.autograd.grad(down(twin), logits))
-    for one, other, plus, minus in zip(found, direct, *ends, strict=True):
-        expected = other - 2.0 * scale * (plus - minus) / (2 * radius)
-        torch.testing.assert_close(one, expected, rtol=1e-6, atol=1e-9)
-        assert not torch.allclose(one, other, rtol=1e-4)

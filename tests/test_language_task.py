@@ -40,16 +40,6 @@ def outcome(task: Task, batch: Batch, mark: float) -> Outcome:
     return task.outcome(run, batch)
 
 
-def test_text_is_split_into_columns_that_each_continue() -> None:
-    assert columns(torch.arange(11), 2, 3, "train").tolist() == [
-        [0, 5],
-        [1, 6],
-        [2, 7],
-        [3, 8],
-        [4, 9],
-    ]
-
-
 def test_a_text_too_short_for_the_batch_is_e714() -> None:
     with pytest.raises(NasirError) as caught:
         task(counting(train=11))
@@ -82,12 +72,6 @@ def test_a_window_is_the_same_whenever_it_is_asked_for() -> None:
     backward = [other.train(3, step).target for step in reversed(range(other.steps(3)))]
     windows_of.cache_clear()
     assert all(map(torch.equal, forward, reversed(backward)))
-
-
-def test_windows_depend_on_seed_and_epoch() -> None:
-    windows = halves(0.5)
-    made = {windows_of(windows, 4, 400, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
-    assert len(made) == 6
 
 
 def test_the_search_draws_35_steps_or_17() -> None:
@@ -137,26 +121,6 @@ def test_each_stream_carries_its_own_state_detached() -> None:
         assert not hidden.requires_grad
 
 
-def test_an_epoch_begins_with_zeros() -> None:
-    made = prepared(lengths=halves(0.5), bptt=4)
-    batch = made.train(0, 0)
-    made.carry(batch, outcome(made, batch, 1.0))
-    assert not made.train(1, 0).inputs[1].any()
-    assert made.train(1, 1).inputs[1].all()
-
-
-def test_a_state_restored_is_the_state_that_was() -> None:
-    one, other = prepared(), prepared()
-    assert one.state() == {}
-    batch = one.valid(0, 0)
-    one.carry(batch, outcome(one, batch, 3.0))
-    other.restore(one.state())
-    assert other.state()["valid"].eq(3.0).all()
-    assert set(other.state()) == {"valid"}
-    other.restore({})
-    assert other.state() == {}
-
-
 def test_held_out_text_is_read_once_and_carries_on_within_a_pass() -> None:
     made = prepared(bptt=3, columns=6)
     train = made.train(0, 0)
@@ -194,18 +158,6 @@ def test_a_prepared_graph_has_the_rates_and_gives_states_in_training() -> None:
     assert both.auxiliary == ("cell", "decoder/masked")
 
 
-def test_the_search_has_the_published_rates() -> None:
-    ready = task(counting()).prepare(GRAPH)
-    rates = {node.name: dict(node.attrs).get("rate") for node in ready}
-    assert {name: rate for name, rate in rates.items() if rate is not None} == {
-        "embedding/drop": 0.0,
-        "embedding/mask": 0.2,
-        "cell/mask_x": 0.75,
-        "cell/mask_h": 0.25,
-        "decoder/mask": 0.75,
-    }
-
-
 def test_a_network_of_images_or_of_other_words_is_e505() -> None:
     with pytest.raises(NasirError, match="E505 the data is text"):
         task(counting()).prepare(nasir.supernet("nasbench201", channels=2, layers=1))
@@ -239,13 +191,3 @@ def test_an_outcome_is_the_likelihood_per_token_and_penalties_on_the_training_st
     assert float(made.outcome(run, valid, "mixture").loss) == pytest.approx(
         float(made.outcome(run, valid, "mixture").total) / count, rel=1e-5
     )
-
-
-def test_a_window_of_one_step_has_no_slowness() -> None:
-    made = task(corpus(), lengths=halves(0.0), bptt=2)
-    made.prepare(nasir.supernet("darts_rnn", vocabulary=50, hidden=6))
-    batch = made.train(0, 0)
-    assert len(batch.target) == 1
-    scores, states = torch.zeros(1, 4, 50).log_softmax(-1), torch.ones(1, 4, 6)
-    found = made.outcome(lambda *_: (scores, states[-1], states), batch)
-    assert float(found.loss) == pytest.approx(float(torch.tensor(50.0).log()))

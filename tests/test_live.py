@@ -3,7 +3,6 @@
 import io
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -16,7 +15,6 @@ from runners.folder.display import (
     Display,
     ShownDisplay,
     display_for_stderr,
-    facts_text,
     genotype_lines,
 )
 
@@ -104,14 +102,6 @@ def test_the_live_picture_is_never_wider_or_higher_than_the_terminal(
     assert "\x1b[31m" not in stream.getvalue(), "a line does not colour the terminal"
 
 
-def test_a_closed_picture_gives_the_cursor_back() -> None:
-    stream = io.StringIO()
-    display = ShownDisplay(Console(file=stream, force_terminal=True, width=80, height=24))
-    run(display)
-    display.close()
-    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
-
-
 def test_the_stream_decides_how_a_run_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     def moves(tty: bool, term: str) -> bool:
         monkeypatch.setattr(sys.stderr, "isatty", lambda: tty)
@@ -140,28 +130,3 @@ def test_a_stage_is_a_line_or_a_bar_that_goes(
     assert "\x1b[31m" not in shown
     if not moves:
         assert shown.splitlines()[1] == "export ..."
-
-
-def test_a_silent_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    display = Display()
-    run(display)
-    display.close()
-    assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("call", "value", "shown"),
-    [
-        (facts_text, {}, ""),
-        (facts_text, {"loss": float("nan"), "name": "x"}, "loss nan, name x"),
-        (facts_text, {"train": {}, "loss": torch.tensor(3)}, "loss 3"),
-    ],
-)
-def test_numbers_are_shown_short(call: Callable[[object], str], value: object, shown: str) -> None:
-    assert call(value) == shown
-
-
-def test_a_genotype_is_a_line_a_node() -> None:
-    lines = genotype_lines(nasir.load_genotype("darts_v2")).splitlines()
-    assert len(lines) == 8
-    assert lines[4] == "reduce 2: max_pool_3x3 0, max_pool_3x3 1"

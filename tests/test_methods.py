@@ -10,20 +10,14 @@ from runners.experiment.architect import Projection
 from runners.experiment.fields import RENAMED, with_values
 from runners.experiment.method import (
     METHODS,
-    PARTS,
     Method,
     read_method,
     with_epochs,
     with_fraction,
     with_parts,
 )
-from runners.experiment.mixture import HardGumbel, UniformNoise
+from runners.experiment.mixture import UniformNoise
 from runners.experiment.recipe import Settings, Stage, read_recipe
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_published_method_names_its_paper(name: str) -> None:
-    assert read_method(name, "cifar").paper.startswith("arXiv:")
 
 
 def test_a_skeleton_has_stages_of_its_own() -> None:
@@ -43,24 +37,6 @@ def test_a_skeleton_has_stages_of_its_own() -> None:
         Stage(epochs=50, warm_up=10, parts=4),
         Stage(epochs=50, warm_up=10, options=3, parts=2),
     )
-
-
-@pytest.mark.parametrize("name", ["darts", "drnas", "enas"])
-def test_recurrent_searches_have_the_constants_of_the_recurrent_code(name: str) -> None:
-    found = read_method(name, "rnn")
-    sgd = found.optimizer
-    found_rates = (found.train.batch, sgd.lr, found.schedule.minimum, sgd.momentum)
-    assert found_rates == (256, 20.0, 20.0, 0.0)
-    assert (sgd.weight_decay, sgd.clip) == (5e-7, 0.25)
-    assert (found.logits.lr, found.logits.betas) == (3e-3, (0.9, 0.999))
-
-
-@pytest.mark.parametrize("name", ["gdas", "enas", "random-ws"])
-def test_what_comes_from_autodl_trains_with_nesterov_and_its_decay(name: str) -> None:
-    found = read_method(name, "nasbench201")
-    sgd = found.optimizer
-    row = (sgd.nesterov, sgd.weight_decay, sgd.lr, found.schedule.minimum)
-    assert row == (True, 5e-4, 0.025, 0.001)
 
 
 def test_norms_cover_logits_and_weights_go_first_where_the_rows_code_has_it() -> None:
@@ -99,21 +75,6 @@ def test_parts_that_mean_nothing_together_are_an_error_that_says_why(
         with_parts(read_method(name, "cifar"), parts)
     assert caught.value.code == "E505"
     assert caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("darts", {"perturb": "pgd", "select": "projection", "edges": "softmax"}),
-        ("darts", {"stop": "eigenvalue", "mixture": "dirichlet", "regularise": "kl"}),
-        ("random-ws", {"mixture": "softmax", "architect": "first", "select": "argmax"}),
-        ("darts", {"mixture": "controller", "architect": "reinforce", "select": "best-of"}),
-    ],
-)
-def test_parts_combine(name: str, parts: dict[str, str]) -> None:
-    found = with_parts(read_method(name, "cifar"), parts)
-    for kind, part in parts.items():
-        assert getattr(found, kind) == PARTS[kind][part]
 
 
 def test_an_unknown_method_or_part_is_an_error_with_the_nearest() -> None:
@@ -178,21 +139,6 @@ def test_a_method_in_a_file_is_a_row_with_other_parts_and_numbers(tmp_path: Path
         Stage(epochs=4, warm_up=0, options=3, parts=4),
     )
     assert (found.optimizer.lr, found.train.batch) == (0.05, 32)
-
-
-def test_autodls_darts_is_a_file(tmp_path: Path) -> None:
-    text = (
-        "like: darts\n"
-        "logits: {order: weights-first}\n"
-        "optimizer: {clip_covers: all, nesterov: true, weight_decay: 5e-4}\n"
-    )
-    found = read_method(_written(tmp_path, text), "cifar")
-    assert (found.logits.order, found.optimizer.clip_covers) == ("weights-first", "all")
-
-
-def test_parts_in_a_file_take_numbers_of_their_own(tmp_path: Path) -> None:
-    text = "mixture: {part: hard-gumbel, start: 5, end: 0.5}\n"
-    assert read_method(_written(tmp_path, text), "cifar").mixture == HardGumbel(start=5.0, end=0.5)
 
 
 @pytest.mark.parametrize(

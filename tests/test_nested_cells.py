@@ -1,7 +1,6 @@
 """Cells that are options of other cells, from the file of a space to files of networks."""
 
 import json
-import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import lowering
 import nasir
 from nasir import NasirError
 from nasir.space import adopt
-from tests.command_line import TINY, call
 
 TEXT = """
 nasir: 1
@@ -90,28 +88,6 @@ def test_a_derived_network_computes_what_the_supernet_does_in_every_form(
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     (found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     assert (torch.as_tensor(found) - expected).abs().max() < 1e-5
-
-
-def test_blocks_go_through_the_passes_of_supernets() -> None:
-    supernet = nasir.edge_weights(nasir.partial_channels(supernet_of(), 2), SPACE)
-    module = lowering.to_torch(nasir.drop_path(supernet))
-    mixture = {c.name: torch.full((len(c.options),), 0.3) for c in supernet.choices}
-    plain = lowering.to_torch(supernet, optimise=False)
-    plain.load_state_dict(module.state_dict())
-    image = torch.randn(2, 3, 8, 8)
-    assert (module(image, mixture) - plain(image, mixture)).abs().max() < 1e-4
-
-
-def test_a_space_of_blocks_is_searched_and_compiled_by_command(tmp_path: Path) -> None:
-    space = tmp_path / "blocks.yaml"
-    space.write_text(TEXT)
-    folder = tmp_path / "run"
-    done = call("search", space, "-o", folder, "--steps", "2", "--epochs", "1", *TINY)
-    assert done.code == 0, done.err
-    written = tmp_path / "net.py"
-    done = call("compile", folder, "--python", written, *TINY)
-    assert done.code == 0, done.err
-    assert "Network" in runpy.run_path(str(written))
 
 
 @pytest.mark.parametrize(

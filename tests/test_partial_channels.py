@@ -128,20 +128,6 @@ def test_a_partial_mixture_computes_the_published_formula(stride: int, optimise:
     torch.testing.assert_close(module(x, mixture), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_shuffle_deals_out_the_groups_in_turns() -> None:
-    b = Builder(image=ImageType(6, 1, 1))
-    module = lowering.to_torch(b.graph(b("channel_shuffle", "image", groups=3)))
-    x = torch.arange(6.0).reshape(1, 6, 1, 1)
-    assert module(x).flatten().tolist() == [0, 2, 4, 1, 3, 5]
-
-
-def test_the_first_channels_and_the_rest_are_all_channels() -> None:
-    b = Builder(image=ImageType(5, 2, 3))
-    parts = (b("channels", "image", count=2), b("channels", "image", start=2, count=3))
-    x = torch.randn(2, 5, 2, 3)
-    assert torch.equal(lowering.to_torch(b.graph(b("concat", *parts)))(x), x)
-
-
 @pytest.mark.parametrize(
     ("space", "skeleton", "channels", "layers", "parts", "parameters"),
     gated(PARAMETERS, PARAMETERS[1:3]),
@@ -153,12 +139,6 @@ def test_partial_supernets_have_the_published_numbers_of_parameters(
     partial = nasir.partial_channels(graph, parts)
     assert nasir.cost(partial).params == parameters
     assert nasir.cost(nasir.edge_weights(partial, space)).params == parameters
-
-
-@pytest.mark.parametrize("space", ["darts", "darts_rnn"])
-def test_one_part_leaves_the_graph_as_it_is(space: str) -> None:
-    graph = nasir.supernet(space)
-    assert nasir.partial_channels(graph, 1) is graph
 
 
 @pytest.mark.parametrize("space", SPACES, ids=named)
@@ -232,19 +212,6 @@ def test_one_hot_weights_compute_what_the_resolved_supernet_computes(space: str)
     torch.testing.assert_close(shared, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_both_can_be_asked_for_in_either_order() -> None:
-    graph = small("darts")
-    one = nasir.edge_weights(nasir.partial_channels(graph, 2), "darts")
-    other = nasir.partial_channels(nasir.edge_weights(graph, "darts"), 2)
-    assert one == other
-
-
-def test_what_stands_behind_an_option_is_partial_with_it() -> None:
-    graph = small("nasbench201").insert_after("c00/n1.e0/nor_conv_3x3", "tanh")
-    partial = nasir.partial_channels(graph, 4)
-    assert partial.types["c00/n1.e0/nor_conv_3x3+/tanh"] == ImageType(2, 8, 8)
-
-
 @pytest.mark.parametrize("optimise", [True, False])
 def test_a_weighed_node_is_the_weighted_sum_of_its_edges(optimise: bool) -> None:
     graph = nasir.edge_weights(small("nasbench201"), "nasbench201")
@@ -268,15 +235,6 @@ def test_the_choice_of_a_node_stands_behind_those_of_its_edges() -> None:
     assert len(names) == 2 * (14 + 4)
     assert [name for name, _ in graph.inputs] == ["image", *names]
     assert graph.choices[6] == Choice("normal/n3", "edge into node", ("0", "1", "2"), 2)
-
-
-def test_a_node_that_keeps_all_edges_says_so_and_one_with_one_edge_has_no_choice() -> None:
-    graph = nasir.edge_weights(small("nasbench201"), nasir.load_space("nasbench201"))
-    found = [choice for choice in graph.choices if choice.kind == "edge into node"]
-    assert found == [
-        Choice("cell/n2", "edge into node", ("0", "1"), 2),
-        Choice("cell/n3", "edge into node", ("0", "1", "2"), 3),
-    ]
 
 
 def test_nodes_that_are_means_of_their_edges_stay_means() -> None:
@@ -351,12 +309,6 @@ def test_edge_weights_of_cells_without_sums_of_edges_are_refused(space: str) -> 
     with pytest.raises(NasirError, match="no sum of edges into a node") as caught:
         nasir.edge_weights(nasir.supernet(space), space)
     assert caught.value.code == "E505"
-
-
-def test_edges_are_weighed_once() -> None:
-    graph = nasir.edge_weights(small("darts"), "darts")
-    with pytest.raises(NasirError, match="E505 the graph has no sum of edges"):
-        nasir.edge_weights(graph, "darts")
 
 
 def test_edge_weights_of_another_space_are_refused() -> None:

@@ -26,11 +26,8 @@ from runners.experiment.mixture import (
     Controller,
     Dirichlet,
     HardGumbel,
-    Radius,
     SoftGumbel,
     Softmax,
-    Uniform,
-    clipped,
 )
 from runners.experiment.recipe import Settings, Stage
 
@@ -95,12 +92,6 @@ def test_temperatures_fall_from_the_first_epoch_to_the_last_and_stay_for_project
     assert SoftGumbel(start=10, end=1).temperature(Moment(0, 0, 5, 0, phase="projection")) == 1
 
 
-def test_a_uniform_draw_is_a_genotype_of_the_space() -> None:
-    drawn = Uniform().mix(logits(), LEARNER, MOMENT)
-    assert all(float(row.sum()) == 1.0 for row in drawn.weights.values())
-    assert all(len(options) == 1 for options in drawn.live.values())
-
-
 def test_the_kl_term_is_that_of_torch() -> None:
     rows = logits(1)
     expected = sum(
@@ -132,24 +123,6 @@ def test_beta_decay_grows_with_the_epochs_and_pulls_logits_by_their_softmax() ->
     ]
     weights = [BetaDecay(scale=90).term(rows, rows, Moment(0, e, 9, e)) for e in (0, 1, 8)]
     assert [float(x.detach() / weights[1].detach()) for x in weights] == pytest.approx([0, 1, 8])
-
-
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ([0.5, 0.5], [0.5, 0.5]),
-        ([0.9, 0.3], [0.75, 0.25]),
-        ([1.4, 0.5, -0.2], [2 / 3, 1 / 3, 0.0]),
-        ([-0.3, -0.1, -0.2], [0.0, 1.0, 0.0]),
-    ],
-)
-def test_a_moved_row_is_clipped_and_divided(row: list[float], expected: list[float]) -> None:
-    assert clipped(torch.tensor(row)).tolist() == pytest.approx(expected)
-
-
-def test_the_radius_grows_by_the_epochs_share_and_never_reaches_its_end() -> None:
-    found = [Radius().at(Moment(0, epoch, 50, epoch)) for epoch in (0, 25, 49)]
-    assert found == pytest.approx([0.03, 0.165, 0.2946])
 
 
 def test_the_rate_is_a_cosine_over_all_stages_and_warm_ups_count_in_each() -> None:
@@ -200,23 +173,6 @@ def test_a_search_stops_when_the_mean_eigenvalue_has_grown() -> None:
     first = next(count for count, epoch in enumerate(stopped) if epoch is not None)
     assert first == 14  # the mean of 1 1 1 2 2 is 1.4 times that of four measurements before
     assert stopped[first] == (first - 1) * 2 - 4 - 8
-
-
-def test_products_with_the_hessian_give_its_greatest_eigenvalue() -> None:
-    """On a network that is smooth: an eigenvalue by products equals that of the whole matrix."""
-    generator = torch.Generator().manual_seed(0)
-    matrix = torch.randn(5, 5, generator=generator, dtype=torch.float64)
-
-    def loss(x: Tensor) -> Tensor:
-        return (matrix @ x).tanh().square().sum()
-
-    x = torch.randn(5, generator=generator, dtype=torch.float64).requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(x), x, create_graph=True)
-    found = greatest_eigenvalue(
-        lambda v: torch.autograd.grad(gradient, x, v, retain_graph=True)[0], torch.ones_like(x)
-    )
-    hessian = torch.autograd.functional.hessian(loss, x.detach())
-    assert found == pytest.approx(float(torch.linalg.eigvalsh(hessian)[-1]), rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201", "nasbench1shot1_2", "darts_rnn"])

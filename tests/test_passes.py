@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from nasir import PASSES, NasirError, network, parse_graph, print_graph, run_passes
-from nasir.passes import DISCRETE, INFERENCE, PLAIN
+from nasir import PASSES, network, parse_graph, print_graph, run_passes
+from nasir.passes import DISCRETE
 from tests.fused_texts import HIGHWAY_SUMS, HORIZONTAL, LEAN_SUMS, MIXED_SUMS, POINTS, SHARE_NORMS
 from tests.memory_texts import BEFORE, CELLS, STATES
 
@@ -290,36 +290,6 @@ def test_two_batch_norms_on_one_convolution_are_not_folded() -> None:
     assert PASSES["fold-batch-norm"].run(graph) is graph
 
 
-def test_convolutions_with_one_weight_and_two_norms_fold_into_two_weights() -> None:
-    text = """
-    input x: image[4,8,8]
-    c1 = conv2d(x) {out=2, kernel=1}: image[2,8,8]
-    b1 = batch_norm(c1): image[2,8,8]
-    c2 = conv2d(x) {out=2, kernel=1}: image[2,8,8] with weight=c1.weight[2,4,1,1] uniform(0.5)
-    b2 = batch_norm(c2): image[2,8,8]
-    output b1
-    output b2
-    """
-    after = PASSES["fold-batch-norm"].run(parse_graph(_text(text)))
-    assert [ref.key for ref in after.params if ref.name == "folded_weight"] == [
-        "b1.folded_weight",
-        "b2.folded_weight",
-    ]
-
-
-def test_the_first_cell_shares_its_relu_and_no_weight() -> None:
-    graph, _ = run_passes(network("darts_v2", channels=4, layers=3), DISCRETE)
-    first = [node.op.name for node in graph if node.name.startswith(("c00/pre0/", "c00/pre1/"))]
-    assert first == ["relu", "conv2d", "batch_norm", "conv2d", "batch_norm"]
-
-
-def test_no_batch_norm_is_left_behind_a_convolution_for_inference() -> None:
-    graph, _ = run_passes(network("darts_v2", channels=4, layers=3), INFERENCE)
-    for node in graph:
-        if node.op.name == "batch_norm":
-            assert graph[node.inputs[0]].op.name == "concat"
-
-
 def test_what_each_pass_did_is_recorded() -> None:
     graph = network("darts_v2", channels=4, layers=3)
     after, records = run_passes(graph, DISCRETE)
@@ -329,20 +299,6 @@ def test_what_each_pass_did_is_recorded() -> None:
     assert all(a.after == b.before for a, b in pairwise(records))
     assert [record.changed for record in records[:2]] == [False, True]
     assert all(record.seconds >= 0 for record in records)
-
-
-def test_the_plain_pipeline_shares_and_removes_nothing() -> None:
-    assert [row.name for row in PLAIN] == ["validate", "expand"]
-
-
-def test_a_graph_that_a_pass_would_break_is_refused_by_it() -> None:
-    graph = parse_graph(_text(CSE[0]))
-    clash = print_graph(graph).replace(
-        "c1.weight[2,4,1,1] uniform(0.5)", "c2.weight[2,4,1,1] uniform(9)"
-    )
-    with pytest.raises(NasirError) as caught:
-        PASSES["validate"].run(parse_graph(clash))
-    assert (caught.value.code, caught.value.where.line) == ("E401", 7)
 
 
 def _text(lines: str) -> str:

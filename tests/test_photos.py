@@ -14,7 +14,7 @@ from runners.experiment.experiment import Experiment, Search
 from runners.experiment.recipe import ImagesSection, SearchTrain, Settings
 from runners.machine.device import find_place
 from runners.task.batches import Batches
-from runners.task.images import augmentation, search_images
+from runners.task.images import search_images
 from tests.image_files import write_tree
 
 CPU = find_place("cpu")
@@ -123,13 +123,6 @@ def test_windows_lie_in_the_image_and_cover_the_share_that_is_drawn(
         assert len(np.unique(boxes, axis=0)) == 200
 
 
-def test_the_first_window_that_fits_is_taken() -> None:
-    row = np.zeros((TRIES, 4))
-    row[0] = [1.0, 0.0, 0.5, 0.5]  # the whole area in 3:4 is higher than the image
-    row[1] = [0.25, 0.5, 0.0, 0.999]
-    assert random_crop((100, 100), row) == (0, 50, 50, 100)
-
-
 def test_an_image_in_which_no_window_fits_is_seen_in_its_middle() -> None:
     row = np.full((TRIES, 4), 0.5)
     row[:, 0] = 1.0
@@ -158,17 +151,6 @@ def test_imagenet_needs_a_folder_with_two_classes(tmp_path: Path) -> None:
         with pytest.raises(NasirError) as caught:
             load_images(f"imagenet:{tmp_path / name}")
         assert caught.value.code == code
-
-
-def test_images_in_files_have_no_pixels_to_hand_out(tmp_path: Path) -> None:
-    found = load_images(f"imagenet:{folder(tmp_path)}")
-    with pytest.raises(AssertionError, match="batch by batch"):
-        _ = found.train.images
-
-
-def test_a_search_on_imagenet_sees_random_parts_and_no_change_of_colour(tmp_path: Path) -> None:
-    found = load_images(f"imagenet:{folder(tmp_path)}@32")
-    assert augmentation(found, 0) == ImagesSection(flip=True, area=0.08)
 
 
 def test_the_architects_batches_are_drawn_anew_however_small_its_part_is() -> None:

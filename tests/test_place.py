@@ -37,23 +37,11 @@ def code_of(device: str = "cpu") -> str:
     return caught.value.code
 
 
-def test_a_place_is_one_process_on_the_processor_in_float32() -> None:
-    place = find_place()
-    assert place == Place(torch.device("cpu"), "float32", deterministic=False)
-    assert place.dtype == torch.float32
-    with place.autocast():
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
-
-
 def test_bf16_computes_products_in_it_and_keeps_weights_in_float32() -> None:
     place = find_place("cpu", "bf16")
     assert place.dtype == torch.float32
     with place.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-
-
-def test_float64_is_a_type_of_weights() -> None:
-    assert find_place("cpu", "float64").dtype == torch.float64
 
 
 @pytest.mark.parametrize(
@@ -89,12 +77,6 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
         find_device(device)
     assert caught.value.code == "E502"
     assert str(caught.value).isprintable() or "\n" in str(caught.value)
-
-
-def test_a_precision_that_is_unknown_is_refused() -> None:
-    with pytest.raises(NasirError, match="E502") as caught:
-        find_place("cpu", "float16")
-    assert caught.value.hint == "did you mean 'float64'?"
 
 
 def test_the_machine_is_plain_data_and_part_of_what_surrounds_a_run() -> None:

@@ -15,18 +15,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nasir import CellGenotype, Edge
 from runners.plot import PLOTS, read_run
-from runners.plot.cells import FILL, animation, cells, changes
+from runners.plot.cells import FILL, animation, cells
 from runners.plot.curves import (
     THRESHOLD,
     curves,
     eigenvalue,
     entropy,
-    pens,
-    skips,
     trajectory,
-    windowed,
 )
 from tests.command_line import call
 from tests.run_directories import Course, append, write_facts, write_run
@@ -108,13 +104,6 @@ def test_a_stage_is_a_line_and_a_projection_a_shade(tmp_path: Path) -> None:
     assert shade.get_extents().transformed(projected.axes[0].transData.inverted()).x0 == 1.5
 
 
-def test_a_loss_that_was_not_finite_is_a_gap(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", Course("nasbench201", 3))
-    append(run / "metrics.jsonl", {"epoch": 1, "train": {"loss": None}})
-    _, losses = drawn(curves(read_run(run)).axes[0], "train")
-    assert [math.isnan(loss) for loss in losses] == [False, True, False]
-
-
 # eigenvalue
 
 
@@ -129,12 +118,6 @@ def test_the_eigenvalue_has_its_windowed_mean_and_the_rules_threshold(tmp_path: 
     growth = list(np.asarray(lower.lines[0].get_ydata()))
     assert growth[-1] == pytest.approx(sum(measured[-5:]) / sum(measured[-9:-4]))
     assert list(np.asarray(lower.lines[1].get_ydata())) == [THRESHOLD] * 2 == [1.3, 1.3]
-
-
-def test_a_mean_needs_three_values_and_has_at_most_five() -> None:
-    means = windowed([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    assert [math.isnan(mean) for mean in means[:2]] == [True, True]
-    assert means[2:] == [2.0, 2.5, 3.0, 4.0]
 
 
 # decisions
@@ -204,21 +187,6 @@ def test_the_weights_of_edges_stand_beside_their_nodes(tmp_path: Path) -> None:
     assert list(texts(figure)) == ["a", "b", "reads 0", "reads 1"]
 
 
-def test_ops_and_sources_look_different_and_skips_always_the_same() -> None:
-    many = pens([f"op{number}" for number in range(20)])
-    assert len({(pen["color"], pen["linestyle"]) for pen in many.values()}) == 20
-    assert pens(["a", "skip_connect"])["skip_connect"] == pens(["skip_connect"])["skip_connect"]
-
-
-def test_skips_are_counted_by_kind_of_cell(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", DARTS)
-    [axes] = skips(read_run(run)).axes
-    kept = rows(run, "metrics.jsonl")
-    for kind in ("normal", "reduce"):
-        counts = [row["skips"][kind] for row in kept]
-        assert drawn(axes, f"{kind} cell") == [[0, 1, 2, 3], counts]
-
-
 # cells
 
 
@@ -234,15 +202,6 @@ def test_the_final_cells_show_every_op_of_the_genotype(course: Course, tmp_path:
     assert "Final genotype" in shown
 
 
-def test_the_animation_has_a_frame_for_every_epoch(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", NB201))
-    with Image.open(io.BytesIO(animation(run))) as image:
-        assert (image.format, getattr(image, "n_frames", 0)) == ("GIF", 6)
-        first = image.convert("RGB").tobytes()
-        image.seek(5)
-        assert image.convert("RGB").tobytes() != first
-
-
 def test_the_colours_of_an_animation_do_not_flicker(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run", NB201))
     grounds: list[set[tuple[int, ...]]] = []
@@ -254,10 +213,3 @@ def test_the_colours_of_an_animation_do_not_flicker(tmp_path: Path) -> None:
             grounds.append({tuple(map(int, each)) for each in colours[np.argsort(counts)[-4:]]})
     fills = {tuple(round(255 * part) for part in to_rgb(fill)) for fill in FILL.values()}
     assert grounds == [{(255, 255, 255), *fills}] * 6
-
-
-def test_only_what_an_epoch_changed_is_new() -> None:
-    before = CellGenotype("cell", 1, ((Edge("a", 0),), (Edge("a", 0), Edge("b", 1))), (2,))
-    after = replace(before, nodes=((Edge("a", 0),), (Edge("a", 0), Edge("c", 1))))
-    assert changes(before, after) == {2}
-    assert changes(None, after) == changes(after, after) == frozenset()

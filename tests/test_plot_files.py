@@ -18,7 +18,7 @@ from runners.benchmarks import import_benchmark
 from runners.plot import PLOTS, NothingToDrawError, plot_run, read_run
 from runners.plot import cells as cell_figures
 from runners.plot import write as plot_files
-from runners.plot.truth import band_of, draw_genotypes, look_up, truth
+from runners.plot.truth import draw_genotypes, look_up, truth
 from tests.command_line import ROOT, call
 from tests.run_directories import Course, append, write_facts, write_run
 
@@ -86,16 +86,6 @@ def test_the_truth_is_of_the_runs_data_where_the_benchmark_has_it(tmp_path: Path
     assert (found.best.dataset, found.chosen, found.best.accuracy) == ("cifar100", {0: 70.0}, 70.0)
 
 
-def test_architectures_are_drawn_by_the_weights_and_again_the_same(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", replace(NB201, epochs=12)))
-    row = run.architecture[-1]
-    many = draw_genotypes(run, row, 2000)
-    assert many == draw_genotypes(run, row, 2000)
-    counted = [genotype.cells[0].nodes[2][1].op for genotype in many]
-    for option, weight in zip(run.choices["cell/n3.e1"], row.weights["cell/n3.e1"], strict=True):
-        assert counted.count(option) / 2000 == pytest.approx(weight, abs=0.04)
-
-
 def test_a_benchmark_of_another_space_leaves_the_truth_out(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Course("darts", 1))
     csv = tmp_path / "some.csv"
@@ -110,10 +100,6 @@ def test_a_benchmark_without_the_runs_cells_leaves_the_truth_out(tmp_path: Path)
     csv.write_text(f"index,arch,cifar10_test_200\n0,{KEYS[1]},90\n")
     with pytest.raises(NothingToDrawError, match="no result for"):
         look_up(read_run(run), csv)
-
-
-def test_the_bands_are_quartiles() -> None:
-    assert band_of([5.0, 1.0, 2.0, 4.0, 3.0]) == (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 # files
@@ -181,13 +167,6 @@ def test_an_empty_run_has_nothing_to_draw(tmp_path: Path) -> None:
     assert not (tmp_path / "plots").exists()
 
 
-@pytest.mark.parametrize("name", ["", "missing"])
-def test_another_directory_is_no_run(name: str, tmp_path: Path) -> None:
-    with pytest.raises(NasirError, match="E721") as caught:
-        read_run(tmp_path / name)
-    assert caught.value.where.file == str(tmp_path / name)
-
-
 @pytest.mark.parametrize(
     ("file", "text", "line", "says"),
     [
@@ -211,21 +190,9 @@ def test_a_damaged_file_is_named_with_its_line(
     assert (caught.value.where.file, caught.value.where.line) == (str(tmp_path / file), line)
 
 
-def test_a_run_file_that_is_no_text_is_damaged(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(NasirError, match="E604"):
-        read_run(tmp_path)
-
-
 def test_an_unknown_figure_is_named_with_the_nearest(tmp_path: Path) -> None:
     done = call("plot", tmp_path, "--only", "curve")
     assert (done.code, "E505" in done.err, "did you mean 'curves'?" in done.err) == (2, True, True)
-
-
-def test_a_benchmark_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", NB201)
-    done = call("plot", run, "--only", "truth", "--benchmark", tmp_path / "no.csv")
-    assert (done.code, "E101" in done.err) == (2, True)
 
 
 def test_figures_show_any_name_as_text(tmp_path: Path) -> None:

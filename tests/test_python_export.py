@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import nasir
 from lowering.python import load_python, to_python
-from lowering.torch import load_weights, to_torch
+from lowering.torch import to_torch
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.passes import INFERENCE, run_passes
 from tests.test_onnx_agreement import EXAMPLES, example
@@ -136,51 +136,6 @@ def test_training_gives_the_same_losses_gradients_and_statistics(tmp_path: Path)
         torch.testing.assert_close(found[path].grad, expected[key].grad, rtol=1e-9, atol=1e-12)
     mean = network.state_dict()["c05.pre1.bn.running_mean"]
     torch.testing.assert_close(mean, module.state_dict()["c05/pre1/bn.running_mean"])
-
-
-def test_the_network_is_an_ordinary_module(tmp_path: Path) -> None:
-    graph = darts(3)
-    module = lowered(graph)
-    network = load_python(to_python(graph, module, tmp_path / "net.py")[0])
-    assert not network.training
-    assert sum(p.numel() for p in network.parameters()) == nasir.cost(graph).params
-    assert network.double()(images(graph).double()).dtype == torch.float64
-    again = type(network)()
-    again.load_state_dict(network.state_dict())
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_weights_keep_their_type(dtype: torch.dtype, tmp_path: Path) -> None:
-    graph = darts(3)
-    module = lowered(graph).to(dtype)
-    network = load_python(to_python(graph, module, tmp_path / "net.py")[0])
-    assert torch.equal(
-        network.state_dict()["head.linear.bias"], module.state_dict()["head/linear.bias"]
-    )
-
-
-@pytest.mark.parametrize("name", ["auxiliary", "nasbench201 with dead edges", "edited"])
-def test_the_weights_file_is_read_by_nasir_too(name: str, tmp_path: Path) -> None:
-    graph = GRAPHS[name]()
-    module = lowered(graph)
-    _, weights = to_python(graph, module, tmp_path / "net.py")
-    other = to_torch(graph, seed=7)
-    load_weights(other, weights)
-    for key, value in module.state_dict().items():
-        assert torch.equal(other.state_dict()[key], value), key
-
-
-def test_an_edited_cell_has_a_class_of_its_own(tmp_path: Path) -> None:
-    graph = nasir.network("darts_v2", channels=4, layers=6)
-    graph = graph.insert_after("c01/n2", "sigmoid")
-    module = lowered(graph)
-    path, _ = to_python(graph, module, tmp_path / "net.py")
-    text = path.read_text()
-    assert "class Normal(" in text
-    assert "class Normal2(" in text
-    assert "self.c01 = Normal2(4, " in text
-    network = load_python(path)
-    assert torch.equal(network(images(graph)), module.eval()(images(graph)))
 
 
 def test_a_cell_whose_inside_is_read_from_outside_returns_two_values(tmp_path: Path) -> None:

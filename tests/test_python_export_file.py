@@ -4,18 +4,16 @@ import json
 import runpy
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors import safe_open
 
 import nasir
 from lowering.python import to_python
 from lowering.python.rules import CODES, LAYERS, LOOPS
 from lowering.torch import to_torch
-from nasir import Graph, NasirError
+from nasir import Graph
 from nasir.ops import PRIMITIVES
 from tests.gate import gated
 
@@ -87,14 +85,6 @@ def test_the_class_of_a_cell_reads_like_this(tmp_path: Path) -> None:
     assert GOLDEN in path.read_text()
 
 
-def test_exporting_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    first = exported(small(), tmp_path / "net.py")
-    before = [path.read_bytes() for path in first]
-    second = exported(small(), tmp_path / "net.py")
-    assert [path.read_bytes() for path in second] == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.py", "net.safetensors"]
-
-
 @pytest.mark.parametrize("name", gated(["nasnet", "amoebanet", "darts_v2", ""], ["amoebanet", ""]))
 def test_the_file_is_formatted(name: str, tmp_path: Path) -> None:
     graph = nasir.supernet(nasir.load_space("nasbench201"), channels=4, layers=1)
@@ -142,28 +132,3 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     _, other = exported(less, tmp_path / "other.py")
     other.replace(tmp_path / "net.safetensors")
     assert "has no weight for 'c00.n2_e1_nor_conv_3x3.conv.weight'" in refused(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "name", ['"""', 'x"""; import os #', "back\\slash\\", "two\nlines", "\0\x1b", "ü" * 300, "\\"]
-)
-def test_no_name_of_a_genotype_breaks_the_file(name: str, tmp_path: Path) -> None:
-    genotype = replace(nasir.load_genotype(SMALL), name=name)
-    path, _ = exported(nasir.network(genotype, channels=4, layers=1), tmp_path / "net.py")
-    text = path.read_text()
-    compile(text, str(path), "exec")
-    assert "import os" not in text.partition('\n"""\n')[2]
-
-
-def test_a_path_that_is_no_python_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NasirError) as caught:
-        exported(small(), tmp_path / "net.txt")
-    assert caught.value.code == "E505"
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_module_without_the_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NasirError) as caught:
-        to_python(small(), torch.nn.Identity(), tmp_path / "net.py")
-    assert caught.value.code == "E503"
-    assert not list(tmp_path.iterdir())

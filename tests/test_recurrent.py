@@ -1,8 +1,5 @@
 """Recurrent cells and the language model around them: the published formulas, written out."""
 
-import copy
-import pickle
-
 import pytest
 import torch
 from torch import Tensor
@@ -10,8 +7,8 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import CellGenotype, Edge, Genotype, Graph, print_graph, run_passes
-from nasir.passes import DISCRETE, EVALUATION, PASSES
-from nasir.space.builders import INIT, recurrent_cell
+from nasir.passes import DISCRETE
+from nasir.space.builders import INIT
 
 FUNCTIONS = {
     "tanh": torch.tanh,
@@ -108,28 +105,6 @@ def test_a_mask_keeps_as_many_as_its_rate_says_and_the_mean(rate: float) -> None
     assert float(mask.mean()) == pytest.approx(1, abs=0.02)
 
 
-def test_a_dropped_word_is_dropped_wherever_it_occurs() -> None:
-    from lowering.torch.sequence import drop_words
-
-    torch.manual_seed(0)
-    tokens = torch.randint(10, (50, 4))
-    dropped = drop_words(torch.ones(50, 4, 3), tokens, 10, 0.5)
-    for word in range(10):
-        values = dropped[tokens == word].unique()
-        assert len(values) == 1
-    assert set(dropped.unique().tolist()) == {0.0, 2.0}
-
-
-def test_evaluation_draws_nothing_and_repeats() -> None:
-    _, module = make("DARTS_V2@darts_rnn")
-    first = module.eval()(*inputs())
-    assert all(map(torch.equal, first, module(*inputs())))
-    assert "mask" not in module.source()
-    assert "draw_mask" in module.source(training=True)
-    trained = module.train()(*inputs())
-    assert not torch.equal(first[0], trained[0])
-
-
 def test_training_also_gives_the_states_where_they_are_asked_for() -> None:
     _, module = make("DARTS_V2@darts_rnn")
     assert len(module.train()(*inputs())) == 2
@@ -141,27 +116,6 @@ def test_training_also_gives_the_states_where_they_are_asked_for() -> None:
     assert len(module.eval()(*inputs())) == 2
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_the_passes_keep_results_bitwise(training: bool) -> None:
-    graph, module = make("DARTS_V2@darts_rnn")
-    plain = lowering.to_torch(graph, optimise=False).double()
-    plain.load_state_dict(module.state_dict())
-    results: list[tuple[Tensor, ...]] = []
-    for network in (plain, module):
-        torch.manual_seed(3)
-        results.append(network.train(training)(*inputs()))
-    assert all(map(torch.equal, *results))
-
-
-def test_gradients_reach_every_weight() -> None:
-    _, module = make("DARTS_V2@darts_rnn")
-    log_probabilities, _ = module.train()(*inputs(6))
-    log_probabilities[..., 0].sum().neg().backward()
-    for name, weight in module.named_parameters():
-        assert weight.grad is not None, name
-        assert weight.grad.abs().sum() > 0, name
-
-
 def test_the_module_has_the_published_parameters_and_start_values() -> None:
     module = lowering.to_torch(nasir.network("DARTS_V2@darts_rnn"))
     assert sum(weight.numel() for weight in module.parameters()) == 22_960_000
@@ -170,36 +124,6 @@ def test_the_module_has_the_published_parameters_and_start_values() -> None:
     for name, weight in module.named_parameters():
         bound = 0.0 if name == "decoder.bias" else INIT
         assert 0.99 * bound <= float(weight.detach().abs().max()) <= bound
-
-
-@pytest.mark.parametrize(
-    ("name", "vocabulary", "hidden", "params"),
-    [
-        ("DARTS_V2@darts_rnn", None, None, 22_960_000),
-        ("ENAS", None, None, 27_295_000),
-        ("DARTS_V2@darts_rnn", None, 300, 4_810_000),
-        ("DARTS_V2@darts_rnn", 33_278, 700, 33_127_878),
-    ],
-)
-def test_a_language_model_has_the_published_parameters(
-    name: str, vocabulary: int | None, hidden: int | None, params: int
-) -> None:
-    graph = nasir.network(name, vocabulary=vocabulary, hidden=hidden)
-    assert nasir.cost(graph).params == params
-
-
-def test_multiply_adds_are_those_of_one_token() -> None:
-    cost = nasir.cost(nasir.network("DARTS_V2@darts_rnn"))
-    assert cost.macs == (2 * 850) ** 2 + 8 * 2 * 850**2 + 850 * 10_000
-    assert "one step, a token" in cost.convention
-    assert "cell/n3.e1/gates" in [node.name for node in cost.nodes]
-
-
-def test_a_copy_and_a_pickle_of_a_module_compute_the_same() -> None:
-    _, module = make("penn_pgd")
-    expected = module.eval()(*inputs())
-    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-        assert all(map(torch.equal, twin(*inputs()), expected))
 
 
 def test_none_is_zeros_and_several_edges_are_added() -> None:
@@ -214,39 +138,6 @@ def test_none_is_zeros_and_several_edges_are_added() -> None:
     ]
     x, h = torch.zeros(1, 3, dtype=torch.long), inputs()[1]
     assert largest(networks[0](x, h)[1], networks[1](x, h)[1] / 2) < 1e-12
-
-
-def test_the_weight_of_a_node_is_one_whatever_its_edges() -> None:
-    nodes = ((Edge("tanh", 0),), (Edge("tanh", 0), Edge("relu", 0), Edge("relu", 1)))
-    graph = recurrent_cell(CellGenotype("recurrent", 1, nodes, (2,)), H)
-    assert [ref.key for ref in graph.params] == ["n0.weight", "n1.weight", "n2.weight"]
-
-
-def test_all_activations_of_an_edge_share_one_product() -> None:
-    nodes = (tuple(Edge(op, 0) for op in ("tanh", "relu", "sigmoid", "identity")),)
-    genotype = Genotype("mine", (CellGenotype("recurrent", 1, nodes, (1,)),))
-    (body,) = nasir.network(genotype, "rnn", vocabulary=V, hidden=H).bodies
-    assert sum(node.op.name == "project" for node in body) == 2
-
-
-def test_evaluation_leaves_no_mask_and_no_constant_of_the_body() -> None:
-    graph, _ = run_passes(nasir.network("penn_pgd"), EVALUATION)
-    assert graph["cell"].inputs == ("embedding", "hidden")
-    assert [name for name, _ in graph.bodies[0].inputs] == ["x", "h"]
-    assert not any(node.has("random") for node in graph)
-
-
-@pytest.mark.parametrize("row", PASSES.values(), ids=lambda row: row.name)
-def test_the_laws_of_passes_hold_of_a_body(row: nasir.Pass) -> None:
-    graph = nasir.network("DARTS_V2@darts_rnn", vocabulary=V, hidden=H)
-    once = row.run(graph)
-    assert row.run(once) == once
-    assert row.run(graph) == once
-    assert [once.types[name] for name in once.outputs] == [
-        graph.types[name] for name in graph.outputs
-    ]
-    assert set(once.params) <= set(graph.params)
-    assert nasir.parse_graph(print_graph(once)) == once
 
 
 def test_two_scans_of_one_body_have_weights_of_their_own() -> None:

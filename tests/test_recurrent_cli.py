@@ -18,28 +18,12 @@ def test_cost_counts_the_published_parameters_and_says_the_size() -> None:
     assert (facts["skeleton"], facts["vocabulary"], facts["hidden"]) == ("rnn", 20, 4)
 
 
-def test_a_size_of_another_skeleton_is_an_error() -> None:
-    for arguments in (("penn_pgd", "--layers", "3"), ("darts_v2", "--hidden", "3")):
-        done = call("cost", *arguments)
-        assert done.code == 2
-        assert "E505" in done.err
-
-
 def test_show_prints_a_graph_that_is_read_back() -> None:
     done = call("show", "penn_pgd", *SMALL)
     assert nasir.parse_graph(done.out) == nasir.network("penn_pgd", vocabulary=20, hidden=4)
     after = call("show", "penn_pgd", *SMALL, "--after", "evaluation")
     assert "dropout_mask(hidden)" in after.out
     assert "masked(" not in after.out
-
-
-def test_a_recurrent_genotype_is_converted_checked_and_compared() -> None:
-    done = call("convert", "darts_v2@darts_rnn", "--to", "darts")
-    assert done.out.startswith("Genotype(recurrent=[('sigmoid', 0)")
-    assert "in the space darts_rnn" in call("check", "penn_pgd").out
-    done = call("diff", "penn_pgd", "penn_random", *SMALL)
-    assert done.code == 1
-    assert "20 words, 4 hidden units" in done.out
 
 
 def test_compile_writes_files_that_agree(tmp_path: Path) -> None:

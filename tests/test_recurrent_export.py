@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 import lowering
 import nasir
-from nasir import Graph, load_genotype
-from nasir.draw import draw
+from nasir import Graph
 
 V, H = 30, 5
 NAMES = ("ENAS", "DARTS_V1@darts_rnn", "DARTS_V2@darts_rnn", "penn_random", "penn_pgd")
@@ -88,18 +87,6 @@ def test_the_cell_is_one_onnx_function_called_from_a_scan(tmp_path: Path) -> Non
     assert weights == set(module.state_dict())
 
 
-def test_the_onnx_file_gives_its_genotype_back(tmp_path: Path) -> None:
-    graph, module = make("penn_pgd")
-    path = lowering.to_onnx(graph, module, tmp_path / "net.onnx")
-    assert load_genotype(str(path)) == load_genotype("penn_pgd")
-
-
-def test_two_onnx_exports_are_equal(tmp_path: Path) -> None:
-    graph, module = make("penn_pgd")
-    paths = [lowering.to_onnx(graph, module, tmp_path / f"{i}.onnx") for i in range(2)]
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_python_file_computes_the_same_and_can_be_trained(name: str, tmp_path: Path) -> None:
     graph, module = make(name)
@@ -141,33 +128,3 @@ def test_the_python_file_returns_the_states_in_training_where_they_are_asked_for
     assert len(results[0]) == 3
     assert all(map(torch.equal, *results))
     assert len(network.eval()(*inputs(4, 3))) == 2
-
-
-def test_torch_compile_takes_the_loop_without_a_break() -> None:
-    _, module = make("penn_pgd")
-    compiler: Any = torch.compile
-    program = compiler(module.programs[False], fullgraph=True, backend="eager")
-    tokens, hidden = inputs(3, 2)
-    with torch.inference_mode():
-        actual = program(module, tokens, hidden)
-    for x, y in zip(actual, evaluate(module, 3, 2), strict=True):
-        assert torch.equal(x, y)
-
-
-def test_the_folded_network_is_the_network(tmp_path: Path) -> None:
-    graph, module = make("penn_pgd")
-    folded = lowering.to_inference(graph, module)
-    assert all(map(torch.equal, evaluate(folded, 4, 3), evaluate(module, 4, 3)))
-    lowering.save_weights(module, tmp_path / "net.safetensors")
-    fresh = lowering.to_torch(graph, seed=1).eval()
-    lowering.load_weights(fresh, tmp_path / "net.safetensors")
-    assert all(map(torch.equal, evaluate(fresh, 4, 3), evaluate(module, 4, 3)))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recurrent_cell_is_drawn(name: str, tmp_path: Path) -> None:
-    genotype = load_genotype(name)
-    (path,) = draw(genotype, tmp_path)
-    text = path.read_text()
-    for node in genotype.cell("recurrent").nodes:
-        assert node[0].op in text

@@ -46,13 +46,6 @@ def test_restricting_goes_with_partial_channels_and_edge_weights(variant: str) -
     assert nasir.restrict(change(graph), kept) == change(nasir.restrict(graph, kept))
 
 
-def test_what_is_left_out_is_dead_code() -> None:
-    graph = supernet()
-    kept = {choice.name: (3,) for choice in graph.choices}
-    part, _ = nasir.run_passes(nasir.restrict(graph, kept), (nasir.PASSES["dead-code"],))
-    assert not [node for node in part.nodes if "conv_3x3" in node.name and node.cell]
-
-
 @pytest.mark.parametrize(
     ("kept", "code"),
     [

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import nasir
 from runners.experiment.recipe import NetworkSize
 from runners.folder.display import Display
 from runners.forms.demo import CASES, run_demo
@@ -26,12 +25,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, (genotype, options) in CASES.items()
     }
     return run_demo(cases, tmp_path_factory.mktemp("demo"), Display())
-
-
-def test_the_cases_come_from_three_formats() -> None:
-    darts, nnabla, benchmark = (nasir.load_genotype(genotype) for genotype, _ in CASES.values())
-    assert darts.space == nnabla.space == "darts"
-    assert benchmark.space == "nasbench201"
 
 
 def test_the_page_links_files_that_are_there(shown: Path) -> None:

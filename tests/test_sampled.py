@@ -128,34 +128,6 @@ def test_statistics_of_live_branches_alone_follow_the_batch() -> None:
         assert torch.equal(value, before[key]) == dead, key
 
 
-def test_a_choice_of_which_nothing_is_said_is_live_in_all_its_options() -> None:
-    module = lowering.to_torch(IMAGES).double()
-    weights = one_hot(IMAGES, {})
-    first = IMAGES.choices[0].name
-    every = {first: range(len(IMAGES.choices[0].options))}
-    found = module(*data(IMAGES), lowering.Mixture(weights, every))
-    torch.testing.assert_close(found, module(*data(IMAGES), weights), rtol=1e-12, atol=0)
-    whole = module(*data(IMAGES), lowering.Mixture(weights))
-    torch.testing.assert_close(whole, found, rtol=1e-12, atol=0)
-
-
-def test_a_choice_without_live_options_adds_nothing() -> None:
-    live = {choice.name: () for choice in IMAGES.choices}
-    module = lowering.to_torch(IMAGES).double()
-    zeros = {name: torch.zeros_like(row) for name, row in one_hot(IMAGES, {}).items()}
-    found = module(*data(IMAGES), lowering.Mixture(zeros, live))
-    torch.testing.assert_close(found, module(*data(IMAGES), zeros), rtol=1e-9, atol=1e-12)
-
-
-def test_a_sampled_call_takes_other_weights_too() -> None:
-    live = draw(IMAGES, seed=2)
-    module = lowering.to_torch(IMAGES, seed=1).double()
-    other = lowering.to_torch(IMAGES, seed=2).double()
-    mixture = lowering.Mixture(one_hot(IMAGES, live), live)
-    found = module.call_apart(list(other.parameters()), *data(IMAGES), mixture)
-    assert torch.equal(found, other(*data(IMAGES), mixture))
-
-
 @pytest.mark.parametrize(
     ("live", "code"), [({"normal/n9.e9": (0,)}, "E401"), ({"normal/n2.e0": (8,)}, "E202")]
 )

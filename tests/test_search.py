@@ -62,11 +62,6 @@ def test_a_method_searches_recurrent_cells_on_text(method: str, tmp_path: Path) 
     assert rows(tmp_path / "run")[0]["train"]["perplexity"] > 1
 
 
-def test_drawing_needs_no_supernet(tmp_path: Path) -> None:
-    result = run(tiny("nasbench101", "random"), tmp_path / "run")
-    assert nasir.load_space("nasbench101").contains(result.genotype) == ()
-
-
 @pytest.mark.slow
 def test_parts_of_different_methods_make_a_method(tmp_path: Path) -> None:
     parts = {"perturb": "pgd", "select": "projection", "edges": "softmax", "stop": "eigenvalue"}
@@ -106,38 +101,6 @@ def test_logits_learn_and_weights_learn(tmp_path: Path) -> None:
         assert row != logits[-1][name]
     losses = [row["train"]["loss"] for row in rows(tmp_path / "run")]
     assert losses[-1] < losses[0]
-
-
-def test_warm_up_leaves_logits_alone(tmp_path: Path) -> None:
-    text = "method: warm\nstages: [{epochs: 2, warm_up: 1}]\n"
-    (tmp_path / "warm.yaml").write_text(text)
-    request = tiny(method=str(tmp_path / "warm.yaml"), epochs=None)
-    run(request, tmp_path / "run")
-    first, second = (row["logits"] for row in rows(tmp_path / "run", "architecture.jsonl"))
-    run(changed(request, seed=0), tmp_path / "again")
-    assert first != second
-    started = nasir.load_space("nasbench201")
-    assert started.name == "nasbench201"
-    start = loop_first_logits(request)
-    assert {name: pytest.approx(row, abs=1e-9) for name, row in first.items()} == start
-
-
-def loop_first_logits(request: Experiment) -> dict[str, list[float]]:
-    """What logits begin with."""
-    import lowering
-
-    graph = nasir.supernet("nasbench201", channels=4, layers=1)
-    return {
-        choice.name: [
-            float(f"{float(x):.7g}")
-            for x in 1e-3
-            * torch.randn(
-                len(choice.options),
-                generator=lowering.generator(request.seed, f"logits {choice.name}"),
-            )
-        ]
-        for choice in graph.choices
-    }
 
 
 def test_stages_prune_and_widen(tmp_path: Path) -> None:
@@ -364,22 +327,6 @@ def test_what_is_wrong_in_an_experiments_file_is_said_with_its_place(
     with pytest.raises(NasirError) as caught:
         read_experiment(str(tmp_path / "mine.yaml"))
     assert (caught.value.code, caught.value.where.line) == (code, line)
-
-
-def test_an_experiment_has_a_schema_and_is_its_own_dump() -> None:
-    assert set(Experiment.model_json_schema()["properties"]) == set(Experiment.model_fields)
-    assert Experiment(**tiny().facts()) == tiny()
-
-
-def test_a_recipe_in_a_file_of_an_experiment_may_have_sections(tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text(
-        "nasir: 1\nof: darts_v2\nrecipe: {name: digits, train: {batch: 64, epochs: 2}}\n"
-        "values: {train.epochs: 3, optimizer: {lr: 0.5}}\n"
-    )
-    values: dict[str, Any] = {"train.batch": 64, "train.epochs": 3, "optimizer.lr": 0.5}
-    expected = Experiment(of="darts_v2", recipe="digits", values=values)
-    assert read_experiment(str(file)) == expected
 
 
 class Patient(Search):

@@ -60,13 +60,6 @@ def content(path: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_run_says_what_it_is(tmp_path: Path) -> None:
-    with RunFolder.create(tmp_path / "deep" / "run", FACTS) as folder:
-        assert folder.facts == FACTS
-    with RunFolder.open(tmp_path / "deep" / "run") as folder:
-        assert folder.facts == FACTS == read_facts(folder.path)
-
-
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     assert "no such run" in failing("E721", RunFolder.open, tmp_path / "none").message
     assert "no run.json" in failing("E721", RunFolder.open, tmp_path).message
@@ -315,28 +308,12 @@ def test_a_run_that_went_back_ends_with_the_files_of_one_that_did_not(tmp_path: 
     assert times == [0, 1, 2, 3, 4, 4, 5]
 
 
-def test_going_back_to_the_beginning_leaves_no_row(tmp_path: Path) -> None:
-    with RunFolder.create(tmp_path, FACTS) as folder:
-        run(folder, 0, 1)
-        folder.rewind(-1)
-        assert read_rows(tmp_path / "metrics.jsonl") == []
-        assert folder.latest() is None
-
-
 def test_a_torn_row_is_cut_before_another_follows(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epo')
     with RunFolder.open(tmp_path) as folder:
         folder.log({"epoch": 1})
     assert (tmp_path / "metrics.jsonl").read_text() == '{"epoch": 0}\n{"epoch": 1}\n'
-
-
-def test_a_damaged_row_in_the_middle_is_an_error_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epo\n{"epoch": 2}\n')
-    with RunFolder.open(tmp_path) as folder:
-        error = failing("E604", folder.rewind, 1)
-    assert (error.where.line, error.where.text) == (2, '{"epo')
 
 
 def test_a_number_that_json_lacks_is_null(tmp_path: Path) -> None:

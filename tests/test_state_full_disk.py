@@ -82,17 +82,6 @@ def test_genotypes_and_going_back_say_it_too(
     folder.close()
 
 
-def test_a_run_that_cannot_begin_leaves_no_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)
-        with pytest.raises(NasirError) as caught:
-            RunFolder.create(tmp_path, {})
-    assert caught.value.code == "E112"
-    RunFolder.create(tmp_path, {}).close()
-
-
 @needs_fork
 def test_a_real_refusal_of_the_system_leaves_the_checkpoint_before(folder: RunFolder) -> None:
     import resource

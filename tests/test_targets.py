@@ -58,15 +58,6 @@ def test_an_exact_form_computes_the_network(name: str, source: FormSource, tmp_p
         assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_workers_with_images_of_their_own_compute_the_same(
-    source: FormSource, tmp_path: Path
-) -> None:
-    path = lowering.to_onnx(source.graph, source.module, tmp_path / "net.onnx")
-    together, apart = lowering.OnnxNetwork(path), lowering.OnnxNetwork(path, workers=2)
-    for count in (1, 4, 9):
-        assert torch.allclose(together(images(count)), apart(images(count)), atol=1e-6)
-
-
 def test_auto_measures_all_and_picks_the_fastest(tmp_path: Path) -> None:
     options = Options(size=SIZE, compile=False, target=AUTO, ship=tmp_path / "out", batch=4)
     report = compile_genotype("darts_v2", options)
@@ -162,20 +153,6 @@ def test_training_in_the_fastest_form_learns_the_same() -> None:
         assert one.grad is not None
         assert other.grad is not None
         assert torch.allclose(one.grad, other.grad, atol=1e-8, rtol=1e-8)
-
-
-def test_gradients_of_joined_values_lie_as_the_values_do() -> None:
-    from lowering.torch.layers import concat
-
-    values = [
-        torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last).requires_grad_()
-        for _ in range(2)
-    ]
-    joined = concat(*values)
-    found = torch.autograd.grad((joined**2).sum(), values)
-    for value, gradient in zip(values, found, strict=True):
-        assert torch.equal(gradient, 2 * value)
-        assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_joins_and_crops_can_be_differentiated_twice() -> None:

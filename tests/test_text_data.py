@@ -6,7 +6,7 @@ import pytest
 
 from nasir import NasirError
 from runners.cli.options import check_data
-from runners.data.name import DataName, is_text, parse_data, parse_text
+from runners.data.name import DataName, parse_data, parse_text
 from runners.data.text import Corpus, load_text
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "wikitext-2"
@@ -36,23 +36,6 @@ def test_words_are_numbered_as_they_appear_in_train_then_valid_then_test(tmp_pat
     assert corpus.train.tolist() == [0, 1, 2, 2, 0, 3, 2]
     assert words(corpus, "valid") == "d a <eos>"
     assert words(corpus, "test") == "e c <eos>"
-
-
-def test_a_last_line_without_an_end_has_its_eos_too(tmp_path: Path) -> None:
-    folder(tmp_path, train="a b", valid="c\r\n")
-    corpus = load_text(f"text:{tmp_path}")
-    assert words(corpus, "train") == "a b <eos>"
-    assert words(corpus, "valid") == "c <eos>"
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path: Path) -> None:
-    folder(tmp_path, train="\ufeffa b\n", valid="c\n")
-    assert load_text(f"text:{tmp_path}").vocabulary[0] == "a"
-
-
-def test_a_folder_may_have_no_test_text(tmp_path: Path) -> None:
-    folder(tmp_path, train="a\n", valid="b\n")
-    assert load_text(f"text:{tmp_path}").test is None
 
 
 @pytest.mark.parametrize(
@@ -95,20 +78,6 @@ def test_a_small_vocabulary_keeps_the_words_most_frequent_in_training(tmp_path: 
     assert words(corpus, "valid") == "b <unk> <unk> <unk> <unk> <unk> <unk> <eos>"
 
 
-def test_an_unknown_word_of_the_text_keeps_its_place(tmp_path: Path) -> None:
-    folder(tmp_path, train="<unk> b b a\n", valid="a\n")
-    corpus = load_text(f"text:{tmp_path},vocabulary=3")
-    assert corpus.vocabulary == ("<unk>", "b", "<eos>")
-    assert words(corpus, "train") == "<unk> b b <unk> <eos>"
-
-
-def test_a_vocabulary_that_is_large_enough_changes_nothing(tmp_path: Path) -> None:
-    folder(tmp_path, train="a b\n", valid="c\n")
-    small, whole = load_text(f"text:{tmp_path},vocabulary=4"), load_text(f"text:{tmp_path}")
-    assert small.vocabulary == whole.vocabulary == ("a", "b", "<eos>", "c")
-    assert small.fingerprint == whole.fingerprint
-
-
 def test_a_fingerprint_follows_words_order_and_roles(tmp_path: Path) -> None:
     texts = [("a b\n", "c\n"), ("a c\n", "c\n"), ("b a\n", "c\n"), ("c\n", "a b\n")]
     prints: set[str] = set()
@@ -130,11 +99,6 @@ def test_a_name_is_written_as_it_is_read() -> None:
     resolved = name.resolved().path
     assert resolved is not None
     assert resolved.is_absolute()
-
-
-def test_what_names_texts_is_told_from_what_names_images() -> None:
-    assert is_text("ptb:penn")
-    assert not is_text("cifar10:penn")
 
 
 @pytest.mark.parametrize(
@@ -204,12 +168,6 @@ def test_a_text_that_is_not_utf_8_is_e713_at_its_place(tmp_path: Path) -> None:
     error = code_of(f"text:{tmp_path}")
     assert (error.code, error.where.line, error.where.column) == ("E103", 2, 3)
     assert "0xfc" in error.message
-
-
-def test_a_binary_file_is_e713(tmp_path: Path) -> None:
-    folder(tmp_path, train="a\nb\0c\n", valid="b\n")
-    error = code_of(f"text:{tmp_path}")
-    assert (error.code, error.where.line, error.where.column) == ("E103", 2, 2)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="WikiText-2 is not there")

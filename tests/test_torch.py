@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import lowering
 import nasir
@@ -37,19 +37,8 @@ def disturbed(module: lowering.Network, seed: int = 0) -> lowering.Network:
     return module
 
 
-def _layout(value: Tensor) -> torch.memory_format:
-    return torch.channels_last if value.dim() == 4 else torch.contiguous_format
-
-
 def test_every_primitive_has_a_torch_rule() -> None:
     assert {rule.op for rule in RULES.values()} == set(PRIMITIVES.values())
-
-
-def test_the_keys_say_where_weights_come_from() -> None:
-    state = lowering.to_torch(small(auxiliary=False)).state_dict()
-    assert "c00/n2.e0/sep_conv_3x3/dw1.weight" in state
-    assert "c00/pre0/bn.running_mean" in state
-    assert next(iter(state)) == "stem/conv.weight"
 
 
 def test_shared_and_plain_lowerings_are_bitwise_equal_in_training_and_evaluation() -> None:
@@ -65,56 +54,12 @@ def test_shared_and_plain_lowerings_are_bitwise_equal_in_training_and_evaluation
     assert torch.equal(shared.eval()(image), plain.eval()(image))
 
 
-def test_gradients_of_the_shared_lowering_are_the_plain_ones() -> None:
-    graph = small()
-    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
-    gradients: list[dict[str, Tensor]] = []
-    for optimise in (True, False):
-        module = lowering.to_torch(graph, seed=1, optimise=optimise).double()
-        logits, auxiliary = module(image)
-        (logits.square().sum() + auxiliary.square().sum()).backward()
-        gradients.append({k: p.grad for k, p in module.named_parameters() if p.grad is not None})
-    assert gradients[0].keys() == gradients[1].keys()
-    for key, value in gradients[0].items():
-        torch.testing.assert_close(value, gradients[1][key], rtol=1e-9, atol=1e-12)
-
-
 def test_a_weight_depends_on_its_seed_and_key_alone() -> None:
     wide = lowering.to_torch(nasir.network("darts_v2", channels=4, layers=6)).state_dict()
     short = lowering.to_torch(nasir.network("pc_darts_cifar", channels=4, layers=3)).state_dict()
     assert torch.equal(wide["stem/conv.weight"], short["stem/conv.weight"])
     other = lowering.to_torch(nasir.network("darts_v2", channels=4, layers=6), seed=1).state_dict()
     assert not torch.equal(wide["stem/conv.weight"], other["stem/conv.weight"])
-
-
-def test_convolutions_start_as_torch_starts_them() -> None:
-    weight = lowering.to_torch(nasir.network("darts_v2")).state_dict()["stem/conv.weight"]
-    bound = 27**-0.5
-    assert weight.abs().max() <= bound
-    assert abs(weight.std().item() - bound / 3**0.5) < 0.01
-
-
-def test_training_gives_auxiliary_logits_too_and_evaluation_does_not() -> None:
-    module = lowering.to_torch(small())
-    image = torch.randn(2, 3, 32, 32)
-    logits, auxiliary = module(image)
-    assert logits.shape == auxiliary.shape == (2, 10)
-    assert module.eval()(image).shape == (2, 10)
-
-
-def test_a_training_step_lowers_the_loss() -> None:
-    torch.manual_seed(0)
-    module = lowering.to_torch(small(auxiliary=False))
-    optimiser = torch.optim.SGD(module.parameters(), lr=0.01)
-    image, label = torch.randn(8, 3, 32, 32), torch.arange(8)
-    losses: list[float] = []
-    for _ in range(10):
-        loss = nn.functional.cross_entropy(module(image), label)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_copies_and_pickles_compute_the_same_with_weights_of_their_own() -> None:
@@ -127,21 +72,6 @@ def test_copies_and_pickles_compute_the_same_with_weights_of_their_own() -> None
         assert not torch.equal(twin(image), module(image))
 
 
-def test_the_module_moves_between_precisions() -> None:
-    module = lowering.to_torch(small(auxiliary=False)).eval().to(torch.bfloat16)
-    assert module(torch.randn(1, 3, 32, 32, dtype=torch.bfloat16)).dtype == torch.bfloat16
-
-
-def test_channels_last_gives_the_same_result() -> None:
-    module = disturbed(lowering.to_torch(small(auxiliary=False))).double().eval()
-    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
-    expected = module(image)
-    for parameter in module.parameters():
-        parameter.data = parameter.data.contiguous(memory_format=_layout(parameter))
-    actual = module(image.contiguous(memory_format=torch.channels_last))
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
-
-
 @pytest.mark.parametrize("genotype", ["darts_v2", "bananas", "nasnet", "amoebanet"])
 def test_the_network_for_inference_equals_the_network(genotype: str) -> None:
     graph = small(genotype, auxiliary=False)
@@ -151,19 +81,6 @@ def test_the_network_for_inference_equals_the_network(genotype: str) -> None:
     torch.testing.assert_close(folded(image), module(image), rtol=1e-9, atol=1e-9)
     assert len(folded.state_dict()) < len(module.state_dict())
     assert torch.equal(folded.train()(image), folded.eval()(image))
-
-
-def test_noise_is_fresh_at_every_call_even_in_evaluation() -> None:
-    module = lowering.to_torch(small("c10_s4_pcdarts", auxiliary=False)).eval()
-    image = torch.randn(1, 3, 32, 32)
-    assert not torch.equal(module(image), module(image))
-
-
-def test_none_gives_zeros_whatever_the_input() -> None:
-    build = nasir.Builder(x=nasir.ImageType(2, 4, 4))
-    module = lowering.to_torch(build.graph(build("none", "x", stride=2)))
-    zeros = module(torch.full((1, 2, 4, 4), float("nan")))
-    assert torch.equal(zeros, torch.zeros(1, 2, 2, 2))
 
 
 def test_a_name_that_torch_modules_use_themselves_is_refused() -> None:

@@ -58,19 +58,6 @@ def test_a_run_directory_says_all_of_the_training(finished: Path) -> None:
     assert list((folder / "events").iterdir())
 
 
-def test_the_confusion_matrix_counts_every_test_image_once(finished: Path) -> None:
-    folder = finished / "evaluate"
-    summary = json.loads((folder / "summary.json").read_text())
-    found = json.loads((folder / "confusion.json").read_text())
-    counts = torch.tensor(found["counts"])
-    assert found["split"] == "test"
-    assert counts.shape == (10, 10)
-    assert int(counts.sum()) == 64
-    accuracy = 100.0 * int(counts.diagonal().sum()) / 64
-    assert summary["test"]["accuracy"] == pytest.approx(accuracy)
-    assert accuracy <= summary["test"]["top5"] <= 100.0
-
-
 def test_training_lowers_the_loss_at_the_rates_of_the_schedule(tmp_path: Path) -> None:
     train(small(limit=512, values={"train.epochs": 4}), tmp_path / "run")
     found = rows(tmp_path / "run")
@@ -98,12 +85,6 @@ def test_every_value_of_a_recipe_trains(values: dict[str, str], tmp_path: Path) 
     assert done.summary["params"] > 0
 
 
-def test_held_out_images_are_measured_beside_the_test_images(tmp_path: Path) -> None:
-    done = train(small(values={"train.validation": 0.25}), tmp_path / "run")
-    assert set(rows(tmp_path / "run")[0]) >= {"valid", "test"}
-    assert done.summary["valid"]["loss"] != done.summary["test"]["loss"]
-
-
 def test_the_best_epoch_is_what_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     values: dict[str, Any] = {"train.epochs": 4, "train.validation": 0.3, "train.keep": "best"}
     values["optimizer.lr"] = 1.0  # so that the last epoch is not the best
@@ -111,14 +92,6 @@ def test_the_best_epoch_is_what_is_kept_where_that_is_asked_for(tmp_path: Path) 
     losses = [row["valid"]["loss"] for row in rows(tmp_path / "run")]
     assert done.summary["best_epoch"] == losses.index(min(losses))
     assert done.summary["valid"]["loss"] == pytest.approx(min(losses), rel=1e-6)
-
-
-def test_accumulated_parts_make_the_whole_batch(tmp_path: Path, finished: Path) -> None:
-    """Without batch norms' statistics, which parts have of their own, sums would be equal."""
-    one = json.loads((finished / "evaluate" / "summary.json").read_text())
-    four = train(small(values={"train.accumulate": 4}), tmp_path / "four")
-    assert rows(tmp_path / "four", "times.jsonl")[0]["steps"] == 2
-    assert one["test"]["loss"] == pytest.approx(four.summary["test"]["loss"], rel=0.2)
 
 
 def test_a_recurrent_cell_trains_and_is_measured_on_the_test_text_at_the_end(
@@ -220,12 +193,6 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
         child.kill()
         apart(lambda say, to=folder: training.resume(to, {}, Display()))
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
-
-
-def test_a_searchs_run_is_no_trainings(finished: Path) -> None:
-    with pytest.raises(NasirError, match="search") as caught:
-        training.resume(finished / "search", {}, Display())
-    assert caught.value.code == "E721"
 
 
 def test_a_training_begins_with_the_weights_of_a_search(tmp_path: Path) -> None:

@@ -51,15 +51,6 @@ def origins(narrow: Tensor, wide: Tensor) -> list[int]:
 
 
 @pytest.mark.parametrize("space", SPACES, ids=named)
-def test_the_wider_supernet_takes_the_weights(space: str) -> None:
-    _, state = widened(space)
-    module = lowering.to_torch(small(space, 2))
-    module.load_state_dict(state)
-    mixture = {c.name: torch.ones(len(c.options)) for c in module.graph.choices}
-    assert module(torch.randn(2, 3, 16, 16), mixture).shape == (2, 10)
-
-
-@pytest.mark.parametrize("space", SPACES, ids=named)
 def test_old_channels_come_first(space: str) -> None:
     narrow, state = widened(space)
     grown = [key for key, value in state.items() if value.shape != narrow[key].shape]
@@ -110,18 +101,6 @@ def test_a_pointwise_convolution_follows_the_depthwise_one_before_it() -> None:
             assert origins(narrow[key], state[key]) == rows
 
 
-def draws(state: State, narrow: State, part: str) -> list[list[int]]:
-    """What all separable convolutions drew for the outputs of one of their convolutions."""
-    keys = [key for key in state if f"sep_conv_3x3/{part}.weight" in key]
-    return [origins(narrow[k], state[k][:, : narrow[k].shape[1]]) for k in keys]
-
-
-def test_a_second_depthwise_convolution_is_aligned_with_nothing() -> None:
-    narrow, state = widened()
-    first, second = draws(state, narrow, "pw1"), draws(state, narrow, "dw2")
-    assert sum(a != b for a, b in zip(first, second, strict=True)) > len(first) // 2
-
-
 def test_a_full_convolution_draws_inputs_and_outputs_and_its_norm_follows_the_outputs() -> None:
     narrow, state = widened("nasbench201")
     drawn: list[list[int]] = []
@@ -147,13 +126,6 @@ def test_the_norm_of_a_factorized_reduce_goes_by_both_draws_as_they_are() -> Non
     assert origins(narrow[mean], state[mean]) == drawn
 
 
-def test_a_norm_behind_a_pool_draws_for_itself_once() -> None:
-    narrow, state = widened("darts")
-    under = "c00/n2.e0/max_pool_3x3/norm"
-    mean, variance = (f"{under}.{name}" for name in ("running_mean", "running_var"))
-    assert origins(narrow[mean], state[mean]) == origins(narrow[variance], state[variance])
-
-
 def test_a_convolution_with_a_bias_draws_it_with_its_weight() -> None:
     narrow, state = widened(MOBILE)
     under = "c00/n2.e0/squeeze_excite/widen"
@@ -169,14 +141,6 @@ def test_momentum_is_widened_as_its_weight(space: str) -> None:
     assert list(found.momentum) == list(narrow)
     for key, value in found.momentum.items():
         assert torch.equal(value, found.state[key])
-
-
-def test_a_weight_without_momentum_gets_none() -> None:
-    narrow = weights(small("darts", 4))
-    key = "c00/n2.e0/sep_conv_3x3/dw1.weight"
-    found = lowering.widen(narrow, small("darts", 2), 0, momentum={key: narrow[key]})
-    assert list(found.momentum) == [key]
-    assert lowering.widen(narrow, small("darts", 2), 0).momentum == {}
 
 
 def test_the_momentum_of_an_optimiser_can_be_handed_on() -> None:
@@ -209,30 +173,12 @@ def test_the_seed_and_the_keys_alone_decide() -> None:
     assert any(not torch.equal(value, one[key]) for key, value in other.items())
 
 
-def test_every_old_channel_is_drawn_sometimes() -> None:
-    narrow, state = widened()
-    first = [channel for row in draws(state, narrow, "dw1") for channel in row]
-    assert set(first) >= {0, 1, 2, 3}
-
-
-def test_a_supernet_grows_from_partial_to_whole_channels() -> None:
-    narrow = weights(small("nasbench201", 2))
-    found = lowering.widen(narrow, small("nasbench201", 1), 0)
-    lowering.to_torch(small("nasbench201", 1)).load_state_dict(found.state)
-
-
 def test_a_whole_network_grows_too() -> None:
     narrow = weights(nasir.network("darts_v2", channels=4, layers=3))
     graph = nasir.network("darts_v2", channels=8, layers=3)
     module = lowering.to_torch(graph)
     module.load_state_dict(lowering.widen(narrow, graph, 0).state)
     assert module(torch.randn(2, 3, 32, 32)).shape == (2, 10)
-
-
-def test_weights_keep_their_precision() -> None:
-    narrow = {key: value.double() for key, value in weights(small("nasbench201", 4)).items()}
-    found = lowering.widen(narrow, small("nasbench201", 2), 0)
-    assert {value.dtype for value in found.state.values()} == {torch.float64}
 
 
 def refused(narrow: State, graph: Graph, momentum: State | None = None) -> str:

@@ -38,17 +38,6 @@ def test_an_edge_with_the_op_none_can_be_added_anywhere(
     assert nasir.canonical_id(Genotype("x", cells)) == nasir.canonical_id(genotype)
 
 
-@given(data=st.data(), genotype=darts_genotypes())
-@examples(100)
-def test_a_node_that_nothing_reads_can_be_added(data: st.DataObject, genotype: Genotype) -> None:
-    last = genotype.cells[0]
-    op = data.draw(st.sampled_from(("sep_conv_3x3", "skip_connect", "none", "max_pool_3x3")))
-    node = (Edge(op, 0), Edge(op, last.inputs + len(last.nodes) - 1))
-    longer = CellGenotype(last.kind, last.inputs, (*last.nodes, node), last.output)
-    other = Genotype("darts", (longer, *genotype.cells[1:]))
-    assert nasir.canonical_id(other) == nasir.canonical_id(genotype)
-
-
 @given(data=st.data(), genotype=ANY)
 @examples(100)
 def test_a_correspondence_pairs_edges_that_do_the_same(

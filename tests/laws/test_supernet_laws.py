@@ -11,7 +11,7 @@ from hypothesis import assume, given
 import lowering
 import nasir
 from nasir import Space
-from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel, dead_code, recompute, run_passes
+from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel, dead_code, run_passes
 from tests.strategies import examples
 from tests.supernets import (
     OPS,
@@ -115,16 +115,6 @@ def test_what_is_drawn_is_computed_and_moves_its_statistics_whatever_passes_ran(
         way.drop_path = 0.4
         found.append(outcome(way, inputs_of(bare, seed), lowering.Mixture(mixture, live)))
     check_same(found[1], found[0])
-
-
-@examples(10)
-@given(space=small_spaces(), level=st.sampled_from(MEMORY_LEVELS))
-def test_recomputing_twice_is_recomputing_once(space: Space, level: MemoryLevel) -> None:
-    graph, _ = run_passes(graph_of(space), DISCRETE[:-1])
-    once = recompute(graph, level)
-    assert recompute(once, level) == once
-    assert nasir.parse_graph(str(once)) == once
-    assert {ref.key for ref in once.params} == {ref.key for ref in graph.params}
 
 
 @examples(10)
