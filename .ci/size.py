@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 72,
     "code lines of nasir and lowering": 16_542,
     "code lines of runners": 10_616,
-    "code lines of tests": 20_117,
+    "code lines of tests": 20_121,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 0,

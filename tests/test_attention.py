@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import lowering
 import nasir
 from lowering.onnx import compare
-from nasir import Builder, Graph, ImageType, NasirError, SignalType
+from nasir import Builder, Graph, ImageType, NasirError, SequenceType, SignalType
 from tests.command_line import ROOT
 from tests.test_onnx_agreement import trained
 
@@ -187,3 +187,9 @@ def test_an_op_that_is_no_option_may_change_the_type() -> None:
     with pytest.raises(NasirError, match="the op 'heads' turns") as caught:
         nasir.load_space(text.replace("[attention, transformer,", "[heads, transformer,"))
     assert (caught.value.code, caught.value.where.line) == ("E305", 8)
+
+
+def test_norms_and_shares_of_sequences_are_those_of_their_channels(tmp_path: Path) -> None:
+    build = Builder(x=SequenceType(3))
+    norm = build("gelu", build("layer_norm", "x", axis=-1))
+    agree(build.graph(norm, build("softmax", "x", axis=-1)), tmp_path, noise(2, 4, 3))
