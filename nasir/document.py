@@ -12,17 +12,20 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeAlias, cast
 
-from nasir.errors import NasirError, Where, nearest, quoted
-from nasir.files import Source
-from nasir.genotype import Path
-from nasir.limits import (
+from nasir.errors import (
     DEPTH_LIMIT,
     NUMBER_LIMIT,
     VALUE_LIMIT,
     YAML_LIMIT,
     YAML_VALUE_LIMIT,
     Budget,
+    NasirError,
+    Where,
+    nearest,
+    quoted,
 )
+from nasir.files import Source
+from nasir.genotype import Path
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 

@@ -13,8 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
-from nasir.errors import NasirError, Where, quoted
-from nasir.limits import MODEL_LIMIT, TEXT_LIMIT
+from nasir.errors import MODEL_LIMIT, TEXT_LIMIT, NasirError, Where, quoted
 
 _ONNX_FIRST_BYTE = b"\x08"  # the tag of ir_version, which every ONNX file starts with
 _OWN = re.compile(

@@ -135,12 +135,6 @@ def _dil(b: Scope, inputs: tuple[str, ...], a: EdgeAttrs, kernel: int) -> str:
     return _depthwise(b, inputs[0], "1", kernel, 2, a)
 
 
-def _nor(b: Scope, inputs: tuple[str, ...], a: EdgeAttrs, kernel: int) -> str:
-    out = b.channels(inputs[0])
-    block = KernelAttrs(out=out, kernel=kernel, stride=a.stride, affine=a.affine)
-    return relu_conv_bn(b, inputs, block)
-
-
 def _split(b: Scope, inputs: tuple[str, ...], a: EdgeAttrs, kernel: int) -> str:
     """A full (1, k) and then a (k, 1) convolution; the name has them the other way round."""
     c, s = b.channels(inputs[0]), a.stride
@@ -164,10 +158,16 @@ def _conv_bn_relu(b: Scope, inputs: tuple[str, ...], a: KernelAttrs) -> str:
     return b("relu", x, name="relu")
 
 
-def _post(b: Scope, inputs: tuple[str, ...], a: EdgeAttrs, kernel: int) -> str:
-    out = b.channels(inputs[0])
-    block = KernelAttrs(out=out, kernel=kernel, stride=a.stride, affine=a.affine)
-    return _conv_bn_relu(b, inputs, block)
+def _conv(
+    b: Scope, inputs: tuple[str, ...], a: EdgeAttrs, kernel: int, block: Callable[..., str]
+) -> str:
+    """A block that keeps the number of channels."""
+    attrs = KernelAttrs(out=b.channels(inputs[0]), kernel=kernel, stride=a.stride, affine=a.affine)
+    return block(b, inputs, attrs)
+
+
+_nor = partial(_conv, block=relu_conv_bn)
+_post = partial(_conv, block=_conv_bn_relu)
 
 
 def _conv_bn(b: Scope, inputs: tuple[str, ...], a: KernelAttrs) -> str:

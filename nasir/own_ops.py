@@ -22,11 +22,21 @@ from pydantic import (
 )
 
 from nasir.document import read_json
-from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
+from nasir.errors import (
+    NOWHERE,
+    OWN_OP_LEVELS,
+    OWN_OP_LIMIT,
+    OWN_OPS_LIMIT,
+    Budget,
+    NasirError,
+    Where,
+    nearest,
+    quoted,
+    unknown_op,
+)
 from nasir.expressions import Number, evaluate
 from nasir.files import Source
 from nasir.genotype import Path
-from nasir.limits import OWN_OP_LEVELS, OWN_OP_LIMIT, OWN_OPS_LIMIT, Budget
 from nasir.macros import ALL_OPS, EdgeAttrs
 from nasir.node import Node
 from nasir.ops import Macro, Op
@@ -201,7 +211,7 @@ def own_op(name: str, definition: str) -> Macro:
     if macro is not None:
         return macro
     model = Definition.model_validate(json.loads(definition))
-    inner = {other: own_op(other, _dump(_data(used))) for other, used in model.ops.items()}
+    inner = {other: own_op(other, json_text(_data(used))) for other, used in model.ops.items()}
     return _macro(name, model, inner, definition)
 
 
@@ -214,7 +224,7 @@ def read_definition(name: str, text: str) -> Macro:
         raise NasirError("E104", message) from None
     if _levels(model) > OWN_OP_LEVELS:
         raise _too_deep()
-    return own_op(name, _dump(_data(model)))
+    return own_op(name, json_text(_data(model)))
 
 
 def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
@@ -297,7 +307,7 @@ def _macro(name: str, model: OpModel, inner: Mapping[str, Macro], definition: st
     body = check_definition(model, {**ALL_OPS, **inner})
     if not definition:
         within = {op: json.loads(macro.definition) for op, macro in inner.items()}
-        definition = _dump(_data(model) | ({"ops": within} if within else {}))
+        definition = json_text(_data(model) | ({"ops": within} if within else {}))
     summary = model.title or "an op of its own space"
     macro = OwnOp(name, summary, EdgeAttrs, body, on_edge=True, definition=definition)
     return _known.setdefault((name, definition), macro)
@@ -314,10 +324,6 @@ def _too_deep() -> NasirError:
 
 def _data(model: OpModel) -> dict[str, Any]:
     return model.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-
-
-def _dump(data: dict[str, Any]) -> str:
-    return json_text(data)
 
 
 def _number(value: Any, known: Mapping[str, Number]) -> Number:

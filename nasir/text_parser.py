@@ -23,13 +23,22 @@ written 1x7, lists [0,2]. An `op` line defines an op of the graph's own space (s
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, get_args
 
 from nasir.arguments import checked
-from nasir.errors import NasirError, Where, nearest, quoted
+from nasir.errors import (
+    BODY_LEVELS,
+    GRAPH_TEXT_LIMIT,
+    PRIMITIVE_LIMIT,
+    Budget,
+    NasirError,
+    Where,
+    nearest,
+    quoted,
+)
 from nasir.graph import HEADER, NAME, Choice, Graph
-from nasir.limits import BODY_LEVELS, GRAPH_TEXT_LIMIT, PRIMITIVE_LIMIT, Budget
 from nasir.macros import ALL_OPS
 from nasir.node import MIXED, At, Cell, ChoiceKind, Node, Slot, Step, default_params
 from nasir.ops import BodyAttrs, Init, InitKind, Op, ParamRef
@@ -58,6 +67,8 @@ class TextLine:
         self.at = len(text) - len(text.lstrip(" "))
 
     def where(self) -> Where:
+        """The place of the next token."""
+        self.skip()
         return Where(self.file, self.number, self.at + 1, self.text)
 
     def error(self, wanted: str) -> NasirError:
@@ -91,6 +102,14 @@ class TextLine:
     def name(self) -> str:
         return self.match(NAME, "a name")
 
+    def items(self, end: str) -> Iterator[None]:
+        """Yields before each entry of a list; consumes the commas between them and its end."""
+        if not self.take(end):
+            yield
+            while not self.take(end):
+                self.expect(",")
+                yield
+
     def end(self) -> None:
         self.skip()
         if self.at < len(self.text):
@@ -122,13 +141,13 @@ class _Parser:
             return self._body(line)
         if word == "end" and not rest.startswith("= "):
             return self._end(line)
-        known = {
+        known: dict[str, Callable[[TextLine], None]] = {
             "meta": self._meta,
             "op": self._op,
             "input": self._input,
             "choice": self._choice,
-            "output": self._output,
-            "auxiliary": self._auxiliary,
+            "output": lambda line: self.outputs.append(self._known(line)),
+            "auxiliary": lambda line: self.auxiliary.append(self._known(line)),
         }
         if word in known and not rest.startswith("= "):  # a node may be called `input`
             line.expect(word)
@@ -153,7 +172,6 @@ class _Parser:
 
     def _body(self, line: TextLine) -> "_Parser":
         line.expect("body")
-        line.skip()
         where = line.where()
         name = line.name()
         line.end()
@@ -178,19 +196,12 @@ class _Parser:
 
     def _meta(self, line: TextLine) -> None:
         key = line.name()
-        line.skip()
         where = line.where()
-        text = line.match(_STRING, "a quoted string")
-        try:
-            value = json.loads(text)
-        except ValueError as error:
-            raise NasirError("E104", f"the string cannot be read: {error}", where) from None
-        self.meta.append((key, value))
+        self.meta.append((key, _json(line.match(_STRING, "a quoted string"), where)))
 
     def _op(self, line: TextLine) -> None:
         from nasir.own_ops import read_definition  # few graphs have ops of their own
 
-        line.skip()
         where = line.where()
         name = line.name()
         definition, line.at = line.text[line.at :].strip(), len(line.text)
@@ -204,12 +215,6 @@ class _Parser:
         line.expect(":")
         self.types[name] = _type(line)
         self.inputs.append((name, self.types[name]))
-
-    def _output(self, line: TextLine) -> None:
-        self.outputs.append(self._known(line))
-
-    def _auxiliary(self, line: TextLine) -> None:
-        self.auxiliary.append(self._known(line))
 
     def _choice(self, line: TextLine) -> None:
         name = line.name()
@@ -227,19 +232,16 @@ class _Parser:
         where = line.where()
         name = self._fresh(line)
         line.expect("=")
-        line.skip()
         at = line.where()
         op_name = line.name()
         op = find_op(op_name, self.ops, at)
         inputs = self._sources(line, name)
-        line.skip()
         at = line.where()
         attrs = make_attrs(op, self._attributes(line, op), at)
         size = self.sizes[id(attrs.body)] if isinstance(attrs, BodyAttrs) else primitives(op)
         self.budget.spend(size, lambda: where)
         found = meaning_at(op, attrs, tuple(self.types[x] for x in inputs), where)
         line.expect(":")
-        line.skip()
         at = line.where()
         stated = _type(line)
         if stated != found.type:
@@ -255,11 +257,7 @@ class _Parser:
 
     def _attributes(self, line: TextLine, op: Op) -> dict[str, Any]:
         attrs: dict[str, Any] = {}
-        if not line.take("{"):
-            return attrs
-        while not line.take("}"):
-            if attrs:
-                line.expect(",")
+        for _ in line.items("}") if line.take("{") else ():
             name = line.name()
             if name in attrs:
                 raise NasirError("E104", f"attribute {quoted(name)} occurs twice", line.where())
@@ -267,14 +265,12 @@ class _Parser:
             if name == "body" and issubclass(op.attrs, BodyAttrs):
                 attrs[name] = self._named_body(line)
             else:
-                line.skip()
                 where = line.where()
                 text = line.match(_VALUE, "a number, a pair, a list, true, false or none")
-                attrs[name] = _data(text, where) if text.startswith('"') else _value(text)
+                attrs[name] = _value(text) if text[0] != '"' else _json(_json(text, where), where)
         return attrs
 
     def _named_body(self, line: TextLine) -> Graph:
-        line.skip()
         where = line.where()
         name = line.name()
         if name not in self.bodies:
@@ -283,7 +279,6 @@ class _Parser:
         return self.bodies[name]
 
     def _fresh(self, line: TextLine) -> str:
-        line.skip()
         where = line.where()
         name = line.name()
         if name in self.types:
@@ -291,7 +286,6 @@ class _Parser:
         return name
 
     def _known(self, line: TextLine, reader: str = "") -> str:
-        line.skip()
         where = line.where()
         name = line.name()
         if name == reader:
@@ -307,12 +301,7 @@ class _Parser:
 
     def _sources(self, line: TextLine, reader: str) -> tuple[str, ...]:
         line.expect("(")
-        sources: list[str] = []
-        while not line.take(")"):
-            if sources:
-                line.expect(",")
-            sources.append(self._known(line, reader))
-        return tuple(sources)
+        return tuple(self._known(line, reader) for _ in line.items(")"))
 
 
 @checked
@@ -349,7 +338,6 @@ def _place(line: TextLine) -> At:
     cell, steps = Cell(line.name(), line.name()), list[Step]()
     while line.take(","):
         role = _role(line)
-        line.skip()
         where = line.where()
         try:
             slot = Slot.parse(line.name(), role)
@@ -361,13 +349,11 @@ def _place(line: TextLine) -> At:
 
 
 def _type(line: TextLine) -> Type:
-    line.skip()
-    at = line.at
+    where = line.where()
     try:
         return parse_type(line.match(_TYPE, "a type"))
     except ValueError as error:
-        line.at = at
-        raise NasirError("E104", str(error), line.where()) from None
+        raise NasirError("E104", str(error), where) from None
 
 
 def _value(text: str) -> Any:
@@ -381,10 +367,9 @@ def _value(text: str) -> Any:
     return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else float(text)
 
 
-def _data(text: str, where: Where) -> Any:
-    """The data of a JSON string that contains JSON."""
+def _json(text: str, where: Where) -> Any:
     try:
-        return json.loads(json.loads(text))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise NasirError("E104", f"the string cannot be read: {error}", where) from None
 
@@ -403,12 +388,7 @@ def _ref(line: TextLine, *, with_parts: bool = True) -> ParamRef:
     """A weight; its parts have none themselves."""
     key = line.name()
     line.expect("[")
-    shape: list[int] = []
-    while not line.take("]"):
-        if shape:
-            line.expect(",")
-        shape.append(int(line.match(_COUNT, "a size")))
-    line.skip()
+    shape = tuple(int(line.match(_COUNT, "a size")) for _ in line.items("]"))
     where = line.where()
     kinds: dict[str, InitKind] = {kind: kind for kind in get_args(InitKind)}
     kind = line.match(_WORD, "an initialisation")
@@ -422,5 +402,5 @@ def _ref(line: TextLine, *, with_parts: bool = True) -> ParamRef:
         line.expect("=")
         parts.append((role, _ref(line, with_parts=False)))
     line.expect(")")
-    ref = ParamRef(key, tuple(shape), init, parts=tuple(parts))
+    ref = ParamRef(key, shape, init, parts=tuple(parts))
     return replace(ref, buffer=True) if line.take("buffer") else ref

@@ -4,6 +4,7 @@ Weights of choices are values without a batch.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -105,6 +106,16 @@ class WeightsType:
 
 Type = ImageType | VectorType | SignalType | SequenceType | TokenType | WeightsType
 
+_NAMED: dict[str, tuple[Callable[..., Type], int]] = {
+    "image": (ImageType, 3),
+    "vector": (VectorType, 1),
+    "signal": (SignalType, 2),
+    "sequence": (SequenceType, 1),
+    "tokens": (TokenType, 1),
+    "weights": (WeightsType, 1),
+}
+"""Types by their names in text, and their numbers of sizes."""
+
 
 def elements(value: Type) -> int:
     """The number of scalars in one example (of a sequence or of tokens: in one step)."""
@@ -122,16 +133,7 @@ def parse_type(text: str) -> Type:
     sizes = [int(part) for part in parts]
     if min(sizes) < 1:
         raise ValueError(f"sizes must be positive: {text!r}")
-    if head == "image" and len(sizes) == 3:
-        return ImageType(*sizes)
-    if head == "vector" and len(sizes) == 1:
-        return VectorType(*sizes)
-    if head == "signal" and len(sizes) == 2:
-        return SignalType(*sizes)
-    if head == "sequence" and len(sizes) == 1:
-        return SequenceType(*sizes)
-    if head == "tokens" and len(sizes) == 1:
-        return TokenType(*sizes)
-    if head == "weights" and len(sizes) == 1:
-        return WeightsType(*sizes)
-    raise ValueError(f"not a type: {text!r}")
+    made, count = _NAMED.get(head, (None, 0))
+    if made is None or len(sizes) != count:
+        raise ValueError(f"not a type: {text!r}")
+    return made(*sizes)

@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from nasir import Genotype, NasirError, Where, formats
-from nasir.errors import quoted
+from nasir.errors import LOG_LIMIT, MODEL_LIMIT, quoted
 from nasir.files import Source, is_there, read_source
 from nasir.formats import Reading
 from nasir.formats.load import is_published, is_text, split
 from nasir.graph import HEADER
-from nasir.limits import LOG_LIMIT, MODEL_LIMIT
 
 STDIN = "-"
 

@@ -9,10 +9,9 @@ from nasir.arguments import checked
 from nasir.canonical.labelling import Labelling, label, label_module
 from nasir.canonical.terms import Place, Strides, cell_terms, highway
 from nasir.compute import enumerate_genotypes
-from nasir.errors import NasirError
+from nasir.errors import PRIMITIVE_LIMIT, Budget, NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype
-from nasir.limits import PRIMITIVE_LIMIT, Budget
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.space import Space
 from nasir.space.cells import cell_op

@@ -9,8 +9,8 @@ from math import factorial, prod
 from typing import Any
 
 from nasir.canonical.terms import Place, Sum, Terms
+from nasir.errors import LABEL_STEPS, Budget
 from nasir.genotype import CellGenotype
-from nasir.limits import LABEL_STEPS, Budget
 from nasir.space.nasbench101 import Module, module_of, pruned
 
 Colours = dict[int, int]

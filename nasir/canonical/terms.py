@@ -6,9 +6,8 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Literal
 
-from nasir.errors import NasirError
+from nasir.errors import LABEL_STEPS, Budget, NasirError
 from nasir.genotype import CellGenotype, Combine
-from nasir.limits import LABEL_STEPS, Budget
 from nasir.node import Node
 from nasir.ops import Macro, Op
 from nasir.template import Template, find_op, make_attrs, template

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from nasir.errors import DRAWN_LIMIT, Budget
 from nasir.genotype import CellGenotype
-from nasir.limits import DRAWN_LIMIT, Budget
 from nasir.quoting import dot, shortened
 
 Role = Literal["input", "node", "output"]

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from nasir.document import Cursor, Json
-from nasir.errors import NOWHERE, NasirError, Where
+from nasir.errors import EDGE_LIMIT, NOWHERE, Budget, NasirError, Where
 from nasir.genotype import CellGenotype, Edge, Path, Place
-from nasir.limits import EDGE_LIMIT, Budget
 from nasir.macros import MACROS
 from nasir.space.load import adopt, check_ops
 from nasir.space.space import Genotype, Space

@@ -12,13 +12,12 @@ from typing import cast
 
 from nasir.arguments import checked
 from nasir.document import Document, Json, check_version, read_json
-from nasir.errors import NasirError, nearest, quoted
+from nasir.errors import LOG_LIMIT, NasirError, nearest, quoted
 from nasir.files import Source, is_there, looks_like_path, read_source
 from nasir.formats.find import FoundGenotype, find_genotypes
 from nasir.formats.format import Format, check_plain, inexpressible
 from nasir.formats.own import OWN
 from nasir.formats.table import FORMATS, in_running_text, named_format, read_value, rows_of
-from nasir.limits import LOG_LIMIT
 from nasir.space.load import SpaceLike, adopt, as_space, spaces_directory
 from nasir.space.space import Genotype
 

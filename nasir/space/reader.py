@@ -7,10 +7,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from nasir.document import Document, Json, check_version, parse_document
-from nasir.errors import NasirError, nearest, quoted, unknown_op
+from nasir.errors import EDGE_LIMIT, Budget, NasirError, nearest, quoted, unknown_op
 from nasir.files import Source
 from nasir.genotype import Path
-from nasir.limits import EDGE_LIMIT, Budget
 from nasir.macros import ALL_OPS, EDGE_MACROS
 from nasir.own_ops import OpModel
 from nasir.quoting import json_text

@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from nasir.errors import NasirError, nearest, unknown_op
+from nasir.errors import PRIMITIVE_LIMIT, NasirError, nearest, unknown_op
 from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
-from nasir.limits import PRIMITIVE_LIMIT
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Macro, Op
 from nasir.space.builders import (

@@ -6,9 +6,8 @@ from functools import cached_property
 from math import prod
 from typing import Protocol
 
-from nasir.errors import NasirError
+from nasir.errors import MEMBER_LIMIT, NasirError
 from nasir.genotype import CellGenotype, Numbers
-from nasir.limits import MEMBER_LIMIT
 from nasir.macros import ALL_OPS
 from nasir.node import Slot
 from nasir.ops import Macro

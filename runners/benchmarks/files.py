@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from nasir import NasirError, Where
-from nasir.errors import quoted
-from nasir.limits import Budget
+from nasir.errors import Budget, quoted
 
 Source = IO[bytes] | io.BufferedIOBase
 

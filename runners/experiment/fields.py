@@ -32,9 +32,8 @@ from pydantic.fields import FieldInfo
 
 from nasir import NasirError
 from nasir.document import Cursor
-from nasir.errors import nearest, quoted
+from nasir.errors import LIKE_LEVELS, NUMBER_LIMIT, nearest, quoted
 from nasir.files import Source, read_source
-from nasir.limits import LIKE_LEVELS, NUMBER_LIMIT
 from nasir.table import Table
 
 Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000)]
