@@ -5,7 +5,7 @@ import keyword
 import re
 from collections import Counter
 
-from nasir.quoting import visible
+from nasir.errors import visible
 
 _LONGEST = 80
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from pydantic.fields import FieldInfo
 
 from nasir.arguments import checked
-from nasir.errors import NasirError, nearest, quoted
+from nasir.errors import NasirError, json_text, nearest, quoted
 from nasir.macros import ALL_OPS
 from nasir.node import At, Cell, ChoiceKind, Node, Slot, default_params
 from nasir.ops import Attrs, Body, Macro, Op, ParamRef
-from nasir.quoting import json_text
 from nasir.template import Scope, all_types, find_op, make_node, meaning
 from nasir.types import Type, WeightsType
 

@@ -30,6 +30,7 @@ from nasir.errors import (
     Budget,
     NasirError,
     Where,
+    json_text,
     nearest,
     quoted,
     unknown_op,
@@ -40,7 +41,6 @@ from nasir.genotype import Path
 from nasir.macros import ALL_OPS, EdgeAttrs
 from nasir.node import Node
 from nasir.ops import Macro, Op
-from nasir.quoting import json_text
 from nasir.template import Scope, make_attrs, meaning, meaning_at, primitives, template
 
 STEP_LIMIT = 32

@@ -110,9 +110,9 @@ def exit_code(error: "NasirError") -> int:
 
 def visible(text: str) -> str:
     """Returns the text on one line, with unprintable characters escaped."""
-    from nasir import quoting  # not at the top: not needed by `nasir --help`
+    from nasir import errors  # not at the top: not needed by `nasir --help`
 
-    return quoting.visible(text)
+    return errors.visible(text)
 
 
 def print_line(text: str = "") -> None:
@@ -122,14 +122,14 @@ def print_line(text: str = "") -> None:
 
 def print_text(text: str) -> None:
     """Prints text to stdout; on a terminal with unprintable characters escaped."""
-    from nasir.quoting import visible_lines
+    from nasir.errors import visible_lines
 
     typer.echo(visible_lines(text) if is_terminal() else text, nl=False)
 
 
 def print_json(facts: object) -> None:
     """Prints facts to stdout."""
-    from nasir.quoting import json_text
+    from nasir.errors import json_text
 
     typer.echo(json_text(facts, indent=2))
 
@@ -157,7 +157,7 @@ def print_table(table: TextTable) -> None:
 def print_error(error: "NasirError", *, as_json: bool) -> None:
     """Prints an error to stderr."""
     if as_json:
-        from nasir.quoting import json_text
+        from nasir.errors import json_text
 
         typer.echo(json_text({"error": error.facts()}), err=True)
     else:

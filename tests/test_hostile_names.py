@@ -26,7 +26,7 @@ import lowering
 import nasir
 from lowering.onnx import OnnxNetwork
 from lowering.python_text import CLASSES, Names, class_name, docstring, identifier, literal
-from nasir import CellGenotype, Edge, Graph, NasirError, quoting
+from nasir import CellGenotype, Edge, Graph, NasirError, errors
 from nasir.draw import dot_text, svg_text
 from nasir.errors import Where, quoted
 from nasir.node import At, Cell
@@ -355,7 +355,7 @@ def test_a_drawing_of_a_cell_names_its_ops_as_text(name: str) -> None:
     cell = CellGenotype("normal", 1, ((Edge(name, 0),), (Edge("b", 0), Edge(name, 1))), (1, 2))
     tree = ET.fromstring(svg_text(cell, name))
     texts = [each.text or "" for each in tree.iter() if each.tag.endswith(("text", "title"))]
-    assert texts.count(quoting.shortened(name)) >= 2 * bool(name)
+    assert texts.count(errors.shortened(name)) >= 2 * bool(name)
     assert {each.tag.rpartition("}")[2] for each in tree.iter()} <= {
         *("svg", "title", "style", "defs", "marker", "path", "rect", "text"),
     }
@@ -365,22 +365,22 @@ def test_a_drawing_of_a_cell_names_its_ops_as_text(name: str) -> None:
     assert '"' not in bare
     assert bare.count("->") == 5
     assert text.replace("\n", "").isprintable()
-    assert quoting.dot(quoting.shortened(name)) in strings or not name
+    assert errors.dot(errors.shortened(name)) in strings or not name
     TABLE["SVG and DOT", "taken"] += 2
 
 
 @pytest.mark.parametrize("name", [*MARKS, *WORDS], ids=short)
 def test_each_target_reads_its_own_quotation_back(name: str) -> None:
-    shown = quoting.visible(name)
+    shown = errors.visible(name)
     assert shown.isprintable()
     assert ast.literal_eval(literal(name)) == name
-    assert ast.literal_eval(docstring(name)) == "\n".join(map(quoting.visible, name.split("\n")))
-    assert json.loads(quoting.json_text({name: [name]}, indent=1)) == {name: [name]}
-    assert quoting.json_text(name).isprintable()
-    element = ET.fromstring(f'<a b="{quoting.xml(name)}">{quoting.xml(name)}</a>')
-    assert element.text in (quoting.visible_lines(name), None if not name else "")
-    assert len(quoting.file_stem(name)) <= quoting.LONGEST
-    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|]", quoting.markdown(name))
+    assert ast.literal_eval(docstring(name)) == "\n".join(map(errors.visible, name.split("\n")))
+    assert json.loads(errors.json_text({name: [name]}, indent=1)) == {name: [name]}
+    assert errors.json_text(name).isprintable()
+    element = ET.fromstring(f'<a b="{errors.xml(name)}">{errors.xml(name)}</a>')
+    assert element.text in (errors.visible_lines(name), None if not name else "")
+    assert len(errors.file_stem(name)) <= errors.NAME_LENGTH
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|]", errors.markdown(name))
     for found in (identifier(name), Names(CLASSES).fresh(class_name(name))):
         assert found.isidentifier()
         assert found.isascii()

@@ -25,11 +25,11 @@ from nasir import (
     VectorType,
     __version__,
 )
+from nasir.errors import visible
 from nasir.graph import body_of
 from nasir.node import Node
 from nasir.ops import ParamRef
 from nasir.ops.fused import CALL
-from nasir.quoting import visible
 from nasir.table import Table
 from nasir.types import TokenType, WeightsType
 

@@ -7,8 +7,8 @@ import numpy as np
 import onnx_ir as ir
 
 from nasir import Graph
+from nasir.errors import visible
 from nasir.ops import OpSpec
-from nasir.quoting import visible
 
 Values = tuple[ir.Value, ...]
 

@@ -10,10 +10,10 @@ from lowering.python.rules import CODES, HOLDING, LAYERS, Site, call
 from lowering.python.template import LOOP
 from lowering.python_text import Names, docstring, identifier
 from nasir import Graph, ImageType, Node, Type, WeightsType
+from nasir.errors import visible
 from nasir.node import MIXED
 from nasir.ops.arithmetic import DROP_PATH
 from nasir.passes.rewriting import PROBABILITY, given_inputs
-from nasir.quoting import visible
 
 Types = Mapping[str, Type]
 Classes = Mapping[Part, Class]

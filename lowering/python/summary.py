@@ -7,8 +7,8 @@ import nasir
 from lowering.python.forward import WIDTH, broken
 from lowering.python_text import docstring, identifier
 from nasir import Graph, NasirError, cost, dump_genotype, load_genotype
+from nasir.errors import visible
 from nasir.passes.rewriting import given_inputs
-from nasir.quoting import visible
 from nasir.types import ImageType, SequenceType, TokenType, Type, WeightsType
 
 _UNITS = {

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from nasir.errors import DRAWN_LIMIT, Budget
+from nasir.errors import DRAWN_LIMIT, Budget, dot, shortened
 from nasir.genotype import CellGenotype
-from nasir.quoting import dot, shortened
 
 Role = Literal["input", "node", "output"]
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from nasir.draw.layout import FONT_SIZE, MARGIN, Drawing, Point, Rectangle, layout, outline
 from nasir.draw.picture import Arrow, Box, Role, dot_text, picture
-from nasir.errors import NasirError, nearest, quoted
+from nasir.errors import NasirError, file_stem, nearest, quoted, xml
 from nasir.files import write_atomically
 from nasir.genotype import CellGenotype
-from nasir.quoting import file_stem, xml
 from nasir.space.space import Genotype
 
 COLOURS: dict[Role, str] = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}

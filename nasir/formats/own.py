@@ -11,11 +11,10 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, cast
 
 from nasir.document import VERSION, Cursor, Json, check_version, parse_document
-from nasir.errors import CELL_NODE_LIMIT, NasirError, Where, quoted
+from nasir.errors import CELL_NODE_LIMIT, NasirError, Where, json_text, quoted
 from nasir.files import Source, is_there, looks_like_path
 from nasir.formats.format import Format, Parsed, has_keys
 from nasir.genotype import CellGenotype, Edge, Numbers, Path
-from nasir.quoting import json_text
 from nasir.space.layout import SIZE_NAMES
 from nasir.space.load import home_of, is_shipped, load_space
 from nasir.space.space import Genotype, Space

@@ -17,12 +17,11 @@ import typer
 
 import nasir
 from nasir.document import parse_document
-from nasir.errors import NasirError, Where
+from nasir.errors import NasirError, Where, json_text, visible
 from nasir.extension import in_use
 from nasir.files import Source
 from nasir.formats import Reading
 from nasir.formats.load import find_entry
-from nasir.quoting import json_text, visible
 from nasir.space import catalog, home_of, parse_space, space_schema
 from runners.cli.options import SpaceOption
 from runners.folder.display import display_for_stderr

@@ -11,9 +11,8 @@ from typing import Annotated
 import typer
 
 import nasir
-from nasir.errors import NasirError, nearest, quoted
+from nasir.errors import NasirError, json_text, nearest, quoted
 from nasir.files import write_atomically
-from nasir.quoting import json_text
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong_call
 from runners.experiment.recipe import NetworkSize, describe_size, size_facts
 from runners.folder.display import display_for_stderr

@@ -16,7 +16,7 @@ import nasir
 from lowering.torch.store import pack
 from nasir import dump_genotype
 from nasir.arguments import checked
-from nasir.quoting import json_text
+from nasir.errors import json_text
 from runners.data.name import parse_data
 from runners.experiment.build import BuiltTraining, build_training
 from runners.experiment.experiment import Experiment

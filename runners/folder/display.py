@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from nasir import Genotype
-from nasir.quoting import visible, visible_lines
+from nasir.errors import visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from nasir import NasirError, Space, Where
 from nasir.document import Json, read_json
-from nasir.errors import quoted
+from nasir.errors import json_text, quoted
 from nasir.extension import in_use
 from nasir.files import Source
-from nasir.quoting import json_text
 
 FACTS = "run.json"
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from nasir import NasirError, Where
 from nasir.document import Json, read_json
+from nasir.errors import json_text, visible
 from nasir.files import Source
-from nasir.quoting import json_text, visible
 from runners.folder.disk import write_all, write_durably
 from runners.folder.facts import DAMAGED_HINT, flat
 

@@ -14,7 +14,7 @@ import typer
 
 from nasir import NasirError, Where
 from nasir.document import Json
-from nasir.quoting import json_text, visible
+from nasir.errors import json_text, visible
 from runners.folder.checkpoint import (
     CHECKPOINTS,
     Checkpoint,

@@ -11,9 +11,8 @@ import lowering
 import nasir
 from lowering.agreement import arrays, compared
 from nasir.draw import draw
-from nasir.errors import NasirError
+from nasir.errors import NasirError, json_text
 from nasir.files import write_atomically
-from nasir.quoting import json_text
 from runners.experiment.recipe import Recipe, Train, size_facts
 from runners.forms.compile import AUTO, Options
 from runners.forms.report import Clock, FormResult, Report, html_page

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nasir import Cost, NasirError, PassRecord, dump_genotype, load_genotype
+from nasir.errors import xml
 from nasir.formats import FORMATS
-from nasir.quoting import xml
 from runners.experiment.recipe import describe_size
 from runners.folder.display import Display
 from runners.machine.machine import Machine

@@ -18,7 +18,7 @@ from PIL import Image
 from nasir import CellGenotype, Genotype
 from nasir.draw.layout import FONT_SIZE, Drawing, layout, outline
 from nasir.draw.picture import Picture, Role, picture
-from nasir.quoting import shortened
+from nasir.errors import shortened
 from runners.plot.curves import FAINT, TEXT, VERMILION
 from runners.plot.run import NothingToDrawError, PlottedRun, cell_title
 

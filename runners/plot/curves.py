@@ -18,8 +18,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from nasir.errors import shortened
 from nasir.graph import ChoiceKind, Slot
-from nasir.quoting import shortened
 from runners.plot.run import (
     SPLITS,
     Metrics,

@@ -10,9 +10,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from nasir import Genotype, Where, load_genotype, load_genotypes
-from nasir.errors import quoted
+from nasir.errors import quoted, shortened
 from nasir.node import ChoiceKind, Slot
-from nasir.quoting import shortened
 from runners.folder.facts import (
     SearchFacts,
     TrainingFacts,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import nasir
 from nasir import Genotype, NasirError
-from nasir.quoting import shortened
+from nasir.errors import shortened
 from runners.benchmarks import BenchmarkStore, Question, answers, import_benchmark, open_benchmark
 from runners.benchmarks.query import BestEntry, best_of
 from runners.plot.curves import BLUE, GREEN, ORANGE, finish, log_ticks, sheet
