@@ -25,14 +25,14 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 178,
-    "files of runners": 72,
-    "code lines of nasir and lowering": 16_542,
-    "code lines of runners": 10_616,
-    "code lines of tests": 20_121,
+    "files of the library": 177,
+    "files of runners": 73,
+    "code lines of nasir and lowering": 16_513,
+    "code lines of runners": 10_985,
+    "code lines of tests": 20_235,
     "places of runners": 14,
     "arrows between them": 35,
-    "class names used twice": 0,
+    "class names used twice": 1,
     "files over 500 lines": 0,
 }
 

@@ -1,6 +1,11 @@
 from .experiment.experiment import Experiment as Experiment
 from .experiment.experiment import RunOptions as RunOptions
 from .experiment.experiment import Search as Search
+from .experiment.method import Method as Method
+from .experiment.method import read_method as read_method
+from .experiment.recipe import Recipe as Recipe
+from .experiment.recipe import read_recipe as read_recipe
+from .experiment.run import Hook as Hook
 from .experiment.search import Result as Result
 from .experiment.search import resume as resume
 from .experiment.search import search as search
@@ -11,3 +16,6 @@ from .experiment.trained import replay as replay
 from .forms.compile import Options as Options
 from .forms.compile import compile_genotype as compile_genotype
 from .forms.report import Report as Report
+from .task.objects import DataTask as DataTask
+from .task.task import Request as Request
+from .task.task import Task as Task

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from nasir import NasirError
 from nasir.errors import nearest, quoted
+from nasir.files import is_there
+from nasir.table import brought
 
 FOLDERS = {
     "cifar10": "cifar-10-batches-py, its .tar.gz, or images in train/CLASS and test/CLASS",
@@ -39,20 +41,22 @@ class DataName:
 
     `path` is None for `digits`; `resolution`, the side of images, is None for the original size.
     Texts have `options`: files of roles (`train`, `valid`, `test`) with unusual names, the size of
-    the `vocabulary`, and the number of `tokens` to read from each file.
+    the `vocabulary`, and the number of `tokens` to read from each file. An extension's task has
+    an `argument`.
     """
 
     kind: str
     path: Path | None = None
     resolution: int | None = None
     options: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    argument: str = ""
 
     @property
     def text(self) -> str:
         """The argument that `parse_data` parses to this name."""
         if self.kind == "npz":
             return str(self.path)
-        path = "" if self.path is None else f":{self.path}"
+        path = f":{self.path or self.argument}" if self.path or self.argument else ""
         side = "" if self.resolution is None else f"@{self.resolution}"
         options = "".join(f",{name}={value}" for name, value in self.options.items())
         return f"{self.kind}{path}{side}{options}"
@@ -74,6 +78,10 @@ def parse_data(text: str) -> DataName:
     `digits`, `cifar10:PATH`, `imagefolder:PATH`, `imagefolder:PATH@32`, `PATH.npz`. A final `@` and
     number is the size for resizing, never a part of the path. Texts: `parse_text`.
     """
+    kind, _, rest = text.partition(":")
+    if kind in brought("task"):
+        known = bool(rest) and is_there(rest)
+        return DataName(kind, argument=str(Path(rest).absolute()) if known else rest)
     return parse_text(text) if is_text(text) else parse_images(text)
 
 

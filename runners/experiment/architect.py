@@ -26,7 +26,7 @@ from runners.experiment.mixture import Rows
 from runners.experiment.supernet import Decisions, Objective, Supernet
 from runners.machine.device import norm
 from runners.task.score import Score
-from runners.task.task import Batch, Outcome
+from runners.task.task import Batch, Outcome, Task
 
 
 class Architect(Model):
@@ -105,7 +105,7 @@ class Reinforce(Architect):
                 sample = controller.sample(generator)
                 batch = learner.task.valid(moment.number, number % learner.task.steps(0))
                 outcome = learner.outcome_of(sample.genotype, batch)
-                reward = _reward(outcome, learner.task.metric)
+                reward = _reward(outcome, learner.task)
                 reward += self.entropy_weight * float(sample.entropy)
                 learner.baseline += (1 - self.baseline_decay) * (reward - learner.baseline)
                 loss = -sample.log_probability * (reward - learner.baseline) / self.together
@@ -114,10 +114,12 @@ class Reinforce(Architect):
             optimiser.step()
 
 
-def _reward(outcome: Outcome, metric: str) -> float:
-    if metric == "accuracy":
-        return float(outcome.correct) / outcome.count
-    return 80.0 / float(torch.exp(outcome.total / outcome.count))
+def _reward(outcome: Outcome, task: Task) -> float:
+    if task.metric == "perplexity":
+        return 80.0 / float(torch.exp(outcome.total / outcome.count))
+    tally = task.tally()
+    tally.add(outcome)
+    return tally.quality
 
 
 class Regulariser(Model):
@@ -419,7 +421,7 @@ class Projection(Selection):
     ) -> float:
         """Returns the selection criterion; greater is better."""
         score = learner.score_without(without, moment, self.batches)
-        return score.accuracy if self.criterion == "accuracy" else score.negative_loss
+        return score.quality if self.criterion == "accuracy" else score.negative_loss
 
 
 def _rounds(decided: Decisions) -> tuple[list[list[str]], list[list[str]]]:

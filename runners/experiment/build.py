@@ -72,6 +72,7 @@ class Built:
             "experiment": self.experiment.facts(),
             "task": self.task.name,
             "metric": self.task.metric,
+            **({} if self.task.repeats else {"repeats": False}),
         }
 
 

@@ -1,11 +1,14 @@
 """Searches and evaluations as values: from commands and files, and in `run.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field, StrictBool, model_validator
 
+import nasir
 from nasir import NasirError
 from nasir.document import check_version, parse_document
 from nasir.errors import quoted
@@ -21,6 +24,7 @@ from runners.experiment.fields import (
     Repeats,
     Seed,
     Share,
+    merged,
 )
 from runners.folder.facts import damaged, flat
 
@@ -154,6 +158,43 @@ class Experiment(Model):
     def facts(self) -> dict[str, Any]:
         """Returns plain data."""
         return self.model_dump(mode="json")
+
+
+OBJECTS = "objects"
+"""The extension with the objects of a run, and the name of each."""
+
+
+@contextmanager
+def with_objects(
+    experiment: Experiment | None = None, **given: Any
+) -> Generator[tuple[Experiment | None, dict[str, Any]]]:
+    """Yields an experiment, and the fields of it that are given, with names instead of objects.
+
+    Within the context the objects have these names: `method` and `recipe` (or what would be in
+    their files), and `data`, a task's maker such as `DataTask`. Values that are names already are
+    kept, None is left out.
+    """
+    rows: Any = {}
+    fields: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _OBJECTS and value is not None and not isinstance(value, str):
+            made: Any = partial(_of_any, value) if name == "data" else value
+            rows[_OBJECTS[name]] = {OBJECTS: made}
+            value = OBJECTS
+        if value is not None:
+            fields[name] = value
+    if "method" in fields:
+        fields = merged(fields, {"search": {"method": fields.pop("method")}})
+    with nasir.use(*((nasir.Extension(name=OBJECTS, **rows),) if rows else ())):
+        yield experiment and experiment.having(**fields), fields
+
+
+def _of_any(made: Any, argument: str) -> Any:
+    del argument
+    return made
+
+
+_OBJECTS = {"method": "methods", "recipe": "recipes", "data": "tasks"}
 
 
 def experiment_in(path: Path, facts: Mapping[str, Any]) -> Experiment:

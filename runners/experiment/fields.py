@@ -282,8 +282,8 @@ def _renamed_hint(name: str | None) -> str:
     return f"it is {name} now" if name else ""
 
 
-Named = Path | str | Mapping[str, Any]
-"""The file of a recipe or a method with a name, or its content."""
+Named = Any
+"""The file of a recipe or a method with a name, its content, or itself."""
 
 
 def named_files(folder: Path, kind: str) -> Table[Named]:
@@ -307,6 +307,7 @@ def named_source(
             raise NasirError("E201", message, hint=nearest(text, table))
         if isinstance(found, Mapping):
             return Source.of(json.dumps({"nasir": 1, kind: text, **found}), f"<{text}>"), outer
+        assert isinstance(found, str | Path), "models are no files"
         return read_source(Path(found)), outer
     path = os.path.realpath(text)
     if path in outer:

@@ -218,7 +218,7 @@ class Learner:
         for part in _parts(batch, self.accumulate):
             outcome = self.outcome(self.run, part, *inputs)
             check_finite(outcome, at.number, at.step)
-            torch.autograd.backward(outcome.loss * (outcome.count / batch.target.numel()))
+            torch.autograd.backward(outcome.loss * (outcome.count / batch.count))
             self.task.carry(part, outcome)
             tally.add(outcome)
         self.clip_gradients()
@@ -251,7 +251,7 @@ class Learner:
         inputs = self.inputs(at)
         with self.measuring(), torch.no_grad():
             found = score(self.task, lambda b: self.outcome(self.run, b, *inputs), split=split)
-        return found.facts(self.task.metric)
+        return dict(found.measures)
 
     def largest_batch(self) -> int | None:
         """Estimates the largest batch, a power of two, from the memory of a small step.

@@ -112,7 +112,8 @@ def _part(kind: str, given: Any) -> Any:
 
 def part_name(kind: str, part: object) -> str:
     """Returns the name of a part, whatever its fields."""
-    return next(name for name, known in PARTS[kind].items() if type(known) is type(part))
+    names = (name for name, known in PARTS[kind].items() if type(known) is type(part))
+    return next(names, type(part).__name__)
 
 
 class Method(Settings):
@@ -262,6 +263,9 @@ def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method
     `on:` has `CHANGES` by skeleton, which override the others there. Raises an error with its place
     (E1xx for the file), also if the file is in `outer`, the files that are `like` it.
     """
+    found = METHODS.get(text)
+    if isinstance(found, Method):
+        return found
     source, within = named_source(text, METHODS, outer)
     return (_read if within else _shipped)(source, skeleton, within)
 

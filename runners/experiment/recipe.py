@@ -326,6 +326,9 @@ def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
     unknown name, and with its place for the file (E1xx), also if it is in `outer`, the files that
     are `like` it.
     """
+    found = RECIPES.get(text)
+    if isinstance(found, Recipe):
+        return found
     source, within = named_source(text, RECIPES, outer)
     return (_read if within else _shipped)(source, within)
 

@@ -161,14 +161,14 @@ class Run:
         self.text = ""
         for hook in self.hooks:
             hook.begin(self, epoch)
-        tally = Tally()
+        tally = self.learner.task.tally()
         steps = self._steps(self.learner, epoch, tally)
         trained = time.perf_counter()
         self.row = {
             "epoch": epoch.at.number,
             "phase": epoch.at.phase,
             "lr": epoch.lr,
-            "train": tally.facts(self.learner.task.metric),
+            "train": tally.facts(),
         }
         for hook in self.hooks:
             hook.end(self, epoch, self.row)
@@ -201,7 +201,7 @@ class Run:
             learner.learn(batch, inputs, at, tally)
             for hook in self.hooks:
                 hook.after(self, epoch, batch, at)
-            self.display.step(at.number, step, last, tally.facts(learner.task.metric))
+            self.display.step(at.number, step, last, tally.facts())
         return last
 
     def _save(self, learner: Learner, number: int) -> None:

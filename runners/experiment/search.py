@@ -12,6 +12,7 @@ import lowering
 import nasir
 from nasir import Genotype, Graph
 from nasir.arguments import checked
+from nasir.space.load import SpaceLike, as_space, catalog
 from runners.data.name import parse_data
 from runners.experiment.architect import Stop
 from runners.experiment.build import (
@@ -22,14 +23,16 @@ from runners.experiment.build import (
     build_search,
     stage_graph,
 )
-from runners.experiment.experiment import Experiment
+from runners.experiment.experiment import Experiment, with_objects
+from runners.experiment.fields import merged
 from runners.experiment.learner import Epoch, Moment, search_epochs
+from runners.experiment.method import Method
 from runners.experiment.mixture import Drawn, SoftGumbel
 from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
 from runners.experiment.supernet import OPS, Supernet
 from runners.folder.display import Display, genotype_lines
 from runners.machine.device import entropy
-from runners.task.task import Batch, Split
+from runners.task.task import Batch, Maker, Split
 
 DIGITS = 7
 """Significant digits of logged weights: more than a plot shows, at a fifth of the size."""
@@ -297,24 +300,54 @@ class Result:
 
 
 @checked
-def search(experiment: Experiment, out: str | Path, display: Display | None = None) -> Result:
-    """Searches into the new run directory `out`. Raises E74x, and errors of data and folders."""
+def search(
+    space: Experiment | SpaceLike,
+    out: str | Path,
+    display: Display | None = None,
+    *,
+    method: str | Method | Mapping[str, Any] | None = None,
+    data: str | Maker | None = None,
+    **fields: Any,
+) -> Result:
+    """Searches a space into the new run directory `out`.
 
-    def build() -> BuiltSearch:  # with an absolute data path, so that it resumes anywhere
-        data = parse_data(experiment.data or DATA_SET).resolved().text
-        return build_search(experiment.having(data=data))
+    `space` may be a whole experiment, of which the others are fields. `method` is a name, a file's
+    path, a `Method`, or what would be in a method's file; `data` is a name, or a task's maker such
+    as `DataTask`. Raises an error for a loss that is not finite, and those of data and folders.
+    """
+    if not isinstance(space, Experiment):
+        space = as_space(space)
+        of = space.name if space.name in catalog() else space.text
+        space = Experiment(of=of, **merged({"search": {}}, fields))
+    elif fields:
+        space = space.having(**fields)
+    with with_objects(space, method=method, data=data) as (experiment, _):
+        assert experiment is not None
 
-    return start_run(Path(out), "search", build, _searched, display)
+        def build() -> BuiltSearch:  # with an absolute data path, so that it resumes anywhere
+            text = parse_data(experiment.data or DATA_SET).resolved().text
+            return build_search(experiment.having(data=text))
+
+        return start_run(Path(out), "search", build, _searched, display)
 
 
 @checked
-def resume(out: str | Path, asked: Mapping[str, Any], display: Display | None = None) -> Result:
+def resume(
+    out: str | Path,
+    asked: Mapping[str, Any],
+    display: Display | None = None,
+    *,
+    method: str | Method | Mapping[str, Any] | None = None,
+    data: str | Maker | None = None,
+) -> Result:
     """Resumes the search in `out`; the result is that of an uninterrupted one.
 
     `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
-    the data, or the space under the same name.
+    the data, or the space under the same name. Objects of the run are to be given again.
     """
-    return resume_run(Path(out), "search", asked, build_search, _searched, display)
+    with with_objects(method=method, data=data) as (_, fields):
+        asked = merged(asked, fields)
+        return resume_run(Path(out), "search", asked, build_search, _searched, display)
 
 
 def _searched(run: Run, built: BuiltSearch) -> Result:

@@ -14,15 +14,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 import lowering
 import nasir
 from lowering.torch.store import pack
-from nasir import dump_genotype
+from nasir import Genotype, dump_genotype
 from nasir.arguments import checked
 from nasir.errors import json_text
 from runners.data.name import parse_data
 from runners.experiment.build import BuiltTraining, build_training
-from runners.experiment.experiment import Experiment
-from runners.experiment.fields import SUFFIXES
+from runners.experiment.experiment import Experiment, with_objects
+from runners.experiment.fields import SUFFIXES, merged
 from runners.experiment.learner import Epoch, Learner, Moment, training_epochs
-from runners.experiment.recipe import describe_size, size_facts
+from runners.experiment.recipe import Recipe, describe_size, size_facts
 from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
 from runners.experiment.trained import load_initial, weights_of
 from runners.folder.display import Display
@@ -31,7 +31,7 @@ from runners.inputs import is_run, read_named
 from runners.machine.device import to_list
 from runners.output import Cell, TextTable, measure_text
 from runners.task.score import answers, example, measure
-from runners.task.task import Batch, Split
+from runners.task.task import Batch, Maker, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +43,57 @@ class Evaluation:
 
 
 @checked
-def evaluate(experiment: Experiment, out: str | Path, display: Display | None = None) -> Evaluation:
+def evaluate(
+    genotype: Experiment | Genotype | str | Path,
+    out: str | Path,
+    display: Display | None = None,
+    *,
+    recipe: str | Recipe | Mapping[str, Any] | None = None,
+    data: str | Maker | None = None,
+    **fields: Any,
+) -> Evaluation:
     """Trains a genotype's network into the new run directory `out` and measures it.
 
-    Raises an error, E75x, and errors of genotypes, data and folders.
+    `genotype` may be a whole experiment, of which the others are fields. `recipe` is a name, a
+    file's path, a `Recipe`, or what would be in a recipe's file; `data` is a name, or a task's
+    maker such as `DataTask`. Raises an error for a loss that is not finite, and those of genotypes,
+    data and folders.
     """
+    if not isinstance(genotype, Experiment):
+        text = dump_genotype(genotype) if isinstance(genotype, Genotype) else str(genotype)
+        genotype = Experiment(of=text, **fields)
+    elif fields:
+        genotype = genotype.having(**fields)
+    with with_objects(genotype, recipe=recipe, data=data) as (experiment, _):
+        assert experiment is not None
 
-    def build() -> BuiltTraining:  # weights that do not fit fail before a folder is created
-        built = build_training(_placed(experiment))
-        if experiment.inherit or experiment.weights:
-            load_initial(lowering.to_torch(built.graph), built.experiment)
-        return built
+        def build() -> BuiltTraining:  # weights that do not fit fail before a folder is created
+            built = build_training(_placed(experiment))
+            if experiment.inherit or experiment.weights:
+                load_initial(lowering.to_torch(built.graph), built.experiment)
+            return built
 
-    return start_run(Path(out), "evaluate", build, _trained, display)
+        return start_run(Path(out), "evaluate", build, _trained, display)
 
 
-def resume(out: Path, asked: Mapping[str, Any], display: Display | None = None) -> Evaluation:
+def resume(
+    out: Path,
+    asked: Mapping[str, Any],
+    display: Display | None = None,
+    *,
+    recipe: str | Recipe | Mapping[str, Any] | None = None,
+    data: str | Maker | None = None,
+) -> Evaluation:
     """Resumes the training in `out`; the result is that of an uninterrupted one.
 
     `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
-    the data, or the recipe under the same name.
+    the data, or the recipe under the same name. Objects of the run are to be given again.
     """
+    with with_objects(recipe=recipe, data=data) as (_, fields):
+        return _resumed(out, merged(asked, fields), display)
+
+
+def _resumed(out: Path, asked: Mapping[str, Any], display: Display | None) -> Evaluation:
     return resume_run(out, "evaluate", asked, build_training, _trained, display)
 
 
@@ -127,7 +157,7 @@ def _due(built: BuiltTraining, epoch: Epoch) -> tuple[Split, ...]:
     number, last = epoch.at.number + 1, epoch.at.number + 1 == epoch.at.epochs
     if number % built.recipe.train.measure and not last:
         return ()
-    return built.task.splits if built.task.name == "images" or last else ("valid",)
+    return built.task.splits if built.task.name != "language" or last else ("valid",)
 
 
 def _write_final(
@@ -150,7 +180,7 @@ def _write_final(
         with learner.measuring():
             found = answers(built.task, split, learner.run)
         summary[split] = dict(found.accuracy.measures)
-        if built.task.name == "images" and split == built.task.splits[-1]:
+        if built.task.classes and split == built.task.splits[-1]:
             table = to_list(found.confusion(len(built.task.classes)))
             facts = {"split": split, "classes": list(built.task.classes), "counts": table}
             folder.write_final("confusion.json", f"{json.dumps(facts)}\n".encode())

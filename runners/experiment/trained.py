@@ -13,7 +13,7 @@ from nasir import NasirError, Where, load_space
 from nasir.arguments import checked
 from nasir.files import read_source
 from nasir.space.skeletons import find_skeleton
-from runners.experiment.experiment import Experiment, experiment_in
+from runners.experiment.experiment import Experiment, experiment_in, with_objects
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
 from runners.folder.facts import damaged, facts_of, read_facts, require_extensions
@@ -197,10 +197,11 @@ class Replay:
 
 
 @checked
-def replay(out: str | Path, display: Display | None = None) -> Replay:
+def replay(out: str | Path, display: Display | None = None, **objects: Any) -> Replay:
     """Repeats a finished run and compares its files line by line, bit by bit.
 
-    Raises an error for other folders, and the run's own errors.
+    `objects` are those that the run was started with: `method`, `recipe`, `data`. Raises an error
+    for other folders or for data whose order cannot be repeated, and the run's own errors.
     """
     from runners.experiment.search import search
     from runners.experiment.train import evaluate
@@ -208,9 +209,12 @@ def replay(out: str | Path, display: Display | None = None) -> Replay:
     out = Path(out)
     kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
     facts = facts_of(out, kind)
-    require_extensions(out, facts)
-    experiment = experiment_in(out, facts)
-    with tempfile.TemporaryDirectory() as parent:
+    if not facts.get("repeats", True):
+        message = "the order of the run's data is its loader's, and cannot be repeated"
+        raise NasirError("E505", message, Where(str(out)), "give data sets, not loaders")
+    with with_objects(**objects), tempfile.TemporaryDirectory() as parent:
+        require_extensions(out, facts)
+        experiment = experiment_in(out, facts)
         again = Path(parent) / "run"
         (evaluate if experiment.search is None else search)(experiment, again, display)
         epochs = len(read_rows(out / "metrics.jsonl"))

@@ -176,6 +176,8 @@ def require_extensions(path: Path, facts: Mapping[str, Any]) -> str:
     changed: list[str] = []
     for name, known in facts.get("extensions", {}).items():
         hint = f"--use, or nasir.use in Python, with the extension {quoted(name)}"
+        if name == "objects":
+            hint = "give the run's objects again, for example runners.resume(run, {}, data=task)"
         if name not in now:
             message = f"the run was made with the extension {quoted(name)}, which is not in use"
             raise NasirError("E726", message, Where(str(path)), hint)

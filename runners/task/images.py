@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasir import Graph, NasirError
+from nasir import NasirError
 from runners.data.images import ImageSet, ImageTensors, split_indices
 from runners.data.load import AUTODL
 from runners.experiment.experiment import Experiment
@@ -48,16 +48,6 @@ class Images(Task):
         """Returns the number of steps, equal in every epoch."""
         del epoch
         return len(self.streams["train"])
-
-    def prepare(self, graph: Graph) -> Graph:
-        """Returns the graph unchanged. Raises an error if its image size or classes differ."""
-        about = graph.about
-        for name, value in self.sizes.items():
-            if name in about and int(about[name]) != value:
-                message = f"the network has {name} {about[name]}, the data has {value}"
-                hint = f"leave --{name.replace('_', '-')} out, or name data of that size"
-                raise NasirError("E505", message, hint=hint)
-        return graph
 
     def train(self, epoch: int, step: int) -> Batch:
         """Returns a batch for the weights."""

@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -28,6 +28,7 @@ TOP = 5
 class Tally:
     """Sums over batches, and their loading time in seconds. Mutable."""
 
+    metric: str = "accuracy"
     total: float = 0.0
     correct: float = 0.0
     count: int = 0
@@ -39,29 +40,33 @@ class Tally:
         self.correct += float(outcome.correct)
         self.count += outcome.count
 
-    def facts(self, metric: str) -> dict[str, float]:
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+        return self.total / max(self.count, 1)
+
+    @property
+    def quality(self) -> float:
+        """What networks are ranked by, greater is better: accuracy from 0 to 1."""
+        return self.correct / max(self.count, 1)
+
+    def facts(self) -> dict[str, float]:
         """Returns mean loss (nats) and the metric: accuracy in percent, or perplexity."""
-        loss = self.total / max(self.count, 1)
-        if metric == "accuracy":
-            return {"loss": loss, "accuracy": 100.0 * self.correct / max(self.count, 1)}
-        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        if self.metric == "accuracy":
+            return {"loss": self.loss, "accuracy": 100.0 * self.quality}
+        return {"loss": self.loss, "perplexity": math.exp(min(self.loss, 700.0))}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Score:
-    """Accuracy (0 to 1) and negative loss (nats) on held-out data, compared in this order."""
+    """Quality and negative loss (nats) on held-out data, compared in this order.
 
-    accuracy: float
+    `measures` are the mean loss and the metric, as `Tally.facts`.
+    """
+
+    quality: float
     negative_loss: float
-
-    @property
-    def loss(self) -> float:
-        """The mean loss."""
-        return -self.negative_loss
-
-    def facts(self, metric: str) -> dict[str, float]:
-        """Returns mean loss and the metric, as `Tally.facts`."""
-        return Tally(self.loss, self.accuracy, 1).facts(metric)
+    measures: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +122,19 @@ def score(
 
     Raises an error if the loss is not finite.
     """
-    tally = Tally()
+    tally = task.tally()
     for batch in islice(task.held_out(split), batches or None):
         outcome = measure(batch)
         task.carry(batch, outcome)
         tally.add(outcome)
     if not math.isfinite(tally.total):
         raise NasirError("E741", "the loss on held-out data is not a number")
-    count = max(tally.count, 1)
-    return Score(tally.correct / count, -tally.total / count)
+    return Score(tally.quality, -tally.loss, tally.facts())
 
 
 def answers(task: Task, split: Split, run: Network, most: int = 0) -> Answers:
     """Returns the predictions on held-out data: full batches up to `most` images (0: all)."""
-    tally, near = Tally(), 0
+    tally, near = task.tally(), 0
     predicted, true = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
     with torch.no_grad():
         for batch in task.held_out(split):
@@ -139,13 +143,13 @@ def answers(task: Task, split: Split, run: Network, most: int = 0) -> Answers:
             outcome = task.outcome(run, batch)
             task.carry(batch, outcome)
             tally.add(outcome)
-            if outcome.logits is not None:
+            if outcome.logits is not None and task.classes:
                 ranked = outcome.logits.topk(min(TOP, outcome.logits.shape[1]), 1).indices
                 near += int((ranked == batch.target[:, None]).any(1).sum())
                 predicted.append(outcome.logits.argmax(1).cpu())
                 true.append(batch.target.cpu())
-    found = tally.facts(task.metric)
-    if task.name == "images":
+    found = tally.facts()
+    if task.classes:
         found["top5"] = 100.0 * near / max(tally.count, 1)
     accuracy = Accuracy(split, tally.count, found)
     return Answers(accuracy, torch.cat(predicted), torch.cat(true))

@@ -1,19 +1,22 @@
 """The interface of tasks: batches, and losses of a network on them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from nasir import Graph, NasirError
+from nasir.table import brought
 from runners.data.load import load_images
+from runners.data.name import parse_data
 from runners.data.text import load_text
 from runners.machine.device import Place
 
 if TYPE_CHECKING:
     from runners.experiment.experiment import Experiment
     from runners.experiment.recipe import Recipe, Settings
+    from runners.task.score import Tally
 
 Split = Literal["valid", "test"]
 """Held-out splits."""
@@ -36,6 +39,11 @@ class Batch:
     stream: Stream
     rate: float = 1.0
 
+    @property
+    def count(self) -> int:
+        """The number of values that the loss is a mean over."""
+        return self.target.numel()
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -43,8 +51,8 @@ class Outcome:
 
     `loss` is minimised and includes penalties. `total` is the detached sum of plain losses (nats),
     `correct` the detached number of right predictions among `count`. `carried` is the state for the
-    next batch of the stream (a language model's hidden state). `logits` are those of images,
-    detached, (N, classes).
+    next batch of the stream (a language model's hidden state). `logits` are the outputs, detached:
+    of images (N, classes). `target` is for metrics of own tasks.
     """
 
     loss: Tensor
@@ -53,6 +61,25 @@ class Outcome:
     count: int
     carried: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     logits: Tensor | None = None
+    target: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The run that a task of objects, or an extension's, is for.
+
+    `share` is that of the training data for the weights: the rest trains the architecture of a
+    search, or is held out by an evaluation. `limit` bounds each split.
+    """
+
+    seed: int
+    place: Place
+    batch: int
+    share: float
+    limit: int | None = None
+    searching: bool = False
+    auxiliary: float = 0.0
+    """The weight of the auxiliary head's loss."""
 
 
 class Task:
@@ -61,15 +88,17 @@ class Task:
     A batch depends on the seed, the epoch, the step and the carried state.
     """
 
-    name: Literal["images", "language"]
-    metric: Literal["accuracy", "perplexity"]
-    """The measure by which networks are compared."""
+    name: str
+    metric: str
+    """The measure by which networks are compared: accuracy, perplexity, or an own task's."""
+    repeats: bool = True
+    """True if batches depend on seed, epoch and step alone, so that a run can be replayed."""
     fingerprint: str
     """A hash of the data."""
     sizes: Mapping[str, int]
     """Sizes that the data determines: classes and resolution, or the vocabulary."""
     classes: tuple[str, ...] = ()
-    """The names of the classes; empty for text."""
+    """The names of the classes; empty for other tasks than classification."""
     splits: tuple[Split, ...]
     """The held-out splits of the data."""
 
@@ -77,9 +106,24 @@ class Task:
         """Returns the number of training batches in an epoch."""
         raise NotImplementedError
 
+    def tally(self) -> "Tally":
+        """Returns new sums of outcomes."""
+        from runners.task.score import Tally  # not at the top: it imports this module
+
+        return Tally(self.metric)
+
     def prepare(self, graph: Graph) -> Graph:
-        """Returns the graph with the task's settings (dropout probabilities)."""
-        raise NotImplementedError
+        """Returns the graph with the task's settings (dropout probabilities).
+
+        Raises an error if its sizes differ from the data's.
+        """
+        about = graph.about
+        for name, value in self.sizes.items():
+            if name in about and int(about[name]) != value:
+                message = f"the network has {name} {about[name]}, the data has {value}"
+                hint = f"leave --{name.replace('_', '-')} out, or name data of that size"
+                raise NasirError("E505", message, hint=hint)
+        return graph
 
     def train(self, epoch: int, step: int) -> Batch:
         """Returns a training batch for the weights."""
@@ -116,6 +160,10 @@ def search_task(
     skeleton: str, data: str, experiment: "Experiment", settings: "Settings", place: Place
 ) -> Task:
     """Returns the task of a search on a skeleton. Raises errors of reading the data."""
+    own, search = own_task(data), experiment.searching
+    if own is not None:
+        batch, limit = settings.train.batch, experiment.run.limit
+        return own(Request(experiment.seed, place, batch, search.split, limit, searching=True))
     if skeleton == "rnn":
         from runners.task.language import search_language
 
@@ -138,6 +186,10 @@ def training_task(
 
     Raises errors of reading the data, and one for a recipe that accumulates text.
     """
+    own, train = own_task(data), recipe.train
+    if own is not None:
+        share, auxiliary = 1 - train.validation, train.auxiliary
+        return own(Request(seed, place, train.batch, share, limit, auxiliary=auxiliary))
     if skeleton != "rnn":
         from runners.task.images import training_images
 
@@ -148,3 +200,17 @@ def training_task(
     from runners.task.language import Language
 
     return Language(load_text(data, limit), recipe.text, recipe.train, place, seed)
+
+
+Maker = Callable[[Request], Task]
+"""Makes the task of one run."""
+
+
+def own_task(data: str) -> Maker | None:
+    """Returns the maker of an extension's task that `data` names (`NAME` or `NAME:REST`), if any.
+
+    The extension's row is a function of the rest that returns a maker, such as `DataTask`.
+    """
+    name = parse_data(data)
+    own = brought("task").get(name.kind)
+    return None if own is None else own(name.argument)
