@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 177,
     "files of runners": 73,
-    "code lines of nasir and lowering": 16_513,
-    "code lines of runners": 10_985,
-    "code lines of tests": 20_235,
+    "code lines of nasir and lowering": 16_511,
+    "code lines of runners": 10_981,
+    "code lines of tests": 20_207,
     "places of runners": 14,
     "arrows between them": 35,
     "class names used twice": 1,

@@ -46,6 +46,8 @@ from .passes import edge_weights as edge_weights
 from .passes import partial_channels as partial_channels
 from .passes import restrict as restrict
 from .passes import run_passes as run_passes
+from .pictures import Picture as Picture
+from .pictures import draw as draw
 from .space import Space as Space
 from .space import load_space as load_space
 from .space.space import Genotype as Genotype

@@ -1,13 +1,13 @@
 """Costs of a graph, and of many genotypes without building their networks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
 from nasir.arguments import checked
-from nasir.errors import NasirError
+from nasir.errors import NasirError, Summarised
 from nasir.graph import Builder, Graph, body_of
 from nasir.node import Node
 from nasir.ops import Op, OpSpec, ParamRef
@@ -37,8 +37,8 @@ class NodeCost:
     auxiliary: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+@dataclass(frozen=True, slots=True, repr=False)
+class Cost(Summarised):
     """The totals of the network, of its auxiliary head apart, and of every node."""
 
     params: int
@@ -47,6 +47,11 @@ class Cost:
     auxiliary: "Cost | None"
     nodes: tuple[NodeCost, ...]
     convention: str = CONVENTION
+
+    @property
+    def _facts(self) -> Mapping[str, object]:
+        names = ("params", "macs", "activations", "auxiliary")
+        return {name: getattr(self, name) for name in names} | {"nodes": len(self.nodes)}
 
 
 @checked

@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -123,6 +123,9 @@ LABEL_STEPS = 2**21
 
 NAME_LENGTH = 80
 """The most characters of a name in a drawing, or in a file's name."""
+
+SUMMARY = 300
+"""The most characters of a line of a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,12 +303,6 @@ def shortened_lines(text: str, limit: int) -> list[str]:
     return [visible(line) for line in cut.split("\n")]
 
 
-def dot(text: str) -> str:
-    """A DOT string that Graphviz shows unchanged; backslashes and entities are escaped."""
-    shown = visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
-    return f'"{shown}"'
-
-
 def xml(text: str) -> str:
     """The text as content, or as the value of an attribute in quotes, of SVG and HTML."""
     return escape(visible_lines(text))
@@ -315,6 +312,25 @@ def markdown(text: str) -> str:
     """The text on one line of Markdown, in a table too, without any of its marks."""
     marks = re.sub(r"([\\`*_\[\]<>|~&$@]|:(?=//)|(?<=www)\.)", r"\\\1", visible(text))
     return re.sub(r"^(\s*\d*)([#+\-=.)])", r"\1\\\2", marks)
+
+
+class Summarised:
+    """Shown as a few facts: on one line, and as a table in a notebook."""
+
+    @property
+    def _facts(self) -> Mapping[str, object]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name}={fact}" for name, fact in self._facts.items())
+        return shortened(f"<{type(self).__name__} {facts}>", SUMMARY)
+
+    def _repr_html_(self) -> str:
+        rows = ""
+        for name, fact in self._facts.items():
+            text = f"{fact:,}" if isinstance(fact, int) else shortened(str(fact), SUMMARY)
+            rows += f"<tr><th>{xml(name)}</th><td>{xml(text)}</td></tr>"
+        return f'<table style="text-align:left">{rows}</table>'
 
 
 def json_text(value: object, indent: int | None = None) -> str:

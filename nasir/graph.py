@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from pydantic.fields import FieldInfo
 
 from nasir.arguments import checked
-from nasir.errors import NasirError, json_text, nearest, quoted
+from nasir.errors import NasirError, Summarised, json_text, nearest, quoted
 from nasir.macros import ALL_OPS
 from nasir.node import At, Cell, ChoiceKind, Node, Slot, default_params
 from nasir.ops import Attrs, Body, Macro, Op, ParamRef
@@ -101,8 +101,8 @@ class Builder(Scope):
         )
 
 
-@dataclass(frozen=True)
-class Graph:
+@dataclass(frozen=True, repr=False)
+class Graph(Summarised):
     """Nodes in topological order, validated when constructed.
 
     `outputs` name the results, `auxiliary` further results for training only. `meta` records the
@@ -152,6 +152,13 @@ class Graph:
 
     def __str__(self) -> str:
         return print_graph(self)
+
+    @property
+    def _facts(self) -> Mapping[str, object]:
+        named = {key: value for key, value in self.meta if key in ("name", "space", "edited")}
+        counts = {"nodes": len(self), "cells": len(self.cells), "choices": len(self.choices)}
+        results = " ".join(f"{name}: {self.types[name]}" for name in self.outputs)
+        return {**named, "output": results, **counts}
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

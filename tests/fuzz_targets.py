@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import nasir
-from nasir.draw import dot_text, svg_text
 from nasir.formats.table import FORMATS
 from nasir.passes import DISCRETE, PLAIN, summed
 from nasir.space.load import catalog, spaces_directory
@@ -37,7 +36,7 @@ def genotype_file(suffix: str, name: str | None = None) -> Callable[[bytes, Path
             lambda: nasir.cost(nasir.network(genotype)),
             lambda: nasir.canonical_id(genotype),
             lambda: nasir.dump_genotype(genotype),
-            lambda: [svg_text(cell, "fuzz") + dot_text(cell, "fuzz") for cell in genotype.cells],
+            lambda: nasir.draw(genotype).svg,
         )
 
     return read

@@ -117,7 +117,7 @@ def test_doctor_says_what_works() -> None:
     states = {row["name"]: row["state"] for row in json.loads(done.out)}
     assert done.code == 0
     assert states["torch"] == states["onnx"] == states["safetensors"] == "ok"
-    assert {"gpu", "c++ compiler", "torchvision", "dot", "onnxruntime", "onnx opset"} <= set(states)
+    assert {"gpu", "c++ compiler", "torchvision", "onnxruntime", "onnx opset"} <= set(states)
 
 
 READS = (

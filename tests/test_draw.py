@@ -1,8 +1,10 @@
 """Pictures of cells: what they show, that nothing in them overlaps, and how they are written."""
 
 import itertools
-import sys
+import math
 from collections import Counter
+from collections.abc import Iterator
+from operator import mul
 from pathlib import Path
 from random import Random
 from xml.etree import ElementTree as ET
@@ -11,10 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
 
+import nasir
 from nasir import CellGenotype, Edge, Genotype, NasirError
-from nasir.draw import dot_text, draw, svg_text
-from nasir.draw.layout import layout
-from nasir.draw.picture import picture
+from nasir.formats import entries, load_entry
+from nasir.pictures.diagram import cell_diagram
+from nasir.pictures.layout import Drawing, Point, Rectangle, layout
+from nasir.pictures.picture import outline
+from nasir.space.load import catalog
+from tests.command_line import call
 
 SVG = "{http://www.w3.org/2000/svg}"
 OPS = ("none", "skip_connect", "sep_conv_3x3", "dil_conv_5x5", "a" * 40, "卷积")
@@ -68,156 +74,147 @@ def random_cell(seed: int) -> CellGenotype:
 
 
 def labels_in(svg: str) -> Counter[str]:
-    root = ET.fromstring(svg)
-    texts = [element for element in root.iter(f"{SVG}text") if element.get("class") == "label"]
-    return Counter(element.text or "" for element in texts)
+    """The ops in a picture: its texts but those of boxes."""
+    texts = list(ET.fromstring(svg).iter(f"{SVG}text"))
+    boxes = {"input", "node", "output", "heading", "caption", "note"}
+    return Counter(element.text or "" for element in texts if element.get("class") not in boxes)
 
 
-def test_a_small_cell_as_dot() -> None:
-    assert (
-        dot_text(SMALL, "small")
-        == """\
-digraph cell {
-  graph [rankdir=LR, ranksep=0.3, nodesep=0.15, fontname="Helvetica"];
-  node [shape=box, style="rounded,filled", height=0.4, fontname="Helvetica"];
-  edge [fontname="Courier", fontsize=11];
-  label="small"; labelloc=t;
-  s0 [label="c_{k-2}", fillcolor="darkseagreen2"];
-  s1 [label="c_{k-1}", fillcolor="darkseagreen2"];
-  s2 [label="0", fillcolor="lightblue"];
-  s3 [label="1", fillcolor="lightblue"];
-  s4 [label="c_{k}", fillcolor="palegoldenrod"];
-  s0 -> s2 [label="sep_conv_3x3"];
-  s1 -> s2 [label="skip_connect"];
-  s2 -> s3 [label="max_pool_3x3"];
-  s2 -> s4;
-  s3 -> s4;
-}
-"""
-    )
+def box_names(cell: CellGenotype) -> list[str]:
+    return [box.lines[0] + box.sub for box in cell_diagram(cell).boxes]
+
+
+def test_a_single_output_node_is_the_output_box() -> None:
+    assert box_names(SINGLE) == ["ck−1", "0", "1", "ck"]
+    assert all(arrow.lines for arrow in cell_diagram(SINGLE).arrows)
+
+
+def test_listed_states_are_joined_by_plain_arrows() -> None:
+    assert box_names(SMALL) == ["ck−2", "ck−1", "0", "1", "ck"]
+    plain = [arrow for arrow in cell_diagram(SMALL).arrows if not arrow.lines]
+    assert [(arrow.tail, arrow.head) for arrow in plain] == [(2, 4), (3, 4)]
 
 
 def test_a_recurrent_cell_begins_with_the_input_and_the_hidden_state() -> None:
-    labels = [box.label for box in picture(RECURRENT).boxes]
-    assert labels == ["x_{t}", "h_{t-1}", "0", "1", "2", "h_{t}"]
+    assert box_names(RECURRENT) == ["xt", "ht−1", "0", "1", "2", "ht"]
 
 
 def test_an_input_that_is_the_only_output_gets_an_arrow_to_the_output() -> None:
-    shown = picture(CellGenotype("normal", 1, ((Edge("skip_connect", 0),),), (0,)))
-    assert [box.label for box in shown.boxes] == ["c_{k-1}", "0", "c_{k}"]
-    assert shown.arrows[-1].tail == 0
-    assert shown.arrows[-1].head == 2
+    cell = CellGenotype("normal", 1, ((Edge("skip_connect", 0),),), (0,))
+    assert box_names(cell) == ["ck−1", "0", "ck"]
+    last = cell_diagram(cell).arrows[-1]
+    assert (last.tail, last.head) == (0, 2)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_svg_names_every_op_as_often_as_the_cell(cell: CellGenotype) -> None:
     ops = Counter(edge.op for edges in cell.nodes for edge in edges)
-    assert labels_in(svg_text(cell, "title")) == ops
+    assert labels_in(nasir.draw(cell).svg) == ops
 
 
-@given(seed=integers(0, 2**32 - 1))
-def test_no_label_overlaps_a_box_or_another_label(seed: int) -> None:
-    laid = layout(picture(random_cell(seed), "title"))
-    places = [*laid.boxes, *(label for label in laid.labels if label is not None)]
-    for one, other in itertools.combinations(places, 2):
-        assert (
-            abs(one.x - other.x) * 2 >= one.width + other.width
-            or abs(one.y - other.y) * 2 >= one.height + other.height
-        )
+def test_the_svg_carries_any_op_name() -> None:
+    cell = CellGenotype("normal", 1, ((Edge('a<b>&"\x00\u2028', 0),),), (1,))
+    assert labels_in(nasir.draw(cell).svg) == Counter(['a<b>&"\\x00\\u2028'])
 
 
-@given(seed=integers(0, 2**32 - 1))
-def test_everything_lies_within_the_picture(seed: int) -> None:
-    laid = layout(picture(random_cell(seed), "title"))
-    for place in [*laid.boxes, *(label for label in laid.labels if label is not None)]:
-        assert place.left > 0
-        assert place.top > 0
-        assert place.right < laid.width
-        assert place.y + place.height / 2 < laid.height
-    for path in laid.paths:
-        assert all(0 < point.x < laid.width and 0 < point.y < laid.height for point in path)
+def test_a_double_edge_has_two_curves() -> None:
+    assert len(set(layout(cell_diagram(TWICE)).paths)) == 2
 
 
-@given(seed=integers(0, 2**32 - 1))
-def test_an_arrow_runs_forward_and_through_no_box_or_foreign_label(seed: int) -> None:
-    laid = layout(picture(random_cell(seed)))
+def points_of(path: tuple[Point, ...]) -> Iterator[Point]:
+    """Points along a path, curves included."""
+    yield path[0]
+    for start, *controls in curves_of(path):
+        for share in (step / 16 for step in range(1, 17)):
+            yield bezier(start, controls, share)
+
+
+def curves_of(path: tuple[Point, ...]) -> Iterator[list[Point]]:
+    at = path[0]
+    for letter, points in outline(path)[1:]:
+        yield [at, *(points if letter == "C" else (at, points[0], points[0]))]
+        at = points[-1]
+
+
+def bezier(start: Point, controls: list[Point], share: float) -> Point:
+    weights = [math.comb(3, k) * share**k * (1 - share) ** (3 - k) for k in range(4)]
+    x, y = (sum(map(mul, weights, each)) for each in zip(start, *controls, strict=True))
+    return x, y
+
+
+def apart(one: Rectangle, other: Rectangle) -> bool:
+    sides = one.x >= other.right or other.x >= one.right
+    return sides or one.y >= other.y + other.height or other.y >= one.y + one.height
+
+
+def check_places(laid: Drawing) -> None:
+    """Labels and boxes overlap nothing, nor does a foreign edge run through them."""
+    labels = [label for label in laid.labels if label]
+    for one, other in itertools.combinations([*laid.boxes, *labels], 2):
+        assert apart(one, other)
+    for place in [*laid.boxes, *labels]:
+        assert 0 < place.x <= place.right < laid.width
+        assert 0 < place.y <= place.y + place.height < laid.height
     for index, path in enumerate(laid.paths):
-        assert all(start.x <= end.x for start, end in itertools.pairwise(path))
-        foreign = [label for other, label in enumerate(laid.labels) if label and other != index]
-        for start, end in zip(path[::2], path[1::2], strict=True):
-            for place in [*laid.boxes, *foreign]:
-                if start.x < place.right and end.x > place.left:
-                    assert min(start.y, end.y) > place.y or max(start.y, end.y) < place.y
-                    assert abs(start.y - place.y) > place.height / 2
-                    assert abs(end.y - place.y) > place.height / 2
+        foreign = [each for other, each in enumerate(laid.labels) if each and other != index]
+        for x, y in points_of(path):
+            assert not any(
+                each.x + 0.01 < x < each.right - 0.01 and each.y < y < each.y + each.height
+                for each in (*laid.boxes, *foreign)
+            )
+        own = laid.labels[index]
+        assert own is None or (own.x, pytest.approx(own.middle[1])) in path
 
 
-def test_without_graphviz_every_cell_is_written_as_svg_and_dot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+@given(seed=integers(0, 2**32 - 1))
+def test_no_label_touches_a_box_a_label_or_a_foreign_edge(seed: int) -> None:
+    check_places(layout(cell_diagram(random_cell(seed))))
+
+
+def test_labels_of_every_shipped_genotype_are_free() -> None:
+    cells = {cell for entry in entries() for cell in load_entry(entry).cells}
+    for cell in cells:
+        check_places(layout(cell_diagram(cell)))
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_a_shipped_space_has_a_picture_and_short_texts(name: str) -> None:
+    space = nasir.load_space(name)
+    for cell in space.cells:
+        check_places(layout(cell_diagram(cell)))
+    genotype = nasir.sample(space, 0)
+    graph = nasir.network(genotype)
+    assert genotype._repr_svg_() == nasir.draw(genotype).svg
+    assert "</svg>" in nasir.draw(graph).svg
+    for each in (space, graph, nasir.cost(graph)):
+        assert len(repr(each)) <= 300
+        assert "\n" not in repr(each)
+        assert len(each._repr_html_()) < 4000
+
+
+@pytest.mark.parametrize("format_name", ["svg", "png", "pdf"])
+def test_every_cell_is_written_and_always_the_same(format_name: str, tmp_path: Path) -> None:
+    save_genotype = tmp_path / "g.json"
     genotype = Genotype("darts", (SMALL, DARTS_V2), name="two cells/1")
-    written = draw(genotype, tmp_path / "new", ("svg", "dot"))
-    assert [path.name for path in written] == [
-        "two_cells_1-normal.svg",
-        "two_cells_1-normal.dot",
-        "two_cells_1-reduce.svg",
-        "two_cells_1-reduce.dot",
-    ]
-    assert sorted((tmp_path / "new").iterdir()) == sorted(written)
-    assert written[0].read_text(encoding="utf-8") == svg_text(SMALL, "two cells/1, normal")
-    assert written[1].read_text(encoding="utf-8") == dot_text(SMALL, "two cells/1, normal")
+    save_genotype.write_text(nasir.dump_genotype(genotype))
+    names = ["two_cells_1-normal", "two_cells_1-reduce"]
+    for folder in ("a", "b"):
+        done = call("draw", save_genotype, "-o", tmp_path / folder, "--format", format_name)
+        assert [Path(line).name for line in done.out.split()] == [
+            f"{name}.{format_name}" for name in names
+        ]
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("format_name", ["png", "pdf"])
-def test_a_missing_graphviz_is_an_error_and_nothing_is_written(
-    format_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    with pytest.raises(NasirError, match="Graphviz") as caught:
-        draw(GENOTYPE, tmp_path / "out", ("svg", format_name))
-    assert caught.value.code == "E501"
-    assert "SVG" in caught.value.hint
-    assert not (tmp_path / "out").exists()
+def test_a_picture_is_saved_as_svg_alone(tmp_path: Path) -> None:
+    picture = nasir.draw(GENOTYPE)
+    assert picture.save(tmp_path / "cell.svg").read_text(encoding="utf-8") == picture.svg
+    with pytest.raises(NasirError, match="E505"):
+        picture.save(tmp_path / "cell.png")
 
 
-def fake_dot(folder: Path, body: str) -> None:
-    """A program `dot` in the folder that runs a line of Python."""
-    program = folder / "dot"
-    program.write_text(f"#!{sys.executable}\nimport sys\n{body}\n", encoding="utf-8")
-    program.chmod(0o755)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a script with #! is no program on Windows")
-@pytest.mark.parametrize("format_name", ["svg", "pdf"])
-def test_graphviz_where_it_is_there_gets_the_dot_text_and_its_picture_is_written(
-    format_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_dot(tmp_path, "print(sys.argv[-1], sys.stdin.read(), end='')")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    (path,) = draw(GENOTYPE, tmp_path / "out", (format_name,))
-    assert path.name == f"small-normal.{format_name}"
-    text = dot_text(SMALL, "small, normal")
-    assert path.read_text(encoding="utf-8") == f"-T{format_name} {text}"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a script with #! is no program on Windows")
-def test_a_graphviz_that_fails_is_an_error_with_its_own_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_dot(tmp_path, "sys.exit('no plugin for png')")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NasirError, match="no plugin for png") as caught:
-        draw(GENOTYPE, tmp_path / "out", ("png",))
-    assert caught.value.code == "E501"
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_target_that_cannot_be_written_is_an_error_with_nothing_left_behind(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "small-normal.svg").mkdir()
-    with pytest.raises(NasirError) as caught:
-        draw(GENOTYPE, tmp_path)
-    assert caught.value.code == "E112"
-    assert [path.name for path in tmp_path.iterdir()] == ["small-normal.svg"]
+def test_an_unknown_format_is_an_error_that_names_the_nearest(tmp_path: Path) -> None:
+    done = call("draw", "darts_v2", "-o", tmp_path, "--format", "sgv")
+    assert "did you mean 'svg'?" in done.err
+    assert not list(tmp_path.iterdir())

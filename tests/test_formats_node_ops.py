@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 
+import nasir
 from nasir import CellGenotype, Edge, Genotype, NasirError, dump_genotype, load_genotype
-from nasir.draw import svg_text
 from nasir.files import Source
 from nasir.formats import detect
 from nasir.formats.format import check_genotype
@@ -220,7 +220,7 @@ def test_1shot1_cannot_hold_other_numbers_of_parents() -> None:
 @given(node_genotypes(5))
 def test_every_cell_has_a_drawing(genotype: Genotype) -> None:
     cell = genotype.cells[0]
-    svg = svg_text(cell)
+    svg = nasir.draw(cell).svg
     assert svg.count('class="box"') == len(cell.nodes) + 2
     assert svg.count("conv") == sum("conv" in op for op in cell.ops)
     assert live_cell(cell)

@@ -147,7 +147,7 @@ def test_an_epoch_that_was_run_again_counts_once_and_a_cut_line_does_not(tmp_pat
     found = read_run(run)
     assert [row.epoch for row in found.metrics] == [0, 1, 2]
     assert found.metrics[2].score("train", "loss") == 0.5
-    assert cell_figures.cells(found).axes[0].texts[0].get_text() == "Genotype of epoch 2"
+    assert cell_figures.cells(found).heading == "Genotype of epoch 2"
 
 
 def test_the_command_imports_matplotlib_only_when_it_draws() -> None:

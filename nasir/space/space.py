@@ -1,16 +1,18 @@
 """A search space, and the genotypes that are selected from it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Protocol
 
-from nasir.errors import MEMBER_LIMIT, NasirError
+from nasir.errors import MEMBER_LIMIT, NasirError, Summarised
 from nasir.genotype import CellGenotype, Numbers
 from nasir.macros import ALL_OPS
 from nasir.node import Slot
 from nasir.ops import Macro
+from nasir.pictures import draw
 from nasir.space import tree
 from nasir.space.decisions import SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
@@ -50,6 +52,11 @@ class Genotype:
         """The kinds of cell, in order."""
         return tuple(cell.kind for cell in self.cells)
 
+    def _repr_svg_(self) -> str | None:
+        """The picture of its cells, where it has few enough edges for one."""
+        with suppress(NasirError):
+            return draw(self).svg
+
 
 class Conditional(Protocol):
     """The conditions of a space, and how its file has them."""
@@ -62,8 +69,8 @@ class Conditional(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Space:
+@dataclass(frozen=True, repr=False)
+class Space(Summarised):
     """A search space as its file describes it, edges written out.
 
     `ops` are the ops that it defines itself, `size` the sizes of its own network by name where
@@ -82,6 +89,14 @@ class Space:
     open_size: tuple[tuple[str, tuple[int, ...]], ...] = ()
     where: Conditional | None = None
     text: str = field(default="", compare=False, repr=False)
+
+    @property
+    def _facts(self) -> Mapping[str, object]:
+        found = {"name": self.name, "title": self.title, "paper": self.paper}
+        for cell in self.cells:
+            ops = ", ".join(cell.named_ops)
+            found[cell.kind] = f"{cell.nodes} nodes, {len(cell.edges)} edges, ops {ops}"
+        return found | {"genotypes": f"{'at most ' * bool(self.where)}{self.total:,}"}
 
     @cached_property
     def decisions(self) -> tuple[CellDecisions, ...]:

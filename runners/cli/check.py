@@ -3,8 +3,6 @@
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -276,7 +274,6 @@ def _checks() -> Iterator[Check]:
         yield _tried("kernels", meaning, _kernels)
     yield from packages
     yield _tried("onnx opset", "the version of ONNX that nasir writes", _opset)
-    yield _tried("dot", "PNG and PDF drawings; SVG and DOT need nothing", _dot)
     if torch:
         yield from _supernets()
 
@@ -405,14 +402,6 @@ def _opset() -> str:
     import lowering
 
     return f"opset {lowering.OPSET}, IR version {lowering.IR_VERSION}"
-
-
-def _dot() -> str:
-    path = shutil.which("dot")
-    if path is None:
-        raise _FaultError("missing", "Graphviz is not installed")
-    done = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=30, check=True)
-    return (done.stderr or done.stdout).strip()
 
 
 def _first_line(error: BaseException) -> str:

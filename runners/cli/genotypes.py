@@ -135,23 +135,37 @@ def draw(
     ] = Path(),
     formats: Annotated[
         list[str] | None,
-        typer.Option(
-            "--format", metavar="FORMAT", help="svg (default), png, pdf or dot; repeatable."
-        ),
+        typer.Option("--format", metavar="FORMAT", help="svg (default), png or pdf; repeatable."),
     ] = None,
     space: SpaceOption = None,
 ) -> Reply:
     """Draw a genotype's cells, one drawing for each kind.
 
-    PNG and PDF require Graphviz's dot; SVG and DOT do not. Prints the files written.
+    Prints the files written.
 
-    Example: nasir draw darts_v2 -o drawings --format svg --format dot
+    Example: nasir draw darts_v2 -o drawings --format svg --format png
     """
-    from nasir.draw import draw as draw_cells
+    from nasir.pictures import cell_pictures  # only this command draws
 
-    files = draw_cells(read_named(genotype, space), output, tuple(formats or ("svg",)))
+    contents = {
+        output / f"{stem}.{format_name}": _rendered(picture, format_name)
+        for stem, picture in cell_pictures(read_named(genotype, space)).items()
+        for format_name in formats or ("svg",)
+    }
+    files = [write_atomically(path, content) for path, content in contents.items()]
     written = [str(file) for file in files]
     return Reply(written, written)
+
+
+def _rendered(picture: nasir.Picture, format_name: str) -> bytes:
+    if format_name == "svg":
+        return picture.svg.encode()
+    if format_name not in ("png", "pdf"):
+        message = f"no drawing format is called {quoted(format_name)}"
+        raise NasirError("E505", message, hint=nearest(format_name, ("svg", "png", "pdf")))
+    from runners.plot.cells import rendered  # matplotlib takes time to import
+
+    return rendered(picture, format_name)
 
 
 def show(

@@ -10,9 +10,9 @@ from torch import Tensor
 import lowering
 import nasir
 from lowering.agreement import arrays, compared
-from nasir.draw import draw
 from nasir.errors import NasirError, json_text
 from nasir.files import write_atomically
+from nasir.pictures import cell_pictures
 from runners.experiment.recipe import Recipe, Train, size_facts
 from runners.forms.compile import AUTO, Options
 from runners.forms.report import Clock, FormResult, Report, html_page
@@ -45,7 +45,8 @@ def make_forms(
     drawn: tuple[Path, ...] = ()
     if options.draw is not None:
         with clock.stage("draw the cells"):
-            drawn = draw(genotype, options.draw)
+            pictures = cell_pictures(genotype).items()
+            drawn = tuple(each.save(options.draw / f"{stem}.svg") for stem, each in pictures)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results, runs = _make_each(source, options, folder, clock)

@@ -10,7 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nasir import Cost, NasirError, PassRecord, dump_genotype, load_genotype
+from nasir import Cost, NasirError, PassRecord, draw, dump_genotype, load_genotype
 from nasir.errors import xml
 from nasir.formats import FORMATS
 from runners.experiment.recipe import describe_size
@@ -248,8 +248,6 @@ def _filled(file: str, **values: str) -> str:
 
 
 def _section(report: Report, name: str, directory: Path) -> str:
-    from nasir.draw import svg_text  # only pages have drawings
-
     cells = load_genotype(report.genotype).cells
     tiles = [
         f'<div class="tile"><b>{xml(value)}</b><span>{xml(what)}</span></div>'
@@ -266,7 +264,7 @@ def _section(report: Report, name: str, directory: Path) -> str:
         name=xml(report.name),
         origin=xml(f"{title(report).partition(': ')[2]}. {notes(report)[1]}."),
         tiles="".join(tiles),
-        cells="".join(_figure(svg_text(cell), f"{cell.kind} cell") for cell in cells),
+        cells="".join(_figure(draw(cell).svg, f"{cell.kind} cell") for cell in cells),
         tables="".join(tables_[3:]),
         columns="".join(f"<div>{table}</div>" for table in tables_[:3]),
         texts="".join(texts),

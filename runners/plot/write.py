@@ -9,10 +9,10 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from nasir import NasirError, Where
+from nasir import NasirError, Picture, Where
 from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
-from runners.plot.cells import animation, cells
+from runners.plot.cells import animation, cells, rendered
 from runners.plot.curves import (
     STYLE,
     confusion,
@@ -38,7 +38,9 @@ class Plots:
 
 
 _FIGURES = (curves, entropy, trajectory, skips, cells, eigenvalue, truth, confusion)
-PLOTS: Mapping[str, Callable[[PlottedRun], Figure]] = {each.__name__: each for each in _FIGURES}
+PLOTS: Mapping[str, Callable[[PlottedRun], Figure | Picture]] = {
+    each.__name__: each for each in _FIGURES
+}
 """Figures by name; each raises NothingToDrawError if the run lacks its content."""
 
 
@@ -82,10 +84,13 @@ def _drawn(name: str, run: PlottedRun) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with mpl.rc_context(fname=STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters missing in the font are boxes
-        figure = PLOTS[name](run)
+        shown = PLOTS[name](run)
         for kind, metadata in (("png", {}), ("svg", {"Date": None})):
             content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
+            if isinstance(shown, Picture):
+                content.write(rendered(shown, kind, DENSITY))
+            else:
+                shown.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
             found[f"{name}.{kind}"] = content.getvalue()
         if name == "cells" and len(run.genotypes) > 1:
             found["cells.gif"] = animation(run)
