@@ -11,7 +11,7 @@ CORE := $(VENV)/.core
 FULL := $(VENV)/.full
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo page test test-slow lint format bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -19,6 +19,9 @@ help: ## Show this list
 
 demo: $(CORE) ## Compile published architectures and leave the results in demo-output/
 	$(BIN)/python -m runners.forms.demo -o demo-output
+
+page: ## Build the pages' program from page/ (Node.js 20 or newer, npm)
+	cd page && npm ci --no-audit --no-fund && npm run check && npm run build
 
 test: $(FULL) ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -q
@@ -39,7 +42,7 @@ bench: $(FULL) ## Run the benchmarks
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environment and everything made
-	rm -rf $(VENV) build dist demo-output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) page/node_modules build dist demo-output .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BASE):

@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 177,
-    "files of runners": 73,
-    "code lines of nasir and lowering": 16_511,
-    "code lines of runners": 10_981,
-    "code lines of tests": 20_207,
-    "places of runners": 14,
-    "arrows between them": 35,
+    "files of the library": 183,
+    "files of runners": 78,
+    "code lines of nasir and lowering": 16_838,
+    "code lines of runners": 11_453,
+    "code lines of tests": 20_605,
+    "places of runners": 15,
+    "arrows between them": 40,
     "class names used twice": 1,
     "files over 500 lines": 0,
 }

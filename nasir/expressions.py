@@ -30,6 +30,11 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Number, Number], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+_SIGNS: dict[type[ast.AST], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.FloorDiv: "//", ast.Mod: "%", ast.USub: "neg",
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.Not: "not", ast.And: "and", ast.Or: "or",
+}  # fmt: skip
 _FUNCTIONS: dict[str, Callable[[Number, Number], Number]] = {"max": max, "min": min}
 _SCALED = re.compile(r"(?<![\w.])(\d{1,12}(?:\.\d{1,12})?)([kMG])\b")
 _SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
@@ -60,6 +65,37 @@ def evaluate_parts(text: str, values: Mapping[str, Number]) -> Number:
 def names(text: str) -> tuple[str, ...]:
     """The names of the values in an expression, sorted."""
     return tuple(sorted({name for part in _parts(text) if (name := _name(part))}))
+
+
+def tree_of(text: str) -> tuple[list[object], set[str]]:
+    """The expression as nested lists `[operator, part, ...]`, and the names in it, for JSON.
+
+    The operators are Python's signs, `if`, `max`, `min`, `number` and `name`; comparisons are in a
+    row joined by `and`. Raises an error for what is no arithmetic.
+    """
+    evaluate_parts(text, dict.fromkeys(names(text), 1))
+    return _listed(parse(text)), {*names(text)}
+
+
+def _listed(tree: ast.expr) -> list[object]:
+    match tree:
+        case ast.Constant(value=value):
+            return ["number", value]
+        case ast.BinOp(op=op, left=left, right=right):
+            return [_SIGNS[type(op)], _listed(left), _listed(right)]
+        case ast.UnaryOp(op=op, operand=operand):
+            return [_SIGNS[type(op)], _listed(operand)]
+        case ast.IfExp(test=test, body=body, orelse=other):
+            return ["if", *map(_listed, (test, body, other))]
+        case ast.Compare(left=left, ops=ops, comparators=rights):
+            pairs = zip(ops, [left, *rights[:-1]], rights, strict=True)
+            return ["and", *([_SIGNS[type(op)], _listed(a), _listed(b)] for op, a, b in pairs)]
+        case ast.BoolOp(op=op, values=parts):
+            return [_SIGNS[type(op)], *map(_listed, parts)]
+        case ast.Call(func=ast.Name(id=name), args=parts):
+            return [name, *map(_listed, parts)]
+        case _:
+            return ["name", _name(tree)]
 
 
 @lru_cache(1 << 12)

@@ -54,7 +54,7 @@ _SLOTS = (0, 1)
 _NNI_KEY = re.compile(r"(?:normal|reduce)/(?:op|input)_[0-9]{1,3}_[0-9]{1,3}")
 _EDGE_KEY = re.compile(r"(?:\w{1,40}(?:/|__))?([0-9])_([0-9])")
 _SHORT = {"nor_conv_1x1": "conv_1x1", "nor_conv_3x3": "conv_3x3"}
-_OPS_201 = {_SHORT.get(op, op): op for op in NASBENCH201_OPS}
+NNI_OPS_201 = {_SHORT.get(op, op): op for op in NASBENCH201_OPS}
 """NNI's names of NAS-Bench-201's ops, and nasir's."""
 
 
@@ -306,9 +306,9 @@ def parse_nasbench201(cursor: Cursor, _: Space | None) -> Parsed:
             message = f"{quoted(name)} is none of the six edges 0_1, 0_2, 1_2, 0_3, 1_3, 2_3"
             raise entry.fault("E202", f"{message}, or one that there was")
         op = entry.text("an op")
-        if op not in _OPS_201:
-            raise unknown_op(op, _OPS_201, entry.where)
-        found[edge] = _OPS_201[op]
+        if op not in NNI_OPS_201:
+            raise unknown_op(op, NNI_OPS_201, entry.where)
+        found[edge] = NNI_OPS_201[op]
     for source, node in BY_NODE:
         if (source, node) not in found:
             raise cursor.fault("E109", f"the architecture has no field '{source}_{node}'")
@@ -334,7 +334,7 @@ def dump_nasbench201(genotype: Genotype) -> str:
     if sorted(edge for edge, _ in pairs) != sorted(BY_NODE):
         raise inexpressible(name, "a cell without one edge from each node to each later one")
     found = dict(pairs)
-    names = {ours: theirs for theirs, ours in _OPS_201.items()}
+    names = {ours: theirs for theirs, ours in NNI_OPS_201.items()}
     for op in found.values():
         if op not in names:
             raise inexpressible(name, f"the op '{op}'")

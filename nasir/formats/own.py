@@ -65,7 +65,7 @@ def dump(genotype: Genotype) -> str:
 
 def format_genotype(genotype: Genotype, indent: int) -> list[str]:
     """The lines of a genotype's mapping, indented."""
-    space = _format_space(genotype)
+    space = format_space(genotype)
     size = json_text(dict(genotype.size)) if genotype.size else '""'
     head = {"name": _json(genotype.name), "space": space, "size": size}
     head["source"] = _json(genotype.source)
@@ -95,7 +95,7 @@ def _read_space(cursor: Cursor) -> Space | str:
     return load_space(path)
 
 
-def _format_space(genotype: Genotype) -> str:
+def format_space(genotype: Genotype) -> str:
     """The space as JSON: its name where it is shipped or not known, else the whole of it."""
     space = genotype.definition
     if space is None or not space.text or _is_shipped(space):

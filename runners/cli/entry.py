@@ -53,6 +53,7 @@ _ROWS = (
     Command("sample", "genotypes", "Draw genotypes from a search space."),
     Command("id", "genotypes", "Print the canonical id of genotypes."),
     Command("plot", "runs", "Draw the figures of a run."),
+    Command("view", "view", "Write a page to look at and edit: a genotype, a space, runs."),
     Command("query", "benchmark", "Look an architecture up in a benchmark."),
     Command("bench", "benchmark", "Import a benchmark into a store, or show a store."),
     Command("spaces", "catalogues", "List the search spaces, or the published genotypes."),

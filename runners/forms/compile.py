@@ -25,6 +25,9 @@ from runners.machine.machine import check_alone
 
 AUTO = "auto"
 
+REPORT = "report.json"
+"""The report in a compilation's directory."""
+
 TARGETS = (
     "eager", "published", "channels_last", "folded", "folded_last", "compiled", "package",
     "onnxruntime", "python", "export", "int8_dynamic", "int8_static",
@@ -183,7 +186,7 @@ def _checked(options: Options, name: str) -> Options:
             onnx=options.onnx or stem.with_name(f"{stem.name}.onnx"),
             python=options.python or stem.with_name(f"{stem.name}.py"),
             draw=options.draw or options.directory,
-            report=options.report or options.directory / "report.json",
+            report=options.report or options.directory / REPORT,
         )
     if options.inline and options.onnx is None:
         raise NasirError("E505", "'inline' needs an ONNX file", hint="add --onnx or -o")
