@@ -58,7 +58,7 @@ def test_files_are_written_where_the_option_says_and_named(tmp_path: Path) -> No
     path = tmp_path / "new" / "arch.json"
     assert call("convert", "darts_v2", "--to", "nnabla", "-o", path).out == f"{path}\n"
     assert nasir.load_genotype(path) == nasir.load_genotype("darts_v2")
-    done = call("draw", NNABLA, "-o", tmp_path / "d", "--format", "svg", "--format", "dot")
+    done = call("draw", NNABLA, "-o", tmp_path / "d", "--format", "svg", "--format", "pdf")
     assert sorted(done.out.split()) == sorted(map(str, (tmp_path / "d").iterdir()))
 
 

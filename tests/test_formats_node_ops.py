@@ -221,6 +221,6 @@ def test_1shot1_cannot_hold_other_numbers_of_parents() -> None:
 def test_every_cell_has_a_drawing(genotype: Genotype) -> None:
     cell = genotype.cells[0]
     svg = nasir.draw(cell).svg
-    assert svg.count('class="box"') == len(cell.nodes) + 2
-    assert svg.count("conv") == sum("conv" in op for op in cell.ops)
+    assert svg.count('class="block ') == len(cell.nodes) + 2
+    assert svg.count('<text class="conv"') == sum("conv" in op for op in cell.ops)
     assert live_cell(cell)
