@@ -27,12 +27,12 @@ BLANK = {
 CEILINGS = {
     "files of the library": 183,
     "files of runners": 78,
-    "code lines of nasir and lowering": 16_838,
-    "code lines of runners": 11_453,
+    "code lines of nasir and lowering": 16_629,
+    "code lines of runners": 11_452,
     "code lines of tests": 20_605,
     "places of runners": 15,
     "arrows between them": 40,
-    "class names used twice": 1,
+    "class names used twice": 0,
     "files over 500 lines": 0,
 }
 

@@ -448,5 +448,12 @@ def check_version(root: Cursor, what: str) -> None:
 
 
 def parse_document(source: Source) -> Document:
-    """The source's data: JSON if it opens with a bracket or is named .json, else YAML."""
+    """The source's data: JSON if it opens with a bracket or is named .json, else YAML.
+
+    A source is parsed once.
+    """
+    return source.once(_parsed)
+
+
+def _parsed(source: Source) -> Document:
     return Document(source, *read(source))

@@ -5,15 +5,17 @@ import re
 import stat
 import tempfile
 from bisect import bisect_right
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar, cast
 
 from nasir.errors import MODEL_LIMIT, TEXT_LIMIT, NasirError, Where, quoted
+
+T = TypeVar("T")
 
 _ONNX_FIRST_BYTE = b"\x08"  # the tag of ir_version, which every ONNX file starts with
 _OWN = re.compile(
@@ -34,6 +36,15 @@ class Source:
     name: str
     content: bytes
     limit: int = TEXT_LIMIT
+    _made: dict[object, object] = field(
+        init=False, repr=False, compare=False, default_factory=dict[object, object]
+    )
+
+    def once(self, make: Callable[["Source"], T]) -> T:
+        """The result of a function of this source, which is called once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast("T", self._made[make])
 
     @classmethod
     def of(cls, text: str, name: str = "<text>") -> "Source":

@@ -86,7 +86,7 @@ class Sources:
 
     source: Source
     found: tuple[FoundGenotype, ...]
-    is_series: bool
+    is_series: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,9 +128,7 @@ def find_genotypes(source: Source, row: Format | None = None) -> Sources:
     """The genotypes of a source, of any format or of the one given."""
     if source.is_model:
         document = Document(source, None, Places())
-        return Sources(
-            source, (FoundGenotype(source, "", 0, value=document.root),), is_series=False
-        )
+        return Sources(source, (FoundGenotype(source, "", 0, value=document.root),))
     faults: list[NasirError] = []
     for reader, is_told in _readers(source):
         try:
@@ -184,21 +182,24 @@ def _as_word(source: Source, row: Format | None) -> Sources | None:
     if any("\n" in part.strip() for part in word.split("+")):
         return None
     lead = len(source.text) - len(source.text.lstrip())
-    root = Document(source, word, Places({(): lead})).root
+    return _whole(Document(source, word, Places({(): lead})).root, row)
+
+
+def _whole(root: Cursor, row: Format | None, name: str = "") -> Sources | None:
+    """The whole of a text as one genotype, if it is recognised."""
     if not (row.recognises(root) if row else rows_of(root)):
         return None
-    return Sources(source, (FoundGenotype(source, "", lead, value=root),), is_series=False)
+    source = root.document.source
+    return Sources(source, (FoundGenotype(source, name, 0, value=root),))
 
 
 def _in_document(source: Source, row: Format | None) -> Sources | None:
     """The genotypes in JSON or YAML."""
     root = parse_document(source).root
-    if row.recognises(root) if row else rows_of(root):
-        return Sources(source, (FoundGenotype(source, "", 0, value=root),), is_series=False)
-    found = list(_Walk(row).inside(root))
-    names = _names([path for path, _ in found], root.value)
-    named = tuple(replace(each, name=name) for (_, each), name in zip(found, names, strict=True))
-    return Sources(source, named, is_series=False) if named else None
+    if whole := _whole(root, row):
+        return whole
+    named = tuple(_Walk(row).named(root))
+    return Sources(source, named) if named else None
 
 
 def _in_python(source: Source, row: Format | None) -> Sources | None:
@@ -206,18 +207,14 @@ def _in_python(source: Source, row: Format | None) -> Sources | None:
     statements = parse_statements(source)
     if len(statements) == 1 and isinstance(statements[0].value, Value):
         root = statements[0].value.document(source).root
-        if row.recognises(root) if row else rows_of(root):
-            whole = FoundGenotype(source, statements[0].name, statements[0].start, value=root)
-            return Sources(source, (whole,), is_series=False)
+        if whole := _whole(root, row, statements[0].name):
+            return whole
     walk = _Walk(row)
     found: list[FoundGenotype] = []
     for statement in statements:
         if isinstance(statement.value, Value):
-            root = statement.value.document(source).root
-            parts = list(walk.inside(root))
-            names = _names([path for path, _ in parts], root.value)
-            for (_, each), name in zip(parts, names, strict=True):
-                full = "/".join(filter(None, (statement.name, name)))
+            for each in walk.named(statement.value.document(source).root):
+                full = "/".join(filter(None, (statement.name, each.name)))
                 found.append(replace(each, name=full))
         elif in_running_text().search(source.text, statement.start, statement.end):
             found.append(
@@ -241,9 +238,9 @@ def _in_lines(source: Source, row: Format | None) -> Sources | None:
             message = f"the text holds more than {_FOUND_LIMIT:,} genotypes"
             raise NasirError("E106", message, Where(source.name))
     if not found:
-        return broken and Sources(source, (replace(broken, end=len(source.text)),), is_series=False)
+        return broken and Sources(source, (replace(broken, end=len(source.text)),))
     if PurePath(source.name).suffix.lower() in _TABLE_SUFFIXES:
-        return Sources(source, tuple(found), is_series=False)
+        return Sources(source, tuple(found))
     return _by_name(source, found)
 
 
@@ -252,7 +249,7 @@ def _by_name(source: Source, found: list[FoundGenotype]) -> Sources:
     names = Counter(each.name for each in found)
     if len(found) > 1 and (len(names) == 1 or "" in names):
         return Sources(source, tuple(replace(each, name="") for each in found), is_series=True)
-    return Sources(source, tuple({each.name: each for each in found}.values()), is_series=False)
+    return Sources(source, tuple({each.name: each for each in found}.values()))
 
 
 @dataclass
@@ -261,6 +258,13 @@ class _Walk:
 
     row: Format | None
     steps: int = 0
+
+    def named(self, root: Cursor) -> Iterator[FoundGenotype]:
+        """Each genotype with a name of its own."""
+        found = list(self.inside(root))
+        names = _names([path for path, _ in found], root.value)
+        for (_, each), name in zip(found, names, strict=True):
+            yield replace(each, name=name)
 
     def inside(self, cursor: Cursor) -> Iterator[tuple[Path, FoundGenotype]]:
         """Each genotype and its path. Raises an error beyond so many values."""

@@ -1,12 +1,12 @@
 """The type of genotype file formats, and what every parser needs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nasir.document import Cursor, Json
 from nasir.errors import EDGE_LIMIT, NOWHERE, Budget, NasirError, Where
-from nasir.genotype import CellGenotype, Edge, Path, Place
+from nasir.genotype import CellGenotype, Edge, Place
 from nasir.macros import MACROS
 from nasir.space.load import adopt, check_ops
 from nasir.space.space import Genotype, Space
@@ -22,6 +22,72 @@ class Parsed:
     genotype: Genotype
     place: Place
     home: Space | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """The cells that a format can express; None stands for any number.
+
+    The kind `cell` alone stands for one cell of any kind. Each node has so many `edges`, or one
+    from each earlier state where the cells are `full`. `leave` gives the output of a cell whose
+    files do not state it.
+    """
+
+    kinds: tuple[str, ...]
+    inputs: int
+    nodes: int | None = None
+    edges: int | None = None
+    full: bool = False
+    leave: Callable[[CellGenotype], tuple[int, ...]] | None = None
+    on_nodes: bool = False
+
+    def takes(self, genotype: Genotype) -> bool:
+        """True if a genotype has these kinds of cell."""
+        if self.kinds == ANY_KIND:
+            return len(genotype.cells) == 1
+        return sorted(genotype.kinds) == sorted(self.kinds)
+
+    def ordered(self, genotype: Genotype, format_name: str) -> tuple[CellGenotype, ...]:
+        """The cells in the format's order, full ones by source. Raises an error for any others."""
+        if not self.takes(genotype):
+            one = " and one ".join(f"cell '{kind}'" for kind in self.kinds)
+            one = "one cell" if self.kinds == ANY_KIND else f"one {one}"
+            have = ", ".join(genotype.kinds)
+            raise inexpressible(format_name, f"the cells '{have}': it holds {one}")
+        cells = sorted(genotype.cells, key=lambda cell: (*self.kinds, cell.kind).index(cell.kind))
+        for cell in cells:
+            for reason in self._reasons(cell, format_name):
+                raise inexpressible(format_name, reason)
+        return tuple(map(by_source, cells)) if self.full else tuple(cells)
+
+    def _reasons(self, cell: CellGenotype, name: str) -> Iterator[str]:
+        """Why the format does not hold a cell."""
+        what = f"cell '{cell.kind}'"
+        if cell.nodes and cell.on_nodes != self.on_nodes:
+            one, other = ("edges", "nodes") if self.on_nodes else ("nodes", "edges")
+            yield f"{what}: its ops stand on {one}, not on {other}"
+        if cell.inputs != self.inputs:
+            yield f"{what}: {cell.inputs} inputs, not {self.inputs}"
+        for state, sources in enumerate(cell.sources, start=cell.inputs):
+            if self.edges not in (None, len(sources)):
+                yield f"node {state} of {what}: {len(sources)} inputs, not {self.edges}"
+            if self.full and sorted(sources) != list(range(state)):
+                each = "not each earlier node once"
+                yield f"node {state} of {what}: it reads {list(sources)}, {each}"
+        if self.nodes not in (None, len(cell.nodes)):
+            yield f"{what}: {len(cell.nodes)} nodes, {name} has {self.nodes}"
+        output = self.leave(cell) if self.leave else cell.output
+        if cell.output != output:
+            yield f"{what}: the output {list(cell.output)}, not {list(output)}"
+
+
+ANY_KIND = ("cell",)
+
+
+def by_source(cell: CellGenotype) -> CellGenotype:
+    """The cell with each node's edges by source."""
+    rows = (sorted(edges, key=lambda edge: edge.source) for edges in cell.nodes)
+    return replace(cell, nodes=tuple(map(tuple, rows)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +109,10 @@ class Format:
     tables: a whole value without brackets or quotes, as `|none~0|+|...|`; and the beginning of a
     value in brackets, up to and including its first bracket, as `Genotype(`.
 
-    `dump` is None where a format is only read. `numbering` says what the numbers of a genotype
-    that was read mean.
+    `dump` is None where a format is only read. `write` checks before that the format `holds` the
+    cells (any, where it does not say which), unless it is `sized` that no size is lost, and unless
+    it is `whole` that nothing else of the space is.
+    `numbering` says what the numbers of a genotype that was read mean.
     """
 
     name: str
@@ -52,9 +120,12 @@ class Format:
     recognises: Callable[[Cursor], bool]
     parse: Callable[[Cursor, Space | None], Parsed]
     dump: Callable[[Genotype], str] | None
+    holds: tuple[Holds, ...] = ()
     word: str = ""
     opens: str = ""
     shared: bool = False
+    sized: bool = False
+    whole: bool = False
     numbering: Callable[[Genotype], str] | None = None
 
     def read(self, cursor: Cursor, space: Space | None = None) -> Genotype:
@@ -70,6 +141,18 @@ class Format:
         check_genotype(genotype, parsed.place)
         return adopt(genotype, home) if home else genotype
 
+    def write(self, genotype: Genotype) -> str:
+        """The text of a genotype. Raises an error for what the format cannot hold."""
+        if self.dump is None:
+            what = "a genotype alone: it holds networks"
+            raise inexpressible(self.name, what, hint="export the network instead")
+        if not self.whole:
+            _check_plain(genotype, self)
+        if not self.holds:
+            return self.dump(genotype)
+        holds = next((holds for holds in self.holds if holds.takes(genotype)), self.holds[0])
+        return self.dump(replace(genotype, cells=holds.ordered(genotype, self.name)))
+
 
 def call_of(cursor: Cursor) -> str:
     """The name of the class that the value is an instance of, in Python text; else empty."""
@@ -81,10 +164,13 @@ def has_keys(value: Json, *names: str) -> bool:
     return isinstance(value, dict) and any(name in value for name in names)
 
 
-def place_in(cursor: Cursor, offset: int) -> Where:
-    """The place `offset` characters into a value that is a word of its own."""
-    document = cursor.document
-    return document.source.at(document.places.values.get(cursor.path, 0) + offset)
+def are_numbers(value: Json, counts: Container[int] | None = None) -> bool:
+    """True if the value is a list of whole numbers: so many, or at least one."""
+    return (
+        isinstance(value, list)
+        and (len(value) in counts if counts else bool(value))
+        and all(isinstance(number, int) for number in value)
+    )
 
 
 def are_edges(value: Json, first: type, second: type) -> bool:
@@ -102,29 +188,6 @@ def are_edges(value: Json, first: type, second: type) -> bool:
     )
 
 
-def numbers_of(names: "tuple[str, ...]") -> str:
-    """The meaning of numbers in a list of ops: `0 none, 1 skip_connect`."""
-    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
-
-
-@dataclass(slots=True)
-class Spots:
-    """Places of the parts of a genotype, filled while parsing; a place is worked out late."""
-
-    found: dict[Path, Callable[[], Where]] = field(default_factory=dict[Path, Callable[[], Where]])
-
-    def mark(self, path: Path, where: Callable[[], Where]) -> None:
-        """The part at `path` stands at `where()`."""
-        self.found[path] = where
-
-    def place(self, path: Path) -> Where:
-        """The place of the part, or else of the nearest part around it."""
-        while path and path not in self.found:
-            path = path[:-1]
-        where = self.found.get(path)
-        return where() if where else Where()
-
-
 def inexpressible(format_name: str, what: str, hint: str = "") -> NasirError:
     """An error: the format cannot hold this part of a genotype."""
     return NasirError(
@@ -134,69 +197,23 @@ def inexpressible(format_name: str, what: str, hint: str = "") -> NasirError:
     )
 
 
-def refuse_node_ops(cell: CellGenotype, format_name: str) -> None:
-    """Raises an error for a cell whose ops stand on nodes."""
-    if cell.ops:
-        raise inexpressible(
-            format_name, f"cell '{cell.kind}': its ops stand on nodes, not on edges"
-        )
-
-
-def check_plain(genotype: Genotype, format_name: str) -> None:
+def _check_plain(genotype: Genotype, row: Format) -> None:
     """Raises an error for what only the space says: own ops, nodes that are no sums, open numbers.
 
     Other formats name no space. Own ops under shipped names pass: the names are all they hold.
     """
-    if genotype.size and format_name != "natsbench_size":
+    if genotype.size and not row.sized:
         what = ", ".join(f"{name} {number}" for name, number in genotype.size)
-        raise inexpressible(format_name, f"the size of the network: {what}")
+        raise inexpressible(row.name, f"the size of the network: {what}")
     for cell in genotype.cells:
         if cell.combine != "sum":
-            raise inexpressible(format_name, f"the nodes of cell '{cell.kind}': {cell.combine}")
+            raise inexpressible(row.name, f"the nodes of cell '{cell.kind}': {cell.combine}")
         if cell.join != "concat" and len(cell.output) > 1:
-            raise inexpressible(format_name, f"the output of cell '{cell.kind}': {cell.join}")
+            raise inexpressible(row.name, f"the output of cell '{cell.kind}': {cell.join}")
         for edge in (edge for edges in cell.nodes for edge in edges):
             if edge.op and edge.op not in MACROS:
                 what = f"the op '{edge.op}', which the space '{genotype.space}' defines"
-                raise inexpressible(format_name, what)
-
-
-def normal_and_reduce(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
-    """The two cells of the DARTS family. Raises an error for other kinds or inputs."""
-    if sorted(genotype.kinds) != ["normal", "reduce"]:
-        have = ", ".join(genotype.kinds)
-        raise inexpressible(
-            format_name, f"the cells '{have}': it holds one cell 'normal' and one 'reduce'"
-        )
-    normal, reduce = genotype.cell("normal"), genotype.cell("reduce")
-    for cell in (normal, reduce):
-        refuse_node_ops(cell, format_name)
-        if cell.inputs != 2:
-            raise inexpressible(format_name, f"cell '{cell.kind}': {cell.inputs} inputs, not 2")
-    return normal, reduce
-
-
-def darts_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
-    """The two cells of DARTS itself: four nodes, which leave it. Raises an error for any others."""
-    cells = paired_cells(genotype, format_name)
-    for cell in cells:
-        if len(cell.nodes) != 4 or cell.output != (2, 3, 4, 5):
-            what = f"{len(cell.nodes)} nodes with the output {list(cell.output)}"
-            message = f"cell '{cell.kind}': {what}, it has 4 with [2, 3, 4, 5]"
-            raise inexpressible(format_name, message)
-    return cells
-
-
-def paired_cells(genotype: Genotype, format_name: str) -> tuple[CellGenotype, CellGenotype]:
-    """The two cells of the DARTS family, two edges a node. Raises an error for any others."""
-    cells = normal_and_reduce(genotype, format_name)
-    for cell in cells:
-        for state, edges in enumerate(cell.nodes, start=2):
-            if len(edges) != 2:
-                raise inexpressible(
-                    format_name, f"node {state} of cell '{cell.kind}': {len(edges)} inputs, not 2"
-                )
-    return cells
+                raise inexpressible(row.name, what)
 
 
 def check_genotype(genotype: Genotype, place: Place = lambda _: NOWHERE) -> Genotype:
@@ -233,8 +250,7 @@ def _check_cell(cell: CellGenotype, place: Place) -> None:
         for slot, edge in enumerate(edges):
             if not 0 <= edge.source < state:
                 raise _wrong_source(cell, state, edge, place((cell.kind, state, slot)))
-    if cell.ops:
-        _check_ops(cell, place)
+    _check_ops(cell, place)
     if not cell.output:
         raise NasirError(
             "E202", f"cell '{cell.kind}' has an empty output", place((cell.kind, "output"))
@@ -256,22 +272,22 @@ def _check_cell(cell: CellGenotype, place: Place) -> None:
 
 
 def _check_ops(cell: CellGenotype, place: Place) -> None:
-    """Raises an error where a cell with ops on nodes has another number of ops, or reads twice."""
+    """Raises an error unless each edge has an op, or each node one and its sources differ."""
     what = f"cell '{cell.kind}'"
-    if len(cell.ops) != len(cell.nodes):
+    if len(cell.ops) not in (0, len(cell.nodes)):
         message = f"{what} has {len(cell.nodes)} nodes and {len(cell.ops)} ops"
         raise NasirError("E202", message, place((cell.kind,)), hint="give each node one op")
     for state, edges in enumerate(cell.nodes, start=cell.inputs):
-        sources: set[int] = set()
+        read: set[Edge] = set()
         for slot, edge in enumerate(edges):
-            if edge.op:
+            where = (cell.kind, state, slot)
+            if edge.op and cell.ops:
                 message = f"the ops of {what} stand on its nodes; edge {slot} of node {state} has"
-                where = place((cell.kind, state, slot))
-                raise NasirError("E202", f"{message} '{edge.op}' as well", where)
-            if edge.source in sources:
+                raise NasirError("E202", f"{message} '{edge.op}' as well", place(where))
+            if not edge.op and edge in read:
                 message = f"node {state} of {what} reads node {edge.source} twice"
-                raise NasirError("E202", message, place((cell.kind, state, slot)))
-            sources.add(edge.source)
+                raise NasirError("E202", message, place(where))
+            read.add(edge)
 
 
 def _wrong_source(cell: CellGenotype, state: int, edge: Edge, where: Where) -> NasirError:

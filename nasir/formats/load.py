@@ -15,7 +15,7 @@ from nasir.document import Document, Json, check_version, read_json
 from nasir.errors import LOG_LIMIT, NasirError, nearest, quoted
 from nasir.files import Source, is_there, looks_like_path, read_source
 from nasir.formats.find import FoundGenotype, find_genotypes
-from nasir.formats.format import Format, check_plain, inexpressible
+from nasir.formats.format import Format
 from nasir.formats.own import OWN
 from nasir.formats.table import FORMATS, in_running_text, named_format, read_value, rows_of
 from nasir.space.load import SpaceLike, adopt, as_space, spaces_directory
@@ -103,13 +103,7 @@ def dump_genotype(genotype: GenotypeLike, format: str = "nasir") -> str:  # noqa
         writable = [name for name, row in FORMATS.items() if row.dump]
         hint = nearest(format, writable)
         raise NasirError("E108", f"unknown format {quoted(format)}", hint=hint)
-    if row.dump is None:
-        raise inexpressible(
-            row.name, "a genotype alone: it holds networks", hint="export the network instead"
-        )
-    if row is not OWN:
-        check_plain(genotype, row.name)
-    return row.dump(genotype)
+    return row.write(genotype)
 
 
 def read_genotype(

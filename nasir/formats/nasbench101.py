@@ -6,11 +6,20 @@ NAS-Bench-1Shot1 has an op for each node, and what nodes and the output read.
 
 import json
 import re
+from collections.abc import Sequence
 
 from nasir.document import Cursor
-from nasir.errors import NasirError, Where, unknown_op
-from nasir.formats.format import Format, Parsed, call_of, has_keys, inexpressible
-from nasir.genotype import CellGenotype, Edge, Path
+from nasir.formats.format import (
+    ANY_KIND,
+    Format,
+    Holds,
+    Parsed,
+    call_of,
+    has_keys,
+    inexpressible,
+)
+from nasir.formats.shape import OpAt, OpNames, Parts, Shape, SourceAt, json_lines, read, write
+from nasir.genotype import CellGenotype
 from nasir.space.load import check_ops, load_space
 from nasir.space.nasbench101 import (
     INPUT,
@@ -28,6 +37,7 @@ from nasir.space.space import Genotype, Space
 
 SPACE = "nasbench101"
 
+_ONE_SHOT = "nasbench1shot1"
 SPACES = ("nasbench1shot1_1", "nasbench1shot1_2", "nasbench1shot1_3")
 
 _FIELD = re.compile(r"choice_block_([0-9]{1,2})_(op|parents)")
@@ -67,10 +77,7 @@ def parse(root: Cursor, space: Space | None) -> Parsed:
 
 
 def dump(genotype: Genotype) -> str:
-    """The matrix, one vertex on a line, and the ops. Raises an error for any other cell."""
-    if len(genotype.cells) != 1:
-        have = ", ".join(genotype.kinds)
-        raise inexpressible(SPACE, f"the cells '{have}': it holds one cell")
+    """The matrix, one vertex on a line, and the ops."""
     module = module_of(genotype.cells[0])
     rows = ",\n".join(f"    {json.dumps(row)}" for row in module.matrix)
     ops = json.dumps(module.ops)
@@ -185,81 +192,55 @@ def _recognises(cursor: Cursor) -> bool:
     )
 
 
+def _one_shot(parents: Sequence[int]) -> dict[str, Shape]:
+    """A configuration of nodes with so many parents; the last block is the output."""
+    names = OpNames({op: op for op in load_space(SPACES[0]).cells[0].node_ops})
+    blocks = range(1, len(parents) + 1)
+    fields: dict[str, Shape] = {f"choice_block_{i}_op": OpAt((KIND, i), names) for i in blocks[:-1]}
+    for block, many in zip(blocks, parents, strict=True):
+        node = block if block < len(parents) else "output"
+        slots: list[Shape] = [SourceAt((KIND, node, slot)) for slot in range(many)]
+        fields[f"choice_block_{block}_parents"] = slots
+    return fields
+
+
 def parse_one_shot(root: Cursor, _: Space | None) -> Parsed:
     """The genotype of `{"choice_block_1_op": op, …, "choice_block_1_parents": [0], …}`.
 
-    Blocks are numbered from 1, and the one after the last node is the output. The numbers of
-    parents say which of the three spaces it is.
+    The numbers of parents say which of the three spaces it is.
     """
-    count = _nodes(root)
-    ops = [f"choice_block_{node}_op" for node in range(1, count + 1)]
-    parents = [f"choice_block_{node}_parents" for node in range(1, count + 2)]
-    fields = root.fields("a NAS-Bench-1Shot1 configuration", (*ops, *parents))
-    rows = [_read_parents(fields[name]) for name in parents]
-    nodes = tuple(tuple(Edge("", source) for source in row) for row in rows[:-1])
-    names = tuple(_read_op_of(fields[name]) for name in ops)
-    cell = CellGenotype(KIND, 1, nodes, rows[-1], ops=names)
-
-    def place(path: Path) -> Where:
-        _, *rest = path
-        if not rest:
-            return root.where
-        node, slot = count + 1 if rest[0] == "output" else rest[0], rest[1:]
-        return root.place(f"choice_block_{node}_parents", *slot)
-
+    entries = root.entries("a NAS-Bench-1Shot1 configuration")
+    names = [_FIELD.fullmatch(name) for name in entries]
+    numbers = [int(name[1]) for name in names if name and name[2] == "op"]
+    if not numbers:
+        raise root.fault("E202", "the configuration has no ops")
+    count, parts = max(numbers), Parts(root)
+    many: list[int] = []
+    for node in (*range(1, count + 1), "output"):
+        block = entries.get(f"choice_block_{count + 1 if node == 'output' else node}_parents")
+        parts.cursors |= {(KIND, node): block} if block else {}
+        many.append(len(block.value) if block and isinstance(block.value, list) else 0)
+    read(_one_shot(many), root, parts)
+    cell = parts.cell(KIND, 1, count)
     space = _space_of(cell)
-    if not space and all(rows):
-        raise root.fault(
-            "E202",
-            f"no space of NAS-Bench-1Shot1 has {_counts(cell)} parents",
-            hint=_hint(),
-        )
-    return Parsed(Genotype(space, (cell,)), place)
+    if not space and all((*cell.nodes, cell.output)):
+        message = f"no space of NAS-Bench-1Shot1 has {_counts(cell)} parents"
+        raise root.fault("E202", message, _hint())
+    return Parsed(Genotype(space, (cell,)), parts.place)
 
 
 def dump_one_shot(genotype: Genotype) -> str:
     """The configuration as JSON, one block on a line. Raises an error for what is in no space."""
-    cell = genotype.cells[0]
-    if len(genotype.cells) > 1 or cell.inputs != 1 or not cell.ops:
-        have = ", ".join(genotype.kinds)
-        raise _cannot(f"the cells '{have}': it holds one cell of one input with ops on its nodes")
+    (cell,) = genotype.cells
     if not _space_of(cell):
-        raise _cannot(f"a cell with {_counts(cell)} parents", _hint())
-    for op in cell.ops:
-        if op not in load_space(SPACES[0]).cells[0].node_ops:
-            raise _cannot(f"the op '{op}'")
-    lines = [f'"choice_block_{i}_op": {json.dumps(op)}' for i, op in enumerate(cell.ops, start=1)]
-    lines += [
-        f'"choice_block_{i}_parents": {json.dumps(sources)}'
-        for i, sources in enumerate((*cell.sources, cell.output), start=1)
-    ]
-    return "{\n  " + ",\n  ".join(lines) + "\n}\n"
-
-
-def _nodes(root: Cursor) -> int:
-    """The number of nodes: that of the last block with an op."""
-    names = [_FIELD.fullmatch(name) for name in root.entries("a NAS-Bench-1Shot1 configuration")]
-    numbers = [int(name[1]) for name in names if name and name[2] == "op"]
-    if not numbers:
-        raise root.fault("E202", "the configuration has no ops")
-    return max(numbers)
-
-
-def _read_op_of(field: Cursor) -> str:
-    op = field.text("an op")
-    known = load_space(SPACES[0]).cells[0].node_ops
-    if op not in known:
-        raise unknown_op(op, known, field.where)
-    return op
-
-
-def _read_parents(field: Cursor) -> tuple[int, ...]:
-    return tuple(item.integer("a parent") for item in field.items("the parents"))
+        raise inexpressible(_ONE_SHOT, f"a cell with {_counts(cell)} parents", _hint())
+    shape = _one_shot([*map(len, (*cell.sources, cell.output))])
+    return json_lines(write(shape, Parts.of((cell,), (KIND,), _ONE_SHOT)))
 
 
 def _space_of(cell: CellGenotype) -> str:
     """The space whose numbers of parents the cell has; empty where there is none."""
-    found = tuple(len(sources) for sources in (*cell.sources, cell.output))
+    found = tuple(map(len, (*cell.sources, cell.output)))
     spaces = (name for name in SPACES if load_space(name).cells[0].parents == found)
     return next(spaces, "")
 
@@ -274,10 +255,6 @@ def _hint() -> str:
     return f"the numbers of parents of nodes and output are: {shown}"
 
 
-def _cannot(what: str, hint: str = "") -> NasirError:
-    return inexpressible("nasbench1shot1", what, hint)
-
-
 def _recognises_one_shot(cursor: Cursor) -> bool:
     value = cursor.value
     return isinstance(value, dict) and any(_FIELD.fullmatch(key) for key in list(value)[:1])
@@ -289,14 +266,16 @@ NASBENCH101 = Format(
     _recognises,
     parse,
     dump,
+    (Holds(ANY_KIND, 1, on_nodes=True),),
     opens=r"ModelSpec\s{0,4}\(|[\[(](?=(?:np\.)?array\(\[\[[01])"
     r"|\{(?=\s{0,40}[\"'](?:matrix|module_adjacency)[\"'])",
 )
 NASBENCH1SHOT1 = Format(
-    "nasbench1shot1",
+    _ONE_SHOT,
     "the NAS-Bench-1Shot1 configuration",
     _recognises_one_shot,
     parse_one_shot,
     dump_one_shot,
+    (Holds(ANY_KIND, 1, on_nodes=True),),
     opens=r"\{(?=\s{0,40}[\"']choice_block_\d{1,2}_(?:op|parents)[\"'])",
 )

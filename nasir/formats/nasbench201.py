@@ -1,26 +1,44 @@
-"""Cells of NAS-Bench-201 and its kin, as strings.
+"""Cells of NAS-Bench-201 and its kin: strings, lists, mappings and numbers.
 
 NAS-Bench-201's `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, and AutoDL's list of a tuple a node,
-`[(('op', 0),), (('op', 0), ('op', 1)), …]`; NATS-Bench's sizes `64:32:48:16:8`, the widths of five
-stages of one cell that all share; TransNAS-Bench-101's `64-41414-1_02_333`, a digit for each edge.
+`[(('op', 0),), (('op', 0), ('op', 1)), …]`; NNI's `{"0_1": op, …}`; six numbers, whose ops and
+order differ from program to program; TransNAS-Bench-101's `64-41414-1_02_333`, a digit for each
+edge; NATS-Bench's sizes `64:32:48:16:8`, the widths of five stages of one cell that all share.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 
-from nasir.document import Cursor, Json
-from nasir.errors import NasirError, Where, quoted
+from nasir.document import Cursor
+from nasir.errors import NasirError, quoted
 from nasir.formats.format import (
+    ANY_KIND,
     Format,
+    Holds,
     Parsed,
-    Spots,
     are_edges,
+    are_numbers,
     inexpressible,
-    numbers_of,
-    place_in,
-    refuse_node_ops,
 )
-from nasir.genotype import CellGenotype, Edge
+from nasir.formats.python_text import Value
+from nasir.formats.shape import (
+    OpAt,
+    OpNames,
+    Outline,
+    Parts,
+    Shape,
+    SourceAt,
+    laid_out,
+    numbers_in,
+    place_in,
+    read,
+    spelled,
+    start_of,
+)
+from nasir.genotype import CellGenotype, Path
 from nasir.space.layout import WIDTHS
 from nasir.space.load import home_of, load_space
 from nasir.space.space import Genotype, Space
@@ -28,194 +46,262 @@ from nasir.space.space import Genotype, Space
 KIND = "cell"
 NODES = 3
 
-_EDGE = re.compile(r"([^|+~]*)~([0-9]{1,3})")
-_Part = tuple[Edge, Callable[[], Where], Callable[[], Where]]
-"""An edge, and where its op and its source stand."""
+NASLIB_201_OPS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
-_SHAPE = "a node is written |op~source|op~source|, and nodes are joined by +"
+BY_SOURCE = tuple(combinations(range(NODES + 1), 2))
+"""(source, node) by source: 0 1, 0 2, 0 3, 1 2, 1 3, 2 3."""
 
+BY_NODE = tuple(sorted(BY_SOURCE, key=lambda edge: edge[1]))
+"""(source, node) by node, as the benchmark's strings go: 0 1, 0 2, 1 2, 0 3, 1 3, 2 3."""
 
-def parse(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype in full form: missing edges are `none`, each node's edges go by source."""
-    text = str(cursor.value)
-    spots = Spots()
-    spots.mark((KIND,), lambda: cursor.where)
-    nodes: list[tuple[Edge, ...]] = []
-    offset = 0
-    texts = text.split("+", NODES + 1)
-    if len(texts) > NODES:
-        raise _wrong_number(cursor, text.count("+") + 1)
-    for state, part in enumerate(texts, start=1):
-        spots.mark((KIND, state), _placed(cursor, offset + len(part) - len(part.lstrip())))
-        nodes.append(_node(_read_node(cursor, state, (offset, part)), state, spots))
-        if len(nodes[-1]) > state:  # a wrong source: what follows does not matter
-            return Parsed(_genotype(nodes), spots.place)
-        offset += len(part) + 1
-    if len(nodes) < NODES:
-        raise _wrong_number(cursor, len(nodes))
-    return Parsed(_genotype(nodes), spots.place)
+_CELL = Holds(ANY_KIND, 1, NODES, full=True, leave=lambda _: (NODES,))
 
 
-def dump(genotype: Genotype) -> str:
-    """The string, all six edges in order. Raises an error for any other cell."""
-    rows = rows_of_edges(genotype, "nasbench201")
-    return "+".join("|" + "|".join(f"{e.op}~{e.source}" for e in edges) + "|" for edges in rows)
+def _op(source: int, node: int, names: OpNames) -> OpAt:
+    """The op of an edge, which is at the slot of its source."""
+    return OpAt((KIND, node, source), names, source)
 
 
-def rows_of_edges(genotype: Genotype, format_name: str) -> list[list[Edge]]:
-    """All six edges of the cell, by node and source. Raises an error, as that format's, for
-    others.
-    """
-
-    def cannot(what: str) -> NasirError:
-        message = f"{what}: it holds one cell of {NODES} nodes with one edge from each earlier node"
-        return inexpressible(format_name, message)
-
-    cell = genotype.cells[0]
-    if len(genotype.cells) > 1 or cell.inputs != 1 or len(cell.nodes) != NODES:
-        raise cannot(f"the cells {_describe(genotype)}")
-    refuse_node_ops(cell, format_name)
-    if cell.output != (NODES,):
-        raise cannot(f"the output {list(cell.output)}")
-    rows = [sorted(edges, key=lambda edge: edge.source) for edges in cell.nodes]
-    for state, edges in enumerate(rows, start=1):
-        sources = [edge.source for edge in edges]
-        if sources != list(range(state)):
-            raise cannot(f"node {state}, which reads {sources}")
-    return rows
+def _nodes(edge: Callable[[int, int], Shape]) -> list[tuple[Shape, ...]]:
+    """The nodes, each with the shapes of its edges by source and node."""
+    return [tuple(edge(source, node) for source in range(node)) for node in range(1, NODES + 1)]
 
 
-def _genotype(nodes: Iterable[tuple[Edge, ...]]) -> Genotype:
-    """A genotype of one cell, whose last node leaves it."""
-    return Genotype("nasbench201", (CellGenotype(KIND, 1, tuple(nodes), (NODES,)),))
+_PAIRS: Shape = [*_nodes(lambda source, node: (_op(source, node, OpNames()), source))]
 
 
-def _wrong_number(cursor: Cursor, count: int) -> NasirError:
-    code = "E202" if count > NODES else "E104"
-    message = f"a NAS-Bench-201 cell has {NODES} nodes, and this has {count}"
-    return NasirError(code, message, place_in(cursor, len(str(cursor.value))), hint=_SHAPE)
+def _listed(rows: Sequence[Cursor]) -> Iterator[Shape]:
+    """The shape of nodes with any number of edges."""
+    for node, row in enumerate(rows, start=1):
+        paths = [(KIND, node, slot) for slot, _ in enumerate(row.items(f"node {node}"))]
+        yield [[OpAt(path, OpNames()), SourceAt(path)] for path in paths]
 
 
-def _read_node(cursor: Cursor, state: int, piece: tuple[int, str]) -> list[_Part]:
-    start, text = piece
-    stripped = text.strip()
-    start += len(text) - len(text.lstrip())
-    if len(stripped) < 2 or stripped[0] != "|" or stripped[-1] != "|":
-        at = start if stripped[:1] != "|" else start + len(stripped)
-        message = f"node {state} must open and close with |"
-        raise NasirError("E104", message, place_in(cursor, at), hint=_SHAPE)
-    parts: list[_Part] = []
-    offset = start + 1
-    for part in stripped[1:-1].split("|"):
-        match = _EDGE.fullmatch(part)
-        where = _placed(cursor, offset)
-        if not match:
-            message = f"{quoted(part)} is not an op and its source"
-            raise NasirError("E104", message, where(), hint="write op~source, as nor_conv_3x3~0")
-        edge = Edge(match[1], int(match[2]))
-        parts.append((edge, where, _placed(cursor, offset + len(edge.op) + 1)))
-        offset += len(part) + 1
-    return parts
-
-
-def _node(parts: list[_Part], state: int, spots: Spots) -> tuple[Edge, ...]:
-    """A node's edges by source, with `none` for those that are missing; wrong sources go last.
+def _read_listed(cursor: Cursor, nodes: Cursor) -> Parsed:
+    """The cell in full form: missing edges are `none`, and edges go by source, wrong ones last.
 
     Raises an error for two edges from one source, which the benchmark has no cells with.
     """
-    edges = {source: Edge("none", source) for source in range(state if parts else 0)}
-    read: set[int] = set()
-    for edge, op, source in parts:
-        if edge.source in read:
-            raise NasirError("E202", f"node {state} reads node {edge.source} twice", source())
-        read.add(edge.source)
-        edges[edge.source] = edge
-        slot = list(edges).index(edge.source)
-        spots.mark((KIND, state, slot), source)
-        spots.mark((KIND, state, slot, "op"), op)
-    return tuple(edges.values())
-
-
-def _placed(cursor: Cursor, offset: int) -> Callable[[], Where]:
-    return lambda: place_in(cursor, offset)
-
-
-def _describe(genotype: Genotype) -> str:
-    return ", ".join(
-        f"'{cell.kind}' ({cell.inputs} inputs, {len(cell.nodes)} nodes)" for cell in genotype.cells
-    )
-
-
-def _recognises(cursor: Cursor) -> bool:
-    return isinstance(cursor.value, str) and cursor.value[:1] == "|"
-
-
-def parse_autodl(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype in full form, as that of the string."""
-    rows = cursor.items("a structure list")
+    rows, found, full = nodes.items("a structure list"), Parts(), Parts(cursor)
     if len(rows) != NODES:
-        message = f"a NAS-Bench-201 cell has {NODES} nodes, and this has {len(rows)}"
-        raise cursor.fault("E202", message)
-    spots = Spots()
-    spots.mark((KIND,), lambda: cursor.where)
-    nodes: list[tuple[Edge, ...]] = []
-    for state, row in enumerate(rows, start=1):
-        spots.mark((KIND, state), lambda row=row: row.where)
-        nodes.append(_node(_read_row(row, state), state, spots))
-    return Parsed(_genotype(nodes), spots.place)
+        raise nodes.fault(
+            "E202", f"a NAS-Bench-201 cell has {NODES} nodes, and this has {len(rows)}"
+        )
+    for state, (row, shape) in enumerate(zip(rows, _listed(rows), strict=True), start=1):
+        read(shape, row, found)
+        full.cursors[KIND, state] = row
+        listed = found.slots(KIND, state)
+        edges: dict[int, Path] = dict.fromkeys(range(state if listed else 0), ())
+        for path in listed:
+            source = int(found.values[path])
+            if edges.get(source):
+                message = f"node {state} reads node {source} twice"
+                raise found.cursors[path].fault("E202", message)
+            edges[source] = path
+        for slot, (source, path) in enumerate(edges.items()):
+            full.values |= {(KIND, state, slot): source, (KIND, state, slot, "op"): "none"}
+            for end in ((), ("op",)) if path else ():
+                whole = (*path, *end)
+                full.put((KIND, state, slot, *end), found.cursors[whole], found.values[whole])
+    cell = replace(full.cell(KIND, 1, NODES), output=(NODES,))
+    return Parsed(Genotype("nasbench201", (cell,)), full.place)
 
 
-def dump_autodl(genotype: Genotype) -> str:
-    """The list as Python prints it, all six edges. Raises an error for any other cell."""
-    rows = rows_of_edges(genotype, "autodl")
-    return repr([tuple((edge.op, edge.source) for edge in edges) for edges in rows])
+def _spelled(cursor: Cursor) -> Cursor:
+    """The nodes of a string as AutoDL's list has them."""
+    text, offset = str(cursor.value), 0
+    texts, nodes = text.split("+", NODES + 1), list[Value]()
+    for state, node in enumerate(texts[: NODES if len(texts) <= NODES else 0], start=1):
+        nodes.append(_spelled_node(cursor, state, node, offset))
+        offset += len(node) + 1
+    if len(nodes) != NODES:
+        many = text.count("+") + 1
+        message = f"a NAS-Bench-201 cell has {NODES} nodes, and this has {many}"
+        code = "E202" if many > NODES else "E104"
+        raise NasirError(code, message, place_in(cursor, len(text)), hint=_SHAPE)
+    return spelled(cursor, nodes)
 
 
-def _read_row(row: Cursor, state: int) -> list[_Part]:
-    parts: list[_Part] = []
-    for part in row.items(f"node {state}"):
-        pair = part.items("an edge ('op', source)")
-        if len(pair) != 2:
-            raise part.fault("E109", f"an edge is ('op', source), and this has {len(pair)} parts")
-        op, source = pair
-        edge = Edge(op.text("an op"), source.integer("a source"))
-        parts.append((edge, lambda op=op: op.where, lambda source=source: source.where))
-    return parts
+def _spelled_node(cursor: Cursor, state: int, text: str, offset: int) -> Value:
+    inner = text.strip()
+    offset += len(text) - len(text.lstrip())
+    if len(inner) < 2 or inner[0] != "|" or inner[-1] != "|":
+        at = place_in(cursor, offset + len(inner) * (inner[:1] == "|"))
+        raise NasirError("E104", f"node {state} must open and close with |", at, hint=_SHAPE)
+    edges, at, base = list[Value](), offset + 1, start_of(cursor)
+    for part in inner[1:-1].split("|"):
+        match = _EDGE.fullmatch(part)
+        if not match:
+            message, hint = f"{quoted(part)} is not an op and its source", "as nor_conv_3x3~0"
+            raise NasirError("E104", message, place_in(cursor, at), f"write op~source, {hint}")
+        op, source = (Value(match[1], base + at), Value(int(match[2]), base + at + match.start(2)))
+        edges.append(Value((op, source), base + at))
+        at += len(part) + 1
+    return Value(tuple(edges), base + offset)
 
 
-def _recognises_autodl(cursor: Cursor) -> bool:
+_EDGE = re.compile(r"([^|+~]*)~([0-9]{1,3})")
+_SHAPE = "a node is written |op~source|op~source|, and nodes are joined by +"
+_NODE = r"\|(?:\w{1,40}~\d\|){1,8}"
+NASBENCH201 = laid_out(
+    "nasbench201",
+    "the NAS-Bench-201 string",
+    Outline(
+        "nasbench201",
+        _CELL,
+        _PAIRS,
+        lambda nodes: "+".join(
+            f"|{''.join(f'{op}~{source}|' for op, source in node)}" for node in nodes
+        ),
+        lambda cursor: isinstance(cursor.value, str) and cursor.value[:1] == "|",
+    ),
+    word=rf"{_NODE}(?:\+{_NODE}){{1,8}}",
+    parse=lambda cursor, _: _read_listed(cursor, _spelled(cursor)),
+)
+
+
+def _is_listed(cursor: Cursor) -> bool:
     """True if it is a list of nodes, each a list of pairs of an op and a source."""
     rows = cursor.value
     return (
         isinstance(rows, list)
         and bool(rows)
         and are_edges(rows[0], str, int)
-        and all(isinstance(row, list) and not _are_states(row) for row in rows)
+        and all(isinstance(row, list) and not are_numbers(row) for row in rows)
     )
 
 
-def _are_states(row: list[Json]) -> bool:
-    """True if a list has only numbers, as a genotype's list of outputs has."""
-    return bool(row) and all(isinstance(part, int) for part in row)
-
-
-_NODE = r"\|(?:\w{1,40}~\d\|){1,8}"
-NASBENCH201 = Format(
-    "nasbench201",
-    "the NAS-Bench-201 string",
-    _recognises,
-    parse,
-    dump,
-    word=rf"{_NODE}(?:\+{_NODE}){{1,8}}",
-)
-AUTODL = Format(
+AUTODL = laid_out(
     "autodl",
     "AutoDL's structure list",
-    _recognises_autodl,
-    parse_autodl,
-    dump_autodl,
+    Outline("nasbench201", _CELL, _PAIRS, recognises=_is_listed),
     # The first node has one edge: two are a cell of DARTS, which a Genotype(...) is around.
     opens=r"[\[(](?=[\[(][\[(]['\"]\w{1,40}['\"], ?0[\])],?[\])])",
+    parse=lambda cursor, _: _read_listed(cursor, cursor),
+)
+
+
+_EDGE_KEY = re.compile(r"(?:\w{1,40}(?:/|__))?([0-9]_[0-9])")
+_SHORT = {"nor_conv_1x1": "conv_1x1", "nor_conv_3x3": "conv_3x3"}
+NNI_OPS = OpNames({_SHORT.get(op, op): op for op in NASBENCH201_OPS})
+
+
+def _edge_entries(cursor: Cursor, fields: Mapping[str, Shape]) -> dict[str, Cursor]:
+    """The entries by edge: `cell/0_1` will do too."""
+    found: dict[str, Cursor] = {}
+    for name, entry in cursor.entries("NNI's architecture").items():
+        match = _EDGE_KEY.fullmatch(name)
+        edge = match[1] if match else ""
+        if edge not in fields or edge in found:
+            message = f"{quoted(name)} is none of the six edges {', '.join(fields)}"
+            raise entry.fault("E202", f"{message}, or one that there was")
+        found[edge] = entry
+    return found
+
+
+def _is_keyed(cursor: Cursor) -> bool:
+    value = cursor.value
+    return isinstance(value, dict) and bool(value) and all(map(_EDGE_KEY.fullmatch, value))
+
+
+NNI_NASBENCH201 = laid_out(
+    "nni_nasbench201",
+    "NNI's dictionary of a NAS-Bench-201 cell",
+    Outline(
+        "nasbench201",
+        _CELL,
+        {f"{source}_{node}": _op(source, node, NNI_OPS) for source, node in BY_NODE},
+        lambda data: json.dumps(data) + "\n",
+        _is_keyed,
+        entries=_edge_entries,
+    ),
+    opens=r"\{(?=\s{0,40}[\"'](?:\w{1,40}(?:/|__))?\d_\d[\"']\s{0,4}:)",
+)
+
+
+def six_numbers(
+    ops: tuple[str, ...],
+    order: tuple[tuple[int, int], ...],
+    brackets: Callable[[Iterable[Shape]], Shape] = list,
+) -> Outline:
+    """The number of each edge's op, in an order; another number of them is an error."""
+    names = OpNames(ops)
+    return Outline(
+        "nasbench201",
+        _CELL,
+        brackets(_op(source, node, names) for source, node in order),
+        recognises=lambda cursor: are_numbers(cursor.value, range(4, 9)),
+        numbering=f"{names}; edges {', '.join(f'{source} {node}' for source, node in order)}",
+    )
+
+
+SIX_BY_NODE, SIX_BY_SOURCE = (
+    laid_out(
+        f"nasbench201_by_{order}",
+        f"six numbers of NAS-Bench-201, by {order}",
+        six_numbers(NASBENCH201_OPS, edges),
+        shared=True,
+    )
+    for order, edges in (("node", BY_NODE), ("source", BY_SOURCE))
+)
+
+
+TRANSNAS_OPS = OpNames(("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3"))
+_TRANSNAS = re.compile(r"([0-9]{1,5})-([0-9]{1,12})-(basic|[0-9]{1,8}(?:_[0-9]{1,8}){1,8})")
+_SKELETON = ("64", "41414")
+
+
+def _transnas_nodes(cursor: Cursor) -> Cursor:
+    """The digits of each node; the skeleton, 64-41414, is that of all micro architectures.
+
+    Raises an error for a macro architecture, or for another skeleton.
+    """
+    text = str(cursor.value)
+    match = _TRANSNAS.fullmatch(text)
+    if match is None:
+        raise cursor.fault("E109", f"{quoted(text)} is no TransNAS-Bench-101 string")
+    if match[3] == "basic":
+        message = "the macro level of TransNAS-Bench-101 is not read: its modules are basic "
+        message += f"blocks, without cells, and {quoted(text)} only orders them"
+        raise cursor.fault("E108", message, hint="cells are written as 64-41414-1_02_333")
+    if match.groups()[:2] != _SKELETON:
+        stand = f"the cells stand in the skeleton {'-'.join(_SKELETON)}"
+        message = f"{stand}, not {match[1]}-{match[2]}"
+        raise cursor.fault("E109", message, hint="--channels sets other base channels")
+    groups = list(re.compile("[0-9]+").finditer(text, match.start(3)))
+    if [len(group[0]) for group in groups] != list(range(1, NODES + 1)):
+        message = f"a cell has nodes of 1, 2 and 3 edges, as 1_02_333, not {match[3]}"
+        raise NasirError("E202", message, place_in(cursor, match.start(3)))
+    base = start_of(cursor)
+    return spelled(
+        cursor,
+        [
+            Value(
+                tuple(
+                    Value(int(digit), base + at) for at, digit in enumerate(group[0], group.start())
+                ),
+                base + group.start(),
+            )
+            for group in groups
+        ],
+    )
+
+
+_TRANSNAS_OUTLINE = Outline(
+    "transnasbench101",
+    _CELL,
+    [*_nodes(lambda source, node: _op(source, node, TRANSNAS_OPS))],
+    lambda nodes: "-".join((*_SKELETON, "_".join("".join(map(str, node)) for node in nodes))),
+    lambda cursor: isinstance(cursor.value, str) and bool(_TRANSNAS.fullmatch(cursor.value)),
+    str(TRANSNAS_OPS),
+)
+TRANSNASBENCH101 = laid_out(
+    "transnasbench101",
+    "the TransNAS-Bench-101 string",
+    _TRANSNAS_OUTLINE,
+    word=r"(?<![\w-])[0-9]{1,4}-[1-4]{1,10}-(?:basic|[0-9]_[0-9]{2}_[0-9]{3})(?![\w-])",
+    parse=lambda cursor, _: _TRANSNAS_OUTLINE.read(_transnas_nodes(cursor)),
 )
 
 
@@ -224,30 +310,27 @@ _WIDTHS_TEXT = re.compile(r"[0-9]{1,4}(?::[0-9]{1,4}){4}")
 _WIDTHS = range(8, 65, 8)
 
 
-def parse_widths(cursor: Cursor, _: Space | None) -> Parsed:
+def _parse_widths(cursor: Cursor, _: Space | None) -> Parsed:
     """The shared cell, and the widths as its size. Raises an error for other widths."""
-    text = str(cursor.value)
-    widths: list[int] = []
-    for match in re.finditer("[0-9]+", text):
-        width = int(match[0])
-        if width not in _WIDTHS:
-            where = place_in(cursor, match.start())
+    numbers = spelled(cursor, numbers_in(cursor)).items("widths")
+    for number in numbers:
+        if number.value not in _WIDTHS:
             hint = f"widths are {_WIDTHS[0]}, {_WIDTHS[1]}, … {_WIDTHS[-1]}"
-            raise NasirError("E107", f"a stage of NATS-Bench has no {width} channels", where, hint)
-        widths.append(width)
-    size = tuple(zip(WIDTHS, widths, strict=True))
-    genotype = Genotype(_NAME, (_shared_cell(),), text, "", load_space(_NAME), size)
+            message = f"a stage of NATS-Bench has no {number.value} channels"
+            raise number.fault("E107", message, hint)
+    size = tuple((name, each.integer(name)) for name, each in zip(WIDTHS, numbers, strict=True))
+    space, text = load_space(_NAME), str(cursor.value)
+    genotype = Genotype(_NAME, (_shared_cell(),), text, "", space, size)
     return Parsed(genotype, lambda _: cursor.where)
 
 
-def dump_widths(genotype: Genotype) -> str:
+def _dump_widths(genotype: Genotype) -> str:
     """The widths of a genotype. Raises an error for a genotype of another space."""
     home = home_of(genotype)
     if home is None or home.skeleton != _NAME:
         what = f"a genotype of the space '{genotype.space}', which has no widths"
-        raise inexpressible(
-            _NAME, what, hint="give the widths of the size space, as 64:64:64:64:64"
-        )
+        hint = "give the widths of the size space, as 64:64:64:64:64"
+        raise inexpressible(_NAME, what, hint)
     if genotype.cells != (_shared_cell(),):
         raise inexpressible(_NAME, "another cell than the one that all its networks share")
     known = {**dict(home.size), **dict(genotype.size)}
@@ -259,93 +342,17 @@ def dump_widths(genotype: Genotype) -> str:
 
 
 def _shared_cell() -> CellGenotype:
-    """The one cell of the space, whose every edge has one op."""
-    cell = load_space(_NAME).cells[0]
-    nodes = (
-        tuple(Edge(edge.ops[0], edge.source) for edge in cell.into(node))
-        for node in range(cell.inputs, cell.inputs + cell.nodes)
-    )
-    return CellGenotype(cell.kind, cell.inputs, tuple(nodes), cell.output)
+    """The one cell of the space, which has one genotype without its size."""
+    return load_space(_NAME).decisions[0].unrank(0)
 
 
 NATSBENCH_SIZE = Format(
     _NAME,
     "NATS-Bench's widths of five stages",
     lambda cursor: isinstance(cursor.value, str) and bool(_WIDTHS_TEXT.fullmatch(cursor.value)),
-    parse_widths,
-    dump_widths,
+    _parse_widths,
+    _dump_widths,
+    (Holds(ANY_KIND, 1),),
     word=r"(?<![\w:.])[0-9]{1,4}(?::[0-9]{1,4}){4}(?![\w:.])",
-)
-
-
-OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
-"""The ops of digits 0 to 3."""
-
-_TEXT = re.compile(r"([0-9]{1,5})-([0-9]{1,12})-(basic|[0-9]{1,8}(?:_[0-9]{1,8}){1,8})")
-_SKELETON = ("64", "41414")
-_INNER_NODES = (1, 2, 3)
-
-
-def parse_transnas(cursor: Cursor, _: Space | None) -> Parsed:
-    """The genotype of the cell; its skeleton, 64-41414, is that of all micro architectures.
-
-    Raises an error for a macro architecture, or for another skeleton.
-    """
-    text = str(cursor.value)
-    match = _TEXT.fullmatch(text)
-    if match is None:
-        raise cursor.fault("E109", f"{quoted(text)} is no TransNAS-Bench-101 string")
-    if match[3] == "basic":
-        message = "the macro level of TransNAS-Bench-101 is not read: its modules are basic "
-        message += f"blocks, without cells, and {quoted(text)} only orders them"
-        raise cursor.fault("E108", message, hint="cells are written as 64-41414-1_02_333")
-    if (match[1], match[2]) != _SKELETON:
-        message = (
-            f"the cells stand in the skeleton {'-'.join(_SKELETON)}, not {match[1]}-{match[2]}"
-        )
-        raise cursor.fault("E109", message, hint="--channels sets other base channels")
-    offset = match.start(3)
-    groups = match[3].split("_")
-    if [len(group) for group in groups] != list(_INNER_NODES):
-        message = f"a cell has nodes of 1, 2 and 3 edges, as 1_02_333, not {match[3]}"
-        raise NasirError("E202", message, place_in(cursor, offset))
-    nodes: list[tuple[Edge, ...]] = []
-    for group in groups:
-        edges: list[Edge] = []
-        for source, digit in enumerate(group):
-            if int(digit) >= len(OPS):
-                where, hint = place_in(cursor, offset + source), f"the digits: {numbers_of(OPS)}"
-                raise NasirError("E201", f"unknown op number {digit}", where, hint)
-            edges.append(Edge(OPS[int(digit)], source))
-        nodes.append(tuple(edges))
-        offset += len(group) + 1
-    cell = CellGenotype("cell", 1, tuple(nodes), (3,))
-    return Parsed(Genotype("transnasbench101", (cell,)), lambda _: cursor.where)
-
-
-def dump_transnas(genotype: Genotype) -> str:
-    """The string. Raises an error for what is no cell of its space."""
-    name, cell = "transnasbench101", genotype.cells[0]
-    refuse_node_ops(cell, name)
-    ordered = [sorted(edges, key=lambda edge: edge.source) for edges in cell.nodes]
-    sources = [[edge.source for edge in edges] for edges in ordered]
-    full = [list(range(node)) for node in _INNER_NODES]
-    if len(genotype.cells) > 1 or cell.inputs != 1 or cell.output != (3,) or sources != full:
-        what = f"the cells {', '.join(genotype.kinds)}"
-        raise inexpressible(name, f"{what}: it holds one cell of three nodes and six edges")
-    for edge in (edge for edges in ordered for edge in edges):
-        if edge.op not in OPS:
-            raise inexpressible(name, f"the op '{edge.op}', which has no digit")
-    digits = ("".join(str(OPS.index(edge.op)) for edge in edges) for edges in ordered)
-    return "-".join((*_SKELETON, "_".join(digits)))
-
-
-TRANSNASBENCH101 = Format(
-    "transnasbench101",
-    "the TransNAS-Bench-101 string",
-    lambda cursor: isinstance(cursor.value, str) and bool(_TEXT.fullmatch(cursor.value)),
-    parse_transnas,
-    dump_transnas,
-    word=r"(?<![\w-])[0-9]{1,4}-[1-4]{1,10}-(?:basic|[0-9]_[0-9]{2}_[0-9]{3})(?![\w-])",
-    numbering=lambda _: numbers_of(OPS),
+    sized=True,
 )

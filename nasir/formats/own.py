@@ -14,13 +14,16 @@ from nasir.document import VERSION, Cursor, Json, check_version, parse_document
 from nasir.errors import CELL_NODE_LIMIT, NasirError, Where, json_text, quoted
 from nasir.files import Source, is_there, looks_like_path
 from nasir.formats.format import Format, Parsed, has_keys
-from nasir.genotype import CellGenotype, Edge, Numbers, Path
+from nasir.formats.shape import OpAt, OpNames, Parts, Shape, SourceAt, read, write
+from nasir.genotype import CellGenotype, Numbers
 from nasir.space.layout import SIZE_NAMES
 from nasir.space.load import home_of, is_shipped, load_space
 from nasir.space.space import Genotype, Space
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-_WIDTH = 88
+_WHOLE = 10**9
+_WIDTHS = {"space": 90, "size": _WHOLE, "output": _WHOLE}
+"""The width up to which fields stand on one line; the nodes of a cell do at any width."""
 
 CATALOGUE_FIELDS = ("name", "size", "sources", "paper", "aliases")
 """The fields that a genotype of a catalogue may have beside space and cells."""
@@ -41,39 +44,45 @@ def _read_genotype(cursor: Cursor, optional: Sequence[str], given: Space | None)
     entries = fields["cells"].entries("the cells of a genotype")
     if not entries:
         raise fields["cells"].fault("E202", "the genotype has no cells")
-    space = given or _read_space(fields["space"])
+    space, parts = given or _read_space(fields["space"]), Parts(fields["cells"])
     genotype = Genotype(
         space=space if isinstance(space, str) else space.name,
-        cells=tuple(_read_cell(kind, entry) for kind, entry in entries.items()),
+        cells=tuple(_read_cell(kind, entry, parts) for kind, entry in entries.items()),
         name=fields["name"].text("the name") if "name" in fields else "",
         source=fields["source"].text("the source") if "source" in fields else "",
         definition=None if isinstance(space, str) else space,
         size=_read_size(fields["size"]) if "size" in fields else (),
     )
-
-    def place(path: Path) -> Where:
-        return cursor.document.place(_document_path(fields["cells"].path, genotype, path))
-
-    return Parsed(genotype, place, home_of(genotype))
+    return Parsed(genotype, parts.place, home_of(genotype))
 
 
 def dump(genotype: Genotype) -> str:
     """The genotype as JSON, one node on a line."""
-    body = "\n".join(format_genotype(genotype, indent=2))
-    return f'{{\n  "nasir": {VERSION},\n  "genotype": {body.lstrip()}\n}}\n'
+    facts: dict[str, Json] = {"name": genotype.name, "space": space_data(genotype)}
+    facts |= {"size": cast("Json", dict(genotype.size)), "source": genotype.source}
+    facts["cells"] = {cell.kind: _cell_data(cell) for cell in genotype.cells}
+    data: Json = {name: fact for name, fact in facts.items() if fact}
+    return "\n".join(_lines({"nasir": VERSION, "genotype": data}, 0, 0)) + "\n"
 
 
-def format_genotype(genotype: Genotype, indent: int) -> list[str]:
-    """The lines of a genotype's mapping, indented."""
-    space = format_space(genotype)
-    size = json_text(dict(genotype.size)) if genotype.size else '""'
-    head = {"name": _json(genotype.name), "space": space, "size": size}
-    head["source"] = _json(genotype.source)
-    text = "".join(f"  {_json(key)}: {value},\n" for key, value in head.items() if value != '""')
-    lines = text.splitlines()
-    cells = [_format_cell(cell) for cell in genotype.cells]
-    body = ["{", *lines, '  "cells": {', *_joined(cells), "  }", "}"]
-    return [" " * indent + line for line in body]
+def _lines(value: Json, indent: int, width: int) -> list[str]:
+    """The value as JSON; lists and mappings stand on one line where they have that width."""
+    whole = json_text(value)
+    if not isinstance(value, (dict, list)) or len(whole) + indent <= width:
+        return [whole]
+    is_mapping = isinstance(value, dict)
+    pairs = value.items() if isinstance(value, dict) else [("", part) for part in value]
+    blocks: list[list[str]] = []
+    for key, part in pairs:
+        inner = width or _WIDTHS.get(key, 0 if is_mapping else _WHOLE)
+        first, *rest = _lines(part, indent + 2, inner)
+        lead = f"{json_text(key)}: " if is_mapping else ""
+        blocks.append([f"{' ' * (indent + 2)}{lead}{first}", *rest])
+    for block in blocks[:-1]:
+        block[-1] += ","
+    brackets = "{}" if is_mapping else "[]"
+    lines = (line for block in blocks for line in block)
+    return [brackets[0], *lines, " " * indent + brackets[1]]
 
 
 def _read_space(cursor: Cursor) -> Space | str:
@@ -95,69 +104,39 @@ def _read_space(cursor: Cursor) -> Space | str:
     return load_space(path)
 
 
-def format_space(genotype: Genotype) -> str:
-    """The space as JSON: its name where it is shipped or not known, else the whole of it."""
+def space_data(genotype: Genotype) -> Json:
+    """The space: its name where it is shipped or not known, else the whole of it."""
     space = genotype.definition
-    if space is None or not space.text or _is_shipped(space):
-        return json_text(genotype.space)
-    return "\n".join(_space_lines(json.loads(space.text), 2))
+    if space is None or not space.text:
+        return genotype.space
+    shipped = is_shipped(space.name) and load_space(space.name) == space
+    return genotype.space if shipped else json.loads(space.text)
 
 
-def _is_shipped(space: Space) -> bool:
-    return is_shipped(space.name) and load_space(space.name) == space
-
-
-def _space_lines(value: Json, indent: int) -> list[str]:
-    """The value as JSON, short lists and mappings on one line."""
-    whole = json_text(value)
-    if not isinstance(value, (dict, list)) or len(whole) + indent <= _WIDTH:
-        return [whole]
-    pad = " " * (indent + 2)
-    if isinstance(value, dict):
-        parts = [(f"{json_text(k)}: ", v) for k, v in value.items()]
-    else:
-        parts = [("", v) for v in value]
-    lines = ["{" if isinstance(value, dict) else "["]
-    for number, (lead, part) in enumerate(parts):
-        first, *rest = _space_lines(part, indent + 2)
-        lines += [f"{pad}{lead}{first}", *rest]
-        lines[-1] += "," if number < len(parts) - 1 else ""
-    return [*lines, " " * indent + ("}" if isinstance(value, dict) else "]")]
-
-
-def _format_cell(cell: CellGenotype) -> list[str]:
-    nodes = [f"        {_format_node(cell, index)}" for index in range(len(cell.nodes))]
-    return [
-        f"    {_json(cell.kind)}: {{",
-        f'      "inputs": {cell.inputs},',
-        '      "nodes": [',
-        *_joined([[node] for node in nodes]),
-        "      ],",
-        f'      "output": [{", ".join(map(str, cell.output))}]',
-        "    }",
+def _cell_data(cell: CellGenotype) -> Json:
+    parts = Parts.of((cell,), (cell.kind,))
+    states = range(cell.inputs, cell.inputs + len(cell.nodes))
+    nodes = [
+        _node(
+            cell.kind,
+            state,
+            len(parts.slots(cell.kind, state)),
+            (cell.kind, state, "op") in parts.values,
+        )
+        for state in states
     ]
+    return {"inputs": cell.inputs, "nodes": write(nodes, parts), "output": list(cell.output)}
 
 
-def _format_node(cell: CellGenotype, index: int) -> str:
-    edges = cell.nodes[index]
-    if cell.ops:
-        sources = ", ".join(str(edge.source) for edge in edges)
-        return f'{{"op": {_json(cell.ops[index])}, "from": [{sources}]}}'
-    return "[" + ", ".join(f"[{_json(e.op)}, {e.source}]" for e in edges) + "]"
+def _node(kind: str, state: int, slots: int, has_op: bool) -> Shape:
+    """A node with an op of its own {"op": op, "from": [source, ...]}, or [[op, source], ...]."""
+    paths = [(kind, state, slot) for slot in range(slots)]
+    if has_op:
+        return {"op": OpAt((kind, state), OpNames()), "from": [SourceAt(path) for path in paths]}
+    return [[OpAt(path, OpNames()), SourceAt(path)] for path in paths]
 
 
-def _joined(blocks: list[list[str]]) -> list[str]:
-    """The blocks' lines, with a comma after each block but the last."""
-    for block in blocks[:-1]:
-        block[-1] += ","
-    return [line for block in blocks for line in block]
-
-
-def _json(value: str) -> str:
-    return json_text(value)
-
-
-def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
+def _read_cell(kind: str, cursor: Cursor, parts: Parts) -> CellGenotype:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", kind):
         where = cursor.document.key_place(cursor.path)
         raise NasirError("E202", "a cell kind is a word of letters, digits and underscores", where)
@@ -169,15 +148,17 @@ def _read_cell(kind: str, cursor: Cursor) -> CellGenotype:
     if len(nodes) > CELL_NODE_LIMIT:
         message = f"a cell has at most {CELL_NODE_LIMIT} nodes, not {len(nodes)}"
         raise fields["nodes"].fault("E202", message)
-    on_nodes = bool(nodes) and isinstance(nodes[0].value, dict)
-    read = [_read_op_node(node) if on_nodes else _read_node(node) for node in nodes]
-    return CellGenotype(
-        kind=kind,
-        inputs=inputs,
-        nodes=tuple(edges for _, edges in read),
-        output=tuple(s.integer("a state") for s in fields["output"].items("the output of a cell")),
-        ops=tuple(op for op, _ in read) if on_nodes else (),
-    )
+    have_ops = bool(nodes) and isinstance(nodes[0].value, dict)
+    for state, node in enumerate(nodes, start=inputs):
+        value = node.value.get("from") if isinstance(node.value, dict) else node.value
+        slots = len(value) if isinstance(value, list) else 1
+        read(_node(kind, state, slots, have_ops), node, parts)
+        parts.cursors[kind, state] = node
+    states = fields["output"].items("the output of a cell")
+    for slot, state in enumerate(states):
+        parts.put((kind, "output", slot), state, state.integer("a state"))
+    parts.cursors |= {(kind,): cursor, (kind, "output"): fields["output"]}
+    return parts.cell(kind, inputs, len(nodes))
 
 
 def _read_size(cursor: Cursor) -> Numbers:
@@ -188,45 +169,6 @@ def _read_size(cursor: Cursor) -> Numbers:
         if number < 1:
             raise fields[name].fault("E107", f"the size '{name}' must be 1 or more, not {number}")
     return tuple((name, numbers[name]) for name in SIZE_NAMES if name in numbers)
-
-
-def _read_node(cursor: Cursor) -> tuple[str, tuple[Edge, ...]]:
-    """A node whose ops stand on its edges: [[op, source], ...]."""
-    return "", tuple(_read_edge(edge) for edge in cursor.items("a node"))
-
-
-def _read_op_node(cursor: Cursor) -> tuple[str, tuple[Edge, ...]]:
-    """A node with an op of its own: {"op": op, "from": [source, ...]}."""
-    fields = cursor.fields("a node with an op", ("op", "from"))
-    op = fields["op"].text("an op")
-    sources = fields["from"].items("the sources of a node")
-    return op, tuple(Edge("", source.integer("a source")) for source in sources)
-
-
-def _read_edge(cursor: Cursor) -> Edge:
-    pair = cursor.items("an edge [op, source]")
-    if len(pair) != 2:
-        raise cursor.fault("E109", f"an edge is [op, source], and this has {len(pair)} parts")
-    op, source = pair
-    return Edge(op.text("an op"), source.integer("a source"))
-
-
-def _document_path(cells: Path, genotype: Genotype, path: Path) -> Path:
-    """The path in the document to the part of a genotype at `path`."""
-    if not path:
-        return cells
-    kind, *rest = path
-    if not rest:
-        return (*cells, kind)
-    if rest[0] == "output":
-        return (*cells, kind, *rest)
-    cell = genotype.cell(str(kind))
-    node = int(rest[0]) - cell.inputs
-    if cell.ops:
-        inner = rest[1:] if rest[-1] == "op" else ("from", *rest[1:]) if len(rest) > 1 else ()
-    else:  # an edge's faults are those of its source, the second of the pair
-        inner = (rest[1], 0 if rest[-1] == "op" else 1) if len(rest) > 1 else ()
-    return (*cells, kind, "nodes", node, *inner)
 
 
 def _is_entry(cursor: Cursor) -> bool:
@@ -241,7 +183,7 @@ def _recognises(cursor: Cursor) -> bool:
     return has_keys(value, "nasir") and not has_keys(value, "genotypes")
 
 
-OWN = Format("nasir", "nasir's own JSON or YAML", _recognises, parse, dump)
+OWN = Format("nasir", "nasir's own JSON or YAML", _recognises, parse, dump, whole=True)
 
 
 if TYPE_CHECKING:

@@ -5,12 +5,19 @@ from functools import cache
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
-from nasir.formats.darts import DARTS, PTDARTS
+from nasir.formats.darts import AW_NAS, DARTS, PTDARTS
+from nasir.formats.darts_data import BANANAS, ENAS, NASBENCH301, NASLIB, NNABLA, NNI_DARTS
 from nasir.formats.format import Format
-from nasir.formats.keyed import AW_NAS, NASBENCH301, NNABLA, NNI_DARTS, NNI_NASBENCH201
 from nasir.formats.nasbench101 import NASBENCH1SHOT1, NASBENCH101
-from nasir.formats.nasbench201 import AUTODL, NASBENCH201, NATSBENCH_SIZE, TRANSNASBENCH101
-from nasir.formats.numbers import BANANAS, ENAS, NASLIB, SIX_BY_NODE, SIX_BY_SOURCE
+from nasir.formats.nasbench201 import (
+    AUTODL,
+    NASBENCH201,
+    NATSBENCH_SIZE,
+    NNI_NASBENCH201,
+    SIX_BY_NODE,
+    SIX_BY_SOURCE,
+    TRANSNASBENCH101,
+)
 from nasir.formats.own import ONNX, OWN
 from nasir.genotype import CellGenotype
 from nasir.space.space import Genotype, Space
@@ -106,7 +113,7 @@ def _pattern(rows: tuple[Format, ...]) -> re.Pattern[str]:
 def _described(genotype: Genotype) -> str:
     """The cells on one line: a NAS-Bench-201 cell as its string, others edge by edge."""
     try:
-        return str(NASBENCH201.dump(genotype)) if NASBENCH201.dump else ""
+        return NASBENCH201.write(genotype)
     except NasirError:
         return "; ".join(_described_cell(cell) for cell in genotype.cells)
 

@@ -9,14 +9,13 @@ import nasir
 from nasir import CellGenotype, Genotype, Space, Type
 from nasir.cost_rows import CostRows, Spent, cost_rows
 from nasir.costing import CONVENTION
-from nasir.errors import shortened
+from nasir.errors import json_text, shortened
 from nasir.expressions import tree_of
 from nasir.formats import FORMATS
-from nasir.formats.keyed import NNI_OPS_201, OP_IDS
+from nasir.formats.darts_data import ACTIVATIONS, BANANAS_OPS, ENAS_OPS, OP_IDS
 from nasir.formats.nasbench101 import SPACES
-from nasir.formats.nasbench201 import OPS as TRANSNAS_OPS
-from nasir.formats.numbers import ACTIVATIONS, BANANAS_OPS, NASBENCH201_OPS, NASLIB_201_OPS, OPS
-from nasir.formats.own import format_space
+from nasir.formats.nasbench201 import NASBENCH201_OPS, NASLIB_201_OPS, NNI_OPS, TRANSNAS_OPS
+from nasir.formats.own import space_data
 from nasir.macros import MACROS
 from nasir.space import adopt, home_of, load_space
 from nasir.space.decisions import SpaceCell
@@ -55,7 +54,7 @@ def genotype_document(genotype: Genotype, size: NetworkSize, title: str = "") ->
         "sizeFacts": facts,
         "convention": CONVENTION,
         "genotype": genotype_facts(genotype),
-        "spaceText": format_space(genotype),
+        "spaceText": json_text(space_data(genotype)),
         "space": space_facts(home) if home else None,
         "reasons": reasons,
         "costs": _costs(rows),
@@ -208,14 +207,14 @@ def _formats() -> Document:
         "bananas": BANANAS_OPS,
         "naslib201": NASLIB_201_OPS,
         "nasbench201": NASBENCH201_OPS,
-        "enas": OPS,
+        "enas": ENAS_OPS,
         "activations": ACTIVATIONS,
-        "transnas": TRANSNAS_OPS,
+        "transnas": TRANSNAS_OPS.ours or (),
         "oneShot": load_space(SPACES[0]).cells[0].node_ops,
     }
     return {
         "names": {row.name: row.title for row in FORMATS.values() if row.dump},
         "ops": {name: list(each) for name, each in ops.items()},
-        "nni": NNI_OPS_201,
+        "nni": NNI_OPS.ours,
         "oneShotParents": [list(load_space(name).cells[0].parents) for name in SPACES],
     }
