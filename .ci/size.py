@@ -28,7 +28,7 @@ CEILINGS = {
     "files of the library": 183,
     "files of runners": 78,
     "code lines of nasir and lowering": 16_629,
-    "code lines of runners": 11_452,
+    "code lines of runners": 11_450,
     "code lines of tests": 20_605,
     "places of runners": 15,
     "arrows between them": 40,

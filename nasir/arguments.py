@@ -81,6 +81,13 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def check_arguments(given: Mapping[str, object], hint: Any) -> None:
+    """Raises what `checked` raises, for arguments that a function takes by any name."""
+    for name, value in given.items():
+        if not _fits(value, hint):
+            raise _wrong(name, value, hint)
+
+
 def _wrong(name: str, value: object, hint: Any) -> Exception:
     words = [
         word for each in _parts(hint) for word in get_args(each) if get_origin(each) is Literal

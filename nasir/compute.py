@@ -8,10 +8,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count, takewhile
 from random import Random
+from threading import get_ident
 
-from nasir.arguments import checked
+from nasir.arguments import check_arguments, checked
 from nasir.costing import Totals, totals
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
@@ -104,6 +106,7 @@ def costs(
     """
     space = as_space(space)
     found = find_skeleton(skeleton or space.skeleton)
+    check_arguments(size, int)
     given = _each(space) if genotypes is None else (adopt(as_genotype(g), space) for g in genotypes)
     return (totals(each, found, network_size(each, found, size)) for each in given)
 
@@ -217,8 +220,19 @@ def _picks(size: Numbers) -> tuple[Pick, ...]:
     return tuple(((number, ()),) for _, number in size)
 
 
+@cache
+def _of_thread(thread: int) -> Random:
+    """A generator for each thread: making one seeds it twice, which takes much of a draw's time."""
+    return Random(thread)
+
+
 def _random(seed: Seed) -> Random:
-    return seed if isinstance(seed, Random) else Random(seed)
+    """The generator itself, or the thread's own, for the length of one call."""
+    if isinstance(seed, Random):
+        return seed
+    random = _of_thread(get_ident())
+    random.seed(seed)
+    return random
 
 
 @dataclass(frozen=True, slots=True)

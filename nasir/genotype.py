@@ -69,6 +69,11 @@ class CellGenotype:
             yield (self.kind, state, "op"), op
 
     @property
+    def node_ops(self) -> tuple[str, ...]:
+        """The op of each node: "" where ops stand on edges."""
+        return self.ops or ("",) * len(self.nodes)
+
+    @property
     def on_nodes(self) -> bool:
         """True if ops are on nodes, not on edges."""
         return bool(self.ops)

@@ -11,7 +11,7 @@ import pytest
 import nasir
 from nasir import CellGenotype, load_space
 from nasir.canonical.labelling import label
-from nasir.canonical.terms import Behaviour, Place, behaviour, cell_terms
+from nasir.canonical.terms import Behaviour, Behaviours, Place, behaviour, cell_terms
 from nasir.macros import MACROS
 
 
@@ -30,7 +30,7 @@ def test_nasbench201_has_5267_classes_and_no_id_joins_or_parts_cells_wrongly() -
     ids: dict[bytes, set[int]] = defaultdict(set)
     values: dict[int, set[bytes]] = defaultdict(set)
     for each in nasbench201():
-        labelling = label(cell_terms(each, (1,), MACROS))
+        labelling = label(cell_terms(each, Behaviours((1,), MACROS)))
         tags = range(1, len(labelling.edges) + 1)
         value = min(
             _value(each, dict(zip(labelling.edges, order, strict=True)))
@@ -121,8 +121,8 @@ def test_the_way_from_the_literatures_classes_to_ours(
 
 
 def _digest(each: CellGenotype, change: Callable[[Behaviour], Behaviour] = lambda op: op) -> bytes:
-    terms = cell_terms(each, (1,), MACROS, lambda op, strides: change(behaviour(op, strides)))
-    return label(terms).digest
+    ops = Behaviours((1,), MACROS, lambda op, strides: change(behaviour(op, strides)))
+    return label(cell_terms(each, ops)).digest
 
 
 def _literature(each: CellGenotype, zeros: bool) -> str:

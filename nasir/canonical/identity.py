@@ -7,12 +7,13 @@ from math import prod
 
 from nasir.arguments import checked
 from nasir.canonical.labelling import Labelling, label, label_module
-from nasir.canonical.terms import Place, Strides, cell_terms, highway
+from nasir.canonical.terms import Behaviours, Place, Strides, cell_terms, highway
 from nasir.compute import enumerate_genotypes
 from nasir.errors import PRIMITIVE_LIMIT, Budget, NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype
 from nasir.macros import ACTIVATIONS, MACROS
+from nasir.ops import Macro
 from nasir.space import Space
 from nasir.space.cells import cell_op
 from nasir.space.layout import PUBLISHED
@@ -136,13 +137,28 @@ def _labelling(cell: CellGenotype, genotype: Genotype) -> Labelling:
         return label_module(cell)
     if cell.combine == "concat":
         return _as_it_stands([cell, *_selected(cell, genotype)], space)
-    if cell.kind in _HIGHWAYS:
-        return label(cell_terms(cell, (1,), ACTIVATIONS, highway))
-    if space is None or not (space.ops or space.inner or space.layout is not PUBLISHED):
-        return label(cell_terms(cell, _strides(cell.kind), MACROS))
-    cells = {x.kind: cell_op(x.kind, genotype.cells, space.ops) for x in _selected(cell, genotype)}
+    if (
+        cell.kind in _HIGHWAYS
+        or space is None
+        or not (space.ops or space.inner or space.layout is not PUBLISHED)
+    ):
+        return label(cell_terms(cell, _shipped(cell.kind)))
+    cells = {x.kind: _option(x, genotype, space) for x in _selected(cell, genotype)}
     known = {**cells, **ops_of(space, cell.kind)}
-    return label(cell_terms(cell, _strides_in(space, cell.kind), known))
+    return label(cell_terms(cell, Behaviours(_strides_in(space, cell.kind), known)))
+
+
+@cache
+def _shipped(kind: str) -> Behaviours:
+    """Behaviours of shipped ops in a kind of cell."""
+    if kind in _HIGHWAYS:
+        return Behaviours((1,), ACTIVATIONS, highway)
+    return Behaviours(_strides(kind), MACROS)
+
+
+def _option(cell: CellGenotype, genotype: Genotype, space: Space) -> Macro:
+    """The op that a cell is, whatever the genotype's other cells are."""
+    return cell_op(cell.kind, (*_selected(cell, genotype), cell), space.ops)
 
 
 def _selected(cell: CellGenotype, genotype: Genotype) -> list[CellGenotype]:

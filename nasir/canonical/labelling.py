@@ -3,18 +3,22 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from itertools import groupby, permutations, product
 from math import factorial, prod
 from typing import Any
 
-from nasir.canonical.terms import Place, Sum, Terms
+from nasir.canonical.terms import Place, Term, Terms
 from nasir.errors import LABEL_STEPS, Budget
 from nasir.genotype import CellGenotype
 from nasir.space.nasbench101 import Module, module_of, pruned
 
 Colours = dict[int, int]
-"""The colour of each vertex; vertices of one colour are not distinguished yet."""
+"""The colour of each vertex; vertices of one colour are not distinguished yet.
+
+Behind a colour are as many free numbers as other vertices have it, so that refining adds ranks.
+"""
 
 Code = tuple[tuple[tuple[int, int], ...], ...]
 
@@ -36,46 +40,55 @@ def label(terms: Terms) -> Labelling:
     convolutions of one value) must be told apart by who reads them: one convolution read twice is
     not two convolutions. That is a graph to be numbered canonically.
     """
-    live = _live(terms)
-    forms: dict[int, bytes] = {}
-    for term in live:
-        forms[term] = _form(terms.labels[term], terms.reads[term], forms)
-    own = [term for term in live if terms.places[term] is not None]
-    outputs = [_form(b"output", value, forms) for value in terms.outputs]
+    first, outputs = len(terms.rows), range(len(terms.outputs))
+    rows = [*terms.rows, *[(b"output", value, None) for value in terms.outputs]]
+    live, forms = _forms(rows, first)
+    places = {term: place for term in live if (place := rows[term][2])}
+    own, ends = list(places), forms[first:]
     distinct = {forms[term] for term in own}
-    text = b"".join([*sorted(distinct), b"|", *sorted(outputs)])
+    text = b"".join([*sorted(distinct), b"|", *sorted(ends)])
     if len(distinct) == len(own):
         own.sort(key=forms.__getitem__)
-        order = sorted(range(len(outputs)), key=outputs.__getitem__)
+        order = sorted(outputs, key=ends.__getitem__)
     else:
-        graph = _Graph(terms, live, forms, outputs)
+        graph = _Graph(rows, live, forms, terms)
         code, numbers = graph.canonical()
         text += repr(code).encode()
         own.sort(key=lambda term: numbers[graph.number[term]])
-        order = sorted(range(len(outputs)), key=lambda i: numbers[len(live) + i])
-    places = [terms.places[term] for term in own]
-    return Labelling(sha256(text).digest(), tuple([p for p in places if p]), tuple(order))
+        order = sorted(outputs, key=lambda i: numbers[i - len(ends)])
+    return Labelling(sha256(text).digest(), tuple([places[term] for term in own]), tuple(order))
 
 
-def _live(terms: Terms) -> list[int]:
-    """The terms that the outputs need, in order."""
-    wanted = {term for value in terms.outputs for term, _ in value}
-    stack = list(wanted)
-    while stack:
-        for term, _ in terms.reads[stack.pop()]:
-            if term not in wanted:
-                wanted.add(term)
-                stack.append(term)
-    return sorted(wanted)
+def _forms(rows: list[Term], first: int) -> tuple[list[int], list[bytes]]:
+    """The terms that those from the first output on need, and their forms by number.
+
+    A form is the digest of a label and a sum, whatever the order of the sum's terms.
+    """
+    wanted = bytearray(first) + b"1" * (len(rows) - first)
+    for term in range(len(rows) - 1, -1, -1):
+        if wanted[term]:
+            for read, _ in rows[term][1]:
+                wanted[read] = 1
+    forms, once = [b""] * len(rows), [b""] * len(rows)
+    live = [term for term, needed in enumerate(wanted) if needed]
+    for term in live:
+        label, value, _ = rows[term]
+        if not value:
+            form = _digest(label)
+        elif len(value) == 1 and value[0][1] == 1:
+            form = _digest(label + once[value[0][0]])
+        else:
+            parts = [once[t] if n == 1 else forms[t] + b"%d;" % n for t, n in value]
+            parts.sort()
+            form = sha256(label + b"".join(parts)).digest()
+        forms[term] = form
+        once[term] = form + b"1;"
+    return live, forms
 
 
-def _form(head: bytes, value: Sum, forms: dict[int, bytes]) -> bytes:
-    """The digest of a head and a sum, whatever the order of the sum's terms."""
-    if len(value) == 1 and value[0][1] == 1:
-        return sha256(head + forms[value[0][0]] + b"1;").digest()
-    parts = [forms[term] + (b"1;" if count == 1 else b"%d;" % count) for term, count in value]
-    parts.sort()
-    return sha256(head + b"".join(parts)).digest()
+@lru_cache(1 << 12)
+def _digest(text: bytes) -> bytes:
+    return sha256(text).digest()
 
 
 Part = Sequence[int]
@@ -85,18 +98,16 @@ Part = Sequence[int]
 class _Graph:
     """Live terms and outputs as vertices; an edge for each term of a sum, with its count."""
 
-    def __init__(
-        self, terms: Terms, live: list[int], forms: dict[int, bytes], outputs: list[bytes]
-    ) -> None:
-        self.number = {term: vertex for vertex, term in enumerate(live)}
-        self.budget = terms.budget
-        sums = [*(terms.reads[term] for term in live), *terms.outputs]
-        self.reads = [[(self.number[term], count) for term, count in value] for value in sums]
-        self.readers: list[list[tuple[int, int]]] = [[] for _ in sums]
+    def __init__(self, rows: list[Term], live: list[int], forms: list[bytes], terms: Terms) -> None:
+        self.number = number = {term: vertex for vertex, term in enumerate(live)}
+        self.budget, first = terms.budget, len(terms.rows)
+        self.forms = [(b"1" if term >= first else b"0") + forms[term] for term in live]
+        self.reads = [[(number[read], count) for read, count in rows[term][1]] for term in live]
+        self.readers: list[list[tuple[int, int]]] = [[] for _ in live]
         for reader, value in enumerate(self.reads):
             for vertex, count in value:
                 self.readers[vertex].append((reader, count))
-        self.forms = [*(b"0" + forms[term] for term in live), *(b"1" + form for form in outputs)]
+        self.steps = [1 + len(a) + len(b) for a, b in zip(self.reads, self.readers, strict=True)]
 
     def canonical(self) -> tuple[Code, list[int]]:
         """The code of a canonical numbering, and the number of each vertex."""
@@ -115,9 +126,9 @@ class _Graph:
         pieces of one form can change places, so that twins need no search.
         """
         colours = self.refine(part, colours)
-        pieces = self.pieces(part, colours)
-        if not pieces:
+        if not _classes(part, colours):
             return sorted(part, key=colours.__getitem__)
+        pieces = self.pieces(part, colours)
         ordered = [self.order_piece(piece, colours) for piece in pieces]
         forms = [(tuple(colours[v] for v in order), self.code(order)) for order in ordered]
         ranks = _ranks(forms)
@@ -160,21 +171,21 @@ class _Graph:
 
     def refine(self, part: Part, colours: Colours) -> Colours:
         """Vertices of one colour told apart by the colours around them in the part."""
-        count = len({colours[vertex] for vertex in part})
-        while count < len(part):
-            keys: list[Any] = []
-            steps = len(part)
-            for vertex in part:
-                reads = [(colours[v], n) for v, n in self.reads[vertex] if v in colours]
-                readers = [(colours[v], n) for v, n in self.readers[vertex] if v in colours]
-                steps += len(self.reads[vertex]) + len(self.readers[vertex])
-                keys.append((colours[vertex], sorted(reads), sorted(readers)))
-            self.budget.spend(steps)
-            colours = dict(zip(part, _ranks(keys), strict=True))
-            before, count = count, len(set(colours.values()))
-            if before == count:
+        while classes := _classes(part, colours):
+            self.budget.spend(sum([self.steps[vertex] for vertex in part]))
+            told = colours.copy()
+            for same in classes:
+                ranks = _ranks([self.around(vertex, colours) for vertex in same])
+                told.update((v, colours[v] + n) for v, n in zip(same, ranks, strict=True))
+            if told == colours:
                 break
-        return {vertex: colours[vertex] for vertex in part}
+            colours = told
+        return colours
+
+    def around(self, vertex: int, colours: Colours) -> tuple[list[tuple[int, int]], ...]:
+        """What a vertex reads and what reads it, by colour."""
+        sides = (self.reads[vertex], self.readers[vertex])
+        return tuple([sorted([(colours[v], n) for v, n in s if v in colours]) for s in sides])
 
     def pieces(self, part: Part, colours: Colours) -> list[list[int]]:
         """Components of a refined part, by edges that tell vertices of one colour apart."""
@@ -222,6 +233,14 @@ class _Graph:
         )
 
 
+def _classes(part: Part, colours: Colours) -> list[list[int]]:
+    """The vertices of each colour that several have."""
+    classes: dict[int, list[int]] = {}
+    for vertex in part:
+        classes.setdefault(colours[vertex], []).append(vertex)
+    return [same for same in classes.values() if len(same) > 1]
+
+
 def _ranks(keys: Sequence[Any]) -> list[int]:
     """Ranks of the keys: how many are less; equal keys have one rank."""
     ordered = sorted(range(len(keys)), key=keys.__getitem__)
@@ -234,9 +253,7 @@ def _ranks(keys: Sequence[Any]) -> list[int]:
 
 def _open(part: Part, colours: Colours) -> list[int]:
     """The vertices of the least colour that several have; none where all have their own."""
-    sizes = Counter(colours[vertex] for vertex in part)
-    least = min((colour for colour, size in sizes.items() if size > 1), default=None)
-    return [vertex for vertex in part if colours[vertex] == least]
+    return min(_classes(part, colours), key=lambda same: colours[same[0]], default=list[int]())
 
 
 def _orbit(vertices: list[int], symmetries: list[dict[int, int]]) -> set[int]:
@@ -277,25 +294,17 @@ def label_module(cell: CellGenotype) -> Labelling:
     """
     Budget(LABEL_STEPS, "the id", "steps").spend((len(cell.nodes) + 2) ** 3)  # of the colours
     module = module_of(cell)
-    live = pruned(module)
-    if live is None:
+    marked = pruned(Module(module.matrix, tuple(map(str, range(len(module.ops))))))
+    if marked is None:
         return Labelling(sha256(b"unreachable").digest(), (), ())
-    states = _live_states(module)
+    states = [*map(int, marked.ops)]
+    live = Module(marked.matrix, tuple(module.ops[state] for state in states))
     code, order = min((_code(live, order), order) for order in _orders(live))
     outputs = sum(row[-1] for row in live.matrix)
     digest = sha256(repr(("module", code)).encode()).digest()
     return Labelling(
         digest, tuple((states[vertex], 0) for vertex in order[1:-1]), tuple(range(outputs))
     )
-
-
-def _live_states(module: Module) -> list[int]:
-    """The vertices that pruning keeps, by their place among them."""
-    size = len(module.ops)
-    marked = Module(module.matrix, tuple(str(vertex) for vertex in range(size)))
-    live = pruned(marked)
-    assert live is not None
-    return [int(name) for name in live.ops]
 
 
 def _code(module: Module, order: Order) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:

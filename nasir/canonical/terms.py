@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Literal
 
 from nasir.errors import LABEL_STEPS, Budget, NasirError
-from nasir.genotype import CellGenotype, Combine
+from nasir.genotype import CellGenotype
 from nasir.node import Node
 from nasir.ops import Macro, Op
 from nasir.template import Template, find_op, make_attrs, template
@@ -190,137 +190,140 @@ def _keeps_zero(node: Node) -> bool:
 Sum = tuple[tuple[int, int], ...]
 """Terms by number, each with how often it is added, in the order of the numbers; () is zero."""
 
-Does = Callable[[Op, Strides], Behaviour]
-
 Place = tuple[int, int]
 """An edge of a cell: the state of its node, and its slot there."""
 
+Does = Callable[[Op, Strides], Behaviour]
 
 _HINT = "a cell with fewer edges, or with fewer interchangeable ones, has an id"
+
+
+class Behaviours(dict[tuple[str, bool], Behaviour]):
+    """Behaviours of ops, by name and by whether they read an input of the cell; found when asked.
+
+    Edges from inputs have one of `strides`, all others 1. `known` has the ops by name, and `does`
+    says what one of them does on an edge. `regular`: whether all that were asked for are.
+    """
+
+    def __init__(self, strides: Strides, known: Mapping[str, Op], does: Does = behaviour) -> None:
+        self.strides, self.known, self.does = strides, known, does
+        self.regular = True
+
+    def __missing__(self, key: tuple[str, bool]) -> Behaviour:
+        name, first = key
+        op = self.known.get(name) or find_op(name, self.known)
+        found = self[key] = self.does(op, self.strides if first else (1,))
+        self.regular = self.regular and found.regular
+        return found
+
+
+Term = tuple[bytes, Sum, Place | None]
+"""A label, what it reads, and the edge that an op with weights, or one that draws, is on."""
 
 
 class Terms:
     """The terms of a cell in an order in which each comes after what it reads.
 
     A term is an input, or an op applied to a sum. Ops without weights are terms by value: equal
-    ones are one term. An op that has weights, or draws, is a term of its own for each edge, found
-    at its place in `places`. `outputs` are the sums that leave the cell.
+    ones are one term. An op that has weights, or draws, is a term of its own for each edge.
+    `outputs` are the sums that leave the cell.
     """
 
-    def __init__(self) -> None:
-        self.labels: list[bytes] = []
-        self.reads: list[Sum] = []
-        self.places: list[Place | None] = []
+    def __init__(self, inputs: int) -> None:
+        self.rows = list(_inputs(inputs))
         self.outputs: tuple[Sum, ...] = ()
         self.shared: dict[tuple[bytes, Sum], int] = {}
         self.budget = Budget(LABEL_STEPS, "the id", "steps", _HINT)
 
-    def add(self, label: bytes, reads: Sum, place: Place | None) -> int:
-        """A new term."""
-        self.labels.append(label)
-        self.reads.append(reads)
-        self.places.append(place)
-        return len(self.labels) - 1
-
-    def add_shared(self, label: bytes, reads: Sum) -> int:
-        """The term of an op without weights, which is there once."""
-        number = self.shared.get((label, reads))
-        if number is None:
-            number = self.shared[label, reads] = self.add(label, reads, None)
+    def add(self, label: bytes, reads: Sum, place: Place | None = None) -> int:
+        """The number of a term; one without a place, an op without weights, is there once."""
+        number = None if place else self.shared.get((label, reads))
+        if number is not None:
+            return number
+        number = len(self.rows)
+        self.rows.append((label, reads, place))
+        if not place:
+            self.shared[label, reads] = number
         return number
 
+    def each(self, label: bytes, value: Sum) -> Sum:
+        """A linear op without weights, applied to each term of a sum."""
+        return tuple([(self.add(label, ((term, 1),)), count) for term, count in value])
 
-def cell_terms(
-    cell: CellGenotype, strides: Strides, known: Mapping[str, Op], does: Does = behaviour
-) -> Terms:
-    """The terms of a cell whose edges from its inputs have one of `strides`, all others 1.
+    def divided(self, value: Sum, count: int) -> Sum:
+        """The value divided by a number of summands, term by term."""
+        return self.each(sha256(b"divided by %d" % count).digest(), value) if count > 1 else value
+
+    def apply(self, op: Behaviour, value: Sum, place: Place) -> Sum:
+        """What an op on an edge makes of a value."""
+        kind, label = op.kind, op.label
+        if kind == "identity":
+            return value
+        if kind == "zero":
+            return ()
+        if kind == "linear":
+            return self.each(label, value)
+        if not op.reads:
+            value = ()
+        elif not value:
+            label = op.at_zero
+            if not label:
+                return ()
+        return ((self.add(label, value, None if kind == "shared" else place), 1),)
+
+
+def cell_terms(cell: CellGenotype, ops: Behaviours) -> Terms:
+    """The terms of a cell.
 
     Identities are what they read, zeros leave sums, sums in sums are one sum, and a linear op
     without weights is applied to each term of a sum; a mean is a sum, each of whose terms is
-    divided. Nodes must not be concatenations. `known` has the ops by name, and `does` says what one
-    of them does on an edge.
-    """
-    assert cell.combine != "concat"
-    terms = Terms()
-    for number in range(cell.inputs):
-        terms.add(_input_label(number), (), None)
-    values: list[Sum] = [((number, 1),) for number in range(cell.inputs)]
-    inputs, ops = cell.inputs, _behaviours(cell, strides, known, does)
-    for state, edges in enumerate(cell.nodes, start=inputs):
-        total: dict[int, int] = {}
-        steps = len(edges)
-        for slot, edge in enumerate(edges):
-            op, value = ops[edge.op, edge.source < inputs], values[edge.source]
-            steps += len(value)
-            for term, count in _apply(terms, op, value, (state, slot)):
-                total[term] = total.get(term, 0) + count
-        terms.budget.spend(steps)
-        value = tuple(sorted(total.items())) if len(total) > 1 else tuple(total.items())
-        values.append(_divided(terms, value, len(edges)) if cell.combine == "mean" else value)
-    terms.outputs = _joined(terms, [values[state] for state in cell.output], cell.join)
-    return terms
-
-
-def _divided(terms: Terms, value: Sum, count: int) -> Sum:
-    """The value divided by a number of summands, term by term."""
-    if count == 1:
-        return value
-    label = sha256(b"divided by %d" % count).digest()
-    return tuple([(terms.add_shared(label, ((term, 1),)), times) for term, times in value])
-
-
-def _joined(terms: Terms, values: list[Sum], join: Combine) -> tuple[Sum, ...]:
-    """Results of the cell: values side by side, or their sum or mean."""
-    if join == "concat" or len(values) == 1:
-        return tuple(values)
-    total: dict[int, int] = {}
-    for term, count in (pair for value in values for pair in value):
-        total[term] = total.get(term, 0) + count
-    whole = tuple(sorted(total.items()))
-    return (_divided(terms, whole, len(values)) if join == "mean" else whole,)
-
-
-def _apply(terms: Terms, op: Behaviour, value: Sum, place: Place) -> Sum:
-    kind = op.kind
-    if kind == "identity":
-        return value
-    if kind == "zero":
-        return ()
-    if kind == "linear":
-        return tuple([(terms.add_shared(op.label, ((t, 1),)), count) for t, count in value])
-    label = op.label
-    if not op.reads:
-        value = ()
-    elif not value:
-        label = op.at_zero
-        if not label:
-            return ()
-    if kind == "shared":
-        return ((terms.add_shared(label, value), 1),)
-    return ((terms.add(label, value, place), 1),)
-
-
-def _behaviours(
-    cell: CellGenotype, strides: Strides, known: Mapping[str, Op], does: Does
-) -> dict[tuple[str, bool], Behaviour]:
-    """Behaviours of the cell's ops, by name and by whether they read an input of the cell.
+    divided. Nodes must not be concatenations.
 
     Where some op changes the type, values of a cell differ in type, and a zero is not any zero:
     then zeros and draws count as ops like all others.
     """
-    found: dict[tuple[str, bool], Behaviour] = {}
-    regular = True
-    for edges in cell.nodes:
-        for edge in edges:
-            name, first = key = edge.op, edge.source < cell.inputs
-            if key not in found:
-                op = known.get(name) or find_op(name, known)
-                found[key] = does(op, strides if first else (1,))
-                regular = regular and found[key].regular
-    if regular:
-        return found
-    return {key: op.opaque for key, op in found.items()}
+    assert cell.combine != "concat"
+    terms = _terms(cell, ops)
+    if not ops.regular:
+        edges = (edge for edges in cell.nodes for edge in edges)
+        if not all(ops[edge.op, edge.source < cell.inputs].regular for edge in edges):
+            return _terms(cell, {key: op.opaque for key, op in ops.items()})
+    return terms
 
 
-def _input_label(number: int) -> bytes:
-    return sha256(b"input %d" % number).digest()
+def _terms(cell: CellGenotype, ops: Mapping[tuple[str, bool], Behaviour]) -> Terms:
+    inputs = cell.inputs
+    terms = Terms(inputs)
+    rows = terms.rows
+    values: list[Sum] = [((number, 1),) for number in range(inputs)]
+    for state, edges in enumerate(cell.nodes, start=inputs):
+        total: dict[int, int] = {}
+        steps = len(edges)
+        for slot, edge in enumerate(edges):
+            source = edge.source
+            op, value = ops[edge.op, source < inputs], values[source]
+            steps += len(value)
+            if value and op.kind == "own" and op.reads:  # most edges: nothing to look up
+                total[len(rows)] = 1
+                rows.append((op.label, value, (state, slot)))
+                continue
+            for term, count in terms.apply(op, value, (state, slot)):
+                total[term] = total.get(term, 0) + count
+        terms.budget.spend(steps)
+        value = tuple(sorted(total.items())) if len(total) > 1 else tuple(total.items())
+        values.append(terms.divided(value, len(edges)) if cell.combine == "mean" else value)
+    leaving = [values[state] for state in cell.output]
+    if cell.join == "concat" or len(leaving) == 1:
+        terms.outputs = tuple(leaving)
+    else:
+        total = {}
+        for term, count in (pair for value in leaving for pair in value):
+            total[term] = total.get(term, 0) + count
+        whole = tuple(sorted(total.items()))
+        terms.outputs = (terms.divided(whole, len(leaving)) if cell.join == "mean" else whole,)
+    return terms
+
+
+@cache
+def _inputs(count: int) -> tuple[Term, ...]:
+    return tuple((sha256(b"input %d" % number).digest(), (), None) for number in range(count))

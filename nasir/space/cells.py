@@ -55,7 +55,7 @@ class _Entry:
         return b(widened, x, stride=self.stride, out=self.width, **fixed, **attrs)
 
 
-Cells = Mapping[str, CellGenotype] | Mapping[str, SpaceCell]
+Cells = Mapping[str, CellGenotype | SpaceCell]
 """The cells of a genotype or of a space, by kind."""
 
 
@@ -199,8 +199,6 @@ def space_of(design: Design) -> Space | None:
 
 def cells_of(design: Design) -> Cells:
     """The cells by kind."""
-    if isinstance(design, Space):
-        return {cell.kind: cell for cell in design.cells}
     return {cell.kind: cell for cell in design.cells}
 
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
 from random import Random
+from typing import Any
 
 from nasir.genotype import CellGenotype, Combine, Edge
 from nasir.node import Slot
 from nasir.space import tree
 from nasir.space.tree import Choose, Entry, Option, Pick
 
-Part = tuple[Edge, ...]
+Part = Any
+"""A decision in a cell: the edges of a node, the op of one, or the states that leave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,16 @@ def _edge(
     return Option(source, (Choose(slot, tuple(map(Option, ops)), mixed=mixed),))
 
 
+def unlike(cell: CellGenotype, own: SpaceCell) -> str:
+    """Why a cell cannot be compared with a kind of cell; empty where it can."""
+    if cell.nodes and cell.on_nodes != own.on_nodes:
+        one, other = ("nodes", "edges") if cell.on_nodes else ("edges", "nodes")
+        return f"the ops of cell '{cell.kind}' stand on {one}, not on {other}"
+    if cell.inputs != own.inputs:
+        return f"cell '{cell.kind}' has {cell.inputs} inputs, not {own.inputs}"
+    return ""
+
+
 class TreeDecisions:
     """Cells as picks of a tree.
 
@@ -143,27 +155,23 @@ class TreeDecisions:
         places = range(len(self.walk))
         self.digits = tuple(sorted(places, key=lambda place: not _reads(self.walk[place])))
         self.size = prod(each.size for each in self.walk)
-        roles = [each.slot.role for each in self.walk]
-        self._ops = tuple(place for place in places if roles[place] == "op on node")
-        self._nodes = tuple(
-            place for place in places if roles[place] not in ("op on node", "output")
-        )
-        self._output = roles.index("output") if "output" in roles else None
-        self._plain = self._output is None and not self._ops
-        self._parts: list[Part] = [()] * len(self.walk)
+        self._output = bool(self.walk) and self.walk[-1].slot.role == "output"
+        last = len(self.walk) - self._output
+        step = 2 if any(each.slot.role == "op on node" for each in self.walk) else 1
+        self._nodes, self._ops = slice(0, last, step), slice(1, last if step > 1 else 0, 2)
+        self._ops_first = sorted(places, key=lambda place: _reads(self.walk[place]))
+        self._parts: list[Part] = [()] * len(self.walk)  # copied faster than one is made
+        self._neighbours: dict[tuple[int, Pick], list[Part]] = {}
 
     def reasons(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell is not one of these."""
         what, own = f"cell '{cell.kind}'", self.cell
-        if cell.nodes and cell.on_nodes != own.on_nodes:
-            one, other = ("nodes", "edges") if cell.ops else ("edges", "nodes")
-            yield f"the ops of {what} stand on {one}, not on {other}"
-        elif cell.inputs != own.inputs:
-            yield f"{what} has {cell.inputs} inputs, not {own.inputs}"
+        if other := unlike(cell, own):
+            yield other
         elif len(cell.nodes) != own.nodes:
             yield f"{what} has {len(cell.nodes)} nodes, not {own.nodes}"
         else:
-            if self._output is None and sorted(cell.output) != sorted(own.output):
+            if not self._output and sorted(cell.output) != sorted(own.output):
                 yield f"the output of {what} is {list(cell.output)}, not {list(own.output)}"
             for each in self.walk:
                 if tuple(_entries(each, cell)) not in each.numbers:
@@ -175,11 +183,14 @@ class TreeDecisions:
 
     def unrank(self, index: int) -> CellGenotype:
         """The cell of that number."""
-        parts = self._parts.copy()
+        parts, cell = self._parts.copy(), self.cell
         for place, size, each, listed in self._radix:
             index, digit = divmod(index, size)
             parts[place] = listed[digit] if listed else _part(each, each.unrank(digit))
-        return self._made(parts)
+        if self._output or self._ops.stop:
+            return self._made(tuple(parts))
+        nodes, output = tuple(parts), cell.output  # most spaces: what draws take is mostly this
+        return CellGenotype(cell.kind, cell.inputs, nodes, output, (), cell.combine, cell.join)
 
     def rank(self, cell: CellGenotype) -> int:
         """The number of a cell."""
@@ -191,10 +202,21 @@ class TreeDecisions:
     def neighbours(self, cell: CellGenotype) -> Iterator[CellGenotype]:
         """Every cell that differs in one decision, those about ops and edges first."""
         picks = self.picks(cell)
-        parts = [self._part(*pair) for pair in enumerate(picks)]
-        for place in sorted(range(len(picks)), key=lambda place: _reads(self.walk[place])):
-            for other in self.walk[place].neighbours(picks[place]):
-                yield self._made([*parts[:place], self._part(place, other), *parts[place + 1 :]])
+        parts = tuple([self._part(*pair) for pair in enumerate(picks)])
+        for place in self._ops_first:
+            before, after = parts[:place], parts[place + 1 :]
+            for other in self._near(place, picks[place]):
+                yield self._made((*before, other, *after))
+
+    def _near(self, place: int, pick: Pick) -> list[Part]:
+        """The parts next to one, remembered where the decision has few."""
+        found = self._neighbours.get((place, pick))
+        if found is None:
+            each = self.walk[place]
+            found = [self._part(place, other) for other in each.neighbours(pick)]
+            if each.numbers:
+                self._neighbours[place, pick] = found
+        return found
 
     def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
         """Each decision from either cell."""
@@ -206,23 +228,16 @@ class TreeDecisions:
 
     def cell_of(self, picks: Sequence[Pick]) -> CellGenotype:
         """The cell of a pick for each decision; the edges of a node keep their order."""
-        return self._made([self._part(*pair) for pair in enumerate(picks)])
+        return self._made(tuple([self._part(*pair) for pair in enumerate(picks)]))
 
     def _part(self, place: int, pick: Pick) -> Part:
         number = self.walk[place].numbers.get(pick)
         return _part(self.walk[place], pick) if number is None else self._listed[place][number]
 
-    def _made(self, parts: Sequence[Part]) -> CellGenotype:
-        cell = self.cell
-        kind, inputs, output = cell.kind, cell.inputs, cell.output
-        if self._plain:
-            nodes = tuple(parts)
-            return CellGenotype(kind, inputs, nodes, output, (), cell.combine, cell.join)
-        nodes = tuple([parts[place] for place in self._nodes])
-        ops = tuple([parts[place][0].op for place in self._ops])
-        if self._output is not None:
-            output = tuple(edge.source for edge in parts[self._output])
-        return CellGenotype(kind, inputs, nodes, output, ops, cell.combine, cell.join)
+    def _made(self, parts: tuple[Part, ...]) -> CellGenotype:
+        cell, nodes, ops = self.cell, parts[self._nodes], parts[self._ops]
+        output = parts[-1] if self._output else cell.output
+        return CellGenotype(cell.kind, cell.inputs, nodes, output, ops, cell.combine, cell.join)
 
     @cached_property
     def _listed(self) -> list[tuple[Part, ...]]:
@@ -237,12 +252,14 @@ class TreeDecisions:
 
 
 def _part(choose: Choose, pick: Pick) -> Part:
-    """The edges of a node, or what is read (by number), or an op, as edges with what there is."""
-    if choose.slot.role == "op on node":
-        return tuple(Edge(str(name), 0) for name, _ in pick)
-    if _reads(choose):
-        return tuple(Edge("", state) for state in sorted(int(name) for name, _ in pick))
-    return tuple(Edge(str(then[0][0][0]), int(name)) for name, then in pick)
+    """A pick as a cell has it; states that are read go by number."""
+    role = choose.slot.role
+    if role == "op on node":
+        return pick[0][0]
+    if role == "edge into node":
+        return tuple(Edge(str(then[0][0][0]), int(name)) for name, then in pick)
+    states = sorted(int(name) for name, _ in pick)
+    return tuple(states if role == "output" else (Edge("", state) for state in states))
 
 
 def _entries(choose: Choose, cell: CellGenotype) -> Iterator[Entry]:

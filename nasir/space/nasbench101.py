@@ -15,7 +15,7 @@ from random import Random
 
 from nasir.errors import NasirError
 from nasir.genotype import CellGenotype, Edge
-from nasir.space.decisions import SpaceCell, TreeDecisions
+from nasir.space.decisions import SpaceCell, TreeDecisions, unlike
 
 INPUT, OUTPUT = "input", "output"
 
@@ -263,14 +263,13 @@ class ModuleDecisions:
 
     def reasons(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell is not one of these."""
-        what, own = f"cell '{cell.kind}'", self.cell
-        if cell.nodes and not cell.on_nodes:
-            yield f"the ops of {what} stand on edges, not on nodes"
-        elif cell.inputs != own.inputs:
-            yield f"{what} has {cell.inputs} inputs, not {own.inputs}"
+        own = self.cell
+        if other := unlike(cell, own):
+            yield other
         else:
             limits = (own.node_ops, own.nodes + 2, own.most_edges)
-            yield from (f"{what}: {reason}" for reason in limits_broken(module_of(cell), *limits))
+            for reason in limits_broken(module_of(cell), *limits):
+                yield f"cell '{cell.kind}': {reason}"
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
         """The cell as pruning leaves it, its sources in order."""
@@ -305,7 +304,7 @@ class ModuleDecisions:
     def cross(self, first: CellGenotype, second: CellGenotype, random: Random) -> CellGenotype:
         """The edges of either cell; the op of each node from either that has such a node."""
         base = random.choice((first, second))
-        shared = _cross_ops(first.ops, second.ops, random)
+        shared = [random.choice(pair) for pair in zip(first.ops, second.ops, strict=False)]
         return replace(base, ops=(*shared, *base.ops[len(shared) :]))
 
     def _fits(self, cell: CellGenotype) -> bool:
@@ -377,11 +376,10 @@ def _from_rows(cell: CellGenotype, rows: list[set[int]], ops: tuple[str, ...]) -
 
 def _ops(index: int, names: tuple[str, ...], count: int) -> tuple[int, tuple[str, ...]]:
     """The rest of a number whose last digits are ops, and the ops."""
-    ops: list[str] = []
-    for _ in range(count):
-        index, digit = divmod(index, len(names))
-        ops.append(names[digit])
-    return index, tuple(reversed(ops))
+    base = len(names)
+    rest: int = index // base**count
+    digits: list[int] = [index // base**place % base for place in reversed(range(count))]
+    return rest, tuple([names[digit] for digit in digits])
 
 
 def _with_ops(index: int, names: tuple[str, ...], ops: tuple[str, ...]) -> int:
@@ -395,7 +393,3 @@ def _other_ops(cell: CellGenotype, names: tuple[str, ...]) -> Iterator[CellGenot
         for other in names:
             if other != op:
                 yield replace(cell, ops=(*cell.ops[:place], other, *cell.ops[place + 1 :]))
-
-
-def _cross_ops(first: tuple[str, ...], second: tuple[str, ...], random: Random) -> tuple[str, ...]:
-    return tuple(random.choice(pair) for pair in zip(first, second, strict=False))

@@ -192,6 +192,12 @@ class Conditions:
         """Raises an error for an expression that is none, or whose value is not true or false."""
         text = self.texts[index]
         known = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
+        ops = {_spelled(op) for cell in space.cells for op in cell.named_ops}
+        for used in names(text):
+            kind, _, name = used.rpartition(".")
+            if name in ops & ({*known, "nodes", "edges"} if not kind else {"nodes", "edges"}):
+                message = f"'{name}' is an op of the space, and a number of every network"
+                raise NasirError("E109", message, hint="give the op another name")
         value = evaluate_parts(text, dict.fromkeys(known, 1) | _counts(space, None))
         if not isinstance(value, bool):
             raise NasirError("E306", f"{quoted(text)} is no condition", hint="as: params < 500k")
@@ -230,9 +236,8 @@ def _counts(space: Space, genotype: Genotype | None) -> dict[str, Number]:
         if genotype is not None:
             chosen = genotype.cell(kind)
             own["nodes"] += len(chosen.nodes)
-            own["edges"] += sum(map(len, chosen.nodes)) + len(chosen.output) * bool(chosen.ops)
-            ops = chosen.ops or (edge.op for edges in chosen.nodes for edge in edges)
-            own.update(map(_spelled, ops))
+            own["edges"] += sum(map(len, chosen.nodes)) + len(chosen.output) * chosen.on_nodes
+            own.update(map(_spelled, chosen.named_ops))
         found.update(own)
         found.update({f"{_spelled(kind)}.{name}": number for name, number in own.items()})
     return {**found}

@@ -37,7 +37,8 @@ def _image(size: Size | StageSize) -> dict[str, Type]:
 class Skeleton:
     """`build(builder, design, size)` returns the logits and, if asked for, the auxiliary ones.
 
-    `default` is the size of a discrete network, `search` that of a supernet.
+    `default` is the size of a discrete network, `search` that of a supernet where it
+    is another.
 
     Where it is `laid_out`, cells stand where the space's layout says (`kinds` are the published
     ones) and have at most so many inputs; elsewhere the edges from a cell's input have one of
@@ -50,12 +51,12 @@ class Skeleton:
 
     name: str
     summary: str
-    kinds: tuple[str, ...]
-    inputs: int
-    has_auxiliary: bool
     default: Any
-    search: Any
     build: Callable[[Builder, Design, Any], tuple[str | tuple[str, ...], str | None]]
+    search: Any = None
+    kinds: tuple[str, ...] = ("cell",)
+    inputs: int = 1
+    has_auxiliary: bool = False
     begin: Callable[[Any], dict[str, Type]] = _image
     ops: Mapping[str, Op] = field(default_factory=lambda: EDGE_MACROS)
     outputs: tuple[str, ...] = ("logits",)
@@ -114,7 +115,7 @@ def network_size(
         if name not in skeleton.sizes:
             message = f"the skeleton '{skeleton.name}' has no size '{name}'"
             raise NasirError("E505", message, hint=f"it has: {', '.join(skeleton.sizes)}")
-    size = skeleton.search if isinstance(design, Space) else skeleton.default
+    size = (isinstance(design, Space) and skeleton.search) or skeleton.default
     return replace(size, auxiliary=auxiliary, **given)
 
 
@@ -139,7 +140,7 @@ def _check_size(skeleton: Skeleton, size: Any) -> None:
 
 
 def _check_cells(design: Design, skeleton: Skeleton) -> None:
-    known = {**skeleton.ops, **{op.name: op for op in _own(design)}}
+    known = _known(design, skeleton)
     what = "space" if isinstance(design, Space) else "genotype"
     for kind in layout_of(design).kinds if skeleton.laid_out else skeleton.kinds:
         if kind not in design.kinds:
@@ -197,7 +198,7 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
 
     Edges, ops and layers have limits of their own; this one is on their product.
     """
-    known = {**skeleton.ops, **{op.name: op for op in _own(design)}}
+    known = _known(design, skeleton)
     layers: int = getattr(size, "layers", 1)
     kinds = layout_of(design).of(layers) if skeleton.laid_out else ()
     depths = size.depths if isinstance(size, StagedSize) else (layers,) * skeleton.stages
@@ -221,14 +222,13 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
 def _primitives(cell: CellGenotype | SpaceCell, sizes: Mapping[str, int]) -> int:
     """The number of a cell's primitives, or a few more."""
     if isinstance(cell, CellGenotype):
-        edges = sum(map(len, cell.nodes))
+        edges, nodes = sum(map(len, cell.nodes)), len(cell.nodes)
         ops, mixed = cell.named_ops, 0
     else:
-        edges = len(cell.edges)
+        edges, nodes = len(cell.edges), cell.nodes
         ops = cell.node_ops * cell.nodes or tuple(op for edge in cell.edges for op in edge.ops)
         mixed = edges + sum(op in cell.normalise for op in ops)
     projections = 4 * edges if cell.on_nodes else 0
-    nodes = cell.nodes if isinstance(cell.nodes, int) else len(cell.nodes)
     return sum(sizes[op] for op in ops) + mixed + projections + nodes + 1
 
 
@@ -244,6 +244,11 @@ def _own(design: Design) -> tuple[Macro, ...]:
     """The ops that the design's space defines itself."""
     space = space_of(design)
     return space.ops if space else ()
+
+
+def _known(design: Design, skeleton: Skeleton) -> dict[str, Op]:
+    """The ops of the skeleton's cells, and the design's own."""
+    return {**skeleton.ops, **{op.name: op for op in _own(design)}}
 
 
 def _meta(design: Design, skeleton: Skeleton, size: Any) -> dict[str, str]:
@@ -262,32 +267,31 @@ def _meta(design: Design, skeleton: Skeleton, size: Any) -> dict[str, str]:
     return {"space": design.space, "name": design.name, **sizes}
 
 
-def _cifar(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
-    stem = b("conv_bn", "image", name="stem", out=3 * size.channels, kernel=3)
-    last, tapped = add_stack(b, design, size.channels, size.layers, Stem(stem, stem))
-    logits = b("classifier", last, name="head", classes=size.classes)
+def _stacked(
+    b: Builder, design: Design, size: Size, stem: Stem, head: str = "classifier", **auxiliary: Any
+) -> tuple[str, str | None]:
+    """Adds the cells behind a stem, the classifier, and the auxiliary head if it is asked for."""
+    last, tapped = add_stack(b, design, size.channels, size.layers, stem)
+    logits = b(head, last, name="head", classes=size.classes)
     if not size.auxiliary:
         return logits, None
-    return logits, b("auxiliary_head", tapped, name="aux", classes=size.classes)
+    return logits, b("auxiliary_head", tapped, name="aux", classes=size.classes, **auxiliary)
+
+
+def _cifar(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
+    stem = b("conv_bn", "image", name="stem", out=3 * size.channels, kernel=3)
+    return _stacked(b, design, size, Stem(stem, stem))
 
 
 def _imagenet(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     """The evaluation network: stem widths C/2, C, C; the auxiliary head has no last batch norm."""
     stem = _imagenet_stem(b, size.channels, 1)
-    last, tapped = add_stack(b, design, size.channels, size.layers, stem)
-    logits = b("imagenet_classifier", last, name="head", classes=size.classes)
-    if not size.auxiliary:
-        return logits, None
-    return logits, b(
-        "auxiliary_head", tapped, name="aux", classes=size.classes, stride=2, norm=False
-    )
+    return _stacked(b, design, size, stem, "imagenet_classifier", stride=2, norm=False)
 
 
 def _imagenet_search(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     """PC-DARTS's and DrNAS's network for the search: stem widths 3C/2, 3C, 3C; any map size."""
-    stem = _imagenet_stem(b, size.channels, 3)
-    last, _ = add_stack(b, design, size.channels, size.layers, stem)
-    return b("classifier", last, name="head", classes=size.classes), None
+    return _stacked(b, design, size, _imagenet_stem(b, size.channels, 3))
 
 
 def _check_even(channels: int, skeleton: str) -> None:
@@ -314,11 +318,7 @@ def _nnabla(b: Builder, design: Design, size: Size) -> tuple[str, str | None]:
     width = 3 * size.channels if isinstance(design, Space) else size.channels
     x = b("conv_bn", "image", name="stem", out=width, kernel=3)
     stem = Stem(x, x, shrink="padded_factorized_reduce")
-    last, tapped = add_stack(b, design, size.channels, size.layers, stem)
-    logits = b("classifier", last, name="head", classes=size.classes)
-    if not size.auxiliary:
-        return logits, None
-    return logits, b("auxiliary_head", tapped, name="aux", classes=size.classes, bias=False)
+    return _stacked(b, design, size, stem, bias=False)
 
 
 def _nasbench201(b: Builder, design: Design, size: StagedSize) -> tuple[str, str | None]:
@@ -363,78 +363,58 @@ def _transnasbench101(b: Builder, design: Design, size: Size) -> tuple[str, str 
     return b("classifier", x, name="head", classes=size.classes), None
 
 
+_LAID_OUT: dict[str, Any] = {"kinds": ("normal", "reduce"), "inputs": 2, "laid_out": True}
+
 SKELETONS: Table[Skeleton] = Table(
     Skeleton(
         "cifar",
         "3x3 stem of 3C channels, two reductions, global mean",
-        ("normal", "reduce"),
-        2,
-        True,
         Size(36, 20, 10, 32),
-        Size(16, 8, 10, 32),
         _cifar,
-        laid_out=True,
+        search=Size(16, 8, 10, 32),
+        has_auxiliary=True,
+        **_LAID_OUT,
     ),
     Skeleton(
         "imagenet",
         "three strided stem convolutions, two reductions, 7x7 mean",
-        ("normal", "reduce"),
-        2,
-        True,
         Size(48, 14, 1000, 224),
-        Size(16, 8, 1000, 224),
         _imagenet,
-        laid_out=True,
+        search=Size(16, 8, 1000, 224),
+        has_auxiliary=True,
+        **_LAID_OUT,
     ),
     Skeleton(
         "imagenet_search",
         "as imagenet, with a stem of 3C channels and a global mean",
-        ("normal", "reduce"),
-        2,
-        False,
-        Size(16, 8, 1000, 224),
         Size(16, 8, 1000, 224),
         _imagenet_search,
-        laid_out=True,
+        **_LAID_OUT,
     ),
     Skeleton(
         "nnabla",
         "3x3 stem of C channels, two padded reductions, global mean",
-        ("normal", "reduce"),
-        2,
-        True,
         Size(36, 20, 10, 32),
-        Size(16, 8, 10, 32),
         _nnabla,
-        laid_out=True,
+        search=Size(16, 8, 10, 32),
+        has_auxiliary=True,
+        **_LAID_OUT,
     ),
     Skeleton(
         "nasbench201",
         "three stages of N equal cells with residual reductions between them",
-        ("cell",),
-        1,
-        False,
-        StagedSize(16, 5, 10, 32),
         StagedSize(16, 5, 10, 32),
         _nasbench201,
     ),
     Skeleton(
         "natsbench_size",
         "three equal cells with residual reductions between them, each stage of its own width",
-        ("cell",),
-        1,
-        False,
-        StageSize(64, 64, 64, 64, 64, 10, 32),
         StageSize(64, 64, 64, 64, 64, 10, 32),
         _natsbench_size,
     ),
     Skeleton(
         "transnasbench101",
         "two strided stem convolutions, five modules of N equal cells, three of which halve",
-        ("cell",),
-        1,
-        False,
-        Size(64, 2, 75, 256),
         Size(64, 2, 75, 256),
         _transnasbench101,
         strides=(1, 2),
@@ -443,10 +423,6 @@ SKELETONS: Table[Skeleton] = Table(
     Skeleton(
         "nasbench101",
         "three stacks of N equal modules with 2x2 maxima between them",
-        ("cell",),
-        1,
-        False,
-        StagedSize(128, 3, 10, 32),
         StagedSize(128, 3, 10, 32),
         nasbench101,
         on_nodes=True,
@@ -454,10 +430,6 @@ SKELETONS: Table[Skeleton] = Table(
     Skeleton(
         "nasbench1shot1",
         "the one-shot model's cells, each node as wide as the network",
-        ("cell",),
-        1,
-        False,
-        Size(16, 9, 10, 32),
         Size(16, 9, 10, 32),
         nasbench1shot1,
         on_nodes=True,
@@ -465,12 +437,11 @@ SKELETONS: Table[Skeleton] = Table(
     Skeleton(
         "rnn",
         "a language model: embedding, one recurrent layer, tied decoder",
-        ("recurrent",),
-        1,
-        True,
         LANGUAGE_SIZE,
-        LANGUAGE_SEARCH,
         build_language,
+        search=LANGUAGE_SEARCH,
+        kinds=("recurrent",),
+        has_auxiliary=True,
         begin=language_inputs,
         ops=ACTIVATIONS,
         outputs=("log_probabilities", "next_hidden"),

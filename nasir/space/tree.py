@@ -7,11 +7,12 @@ fastest.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import combinations, combinations_with_replacement, product
 from math import isnan, prod
 from random import Random
+from typing import Any
 
 from nasir.errors import NasirError, quoted
 from nasir.graph import Choice
@@ -27,6 +28,11 @@ Entry = tuple[Name, tuple["Pick", ...]]
 
 Pick = tuple[Entry, ...]
 """The options that one `Choose` keeps."""
+
+Picks = tuple[Pick, ...]
+"""A pick for each of some decisions."""
+
+_REMEMBERED: Any = partial(field, default_factory=dict, init=False, compare=False, repr=False)
 
 Weights = Mapping[str, Sequence[float]]
 """Numbers for the options of the choices of a supernet, by name, in the choice's order."""
@@ -59,7 +65,7 @@ class Choose:
 
     With `repeats` an option may be kept several times, and what is picked is a multiset of options
     with their decisions. `mixed` names the options of the choice in a supernet where some of them
-    are never selected.
+    are never selected. Moves, and which options can have decisions in common, are remembered.
     """
 
     slot: Slot
@@ -68,6 +74,9 @@ class Choose:
     most: int = 0
     repeats: bool = False
     mixed: tuple[str, ...] = ()
+
+    _found: dict[Entry, list[Entry]] = _REMEMBERED()
+    _related: dict[tuple[Name, Name], bool] = _REMEMBERED()
 
     @property
     def choice(self) -> Choice:
@@ -141,7 +150,7 @@ class Choose:
         index = sum(self._ways[count][0] for count in self.counts if count < len(pick))
         scale, before, digits = 1, 0, 0
         for left, entry in zip(range(len(pick) - 1, -1, -1), pick, strict=True):
-            place = self._place(entry)
+            place = self._places[entry]
             index += scale * sum(self._block(other, left) for other in range(before, place))
             scale *= self._sizes[place]
             if not self.repeats:
@@ -152,39 +161,33 @@ class Choose:
 
     def ordered(self, entries: Iterable[Entry]) -> Pick:
         """The entries as a pick: in the order of the options."""
-        return tuple(sorted(entries, key=self._place))
+        return tuple(sorted(entries, key=self._places.__getitem__))
 
-    def neighbours(self, pick: Pick) -> Sequence[Pick]:
+    def neighbours(self, pick: Pick) -> list[Pick]:
         """Every pick that differs in one decision: one below, or one option is another.
 
         An option that takes another's place keeps its decisions; where the two have no options in
         common it takes any. That makes the relation symmetric, and every pick reachable. Between
         `keep` and `most`, an option comes or goes. Repeated options share their name or decision.
         """
-        found = self._near.get(pick)
-        if found is None:
-            found = list(self._neighbours(pick))
-            if pick in self.numbers:
-                self._near[pick] = found
-        return found
-
-    def _neighbours(self, pick: Pick) -> Iterator[Pick]:
         names = {name for name, _ in pick}
-        found = dict.fromkeys(
-            self.ordered((*pick[:at], *move, *pick[at + 1 :]))
-            for at, entry in enumerate(pick)
-            for move in self._moves(entry, names)
-        )
+        found: dict[Pick, None] = {}
+        key = self._places.__getitem__
+        for at, entry in enumerate(pick):
+            rest = pick[:at] + pick[at + 1 :]
+            others = names - {entry[0]} if not self.repeats else ()
+            for move in self._moves(entry):
+                if move[0] not in others:
+                    found[tuple(sorted((*rest, move), key=key))] = None
+            if self.most:
+                found[rest] = None
         if self.most:
-            found |= dict.fromkeys(
-                self.ordered((*pick, (option.name, ())))
-                for option in self.options
-                if option.name not in names
-            )
+            free = ((o.name, ()) for o in self.options if o.name not in names)
+            found |= dict.fromkeys(self.ordered((*pick, entry)) for entry in free)
         found.pop(pick, None)
         fitting = [each for each in found if len(each) in self.counts]
         plain = not self.repeats and not any(option.then for option in self.options)
-        return iter(sorted(fitting, key=self.rank) if plain else fitting)
+        return sorted(fitting, key=self.rank) if plain else fitting
 
     def cross(self, first: Pick, second: Pick, random: Random) -> Pick:
         """Either of the two; if both keep the same options, each of their decisions from either."""
@@ -234,25 +237,29 @@ class Choose:
             return list(row)
         return [weight for weight, option in zip(row, mixed, strict=True) if option in names]
 
-    def _moves(self, entry: Entry, kept: set[Name]) -> Iterator[tuple[Entry, ...]]:
+    def _moves(self, entry: Entry) -> list[Entry]:
         """Entries that may stand in the place of an entry."""
-        name, then = entry
-        if self.repeats:
-            yield from ((e,) for e in self.entries if e[0] == name or e[1] == then)
-            return
-        own = self.named[name]
-        yield from (((name, other),) for other in neighbours(own.then, then))
-        if self.most:
-            yield ()
-            return
-        for option in self.options:
-            if option.name not in kept:
-                yield from (((option.name, each),) for each in _carried(own, option, then))
+        if entry not in self._found:
+            name, then = entry
+            if self.repeats:
+                moves = [e for e in self.entries if e[0] == name or e[1] == then]
+            else:
+                own = self.named[name]
+                moves: list[Entry] = [(name, other) for other in neighbours(own.then, then)]
+                for option in () if self.most else self.options:
+                    if option is not own:
+                        moves += [(option.name, each) for each in self._carried(own, option, then)]
+            self._found[entry] = moves
+        return self._found[entry]
 
-    @cached_property
-    def _near(self) -> dict[Pick, Sequence[Pick]]:
-        """The neighbours that were asked for, of picks that are numbered."""
-        return {}
+    def _carried(self, old: Option, new: Option, then: Picks) -> Iterable[Picks]:
+        """An option's decisions at another: unchanged where they fit; any where none could."""
+        pair = (old.name, new.name)
+        if pair not in self._related:
+            self._related[pair] = _alike(old.then, new.then)
+        if not self._related[pair]:
+            return product(*(each.each() for each in new.then))
+        return (then,) if _fits(new.then, then) else ()
 
     @cached_property
     def named(self) -> dict[Name, Option]:
@@ -269,12 +276,12 @@ class Choose:
         return 0 if self.repeats else 1
 
     @cached_property
-    def _places(self) -> dict[object, int]:
-        keys = self.entries if self.repeats else [option.name for option in self.options]
-        return {key: place for place, key in enumerate(keys)}
-
-    def _place(self, entry: Entry) -> int:
-        return self._places[entry if self.repeats else entry[0]]
+    def _places(self) -> dict[Entry, int]:
+        """The places of the entries: of their options, or their own where they repeat."""
+        if self.repeats:
+            return {entry: place for place, entry in enumerate(self.entries)}
+        pairs = enumerate(self.options)
+        return {entry: place for place, option in pairs for entry in option.entries}
 
     def _block(self, place: int, left: int) -> int:
         """The ways to keep what is at `place` and `left` of those after it."""
@@ -292,7 +299,7 @@ class Choose:
         return ways
 
 
-def unrank(tree: Sequence[Choose], index: int) -> tuple[Pick, ...]:
+def unrank(tree: Sequence[Choose], index: int) -> Picks:
     """The picks of that number."""
     found: list[Pick] = []
     for each in reversed(tree):
@@ -309,7 +316,7 @@ def rank(tree: Sequence[Choose], picks: Sequence[Pick]) -> int:
     return index
 
 
-def neighbours(tree: Sequence[Choose], picks: tuple[Pick, ...]) -> Iterator[tuple[Pick, ...]]:
+def neighbours(tree: Sequence[Choose], picks: Picks) -> Iterator[Picks]:
     """All picks that differ in one decision."""
     for place, (each, pick) in enumerate(zip(tree, picks, strict=True)):
         for other in each.neighbours(pick):
@@ -318,7 +325,7 @@ def neighbours(tree: Sequence[Choose], picks: tuple[Pick, ...]) -> Iterator[tupl
 
 def cross(
     tree: Sequence[Choose], first: Sequence[Pick], second: Sequence[Pick], random: Random
-) -> tuple[Pick, ...]:
+) -> Picks:
     """Each pick from either."""
     pairs = zip(tree, first, second, strict=True)
     return tuple(each.cross(one, two, random) for each, one, two in pairs)
@@ -337,14 +344,6 @@ def weights_row(weights: Weights, name: str, options: int) -> tuple[float, ...]:
         message = f"a weight of the choice {quoted(name)} is NaN"
         raise NasirError("E107", message, hint="the search that made it has diverged")
     return row
-
-
-def _carried(old: Option, new: Option, then: tuple[Pick, ...]) -> Iterator[tuple[Pick, ...]]:
-    """An option's decisions at another: unchanged where they fit; any where none could."""
-    if not _alike(old.then, new.then):
-        yield from product(*(each.each() for each in new.then))
-    elif _fits(new.then, then):
-        yield then
 
 
 def _alike(one: Sequence[Choose], two: Sequence[Choose]) -> bool:

@@ -193,8 +193,6 @@ def _genotype_facts(file: str, reading: Reading) -> Facts:
 
 def _nasbench101_name(genotype: nasir.Genotype) -> str | None:
     """Returns the genotype's name in NAS-Bench-101, if it is in it."""
-    if not genotype.cells[0].ops:
-        return None
     try:
         return nasir.nasbench101_hash(genotype)
     except NasirError:

@@ -376,10 +376,11 @@ def _places(genotype: nasir.Genotype) -> dict[tuple[str, str], list[str]]:
     """Returns the content of each place in each cell, and the genotype's size."""
     found: dict[tuple[str, str], list[str]] = {}
     for cell in genotype.cells:
-        kind, ops = cell.kind, cell.ops or [""] * len(cell.nodes)
+        kind = cell.kind
         found[kind, "cell"] = [f"{kind} cell"]
         found[kind, "inputs"] = [str(cell.inputs)]
-        for state, (op, edges) in enumerate(zip(ops, cell.nodes, strict=True), start=cell.inputs):
+        pairs = zip(cell.node_ops, cell.nodes, strict=True)
+        for state, (op, edges) in enumerate(pairs, start=cell.inputs):
             texts = [f"{e.op}({e.source})" if e.op else f"from {e.source}" for e in edges]
             found[kind, f"node {state}"] = [*filter(None, [op]), *sorted(texts)]
         found[kind, "output"] = [*map(str, cell.output)]

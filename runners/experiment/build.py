@@ -246,7 +246,7 @@ def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space
     if stage.parts > 1:
         graph = nasir.partial_channels(graph, stage.parts)
     weighs = method.edges is not None and method.edges.ranks
-    if weighs and not any(cell.on_nodes for cell in space.cells):  # these are always weighted
+    if weighs and not any(choice.kind == "op on node" for choice in supernet.choices):
         graph = nasir.edge_weights(graph, space)
     if method.train.drop_path:
         graph = nasir.drop_path(graph)

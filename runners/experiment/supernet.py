@@ -12,8 +12,8 @@ import lowering
 import nasir
 from lowering import Mixture, Unrolled
 from nasir import Choice, Genotype, Graph, Space
-from nasir.node import Slot
 from nasir.passes import MemoryLevel
+from nasir.space.decisions import cell_tree
 from runners.experiment.learner import Learner, Moment
 from runners.experiment.mixture import Controller, Drawn, Sampled, Softmax, Uniform, one_hot
 from runners.task.score import Score, score
@@ -72,14 +72,13 @@ class Decisions:
 
     def groups(self, kind: str) -> tuple[Group, ...]:
         """Returns the groups of a kind of cell with more edges, inputs or outputs than stay."""
-        cell = self.space.cell(kind)
         found: list[Group] = []
-        if not cell.on_nodes and cell.keep is not None:
-            for node in range(cell.inputs, cell.inputs + cell.nodes):
-                edges = [str(Slot(kind, "op on edge", node, e.source)) for e in cell.into(node)]
-                if len(edges) > cell.keep:
-                    members = tuple((e, tuple(range(len(self.choices[e].options)))) for e in edges)
-                    found.append(Group(f"n{node}", cell.keep, members))
+        for each in cell_tree(self.space.cell(kind)):
+            keep = each.counts.start
+            if each.slot.role == "edge into node" and keep < len(each.options):
+                edges = [str(option.then[0].slot) for option in each.options]
+                members = tuple((e, tuple(range(len(self.choices[e].options)))) for e in edges)
+                found.append(Group(each.slot.local, keep, members))
         for choice in self.choices.values():
             wanted = choice.kind in ("input", "output") and choice.slot.kind == kind
             if wanted and choice.keep < len(choice.options):

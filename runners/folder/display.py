@@ -186,8 +186,8 @@ def genotype_lines(genotype: Genotype) -> str:
     """Formats a genotype as a line per node: `kind node: op source, op source`."""
     lines: list[str] = []
     for cell in genotype.cells:
-        for index, edges in enumerate(cell.nodes):
-            op = f"{cell.ops[index]} of " if cell.ops else ""
+        for index, (op, edges) in enumerate(zip(cell.node_ops, cell.nodes, strict=True)):
+            op = op and f"{op} of "
             reads = ", ".join(f"{edge.op} {edge.source}".strip() for edge in edges)
             lines.append(f"{cell.kind} {cell.inputs + index}: {op}{reads}")
     lines += [f"{name} {number}" for name, number in genotype.size]
