@@ -28,10 +28,10 @@ CEILINGS = {
     "files of the library": 183,
     "files of runners": 78,
     "code lines of nasir and lowering": 16_629,
-    "code lines of runners": 11_450,
-    "code lines of tests": 20_605,
+    "code lines of runners": 11_460,
+    "code lines of tests": 20_612,
     "places of runners": 15,
-    "arrows between them": 40,
+    "arrows between them": 41,
     "class names used twice": 0,
     "files over 500 lines": 0,
 }

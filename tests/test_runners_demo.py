@@ -24,7 +24,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: (genotype, options.having(size=SMALL[name], compile=False))
         for name, (genotype, options) in CASES.items()
     }
-    return run_demo(cases, tmp_path_factory.mktemp("demo"), Display())
+    report, edit = run_demo(cases, tmp_path_factory.mktemp("demo"), Display())
+    assert '"title": "DARTS_V2"' in edit.read_text(encoding="utf-8")
+    return report
 
 
 def test_the_page_links_files_that_are_there(shown: Path) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+AT_ONCE = 9
+"""Chromium drops the eleventh download of a page in a short time."""
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -34,6 +37,7 @@ class Shown:
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.said: list[str] = []
+        self.downloads = 0
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.goto(file.as_uri())
@@ -54,6 +58,9 @@ class Shown:
 
     def download(self, name: str) -> str:
         """The text of the file that the button gives for a format."""
+        self.downloads += 1
+        if self.downloads % AT_ONCE == 0:
+            self.page.wait_for_timeout(2000)
         self.page.select_option('[aria-label="format"]', name)
         with self.page.expect_download() as found:
             self.page.click("text=Download")

@@ -2,7 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { type Spot, sameSpot, stateName } from "./genotype";
-import { arrange } from "./layout";
+import { type Line, arrange } from "./layout";
 import type { Cell } from "./types";
 
 /** A family of ops, which have one colour. */
@@ -44,6 +44,12 @@ export function CellDrawing({ cell, wide, selected = null, changed, describe, on
     onFocus: (event: FocusEvent) => onHover?.(spot, event.currentTarget as Element),
     onBlur: () => onHover?.(null),
   });
+  const classesOf = (line: Line): string =>
+    [
+      line.op && family(line.op),
+      sameSpot(selected, { kind: cell.kind, node: line.node, slot: line.slot }) && "selected",
+      changed?.has(`${line.node}.${line.slot}`) && "changed",
+    ].filter(Boolean).join(" ");
   const name = (line: { source: number; node: number; op: string }): string =>
     `${line.op} from ${stateName(cell, line.source)} to node ${line.node}`;
   return (
@@ -61,19 +67,13 @@ export function CellDrawing({ cell, wide, selected = null, changed, describe, on
             <path class="head" d="M0,0 L8,4 L0,8 z" />
           </marker>
         </defs>
-        {drawing.lines.map((line) => {
+        {drawing.lines.map((line) => (
+          <path key={`${line.node}.${line.slot}`} class={`line ${classesOf(line)}`} d={line.path} marker-end={`url(#${arrow})`} />
+        ))}
+        {drawing.lines.filter((line) => line.op).map((line) => {
           const spot = { kind: cell.kind, node: line.node, slot: line.slot };
-          const path = <path class="line" d={line.path} marker-end={`url(#${arrow})`} />;
-          const plain = !line.op;
-          const classes = [
-            plain ? "plain" : `edge ${family(line.op)}`,
-            sameSpot(selected, spot) ? "selected" : "",
-            changed?.has(`${line.node}.${line.slot}`) ? "changed" : "",
-          ].join(" ");
-          if (plain) return <g class={classes} key={`${line.node}.${line.slot}`}>{path}</g>;
           return (
-            <g class={classes} key={`${line.node}.${line.slot}`} {...active(spot, describe?.(spot) ?? name(line))}>
-              {path}
+            <g class={`edge ${classesOf(line)}`} key={`${line.node}.${line.slot}`} {...active(spot, describe?.(spot) ?? name(line))}>
               <path class="wide" d={line.path} />
               <rect x={line.x - line.width / 2} y={line.y - 12} width={line.width} height={24} rx={12} />
               <text x={line.x} y={line.y} dy="0.34em">{line.text}</text>

@@ -40,7 +40,7 @@ export function Lines({ title, series, at, unit = "", log = false, onPick }: Lin
   const bottom = HEIGHT - MARGIN.bottom;
   const y = log && least > 0
     ? scaleLog([least, most * 1.02], [bottom, MARGIN.top])
-    : scaleLinear([least - room, most + room], [bottom, MARGIN.top]).nice(5);
+    : scaleLinear([least < 0 ? least - room : Math.max(0, least - room), most + room], [bottom, MARGIN.top]).nice(5);
   const path = line<[number, number]>((p) => x(p[0]), (p) => y(p[1]));
   const band = area<[number, number, number]>((p) => x(p[0]), (p) => y(p[1]), (p) => y(p[2]));
   const valueAt = (each: Series): number | undefined => each.points.find(([e]) => e === at)?.[1];

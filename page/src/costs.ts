@@ -7,8 +7,13 @@ const plus = (a: Spent, b: readonly [number, number], times = 1): Spent => [a[0]
 
 const key = (op: readonly (string | number)[]): string => op.join("\n");
 
+const remembered = new WeakMap<Genotype, Map<string, number>>();
+
 function counted(genotype: Genotype): Map<string, number> {
+  const known = remembered.get(genotype);
+  if (known) return known;
   const found = new Map<string, number>();
+  remembered.set(genotype, found);
   for (const cell of genotype.cells) {
     cell.nodes.forEach((edges, at) =>
       edges.forEach(([op, source]) => {
@@ -54,12 +59,35 @@ function ofNodes(context: Context, whole: Cell): Spent | null {
   return cell.output.includes(0) && !add("", context.emitted) ? null : found;
 }
 
+type Row = { inner: string[]; spent: Spent };
+
+const tables = new WeakMap<Context, Map<string, Row[]>>();
+
+/** The rows of a context by the op on the outermost edge. */
+function rowsBy(context: Context): Map<string, Row[]> {
+  let found = tables.get(context);
+  if (!found) {
+    found = new Map();
+    for (const [[first, ...inner], params, macs] of context.rows) {
+      const row = { inner: inner.map(key), spent: [params, macs] as Spent };
+      found.set(key(first), [...(found.get(key(first)) ?? []), row]);
+    }
+    tables.set(context, found);
+  }
+  return found;
+}
+
+function ofOp(context: Context, name: string, edges: Map<string, number>): Spent {
+  let found: Spent = [0, 0];
+  for (const { inner, spent } of rowsBy(context).get(name) ?? []) {
+    found = plus(found, spent, inner.reduce((product, each) => product * (edges.get(each) ?? 0), 1));
+  }
+  return found;
+}
+
 function ofContext(context: Context, genotype: Genotype, edges: Map<string, number>): Spent | null {
   let found: Spent = [0, 0];
-  for (const [ops, params, macs] of context.rows) {
-    const times = ops.reduce((product, op) => product * (edges.get(key(op)) ?? 0), 1);
-    if (times) found = plus(found, [params, macs], times);
-  }
+  for (const [name, times] of edges) found = plus(found, ofOp(context, name, edges), times);
   if (!Object.keys(context.widths).length) return found;
   const cell = genotype.cells.find((each) => each.kind === context.kind);
   const more = cell && ofNodes(context, cell);
@@ -109,14 +137,7 @@ export function count(costs: Costs, genotype: Genotype): Counted | null {
 
 /** What an op on an edge costs in a cell of a context, an inner cell's edges included. */
 export function ofEdge(context: Context, genotype: Genotype, op: EdgeOp): Spent {
-  const edges = counted(genotype);
-  let found: Spent = [0, 0];
-  for (const [ops, params, macs] of context.rows) {
-    if (key(ops[0]) !== key(op)) continue;
-    const times = ops.slice(1).reduce((product, each) => product * (edges.get(key(each)) ?? 0), 1);
-    found = plus(found, [params, macs], times);
-  }
-  return found;
+  return ofOp(context, key(op), counted(genotype));
 }
 
 /** What a node's op and its projection of the input cost in a cell of a context. */

@@ -234,7 +234,7 @@ export function Editor({ document: given }: { document: GenotypeDocument }) {
         )}
         <p class="small">Counted: {given.convention.split("; activations")[0]}. Keys: Tab to an edge, Enter to edit it, ↑ ↓ its op, ← → its source, Ctrl+Z and Ctrl+Y.</p>
       </main>
-      {tip && (
+      {tip && !sameSpot(tip.spot, spot) && (
         <div class="tip" role="tooltip" style={{ left: `${tip.left}px`, top: `${tip.top}px` }}><Facts {...facts(tip.spot)} /></div>
       )}
     </>

@@ -217,7 +217,7 @@ function Weights({ run, at }: { run: Run; at: number | undefined }) {
   return (
     <section>
       <h2>weights of decisions<small> epoch {epoch}</small></h2>
-      <p class="small">Framed: what the selection has. Darker is heavier.</p>
+      <p class="small">Framed: what the selection has. The more colour, the heavier.</p>
       <div class="tables">{tables.map((key) => {
         const [kind, ...options] = key.split("\n");
         const own = names.filter((name) => `${run.slots[name].kind}\n${run.choices[name].join("\n")}` === key);
@@ -237,7 +237,7 @@ function Weights({ run, at }: { run: Run; at: number | undefined }) {
                         return (
                           <td
                             key={option}
-                            class={`${frame.has(option) ? "taken" : ""}${share > 0.55 ? " dark" : ""}`}
+                            class={frame.has(option) ? "taken" : ""}
                             style={{ "--share": share.toFixed(3) }}
                             title={`${name}: ${option} ${weight ?? "not finite"}`}
                           >

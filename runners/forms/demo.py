@@ -8,13 +8,16 @@ import typer
 
 from nasir.errors import NasirError
 from nasir.files import write_atomically
+from nasir.formats import load_genotype
 from nasir.space.load import spaces_directory
+from runners import view
 from runners.experiment.recipe import NetworkSize
 from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.report import Report, html_page
 from runners.machine.machine import set_openmp_wait_policy
 from runners.output import exit_code, print_error, print_line
+from runners.view.architecture import genotype_document
 
 TITLE = "nasir: three genotypes, compiled"
 INTRODUCTION = (
@@ -47,15 +50,24 @@ CASES: Mapping[str, tuple[str | Path, Options]] = {
 
 def run_demo(
     cases: Mapping[str, tuple[str | Path, Options]], output: Path, progress: Display
-) -> Path:
-    """Compiles every case into its own directory; returns the page."""
+) -> tuple[Path, ...]:
+    """Compiles every case into its own directory; returns the pages.
+
+    They are that of all reports, and one to edit the first genotype in.
+    """
     reports: list[Report] = []
     for name, (genotype, options) in cases.items():
         with progress.stage(name):
             options = options.having(directory=output / name)
             reports.append(compile_genotype(genotype, options, progress))
     page = html_page(reports, output, TITLE, INTRODUCTION)
-    return write_atomically(output / "report.html", page.encode())
+    genotype, options = next(iter(cases.values()))
+    with progress.stage("page to edit"):
+        document = genotype_document(load_genotype(genotype), options.size)
+    return (
+        write_atomically(output / "report.html", page.encode()),
+        write_atomically(output / "edit.html", view.html_page(document).encode()),
+    )
 
 
 def demo(
@@ -66,11 +78,12 @@ def demo(
     """Compile three published architectures, run them, and write a page."""
     set_openmp_wait_policy()
     try:
-        page = run_demo(CASES, output, display_for_stderr())
+        pages = run_demo(CASES, output, display_for_stderr())
     except NasirError as error:
         print_error(error, as_json=False)
         raise typer.Exit(exit_code(error)) from None
-    print_line(f"wrote {page}")
+    for page in pages:
+        print_line(f"wrote {page}")
 
 
 if __name__ == "__main__":
