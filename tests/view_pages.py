@@ -11,6 +11,13 @@ import pytest
 AT_ONCE = 9
 """Chromium drops the eleventh download of a page in a short time."""
 
+INSIDE = """[...document.querySelectorAll('svg.cell')].some((svg) => {
+  const [box, frame] = [svg.getBBox(), svg.viewBox.baseVal];
+  return box.x < frame.x - 1 || box.y < frame.y - 1 ||
+    box.x + box.width > frame.x + frame.width + 1 ||
+    box.y + box.height > frame.y + frame.height + 1;
+})"""
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -75,8 +82,10 @@ class Shown:
         self.spot(place).locator("rect").click()
 
     def close(self) -> None:
-        """Closes the page; nothing was written to its console."""
+        """Closes the page; nothing was written to its console, and nothing is cut off."""
+        cut = self.page.evaluate(INSIDE)
         width = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         self.context.close()
         assert self.said == []
+        assert not cut, "a drawing is larger than its frame"
         assert width <= 0, "the page is wider than its window"

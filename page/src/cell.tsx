@@ -57,7 +57,7 @@ export function CellDrawing({ cell, wide, selected = null, changed, describe, on
       <svg
         class="cell"
         data-kind={cell.kind}
-        viewBox={`0 0 ${drawing.width} ${drawing.height}`}
+        viewBox={`${drawing.left} ${drawing.top} ${drawing.width} ${drawing.height}`}
         style={{ width: `${drawing.width}px`, minWidth: `${Math.min(drawing.width, drawing.width * 0.72)}px` }}
         role="group"
         aria-label={`${cell.kind} cell`}

@@ -87,6 +87,9 @@ export function Lines({ title, series, at, unit = "", log = false, onPick }: Lin
 export function Bars({ histogram, label, mark }: { histogram: Histogram; label: string; mark?: number }) {
   const [element, width] = useWidth();
   const { least, width: step, counts } = histogram;
+  if (counts.length === 1) {
+    return <figure class="chart" ref={element as never}><figcaption>{label}</figcaption><p>Every one has {step > 1 ? "about " : ""}{whole(least)}.</p></figure>;
+  }
   const end = least + step * counts.length;
   const x = scaleLinear([least, end], [20, Math.max(30, width - 24)]);
   const y = scaleLinear([0, Math.max(...counts)], [HEIGHT - 26, 8]);

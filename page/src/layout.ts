@@ -28,6 +28,8 @@ export interface Line extends Box {
 }
 
 export interface Drawing {
+  left: number;
+  top: number;
   width: number;
   height: number;
   states: State[];
@@ -36,6 +38,7 @@ export interface Drawing {
 
 const OUTPUT = -1;
 const CHARACTER = 7.1;
+const MARGIN = 6;
 
 /** An op's name, shorter where there is little room: `sep 3x3`. */
 function shown(op: string, wide: boolean): string {
@@ -48,7 +51,7 @@ const curve = line<{ x: number; y: number }>((p) => p.x, (p) => p.y).curve(curve
 /** Places from left to right, closer and with shorter names where there is less room. */
 export function arrange(cell: Cell, wide: boolean): Drawing {
   const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: wide ? 30 : 8, edgesep: 9, marginx: 6, marginy: 6 });
+  graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: wide ? 30 : 8, edgesep: 9 });
   const onNodes = cell.ops.length > 0;
   const boxes = new Map<number, { text: string; role: State["role"] }>();
   for (let state = 0; state < cell.inputs + cell.nodes.length; state++) {
@@ -81,6 +84,11 @@ export function arrange(cell: Cell, wide: boolean): Drawing {
     const { x = 0, y = 0, width, text, op } = found;
     return { node, slot, source: Number(edge.v), op, path: curve(found.points) ?? "", x, y, width, height: 24, text };
   });
-  const { width = 0, height = 0 } = graph.graph() as { width?: number; height?: number };
-  return { width, height, states, lines };
+  // dagre's own size leaves out bends of edges.
+  const points = graph.edges().flatMap((edge) => (graph.edge(edge) as { points: { x: number; y: number }[] }).points);
+  const boxed = [...states, ...lines.filter((each) => each.op)];
+  const xs = [...points.map((p) => p.x), ...boxed.flatMap((b) => [b.x - b.width / 2, b.x + b.width / 2])];
+  const ys = [...points.map((p) => p.y), ...boxed.flatMap((b) => [b.y - b.height / 2, b.y + b.height / 2])];
+  const [left, top] = [Math.min(...xs) - MARGIN, Math.min(...ys) - MARGIN];
+  return { left, top, width: Math.max(...xs) + MARGIN - left, height: Math.max(...ys) + MARGIN - top, states, lines };
 }

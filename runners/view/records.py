@@ -62,10 +62,14 @@ def _facts(run: PlottedRun) -> Document:
     facts = {"kind": model.kind, "space": model.space.name, "data": model.data.text}
     if isinstance(model, SearchFacts):
         facts |= {"method": model.method.name}
+    else:
+        facts |= {"genotype": shortened(model.genotype.name)}
     facts |= {"seed": str(model.seed)}
     settings = dict(flat(model.experiment, "."))
     return facts | {
-        name: shortened(str(value)) for name, value in settings.items() if value is not None
+        name: shortened(str(value))
+        for name, value in settings.items()
+        if value is not None and name != "of"
     }
 
 
