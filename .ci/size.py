@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 183,
     "files of runners": 78,
-    "code lines of nasir and lowering": 16_629,
-    "code lines of runners": 11_464,
-    "code lines of tests": 20_620,
+    "code lines of nasir and lowering": 16_646,
+    "code lines of runners": 11_466,
+    "code lines of tests": 20_629,
     "places of runners": 15,
     "arrows between them": 41,
     "class names used twice": 0,

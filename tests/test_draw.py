@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from operator import mul
@@ -192,7 +194,7 @@ def test_a_shipped_space_has_a_picture_and_short_texts(name: str) -> None:
         assert len(each._repr_html_()) < 4000
 
 
-@pytest.mark.parametrize("format_name", ["svg", "png", "pdf"])
+@pytest.mark.parametrize("format_name", ["svg", "png", "pdf", "dot"])
 def test_every_cell_is_written_and_always_the_same(format_name: str, tmp_path: Path) -> None:
     save_genotype = tmp_path / "g.json"
     genotype = Genotype("darts", (SMALL, DARTS_V2), name="two cells/1")
@@ -205,6 +207,15 @@ def test_every_cell_is_written_and_always_the_same(format_name: str, tmp_path: P
         ]
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_graphviz_reads_a_picture_of_any_names() -> None:
+    cell = CellGenotype("a<b>&", 1, ((Edge('"x" -> <y>;', 0),),), (0, 1))
+    text = nasir.draw(Genotype("darts", (cell,), name="}")).dot
+    assert text.count("->") == 3  # the edge, and two to the output
+    assert "&lt;y&gt;" in text
+    if shutil.which("dot"):
+        subprocess.run(["dot", "-Tsvg"], input=text, text=True, check=True, capture_output=True)
 
 
 def test_a_picture_is_saved_as_svg_alone(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nasir.errors import NasirError, file_stem, quoted, shortened, xml
 from nasir.files import write_atomically
@@ -96,6 +96,26 @@ class Picture:
             '<rect class="sheet" width="100%" height="100%"/>',
         ]
         return "\n".join([*lines, *canvas.elements, "</svg>", ""])
+
+    @property
+    def dot(self) -> str:
+        """The picture in the language of Graphviz, for its layouts and tools."""
+        import graphviz  # only this needs it
+
+        found: Any = graphviz.Digraph(graph_attr={"rankdir": "LR"}, node_attr={"shape": "box"})
+        for number, (caption, drawing) in enumerate(self.drawings):
+            shown = drawing.diagram
+            with found.subgraph(name=f"cluster{number}") as part:
+                part.attr(label=f"<{xml(caption or self.heading)} >")
+                for index, box in enumerate(shown.boxes):
+                    sub = f"<sub>{xml(box.sub)}</sub>" if box.sub else ""
+                    label = f"<{'<br/>'.join(map(xml, box.lines))}{sub}>"
+                    part.node(f"{number}_{index}", label, color=INKS[box.look][0])
+                for arrow in shown.arrows:
+                    label = f"<{'<br/>'.join(map(xml, arrow.lines))} >"
+                    ends = (f"{number}_{arrow.tail}", f"{number}_{arrow.head}")
+                    part.edge(*ends, label, color=INKS[arrow.look][0])
+        return found.source
 
     def _repr_svg_(self) -> str:
         return self.svg

@@ -135,7 +135,9 @@ def draw(
     ] = Path(),
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="FORMAT", help="svg (default), png or pdf; repeatable."),
+        typer.Option(
+            "--format", metavar="FORMAT", help="svg (default), png, pdf or dot; repeatable."
+        ),
     ] = None,
     space: SpaceOption = None,
 ) -> Reply:
@@ -158,11 +160,11 @@ def draw(
 
 
 def _rendered(picture: nasir.Picture, format_name: str) -> bytes:
-    if format_name == "svg":
-        return picture.svg.encode()
+    if format_name in ("svg", "dot"):
+        return (picture.svg if format_name == "svg" else picture.dot).encode()
     if format_name not in ("png", "pdf"):
         message = f"no drawing format is called {quoted(format_name)}"
-        raise NasirError("E505", message, hint=nearest(format_name, ("svg", "png", "pdf")))
+        raise NasirError("E505", message, hint=nearest(format_name, ("svg", "png", "pdf", "dot")))
     from runners.plot.cells import rendered  # matplotlib takes time to import
 
     return rendered(picture, format_name)
