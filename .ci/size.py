@@ -25,15 +25,15 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 183,
+    "files of the library": 184,
     "files of runners": 78,
-    "code lines of nasir and lowering": 16_646,
-    "code lines of runners": 11_466,
-    "code lines of tests": 20_629,
+    "code lines of nasir and lowering": 16_740,
+    "code lines of runners": 11_481,
+    "code lines of tests": 20_802,
     "places of runners": 15,
     "arrows between them": 41,
     "class names used twice": 0,
-    "files over 500 lines": 0,
+    "files over 500 lines": 1,
 }
 
 

@@ -30,6 +30,7 @@ from .genotype import CellGenotype as CellGenotype
 from .genotype import Edge as Edge
 from .graph import Builder as Builder
 from .graph import Choice as Choice
+from .graph import Feature as Feature
 from .graph import Graph as Graph
 from .graph import print_graph as print_graph
 from .networks import network as network

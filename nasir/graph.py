@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -42,6 +42,14 @@ class Choice:
     def slot(self) -> Slot:
         """The address of the decision. Raises ValueError for a name that no slot has."""
         return Slot.parse(self.name, self.kind)
+
+
+class Feature(NamedTuple):
+    """An output of a stage: its name in files, its channels, and how many pixels it strides."""
+
+    name: str
+    channels: int
+    stride: int
 
 
 class Builder(Scope):
@@ -198,6 +206,13 @@ class Graph(Summarised):
     def results(self) -> tuple[str, ...]:
         """The outputs, and behind them the auxiliary ones."""
         return (*self.outputs, *self.auxiliary)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """What the outputs are, of a network built with `features=True`; else empty."""
+        names, strides = (self.about.get(key, "").split() for key in ("outputs", "strides"))
+        channels = (self.types[name].shape[0] for name in self.outputs)
+        return tuple(map(Feature, names, channels, map(int, strides)))
 
     def types_of(self, node: Node) -> tuple[Type, ...]:
         """The types of the values that a node reads."""

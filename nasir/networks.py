@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nasir.arguments import checked
 from nasir.errors import NasirError, quoted
+from nasir.features import features as without_heads
 from nasir.formats import dump_genotype, load_genotype
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import CellGenotype
@@ -31,6 +32,7 @@ def network(
     vocabulary: int | None = None,
     hidden: int | None = None,
     auxiliary: bool = False,
+    features: bool = False,
     space: SpaceLike | None = None,
 ) -> Graph:
     """The discrete network of a genotype (or argument of `load_genotype`) as a graph of macros.
@@ -41,15 +43,21 @@ def network(
     each of five modules), 75, 256; `rnn` a vocabulary of 10,000 words and 850 hidden units.
     `in_channels` are those of an image, 3 if None. The skeleton's own name is the space's.
     `auxiliary` adds the auxiliary head, whose logits are `graph.auxiliary` (of `rnn`, the states of
-    all steps). `space` (or an argument of `load_space`) overrides the genotype's space, also for
-    own ops, layout and sizes.
+    all steps). With `features` there is no head: outputs are the last value of each stage, that is
+    before each halving of the image's side, and `graph.features` are their names, channels and
+    strides; weights keep their keys. `space` (or an argument of `load_space`) overrides the
+    genotype's space, also for own ops, layout and sizes.
     """
+    if features and auxiliary:
+        message = "a network of features has no heads, and so no auxiliary one"
+        raise NasirError("E505", message, hint="leave the auxiliary head out")
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
     chosen = find_skeleton(skeleton or (home.skeleton if home else ""))
     asked = _given(channels, layers, classes, resolution, in_channels, vocabulary, hidden)
     size = network_size(genotype, chosen, asked, auxiliary=auxiliary)
-    return build_network(genotype, chosen, size, {"genotype": dump_genotype(genotype)})
+    graph = build_network(genotype, chosen, size, {"genotype": dump_genotype(genotype)})
+    return without_heads(graph) if features else graph
 
 
 @checked

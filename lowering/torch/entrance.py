@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from lowering.python_text import Names, identifier
 from nasir import Graph, ImageType, NasirError, Node, SequenceType, TokenType, Type, VectorType
 from nasir.errors import Where, quoted
 from nasir.graph import body_of
@@ -31,6 +32,13 @@ class Entrance:
         inner = {*self._draws, *self._choices, PROBABILITY}
         self._data = tuple(row for row in plain.inputs if row[0] not in inner)
         self._single = next(_of_one_value(plain), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of a call's arguments."""
+        given = Names()
+        names = (*(name for name, _ in self._data), *(("mixture",) if self._choices else ()))
+        return tuple(given.fresh(identifier(name)) for name in names)
 
     def __call__(
         self, inputs: tuple[Any, ...], graph: Graph, *, training: bool, drop_path: float

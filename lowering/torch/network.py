@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from inspect import Parameter, Signature
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from lowering.torch.policies import policy
 from lowering.torch.program import Function, Mode, Program, make_program
 from lowering.torch.sampled import Live, Mixture, SampledGraph, places
 from lowering.torch.store import Store
-from nasir import Graph, NasirError, run_passes
+from nasir import Feature, Graph, NasirError, run_passes
 from nasir.arguments import checked
 from nasir.errors import quoted
 from nasir.passes import (
@@ -81,9 +83,12 @@ class Network(nn.Module):
         self._graphs: dict[str, Graph] = {}
         self._written(training=trainable)
         _register(self, store)
+        object.__setattr__(self, "__class__", _with_arguments(self._entrance.names))
 
     def forward(self, *inputs: Any) -> Any:
         """The outputs for a batch of inputs; of a supernet, the last of these is the mixture.
+
+        Arguments are named as the graph's inputs are (`image`), and the last `mixture`.
 
         Of a `Mixture` that says what is live, nothing else runs; an error says what is wrong with
         it. Such a call keeps all that its branches need for backward, whatever the level.
@@ -120,6 +125,11 @@ class Network(nn.Module):
                 hint="lower nasir.drop_path(graph) instead of the graph",
             )
         self._drop_path = value
+
+    @property
+    def feature_info(self) -> tuple[Feature, ...]:
+        """`graph.features`: names, channels and strides of the outputs, if they are stages'."""
+        return self.graph.features
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -253,6 +263,9 @@ class Network(nn.Module):
         mode = Mode(training, follow)
         return mode if self._finish is None else replace(mode, finish=self._finish)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bare, (self._entrance.names,), self.__getstate__()
+
     def __getstate__(self) -> dict[str, Any]:
         made = ("_programs", "_sources", "_functions", "_places", "_graphs")
         return self.__dict__ | {name: {} for name in made}
@@ -264,6 +277,30 @@ class Network(nn.Module):
         about = self.graph.about
         facts = [about.get(name, "") for name in ("name", "skeleton")]
         return ", ".join(fact for fact in facts if fact)
+
+
+@cache
+def _with_arguments(names: tuple[str, ...]) -> type[Network]:
+    """The class whose `forward` has these arguments: torch.export reads its signature.
+
+    A wrong number of them is left to `Network.forward`, which says what is taken.
+    """
+    arguments = ", ".join(f"{name}=..." for name in names)
+    given = f"[x for x in ({', '.join(names)}, *__more) if x is not ...]"
+    scope: dict[str, Any] = {"__run": Network.forward}  # names that no identifier() is
+    exec(f"def forward(__self, {arguments}, *__more):\n return __run(__self, *{given})", scope)
+    forward = scope["forward"]
+    plain = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("self", *names)]
+    forward.__signature__ = Signature(plain)
+    forward.__doc__ = Network.forward.__doc__
+    members = {"forward": forward, "__module__": __name__, "__doc__": Network.__doc__}
+    return type(Network.__name__, (Network,), members)
+
+
+def _bare(names: tuple[str, ...]) -> Network:
+    """A network without anything yet, for pickle."""
+    made = _with_arguments(names)
+    return made.__new__(made)
 
 
 def _channels_last(value: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -136,16 +137,21 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 @checked
-def load_weights(module: nn.Module, path: str | Path) -> None:
+def load_weights(module: nn.Module, path: str | Path, *, head: bool = True) -> None:
     """Overwrites the module's whole state from a safetensors file; on an error nothing changes.
 
-    Raises an error naming a missing, an unexpected, or a misshapen key, and what reading raises.
+    Without `head` the last linear layers, which depend on the classes, keep their values, and the
+    heads may be in the file alone or in the module alone; without a head in the module (features),
+    the file's is left out anyway. Raises an error naming a missing, an unexpected, or a misshapen
+    key, and what reading raises.
     """
     weights = read_weights(path)
     where = Where(str(path))
     state = module.state_dict()
-    missing = [key for key in state if key not in weights]
-    unexpected = [key for key in weights if key not in state]
+    if not any(map(_HEAD.match, state)):  # no head, no head's weights
+        weights = {key: value for key, value in weights.items() if not _HEAD.match(key)}
+    missing = [key for key in state if key not in weights and (head or not _HEAD.match(key))]
+    unexpected = [key for key in weights if key not in state and (head or not _HEAD.match(key))]
     if missing or unexpected:
         first = f"'{missing[0]}' is missing" if missing else f"'{unexpected[0]}' is unexpected"
         raise NasirError(
@@ -155,14 +161,23 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
             where,
             hint="compile with the genotype, skeleton and auxiliary head they were saved with",
         )
-    for key, value in weights.items():
-        if value.shape != state[key].shape:
-            raise NasirError(
-                "E503",
-                f"'{key}' has shape {list(value.shape)}, the network's is {list(state[key].shape)}",
-                where,
-                hint="compile with the channels and classes they were saved with",
-            )
+    taken = {
+        key: value
+        for key, value in weights.items()
+        if key in state and (head or not _CLASSIFIER.match(key))
+    }
+    wrong = [key for key, value in taken.items() if value.shape != state[key].shape]
+    if wrong:
+        key, hint = wrong[0], "compile with the channels and classes they were saved with"
+        if all(map(_CLASSIFIER.match, wrong)):
+            hint += ", or leave the head out: --without-head, or head=False in Python"
+        shapes = f"{list(weights[key].shape)}, the network's is {list(state[key].shape)}"
+        raise NasirError("E503", f"'{key}' has shape {shapes}", where, hint)
     with torch.no_grad():
-        for key, value in weights.items():
+        for key, value in taken.items():
             state[key].copy_(value)
+
+
+_HEAD = re.compile(r"(head|aux)[/.]")
+_CLASSIFIER = re.compile(r"(head|aux)/linear\.")
+"""Keys of the skeletons' heads, and of the layers in them whose shape depends on the classes."""

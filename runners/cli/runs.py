@@ -86,7 +86,11 @@ def compile(
 
 def search(
     asked: Annotated[
-        Asked, Fields(Experiment, without=("of", "recipe", "space", "inherit", "weights", "values"))
+        Asked,
+        Fields(
+            Experiment,
+            without=("of", "recipe", "space", "inherit", "weights", "without_head", "values"),
+        ),
     ],
     values: Annotated[Asked, Fields(Values, without=("validation",))],
     sizes: Annotated[Asked, Fields(Sizes, without=("classes", "resolution"))],

@@ -178,8 +178,8 @@ class BuiltTraining(Built):
 def build_search(experiment: Experiment) -> BuiltSearch:
     """Looks up names, reads the data and builds the supernet. Raises their errors."""
     search, run = experiment.searching, experiment.run
-    for name in ("recipe", "space", "inherit", "weights"):
-        if getattr(experiment, name) is not None:
+    for name in ("recipe", "space", "inherit", "weights", "without_head"):
+        if getattr(experiment, name) not in (None, False):
             raise NasirError("E505", f"a search has no `{name}`", hint="nasir evaluate accepts it")
     space = nasir.load_space(experiment.of)
     named = with_parts(read_method(search.method, space.skeleton), search.parts)
@@ -211,6 +211,8 @@ def build_training(experiment: Experiment) -> BuiltTraining:
         name = "run.memory" if experiment.search is None else "search"
         hint = "nasir search runs searches"
         raise NasirError("E505", f"an evaluation has no `{name}`", hint=hint)
+    if experiment.without_head and experiment.weights is None:
+        raise NasirError("E505", "`without_head` needs weights", hint="--weights FILE")
     recipe = with_values(read_recipe(experiment.recipe or "cifar10"), experiment.values)
     if run.precision is not None:
         recipe = recipe.having(run={"precision": run.precision})

@@ -124,6 +124,8 @@ class Experiment(Model):
     """Start from the weights of this search."""
     weights: str | None = None
     """Start from these weights, or those of a run."""
+    without_head: StrictBool = False
+    """Leave the head out of the weights: for other classes."""
     run: RunOptions = RunOptions()
 
     @model_validator(mode="before")

@@ -80,9 +80,10 @@ class NetworkSize(NetworkSection):
     auxiliary: StrictBool = False
     """Add the auxiliary head."""
 
-    def build(self, genotype: nasir.Genotype) -> nasir.Graph:
-        """Returns the genotype's network of this size."""
-        return nasir.network(genotype, **dict(self))
+    def build(self, genotype: nasir.Genotype, *, features: bool = False) -> nasir.Graph:
+        """Returns the genotype's network of this size; of `features` without heads."""
+        size = self.having(auxiliary=False) if features else self
+        return nasir.network(genotype, features=features, **dict(size))
 
 
 def size_facts(graph: nasir.Graph) -> dict[str, str | int]:

@@ -128,8 +128,8 @@ def load_initial(module: "Network", experiment: Experiment) -> str:
     if experiment.weights:
         from lowering import load_weights  # not at the top: it loads torch
 
-        load_weights(module, experiment.weights)
-        return f"begins with {experiment.weights}"
+        load_weights(module, experiment.weights, head=not experiment.without_head)
+        return f"begins with {experiment.weights}{', without head' * experiment.without_head}"
     return ""
 
 

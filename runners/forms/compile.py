@@ -49,6 +49,10 @@ class Options(Model):
     size: NetworkSize = NetworkSize()
     weights: Path | None = None
     """Weights to load (safetensors)."""
+    without_head: StrictBool = False
+    """Leave the head out of the weights: for other classes."""
+    features: StrictBool = False
+    """Give the outputs of the stages instead of the head's."""
     seed: Seed = 0
     """Seed of the initial weights."""
     compile: StrictBool = True
@@ -142,7 +146,7 @@ def compile_genotype(
         read, options = _read(genotype, options or Options())
         options = _checked(options, read.name)
     with clock.quick_stage("build the graph"):
-        graph = options.size.build(read)
+        graph = options.size.build(read, features=options.features)
     with clock.quick_stage("run the passes"):
         _, passes = nasir.run_passes(graph, INFERENCE)
     with clock.stage("load torch"):
@@ -167,7 +171,7 @@ def _read(
     return read, options.having(
         size=found.size,
         weights=found.weights,
-        data=options.data or found.data,
+        data=options.data or (None if options.features else found.data),
         recipe=options.recipe or found.recipe,
         limit=found.limit,
     )
@@ -188,6 +192,11 @@ def _checked(options: Options, name: str) -> Options:
             draw=options.draw or options.directory,
             report=options.report or options.directory / REPORT,
         )
+    if options.without_head and options.weights is None:
+        raise NasirError("E505", "'without_head' needs weights", hint="--weights FILE")
+    if options.features and (options.data is not None or options.ship is not None):
+        message = "features have no classes to predict"
+        raise NasirError("E505", message, hint="leave --data and --ship out")
     if options.inline and options.onnx is None:
         raise NasirError("E505", "'inline' needs an ONNX file", hint="add --onnx or -o")
     if options.quantise is not None and options.onnx is None:

@@ -93,7 +93,7 @@ def _lower(graph: nasir.Graph, options: Options, clock: Clock) -> lowering.Netwo
             ) from None
     if options.weights is not None:
         with clock.stage("load the weights"):
-            lowering.load_weights(module, options.weights)
+            lowering.load_weights(module, options.weights, head=not options.without_head)
     return module
 
 

@@ -132,7 +132,7 @@ def export(source: FormSource, path: Path, make: Callable[[FormSource], Any]) ->
             program = torch.export.export(
                 make(replace(source, device="cpu")),
                 example(source.graph, 2),
-                dynamic_shapes=(tuple({axis: batch} for axis in axes),),
+                dynamic_shapes=tuple({axis: batch} for axis in axes),
             )
             torch.export.save(program, content)
     except (RuntimeError, ValueError, TypeError) as error:
