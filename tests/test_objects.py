@@ -147,3 +147,14 @@ def test_data_of_other_shapes_is_refused(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises(NasirError) as caught:
         search("nasbench201", tmp_path / "run", data=runners.DataTask(wrong), values=VALUES)
     assert caught.value.code == "E702"
+
+
+def test_results_show_themselves_shortly(tmp_path: Path) -> None:
+    found = search("nasbench201", tmp_path / "run", data=TASKS["classes"], values=VALUES)
+    assert repr(found).startswith("<Result genotype=darts_0, epochs=2, valid loss=")
+    assert "</table><svg" in found._repr_html_()
+    shown = runners.Evaluation({"test": {"loss": 1.5}, "params": 3}, tmp_path)
+    assert "test loss=1.5" in repr(shown)
+    for each in (found, shown):
+        assert "\n" not in repr(each)
+        assert len(repr(each)) <= 300

@@ -12,6 +12,7 @@ import lowering
 import nasir
 from nasir import Genotype, Graph
 from nasir.arguments import checked
+from nasir.errors import Summarised
 from nasir.space.load import SpaceLike, as_space, catalog
 from runners.data.name import parse_data
 from runners.experiment.architect import Stop
@@ -31,6 +32,7 @@ from runners.experiment.mixture import Drawn, SoftGumbel
 from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
 from runners.experiment.supernet import OPS, Supernet
 from runners.folder.display import Display, genotype_lines
+from runners.folder.facts import flat
 from runners.machine.device import entropy
 from runners.task.task import Batch, Maker, Split
 
@@ -289,14 +291,23 @@ def _short(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(frozen=True, slots=True, repr=False)
+class Result(Summarised):
     """The genotype, the last epoch's metrics, the run directory, and the plan of epochs."""
 
     genotype: Genotype
     row: Mapping[str, Any]
     folder: Path
     plan: EpochPlan
+
+    @property
+    def _facts(self) -> Mapping[str, object]:
+        valid = dict(flat(self.row.get("valid", {}), " ", "valid "))
+        facts = {"genotype": self.genotype.name, "epochs": self.plan.epochs, **valid}
+        return facts | {"run": str(self.folder)}
+
+    def _repr_html_(self) -> str:
+        return f"{Summarised._repr_html_(self)}{nasir.draw(self.genotype).svg}"
 
 
 @checked

@@ -16,7 +16,7 @@ import nasir
 from lowering.torch.store import pack
 from nasir import Genotype, dump_genotype
 from nasir.arguments import checked
-from nasir.errors import json_text
+from nasir.errors import Summarised, json_text
 from runners.data.name import parse_data
 from runners.experiment.build import BuiltTraining, build_training
 from runners.experiment.experiment import Experiment, with_objects
@@ -26,6 +26,7 @@ from runners.experiment.recipe import Recipe, describe_size, size_facts
 from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
 from runners.experiment.trained import load_initial, weights_of
 from runners.folder.display import Display
+from runners.folder.facts import flat
 from runners.folder.run_folder import RunFolder
 from runners.inputs import is_run, read_named
 from runners.machine.device import to_list
@@ -34,12 +35,16 @@ from runners.task.score import answers, example, measure
 from runners.task.task import Batch, Maker, Split
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(Summarised):
     """The summary of a training (`summary.json`), and its run directory."""
 
     summary: Mapping[str, Any]
     folder: Path
+
+    @property
+    def _facts(self) -> Mapping[str, object]:
+        return dict(flat(self.summary, " ")) | {"run": str(self.folder)}
 
 
 @checked

@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nasir import Cost, NasirError, PassRecord, draw, dump_genotype, load_genotype
-from nasir.errors import xml
+from nasir.errors import Summarised, xml
 from nasir.formats import FORMATS
 from runners.experiment.recipe import describe_size
 from runners.folder.display import Display
@@ -67,8 +67,8 @@ class FormResult:
     files: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, repr=False)
+class Report(Summarised):
     """A compilation. `output` is the shape of the logits; `files` are in the order written.
 
     The first of `forms` is the network in eager torch, the reference of the others.
@@ -91,6 +91,16 @@ class Report:
     machine: Machine
     target: str = ""
     files: tuple[Path, ...] = ()
+
+    @property
+    def _facts(self) -> Mapping[str, object]:
+        speeds = {
+            f"{each.form} latency": f"{1e3 * each.latency.seconds:.3g} ms"
+            for each in self.forms
+            if each.latency
+        }
+        sizes = {"params": self.cost.params, "macs": self.cost.macs}
+        return {"network": title(self), **sizes, **speeds, "files": len(self.files)}
 
     def form(self, name: str) -> FormResult:
         """Returns the result of a form. Raises KeyError if it was not made."""
