@@ -52,9 +52,9 @@ $(BASE):
 	@touch $@
 
 $(CORE): $(BASE) pyproject.toml constraints.txt
-	$(INSTALL) -e '.[runtime]'
+	$(INSTALL) -e '.[all]'
 	@touch $@
 
 $(FULL): $(BASE) pyproject.toml constraints.txt
-	$(INSTALL) -e '.[dev,runtime]'
+	$(INSTALL) -e '.[dev]'
 	@touch $(CORE) $@

@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 184,
-    "files of runners": 78,
-    "code lines of nasir and lowering": 16_740,
-    "code lines of runners": 11_503,
-    "code lines of tests": 20_811,
-    "places of runners": 15,
-    "arrows between them": 41,
+    "files of the library": 185,
+    "files of runners": 77,
+    "code lines of nasir and lowering": 16_822,
+    "code lines of runners": 11_502,
+    "code lines of tests": 20_961,
+    "places of runners": 14,
+    "arrows between them": 40,
     "class names used twice": 0,
     "files over 500 lines": 1,
 }

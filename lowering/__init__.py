@@ -5,7 +5,7 @@ A name is imported at its first use, from where `__init__.pyi` says.
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from nasir.lazy import attach
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+    __getattr__, __dir__, __all__ = attach(__name__)

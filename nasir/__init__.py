@@ -1,14 +1,15 @@
 """nasir compiles cell architectures: spaces and genotypes as files, one typed graph, passes.
 
-This package never imports torch; `lowering` turns a graph into torch, ONNX or plain Python. A name
-is imported at its first use, from where `__init__.pyi` says.
+A name is imported at its first use, from where `__init__.pyi` says. The names of `lowering` (torch,
+ONNX, plain Python) and `runners` (searches, trainings) are names of this package, too, whose files
+never import torch.
 """
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from nasir.lazy import attach
 
 __version__ = "0.1.0"
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+    __getattr__, __dir__, __all__ = attach(__name__)

@@ -1,3 +1,6 @@
+from lowering import *
+from runners import *
+
 from .canonical import canonical_id as canonical_id
 from .canonical import correspondence as correspondence
 from .canonical import count_classes as count_classes

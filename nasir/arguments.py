@@ -19,14 +19,16 @@ from typing import (
     get_type_hints,
 )
 
+from nasir.lazy import not_installed
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _MADE_BY = {
     "Genotype": "nasir.load_genotype(name) gives one",
     "Graph": "nasir.network(genotype) and nasir.supernet(space) make one",
-    "Module": "lowering.to_torch(graph) makes one",
-    "Network": "lowering.to_torch(graph) makes one",
+    "Module": "nasir.to_torch(graph) makes one",
+    "Network": "nasir.to_torch(graph) makes one",
     "Space": "nasir.load_space(name) gives one",
 }
 _CALLABLE: Any = abc.Callable
@@ -47,7 +49,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Wraps a function so that each call checks its arguments.
 
     An argument that does not fit its annotation raises a TypeError with the expected types, a text
-    that is not in a Literal a ValueError. Items of collections are not checked.
+    that is not in a Literal a ValueError. Items of collections are not checked. A package that the
+    function needs and that is not installed is an error of nasir.
     """
     shape = signature(function)
     fixed = {
@@ -65,18 +68,20 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if all(map(contains, in_order, map(type, args))) and (
-            not kwargs or all(type(kwargs[n]) in fit.get(n, ()) for n in kwargs)
+        if not all(map(contains, in_order, map(type, args))) or (
+            kwargs and not all(type(kwargs[n]) in fit.get(n, ()) for n in kwargs)
         ):
+            given = shape.bind(*args, **kwargs).arguments
+            for name, hint in hints().items():
+                if name in given:
+                    if not _fits(given[name], hint):
+                        raise _wrong(name, given[name], hint)
+                    if not any(get_origin(part) is Literal for part in _parts(hint)):
+                        fit[name].add(given[name].__class__)
+        try:
             return function(*args, **kwargs)
-        given = shape.bind(*args, **kwargs).arguments
-        for name, hint in hints().items():
-            if name in given:
-                if not _fits(given[name], hint):
-                    raise _wrong(name, given[name], hint)
-                if not any(get_origin(part) is Literal for part in _parts(hint)):
-                    fit[name].add(given[name].__class__)
-        return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            raise not_installed(error, f"nasir.{function.__name__}") from error
 
     return call
 

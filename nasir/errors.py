@@ -36,7 +36,7 @@ CODES: dict[str, str] = {
     "E306": "an attribute of an op, or an expression, is wrong",
     "E401": "a graph is malformed: a name is missing or taken, or an op reads the wrong values",
     # running: install, choose another device, other weights, or other options
-    "E501": "an optional part is not installed",
+    "E501": "an optional package is not installed, or another module has the name of nasir's",
     "E502": "this machine, or this network, cannot take the device, the precision, or the target",
     "E503": "the weights do not fit the network",
     "E504": "the export, or its accuracy, differs from the network's",

@@ -6,7 +6,9 @@ load torch.
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from nasir.lazy import attach, import_beside
+
+import_beside("lowering")
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+    __getattr__, __dir__, __all__ = attach(__name__)

@@ -45,7 +45,7 @@ def call(*arguments: str | Path, stdin: str | bytes = "") -> Called:
 def start(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.Popen[str]:
     """The command in a process of its own, in a directory that is not the repository."""
     return subprocess.Popen(
-        [sys.executable, "-m", "runners", *map(str, arguments)],
+        [sys.executable, "-m", "nasir", *map(str, arguments)],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
         stdin=subprocess.PIPE,

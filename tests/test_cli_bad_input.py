@@ -238,7 +238,7 @@ def test_a_fault_of_nasirs_own_is_two_lines_and_exit_code_one(
 def test_streams_that_are_full_or_closed_end_in_a_sentence(
     shell: str, code: int, message: str
 ) -> None:
-    program = f"{shlex.quote(sys.executable)} -m runners"
+    program = f"{shlex.quote(sys.executable)} -m nasir"
     run = subprocess.run(
         ["sh", "-c", shell.format(program)], check=False, cwd=ROOT, capture_output=True, text=True
     )

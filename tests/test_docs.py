@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import lowering
+import nasir
 from nasir import PASSES
 from nasir.errors import CODES
 from tests.command_line import call
@@ -55,7 +55,7 @@ def test_each_snippet_of_the_readme_runs_as_it_stands_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lowering, "compile", lambda module: module)  # tested elsewhere, and slow
+    monkeypatch.setattr(nasir, "compile", lambda module: module)  # tested elsewhere, and slow
     snippets = re.findall(r"```python\n(import .*?)```", README, re.DOTALL)
     assert len(snippets) == 2
     for snippet in snippets:

@@ -8,6 +8,7 @@ from typing import IO
 
 from nasir import NasirError, Where
 from nasir.errors import Budget, quoted
+from nasir.lazy import EXTRAS
 
 Source = IO[bytes] | io.BufferedIOBase
 
@@ -83,7 +84,8 @@ def read_errors(path: Path, line: int = 0) -> Generator[None]:
         raise NasirError("E101", f"the file cannot be read: {reason}", where) from None
     except ImportError as error:
         message = f"the file needs the module {quoted(error.name or str(error))}"
-        hint = "install it; for nas_201_api: pip install nasir[bench]"
+        extra = EXTRAS.get(error.name or "")
+        hint = f"pip install 'nasir[{extra}]'" if extra else "install it"
         raise NasirError("E501", message, where, hint) from None
     # Exceptions of decompressing and unpickling damaged bytes have no common class.
     except Exception as error:

@@ -271,8 +271,8 @@ def _checks() -> Iterator[Check]:
         meaning = "supernets on the CPU, several times faster; else the library's operations"
         yield _tried("kernels", meaning, _kernels)
     yield from packages
-    yield _tried("onnx opset", "the version of ONNX that nasir writes", _opset)
     if torch:
+        yield _tried("onnx opset", "the version of ONNX that nasir writes", _opset)
         yield from _supernets()
 
 
@@ -298,7 +298,7 @@ def _packages() -> Iterator[Check]:
     for module, names in packages_distributions().items():
         for name in names:
             modules.setdefault(_normal(name), []).append(module)
-    found = {row[0]: row for row in map(_requirement, texts) if row[2] != "dev"}
+    found = {row[0]: row for row in map(_requirement, texts) if row[2] not in ("dev", "all")}
     for name, versions, extra in found.values():
         known = modules.get(_normal(name), [name])
         meaning = f"{f'for nasir[{extra}]' if extra else 'required'}, {versions}"

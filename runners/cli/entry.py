@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from nasir.lazy import not_installed
 from runners.machine.machine import check_alone, offered_extensions, set_openmp_wait_policy
 from runners.output import FAILED, exit_code, print_bug, print_error, print_line, visible
 
@@ -100,7 +101,7 @@ class Commands(TyperGroup):
 
         try:
             check_alone()
-            return super().invoke(ctx)
+            return self._invoke(ctx)
         except NasirError as error:
             print_error(error, as_json=ctx.obj)
             raise typer.Exit(exit_code(error)) from None
@@ -125,6 +126,13 @@ class Commands(TyperGroup):
                 raise
             print_bug(error)
             raise typer.Exit(FAILED) from None
+
+    def _invoke(self, ctx: Any) -> Any:
+        """Runs the command; raises an error if it needs a package that is not installed."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise not_installed(error, f"nasir {ctx.invoked_subcommand}") from None
 
 
 app = typer.Typer(

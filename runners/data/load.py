@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nasir import NasirError, Where
 from nasir.errors import quoted
+from nasir.lazy import import_optional
 from runners.benchmarks.files import FileBudget
 from runners.data.folders import (
     ARCHIVES,
@@ -82,11 +83,7 @@ def _read(name: DataName) -> ImageSet:
 
 def read_digits() -> ImageSet:
     """Reads 1,797 handwritten digits of 8x8 pixels, in three equal channels."""
-    try:
-        source: Any = import_module("sklearn.datasets")  # it has no types
-    except ImportError as error:
-        message = "the data 'digits' is part of scikit-learn, which is not installed"
-        raise NasirError("E501", message, hint="pip install scikit-learn") from error
+    source = import_optional("sklearn.datasets")  # it has no types
     values, targets = source.load_digits(return_X_y=True)
     grey = torch.as_tensor(values).view(-1, 1, 8, 8) * (255 / 16)
     images = grey.round().to(torch.uint8).repeat(1, 3, 1, 1)

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from lowering.onnx.export import PART
 from nasir import Graph, NasirError
 from nasir.files import write_atomically
 from nasir.formats.own import seal
+from nasir.lazy import import_optional
 from nasir.table import Table
 from nasir.types import TokenType
 from runners.forms.compile import AUTO, TARGETS, find_target
@@ -292,13 +292,8 @@ def _model(path: Path) -> onnx.ModelProto:
 
 def _tools(plain: Path, made: Path, images: Task | None) -> None:
     """Quantises with ranges from the images, or at run time."""
-    try:
-        tools: Any = import_module("onnxruntime.quantization")
-        shapes: Any = import_module("onnxruntime.quantization.shape_inference")
-    except ImportError:
-        raise NasirError(
-            "E501", "onnxruntime is not installed", hint="pip install nasir[runtime]"
-        ) from None
+    tools = import_optional("onnxruntime.quantization")
+    shapes = import_optional("onnxruntime.quantization.shape_inference")
     ready = plain.with_name("ready.onnx")
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)  # its tools recommend the step just done

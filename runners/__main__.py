@@ -1,5 +1,0 @@
-"""`python -m runners` runs the command `nasir`."""
-
-from runners.cli import main
-
-main()
