@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 185,
-    "files of runners": 77,
+    "files of the library": 186,
+    "files of runners": 78,
     "code lines of nasir and lowering": 16_822,
-    "code lines of runners": 11_502,
-    "code lines of tests": 20_961,
+    "code lines of runners": 11_554,
+    "code lines of tests": 21_005,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,

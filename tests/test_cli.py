@@ -1,5 +1,6 @@
 """The commands that need no torch, on input that is right."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import nasir
-from runners.cli import COMMANDS
+from runners.cli import COMMANDS, main
+from runners.cli.entry import GROUPS
 from runners.output import TextTable, paragraphs
 from tests.command_line import RESNET, TINY, call
 
@@ -25,7 +27,38 @@ def test_the_help_lists_every_command_and_the_exit_codes() -> None:
     done = call("--help")
     assert done.code == 0
     assert all(f"  {name} " in done.out for name in COMMANDS)
+    assert all(f"\n{title}:\n" in done.out for title in GROUPS)
     assert "0 done, 1 the work failed, 2 the call" in done.out
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("nasir co", "convert cost compile"),
+        ("nasir cost darts_v", "darts_v1 darts_v2"),
+        ("nasir cost nasbench201_co", "nasbench201_connect"),
+        ("nasir diff --from darts darts_v1 darts_v2", "darts_v2"),
+        ("nasir sample natsb", "natsbench_size"),
+        ("nasir search darts --space nasn", "nasnet"),
+        ("nasir search darts --method pc", "pc-darts"),
+        ("nasir methods dra", ""),
+        ("nasir recipes cifar10-dr", "cifar10-drnas"),
+        ("nasir convert darts_v1 --to enas", "enas"),
+        ("nasir show darts_v1 --after cs", "cse"),
+        ("nasir bench im", "import"),
+        ("nasir --use no-such-extension cost darts_v", ""),
+        ("nasir no-such-command dar", ""),
+    ],
+)
+def test_shells_complete_names(
+    line: str, found: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_NASIR_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    with contextlib.suppress(SystemExit):
+        main()
+    assert capsys.readouterr().out.split() == found.split()
 
 
 def test_cost_as_json_counts_the_auxiliary_head_apart() -> None:

@@ -46,12 +46,12 @@ def modules_of(requirements: list[str]) -> set[str]:
     return {MODULES.get(name, name) for name in names}
 
 
-def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def python(code: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs code in a directory whose modules come first on the path."""
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -140,10 +140,25 @@ def test_commands_that_need_torch_say_so(tmp_path: Path) -> None:
         assert (code, found[2]) == (1, "pip install 'nasir[torch]'")
 
 
-@pytest.mark.parametrize("name", ["search", "to_torch", "compile", "evaluate"])
-def test_a_function_that_needs_torch_says_so(name: str, tmp_path: Path) -> None:
-    done = python(f"{BLOCK}\nimport nasir\nnasir.{name}", tmp_path)
-    assert f"nasir.{name}: E501 torch is not installed" in done.stderr
+def test_methods_are_completed_without_torch(tmp_path: Path) -> None:
+    code = f"{BLOCK}\nfrom runners.cli import main; main()"
+    words = {"COMP_WORDS": "nasir search darts --method pc", "COMP_CWORD": "4"}
+    done = python(code, tmp_path, _NASIR_COMPLETE="complete_bash", **words)
+    assert done.stdout.split() == ["pc-darts"]
+
+
+def test_a_function_that_needs_torch_says_so(tmp_path: Path) -> None:
+    names = ("search", "to_torch", "compile", "compile_genotype")
+    code = f"""{BLOCK}
+import nasir
+for name in {names}:
+    try:
+        getattr(nasir, name)("darts_v2")
+    except nasir.NasirError as error:
+        print(error.code, error.where, error.message)
+"""
+    lines = python(code, tmp_path).stdout.splitlines()
+    assert lines == [f"E501 nasir.{name} torch is not installed" for name in names]
 
 
 def test_all_names_of_nasir_are_imported_without_an_extra(tmp_path: Path) -> None:
@@ -180,7 +195,7 @@ def test_modules_of_the_same_names_do_not_hide_the_packages(shadowed: Path) -> N
 
 def test_a_module_that_is_imported_already_is_named(shadowed: Path) -> None:
     """It stays as it is, for whoever imported it."""
-    for name, own in (("search", "runners"), ("to_torch", "lowering"), ("search", "lowering")):
+    for name, own in (("search", "runners"), ("search", "lowering")):
         done = python(f"import {own}, nasir; print({own}.own); nasir.{name}", shadowed)
         file = str(Path(own, "__init__.py")) if own == "runners" else f"{own}.py"
         assert done.stdout == "1\n"

@@ -36,36 +36,45 @@ class Command:
     summary: str
 
 
-_ROWS = (
-    Command("compile", "runs", "Compile a genotype: a network, ONNX, Python, drawings."),
-    Command("search", "runs", "Search a space with a method, on data."),
-    Command("evaluate", "runs", "Train a genotype's network from scratch, and measure it."),
-    Command("test", "runs", "Measure a trained network on held-out data."),
-    Command("replay", "runs", "Repeat a run and check that the result is equal."),
-    Command("recipes", "catalogues", "List the recipes of evaluations, or show one."),
-    Command("methods", "catalogues", "List the search methods, or show the parts of one."),
-    Command("import-weights", "runs", "Translate weights of an original implementation."),
-    Command("convert", "genotypes", "Convert a genotype from one file format to another."),
-    Command("show", "genotypes", "Print a network's graph as text, after any pass."),
-    Command("draw", "genotypes", "Draw a genotype's cells."),
-    Command("cost", "genotypes", "Count parameters, multiply-adds and activations."),
-    Command("check", "check", "Check genotype, space and graph files."),
-    Command("diff", "genotypes", "Compare two genotypes: edges, ops and cost."),
-    Command("sample", "genotypes", "Draw genotypes from a search space."),
-    Command("id", "genotypes", "Print the canonical id of genotypes."),
-    Command("plot", "runs", "Draw the figures of a run."),
-    Command("view", "view", "Write a page to look at and edit: a genotype, a space, runs."),
-    Command("query", "benchmark", "Look an architecture up in a benchmark."),
-    Command("bench", "benchmark", "Import a benchmark into a store, or show a store."),
-    Command("spaces", "catalogues", "List the search spaces, or the published genotypes."),
-    Command("examples", "catalogues", "Copy the example files to a directory."),
-    Command("ops", "catalogues", "List the ops, or show what one consists of."),
-    Command("doctor", "check", "Report what works on this machine."),
-)
+GROUPS = {
+    "Read and compare genotypes": (
+        Command("convert", "genotypes", "Convert a genotype from one file format to another."),
+        Command("check", "check", "Check genotype, space and graph files."),
+        Command("show", "genotypes", "Print a network's graph as text, after any pass."),
+        Command("draw", "genotypes", "Draw a genotype's cells."),
+        Command("view", "view", "Write a page to look at and edit genotypes, spaces, runs."),
+        Command("cost", "genotypes", "Count parameters, multiply-adds and activations."),
+        Command("diff", "genotypes", "Compare two genotypes: edges, ops and cost."),
+        Command("id", "genotypes", "Print the canonical id of genotypes."),
+        Command("sample", "genotypes", "Draw genotypes from a search space."),
+    ),
+    "Search and train": (
+        Command("search", "runs", "Search a space with a method, on data."),
+        Command("evaluate", "runs", "Train a genotype's network from scratch, and measure it."),
+        Command("test", "runs", "Measure a trained network on held-out data."),
+        Command("replay", "runs", "Repeat a run and check that the result is equal."),
+        Command("plot", "runs", "Draw the figures of a run."),
+    ),
+    "Get the network out": (
+        Command("compile", "runs", "Compile a genotype: a network, ONNX, Python, drawings."),
+        Command("import-weights", "runs", "Translate weights of an original implementation."),
+    ),
+    "Look things up": (
+        Command("spaces", "catalogues", "List the search spaces, or the published genotypes."),
+        Command("methods", "catalogues", "List the search methods, or show the parts of one."),
+        Command("recipes", "catalogues", "List the recipes of evaluations, or show one."),
+        Command("ops", "catalogues", "List the ops, or show what one consists of."),
+        Command("query", "benchmark", "Look an architecture up in a benchmark."),
+        Command("bench", "benchmark", "Import a benchmark into a store, or show a store."),
+        Command("examples", "catalogues", "Copy the example files to a directory."),
+    ),
+    "This machine": (Command("doctor", "check", "Report what works on this machine."),),
+}
+"""The commands by what they are for."""
 
 # Not a nasir.Table: importing nasir takes longer than all of `nasir --help`.
-COMMANDS = {row.name: row for row in _ROWS}
-assert len(COMMANDS) == len(_ROWS), "a command occurs twice"
+COMMANDS = {row.name: row for rows in GROUPS.values() for row in rows}
+assert len(COMMANDS) == sum(map(len, GROUPS.values())), "a command occurs twice"
 
 
 class Commands(TyperGroup):
@@ -89,6 +98,13 @@ class Commands(TyperGroup):
 
             ctx.with_resource(use(*dict.fromkeys(names)))
         return name, load_command(name) if name in COMMANDS else stub, rest
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the commands of `nasir --help` by group."""
+        width = max(map(len, COMMANDS))
+        for title, rows in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(row.name.ljust(width), row.summary) for row in rows])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses arguments; notes whether errors are JSON."""
@@ -138,7 +154,6 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="nasir",
     cls=Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -207,6 +222,9 @@ def main() -> None:
         _drop_output()
         print_error(_of_system(error), as_json="--json" in sys.argv)
         sys.exit(FAILED)
+    except Exception:
+        if "_NASIR_COMPLETE" not in os.environ:  # set by shells, which complete wrong lines, too
+            raise
 
 
 def _of_system(error: OSError | MemoryError) -> "NasirError":

@@ -19,6 +19,7 @@ import nasir
 from nasir import NasirError, Where
 from nasir.files import is_there, not_there
 from nasir.formats.load import find_entry, is_published, is_text, no_format, split
+from runners.cli.completion import completed
 from runners.data.name import parse_data
 from runners.inputs import STDIN, reading_as
 from runners.output import print_reply
@@ -90,6 +91,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
             if reply.code:
                 raise typer.Exit(reply.code)
 
+    shown = [completed(function.__name__, parameter) for parameter in shown]
     command.__signature__ = inspect.Signature(shown)  # pyright: ignore[reportAttributeAccessIssue]
     command.__annotations__ = {p.name: p.annotation for p in shown}
     return command

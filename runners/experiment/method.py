@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Annotated, Any, Self, cast
 
 from pydantic import BeforeValidator, model_validator
@@ -36,7 +35,6 @@ from runners.experiment.fields import (
     FieldError,
     like_file,
     named_fields,
-    named_files,
     named_source,
     with_place,
 )
@@ -53,7 +51,7 @@ from runners.experiment.mixture import (
     UniformNoise,
     WholeGenotype,
 )
-from runners.experiment.recipe import Settings
+from runners.experiment.recipe import METHODS, Settings
 
 _SHIPPED: dict[str, dict[str, Any]] = {
     "mixture": {
@@ -247,8 +245,6 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
         ),
     )
 
-
-METHODS = named_files(Path(__file__).parent / "methods", "method")
 
 CHANGES = (*Settings.model_fields, *PARTS)
 """The fields in which a method's file may differ from its base, on all skeletons or on one."""

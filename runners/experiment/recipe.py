@@ -317,6 +317,8 @@ class Settings(Model):
 
 
 RECIPES = named_files(Path(__file__).parent / "recipes", "recipe")
+METHODS = named_files(Path(__file__).parent / "methods", "method")
+"""The files of recipes and methods by name; `runners.experiment.method` reads methods."""
 
 
 def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
