@@ -9,9 +9,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 BASE := $(VENV)/.base
 CORE := $(VENV)/.core
 FULL := $(VENV)/.full
+DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-slow lint format bench clean
+.PHONY: help demo page docs test test-slow lint format bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -22,6 +23,9 @@ demo: $(CORE) ## Compile published architectures and leave the results in demo-o
 
 page: ## Build the pages' program from page/ (Node.js 20 or newer, npm)
 	cd page && npm ci --no-audit --no-fund && npm run check && npm run build
+
+docs: $(DOCS) ## Build the documentation into build/site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 test: $(FULL) ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -q
@@ -58,3 +62,7 @@ $(CORE): $(BASE) pyproject.toml constraints.txt
 $(FULL): $(BASE) pyproject.toml constraints.txt
 	$(INSTALL) -e '.[dev]'
 	@touch $(CORE) $@
+
+$(DOCS): $(CORE)
+	$(INSTALL) -e '.[docs]'
+	@touch $@

@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 78,
     "code lines of nasir and lowering": 16_822,
     "code lines of runners": 11_554,
-    "code lines of tests": 21_005,
+    "code lines of tests": 21_084,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,

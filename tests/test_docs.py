@@ -78,7 +78,7 @@ def test_every_pass_is_in_the_page_of_the_graph() -> None:
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_page_and_heading_that_is_linked_exists() -> None:
