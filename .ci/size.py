@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 186,
+    "files of the library": 187,
     "files of runners": 78,
-    "code lines of nasir and lowering": 16_822,
-    "code lines of runners": 11_554,
-    "code lines of tests": 21_084,
+    "code lines of nasir and lowering": 17_196,
+    "code lines of runners": 11_584,
+    "code lines of tests": 21_278,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,

@@ -20,7 +20,8 @@ from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.genotype import Numbers
 from nasir.space import adopt, tree
 from nasir.space.load import SpaceLike, as_space
-from nasir.space.skeletons import find_skeleton, network_size
+from nasir.space.own_skeletons import find_skeleton
+from nasir.space.skeletons import network_size
 from nasir.space.space import Genotype, Space
 from nasir.space.tree import Choose, Pick, Picker, Weights
 
@@ -105,7 +106,7 @@ def costs(
     seconds. Skeleton, sizes and errors are those of `nasir.network`.
     """
     space = as_space(space)
-    found = find_skeleton(skeleton or space.skeleton)
+    found = find_skeleton(skeleton or space.skeleton, space)
     check_arguments(size, int)
     given = _each(space) if genotypes is None else (adopt(as_genotype(g), space) for g in genotypes)
     return (totals(each, found, network_size(each, found, size)) for each in given)

@@ -8,6 +8,7 @@ one function here and one row below.
 import copyreg
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from nasir.errors import NasirError
 from nasir.ops import PRIMITIVES, Attrs, Macro, NoAttrs, Op, Size
@@ -50,24 +51,22 @@ def relu_conv_bn(b: Scope, inputs: tuple[str, ...], a: KernelAttrs) -> str:
 def factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
     """Halves height and width with two 1x1 convolutions, the second shifted by one pixel.
 
-    As in the DARTS family it pads nothing, so both sizes must be even (quirk A4).
+    As in the DARTS family it pads nothing where both sizes are even (quirk A4). An odd size, which
+    fails there, gets a zero row or column, but one of 1 is neither padded nor shifted.
     """
-    image = b.type(inputs[0])
     if a.out % 2:
         raise NasirError(
             "E302",
             f"a factorized reduce needs an even number of channels, not {a.out}",
             hint=f"try {a.out + 1}",
         )
-    if any(size % 2 for size in image.shape[1:]):
-        raise NasirError(
-            "E302",
-            f"a factorized reduce needs even height and width, not {image}",
-            hint="choose an image size that the reductions divide evenly",
-        )
+    height, width = b.type(inputs[0]).shape[1:]
     x = b("relu", inputs[0], name="relu")
     first = b("conv2d", x, name="conv1", out=a.out // 2, kernel=1, stride=2)
-    return _second_half(b, x, first, a)
+    bottom, right = (size % 2 * (size > 1) for size in (height, width))
+    if bottom or right:
+        x = b("pad", x, name="pad", bottom=bottom, right=right)
+    return _second_half(b, x, first, a, (int(height > 1), int(width > 1)))
 
 
 def padded_factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
@@ -77,12 +76,12 @@ def padded_factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -
     """
     x = b("relu", inputs[0], name="relu")
     first = b("conv2d", x, name="conv1", out=a.out // 2, kernel=1, stride=2)
-    return _second_half(b, b("pad", x, name="pad", bottom=1, right=1), first, a)
+    return _second_half(b, b("pad", x, name="pad", bottom=1, right=1), first, a, (1, 1))
 
 
-def _second_half(b: Scope, x: str, first: str, a: BlockAttrs) -> str:
+def _second_half(b: Scope, x: str, first: str, a: BlockAttrs, shift: tuple[int, int]) -> str:
     """Joins the shifted half of a factorized reduce to the first half."""
-    shifted = b("crop", x, name="shift", top=1, left=1)
+    shifted = b("crop", x, name="shift", top=shift[0], left=shift[1])
     out = a.out - b.channels(first)
     second = b("conv2d", shifted, name="conv2", out=out, kernel=1, stride=2)
     joined = b("concat", first, second, name="join")
@@ -176,9 +175,13 @@ def _conv_bn(b: Scope, inputs: tuple[str, ...], a: KernelAttrs) -> str:
 
 
 def _residual(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
-    """NAS-Bench-201's reduction: two 3x3 blocks beside a 2x2 mean and a bare 1x1 convolution."""
+    """NAS-Bench-201's reduction: two 3x3 blocks beside a 2x2 mean and a bare 1x1 convolution.
+
+    Along an odd size, which fails there, the mean is of 3 pixels around each second one.
+    """
     x = inputs[0]
-    if any(size % a.stride for size in b.type(x).shape[1:]):
+    odd = [size % a.stride for size in b.type(x).shape[1:]]
+    if any(odd) and a.stride != 2:
         raise NasirError(
             "E302",
             f"a residual reduction needs height and width divisible by {a.stride}, not {b.type(x)}",
@@ -188,7 +191,10 @@ def _residual(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
         x = b("relu", x, name=f"relu{number}")
         x = b("conv2d", x, name=f"conv{number}", out=a.out, kernel=3, stride=stride)
         x = b("batch_norm", x, name=f"bn{number}", affine=a.affine)
-    short = b("avg_pool", inputs[0], name="pool", kernel=2, stride=a.stride)
+    window: dict[str, Any] = {"kernel": 2, "stride": a.stride}
+    if any(odd):
+        window |= {"kernel": (2 + odd[0], 2 + odd[1]), "padding": (odd[0], odd[1])}
+    short = b("avg_pool", inputs[0], name="pool", **window)
     short = b("conv2d", short, name="short", out=a.out, kernel=1)
     return b("add", short, x, name="add")
 

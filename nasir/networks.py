@@ -15,7 +15,8 @@ from nasir.passes.supernet import Picks
 from nasir.passes.supernet import resolve as resolve_picks
 from nasir.space import Space, adopt, home_of, load_space
 from nasir.space.load import SpaceLike, as_space
-from nasir.space.skeletons import build_network, find_skeleton, network_size
+from nasir.space.own_skeletons import find_skeleton
+from nasir.space.skeletons import build_network, network_size
 from nasir.space.space import Genotype
 
 
@@ -29,6 +30,7 @@ def network(
     classes: int | None = None,
     resolution: int | None = None,
     in_channels: int | None = None,
+    columns: int | None = None,
     vocabulary: int | None = None,
     hidden: int | None = None,
     auxiliary: bool = False,
@@ -41,7 +43,8 @@ def network(
     `cifar` 36 channels, 20 layers (cells), 10 classes, 32 pixels; `imagenet` 48, 14, 1000, 224;
     `nasbench201` 16, 5 (cells in each of three stages), 10, 32; `transnasbench101` 64, 2 (cells in
     each of five modules), 75, 256; `rnn` a vocabulary of 10,000 words and 850 hidden units.
-    `in_channels` are those of an image, 3 if None. The skeleton's own name is the space's.
+    `in_channels` are those of an image, 3 if None, `columns` its width where a skeleton of the
+    space's own takes another than `resolution`. The skeleton's own name is the space's.
     `auxiliary` adds the auxiliary head, whose logits are `graph.auxiliary` (of `rnn`, the states of
     all steps). With `features` there is no head: outputs are the last value of each stage, that is
     before each halving of the image's side, and `graph.features` are their names, channels and
@@ -53,8 +56,8 @@ def network(
         raise NasirError("E505", message, hint="leave the auxiliary head out")
     genotype = _at_home(genotype, space, required=skeleton is None)
     home = genotype.definition
-    chosen = find_skeleton(skeleton or (home.skeleton if home else ""))
-    asked = _given(channels, layers, classes, resolution, in_channels, vocabulary, hidden)
+    chosen = find_skeleton(skeleton or (home.skeleton if home else ""), home)
+    asked = _given(channels, layers, classes, resolution, in_channels, columns, vocabulary, hidden)
     size = network_size(genotype, chosen, asked, auxiliary=auxiliary)
     graph = build_network(genotype, chosen, size, {"genotype": dump_genotype(genotype)})
     return without_heads(graph) if features else graph
@@ -70,6 +73,7 @@ def supernet(
     classes: int | None = None,
     resolution: int | None = None,
     in_channels: int | None = None,
+    columns: int | None = None,
     vocabulary: int | None = None,
     hidden: int | None = None,
     auxiliary: bool = False,
@@ -88,8 +92,8 @@ def supernet(
     300 hidden units. Raises the errors of `load_space`.
     """
     space = as_space(space)
-    chosen = find_skeleton(skeleton or space.skeleton)
-    asked = _given(channels, layers, classes, resolution, in_channels, vocabulary, hidden)
+    chosen = find_skeleton(skeleton or space.skeleton, space)
+    asked = _given(channels, layers, classes, resolution, in_channels, columns, vocabulary, hidden)
     size = network_size(space, chosen, asked, auxiliary=auxiliary)
     return _by_kind(build_network(space, chosen, size), space)
 
@@ -104,7 +108,16 @@ def _by_kind(graph: Graph, space: Space) -> Graph:
     return replace(graph, choices=tuple(order), inputs=tuple((n, types[n]) for n in inputs))
 
 
-_SIZES = ("channels", "layers", "classes", "resolution", "in_channels", "vocabulary", "hidden")
+_SIZES = (
+    "channels",
+    "layers",
+    "classes",
+    "resolution",
+    "in_channels",
+    "columns",
+    "vocabulary",
+    "hidden",
+)
 
 
 def _given(*sizes: int | None) -> dict[str, int]:

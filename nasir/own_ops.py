@@ -157,22 +157,35 @@ class Composition:
 
     def add(self, b: Scope, index: int, values: dict[str, str], a: EdgeAttrs) -> None:
         """Adds a step to the scope, and its value to `values`."""
-        step, name = self.steps[index], self.names[index]
+        name, before = self.names[index], self.names[index - 1] if index else INPUT
         known: dict[str, Number] = {
             "C": b.channels(values[INPUT]),
             "stride": a.stride,
             "affine": a.affine,
         }
-        before = self.names[index - 1] if index else INPUT
-        sources = tuple(values[source] for source in step.sources or (before,))
-        if not _number(step.when, known):
-            values[name] = values[before]
-            return
-        op = self.ops[step.op]
-        attrs = {key: _attribute(value, known) for key, value in step.attributes.items()}
-        if "affine" in op.attrs.model_fields:
-            attrs.setdefault("affine", a.affine)
-        values[name] = add_spelled(b, op, sources, name, attrs)
+
+        def add(op: Op, sources: tuple[str, ...], attrs: Mapping[str, Any]) -> str:
+            return add_spelled(b, op, sources, name, attrs)
+
+        values[name] = add_step(self.steps[index], self.ops, values, before, known, add)
+
+
+def add_step(
+    step: StepModel,
+    ops: Mapping[str, Op],
+    values: Mapping[str, str],
+    before: str,
+    known: Mapping[str, Number],
+    add: Callable[[Op, tuple[str, ...], Mapping[str, Any]], str],
+) -> str:
+    """The value of a step behind that named `before`; `add(op, sources, attrs)` adds its op."""
+    if not number(step.when, known):
+        return values[before]
+    op = ops[step.op]
+    attrs = {key: _attribute(value, known) for key, value in step.attributes.items()}
+    if "affine" in op.attrs.model_fields:
+        attrs.setdefault("affine", known["affine"])
+    return add(op, tuple(values[source] for source in step.sources or (before,)), attrs)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -238,7 +251,7 @@ def check_definition(model: OpModel, ops: Mapping[str, Op]) -> Composition:
     levels = 1 + max((body.levels for body in bodies if isinstance(body, Composition)), default=0)
     if levels > OWN_OP_LEVELS:
         raise _too_deep()
-    return Composition(model.steps, step_names(model), ops, budget.spent, levels)
+    return Composition(model.steps, step_names(model.steps), ops, budget.spent, levels)
 
 
 def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirError]]:
@@ -246,36 +259,50 @@ def faults(model: OpModel, known: Iterable[str]) -> Iterator[tuple[Path, NasirEr
 
     Faults are unknown ops, duplicate names, sources that are no previous step, and expressions.
     """
-    names = step_names(model)
+    for path, error in step_faults(model.steps, step_names(model.steps), (INPUT,), known, TRIAL):
+        yield ("steps", *path), error
+
+
+def step_faults(
+    steps: Sequence[StepModel],
+    names: Sequence[str],
+    first: Sequence[str],
+    known: Iterable[str],
+    trial: Mapping[str, Number],
+) -> Iterator[tuple[Path, NasirError]]:
+    """The faults of steps that may read the values `first`, with their paths below the list.
+
+    `known` are the ops, `trial` has values with which expressions are tried.
+    """
     known = set(known)
-    for index, step in enumerate(model.steps):
-        before, path = (INPUT, *names[:index]), ("steps", index)
+    for index, step in enumerate(steps):
+        before = (*first, *names[:index])
         if step.op not in known:
-            yield (*path, "op"), unknown_op(step.op, known)
-        if names[index] in before:
-            yield (*path, "name"), NasirError("E109", f"two values are called '{names[index]}'")
+            yield (index, "op"), unknown_op(step.op, known)
+        if step.name in before:
+            yield (index, "name"), NasirError("E109", f"two values are called '{names[index]}'")
         for source in step.sources:
             if source not in before:
                 message = f"there is no step {quoted(source)} before this one"
                 error = NasirError("E202", message, hint=nearest(source, before))
-                yield (*path, "from"), error
+                yield (index, "from"), error
         for key, value in {"when": step.when, **step.attributes}.items():
             for part in parts_of(value):
                 try:
-                    _number(part, TRIAL)
+                    number(part, trial)
                 except NasirError as error:
-                    yield (*path, key), error
+                    yield (index, key), error
 
 
-def step_names(model: OpModel) -> tuple[str, ...]:
+def step_names(steps: Sequence[StepModel], taken: Iterable[str] = ()) -> tuple[str, ...]:
     """The steps' names; unnamed steps are named after their op: `relu`, `relu2`."""
     names: list[str] = []
-    given = {step.name for step in model.steps}
-    for step in model.steps:
-        name, number = step.name or step.op, 1
-        while not step.name and (name in names or name in given or name == INPUT):
-            number += 1
-            name = f"{step.op}{number}"
+    given = {INPUT, *taken, *(step.name for step in steps)}
+    for step in steps:
+        name, count = step.name or step.op, 1
+        while not step.name and (name in names or name in given):
+            count += 1
+            name = f"{step.op}{count}"
         names.append(name)
     return tuple(names)
 
@@ -326,12 +353,13 @@ def _data(model: OpModel) -> dict[str, Any]:
     return model.model_dump(by_alias=True, exclude_defaults=True, mode="json")
 
 
-def _number(value: Any, known: Mapping[str, Number]) -> Number:
+def number(value: Any, known: Mapping[str, Number]) -> Number:
+    """The value of an expression, or the number itself."""
     return evaluate(value, known) if isinstance(value, str) else value
 
 
 def _attribute(value: Any, known: Mapping[str, Number]) -> Any:
-    parts = tuple(_number(part, known) for part in parts_of(value))
+    parts = tuple(number(part, known) for part in parts_of(value))
     return parts if isinstance(value, tuple) else parts[0]
 
 

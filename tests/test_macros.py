@@ -161,10 +161,7 @@ def test_nasbench101s_batch_norms_have_tensorflows_decay_in_torchs_meaning(op: s
     ("op", "size", "attrs", "code"),
     [
         ("factorized_reduce", (8, 8), {"out": 5}, "E302"),
-        ("skip_connect", (7, 8), {"stride": 2}, "E302"),
-        ("skip_connect", (8, 7), {"stride": 2}, "E302"),
-        ("skip_connect", (1, 1), {"stride": 2}, "E302"),
-        ("residual_reduce", (7, 8), {"out": 8, "stride": 2}, "E302"),
+        ("residual_reduce", (7, 8), {"out": 8, "stride": 3}, "E302"),
         ("imagenet_classifier", (8, 8), {"classes": 10}, "E302"),
         ("auxiliary_head", (7, 7), {"classes": 10}, "E302"),
     ],
@@ -175,6 +172,15 @@ def test_what_does_not_fit_a_macro_is_an_error_with_the_image(
     error = _error(op, ImageType(4, *size), **attrs)
     assert error.code == code
     assert code == "E302" or f"image[4,{size[0]},{size[1]}]" in error.message
+
+
+@pytest.mark.parametrize("size", [(7, 8), (8, 7), (97, 97), (1, 9), (1, 1)])
+@pytest.mark.parametrize("op", [*EDGE_MACROS, "residual_reduce", "factorized_reduce"])
+def test_every_op_halves_odd_sizes_to_the_larger_half(op: str, size: tuple[int, int]) -> None:
+    wide = {"out": 4} if op.endswith("_reduce") else {}
+    build = Builder(x=ImageType(4, *size))
+    graph = expand(build.graph(build(op, "x", name="m", stride=2, **wide)))
+    assert graph.types[graph.outputs[0]] == ImageType(4, -(-size[0] // 2), -(-size[1] // 2))
 
 
 def _short(node: Node) -> str:

@@ -14,7 +14,7 @@ import pytest
 import nasir
 from nasir.cost_rows import Spent, cost_rows
 from nasir.space import catalog
-from nasir.space.skeletons import find_skeleton
+from nasir.space.own_skeletons import find_skeleton
 from runners.view import html_page, serve
 from runners.view.page import TEMPLATE
 from tests.command_line import ROOT, call

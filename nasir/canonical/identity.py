@@ -19,6 +19,7 @@ from nasir.space.cells import cell_op
 from nasir.space.layout import PUBLISHED
 from nasir.space.load import SpaceLike, as_space, ops_of
 from nasir.space.nasbench101 import limits_broken, live_cell, module_hash, module_of
+from nasir.space.own_skeletons import find_skeleton
 from nasir.space.skeletons import SKELETONS
 from nasir.space.space import Genotype
 
@@ -197,8 +198,9 @@ def _as_it_stands(cells: list[CellGenotype], space: Space | None) -> Labelling:
 
 def _strides_in(space: Space, kind: str) -> Strides:
     """The stride of edges from the inputs of a kind of cell, as its space places it."""
-    if not SKELETONS[space.skeleton].laid_out:
-        return SKELETONS[space.skeleton].strides
+    skeleton = find_skeleton(space.skeleton, space)
+    if not skeleton.laid_out:
+        return skeleton.strides
     return (2 if kind in space.layout.halves else 1,)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
@@ -245,15 +246,18 @@ def _close(b: Scope, graph: Graph, mix: Node, source: str, parts: int) -> None:
     rest = b("channels", source, name=f"{mix.name}.rest", start=start, count=count)
     before, after = graph.types[source].shape[1:], b.type(name).shape[1:]
     if before != after:
-        if before != tuple(2 * size for size in after):
+        odd = tuple(size % 2 for size in before)
+        if after != tuple((size + rest) // 2 for size, rest in zip(before, odd, strict=True)):
             raise NasirError(
                 "E302",
-                f"channels that pass by {quoted(mix.name)} need an even height and width, "
-                f"not {graph.types[source]}",
+                f"channels that pass by {quoted(mix.name)} cannot become as small as its options "
+                f"make {graph.types[source]}: only half",
                 mix.place,
-                hint="choose an image size that the reductions divide evenly",
             )
-        rest = b("max_pool", rest, name=f"{mix.name}.pool", kernel=2, stride=2)
+        window: dict[str, Any] = {"kernel": 2, "stride": 2}
+        if any(odd):
+            window |= {"kernel": (2 + odd[0], 2 + odd[1]), "padding": odd}
+        rest = b("max_pool", rest, name=f"{mix.name}.pool", **window)
     joined = b("concat", name, rest, name=f"{mix.name}.join")
     b("channel_shuffle", joined, name=mix.name, groups=parts)
 

@@ -137,6 +137,16 @@ class StageSize:
         return tuple(getattr(self, name) for name in WIDTHS)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnSize(Size):
+    """Size of a space's own skeleton; `columns` are an image's where they are not `resolution`."""
+
+    columns: int = 0
+
+
+OWN = "own"
+"""The name of the skeleton that a space defines itself."""
+
 LIMITS = {
     "channels": 1 << 16,
     "layers": 1 << 10,
@@ -146,6 +156,7 @@ LIMITS = {
     "vocabulary": 1 << 20,
     "hidden": 1 << 16,
     "in_channels": 1 << 10,
+    "columns": 1 << 14,
     **dict.fromkeys(WIDTHS, 1 << 16),
 }
 """The most that each number of a size may be."""

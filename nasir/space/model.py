@@ -16,6 +16,7 @@ from pydantic import (
 from nasir.expressions import LENGTH_LIMIT
 from nasir.macros import MACROS
 from nasir.own_ops import Line, OpModel, Word
+from nasir.space.own_skeletons import OwnSkeletonModel
 from nasir.space.skeletons import SKELETONS
 
 # Own ops are words too; the list is there for editors to complete.
@@ -35,7 +36,11 @@ Open = Annotated[
     Discriminator(lambda value: "<list>" if isinstance(value, (list, tuple)) else "<number>"),
 ]
 """A number, or a list of those that a genotype selects from."""
-Skeleton = Annotated[StrictStr, Field(json_schema_extra={"enum": [*sorted(SKELETONS)]})]
+Skeleton = Annotated[
+    Annotated[StrictStr, Field(json_schema_extra={"enum": [*sorted(SKELETONS)]}), Tag("<word>")]
+    | Annotated[OwnSkeletonModel, Tag("<own>")],
+    Discriminator(lambda value: "<word>" if isinstance(value, str) else "<own>"),
+]
 Condition = Annotated[StrictStr, Field(max_length=LENGTH_LIMIT)]
 State = Annotated[StrictInt, Field(ge=0, le=63)]
 
@@ -188,6 +193,9 @@ class SizeModel(_Model):
     classes: Count | None = Field(default=None, description="Length of the logits.")
     resolution: Count | None = Field(default=None, description="Height and width of an image.")
     in_channels: Count | None = Field(default=None, description="Channels of an image.")
+    columns: Count | None = Field(
+        default=None, description="Width of an image where it is not its height; own skeletons."
+    )
     stage1: Open | None = Field(default=None, description="Channels of a stage; natsbench_size.")
     stage2: Open | None = Field(default=None, description="Channels of the second stage.")
     stage3: Open | None = Field(default=None, description="Channels of the third stage.")
@@ -202,7 +210,9 @@ class SpaceModel(_Model):
     space: Word = Field(description="The name of the space.")
     title: Line = Field(default="", description="What people call the space.")
     paper: Line = Field(default="", description="Where the space was published.")
-    skeleton: Skeleton = Field(description="The skeleton that the cells stand in.")
+    skeleton: Skeleton = Field(
+        description="The skeleton that the cells stand in, or its stem, stages and head."
+    )
     layout: LayoutModel | None = Field(default=None, description="Where each kind of cell stands.")
     size: SizeModel = Field(default=SizeModel(), description="The size of its own network.")
     where: tuple[Condition, ...] = Field(

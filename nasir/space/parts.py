@@ -24,7 +24,8 @@ from nasir.space.layout import (
     check_number,
 )
 from nasir.space.model import SpaceModel
-from nasir.space.skeletons import SKELETONS, find_skeleton, network_size
+from nasir.space.own_skeletons import find_skeleton
+from nasir.space.skeletons import Skeleton, network_size
 from nasir.space.space import Genotype, Space
 from nasir.template import Scope
 from nasir.types import ImageType
@@ -89,11 +90,10 @@ def _try(document: Document, macro: Macro, *, kept: bool) -> None:
             raise NasirError("E305", message, where, hint)
 
 
-def check_inputs(document: Document, model: SpaceModel, cells: Iterable[SpaceCell]) -> None:
-    """Raises an error for a cell with more inputs than a laid-out skeleton gives."""
-    skeleton = SKELETONS[model.skeleton]
+def check_inputs(document: Document, skeleton: Skeleton, cells: Iterable[SpaceCell]) -> None:
+    """Raises an error for a cell with more inputs than a skeleton gives that gives several."""
     for cell in cells:
-        if skeleton.laid_out and cell.inputs > skeleton.inputs:
+        if skeleton.inputs > 1 and cell.inputs > skeleton.inputs:
             raise NasirError(
                 "E202",
                 f"cell '{cell.kind}' has {cell.inputs} inputs; "
@@ -102,13 +102,15 @@ def check_inputs(document: Document, model: SpaceModel, cells: Iterable[SpaceCel
             )
 
 
-def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell]) -> Layout:
+def read_layout(
+    document: Document, model: SpaceModel, skeleton: Skeleton, cells: Iterable[SpaceCell]
+) -> Layout:
     """The layout of the space, or the published one."""
     given = model.layout
     if given is None:
         return PUBLISHED
-    if not SKELETONS[model.skeleton].laid_out:
-        message = f"the skeleton '{model.skeleton}' has a layout of its own"
+    if not skeleton.laid_out:
+        message = f"the skeleton '{skeleton.name}' has a layout of its own"
         raise NasirError("E109", message, document.key_place(("layout",)))
     lists = {"pattern": given.pattern, "halves": given.halves, "doubles": given.doubles or ()}
     for key, kinds in lists.items():
@@ -132,16 +134,16 @@ def read_layout(document: Document, model: SpaceModel, cells: Iterable[SpaceCell
 
 
 def read_size(
-    document: Document, model: SpaceModel
+    document: Document, model: SpaceModel, skeleton: Skeleton
 ) -> tuple[Numbers, tuple[tuple[str, tuple[int, ...]], ...]]:
     """The numbers that are fixed, and those that are open. Raises an error for ones that the
     skeleton does not have, for one that occurs twice, and for ones beyond all limits.
     """
     given: dict[str, int | tuple[int, ...]] = model.size.model_dump(exclude_none=True)
-    known = SKELETONS[model.skeleton].sizes
+    known = skeleton.sizes
     for name, numbers in given.items():
         if name not in known:
-            message = f"the skeleton '{model.skeleton}' has no size '{name}'"
+            message = f"the skeleton '{skeleton.name}' has no size '{name}'"
             where = document.key_place(("size", name))
             raise NasirError("E109", message, where, hint=f"it has: {', '.join(known)}")
         row = numbers if isinstance(numbers, tuple) else (numbers,)
@@ -191,7 +193,7 @@ class Conditions:
     def check(self, space: Space, index: int) -> None:
         """Raises an error for an expression that is none, or whose value is not true or false."""
         text = self.texts[index]
-        known = (*Totals._fields, *find_skeleton(space.skeleton).sizes)
+        known = (*Totals._fields, *find_skeleton(space.skeleton, space).sizes)
         ops = {_spelled(op) for cell in space.cells for op in cell.named_ops}
         for used in names(text):
             kind, _, name = used.rpartition(".")
@@ -209,7 +211,7 @@ class Conditions:
         """
         space = genotype.definition
         assert space is not None
-        skeleton = find_skeleton(space.skeleton)
+        skeleton = find_skeleton(space.skeleton, space)
         size = network_size(genotype, skeleton, {})
         known = _counts(space, genotype) | {name: getattr(size, name) for name in skeleton.sizes}
         if isinstance(size, StagedSize):

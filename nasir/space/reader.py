@@ -23,6 +23,13 @@ from nasir.space.model import (
     SizeModel,
     SpaceModel,
 )
+from nasir.space.own_skeletons import (
+    AuxiliaryModel,
+    OwnSkeletonModel,
+    StageModel,
+    check_skeleton,
+    read_skeleton,
+)
 from nasir.space.parts import Conditions, check_inputs, read_layout, read_ops, read_size, try_ops
 from nasir.space.skeletons import SKELETONS, unsuited
 from nasir.space.space import Space
@@ -46,18 +53,22 @@ def read_document(document: Document) -> Space:
             error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden"
         )
         raise _fault(document, faults[0]) from None
-    if model.skeleton not in SKELETONS:
-        hint = nearest(model.skeleton, SKELETONS)
-        where = document.place(("skeleton",))
-        raise NasirError("E201", f"unknown skeleton {quoted(model.skeleton)}", where, hint)
+    given = model.skeleton
+    if isinstance(given, str) and given not in SKELETONS:
+        where, hint = document.place(("skeleton",)), nearest(given, SKELETONS)
+        raise NasirError("E201", f"unknown skeleton {quoted(given)}", where, hint)
     for kind in model.cells:
         if re.fullmatch(r"c[0-9]{1,4}", kind):
             message = f"the kind of cell '{kind}' has the name of a layer"
             raise NasirError("E109", message, document.key_place(("cells", kind)))
     ops = read_ops(document, model)
-    known = {*SKELETONS[model.skeleton].ops, *(op.name for op in ops)}
+    if isinstance(given, str):
+        network, skeleton = "", SKELETONS[given]
+    else:
+        network, skeleton = read_skeleton(document, given, (*model.cells,), ops)
+    known = {*skeleton.ops, *(op.name for op in ops)}
     inner = {*model.cells} - {*ALL_OPS, *known}
-    if SKELETONS[model.skeleton].ops is EDGE_MACROS:
+    if skeleton.ops is EDGE_MACROS:
         known |= inner
     edges = Budget(EDGE_LIMIT, "the space", "edges")
     cells = tuple(
@@ -66,22 +77,25 @@ def read_document(document: Document) -> Space:
     )
     try_ops(document, ops, cells)
     _check_options(document, cells, inner)
-    check_inputs(document, model, cells)
-    size, open_size = read_size(document, model)
+    check_inputs(document, skeleton, cells)
+    size, open_size = read_size(document, model, skeleton)
     conditions = Conditions(model.where)
     space = Space(
         name=model.space,
         title=model.title,
         paper=model.paper,
-        skeleton=model.skeleton,
+        skeleton=skeleton.name,
         cells=cells,
         ops=ops,
-        layout=read_layout(document, model, cells),
+        layout=read_layout(document, model, skeleton, cells),
         size=size,
         open_size=open_size,
         where=conditions if model.where else None,
+        network=network,
         text=json_text(document.data),
     )
+    if network:
+        check_skeleton(document, space, skeleton)
     for index in range(len(model.where)):
         try:
             conditions.check(space, index)
@@ -292,6 +306,10 @@ def _known_fields(location: tuple[int | str, ...]) -> str:
     for tag, model in (("<parents>", ParentsModel), ("<module>", ModuleModel)):
         if tag in location:
             return nearest(name, model.model_fields)
+    if "<own>" in location:
+        parts = {"stages": StageModel, "auxiliary": AuxiliaryModel}
+        found = parts[str(location[2])] if location[2] in parts and len(location) > 3 else None
+        return nearest(name, (found or OwnSkeletonModel).model_fields)
     tables = {"layout": LayoutModel, "size": SizeModel, "ops": OpModel}
     if location[0] in tables:
         return nearest(name, tables[str(location[0])].model_fields)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from nasir.errors import PRIMITIVE_LIMIT, NasirError, nearest, unknown_op
+from nasir.errors import PRIMITIVE_LIMIT, NasirError, unknown_op
 from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
@@ -43,7 +43,8 @@ class Skeleton:
     Where it is `laid_out`, cells stand where the space's layout says (`kinds` are the published
     ones) and have at most so many inputs; elsewhere the edges from a cell's input have one of
     `strides`, and each of its `stages` has `layers` cells of one kind (see `StagedSize`).
-    `on_nodes`: whether the ops of its cells stand on nodes, not on edges.
+    `on_nodes`: whether the ops of its cells stand on nodes, not on edges. `counts` returns the
+    number of cells of each kind where these rules do not.
 
     It may return several outputs. `begin` says what the network reads, `ops` which ops its cells
     may have, `outputs` what its outputs are called in files.
@@ -64,6 +65,7 @@ class Skeleton:
     on_nodes: bool = False
     strides: tuple[int, ...] = (1,)
     stages: int = 1
+    counts: Callable[[Any], Mapping[str, int]] | None = None
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -117,13 +119,6 @@ def network_size(
             raise NasirError("E505", message, hint=f"it has: {', '.join(skeleton.sizes)}")
     size = (isinstance(design, Space) and skeleton.search) or skeleton.default
     return replace(size, auxiliary=auxiliary, **given)
-
-
-def find_skeleton(name: str) -> Skeleton:
-    """The skeleton of that name."""
-    if name not in SKELETONS:
-        raise NasirError("E201", f"unknown skeleton '{name}'", hint=nearest(name, SKELETONS))
-    return SKELETONS[name]
 
 
 def _check_size(skeleton: Skeleton, size: Any) -> None:
@@ -202,7 +197,10 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
     layers: int = getattr(size, "layers", 1)
     kinds = layout_of(design).of(layers) if skeleton.laid_out else ()
     depths = size.depths if isinstance(size, StagedSize) else (layers,) * skeleton.stages
-    counts = Counter(kinds) or {skeleton.kinds[0]: sum(depths)}
+    if skeleton.counts is not None:
+        counts = skeleton.counts(size)
+    else:
+        counts = Counter(kinds) or {skeleton.kinds[0]: sum(depths)}
     sizes = {name: primitives(op) for name, op in known.items()}
     space = space_of(design)
     for kind in (kind for kind in (space or design).kinds if kind in design.kinds):
@@ -235,7 +233,7 @@ def _primitives(cell: CellGenotype | SpaceCell, sizes: Mapping[str, int]) -> int
 def _inputs(design: Design, skeleton: Skeleton, kind: str) -> int:
     """The number of a cell's inputs: that of its space where the skeleton can give fewer."""
     space = space_of(design)
-    if not skeleton.laid_out or space is None or kind not in space.kinds:
+    if space is None or kind not in space.kinds:
         return skeleton.inputs
     return min(skeleton.inputs, space.cell(kind).inputs)
 
@@ -257,6 +255,8 @@ def _meta(design: Design, skeleton: Skeleton, size: Any) -> dict[str, str]:
         numbers |= dict(zip(DEPTHS, size.depths, strict=True))
         for name in DEPTHS if set(size.depths) == {size.layers} else ("layers",):
             del numbers[name]
+    if numbers.get("columns", -1) in (0, numbers.get("resolution")):
+        del numbers["columns"]
     sizes = {
         "skeleton": skeleton.name,
         **{name: str(number) for name, number in numbers.items()},

@@ -75,7 +75,8 @@ class Space(Summarised):
 
     `ops` are the ops that it defines itself, `size` the sizes of its own network by name where
     they are not the skeleton's, `open_size` those that a genotype decides with what they may be,
-    `where` the conditions that genotypes fulfil, `text` the file's data as JSON.
+    `where` the conditions that genotypes fulfil, `network` the definition of a skeleton of its own
+    (`own`), `text` the file's data as JSON.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Space(Summarised):
     size: Numbers = ()
     open_size: tuple[tuple[str, tuple[int, ...]], ...] = ()
     where: Conditional | None = None
+    network: str = ""
     text: str = field(default="", compare=False, repr=False)
 
     @property

@@ -17,7 +17,7 @@ from nasir.passes import PLAIN
 from nasir.space import SpaceCell, catalog
 from nasir.space.load import results, spaces_directory
 from nasir.space.nasbench101 import decisions
-from nasir.space.skeletons import SKELETONS
+from nasir.space.own_skeletons import find_skeleton
 from runners.folder.display import display_for_stderr
 from runners.output import Reply, TextTable, joined, print_warning, table_of
 
@@ -291,7 +291,7 @@ def _class_facts(space: nasir.Space) -> dict[str, int]:
 
 
 def _one(space: nasir.Space, counted: dict[str, int]) -> Reply:
-    layout = str(space.layout) if SKELETONS[space.skeleton].laid_out else ""
+    layout = str(space.layout) if find_skeleton(space.skeleton, space).laid_out else ""
     facts = _summary(space) | counted
     facts["cells"] = {cell.kind: _cell_facts(cell) for cell in space.cells}
     facts |= {"open_size": {name: list(numbers) for name, numbers in space.open_size}}

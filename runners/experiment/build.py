@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import nasir
 from nasir import Choice, Genotype, Graph, NasirError, Space
 from nasir.space import home_of
-from nasir.space.layout import DEPTHS
-from nasir.space.skeletons import Skeleton, find_skeleton
+from nasir.space.layout import DEPTHS, OWN
+from nasir.space.own_skeletons import find_skeleton
+from nasir.space.skeletons import Skeleton
 from runners.experiment.architect import BestOf, KullbackLeibler, Projection
 from runners.experiment.experiment import Experiment
 from runners.experiment.fields import with_values
@@ -190,7 +191,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     task = search_task(space.skeleton, data, experiment, method, place)
     if not method.stages:
         return BuiltSearch(experiment, data, place, batch, task, space, method)
-    skeleton = find_skeleton(space.skeleton)
+    skeleton = find_skeleton(space.skeleton, space)
     left = dict(space.size + space.largest)  # these are the supernet's, not the method's
     own = {name: value for name, value in method.network if value and name not in left}
     sizes = _sizes(skeleton, own, method.network, experiment, task, "E505")
@@ -224,7 +225,7 @@ def build_training(experiment: Experiment) -> BuiltTraining:
         message = f"the recipe '{recipe.name}' does not name its data"
         hint = "--data cifar10:PATH, imagefolder:PATH, text:PATH, …"
         raise NasirError("E505", message, hint=hint)
-    skeleton = find_skeleton(size.pop("skeleton"))
+    skeleton = find_skeleton(size.pop("skeleton"), home_of(genotype))
     task = training_task(skeleton.name, recipe, data, place, experiment.seed, run.limit)
     _check_measured(task, recipe)
     sizes = _sizes(skeleton, size, recipe.network, experiment, task, "E505")
@@ -286,12 +287,15 @@ def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -
     """Returns skeleton, channels, layers and hidden units.
 
     Sources, first to last: the experiment's values, the search whose weights are inherited, the
-    genotype and the space (on its skeleton), the recipe.
+    genotype and the space (on its skeleton), the recipe. A space's own skeleton comes before a
+    recipe's.
     """
     space = home_of(genotype) or nasir.load_space(genotype.space)
     named, values = dict(recipe.network), experiment.values
     found: dict[str, Any] = {"skeleton": named["skeleton"] or space.skeleton}
     found |= {name: named[name] for name in SIZES if named[name]}
+    if space.network and "network.skeleton" not in values and named["skeleton"] != OWN:
+        found = {"skeleton": OWN}  # the recipe's numbers are those of another skeleton
     if found["skeleton"] == space.skeleton:
         own = {**dict(space.size), **dict(genotype.size)}
         found |= {name: value for name, value in own.items() if name in SIZES}

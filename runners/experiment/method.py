@@ -11,7 +11,7 @@ from nasir import NasirError
 from nasir.document import check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.files import Source
-from nasir.space.skeletons import find_skeleton
+from nasir.space.own_skeletons import find_skeleton
 from nasir.table import Table
 from runners.experiment.architect import (
     L2,

@@ -11,6 +11,7 @@ import nasir
 from nasir.document import check_version, parse_document
 from nasir.files import Source
 from nasir.space.layout import DEPTHS, WIDTHS
+from nasir.types import SignalType
 from runners.experiment.fields import (
     AnyCount,
     AnyEpochs,
@@ -36,6 +37,7 @@ _TEXTS = {
     "layers": "{} layers",
     "classes": "{} classes",
     "resolution": "{0}x{0} images",
+    "columns": "{} columns",
     "in_channels": "{} channels each",
     "vocabulary": "{} words",
     "hidden": "{} hidden units",
@@ -63,6 +65,8 @@ class Sizes(Section):
     """Width of embedding and state; rnn only."""
     in_channels: AnyCount | None = None
     """Channels of the image: 3, or 1 for greyscale."""
+    columns: AnyCount | None = None
+    """Width of the image, where it is not its height; own skeletons only."""
 
 
 class NetworkSection(Sizes):
@@ -90,7 +94,10 @@ def size_facts(graph: nasir.Graph) -> dict[str, str | int]:
     """Returns the skeleton and size of a network, as in `--json`."""
     about = graph.about
     names = [name for name in about if name in _TEXTS or name in WIDTHS or name in DEPTHS]
-    return {"skeleton": about["skeleton"]} | {name: int(about[name]) for name in names}
+    facts: dict[str, str | int] = {"skeleton": about["skeleton"]}
+    facts |= {name: int(about[name]) for name in names}
+    signal = any(isinstance(type_, SignalType) for _, type_ in graph.inputs)
+    return facts | {"input": "signal"} if signal else facts
 
 
 def describe_size(size: Mapping[str, str | int]) -> str:
@@ -99,8 +106,13 @@ def describe_size(size: Mapping[str, str | int]) -> str:
     for names, unit in ((WIDTHS, "channels"), (DEPTHS, "cells")):
         if numbers := [str(size[name]) for name in names if name in size]:
             parts.append(f"stages of {':'.join(numbers)} {unit}")
-    for name, text in _TEXTS.items():
-        if name in size and (name, size[name]) != ("in_channels", 3):
+    texts = dict(_TEXTS)
+    if "columns" in size:
+        texts |= {"resolution": f"{{}}x{size['columns']} images", "columns": ""}
+    if size.get("input") == "signal":
+        texts["resolution"] = "signals of {} points"
+    for name, text in texts.items():
+        if text and name in size and (name, size[name]) != ("in_channels", 3):
             parts.append(text.format(size[name]))
     return ", ".join([f"{size['skeleton']} skeleton", *parts])
 

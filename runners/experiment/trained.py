@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nasir import NasirError, Where, load_space
 from nasir.arguments import checked
 from nasir.files import read_source
-from nasir.space.skeletons import find_skeleton
+from nasir.space.own_skeletons import find_skeleton
 from runners.experiment.experiment import Experiment, experiment_in, with_objects
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
@@ -137,7 +137,8 @@ def searched_sizes(run: str) -> dict[str, int]:
     """Returns the sizes of a search's supernet. Raises an error for a run of another kind."""
     facts = _search_facts(run)
     experiment = experiment_in(Path(run), facts)
-    skeleton = find_skeleton(load_space(experiment.of).skeleton)
+    space = load_space(experiment.of)
+    skeleton = find_skeleton(space.skeleton, space)
     asked = cast("dict[str, int | None]", facts["settings"]["network"])
     found: dict[str, int] = {name: getattr(skeleton.search, name, 0) for name in SIZES}
     return {name: asked.get(name) or value for name, value in found.items() if value}

@@ -15,7 +15,7 @@ from torch.utils import data as torch_data
 from torch.utils.data import DataLoader
 
 import lowering
-from nasir import NasirError
+from nasir import Graph, NasirError
 from runners.machine.device import to_list
 from runners.task.score import Tally
 from runners.task.task import Batch, Outcome, Request, Split, Stream, Task
@@ -38,12 +38,13 @@ class DataTask:
     """A task of data, a loss and a metric, for `runners.search` and `runners.evaluate`.
 
     `train`, `valid` and `test` are data sets of pairs (input, target) with equal shapes, inputs
-    (C, H, W) and targets of any shape, or loaders of batches of such pairs. Without `valid`, a
-    share of the set `train` is held out; loaders cannot be split. `loss(outputs, targets)` is a
-    mean; by default cross-entropy. `metric` is a torchmetrics metric or a function (outputs,
-    targets) -> number, by default accuracy for classes and otherwise the loss; `greater`: whether
-    more is better. `classes` are the names of classes, or the number of outputs; by default
-    `train.classes`. `collate` makes a batch of a list of pairs.
+    (C, H, W), or (C, T) for signals, and targets of any shape, or loaders of batches of such pairs.
+    Without `valid`, a share of the set `train` is held out; loaders cannot be split.
+    `loss(outputs, targets)` is a mean, by default cross-entropy; a network with several outputs
+    gives it a tuple of them. `metric` is a torchmetrics metric or a function (outputs, targets) ->
+    number, by default accuracy for classes, (N,), and masks of them, (N, H, W), and otherwise the
+    loss; `greater`: whether more is better. `classes` are the names of classes, or the number of
+    outputs; by default `train.classes`. `collate` makes a batch of a list of pairs.
 
     Batches of data sets depend on (seed, epoch, step): each item is read with torch's, NumPy's and
     Python's generators seeded for its step. The order of a loader is its own: such runs resume, but
@@ -186,6 +187,8 @@ class _Objects(Task):
     """The task of one run."""
 
     name = "objects"
+    results = 1
+    """The number of the network's outputs, without the auxiliary one."""
 
     def __init__(self, given: DataTask, request: Request) -> None:
         self.given, self.place = given, request.place
@@ -247,15 +250,28 @@ class _Objects(Task):
         for pair in self.held[split]:
             yield self._batch(pair, split)
 
+    def prepare(self, graph: Graph) -> Graph:
+        """Returns the graph. Raises an error for one that reads images where these are signals."""
+        graph = Task.prepare(self, graph)
+        _, type_ = graph.inputs[0]
+        if len(type_.shape) != len(self.shape):
+            message = f"the network reads {type_}, and the data has inputs of {list(self.shape)}"
+            raise NasirError("E505", message, hint="`input: signal` in a space's own skeleton")
+        self.results = len(graph.outputs)
+        return graph
+
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:
         """Returns the loss; in training also the auxiliary head's, weighted."""
         found = cast("Tensor | tuple[Tensor, ...]", run(*batch.inputs, *mixture))
-        output, *others = (found,) if isinstance(found, Tensor) else found
+        results = (found,) if isinstance(found, Tensor) else found
+        others = results[self.results :]
+        output: Any = results[0] if self.results == 1 else results[: self.results]
         loss = plain = self.given.loss(output, batch.target)
         if batch.stream == "train":
             for other in others:
                 loss = loss + self.auxiliary * self.given.loss(other, batch.target)
-        output, count = output.detach(), batch.count
+        several = tuple(result.detach() for result in results[: self.results])
+        output, count = several[0] if self.results == 1 else several, batch.count
         correct = torch.zeros(())
         if self.metric == "accuracy" and self.given.metric is None:
             correct = (output.argmax(1) == batch.target).sum()
@@ -275,20 +291,22 @@ class _Objects(Task):
         if not isinstance(image, Tensor) or not isinstance(target, Tensor):
             message = f"a batch is ({type(image).__name__}, {type(target).__name__})"
             raise NasirError("E702", message, hint="it must be a pair of tensors: see `collate`")
-        if image.dim() != 4:
+        if image.dim() not in (3, 4):
             message = f"a batch of inputs has shape {list(image.shape)}"
-            raise NasirError("E702", message, hint="images are (N, C, H, W)")
-        sizes = {"in_channels": image.shape[1]}
-        if image.shape[2] == image.shape[3]:
-            sizes["resolution"] = image.shape[2]
+            hint = "images are (N, C, H, W), signals (N, C, T)"
+            raise NasirError("E702", message, hint=hint)
+        sizes = {"in_channels": image.shape[1], "resolution": image.shape[2]}
+        if image.dim() == 4:
+            sizes["columns"] = image.shape[3]
+        self.shape = tuple(image.shape[1:])
         named = self.given.classes
         if named is None:
             named = getattr(self.given.train, "classes", None)
         if isinstance(named, int):
             sizes["classes"] = named
         elif named is not None:
-            self.classes = tuple(map(str, named))
-            sizes["classes"] = len(self.classes)
+            self.classes = () if target.dim() > 1 else tuple(map(str, named))
+            sizes["classes"] = len(named)
         return sizes
 
     def _metric(self, first: Any) -> str:
@@ -296,7 +314,8 @@ class _Objects(Task):
         if own is not None:
             name = getattr(own, "__name__", type(own).__name__).lower()
             return "metric" if name in ("loss", "<lambda>") else name
-        return "accuracy" if target.dim() == 1 and not target.is_floating_point() else "loss"
+        classes = target.dim() in (1, 3) and not target.is_floating_point()
+        return "accuracy" if classes else "loss"
 
 
 def _is_loader(data: Data) -> bool:

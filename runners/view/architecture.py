@@ -20,7 +20,7 @@ from nasir.macros import MACROS
 from nasir.space import adopt, home_of, load_space
 from nasir.space.decisions import SpaceCell
 from nasir.space.nasbench101 import matrix_count
-from nasir.space.skeletons import find_skeleton
+from nasir.space.own_skeletons import find_skeleton
 from runners.experiment.recipe import NetworkSize, describe_size, size_facts
 
 Document = dict[str, Any]
@@ -42,7 +42,7 @@ def genotype_document(genotype: Genotype, size: NetworkSize, title: str = "") ->
         genotype = adopt(genotype, home)
     graph = size.build(genotype)
     facts = size_facts(graph)
-    skeleton = find_skeleton(str(facts["skeleton"]))
+    skeleton = find_skeleton(str(facts["skeleton"]), home)
     asked = size.model_dump(exclude={"auxiliary", "skeleton"}, exclude_none=True)
     reasons = list(home.contains(genotype)) if home else ["its space is not known"]
     rows = cost_rows(genotype, skeleton, asked)
