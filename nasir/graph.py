@@ -1,20 +1,27 @@
 """The graph: plain, named nodes in topological order, and its text. Edits return a new one."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
-
-from pydantic.fields import FieldInfo
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nasir.arguments import checked
 from nasir.errors import NasirError, Summarised, json_text, nearest, quoted
 from nasir.macros import ALL_OPS
-from nasir.node import At, Cell, ChoiceKind, Node, Slot, default_params
-from nasir.ops import Attrs, Body, Macro, Op, ParamRef
+from nasir.node import (
+    At,
+    Cell,
+    ChoiceKind,
+    Node,
+    Slot,
+    default_params,
+    is_list,
+    print_ref,
+    print_value,
+)
+from nasir.ops import Body, Macro, Op, ParamRef
 from nasir.template import Scope, all_types, find_op, make_node, meaning
 from nasir.types import Type, WeightsType
 
@@ -451,37 +458,6 @@ def print_node(graph: Graph, node: Node) -> str:
         refs = (f"{s.name}={print_ref(r)}" for s, r in zip(specs, node.params, strict=True))
         parts.append(" with " + ", ".join(refs))
     return "".join(parts)
-
-
-def is_list(field: FieldInfo) -> bool:
-    """True if an attribute is a list of numbers, not a pair."""
-    return get_args(field.annotation)[1:] == (Ellipsis,)
-
-
-def print_value(value: Any, *, listed: bool = False) -> str:
-    """An attribute's value: a number, true, false, none, or a pair as 1x7 (7 for 7x7).
-
-    A list of numbers is written [0,2,3], one of other things as a string of JSON.
-    """
-    if listed and value and isinstance(value[0], Attrs):
-        parts = [each.model_dump(mode="json", exclude_defaults=True) for each in value]
-        return json.dumps(json.dumps(parts))
-    if listed:
-        return f"[{','.join(str(each) for each in value)}]"
-    if isinstance(value, tuple):
-        first, second = cast(tuple[int, int], value)
-        return str(first) if first == second else f"{first}x{second}"
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return repr(value)
-
-
-def print_ref(ref: ParamRef) -> str:
-    """A weight: key[shape] init(value), with its parts and `buffer` where there are any."""
-    parts = "".join(f"; {role}={print_ref(part)}" for role, part in ref.parts)
-    shape = ",".join(str(size) for size in ref.shape)
-    text = f"{ref.key}[{shape}] {ref.init.kind}({ref.init.value!r}{parts})"
-    return text + " buffer" if ref.buffer else text
 
 
 def _single(value: object) -> object:

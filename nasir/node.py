@@ -1,9 +1,12 @@
-"""A node of a graph: an op, its inputs, its weights, and the decision that it belongs to."""
+"""A node of a graph: an op, its inputs, its weights, and its decision; their values as text."""
 
+import json
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, cast, get_args
+
+from pydantic.fields import FieldInfo
 
 from nasir.errors import NOWHERE, Where
 from nasir.ops import Attrs, Body, BodyAttrs, Op, ParamRef, ParamSpec
@@ -170,3 +173,34 @@ def default_params(name: str, specs: tuple[ParamSpec, ...]) -> tuple[ParamRef, .
         ParamRef(f"{name}{'/' if '.' in s.name else '.'}{s.name}", s.shape, s.init, s.buffer)
         for s in specs
     )
+
+
+def is_list(field: FieldInfo) -> bool:
+    """True if an attribute is a list of numbers, not a pair."""
+    return get_args(field.annotation)[1:] == (Ellipsis,)
+
+
+def print_value(value: Any, *, listed: bool = False) -> str:
+    """An attribute's value: a number, true, false, none, or a pair as 1x7 (7 for 7x7).
+
+    A list of numbers is written [0,2,3], one of other things as a string of JSON.
+    """
+    if listed and value and isinstance(value[0], Attrs):
+        parts = [each.model_dump(mode="json", exclude_defaults=True) for each in value]
+        return json.dumps(json.dumps(parts))
+    if listed:
+        return f"[{','.join(str(each) for each in value)}]"
+    if isinstance(value, tuple):
+        first, second = cast(tuple[int, int], value)
+        return str(first) if first == second else f"{first}x{second}"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)
+
+
+def print_ref(ref: ParamRef) -> str:
+    """A weight: key[shape] init(value), with its parts and `buffer` where there are any."""
+    parts = "".join(f"; {role}={print_ref(part)}" for role, part in ref.parts)
+    shape = ",".join(str(size) for size in ref.shape)
+    text = f"{ref.key}[{shape}] {ref.init.kind}({ref.init.value!r}{parts})"
+    return text + " buffer" if ref.buffer else text

@@ -6,7 +6,7 @@ from typing import Any
 
 from lowering.python.numbers import Numbers
 from nasir import ImageType, NasirError, Node, TokenType, Type
-from nasir.graph import is_list
+from nasir.node import is_list
 from nasir.table import Table
 
 

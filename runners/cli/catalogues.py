@@ -10,8 +10,9 @@ import nasir
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.files import write_atomically
 from nasir.formats import entries, load_entry
-from nasir.graph import is_list, print_node, print_value
+from nasir.graph import print_node
 from nasir.macros import ALL_OPS, EDGE_MACROS
+from nasir.node import is_list, print_value
 from nasir.ops import Macro, Op
 from nasir.passes import PLAIN
 from nasir.space import SpaceCell, catalog
