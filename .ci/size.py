@@ -27,13 +27,13 @@ BLANK = {
 CEILINGS = {
     "files of the library": 187,
     "files of runners": 78,
-    "code lines of nasir and lowering": 17_196,
-    "code lines of runners": 11_584,
-    "code lines of tests": 21_278,
+    "code lines of nasir and lowering": 17_317,
+    "code lines of runners": 11_598,
+    "code lines of tests": 21_374,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,
-    "files over 500 lines": 1,
+    "files over 500 lines": 0,
 }
 
 

@@ -17,6 +17,9 @@ from nasir.types import TokenType, WeightsType
 TOLERANCE = 1e-4
 """Tolerance of logits: absolute up to a magnitude of 1, relative to the largest beyond it."""
 
+HALF_TOLERANCE = 1e-2
+"""Tolerance of results that were computed in half precision."""
+
 _STEPS = 3
 
 Arrays = tuple[NDArray[np.float32], ...]
@@ -37,11 +40,12 @@ class Comparison:
     batch: int
     frozen: bool = False
     name: str = "onnxruntime"
+    tolerance: float = TOLERANCE
 
     @property
     def agrees(self) -> bool:
-        """True if the difference is at most TOLERANCE * max(1, magnitude); NaN never is."""
-        return self.difference <= TOLERANCE * max(1.0, self.magnitude)
+        """True if the difference is at most `tolerance` * max(1, magnitude); NaN never is."""
+        return self.difference <= self.tolerance * max(1.0, self.magnitude)
 
     def require(self) -> "Comparison":
         """Returns self. Raises an error unless it agrees."""
@@ -50,7 +54,7 @@ class Comparison:
                 "E504",
                 f"{self.name} differs from torch by {self.difference:.3g} "
                 f"where the largest output is {self.magnitude:.3g}",
-                hint=f"more than {TOLERANCE:g} of it is no rounding: please report it",
+                hint=f"more than {self.tolerance:g} of it is no rounding: please report it",
             )
         return self
 

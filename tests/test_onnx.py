@@ -4,6 +4,8 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +20,7 @@ from lowering.torch import to_torch
 from nasir import Builder, Graph, ImageType, NasirError
 from nasir.ops import PRIMITIVES
 from nasir.passes import DISCRETE, run_passes
+from tests.command_line import RESNET, call
 
 
 def darts(layers: int = 6, *, auxiliary: bool = False) -> Graph:
@@ -204,3 +207,116 @@ def test_without_onnxruntime_the_error_says_what_to_install(
     with pytest.raises(NasirError, match="onnxruntime is not installed") as caught:
         compare(graph, module, path)
     assert (caught.value.code, caught.value.hint) == ("E501", "pip install nasir[runtime]")
+
+
+def session_of(path: Path) -> Any:
+    runtime = pytest.importorskip("onnxruntime")
+    return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_dynamic_model_reads_images_of_other_sizes(tmp_path: Path, *, inline: bool) -> None:
+    graph = darts()
+    module = to_torch(graph).eval()
+    path = to_onnx(graph, module, tmp_path / "net.onnx", dynamic=True, inline=inline)
+    model = onnx.load(path)
+    assert shapes(model)["image"] == ("batch", 3, "height", "width")
+    assert shapes(model)["logits"] == ("batch", 10)
+    assert compare(graph, module, path).agrees
+    larger = nasir.network("darts_v2", "cifar", channels=4, layers=6, resolution=24)
+    twin = to_torch(larger).eval()
+    twin.load_state_dict(module.state_dict())
+    image = torch.randn(2, 3, 24, 24)
+    (found,) = session_of(path).run(None, {"image": image.numpy()})
+    assert np.abs(found - twin(image).detach().numpy()).max() < 1e-4
+    assert session_of(path).run(None, {"image": image[:, :, :16].numpy()})[0].shape == (2, 10)
+
+
+def test_dynamic_features_have_any_height_and_width(tmp_path: Path) -> None:
+    graph = nasir.network("darts_v2", "imagenet", channels=4, layers=3, features=True)
+    path = to_onnx(graph, to_torch(graph), tmp_path / "net.onnx", dynamic=True)
+    found = session_of(path).run(None, {"image": np.zeros((1, 3, 64, 96), np.float32)})
+    assert [x.shape[2:] for x in found] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+
+
+def test_a_network_tied_to_one_size_is_an_error_that_names_the_op(tmp_path: Path) -> None:
+    graph = nasir.network("darts_v2", "imagenet", channels=4, layers=3)
+    with pytest.raises(NasirError, match="the op 'linear' ties the network") as caught:
+        to_onnx(graph, to_torch(graph), tmp_path / "net.onnx", dynamic=True)
+    assert caught.value.code == "E505"
+    assert caught.value.where.file == "node head/linear"
+    b = Builder(x=nasir.VectorType(4))
+    vector = b.graph(b("relu", "x", name="y"))
+    with pytest.raises(NasirError, match="reads no images") as caught:
+        to_onnx(vector, to_torch(vector), tmp_path / "net.onnx", dynamic=True)
+    assert not (tmp_path / "net.onnx").exists()
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_half_models_read_and_give_float32(tmp_path: Path, *, inline: bool) -> None:
+    graph = darts()
+    module = to_torch(graph).eval()
+    path = to_onnx(graph, module, tmp_path / "net.onnx", half=True, inline=inline)
+    model = onnx.load(path)
+    ends = [*model.graph.input, *model.graph.output]
+    assert {x.type.tensor_type.elem_type for x in ends} == {onnx.TensorProto.FLOAT}
+    assert {x.data_type for x in model.graph.initializer} == {onnx.TensorProto.FLOAT16}
+    found = compare(graph, module, path)
+    assert found.tolerance == 1e-2
+    assert found.require().difference > 0
+    whole = to_onnx(graph, module, tmp_path / "whole.onnx", inline=inline)
+    assert path.stat().st_size < 0.9 * whole.stat().st_size
+
+
+HALVES = ("examples/attention", "examples/segmentation", "nasbench101", "nasbench201")
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_and_dynamic_models_of_other_primitives_agree(tmp_path: Path, name: str) -> None:
+    folder = Path(__file__).parents[1] / "spaces"
+    space = nasir.load_space(folder / f"{name}.yaml")
+    graph = nasir.network(
+        nasir.sample(space, Random(3)), channels=8, layers=3, resolution=16, space=space
+    )
+    module = to_torch(graph).eval()
+    path = to_onnx(graph, module, tmp_path / "net.onnx", half=True, dynamic=True)
+    compare(graph, module, path).require()
+
+
+def test_a_half_language_model_agrees(tmp_path: Path) -> None:
+    genotype = nasir.sample(nasir.load_space("darts_rnn"), Random(0))
+    graph = nasir.network(genotype, vocabulary=20, hidden=8)
+    module = to_torch(graph).eval()
+    path = to_onnx(graph, module, tmp_path / "net.onnx", half=True)
+    assert compare(graph, module, path).require().tolerance == 1e-2
+    with pytest.raises(NasirError, match="the op 'chunk' needs opset 18, not 17") as caught:
+        to_onnx(graph, module, tmp_path / "old.onnx", opset=17)
+    assert caught.value.code == "E505"
+
+
+@pytest.mark.parametrize("opset", [17, 18, 20])
+def test_older_opsets_are_written_with_their_ir_version(tmp_path: Path, opset: int) -> None:
+    graph = darts(layers=3)
+    module = to_torch(graph).eval()
+    path = to_onnx(graph, module, tmp_path / "net.onnx", opset=opset)
+    model = onnx.load(path)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    assert versions == {"": opset, "nasir": 1}
+    assert model.ir_version == {17: 8, 18: 8, 20: 9}[opset]
+    assert facts(model)["nasir.opset"] == str(opset)
+    assert compare(graph, module, path).agrees
+    with pytest.raises(NasirError, match="the opset is 17 to 21, not 22") as caught:
+        to_onnx(graph, module, path, opset=22)
+    assert caught.value.code == "E505"
+
+
+def test_compile_writes_models_with_these_options(tmp_path: Path) -> None:
+    size = ("--channels", "4", "--layers", "1", "--no-compile")
+    options = ("--dynamic", "--half", "--opset", "17", "--inline")
+    done = call("compile", RESNET, *size, *options, "--onnx", tmp_path / "n.onnx")
+    assert done.code == 0, done.err
+    model = onnx.load(tmp_path / "n.onnx")
+    named = {"nasir.dynamic": "yes", "nasir.half": "yes", "nasir.opset": "17"}
+    assert facts(model).items() >= named.items()
+    assert "'dynamic' needs an ONNX file" in call("compile", RESNET, *size, "--dynamic").err
+    assert call("compile", RESNET, *size, "--opset", "16", "--onnx", tmp_path / "o.onnx").code

@@ -2,7 +2,8 @@
 
 from lowering.agreement import TOLERANCE, Comparison
 from lowering.onnx.export import OnnxNetwork, compare, encode, to_onnx
-from lowering.onnx.model import IR_VERSION, OPSET, RULES
+from lowering.onnx.model import RULES
+from lowering.onnx.rule import IR_VERSION, OPSET, Dialect
 
 __all__ = [
     "IR_VERSION",
@@ -10,6 +11,7 @@ __all__ = [
     "RULES",
     "TOLERANCE",
     "Comparison",
+    "Dialect",
     "OnnxNetwork",
     "compare",
     "encode",

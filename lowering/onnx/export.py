@@ -15,11 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lowering.agreement import Arrays, Comparison, compared, draw, evaluate
-from lowering.onnx.model import make_model
+from lowering.agreement import (
+    HALF_TOLERANCE,
+    TOLERANCE,
+    Arrays,
+    Comparison,
+    compared,
+    draw,
+    evaluate,
+)
+from lowering.onnx.model import DOMAIN, make_model
+from lowering.onnx.rule import OPSET, Dialect
 from lowering.plan import functions_of
 from lowering.torch import to_torch
-from nasir import Graph, NasirError, Where, run_passes
+from nasir import Graph, ImageType, NasirError, Type, Where, run_passes
 from nasir.arguments import checked
 from nasir.errors import quoted
 from nasir.files import is_file, write_atomically
@@ -28,9 +37,20 @@ from nasir.passes import DISCRETE, EVALUATION, PASSES, PLAIN
 from nasir.passes.memory import called, cells_of
 from nasir.passes.rewriting import given_inputs
 
+_PLAIN = Dialect()
+
 
 @checked
-def to_onnx(graph: Graph, module: nn.Module, path: str | Path, *, inline: bool = False) -> Path:
+def to_onnx(
+    graph: Graph,
+    module: nn.Module,
+    path: str | Path,
+    *,
+    inline: bool = False,
+    dynamic: bool = False,
+    half: bool = False,
+    opset: int = OPSET,
+) -> Path:
     """Write the network with the module's weights to `path`, which is returned.
 
     Input `image` (batch, C, H, W) and output `logits` (batch, classes) in float32, the batch
@@ -38,26 +58,64 @@ def to_onnx(graph: Graph, module: nn.Module, path: str | Path, *, inline: bool =
     language model reads `tokens` (time, batch) in int64 and `hidden` (batch, units), and gives
     `log_probabilities` and `next_hidden`; its cell is called from a `Scan`, for any time. Each kind
     of cell is one function in the domain `nasir`, called with the weights of each instance under
-    their stable keys; `inline` writes the same nodes without functions. The model's metadata holds
-    the genotype. Equal calls write equal bytes. Nothing is written unless the model passes ONNX's
-    full checker.
+    their stable keys; `inline` writes the same nodes without functions.
+
+    `dynamic` leaves the height and width of images open, to those that differ from the graph's by
+    multiples of the network's stride; an error names the op that ties it to one size. With `half`
+    weights and values are float16, inputs and outputs float32. `opset` is 17 to `OPSET`. The
+    model's metadata holds the genotype. Equal calls write equal bytes. Nothing is written unless
+    the model passes ONNX's full checker.
     """
-    content = encode(graph, module.state_dict(), inline=inline)
+    dialect = Dialect(opset, dynamic, half)
+    content = encode(graph, module.state_dict(), dialect, inline=inline)
     return write_atomically(Path(path), content)
 
 
-def encode(graph: Graph, weights: Mapping[str, Tensor], *, inline: bool = False) -> bytes:
+def encode(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    dialect: Dialect = _PLAIN,
+    *,
+    inline: bool = False,
+) -> bytes:
     """The checked model as a file's content."""
     lowered, _ = run_passes(replace(graph, auxiliary=()), (*DISCRETE, *EVALUATION))
     lowered = replace(lowered, inputs=given_inputs(lowered))  # nothing reads the other any more
+    if dialect.dynamic:
+        _check_any_size(lowered)
     if inline:
-        model = make_model(lowered, weights)
+        model = make_model(lowered, weights, dialect)
     else:
         lowered = called(lowered, cells_of(lowered))
-        model = make_model(lowered, weights, functions_of(lowered))
+        model = make_model(lowered, weights, dialect, functions_of(lowered))
     proto = check_model(ir.to_proto(model))
     seal(proto)
     return proto.SerializeToString(deterministic=True)
+
+
+def _check_any_size(graph: Graph) -> None:
+    """Raises an error for an op that ties a network to the height and width of its images.
+
+    Types and weights must fit images that are larger by a power of two, any network's stride.
+    """
+    if not any(isinstance(type_, ImageType) for _, type_ in graph.inputs):
+        message = "the network reads no images of any height and width"
+        raise NasirError("E505", message, hint="leave 'dynamic' out")
+    try:
+        replace(graph, inputs=tuple((name, _larger(type_)) for name, type_ in graph.inputs))
+    except NasirError as error:
+        node = graph.by_name.get(error.where.file.removeprefix("node "))
+        op = f"the op '{node.op.name}'" if node else "an op"
+        message = f"{op} ties the network to images of one size: {error.message}"
+        hint = "leave 'dynamic' out, or choose a skeleton with a global mean, or features"
+        raise NasirError("E505", message, error.where, hint) from None
+
+
+def _larger(type_: Type) -> Type:
+    if not isinstance(type_, ImageType):
+        return type_
+    step = 1 << (max(type_.h, type_.w) - 1).bit_length()
+    return replace(type_, h=type_.h + step, w=type_.w + 2 * step)
 
 
 def check_model(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -193,11 +251,21 @@ def compare(
     inputs = draw(graph, batch, seed)
     actual = _run(content, inputs)
     plain, _ = run_passes(graph, (*PLAIN, *EVALUATION))
-    random = plain.has("random")
+    random, dialect = plain.has("random"), _dialect(content)
     if random:
-        module, content = _twins(plain, module, content)
+        module, content = _twins(plain, module, content, dialect)
         actual = _run(content, inputs)
-    return replace(compared(evaluate(graph, module, inputs), actual, batch), frozen=random)
+    found = compared(evaluate(graph, module, inputs), actual, batch)
+    tolerance = HALF_TOLERANCE if dialect.half else TOLERANCE
+    return replace(found, frozen=random, tolerance=tolerance)
+
+
+def _dialect(content: bytes) -> Dialect:
+    """How nasir wrote a model, by its metadata."""
+    facts = {each.key: each.value for each in onnx.load_model_from_string(content).metadata_props}
+    dynamic, half = (facts.get(f"{DOMAIN}.{name}") == "yes" for name in ("dynamic", "half"))
+    opset = facts.get(f"{DOMAIN}.opset", "")
+    return Dialect(int(opset) if opset.isdecimal() else OPSET, dynamic, half)
 
 
 def _read(path: Path) -> bytes:
@@ -206,18 +274,20 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _twins(graph: Graph, module: nn.Module, content: bytes) -> tuple[nn.Module, bytes]:
+def _twins(
+    graph: Graph, module: nn.Module, content: bytes, dialect: Dialect
+) -> tuple[nn.Module, bytes]:
     """The module and its file with fixed noise, once the file is known to be the module's."""
     weights = module.state_dict()
     inline = not onnx.load_model_from_string(content).functions
-    if content != encode(graph, weights, inline=inline):
+    if content != encode(graph, weights, dialect, inline=inline):
         raise NasirError(
             "E504", "the file is not what this network exports to", hint="export it again"
         )
     frozen, _ = run_passes(graph, (PASSES["freeze-noise"],))
     twin = to_torch(frozen)
     twin.load_state_dict(weights, strict=False)
-    return twin, encode(frozen, twin.state_dict(), inline=inline)
+    return twin, encode(frozen, twin.state_dict(), dialect, inline=inline)
 
 
 def _run(content: bytes, inputs: Mapping[str, Tensor]) -> Arrays:

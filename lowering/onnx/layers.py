@@ -136,10 +136,9 @@ def _batch_norm(e: OnnxEmitter, a: BatchNormAttrs, x: ir.Value, *weights: ir.Val
 def _identity(e: OnnxEmitter, mean: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Ones and zeros, as many as there are channels: ONNX has no batch norm without an affine."""
     shape = e.part("shape", "Shape", mean)
-    one, zero = (ir.tensor(np.array([number], dtype=np.float32)) for number in (1, 0))
     return (
-        e.part("ones", "ConstantOfShape", shape, value=one),
-        e.part("zeros", "ConstantOfShape", shape, value=zero),
+        e.part("ones", "ConstantOfShape", shape, value=e.floats(1, 1)),
+        e.part("zeros", "ConstantOfShape", shape, value=e.floats(0, 1)),
     )
 
 
@@ -206,7 +205,7 @@ def _strided(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
 def _zero(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
     """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
     shape = e.part("shape", "Shape", _strided(e, a, x))
-    return e.node("ConstantOfShape", shape, value=ir.tensor(np.zeros(1, dtype=np.float32)))
+    return e.node("ConstantOfShape", shape, value=e.floats(0, 1))
 
 
 def _gaussian(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
@@ -242,7 +241,7 @@ def _first(e: OnnxEmitter, _: Attrs, x: ir.Value, *_more: ir.Value) -> ir.Value:
 def _ones(e: OnnxEmitter, _: Attrs, like: ir.Value) -> ir.Value:
     """The mask that drops nothing."""
     shape = e.part("shape", "Shape", like, start=-2)
-    return e.node("ConstantOfShape", shape, value=ir.tensor(np.ones(1, dtype=np.float32)))
+    return e.node("ConstantOfShape", shape, value=e.floats(1, 1))
 
 
 def _scan(
@@ -252,25 +251,25 @@ def _scan(
     constants = rest[: len(rest) - len(a.body.params)]
     name = e.result.name
     (_, step_type), (_, state_type), *_ = a.body.inputs
-    step = _vector(e.body.fresh(f"{name}.step"), step_type.shape[0])
-    before = _vector(e.body.fresh(f"{name}.state"), state_type.shape[0])
-    after = _vector(e.body.fresh(f"{name}.next"), state_type.shape[0])
-    shown = _vector(e.body.fresh(f"{name}.shown"), state_type.shape[0])
+    step = _vector(e, f"{name}.step", step_type.shape[0])
+    before = _vector(e, f"{name}.state", state_type.shape[0])
+    after = _vector(e, f"{name}.next", state_type.shape[0])
+    shown = _vector(e, f"{name}.shown", state_type.shape[0])
     inner = e.body.inner()
     e.apply(inner, graph_of(a.body), (step, before, *constants), rest[len(constants) :], after)
     inner.nodes.append(ir.node("Identity", [after], outputs=[shown], name=shown.name))
     body = ir.Graph([before, step], [after, shown], nodes=inner.nodes, name=f"{name}.body")
     attributes = [ir.AttrGraph("body", body), ir.AttrInt64("num_scan_inputs", 1)]
-    outputs = [_vector(e.body.fresh(f"{name}.last"), state_type.shape[0]), e.result]
+    outputs = [_vector(e, f"{name}.last", state_type.shape[0]), e.result]
     e.body.nodes.append(
         ir.Node("", "Scan", [state, sequence], attributes, outputs=outputs, name=name)
     )
     return e.result
 
 
-def _vector(name: str, width: int) -> ir.Value:
-    shape = ir.Shape(["batch", width])
-    return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+def _vector(e: OnnxEmitter, name: str, width: int) -> ir.Value:
+    shape, kind = ir.Shape(["batch", width]), ir.TensorType(e.body.dialect.floats)
+    return ir.Value(name=e.body.fresh(name), type=kind, shape=shape)
 
 
 def _last(e: OnnxEmitter, _: NoAttrs, states: ir.Value) -> ir.Value:
@@ -299,8 +298,7 @@ def _gelu(e: OnnxEmitter, _: NoAttrs, x: ir.Value) -> ir.Value:
 
 
 def _scalar(e: OnnxEmitter, part: str, number: float) -> ir.Value:
-    value = np.array(number, dtype=np.float32)
-    return e.part(part, "Constant", value=ir.tensor(value))
+    return e.part(part, "Constant", value=e.floats(number))
 
 
 def _matmul(e: OnnxEmitter, a: MatmulAttrs, x: ir.Value, y: ir.Value) -> ir.Value:
@@ -309,7 +307,9 @@ def _matmul(e: OnnxEmitter, a: MatmulAttrs, x: ir.Value, y: ir.Value) -> ir.Valu
     x = e.part("first", "Transpose", x, perm=swapped) if a.transpose_first else x
     y = e.part("second", "Transpose", y, perm=swapped) if a.transpose_second else y
     if a.scaled:
-        terms = e.part("terms", "Cast", e.part("size", "Shape", x, start=-1), to=ir.DataType.FLOAT)
+        terms = e.part(
+            "terms", "Cast", e.part("size", "Shape", x, start=-1), to=e.body.dialect.floats
+        )
         x = e.part("scaled", "Div", x, e.part("root", "Sqrt", terms))
     return e.node("MatMul", x, y)
 
@@ -323,8 +323,7 @@ def _layer_norm(e: OnnxEmitter, a: LayerNormAttrs, x: ir.Value, *affine: ir.Valu
     last = e.part("last", "Transpose", x, perm=(0, 2, 3, 1)) if a.axis == 1 else x
     if not affine:
         shape = e.part("shape", "Shape", last, start=-1)
-        one = ir.tensor(np.ones(1, dtype=np.float32))
-        affine = (e.part("ones", "ConstantOfShape", shape, value=one),)
+        affine = (e.part("ones", "ConstantOfShape", shape, value=e.floats(1, 1)),)
     if a.axis != 1:
         return e.node("LayerNormalization", last, *affine, epsilon=a.eps)
     normal = e.part("normal", "LayerNormalization", last, *affine, epsilon=a.eps)
@@ -394,7 +393,7 @@ def _conv_transpose2d(
 RULES = (
     OnnxRule(CONV2D, _conv2d),
     OnnxRule(CROP, _crop),
-    OnnxRule(PAD, _pad),
+    OnnxRule(PAD, _pad, since=18),  # its axes
     OnnxRule(CHANNELS, _channels),
     OnnxRule(CHANNEL_SHUFFLE, _shuffle),
     OnnxRule(BATCH_NORM, _batch_norm),
@@ -423,7 +422,7 @@ RULES = (
     _node(FLATTEN, "Flatten", axis=1),
     _node(LINEAR, "Gemm", transB=1),
     _node(PROJECT, "MatMul"),
-    OnnxRule(CHUNK, _chunk),
+    OnnxRule(CHUNK, _chunk, since=18),  # the number of parts
     OnnxRule(ZERO, _zero),
     OnnxRule(GAUSSIAN, _gaussian),
     OnnxRule(FROZEN_GAUSSIAN, _frozen),

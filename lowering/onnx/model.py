@@ -1,6 +1,6 @@
 """Makes ONNX models of graphs in memory: functions, calls, initializers and metadata.
 
-Opset 21 (IR version 10) is the newest in which onnxruntime 1.32 has a kernel for every op that
+`OPSET`, 21 (IR version 10) is the newest in which onnxruntime 1.32 has a kernel for every op that
 the rules emit: from opset 22 on it has none for RandomNormalLike.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowering.onnx import layers
-from lowering.onnx.rule import OnnxBody, OnnxEmitter, OnnxRule, Values
+from lowering.onnx.rule import OPSETS, Dialect, OnnxBody, OnnxEmitter, OnnxRule, Values
 from lowering.plan import Function
 from lowering.torch.store import resolve
 from nasir import (
@@ -33,10 +33,6 @@ from nasir.ops.fused import CALL
 from nasir.table import Table
 from nasir.types import TokenType, WeightsType
 
-OPSET = 21
-IR_VERSION = 10
-"""The IR version that came with `OPSET`."""
-
 DOMAIN = "nasir"
 """The domain of the functions, and the prefix of the metadata."""
 
@@ -47,23 +43,26 @@ RULES: Table[OnnxRule] = Table(*layers.RULES, kinds=("onnx",))
 
 
 def make_model(
-    graph: Graph, weights: Mapping[str, Tensor], stand_ins: tuple[Function, ...] = ()
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    dialect: Dialect,
+    stand_ins: tuple[Function, ...] = (),
 ) -> ir.Model:
-    """The model in float32 and for inference; every value of its main graph has a shape.
+    """The model for inference; every value of its main graph has a shape.
 
     `stand_ins` are the functions of bodies that nodes apply; other bodies are written where they
     are applied. `weights` are found by the keys of the graph's parameters.
     """
-    functions = _Functions(stand_ins)
+    functions = _Functions(stand_ins, dialect)
     main = _Main(graph, weights, functions).graph()
     return ir.Model(
         main,
-        ir_version=IR_VERSION,
+        ir_version=OPSETS[dialect.opset],
         producer_name="nasir",
         producer_version=__version__,
         functions=tuple(functions.made.values()),
-        doc_string=f"A network for inference, by nasir {__version__}, in opset {OPSET}.",
-        metadata_props=_metadata(graph),
+        doc_string=f"A network for inference, by nasir {__version__}, in opset {dialect.opset}.",
+        metadata_props=_metadata(graph, dialect),
     )
 
 
@@ -72,7 +71,7 @@ def _titles(names: list[str]) -> dict[str, str]:
 
     No title may be another with `_` and something behind it, but for a number.
     """
-    body = OnnxBody()
+    body = OnnxBody(Dialect())
     titles = {name: body.fresh(name) for name in names}
     for name, title in titles.items():
         others = (title.removeprefix(f"{other}_") for other in titles.values())
@@ -81,9 +80,11 @@ def _titles(names: list[str]) -> dict[str, str]:
     return titles
 
 
-def _metadata(graph: Graph) -> dict[str, str]:
+def _metadata(graph: Graph, dialect: Dialect) -> dict[str, str]:
     """The graph's origin. An edited graph has `edited` instead of a genotype."""
-    facts = {"version": __version__, "opset": str(OPSET), "ir_version": str(IR_VERSION)}
+    opset, ir_version = str(dialect.opset), str(OPSETS[dialect.opset])
+    facts = {"version": __version__, "opset": opset, "ir_version": ir_version}
+    facts |= {name: "yes" for name in ("dynamic", "half") if getattr(dialect, name)}
     facts |= {name: value for name, value in graph.meta if value}
     return {f"{DOMAIN}.{visible(name)}": _encodable(text) for name, text in facts.items()}
 
@@ -96,7 +97,8 @@ def _encodable(text: str) -> str:
 class _Functions:
     """The functions of a model, and the application of bodies."""
 
-    def __init__(self, functions: tuple[Function, ...]) -> None:
+    def __init__(self, functions: tuple[Function, ...], dialect: Dialect) -> None:
+        self.dialect = dialect
         self.by_body = {body: function for function in functions for body in function.values}
         self.titles = _titles([function.name for function in functions])
         self.made: dict[str, ir.Function] = {}
@@ -127,12 +129,12 @@ class _Functions:
         body.nodes.append(call)
 
     def _function(self, function: Function) -> ir.Function:
-        graph, title, body = function.body, self.titles[function.name], OnnxBody()
+        graph, title, body = function.body, self.titles[function.name], OnnxBody(self.dialect)
         inputs = tuple(ir.Value(name=body.fresh(name)) for name, _ in graph.inputs)
         weights = tuple(ir.Value(name=body.fresh(ref.key)) for ref in graph.params)
         result = ir.Value(name=body.fresh(_initial(graph.outputs[0])))
         self._write(body, graph, (inputs, weights), result, "", function.widths)
-        imports = {"": OPSET}
+        imports = {"": self.dialect.opset}
         made = ir.Graph(
             [*inputs, *weights], [result], nodes=body.nodes, opset_imports=imports, name=title
         )
@@ -159,7 +161,8 @@ class _Functions:
             emitter = OnnxEmitter(body, value, widths.get(node.name, {}), self.apply)
             read = (values[name] for name in node.inputs)
             params = (refs[ref.key] for ref in node.params)
-            values[node.name] = RULES[node.op.name].emit(emitter, node.attrs, *read, *params)
+            self.dialect.check(rule := RULES[node.op.name])
+            values[node.name] = rule.emit(emitter, node.attrs, *read, *params)
 
 
 def _initial(name: str) -> str:
@@ -173,13 +176,21 @@ class _Main:
     def __init__(self, graph: Graph, weights: Mapping[str, Tensor], functions: _Functions) -> None:
         self.source = graph
         self.functions = functions
-        self.body = OnnxBody()
-        self.inputs = [_value(self.body.fresh(name), type_) for name, type_ in graph.inputs]
+        self.dialect = functions.dialect
+        self.body = OnnxBody(self.dialect)
+        self.inputs = [
+            _value(
+                self.body.fresh(name), type_, ("height", "width") if self.dialect.dynamic else ()
+            )
+            for name, type_ in graph.inputs
+        ]
         self.outputs = tuple(map(self.body.fresh, output_names(graph)))
         self.weights = {
-            ref.key: _initializer(self.body.fresh(ref.key), ref, weights) for ref in graph.params
+            ref.key: _initializer(self.body.fresh(ref.key), ref, weights, self.dialect)
+            for ref in graph.params
         }
-        self.values = {name: self.inputs[i] for i, (name, _) in enumerate(graph.inputs)}
+        names = (name for name, _ in graph.inputs)
+        self.values = dict(zip(names, map(self._taken, self.inputs), strict=True))
 
     def graph(self) -> ir.Graph:
         """The finished graph."""
@@ -194,7 +205,7 @@ class _Main:
             outputs,
             nodes=self.body.nodes,
             initializers=list(self.weights.values()),
-            opset_imports={"": OPSET, DOMAIN: 1} if self.functions.made else {"": OPSET},
+            opset_imports={"": self.dialect.opset, **({DOMAIN: 1} if self.functions.made else {})},
             name=visible(self.source.about.get("name", "")) or "network",
         )
 
@@ -208,24 +219,43 @@ class _Main:
             self.functions.apply(self.body, body, inputs, weights, result, name)
             return
         emitter = OnnxEmitter(self.body, result, {}, self.functions.apply)
-        RULES[node.op.name].emit(emitter, node.attrs, *inputs, *weights)
+        self.dialect.check(rule := RULES[node.op.name])
+        rule.emit(emitter, node.attrs, *inputs, *weights)
+
+    def _taken(self, value: ir.Value) -> ir.Value:
+        """An input in the type of the model's values."""
+        if not self.dialect.half or value.dtype != FLOAT:
+            return value
+        half = ir.Value(name=self.body.fresh(f"{value.name}.half"), shape=value.shape)
+        half.type = ir.TensorType(self.dialect.floats)
+        emitter = OnnxEmitter(self.body, half, {}, self.functions.apply)
+        return emitter.node("Cast", value, to=self.dialect.floats)
+
+    def _value(self, name: str, type_: Type) -> ir.Value:
+        """A value in between; in a dynamic model, images have an unknown height and width."""
+        kind, sides = self.dialect.floats, (None, None) if self.dialect.dynamic else ()
+        return _value(name, type_, sides, kind)
 
     def _result(self, name: str) -> ir.Value:
         """The value for a node's result; a node that is an output has the output's name."""
-        if name in self.source.outputs:
+        if name in self.source.outputs and not self.dialect.half:
             shown = self.outputs[self.source.outputs.index(name)]
         else:
             shown = self.body.fresh(name)
-        self.values[name] = _value(shown, self.source.types[name])
+        self.values[name] = self._value(shown, self.source.types[name])
         return self.values[name]
 
     def _output(self, source: str, name: str) -> ir.Value:
-        """The output of that name; a copy if it is an input, or a value that is one already."""
+        """The output of that name; a copy if it is an input, in half, or an output already."""
         value = self.values[source]
         if value.name == name:
             return value
-        copy = _value(name, self.source.types[source])
-        return OnnxEmitter(self.body, copy, {}, self.functions.apply).node("Identity", value)
+        copy = self._value(name, self.source.types[source])
+        emitter = OnnxEmitter(self.body, copy, {}, self.functions.apply)
+        if not self.dialect.half or value.dtype == ir.DataType.INT64:
+            return emitter.node("Identity", value)
+        copy.type = ir.TensorType(FLOAT)
+        return emitter.node("Cast", value, to=FLOAT)
 
 
 def output_names(graph: Graph) -> tuple[str, ...]:
@@ -236,15 +266,19 @@ def output_names(graph: Graph) -> tuple[str, ...]:
     return tuple(f"logits_{i + 1}" if i else "logits" for i in range(len(graph.outputs)))
 
 
-def _value(name: str, type_: Type) -> ir.Value:
-    kind = ir.DataType.INT64 if isinstance(type_, TokenType) else FLOAT
-    return ir.Value(name=name, type=ir.TensorType(kind), shape=_shape(type_))
+Sides = tuple[str | None, ...]
 
 
-def _shape(type_: Type) -> ir.Shape:
+def _value(name: str, type_: Type, sides: Sides = (), kind: ir.DataType = FLOAT) -> ir.Value:
+    """A value; `sides` are the height and width of images, if they are not the type's."""
+    kind = ir.DataType.INT64 if isinstance(type_, TokenType) else kind
+    return ir.Value(name=name, type=ir.TensorType(kind), shape=_shape(type_, sides))
+
+
+def _shape(type_: Type, sides: Sides) -> ir.Shape:
     match type_:
         case ImageType(c, h, w):
-            return ir.Shape(["batch", c, h, w])
+            return ir.Shape(["batch", c, *(sides or (h, w))])
         case SignalType(c, t):
             return ir.Shape(["batch", c, t])
         case SequenceType(c):
@@ -257,12 +291,14 @@ def _shape(type_: Type) -> ir.Shape:
             return ir.Shape([options])
 
 
-def _initializer(name: str, ref: ParamRef, weights: Mapping[str, Tensor]) -> ir.Value:
+def _initializer(
+    name: str, ref: ParamRef, weights: Mapping[str, Tensor], dialect: Dialect
+) -> ir.Value:
     tensor = resolve(ref, weights).detach()
     if tuple(tensor.shape) != ref.shape:
         raise NasirError(
             "E503",
             f"'{ref.key}' has shape {list(tensor.shape)}, the network's is {list(ref.shape)}",
         )
-    array = tensor.to("cpu", torch.float32).contiguous().numpy()
+    array = tensor.to("cpu", torch.float32).contiguous().numpy().astype(dialect.floats.numpy())
     return ir.Value(name=name, const_value=ir.tensor(array, name=name))

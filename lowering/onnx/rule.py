@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from nasir import Graph
+from nasir import Graph, NasirError
 from nasir.errors import visible
 from nasir.ops import OpSpec
 
@@ -18,15 +18,48 @@ END = (1 << 63) - 1
 Emit = Callable[..., ir.Value]
 """(emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
+OPSETS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
+"""The opsets that can be written, and the IR version that came with each."""
+
+OPSET = max(OPSETS)
+IR_VERSION = OPSETS[OPSET]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a model is written: its opset, whether images have any height and width, its floats."""
+
+    opset: int = OPSET
+    dynamic: bool = False
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        if self.opset not in OPSETS:
+            message = f"the opset is {min(OPSETS)} to {OPSET}, not {self.opset}"
+            raise NasirError("E505", message)
+
+    @property
+    def floats(self) -> ir.DataType:
+        """The type of weights and values; inputs and outputs of the model are float32."""
+        return ir.DataType.FLOAT16 if self.half else ir.DataType.FLOAT
+
+    def check(self, rule: "OnnxRule") -> None:
+        """Raises an error for an op that this opset cannot express."""
+        if self.opset < rule.since:
+            message = f"the op '{rule.name}' needs opset {rule.since}, not {self.opset}"
+            raise NasirError("E505", message, hint=f"opset {rule.since} or newer")
+
+
 Attribute = int | float | str | Sequence[int] | ir.Attr | ir.TensorProtocol
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxRule:
-    """A row of the table: what to emit for one primitive."""
+    """A row of the table: what to emit for one primitive, and from which opset on."""
 
     op: OpSpec
     emit: Emit
+    since: int = min(OPSETS)
 
     @property
     def name(self) -> str:
@@ -37,14 +70,15 @@ class OnnxRule:
 class OnnxBody:
     """The nodes of a graph or of a function while they are written; mutable, names unique."""
 
-    def __init__(self, reserved: Iterable[str] = ()) -> None:
+    def __init__(self, dialect: Dialect, reserved: Iterable[str] = ()) -> None:
+        self.dialect = dialect
         self.nodes: list[ir.Node] = []
         self.formals: dict[str, None] = {}
         self._taken = set(reserved)
 
     def inner(self) -> "OnnxBody":
         """The nodes of a graph inside this one, whose names differ from all names here."""
-        inside = OnnxBody()
+        inside = OnnxBody(self.dialect)
         inside.formals, inside._taken = self.formals, self._taken
         return inside
 
@@ -90,6 +124,10 @@ class OnnxEmitter:
     def integers(self, part: str, *numbers: int) -> ir.Value:
         """A constant vector of int64."""
         return self.part(part, "Constant", value=ir.tensor(np.array(numbers, dtype=np.int64)))
+
+    def floats(self, number: float, *shape: int) -> ir.TensorProtocol:
+        """A tensor of that number in the type of the model's values."""
+        return ir.tensor(np.full(shape, number, dtype=self.body.dialect.floats.numpy()))
 
     def width(self, name: str, attribute: str, number: int) -> ir.Attr:
         """The ONNX attribute `name` for the primitive's: a number, or the formal it stands for."""

@@ -6,9 +6,9 @@ Importing this module does not import torch, and wrong options fail before torch
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import StrictBool
+from pydantic import Field, StrictBool
 
 import nasir
 from nasir.arguments import checked
@@ -77,6 +77,12 @@ class Options(Model):
     directory: Path | None = None
     inline: StrictBool = False
     """Write the ONNX model without functions."""
+    dynamic: StrictBool = False
+    """Write the ONNX model for images of any height and width."""
+    half: StrictBool = False
+    """Write the ONNX model in float16."""
+    opset: Annotated[int, Field(strict=True, ge=17, le=21)] | None = None
+    """ONNX opset, 17 to 21; 21."""
     data: str | None = None
     """Compare accuracies on this data: cifar10:PATH, …; a run's own."""
     check: AnyCount = 1000
@@ -88,6 +94,12 @@ class Options(Model):
     target: str | None = None
     ship: Path | None = None
     """Write the target's network and a program that runs it into this directory."""
+
+    @property
+    def onnx_options(self) -> Mapping[str, bool | int]:
+        """Returns the options of `lowering.to_onnx` that are set."""
+        named = {name: getattr(self, name) for name in ("inline", "dynamic", "half", "opset")}
+        return {name: value for name, value in named.items() if value}
 
     def files(self) -> Mapping[str, Path]:
         """Returns the files to write, by form."""
@@ -197,8 +209,9 @@ def _checked(options: Options, name: str) -> Options:
     if options.features and (options.data is not None or options.ship is not None):
         message = "features have no classes to predict"
         raise NasirError("E505", message, hint="leave --data and --ship out")
-    if options.inline and options.onnx is None:
-        raise NasirError("E505", "'inline' needs an ONNX file", hint="add --onnx or -o")
+    if options.onnx_options and options.onnx is None:
+        message = f"'{next(iter(options.onnx_options))}' needs an ONNX file"
+        raise NasirError("E505", message, hint="add --onnx or -o")
     if options.quantise is not None and options.onnx is None:
         raise NasirError("E505", "quantising needs an ONNX file", hint="--onnx")
     asked = () if options.target in (None, AUTO) else (find_target(options.target),)

@@ -41,7 +41,7 @@ def make_forms(
     find_device(options.device)
     module = _lower(graph, options, clock)
     task = _task(graph, options, clock)
-    source = FormSource(graph, module, options.batch, options.device, options.inline, task)
+    source = FormSource(graph, module, options.batch, options.device, options.onnx_options, task)
     drawn: tuple[Path, ...] = ()
     if options.draw is not None:
         with clock.stage("draw the cells"):
@@ -67,7 +67,7 @@ def make_forms(
             output=tuple(evaluate(module, example(graph, options.batch))[0].shape),
             forms=tuple(results.values()),
             machine=find_machine(options.device),
-            target=_selected(results, options.target) if options.target else "",
+            target=_selected(results, options) if options.target else "",
             files=(*drawn, *(path for each in results.values() for path in each.files)),
         )
         if options.ship is not None:
@@ -146,7 +146,7 @@ def _make_each(
                     answers = score.answers(source.task, split, here, options.check)
                 first = first or answers
                 found = score.compared(first, answers)
-                if form.exact and not draws_noise(source.module):
+                if _is_exact(form, options) and not draws_noise(source.module):
                     score.require(form.name, first, found)
                 result = replace(result, accuracy=found if answers is not first else first.accuracy)
         if place is not None:
@@ -223,16 +223,23 @@ def _with_latencies(
     return {name: replace(each, latency=found.get(name)) for name, each in results.items()}
 
 
-def _selected(results: dict[str, FormResult], target: str) -> str:
+def _selected(results: dict[str, FormResult], options: Options) -> str:
     """Returns the requested form, or the fastest exact one."""
+    target = str(options.target)
     seconds = {n: each.latency.seconds for n, each in results.items() if each.latency}
     if target == AUTO:
-        return min((name for name in seconds if FORMS[name].exact), key=lambda name: seconds[name])
+        exact = (name for name in seconds if _is_exact(FORMS[name], options))
+        return min(exact, key=lambda name: seconds[name])
     if target not in seconds:
         raise NasirError(
             "E502", f"the target '{target}' is not available here: {results[target].note}"
         )
     return target
+
+
+def _is_exact(form: Form, options: Options) -> bool:
+    """Whether the form differs from the network by float32's rounding only."""
+    return form.exact and not (options.half and form.name == "onnxruntime")
 
 
 def _ship_files(source: FormSource, report: Report, folder: Path, out: Path) -> tuple[Path, ...]:

@@ -4,8 +4,8 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
@@ -45,15 +45,15 @@ Run = Callable[..., Any]
 class FormSource:
     """A network on the CPU in evaluation mode, and the options of its forms.
 
-    Calls have `batch` images on `device`. `task` has the images for 8-bit forms; a call of a file
-    from elsewhere may take `seconds`.
+    Calls have `batch` images on `device`. `onnx` are the options of `lowering.to_onnx`. `task` has
+    the images for 8-bit forms; a call of a file from elsewhere may take `seconds`.
     """
 
     graph: Graph
     module: lowering.Network
     batch: int = 1
     device: str = "cpu"
-    inline: bool = False
+    onnx: Mapping[str, Any] = field(default_factory=dict[str, Any])
     task: Task | None = None
     seconds: float | None = None
 
@@ -221,7 +221,7 @@ def _load_package(source: FormSource, path: Path) -> Run:
 
 def _write_onnx(source: FormSource, path: Path) -> tuple[Path]:
 
-    return (lowering.to_onnx(source.graph, source.module, path, inline=source.inline),)
+    return (lowering.to_onnx(source.graph, source.module, path, **source.onnx),)
 
 
 def _load_onnx(source: FormSource, path: Path) -> Run:
@@ -270,7 +270,8 @@ def _write_int8(source: FormSource, path: Path, kind: Literal["dynamic", "static
         raise NasirError("E505", message, hint="--quantise dynamic")
     with tempfile.TemporaryDirectory() as folder:
         plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
-        lowering.to_onnx(source.graph, source.module, plain, inline=True)
+        options: dict[str, Any] = {**source.onnx, "inline": True, "half": False}
+        lowering.to_onnx(source.graph, source.module, plain, **options)
         before = _model(plain)
         try:
             _tools(plain, made, source.task if kind == "static" else None)
