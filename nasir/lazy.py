@@ -73,12 +73,12 @@ def import_beside(package: str) -> None:
         raise NasirError("E501", message, Where(file or f"{package}/"), hint)
 
 
-def import_optional(name: str) -> Any:
-    """Imports a module. Raises an error that names the extra if its package is not installed."""
+def import_optional(name: str, what: str = "") -> Any:
+    """Imports a module that `what` needs. Raises an error if a package of an extra is missing."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise not_installed(error) from error
+        raise not_installed(error, what) from error
 
 
 def not_installed(error: ModuleNotFoundError, what: str = "") -> Exception:

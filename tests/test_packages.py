@@ -100,7 +100,7 @@ def test_the_extras_are_those_of_the_errors() -> None:
 def test_commands_that_read_convert_draw_and_cost_need_no_extra(tmp_path: Path) -> None:
     commands = [
         "examples",
-        "check darts_v2 darts examples/attention.yaml examples/DARTS_arch.json",
+        "check darts_v2 darts examples/attention.yaml examples/DARTS_arch.json recipe.yaml",
         "convert examples/DARTS_arch.json --to darts",
         "draw darts_v2 -o drawn --format svg --format png",
         "cost darts_v2",
@@ -117,6 +117,7 @@ def test_commands_that_read_convert_draw_and_cost_need_no_extra(tmp_path: Path) 
         "search --help",
         "evaluate --help",
     ]
+    (tmp_path / "recipe.yaml").write_text("nasir: 1\nrecipe: mine\nlike: digits\n")
     done = called(commands, tmp_path)
     assert len(done) == len(commands)
     assert [each for each in zip(commands, done, strict=True) if each[1][0]] == []
@@ -138,6 +139,14 @@ def test_commands_that_need_torch_say_so(tmp_path: Path) -> None:
         )
         assert found, f"{command}: {text}"
         assert (code, found[2]) == (1, "pip install 'nasir[torch]'")
+
+
+def test_a_file_of_a_method_needs_torch_and_the_others_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "method.yaml").write_text("nasir: 1\nmethod: mine\nlike: darts\n")
+    [(code, text)] = called(["check method.yaml darts_v2"], tmp_path)
+    assert code == 2
+    assert "darts_v2: a genotype" in text
+    assert "method.yaml: E501 torch is not installed" in text
 
 
 def test_methods_are_completed_without_torch(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,12 +20,16 @@ from nasir.extension import in_use
 from nasir.files import Source
 from nasir.formats import Reading
 from nasir.formats.load import find_entry
+from nasir.lazy import import_optional
 from nasir.space import catalog, home_of, parse_space, space_schema
 from runners.cli.options import SpaceOption
 from runners.folder.display import display_for_stderr
 from runners.inputs import is_graph, open_source, read, read_each, read_opened
 from runners.machine.machine import OPENMP
 from runners.output import FAILED, WRONG_CALL, FileText, Reply, joined, table_of
+
+if TYPE_CHECKING:
+    from runners.experiment.method import Method
 
 _METHOD = {"method", "paper", "mixture", "perturb", "architect", "regularise", "select", "stop"}
 _RECIPE = {"recipe", "train", "like", "about"}
@@ -144,7 +148,6 @@ def _kind(source: Source) -> str:
 def _subject(path: str, kind: str) -> str:
     """Returns the subject of an experiment, or the name of a method or recipe; reads all of it."""
     from runners.experiment.experiment import read_experiment
-    from runners.experiment.method import read_method
     from runners.experiment.recipe import read_recipe
 
     if kind == "experiment":
@@ -152,9 +155,10 @@ def _subject(path: str, kind: str) -> str:
         return asked.of if asked else ""
     if kind == "recipe":
         return read_recipe(path).name
-    method = read_method(path, "cifar")
+    parts = import_optional("runners.experiment.method", path)  # parts of methods need torch
+    method: Method = parts.read_method(path, "cifar")
     for skeleton in method.skeletons:
-        read_method(path, skeleton)
+        parts.read_method(path, skeleton)
     return method.name
 
 
