@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PACKAGES = {
-    "nasir": "Graphs, spaces, genotypes, formats, passes and costs; never imports torch.",
+    "nasir": "Graphs, spaces, formats, passes, costs; also the names of lowering and runners.",
     "lowering": "Networks in torch, ONNX and Python.",
     "runners": "Searches, trainings and exports.",
 }

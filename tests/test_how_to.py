@@ -29,7 +29,7 @@ BLOCK = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE |
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, with `nasir` and this Python on the path."""
     (tmp_path / "bin").mkdir()
-    for name, module in (("nasir", " -m runners"), ("python", "")):
+    for name, module in (("nasir", " -m nasir"), ("python", "")):
         program = tmp_path / "bin" / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{module} "$@"\n')
         program.chmod(0o755)
