@@ -147,6 +147,14 @@ def test_a_fault_has_its_place_in_the_file(name: str) -> None:
     assert (caught.value.code, text in caught.value.where.text) == (code, True), caught.value
 
 
+def test_a_cell_that_stands_nowhere_is_a_fault() -> None:
+    cell = SMALL["cells"]["cell"]
+    with pytest.raises(NasirError, match="puts the cell 'other' nowhere"):
+        nasir.load_space(having("cells", "other", value=cell))
+    inner = cell | {"ops": ["other", "skip_connect"]}
+    nasir.load_space(having("cells", value={"other": cell, "cell": inner}))
+
+
 def test_sizes_that_a_file_leaves_open_are_decided() -> None:
     space = nasir.load_space(having("size", "channels", value=[4, 8]))
     assert {dict(nasir.sample(space, seed).size)["channels"] for seed in range(9)} == {4, 8}

@@ -39,7 +39,9 @@ Open = Annotated[
 Skeleton = Annotated[
     Annotated[StrictStr, Field(json_schema_extra={"enum": [*sorted(SKELETONS)]}), Tag("<word>")]
     | Annotated[OwnSkeletonModel, Tag("<own>")],
-    Discriminator(lambda value: "<word>" if isinstance(value, str) else "<own>"),
+    Discriminator(
+        lambda value: "<own>" if isinstance(value, (dict, OwnSkeletonModel)) else "<word>"
+    ),
 ]
 Condition = Annotated[StrictStr, Field(max_length=LENGTH_LIMIT)]
 State = Annotated[StrictInt, Field(ge=0, le=63)]

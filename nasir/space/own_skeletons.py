@@ -185,6 +185,10 @@ def check_skeleton(document: Document, space: Space, skeleton: Skeleton) -> None
             where = document.place(("skeleton", "stages", place, "cell"))
             hint = "the skeletons nasbench101 and nasbench1shot1 take such cells"
             raise NasirError("E505", message, where, hint)
+    for kind in space.kinds:
+        if kind not in (*skeleton.kinds, *space.inner):
+            where = document.key_place(("cells", kind))
+            raise NasirError("E202", f"the skeleton puts the cell '{kind}' nowhere", where)
 
     def locate(path: Path) -> Where:
         return document.place(("skeleton", *path))
