@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 187,
     "files of runners": 78,
-    "code lines of nasir and lowering": 17_323,
+    "code lines of nasir and lowering": 17_380,
     "code lines of runners": 11_601,
-    "code lines of tests": 21_387,
+    "code lines of tests": 21_406,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,

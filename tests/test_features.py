@@ -206,3 +206,24 @@ def test_torch_export_takes_the_module_by_names(tmp_path: Path, features: bool) 
         assert torch.equal(found, expected)
     named: Any = torch.export.export(module, (), {"image": image}).module()
     assert torch.equal(named(image=image)[0], module(image)[0])
+
+
+def test_a_python_file_gives_features_and_takes_other_classes(tmp_path: Path) -> None:
+    module = lowering.to_torch(network(auxiliary=True), seed=2).eval()
+    lowering.to_python(network(auxiliary=True), module, tmp_path / "net.py")
+    loaded: Any = lowering.load_python(tmp_path / "net.py")
+    image = torch.randn(2, 3, 32, 32)
+    features = lowering.to_torch(network(features=True)).eval()
+    lowering.load_weights(features, tmp_path / "net.safetensors")
+    for found, expected in zip(loaded.forward_features(image), features(image), strict=True):
+        torch.testing.assert_close(found, expected)
+    before = loaded.head.linear
+    loaded.reset_classifier(3)
+    assert loaded(image).shape == (2, 3)
+    assert loaded.head.linear is not before
+    assert loaded.train()(image)[1].shape == (2, 3)
+    again: Any = lowering.load_python(tmp_path / "net.py")
+    assert [*inspect.signature(again.forward).parameters] == ["image"]
+    batch = {"image": {0: torch.export.Dim("batch")}}
+    program: Any = torch.export.export(again, (image,), dynamic_shapes=batch).module()
+    assert torch.equal(program(image[:1].repeat(5, 1, 1, 1)), again(image[:1].repeat(5, 1, 1, 1)))

@@ -16,6 +16,9 @@ from nasir import Node, Type
 from nasir.ops import ParamRef
 from nasir.template import meaning
 
+METHODS = ("step", "drop_path", "forward_features", "reset_classifier")
+"""Names that a class of the file may have besides those of all modules."""
+
 
 @dataclass(frozen=True, eq=False)
 class Class:
@@ -65,7 +68,7 @@ def find_classes(network: Part, types: Mapping[str, Type]) -> Mapping[Part, Clas
         if key not in found:
             mark = "" if part.role == "cell" else "Variant"
             name = "Network" if part is network else names.fresh(class_name(part.kind), mark)
-            taken = Names({*dir(nn.Module()), "step", "drop_path"})
+            taken = Names({*dir(nn.Module()), *METHODS})
             found[key] = Class(name, [], _attributes(part, taken), Numbers(taken))
         by_part[part] = found[key]
         found[key].parts.append(part)

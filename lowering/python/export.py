@@ -16,7 +16,7 @@ from lowering.agreement import arrays, compared, draw, quietly
 from lowering.python.classes import WeightPath, find_classes, irregular, shared, weight_paths
 from lowering.python.forward import broken
 from lowering.python.module import write_class, write_network
-from lowering.python.parts import outline, prepare
+from lowering.python.parts import outline, outputs_of, prepare
 from lowering.python.summary import write_docstring
 from lowering.python.template import HELPERS, IMPORTS, LOAD, MAIN, READ
 from lowering.python_text import literal
@@ -24,7 +24,9 @@ from lowering.torch.sampled import SampledGraph
 from lowering.torch.store import pack, resolve
 from nasir import Graph, NasirError, SequenceType, Type, WeightsType, Where, run_passes
 from nasir.arguments import checked
+from nasir.features import stages
 from nasir.files import is_there, not_there, write_atomically
+from nasir.ops import Macro
 from nasir.ops.arithmetic import DROP_PATH
 from nasir.passes import EVALUATION, PASSES, PLAIN
 from nasir.passes.rewriting import given_inputs
@@ -35,14 +37,17 @@ def write_file(
     original: Graph, stem: str, dtype: torch.dtype
 ) -> tuple[str, tuple[WeightPath, ...]]:
     """The text for a graph, and where its weights go. `stem`: the file's name."""
-    graph = prepare(original)
+    graph, features = _prepared(original)
     network, types = outline(graph, original)
+    if not {*features} <= {name for item in network.items for name in outputs_of(item)}:
+        features = ()
     classes = find_classes(network, types)
     found = tuple(weight_paths(network, classes, types))
     renamed = irregular(found)
     plain, _ = run_passes(original, (*PLAIN, PASSES["dead-code"]))
     dropped = [node.name for node in plain if node.op is DROP_PATH]
     used = {node.op.name for node in network.nodes}
+    more = (shared(found), dropped, features)
     # Blocks and loops come before cells: each class after those that it is made of.
     order = sorted(dict.fromkeys(classes.values()), key=lambda one: one.first.role == "cell")
     parts = [
@@ -51,12 +56,23 @@ def write_file(
         *([_renamed(renamed)] if renamed else []),
         *(f"\n{source}" for op, source in HELPERS.items() if op in used),
         *(f"\n{write_class(one, classes, types)}" for one in order if one.first is not network),
-        f"\n{write_network(graph, classes[network], classes, types, shared(found), dropped)}",
+        f"\n{write_network(graph, classes[network], classes, types, *more)}",
         f"\n{READ}",
         f"\n{_load(renamed, dtype)}",
         f"\n{_main(graph)}",
     ]
     return "\n".join(parts), found
+
+
+def _prepared(original: Graph) -> tuple[Graph, tuple[str, ...]]:
+    """The graph for the file, and those of its values that end stages; none of a supernet."""
+    found = () if original.choices or original.features else tuple(stages(original))
+    is_whole = any(isinstance(node.op, Macro) for node in original)
+    if not is_whole or not original.needed(original.outputs).issuperset(found):
+        found = ()
+    kept = len(original.auxiliary)
+    graph = prepare(replace(original, auxiliary=(*original.auxiliary, *found)))
+    return replace(graph, auxiliary=graph.auxiliary[:kept]), graph.auxiliary[kept:]
 
 
 def _renamed(renamed: Mapping[str, str]) -> str:
@@ -102,8 +118,9 @@ def to_python(graph: Graph, module: nn.Module, path: str | Path) -> tuple[Path, 
     The network is an ordinary module, with one class for each kind of cell, and can be trained. The
     weights stand under their stable keys, so that other tools read them; those that no output needs
     are kept. The same network gives the same bytes. Nothing is written unless the file, run here,
-    computes what the module does. Returns both paths. Raises an error and, when the module lacks a
-    weight or the path does not end in .py.
+    computes what the module does. The class has `reset_classifier(classes)` for other classes, and
+    `forward_features(image)`, which returns what `features=True` does. Returns both paths. Raises
+    an error and, when the module lacks a weight or the path does not end in .py.
     """
     path = Path(path)
     if path.suffix != ".py":

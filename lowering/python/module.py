@@ -13,6 +13,7 @@ from nasir import Graph, ImageType, Node, Type, WeightsType
 from nasir.errors import visible
 from nasir.node import MIXED
 from nasir.ops.arithmetic import DROP_PATH
+from nasir.ops.layers import LINEAR
 from nasir.passes.rewriting import PROBABILITY, given_inputs
 
 Types = Mapping[str, Type]
@@ -58,8 +59,10 @@ def write_network(
     types: Types,
     shared: Mapping[str, str],
     dropped: Sequence[str],
+    features: Sequence[str],
 ) -> str:
-    """The class `Network`. `shared`: paths of weights that are another path's.
+    """The class `Network`. `shared`: paths of weights that are another path's; `features`: the ends
+    of stages.
 
     `dropped` are the nodes that drop paths in the network as it is trained, in order; their draws
     have these numbers.
@@ -81,6 +84,7 @@ def write_network(
         chance = "self.drop_path if self.training else 0.0"
         masks = f"path_masks({len(dropped)}, {variables[like]}, {chance})"
         body.append(f"{variables[PROBABILITY]} = {masks}")
+    methods = _features(graph, one, types, features, [arguments, body])
     wanted = graph.needed(graph.outputs)
     steps = list(_steps(one, types, _labels(graph)))
     training = [step for step in steps if not wanted.intersection(step.outputs)]
@@ -99,7 +103,55 @@ def write_network(
     else:
         body.append(f"return {returned(body, (variables[x] for x in graph.outputs))}")
     method = _method("forward", arguments, result, body)
-    return _class("Network", _network_summary(graph), [], members, method)
+    text = _class("Network", _network_summary(graph), [], members, method)
+    return "\n".join([text, *methods, *_reset(one, classes)])
+
+
+def _features(
+    graph: Graph, one: Class, types: Types, features: Sequence[str], start: list[list[str]]
+) -> list[str]:
+    """The method that returns the ends of stages; `start`: arguments, and first statements."""
+    if not features:
+        return []
+    names = Names()
+    variables = {name: names.fresh(identifier(name)) for name, _ in graph.inputs}
+    wanted = graph.needed(features)
+    steps = [step for step in _steps(one, types) if wanted.intersection(step.outputs)]
+    arguments, first = start
+    body = [*first, *write_steps(steps, variables, names, tuple(features))]
+    result = ", ".join(variables[name] for name in features)
+    summary = docstring("Returns the last value of each stage, before the image is halved.")
+    kinds = f"tuple[{', '.join(['Tensor'] * len(features))}]"
+    comma = "," * (len(features) == 1)
+    method = _method("forward_features", arguments, kinds, [f"return {result}{comma}"])
+    head, *last = method
+    return ["\n".join([*_lines(head, summary, body), *last]) + "\n"]
+
+
+def _lines(head: str, summary: str, body: Sequence[str]) -> Iterator[str]:
+    yield head
+    yield f"        {summary}"
+    for statement in body:
+        yield from broken(statement, 8)
+
+
+def _reset(one: Class, classes: Classes) -> list[str]:
+    """The method that replaces the heads' linear layers, if there are some."""
+    lines: list[str] = []
+    for name, (item, *_) in one.rows:
+        if not isinstance(item, Part) or item.name not in ("head", "aux"):
+            continue
+        for layer, (node, *_) in classes[item].rows:
+            if isinstance(node, Node) and node.op is LINEAR:
+                more = "" if node.attrs.model_dump()["bias"] else ", bias=False"
+                old = f"{name}.{layer}"
+                made = f"nn.Linear({old}.in_features, classes{more})"
+                lines += [f"{name} = self.{name}", f"{old} = {made}.to({old}.weight)"]
+    if not lines:
+        return []
+    summary = docstring("Replaces the last layers by new ones, for another number of classes.")
+    head = "    def reset_classifier(self, classes: int) -> None:"
+    return ["\n".join(_lines(head, summary, lines)) + "\n"]
 
 
 def _class(
