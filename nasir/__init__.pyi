@@ -29,8 +29,6 @@ from .extension import use as use
 from .formats import dump_genotype as dump_genotype
 from .formats import load_genotype as load_genotype
 from .formats import load_genotypes as load_genotypes
-from .genotype import CellGenotype as CellGenotype
-from .genotype import Edge as Edge
 from .graph import Builder as Builder
 from .graph import Choice as Choice
 from .graph import Feature as Feature
@@ -54,6 +52,8 @@ from .pictures import Picture as Picture
 from .pictures import draw as draw
 from .space import Space as Space
 from .space import load_space as load_space
+from .space.decisions import CellGenotype as CellGenotype
+from .space.decisions import Edge as Edge
 from .space.space import Genotype as Genotype
 from .text_parser import parse_graph as parse_graph
 from .types import ImageType as ImageType

@@ -17,8 +17,8 @@ from nasir.arguments import check_arguments, checked
 from nasir.costing import Totals, totals
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import Numbers
 from nasir.space import adopt, tree
+from nasir.space.decisions import Numbers
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.own_skeletons import find_skeleton
 from nasir.space.skeletons import network_size

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from nasir.costing import CostCounter, totals
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype, Edge
-from nasir.node import Step
+from nasir.node import Step, plain_op
 from nasir.space.builders import node_widths
+from nasir.space.decisions import CellGenotype, Edge
 from nasir.space.load import home_of
 from nasir.space.nasbench101 import live_cell
 from nasir.space.skeletons import Skeleton, network_size, write_network
@@ -205,9 +205,7 @@ def _context(
     for steps, (spent, type_) in found.items():
         if any(slot.role != "op on edge" for slot, _ in steps) or not steps:
             continue
-        ops = tuple(
-            EdgeOp(slot.kind, slot.node, slot.source, op.partition("#")[0]) for slot, op in steps
-        )
+        ops = tuple(EdgeOp(slot.kind, slot.node, slot.source, plain_op(op)) for slot, op in steps)
         if len(steps) == 1:
             nodes[steps[0][0].node] = type_
         rows[ops] = rows.get(ops, Spent()).plus(spent)

@@ -7,7 +7,7 @@ value. YAML is always parsed from tokens.
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeAlias, cast
@@ -25,7 +25,12 @@ from nasir.errors import (
     quoted,
 )
 from nasir.files import Source
-from nasir.genotype import Path
+
+Path = tuple[str | int, ...]
+"""A part of a genotype: (kind,), (kind, node), (kind, node, slot), (kind, "output", slot)."""
+
+Place = Callable[[Path], Where]
+"""The place of a part; an edge's op is (kind, node, slot, "op"), a node's (kind, node, "op")."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 

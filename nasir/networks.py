@@ -9,11 +9,11 @@ from nasir.errors import NasirError, quoted
 from nasir.features import features as without_heads
 from nasir.formats import dump_genotype, load_genotype
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype
 from nasir.graph import Choice, Graph
 from nasir.passes.supernet import Picks
 from nasir.passes.supernet import resolve as resolve_picks
 from nasir.space import Space, adopt, home_of, load_space
+from nasir.space.decisions import CellGenotype
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.own_skeletons import find_skeleton
 from nasir.space.skeletons import build_network, network_size

@@ -115,7 +115,12 @@ class At:
 
     def another(self, op: str, new: str) -> "At":
         """The place after `new` has replaced `op`."""
-        return self.option(new) if self.op.partition("#")[0] == op else self
+        return self.option(new) if plain_op(self.op) == op else self
+
+
+def plain_op(option: str) -> str:
+    """The op of an option: equal ones of a slot are numbered."""
+    return option.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from nasir.document import read_json
+from nasir.document import Path, read_json
 from nasir.errors import (
     NOWHERE,
     OWN_OP_LEVELS,
@@ -37,7 +37,6 @@ from nasir.errors import (
 )
 from nasir.expressions import Number, evaluate
 from nasir.files import Source
-from nasir.genotype import Path
 from nasir.macros import ALL_OPS, EdgeAttrs
 from nasir.node import Node
 from nasir.ops import Macro, Op

@@ -18,8 +18,7 @@ from hypothesis.strategies import integers
 import nasir
 from nasir import CellGenotype, Edge, Genotype, NasirError
 from nasir.formats import entries, load_entry
-from nasir.pictures.diagram import cell_diagram
-from nasir.pictures.layout import Drawing, Point, Rectangle, layout
+from nasir.pictures.diagram import Drawing, Point, Rectangle, cell_diagram, layout
 from nasir.pictures.picture import outline
 from nasir.space.load import catalog
 from tests.command_line import call

@@ -143,7 +143,7 @@ def _attributes(part: Part, names: Names) -> list[str]:
         if isinstance(item, Node) and item.op.name not in LAYERS:
             attributes.append("")
             continue
-        key: Hashable = item.name
+        key: Hashable = id(item)
         name = part.local(item.name)
         if isinstance(item, Node) and item.params and part.role == "loop":
             key = (item.op, tuple(ref.key for ref in item.params))

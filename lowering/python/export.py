@@ -16,7 +16,7 @@ from lowering.agreement import arrays, compared, draw, quietly
 from lowering.python.classes import WeightPath, find_classes, irregular, shared, weight_paths
 from lowering.python.forward import broken
 from lowering.python.module import write_class, write_network
-from lowering.python.parts import outline, outputs_of, prepare
+from lowering.python.parts import outline
 from lowering.python.summary import write_docstring
 from lowering.python.template import HELPERS, IMPORTS, LOAD, MAIN, READ
 from lowering.python_text import literal
@@ -37,10 +37,7 @@ def write_file(
     original: Graph, stem: str, dtype: torch.dtype
 ) -> tuple[str, tuple[WeightPath, ...]]:
     """The text for a graph, and where its weights go. `stem`: the file's name."""
-    graph, features = _prepared(original)
-    network, types = outline(graph, original)
-    if not {*features} <= {name for item in network.items for name in outputs_of(item)}:
-        features = ()
+    graph, network, types, features = outline(original, _stages(original))
     classes = find_classes(network, types)
     found = tuple(weight_paths(network, classes, types))
     renamed = irregular(found)
@@ -64,15 +61,11 @@ def write_file(
     return "\n".join(parts), found
 
 
-def _prepared(original: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """The graph for the file, and those of its values that end stages; none of a supernet."""
+def _stages(original: Graph) -> tuple[str, ...]:
+    """The values that end stages, of which the file can make features; none of a supernet."""
     found = () if original.choices or original.features else tuple(stages(original))
     is_whole = any(isinstance(node.op, Macro) for node in original)
-    if not is_whole or not original.needed(original.outputs).issuperset(found):
-        found = ()
-    kept = len(original.auxiliary)
-    graph = prepare(replace(original, auxiliary=(*original.auxiliary, *found)))
-    return replace(graph, auxiliary=graph.auxiliary[:kept]), graph.auxiliary[kept:]
+    return found if is_whole and original.needed(original.outputs).issuperset(found) else ()
 
 
 def _renamed(renamed: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """The network as a tree of parts: cells, and in and around them blocks of layers, and loops."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,9 +11,10 @@ from lowering.python.rules import LOOPS, check_rules
 from nasir import Graph, Node, Type, run_passes
 from nasir.graph import body_of
 from nasir.macros import ALL_OPS
-from nasir.node import Cell
+from nasir.node import MIXED, At, Cell, plain_op
 from nasir.ops import Macro
 from nasir.passes import DISCRETE, cse
+from nasir.template import template
 
 Role = Literal["block", "cell", "loop", "network"]
 
@@ -84,57 +86,159 @@ def outputs_of(item: Node | Part) -> tuple[str, ...]:
     return item.outputs if isinstance(item, Part) else (item.name,)
 
 
-def prepare(graph: Graph) -> Graph:
+def outline(
+    original: Graph, values: tuple[str, ...]
+) -> tuple[Graph, Part, Mapping[str, Type], tuple[str, ...]]:
+    """The graph of a file, its network, and the types of all values, those in loops included.
+
+    Also the names there of these values of the original; of none where one is inside a part.
+    """
+    macros, count = _macros(original), len(original.auxiliary)
+    graph = _prepared(replace(original, auxiliary=(*original.auxiliary, *values)), macros)
+    found = _Outline(replace(graph, auxiliary=graph.auxiliary[:count]), macros)
+    network = found.network()
+    check_rules(network.nodes)
+    made = {name for item in network.items for name in outputs_of(item)}
+    kept = graph.auxiliary[count:] if made.issuperset(graph.auxiliary[count:]) else ()
+    return found.graph, network, found.types, kept
+
+
+def _macros(original: Graph) -> Mapping[str, Node]:
+    """The macro node that each node of the expanded graph comes from."""
+    return {
+        inner.name: node
+        for node in original
+        if isinstance(node.op, Macro)
+        for inner in template(node.op, node.attrs, original.types_of(node)).instance(node)[0]
+    }
+
+
+def _prepared(original: Graph, macros: Mapping[str, Node]) -> Graph:
     """The discrete pipeline's graph, where ops of several layers stay whole.
 
     The pipeline shares the first ReLU of all separable convolutions that read one state. Here
     each keeps its own, so that it can be a class; what stands alone (pools) is shared as there,
     and has the name of its op in the papers.
     """
-    macros = _macros(graph)
-    graph, _ = run_passes(graph, [row for row in DISCRETE if row.name != "cse"])
-    whole = {
-        node.name
-        for name, run in _runs(graph.nodes, macros)
-        if _is_block(name, run)
-        for node in run
-    }
+    graph, _ = run_passes(original, [row for row in DISCRETE if row.name != "cse"])
+    whole = {n.name for run in _runs(graph.nodes, macros) if _is_block(run) for n in run}
     graph = cse(graph, whole)
-    names = {
-        run[0].name: name
-        for name, run in _runs(graph.nodes, macros)
-        if name in macros and len(run) == 1 and not run[0].params
-    }
+    alone = [run[0] for run in _runs(graph.nodes, macros) if len(run) == 1 and not run[0].params]
+    names = {node.name: macros[node.name].name for node in alone if node.name in macros}
     nodes = (replace(n.rewired(names), name=names.get(n.name, n.name)) for n in graph)
     return graph.aliased(nodes, names)
 
 
-def outline(graph: Graph, original: Graph) -> tuple[Part, Mapping[str, Type]]:
-    """The network of a prepared graph, and the types of all values, those in loops included."""
-    macros = _macros(original)
-    types = dict(graph.types)
-    cells = {node.cell.name: node.cell for node in graph if node.cell}
+def _runs(nodes: Iterable[Node], macros: Mapping[str, Node]) -> Iterator[tuple[Node, ...]]:
+    """Stretches of nodes of one option of a slot, elsewhere of one macro node; else single ones."""
 
-    def around(node: Node) -> Cell | None:
-        below = (cell for cell in cells.values() if node.name.startswith(f"{cell.name}/"))
-        return node.cell or next(below, None)
+    def key(node: Node) -> At | Node | str:
+        if node.at and node.at.op not in ("", MIXED):
+            return node.at
+        return macros.get(node.name, node.name)
 
-    items: list[Node | Part] = []
-    for cell, nodes in groupby(graph.nodes, key=around):
-        run = tuple(nodes)
-        inner = tuple(_items(graph, run, macros, types))
-        if cell and any(node.cell for node in run):
-            items.append(_prepared(_part(graph, "cell", cell.name, cell.kind, inner)))
-        else:
-            items += inner
-    inputs = tuple(name for name, _ in graph.inputs)
-    outputs = (*graph.outputs, *graph.auxiliary)
-    network = Part("network", "", "network", tuple(items), inputs, outputs, inputs, outputs)
-    check_rules(network.nodes)
-    return network, types
+    return (tuple(run) for _, run in groupby(nodes, key))
 
 
-def _prepared(cell: Part) -> Part:
+def _is_block(run: tuple[Node, ...]) -> bool:
+    """True if a stretch becomes a class of its own: several layers, some with weights."""
+    return len(run) > 1 and any(node.params for node in run)
+
+
+class _Outline:
+    """The parts of a prepared graph; `types` grows by those of the values in loops."""
+
+    def __init__(self, graph: Graph, macros: Mapping[str, Node]) -> None:
+        self.graph, self.types = graph, dict(graph.types)
+        self._macros = macros
+        self._order = {name: number for number, name in enumerate(graph.types)}
+
+    def network(self) -> Part:
+        """All items, each block that only prepares an input of a cell in its cell."""
+        runs = [
+            (cell, tuple(self._items(run))) for cell, run in groupby(self.graph, lambda n: n.cell)
+        ]
+        owned = self._owned([item for cell, inner in runs if not cell for item in inner])
+        inside = {block for blocks in owned.values() for block in blocks}
+        items: list[Node | Part] = []
+        for cell, inner in runs:
+            if cell:
+                inner = (*owned.pop(cell, ()), *inner)
+                items.append(_slotted(self._part("cell", cell.name, cell.kind, inner)))
+            else:
+                items += (item for item in inner if item not in inside)
+        inputs = tuple(name for name, _ in self.graph.inputs)
+        results = (*self.graph.outputs, *self.graph.auxiliary)
+        return Part("network", "", "network", tuple(items), inputs, results, inputs, results)
+
+    def _owned(self, items: Iterable[Node | Part]) -> dict[Cell, list[Part]]:
+        """The blocks of these that only one cell reads, if all cells of a kind have as many.
+
+        A block that reads an input of the network (the stem) is in no cell.
+        """
+        owned: dict[Cell, list[Part]] = {cell: [] for cell in self.graph.cells}
+        given = dict(self.graph.inputs)
+        for block in (item for item in items if isinstance(item, Part)):
+            names = {name for x in block.outputs for name in self.graph.readers[x]}
+            cells = {self.graph[name].cell for name in names}
+            cell = cells.pop() if len(cells) == 1 else None
+            if cell and block.role == "block" and not given.keys() & block.inputs:
+                owned[cell].append(block)
+        counts = {(cell.kind, len(blocks)) for cell, blocks in owned.items()}
+        kinds = Counter(kind for kind, _ in counts)
+        return {cell: blocks for cell, blocks in owned.items() if kinds[cell.kind] == 1}
+
+    def _items(self, nodes: Iterable[Node]) -> Iterator[Node | Part]:
+        """The nodes, with stretches that belong together as parts, and loops."""
+        for run in _runs(nodes, self._macros):
+            if not _is_block(run):
+                yield from (self._loop(node) if node.op.name in LOOPS else node for node in run)
+                continue
+            macro = next((self._macros[n.name] for n in run if n.name in self._macros), None)
+            at = run[0].at
+            if macro:
+                name, kind, op = macro.name, macro.op.name, macro.op
+            else:
+                assert at, "an option of a slot"
+                steps = (word for slot, option in at.steps for word in (slot.local, option))
+                name, kind = "/".join((at.cell.name, *steps)), plain_op(at.op)
+                op = ALL_OPS.get(kind)
+            yield self._part("block", name, kind, run, op.summary if op else "")
+
+    def _loop(self, node: Node) -> Part:
+        """The body of a node, with names that no other value has; its types become known."""
+        body = body_of(node)
+        assert body is not None
+        names = {name: f"{node.name}\0{name}" for name in body.types}
+        self.types |= {names[name]: type_ for name, type_ in body.types.items()}
+        weights = {ref.key: own for ref, own in zip(body.params, node.params, strict=True)}
+        items: list[Node | Part] = []
+        for inner in body:
+            params = tuple(weights[ref.key] for ref in inner.params)
+            inner = replace(inner.rewired(names), name=names[inner.name], params=params)
+            items.append(self._loop(inner) if inner.op.name in LOOPS else inner)
+        kind = f"{body.about.get('cell', 'body')} cell"
+        reads = tuple(names[name] for name, _ in body.inputs)
+        returns = tuple(names[name] for name in body.outputs)
+        return Part(
+            "loop", node.name, kind, tuple(items), node.inputs, (node.name,), reads, returns
+        )
+
+    def _part(
+        self, role: Role, name: str, kind: str, items: tuple[Node | Part, ...], summary: str = ""
+    ) -> Part:
+        """A part of these items: it reads what others make, and gives what others read."""
+        made = [name for item in items for name in outputs_of(item)]
+        inside = {*made, *(node.name for item in items for node in nodes_of(item))}
+        shown = {*self.graph.outputs, *self.graph.auxiliary}
+        reads = {x for item in items for x in item.inputs if x not in inside}
+        inputs = tuple(sorted(reads, key=self._order.__getitem__))
+        readers = self.graph.readers
+        outputs = tuple(x for x in made if x in shown or not inside.issuperset(readers[x]))
+        return Part(role, name, kind, items, inputs, outputs, inputs, outputs, summary)
+
+
+def _slotted(cell: Part) -> Part:
     """The cell, with an input of its own for each that a given block reads."""
     slots = {part: tuple(f"{part.name}\0{x}" for x in part.inputs) for part in cell.given}
     made = {x for part in slots for x in part.outputs}
@@ -146,82 +250,3 @@ def _prepared(cell: Part) -> Part:
         for item in cell.items
     )
     return replace(cell, items=items, inputs=tuple(inputs), reads=tuple(reads))
-
-
-def _items(
-    graph: Graph, nodes: tuple[Node, ...], macros: Mapping[str, Macro], types: dict[str, Type]
-) -> Iterator[Node | Part]:
-    """The nodes, with stretches that belong together as parts, and loops."""
-    for name, run in _runs(nodes, macros):
-        if _is_block(name, run):
-            macro = macros.get(name)
-            kind = macro.name if macro else _kind(name, run[0])
-            heads = {node.name.rpartition("/")[0] for node in run}
-            part = _part(graph, "block", name if len(heads) > 1 else heads.pop(), kind, run)
-            summary = macro.summary if macro else ALL_OPS[kind].summary if kind in ALL_OPS else ""
-            yield replace(part, summary=summary)
-        else:
-            yield from (_loop(node, types) if node.op.name in LOOPS else node for node in run)
-
-
-def _loop(node: Node, types: dict[str, Type]) -> Part:
-    """The body of a node, with names that no other value has; its types become known."""
-    body = body_of(node)
-    assert body is not None
-    names = {name: f"{node.name}\0{name}" for name in body.types}
-    types |= {names[name]: type_ for name, type_ in body.types.items()}
-    weights = {ref.key: own for ref, own in zip(body.params, node.params, strict=True)}
-    items: list[Node | Part] = []
-    for inner in body:
-        params = tuple(weights[ref.key] for ref in inner.params)
-        inner = replace(inner.rewired(names), name=names[inner.name], params=params)
-        items.append(_loop(inner, types) if inner.op.name in LOOPS else inner)
-    kind = f"{body.about.get('cell', 'body')} cell"
-    reads = tuple(names[name] for name, _ in body.inputs)
-    returns = tuple(names[name] for name in body.outputs)
-    return Part("loop", node.name, kind, tuple(items), node.inputs, (node.name,), reads, returns)
-
-
-def _part(graph: Graph, role: Role, name: str, kind: str, items: tuple[Node | Part, ...]) -> Part:
-    """A part of these items: it reads what others make, and gives what others read."""
-    made = [name for item in items for name in outputs_of(item)]
-    inside = {*made, *(node.name for item in items for node in nodes_of(item))}
-    shown = {*graph.outputs, *graph.auxiliary}
-    order = {name: number for number, name in enumerate(graph.types)}
-    reads = {x for item in items for x in item.inputs if x not in inside}
-    inputs = tuple(sorted(reads, key=order.__getitem__))
-    outputs = tuple(x for x in made if x in shown or not inside.issuperset(graph.readers[x]))
-    return Part(role, name, kind, items, inputs, outputs, inputs, outputs)
-
-
-def _macros(graph: Graph) -> Mapping[str, Macro]:
-    """The macro that each macro node of an unexpanded graph stands for."""
-    return {node.name: node.op for node in graph.nodes if isinstance(node.op, Macro)}
-
-
-def _runs(
-    nodes: tuple[Node, ...], macros: Mapping[str, Macro]
-) -> Iterator[tuple[str, tuple[Node, ...]]]:
-    """Stretches of nodes of one cell that come from one macro node, with its name.
-
-    Without one, with what their names begin with (`c03/se`).
-    """
-
-    def key(node: Node) -> tuple[Cell | None, str]:
-        heads = [node.name[:i] for i, letter in enumerate(node.name) if letter == "/"]
-        name = next((head for head in heads if head in macros), heads[-1] if heads else "")
-        return node.cell, "" if node.cell and name == node.cell.name else name
-
-    for (_, name), run in groupby(nodes, key=key):
-        yield name, tuple(run)
-
-
-def _is_block(name: str, run: tuple[Node, ...]) -> bool:
-    """True if a stretch becomes a class of its own: several layers, some with weights."""
-    return bool(name) and len(run) > 1 and any(node.params for node in run)
-
-
-def _kind(name: str, node: Node) -> str:
-    """The kind of a block that no macro node stands for: its op, or what its name says."""
-    op = node.at.op if node.at else ""
-    return op.partition("#")[0] or name.rpartition("/")[2].rstrip("0123456789") or "block"

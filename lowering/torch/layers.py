@@ -35,21 +35,6 @@ from nasir.ops.arithmetic import (
     MixAttrs,
     StrideAttrs,
 )
-from nasir.ops.attention import (
-    CONV_TRANSPOSE2D,
-    LAYER_NORM,
-    MATMUL,
-    RESHAPE,
-    RESIZE_BILINEAR,
-    RESIZE_NEAREST,
-    SOFTMAX,
-    AxisAttrs,
-    ConvTransposeAttrs,
-    LayerNormAttrs,
-    MatmulAttrs,
-    ReshapeAttrs,
-    ResizeAttrs,
-)
 from nasir.ops.layers import (
     AVG_POOL,
     BATCH_NORM,
@@ -73,6 +58,21 @@ from nasir.ops.layers import (
     CropAttrs,
     MaxPoolAttrs,
     PadAttrs,
+)
+from nasir.ops.sequence import (
+    CONV_TRANSPOSE2D,
+    LAYER_NORM,
+    MATMUL,
+    RESHAPE,
+    RESIZE_BILINEAR,
+    RESIZE_NEAREST,
+    SOFTMAX,
+    AxisAttrs,
+    ConvTransposeAttrs,
+    LayerNormAttrs,
+    MatmulAttrs,
+    ReshapeAttrs,
+    ResizeAttrs,
 )
 
 _THIN = 16

@@ -11,11 +11,11 @@ from nasir.canonical.terms import Behaviours, Place, Strides, cell_terms, highwa
 from nasir.compute import enumerate_genotypes
 from nasir.errors import PRIMITIVE_LIMIT, Budget, NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.genotype import CellGenotype
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.ops import Macro
 from nasir.space import Space
 from nasir.space.cells import cell_op
+from nasir.space.decisions import CellGenotype
 from nasir.space.layout import PUBLISHED
 from nasir.space.load import SpaceLike, as_space, ops_of
 from nasir.space.nasbench101 import limits_broken, live_cell, module_hash, module_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from nasir.canonical.terms import Place, Term, Terms
 from nasir.errors import LABEL_STEPS, Budget
-from nasir.genotype import CellGenotype
+from nasir.space.decisions import CellGenotype
 from nasir.space.nasbench101 import Module, module_of, pruned
 
 Colours = dict[int, int]

@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Literal
 
 from nasir.errors import LABEL_STEPS, Budget, NasirError
-from nasir.genotype import CellGenotype
 from nasir.node import Node
 from nasir.ops import Macro, Op
+from nasir.space.decisions import CellGenotype
 from nasir.template import Template, find_op, make_attrs, template
 from nasir.types import ImageType
 

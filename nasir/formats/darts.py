@@ -15,8 +15,7 @@ from nasir.document import Cursor, Json
 from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.format import Format, Holds, Parsed, are_edges, are_numbers, call_of, has_keys
 from nasir.formats.shape import Parts
-from nasir.genotype import CellGenotype
-from nasir.space.decisions import SpaceCell
+from nasir.space.decisions import CellGenotype, SpaceCell
 from nasir.space.space import Genotype, Space
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")

@@ -40,7 +40,7 @@ from nasir.formats.shape import (
     numbers_in,
     spelled,
 )
-from nasir.genotype import CellGenotype
+from nasir.space.decisions import CellGenotype
 from nasir.space.space import Genotype, Space
 
 BANANAS_OPS = (

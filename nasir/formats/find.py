@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 
-from nasir.document import Cursor, Document, Json, Places, parse_document
+from nasir.document import Cursor, Document, Json, Path, Places, parse_document
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.files import TEXT_LIMIT, Source
 from nasir.formats.format import Format
 from nasir.formats.python_text import Value, parse_statements, parse_value
 from nasir.formats.table import FORMATS, in_running_text, read_value, rows_of
-from nasir.genotype import Path
 from nasir.space.space import Genotype, Space
 
 _STEP_LIMIT = 200_000

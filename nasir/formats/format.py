@@ -4,10 +4,10 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from nasir.document import Cursor, Json
+from nasir.document import Cursor, Json, Place
 from nasir.errors import EDGE_LIMIT, NOWHERE, Budget, NasirError, Where
-from nasir.genotype import CellGenotype, Edge, Place
 from nasir.macros import MACROS
+from nasir.space.decisions import CellGenotype, Edge
 from nasir.space.load import adopt, check_ops
 from nasir.space.space import Genotype, Space
 

@@ -19,7 +19,7 @@ from nasir.formats.format import (
     inexpressible,
 )
 from nasir.formats.shape import OpAt, OpNames, Parts, Shape, SourceAt, json_lines, read, write
-from nasir.genotype import CellGenotype
+from nasir.space.decisions import CellGenotype
 from nasir.space.load import check_ops, load_space
 from nasir.space.nasbench101 import (
     INPUT,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from nasir.document import Cursor
+from nasir.document import Cursor, Path
 from nasir.errors import NasirError, quoted
 from nasir.formats.format import (
     ANY_KIND,
@@ -38,7 +38,7 @@ from nasir.formats.shape import (
     spelled,
     start_of,
 )
-from nasir.genotype import CellGenotype, Path
+from nasir.space.decisions import CellGenotype
 from nasir.space.layout import WIDTHS
 from nasir.space.load import home_of, load_space
 from nasir.space.space import Genotype, Space

@@ -15,7 +15,7 @@ from nasir.errors import CELL_NODE_LIMIT, NasirError, Where, json_text, quoted
 from nasir.files import Source, is_there, looks_like_path
 from nasir.formats.format import Format, Parsed, has_keys
 from nasir.formats.shape import OpAt, OpNames, Parts, Shape, SourceAt, read, write
-from nasir.genotype import CellGenotype, Numbers
+from nasir.space.decisions import CellGenotype, Numbers
 from nasir.space.layout import SIZE_NAMES
 from nasir.space.load import home_of, is_shipped, load_space
 from nasir.space.space import Genotype, Space

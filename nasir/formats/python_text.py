@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nasir.document import Document, Json, Places, double_key, too_deep
+from nasir.document import Document, Json, Path, Places, double_key, too_deep
 from nasir.errors import DEPTH_LIMIT, NUMBER_LIMIT, NasirError, Where, quoted
 from nasir.files import Source
-from nasir.genotype import Path
 
 PYTHON_LIMIT = 2**19
 """The longest Python text, in characters: its syntax tree takes some hundred times as much."""

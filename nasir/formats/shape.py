@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from typing import Any, TypeAlias
 
-from nasir.document import Cursor
+from nasir.document import Cursor, Path
 from nasir.errors import Where, unknown_op
 from nasir.formats.format import Format, Holds, Parsed, inexpressible
 from nasir.formats.python_text import Value
-from nasir.genotype import CellGenotype, Edge, Path
+from nasir.space.decisions import CellGenotype, Edge
 from nasir.space.space import Genotype, Space
 
 

@@ -19,7 +19,7 @@ from nasir.formats.nasbench201 import (
     TRANSNASBENCH101,
 )
 from nasir.formats.own import ONNX, OWN
-from nasir.genotype import CellGenotype
+from nasir.space.decisions import CellGenotype
 from nasir.space.space import Genotype, Space
 from nasir.table import Table
 

@@ -2,7 +2,7 @@
 
 import copyreg
 
-from nasir.ops import arithmetic, attention, fused, layers, sequence
+from nasir.ops import arithmetic, fused, layers, sequence
 from nasir.ops.spec import (
     Attrs,
     Body,
@@ -23,7 +23,6 @@ from nasir.table import Table
 PRIMITIVES: Table[OpSpec] = Table(
     *layers.OPS,
     *arithmetic.OPS,
-    *attention.OPS,
     *sequence.OPS,
     *fused.OPS,
     kinds=("primitive",),

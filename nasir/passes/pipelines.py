@@ -8,7 +8,7 @@ from functools import partial
 from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Graph
-from nasir.passes.fusion import horizontal, share_norms
+from nasir.passes.fusion import highway_sums, horizontal, lean_sums, mixed_sums, share_norms
 from nasir.passes.memory import MemoryLevel, call_cells, recompute
 from nasir.passes.rewriting import (
     GraphPass,
@@ -24,7 +24,6 @@ from nasir.passes.rewriting import (
     infer_types,
     validate,
 )
-from nasir.passes.sums import highway_sums, lean_sums, mixed_sums
 from nasir.table import Table
 
 

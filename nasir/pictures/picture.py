@@ -8,11 +8,21 @@ from typing import Any, Protocol
 
 from nasir.errors import NasirError, file_stem, quoted, shortened, xml
 from nasir.files import write_atomically
-from nasir.genotype import CellGenotype
 from nasir.graph import Graph
-from nasir.pictures.diagram import cell_diagram, graph_diagram, legend, look
-from nasir.pictures.layout import FONT_SIZE, MARGIN, Drawing, Point, Rectangle, label_size, layout
-from nasir.space.decisions import SpaceCell
+from nasir.pictures.diagram import (
+    FONT_SIZE,
+    MARGIN,
+    Drawing,
+    Point,
+    Rectangle,
+    cell_diagram,
+    graph_diagram,
+    label_size,
+    layout,
+    legend,
+    look,
+)
+from nasir.space.decisions import CellGenotype, SpaceCell
 
 INKS = {
     "paper": ("#1d2430", "#e6e9ee"),

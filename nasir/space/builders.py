@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
 from nasir.node import MIXED, Cell
 from nasir.space.cells import Design, add_edges, add_mixture, add_op
-from nasir.space.decisions import SpaceCell, cell_tree
+from nasir.space.decisions import CellGenotype, SpaceCell, cell_tree
 from nasir.space.layout import Size, StagedSize
 from nasir.space.nasbench101 import live_cell
 from nasir.space.space import Space

@@ -7,13 +7,12 @@ from functools import lru_cache, partial
 from typing import Any
 
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype, Edge
 from nasir.graph import Builder
 from nasir.macros import EdgeAttrs
 from nasir.node import MIXED, Cell
 from nasir.ops import Macro
 from nasir.own_ops import add_spelled
-from nasir.space.decisions import SpaceCell, cell_tree
+from nasir.space.decisions import CellGenotype, Edge, SpaceCell, cell_tree
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.space import Genotype, Space
 from nasir.space.tree import Choose

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nasir.arguments import checked
+from nasir.document import Place
 from nasir.errors import NOWHERE, NasirError, nearest, quoted, unknown_op
 from nasir.files import Source, is_there, looks_like_path, read_source
-from nasir.genotype import CellGenotype, Place
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Op
+from nasir.space.decisions import CellGenotype
 from nasir.space.space import Genotype, Space
 from nasir.table import Table
 

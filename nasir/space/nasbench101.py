@@ -14,8 +14,7 @@ from itertools import accumulate
 from random import Random
 
 from nasir.errors import NasirError
-from nasir.genotype import CellGenotype, Edge
-from nasir.space.decisions import SpaceCell, TreeDecisions, unlike
+from nasir.space.decisions import CellGenotype, Edge, SpaceCell, TreeDecisions, unlike
 
 INPUT, OUTPUT = "input", "output"
 

@@ -17,10 +17,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from nasir.document import Document
+from nasir.document import Document, Path
 from nasir.errors import NasirError, Where, json_text, nearest, quoted
 from nasir.expressions import Number
-from nasir.genotype import Path
 from nasir.graph import Builder
 from nasir.macros import ALL_OPS
 from nasir.ops import Macro, Op

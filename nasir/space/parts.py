@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nasir.costing import Totals, totals
-from nasir.document import Document
+from nasir.document import Document, Path
 from nasir.errors import NasirError, nearest, quoted
 from nasir.expressions import Number, evaluate, evaluate_parts, names
-from nasir.genotype import Numbers, Path
 from nasir.macros import ALL_OPS, MACROS, EdgeAttrs
 from nasir.ops import Macro
 from nasir.own_ops import INPUT, Composition, faults, own_ops
-from nasir.space.decisions import SpaceCell
+from nasir.space.decisions import Numbers, SpaceCell
 from nasir.space.layout import (
     DEPTHS,
     PUBLISHED,

@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterator
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nasir.document import Document, Json, check_version, parse_document
+from nasir.document import Document, Json, Path, check_version, parse_document
 from nasir.errors import EDGE_LIMIT, Budget, NasirError, json_text, nearest, quoted, unknown_op
 from nasir.files import Source
-from nasir.genotype import Path
 from nasir.macros import ALL_OPS, EDGE_MACROS
 from nasir.own_ops import OpModel
 from nasir.space.decisions import SpaceCell, SpaceEdge

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from nasir.errors import PRIMITIVE_LIMIT, NasirError, unknown_op
-from nasir.genotype import CellGenotype
 from nasir.graph import Builder, Graph
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Macro, Op
@@ -19,7 +18,7 @@ from nasir.space.builders import (
     nasbench101,
 )
 from nasir.space.cells import Design, Stem, add_cell, add_stack, cells_of, layout_of, space_of
-from nasir.space.decisions import SpaceCell
+from nasir.space.decisions import CellGenotype, SpaceCell
 from nasir.space.layout import DEPTHS, Size, StagedSize, StageSize, check_number
 from nasir.space.space import Space
 from nasir.table import Table

@@ -8,13 +8,12 @@ from math import prod
 from typing import Protocol
 
 from nasir.errors import MEMBER_LIMIT, NasirError, Summarised
-from nasir.genotype import CellGenotype, Numbers
 from nasir.macros import ALL_OPS
 from nasir.node import Slot
 from nasir.ops import Macro
 from nasir.pictures import draw
 from nasir.space import tree
-from nasir.space.decisions import SpaceCell, TreeDecisions
+from nasir.space.decisions import CellGenotype, Numbers, SpaceCell, TreeDecisions
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.nasbench101 import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick

@@ -16,8 +16,7 @@ from PIL import Image
 
 from nasir import CellGenotype, Genotype, Picture
 from nasir.errors import shortened
-from nasir.pictures.diagram import Diagram, cell_diagram
-from nasir.pictures.layout import FONT_SIZE, Drawing, Point, Rectangle, layout
+from nasir.pictures.diagram import FONT_SIZE, Diagram, Drawing, Rectangle, cell_diagram, layout
 from nasir.pictures.picture import INKS, PAPERS, WORDS, ground, outline
 from runners.plot.run import NothingToDrawError, PlottedRun, cell_title
 
@@ -85,7 +84,7 @@ class _Canvas:
     def __init__(self, axes: Axes) -> None:
         self.axes = axes
 
-    def line(self, look: str, path: Sequence[Point], hover: str) -> None:
+    def line(self, look: str, path: Sequence[tuple[float, float]], hover: str) -> None:
         del hover
         parts, (x, y), (left, _), ink = outline(path), path[-1], path[-2], INKS[look][0]
         codes = [code for letter, _ in parts for code in _CODES[letter]]
@@ -102,7 +101,7 @@ class _Canvas:
         corner = place.x, place.y
         self.axes.add_patch(FancyBboxPatch(corner, place.width, place.height, **style))
 
-    def text(self, look: str, at: Point, text: str, sub: str = "") -> None:
+    def text(self, look: str, at: tuple[float, float], text: str, sub: str = "") -> None:
         side, size, weight = WORDS.get(look, ("center", FONT_SIZE, "normal"))
         style: dict[str, Any] = {"color": INKS.get(look, INKS["paper"])[0], "weight": weight}
         style |= {"ha": {"start": "left", "end": "right"}.get(side, side), "size": size}
