@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 187,
+    "files of the library": 183,
     "files of runners": 78,
-    "code lines of nasir and lowering": 17_380,
-    "code lines of runners": 11_601,
-    "code lines of tests": 21_406,
+    "code lines of nasir and lowering": 17_387,
+    "code lines of runners": 11_604,
+    "code lines of tests": 21_410,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,

@@ -32,6 +32,7 @@ class Rule:
 
     name: str
     emit: Callable[..., Any]
+    since: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,7 @@ def test_names_that_clash_are_an_error_and_nothing_is_used() -> None:
     nasir.use(Extension(name="a", ops=[mine])).close()
 
 
-def test_a_target_without_a_rule_is_named_when_it_is_asked_for() -> None:
+def test_a_target_without_a_rule_is_named_when_it_is_asked_for(tmp_path: Path) -> None:
     mine = OpSpec("mine", "own", NoAttrs, _same)
     with nasir.use(Extension(name="a", ops=[mine])):
         builder = nasir.Builder(x=nasir.ImageType(2, 4, 4))
@@ -105,6 +105,11 @@ def test_a_target_without_a_rule_is_named_when_it_is_asked_for() -> None:
         assert nasir.cost(graph).macs == 0
         with pytest.raises(NasirError, match="mine"):
             lowering.to_torch(graph)
+    with nasir.use(Extension(name="a", ops=[mine], torch={"mine": lambda e, a, x: x})):
+        module = lowering.to_torch(graph)
+        for write, end in ((lowering.to_onnx, "onnx"), (lowering.to_python, "py")):
+            with pytest.raises(NasirError, match="no rule for the op 'mine'"):
+                write(graph, module, tmp_path / f"n.{end}")
 
 
 def test_files_that_fail_to_load_are_named_with_their_line(tmp_path: Path) -> None:

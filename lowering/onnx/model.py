@@ -28,7 +28,7 @@ from nasir import (
 from nasir.errors import visible
 from nasir.graph import body_of
 from nasir.node import Node
-from nasir.ops import ParamRef
+from nasir.ops import Op, ParamRef
 from nasir.ops.fused import CALL
 from nasir.table import Table
 from nasir.types import TokenType, WeightsType
@@ -161,8 +161,17 @@ class _Functions:
             emitter = OnnxEmitter(body, value, widths.get(node.name, {}), self.apply)
             read = (values[name] for name in node.inputs)
             params = (refs[ref.key] for ref in node.params)
-            self.dialect.check(rule := RULES[node.op.name])
+            rule = find_rule(node.op, self.dialect)
             values[node.name] = rule.emit(emitter, node.attrs, *read, *params)
+
+
+def find_rule(op: Op, dialect: Dialect) -> OnnxRule:
+    """The rule of an op. Raises an error if there is none, or none in that opset."""
+    if op.name not in RULES:
+        raise NasirError("E306", f"ONNX has no rule for the op '{op.name}'")
+    rule = RULES[op.name]
+    dialect.check(rule)
+    return rule
 
 
 def _initial(name: str) -> str:
@@ -219,7 +228,7 @@ class _Main:
             self.functions.apply(self.body, body, inputs, weights, result, name)
             return
         emitter = OnnxEmitter(self.body, result, {}, self.functions.apply)
-        self.dialect.check(rule := RULES[node.op.name])
+        rule = find_rule(node.op, self.dialect)
         rule.emit(emitter, node.attrs, *inputs, *weights)
 
     def _taken(self, value: ir.Value) -> ir.Value:

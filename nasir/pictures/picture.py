@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from nasir.arguments import checked
 from nasir.errors import NasirError, file_stem, quoted, shortened, xml
 from nasir.files import write_atomically
 from nasir.graph import Graph
@@ -152,6 +153,7 @@ class Picture:
             top += drawing.height
 
 
+@checked
 def draw(given: CellGenotype | SpaceCell | Graph | Celled) -> Picture:
     """The picture of a genotype's cells or of one, of a space, or of the parts of a graph.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, cast
 from pydantic import BeforeValidator, model_validator
 
 from nasir import NasirError
+from nasir.arguments import checked
 from nasir.document import check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.files import Source
@@ -250,6 +251,7 @@ CHANGES = (*Settings.model_fields, *PARTS)
 """The fields in which a method's file may differ from its base, on all skeletons or on one."""
 
 
+@checked
 def read_method(text: str, skeleton: str, outer: tuple[str, ...] = ()) -> Method:
     """Returns the published method of that name, or that of a YAML or JSON file, on a skeleton.
 

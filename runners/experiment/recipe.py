@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import StrictBool, model_validator
 
 import nasir
+from nasir.arguments import checked
 from nasir.document import check_version, parse_document
 from nasir.files import Source
 from nasir.space.layout import DEPTHS, WIDTHS
@@ -333,6 +334,7 @@ METHODS = named_files(Path(__file__).parent / "methods", "method")
 """The files of recipes and methods by name; `runners.experiment.method` reads methods."""
 
 
+@checked
 def read_recipe(text: str, outer: tuple[str, ...] = ()) -> Recipe:
     """Returns the recipe of that name, or of a YAML or JSON file.
 
