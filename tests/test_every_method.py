@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 import nasir
 from runners.experiment.method import METHODS, PARTS, part_name, read_method, with_parts
@@ -88,7 +89,9 @@ def _check_figures(folder: Path) -> None:
     """Everything is drawn but what the method has not."""
     shown = read_run(folder)
     for name in ("curves", "entropy", "trajectory"):
-        assert PLOTS[name](shown).axes, name
+        figure = PLOTS[name](shown)
+        assert isinstance(figure, Figure)
+        assert figure.axes, name
     for row in shown.architecture:
         assert row.weights.keys() == shown.choices.keys()
 

@@ -75,8 +75,8 @@ def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
         name: FormResult(name, latency=Latency(seconds, seconds, 1))
         for name, seconds in (("eager", 3.0), ("folded", 2.0), ("int8_static", 1.0))
     }
-    assert make._selected(results, "eager") == "eager"
-    assert make._selected(results, AUTO) == "folded"  # the fastest that is exact
+    assert make._selected(results, Options(target="eager")) == "eager"
+    assert make._selected(results, Options(target=AUTO)) == "folded"  # the fastest that is exact
 
 
 SHIPPED = (("folded", 1), ("onnxruntime", 8), ("onnxruntime", 1), ("channels_last", 2),
