@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 import lowering
 from nasir import Graph, NasirError
 from runners.machine.device import to_list
-from runners.task.score import Tally
+from runners.task.score import Score, Tally
 from runners.task.task import Batch, Outcome, Request, Split, Stream, Task
 
 Loss = Callable[[Any, Any], Tensor]
@@ -159,6 +159,10 @@ class _MetricTally(Tally):
             return float(self.own.compute())
         return self.values / max(self.count, 1)
 
+    def score(self) -> Score:
+        """Returns the score."""
+        return Score(self.quality, -self.loss, self.facts())
+
     @property
     def quality(self) -> float:
         """The metric, negative where less is better."""
@@ -172,6 +176,10 @@ class _MetricTally(Tally):
 @dataclass(slots=True)
 class _LossTally(Tally):
     """Sums of losses, the only measure."""
+
+    def score(self) -> Score:
+        """Returns the score."""
+        return Score(self.quality, -self.loss, self.facts())
 
     @property
     def quality(self) -> float:

@@ -50,10 +50,15 @@ class Tally:
         """What networks are ranked by, greater is better: accuracy from 0 to 1."""
         return self.correct / max(self.count, 1)
 
+    def score(self) -> "Score":
+        """Returns the score; its accuracy is the rounded share times 100."""
+        mean = Tally(self.metric, self.loss, self.quality, 1)
+        return Score(self.quality, -self.loss, mean.facts())
+
     def facts(self) -> dict[str, float]:
         """Returns mean loss (nats) and the metric: accuracy in percent, or perplexity."""
         if self.metric == "accuracy":
-            return {"loss": self.loss, "accuracy": 100.0 * self.quality}
+            return {"loss": self.loss, "accuracy": 100.0 * self.correct / max(self.count, 1)}
         return {"loss": self.loss, "perplexity": math.exp(min(self.loss, 700.0))}
 
 
@@ -129,7 +134,7 @@ def score(
         tally.add(outcome)
     if not math.isfinite(tally.total):
         raise NasirError("E741", "the loss on held-out data is not a number")
-    return Score(tally.quality, -tally.loss, tally.facts())
+    return tally.score()
 
 
 def answers(task: Task, split: Split, run: Network, most: int = 0) -> Answers:
