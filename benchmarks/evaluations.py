@@ -35,7 +35,7 @@ def run(kind: str, name: str, genotype: str, folder: Path, data: str) -> None:
     out = folder / kind / name
     if (out / "summary.json").exists():
         return
-    program = [sys.executable, "-m", "runners", "evaluate"]
+    program = [sys.executable, "-m", "nasir", "evaluate"]
     if (out / "run.json").exists():
         arguments = ["--resume", str(out)]
     else:

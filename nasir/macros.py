@@ -12,8 +12,10 @@ from typing import Any
 
 from nasir.errors import NasirError
 from nasir.ops import PRIMITIVES, Attrs, Macro, NoAttrs, Op, Size
+from nasir.ops.spec import expect
 from nasir.table import Table
 from nasir.template import Scope
+from nasir.types import ImageType
 
 
 class EdgeAttrs(Attrs):
@@ -60,7 +62,7 @@ def factorized_reduce(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
             f"a factorized reduce needs an even number of channels, not {a.out}",
             hint=f"try {a.out + 1}",
         )
-    height, width = b.type(inputs[0]).shape[1:]
+    _, height, width = expect(ImageType, b.type(inputs[0]), "a factorized reduce").shape
     x = b("relu", inputs[0], name="relu")
     first = b("conv2d", x, name="conv1", out=a.out // 2, kernel=1, stride=2)
     bottom, right = (size % 2 * (size > 1) for size in (height, width))
@@ -180,7 +182,8 @@ def _residual(b: Scope, inputs: tuple[str, ...], a: BlockAttrs) -> str:
     Along an odd size, which fails there, the mean is of 3 pixels around each second one.
     """
     x = inputs[0]
-    odd = [size % a.stride for size in b.type(x).shape[1:]]
+    image = expect(ImageType, b.type(x), "a residual reduction")
+    odd = [size % a.stride for size in image.shape[1:]]
     if any(odd) and a.stride != 2:
         raise NasirError(
             "E302",

@@ -33,8 +33,8 @@ def _loaded(tmp_path: Path, *calls: tuple[str, ...]) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
-def test_help_imports_neither_torch_nor_nasir(tmp_path: Path) -> None:
-    assert not _loaded(tmp_path, ("--help",)) & {*HEAVY, "nasir", "lowering", "pydantic"}
+def test_help_imports_no_library(tmp_path: Path) -> None:
+    assert not _loaded(tmp_path, ("--help",)) & {*HEAVY, "pydantic"}
 
 
 def test_commands_that_run_no_network_do_not_import_torch(tmp_path: Path) -> None:
@@ -42,13 +42,13 @@ def test_commands_that_run_no_network_do_not_import_torch(tmp_path: Path) -> Non
         ("cost", "darts_v2"),
         ("show", "darts_v2", "--after", "cse"),
         ("convert", "darts_v2", "--to", "nnabla"),
-        ("draw", "darts_v2"),
         ("diff", "darts_v1", "darts_v2"),
         ("ops",),
         ("check", "darts_v2"),
         ("compile", "nope.json"),
     )
-    assert not _loaded(tmp_path, *calls) & {*HEAVY, "lowering"}
+    assert not _loaded(tmp_path, *calls) & {*HEAVY}
+    assert "torch" not in _loaded(tmp_path, ("draw", "darts_v2"))  # which imports scipy
 
 
 def test_the_exit_code_of_a_process_is_the_commands(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_pipe_gets_no_escape_codes_and_a_terminal_gets_a_drawn_table(tmp_path:
     assert (piped.code, "\x1b" in piped.out) == (0, False)
     leader, follower = pty.openpty()
     subprocess.run(
-        [sys.executable, "-m", "runners", "cost", "darts_v2"],
+        [sys.executable, "-m", "nasir", "cost", "darts_v2"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
         stdout=follower,
@@ -101,7 +101,7 @@ def test_an_interrupt_ends_with_130_and_says_nothing(tmp_path: Path) -> None:
 
 def test_names_that_are_no_unicode_are_shown_escaped(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "runners", "cost", b"./\xff.json"],
+        [sys.executable, "-m", "nasir", "cost", b"./\xff.json"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
