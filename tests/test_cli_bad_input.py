@@ -84,7 +84,6 @@ def test_an_error_shows_the_place_the_line_and_a_hint(tmp_path: Path) -> None:
         ("E107", ["cost", "darts_v2", "--classes", "-1"]),
         ("E302", ["cost", "darts_v2", "--skeleton", "imagenet", "--channels", "47"]),
         ("E107", ["cost", "darts_v2", "--channels", "99999999999999999999"]),
-        ("E302", ["cost", "darts_v2", "--resolution", "2"]),
         ("E505", ["cost", RESNET, "--auxiliary"]),
         ("E201", ["show", "darts_v2", "--after", "cze"]),
         ("E108", ["convert", "darts_v2", "--to", "nabla"]),

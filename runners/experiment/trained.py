@@ -140,7 +140,9 @@ def searched_sizes(run: str) -> dict[str, int]:
     space = load_space(experiment.of)
     skeleton = find_skeleton(space.skeleton, space)
     asked = cast("dict[str, int | None]", facts["settings"]["network"])
-    found: dict[str, int] = {name: getattr(skeleton.search, name, 0) for name in SIZES}
+    found: dict[str, int] = {
+        name: getattr(skeleton.search or skeleton.default, name, 0) for name in SIZES
+    }
     return {name: asked.get(name) or value for name, value in found.items() if value}
 
 
