@@ -95,12 +95,14 @@ def outline(
     """
     macros, count = _macros(original), len(original.auxiliary)
     graph = _prepared(replace(original, auxiliary=(*original.auxiliary, *values)), macros)
-    found = _Outline(replace(graph, auxiliary=graph.auxiliary[:count]), macros)
+    graph, ends = replace(graph, auxiliary=graph.auxiliary[:count]), graph.auxiliary[count:]
+    if not graph.needed((*graph.outputs, *graph.auxiliary)).issuperset(ends):
+        return outline(original, ())  # dead cells were kept for these values alone
+    found = _Outline(graph, macros)
     network = found.network()
     check_rules(network.nodes)
     made = {name for item in network.items for name in outputs_of(item)}
-    kept = graph.auxiliary[count:] if made.issuperset(graph.auxiliary[count:]) else ()
-    return found.graph, network, found.types, kept
+    return found.graph, network, found.types, ends if made.issuperset(ends) else ()
 
 
 def _macros(original: Graph) -> Mapping[str, Node]:
