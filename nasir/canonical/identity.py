@@ -12,7 +12,7 @@ from nasir.compute import enumerate_genotypes
 from nasir.errors import PRIMITIVE_LIMIT, Budget, NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
 from nasir.macros import ACTIVATIONS, MACROS
-from nasir.ops import Macro
+from nasir.ops import Macro, Op
 from nasir.space import Space
 from nasir.space.cells import cell_op
 from nasir.space.decisions import CellGenotype
@@ -22,6 +22,7 @@ from nasir.space.nasbench101 import limits_broken, live_cell, module_hash, modul
 from nasir.space.own_skeletons import find_skeleton
 from nasir.space.skeletons import SKELETONS
 from nasir.space.space import Genotype
+from nasir.table import Table
 
 
 @checked
@@ -143,18 +144,18 @@ def _labelling(cell: CellGenotype, genotype: Genotype) -> Labelling:
         or space is None
         or not (space.ops or space.inner or space.layout is not PUBLISHED)
     ):
-        return label(cell_terms(cell, _shipped(cell.kind)))
+        return label(cell_terms(cell, _shipped(cell.kind, MACROS)))
     cells = {x.kind: _option(x, genotype, space) for x in _selected(cell, genotype)}
     known = {**cells, **ops_of(space, cell.kind)}
     return label(cell_terms(cell, Behaviours(_strides_in(space, cell.kind), known)))
 
 
 @cache
-def _shipped(kind: str) -> Behaviours:
-    """Behaviours of shipped ops in a kind of cell."""
+def _shipped(kind: str, macros: Table[Op]) -> Behaviours:
+    """Behaviours of ops that need no space in a kind of cell."""
     if kind in _HIGHWAYS:
         return Behaviours((1,), ACTIVATIONS, highway)
-    return Behaviours(_strides(kind), MACROS)
+    return Behaviours(_strides(kind), macros)
 
 
 def _option(cell: CellGenotype, genotype: Genotype, space: Space) -> Macro:
