@@ -350,18 +350,11 @@ def _with_edges(cell: CellGenotype, space: Space | None) -> CellGenotype:
     if space is None or cell.ops or cell.kind not in space.kinds or cell.kind == "recurrent":
         return cell
     own = space.cell(cell.kind)
-    nodes = tuple(
-        tuple(
-            dict.fromkeys(
-                (
-                    *edges,
-                    *(Edge(op, e.source) for e in own.into(node) for op in own.selectable(e)),
-                )
-            )
-        )
-        for node, edges in enumerate(cell.nodes, start=cell.inputs)
-    )
-    return replace(cell, nodes=nodes)
+    nodes: list[tuple[Edge, ...]] = []
+    for node, edges in enumerate(cell.nodes, start=cell.inputs):
+        more = (Edge(op, e.source) for e in own.into(node) for op in own.selectable(e))
+        nodes.append(tuple(dict.fromkeys((*edges, *more))))
+    return replace(cell, nodes=tuple(nodes))
 
 
 def _edge_ops(genotype: Genotype) -> Iterator[EdgeOp]:

@@ -90,7 +90,7 @@ def by_source(cell: CellGenotype) -> CellGenotype:
     return replace(cell, nodes=tuple(map(tuple, rows)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Format:
     """A notation of genotypes, as plain data or as a word.
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import count, takewhile
 from typing import Any, TypeAlias
 
@@ -130,15 +131,28 @@ Shape: TypeAlias = (
 """Texts and numbers are always there, and are not read."""
 
 
-def _about(shape: Shape) -> Path:
-    """The path that all parts share."""
+Paths: TypeAlias = Mapping[int, Path]
+"""The path that all parts of a list or a mapping in a shape share, by its identity."""
+
+
+def _about(shape: Shape, found: dict[int, Path]) -> Path:
+    """The path that all parts share; adds those of lists and mappings to `found`."""
     if isinstance(shape, (OpAt, SourceAt)):
         return shape.path
     inner = shape.values() if isinstance(shape, dict) else shape
     if isinstance(inner, (str, int)):
         return ()
-    paths = zip(*filter(None, map(_about, inner)), strict=False)
-    return tuple(step[0] for step in takewhile(lambda step: len({*step}) == 1, paths))
+    steps = zip(*filter(None, [_about(part, found) for part in inner]), strict=False)
+    path = tuple(step[0] for step in takewhile(lambda step: len({*step}) == 1, steps))
+    found[id(shape)] = path
+    return path
+
+
+def paths_in(shape: Shape) -> Paths:
+    """The paths of the lists and mappings in a shape."""
+    found: dict[int, Path] = {}
+    _about(shape, found)
+    return found
 
 
 def _named(path: Path) -> str:
@@ -147,8 +161,9 @@ def _named(path: Path) -> str:
     return names[min(len(path), 3)].format(*path)
 
 
-def read(shape: Shape, cursor: Cursor, parts: Parts) -> None:
-    """Adds what stands in a file to the parts."""
+def read(shape: Shape, cursor: Cursor, parts: Parts, paths: Paths | None = None) -> None:
+    """Adds what stands in a file to the parts. `paths` are those in the shape, if known."""
+    paths = paths_in(shape) if paths is None else paths
     if isinstance(shape, OpAt):
         parts.put((*shape.path, "op"), cursor, shape.names.read(cursor))
         if shape.source is not None:
@@ -159,19 +174,19 @@ def read(shape: Shape, cursor: Cursor, parts: Parts) -> None:
             (item,) = _items(cursor, "the source of an edge", 1, "parts", "E109")
         parts.put(shape.path, cursor, item.integer("a source"))
     elif isinstance(shape, (dict, list, tuple)):
-        path = _about(shape)
+        path = paths[id(shape)]
         if path:
             parts.cursors[path] = cursor
         if isinstance(shape, dict):
             if cursor.value == {} and len(path) == 1:
                 raise cursor.fault("E202", f"{_named(path)} has no nodes")
-            read_fields(shape, cursor.fields(_named(path), shape), parts)
+            read_fields(shape, cursor.fields(_named(path), shape), parts, paths)
             return
-        inner = _about(shape[0])[:3] if shape and len(path) < 3 else ()
+        inner = _about(shape[0], {})[:3] if shape and len(path) < 3 else ()
         unit, code = _UNITS[len(inner)], "E202" if len(path) < 3 else "E109"
         items = _items(cursor, _named(path), len(shape), unit, code)
         for part, item in zip(shape, items, strict=True):
-            read(part, item, parts)
+            read(part, item, parts, paths)
 
 
 _UNITS = ("parts", "cells", "nodes", "edges")
@@ -185,12 +200,14 @@ def _items(cursor: Cursor, what: str, count: int, unit: str, code: str) -> tuple
     return items
 
 
-def read_fields(shape: dict[str, Shape], fields: Mapping[str, Cursor], parts: Parts) -> None:
+def read_fields(
+    shape: dict[str, Shape], fields: Mapping[str, Cursor], parts: Parts, paths: Paths
+) -> None:
     """Adds the fields of a mapping to the parts."""
     for name, part in shape.items():
         if name not in fields and parts.root:
-            raise parts.root.fault("E109", f"{_named(_about(shape))} has no field '{name}'")
-        read(part, fields[name], parts)
+            raise parts.root.fault("E109", f"{_named(paths[id(shape)])} has no field '{name}'")
+        read(part, fields[name], parts, paths)
 
 
 def write(shape: Shape, parts: Parts) -> Any:
@@ -211,7 +228,7 @@ def write(shape: Shape, parts: Parts) -> Any:
     return shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outline:
     """Files of one shape: which cells they hold, of which space, and how the data is printed.
 
@@ -227,13 +244,18 @@ class Outline:
     numbering: str = ""
     entries: Callable[[Cursor, dict[str, Shape]], Mapping[str, Cursor]] | None = None
 
+    @cached_property
+    def paths(self) -> Paths:
+        """The paths in the shape."""
+        return paths_in(self.shape)
+
     def read(self, cursor: Cursor) -> Parsed:
         """The genotype of a value."""
         parts, holds = Parts(cursor), self.holds
         if self.entries and isinstance(self.shape, dict):
-            read_fields(self.shape, self.entries(cursor, self.shape), parts)
+            read_fields(self.shape, self.entries(cursor, self.shape), parts, self.paths)
         else:
-            read(self.shape, cursor, parts)
+            read(self.shape, cursor, parts, self.paths)
         cells = [parts.cell(kind, holds.inputs, holds.nodes or 0) for kind in holds.kinds]
         if holds.leave:
             cells = [replace(cell, output=holds.leave(cell)) for cell in cells]

@@ -1,6 +1,7 @@
 """Every genotype format, in the order in which a value is offered to them."""
 
 import re
+from functools import lru_cache
 
 from nasir.document import Cursor
 from nasir.errors import NasirError, nearest, quoted
@@ -99,7 +100,12 @@ def read_value(
 
 def in_running_text() -> re.Pattern[str]:
     """Pattern of a genotype in a line of a log: group `word` is one, else one begins."""
-    rows = FORMATS.values()
+    return _pattern(rows=tuple(FORMATS.values()))
+
+
+@lru_cache(4)
+def _pattern(*, rows: tuple[Format, ...] = ()) -> re.Pattern[str]:
+    rows = rows or tuple(FORMATS.values())
     words = "|".join(f"(?:{row.word})" for row in rows if row.word)
     opens = "|".join(f"(?:{row.opens})" for row in rows if row.opens)
     return re.compile(f"(?P<word>{words})|{opens}")
