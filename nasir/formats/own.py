@@ -17,7 +17,7 @@ from nasir.formats.format import Format, Parsed, has_keys
 from nasir.formats.shape import OpAt, OpNames, Parts, Shape, SourceAt, read, write
 from nasir.space.decisions import CellGenotype, Numbers
 from nasir.space.layout import SIZE_NAMES
-from nasir.space.load import home_of, is_shipped, load_space
+from nasir.space.load import home_of, is_named, is_shipped, load_space
 from nasir.space.space import Genotype, Space
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -109,7 +109,7 @@ def space_data(genotype: Genotype) -> Json:
     space = genotype.definition
     if space is None or not space.text:
         return genotype.space
-    shipped = is_shipped(space.name) and load_space(space.name) == space
+    shipped = is_shipped(space.name) and is_named(space)
     return genotype.space if shipped else json.loads(space.text)
 
 

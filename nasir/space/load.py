@@ -70,6 +70,16 @@ def catalog() -> Table[Space]:
     return Table(*map(load_space, _spaces()))
 
 
+def space_names() -> tuple[str, ...]:
+    """The names in the catalog; no space is read for them."""
+    return tuple(_spaces())
+
+
+def is_named(space: Space) -> bool:
+    """True if a space is the one that its name stands for."""
+    return space.name in _spaces() and load_space(space.name) == space
+
+
 def is_shipped(name: str) -> bool:
     """True if a shipped space has that name, in any case."""
     return isinstance(_spaces().get(name.lower()), Path)

@@ -21,7 +21,8 @@ from nasir.files import Source
 from nasir.formats import Reading
 from nasir.formats.load import find_entry
 from nasir.lazy import import_optional
-from nasir.space import catalog, home_of, parse_space, space_schema
+from nasir.space import home_of, parse_space, space_schema
+from nasir.space.load import space_names
 from runners.cli.options import SpaceOption
 from runners.folder.display import display_for_stderr
 from runners.inputs import is_graph, open_source, read, read_each, read_opened
@@ -86,7 +87,7 @@ def _check(argument: str, space: str | None) -> Iterable[Facts | NasirError]:
     """
     opened = open_source(argument)
     if opened is None:
-        if find_entry(argument) is None and argument.lower() in catalog():
+        if find_entry(argument) is None and argument.lower() in space_names():
             return [_space_facts(argument, nasir.load_space(argument))]
         return [_genotype_facts(argument, read(argument, space))]
     source, name = opened

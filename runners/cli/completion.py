@@ -25,11 +25,9 @@ def _genotypes() -> list[str]:
 
 
 def _spaces() -> list[str]:
-    """Returns the names of spaces; reading the spaces themselves takes longer."""
-    from nasir.space.load import spaces_directory
-    from nasir.table import brought
+    from nasir.space.load import space_names
 
-    return [*sorted(path.stem for path in spaces_directory().glob("*.yaml")), *brought("space")]
+    return list(space_names())
 
 
 def _genotypes_and_spaces() -> list[str]:

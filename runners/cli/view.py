@@ -10,7 +10,7 @@ from nasir.document import parse_document
 from nasir.errors import NasirError, Where, file_stem, quoted
 from nasir.files import is_there, write_atomically
 from nasir.formats.load import find_entry, is_published
-from nasir.space import catalog
+from nasir.space.load import space_names
 from runners.cli.options import Fields, SpaceOption, wrong_call
 from runners.experiment.recipe import NetworkSize
 from runners.folder.display import display_for_stderr
@@ -121,7 +121,7 @@ def _find_space(source: str) -> nasir.Space | None:
     if source == STDIN:
         return None
     if is_published(source):
-        if source.lower() not in catalog():
+        if source.lower() not in space_names():
             return None
         if (entry := find_entry(source)) is not None:
             print_note(f"the space '{source.lower()}'; for the genotype: {entry.name}")
