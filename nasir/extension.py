@@ -69,6 +69,7 @@ class Extension:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Its rows by the kind of table and by name. Raises an error if a space cannot be read."""
+        layers = {op.name for op in self.ops if op.params is not no_params}
         return {
             "primitive": _named(self.ops),
             "activation": _named(op for op in self.ops if _is_activation(op)),
@@ -76,8 +77,8 @@ class Extension:
             "block": _named(macro for macro in self.macros if not macro.on_edge),
             "torch": _rules(self.torch),
             "onnx": _rules(self.onnx),
-            "python layer": {op.name: self.python[op.name] for op in self._written(True)},
-            "python code": {op.name: self.python[op.name] for op in self._written(False)},
+            "python layer": {k: v for k, v in self.python.items() if k in layers},
+            "python code": {k: v for k, v in self.python.items() if k not in layers},
             "format": _named(self.formats),
             "space": _named(map(as_space, self.spaces)),
             "skeleton": _named(self.skeletons),
@@ -87,10 +88,6 @@ class Extension:
             "task": dict(self.tasks),
             "hook": dict(self.hooks),
         }
-
-    def _written(self, layers: bool) -> list[OpSpec]:
-        found = (op for op in self.ops if op.name in self.python)
-        return [op for op in found if (op.params is not no_params) is layers]
 
 
 @dataclass(frozen=True)
@@ -156,9 +153,8 @@ def _start(used: Used) -> None:
     for target in TARGETS:
         for name in getattr(extension, target):
             if name not in ops:
-                message = (
-                    f"the rule of {target} for '{name}' belongs to no op of '{extension.name}'"
-                )
+                rule = f"the rule of {target} for '{name}'"
+                message = f"{rule} belongs to no op of '{extension.name}'"
                 raise NasirError("E505", message, hint=nearest(name, ops))
     rows = extension.rows()
     bring(rows)

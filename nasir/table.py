@@ -29,8 +29,10 @@ class Table(Mapping[str, T]):
     Two rows of its own with one name are a programming error.
     """
 
-    def __init__(self, *rows: T, kinds: tuple[str, ...] = ()) -> None:
-        self._rows: dict[str, T] = {}
+    def __init__(
+        self, *rows: T, kinds: tuple[str, ...] = (), named: Mapping[str, T] | None = None
+    ) -> None:
+        self._rows: dict[str, T] = dict(named or {})
         self.kinds = kinds
         for row in rows:
             name = cast("Named", row).name
@@ -44,9 +46,7 @@ class Table(Mapping[str, T]):
     @staticmethod
     def of(rows: Mapping[str, Row], *kinds: str) -> "Table[Row]":
         """A table of rows that do not have their names in them."""
-        table = Table[Row](kinds=kinds)
-        table._rows = dict(rows)
-        return table
+        return Table[Row](kinds=kinds, named=rows)
 
     def __getitem__(self, name: str) -> T:
         try:

@@ -15,6 +15,7 @@ from nasir.formats.table import FORMATS, named_format
 from nasir.ops import NoAttrs, OpSpec
 from nasir.space.load import spaces_directory
 from nasir.space.skeletons import SKELETONS
+from nasir.table import Table
 from runners.experiment.architect import Regulariser, Stop
 from runners.experiment.method import read_method
 from runners.experiment.mixture import Drawn, MixturePart, Rows
@@ -93,6 +94,9 @@ def test_names_that_clash_are_an_error_and_nothing_is_used() -> None:
     with nasir.use(Extension(name="a", ops=[mine])):
         _refused("two extensions bring 'mine'", Extension(name="b", ops=[mine]))
         _refused("'a' is in use", Extension(name="a"))
+    early = Extension(name="a", methods={"early": {}})
+    with nasir.use(early), pytest.raises(NasirError, match="'early', which nasir has"):
+        Table.of({"early": 0}, "method")  # a module that is imported later
     _refused("belongs to no op", Extension(name="a", torch={"mine": _same}))
     nasir.use(Extension(name="a", ops=[mine])).close()
 

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import nasir
 import runners
 from nasir import NasirError
-from runners.experiment.fields import merged
 from runners.experiment.search import search
 from runners.experiment.train import evaluate
 from runners.folder.facts import read_facts
@@ -121,13 +120,20 @@ def test_the_order_of_a_loader_is_said_not_to_repeat(tmp_path: Path) -> None:
 def test_methods_and_spaces_are_objects_too(tmp_path: Path) -> None:
     method = runners.read_method("drnas", "nasbench201").having(name="mine")
     space = nasir.load_space("nasbench201")
-    values = merged(VALUES, {})
-    found = search(space, tmp_path / "a", method=method, data=TASKS["classes"], values=values)
+    found = search(space, tmp_path / "a", method=method, data=TASKS["classes"], values=VALUES)
     assert found.genotype.name == "mine_0"
     like = {"like": "darts", "regularise": {"part": "l2", "decay": 0.1}}
-    search(space, tmp_path / "b", method=like, data=TASKS["classes"], values=values)
+    search(space, tmp_path / "b", method=like, data=TASKS["classes"], values=VALUES)
     facts: Any = read_facts(tmp_path / "b")
     assert facts["method"]["regularise_values"]["decay"] == 0.1
+
+
+def test_another_space_under_a_shipped_name_is_the_one_that_is_searched(tmp_path: Path) -> None:
+    text = nasir.load_space("nasbench201").text
+    space = nasir.load_space(text.replace("nor_conv_1x1", "nor_conv_7x7"))
+    search(space, tmp_path / "run", data=TASKS["classes"], values=VALUES)
+    facts: Any = read_facts(tmp_path / "run")
+    assert all("nor_conv_7x7" in options for options in facts["choices"].values())
 
 
 def test_a_task_from_an_extension_is_named_like_data(tmp_path: Path) -> None:

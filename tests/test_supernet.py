@@ -11,6 +11,7 @@ import nasir
 from nasir import Genotype, NasirError
 from nasir.space import catalog
 from tests.gate import gated
+from tests.strategies import DARTS_OPS
 
 PARAMETERS: list[tuple[str, dict[str, Any], int]] = [
     ("darts", {}, 1_930_618),
@@ -70,16 +71,7 @@ def test_choices_go_by_kind_of_cell_then_node_then_source() -> None:
     pairs = [(node, source) for node in range(2, 6) for source in range(node)]
     expected = [f"{kind}/n{n}.e{s}" for kind in ("normal", "reduce") for n, s in pairs]
     assert [choice.name for choice in choices] == expected
-    assert choices[0].options == (
-        "none",
-        "max_pool_3x3",
-        "avg_pool_3x3",
-        "skip_connect",
-        "sep_conv_3x3",
-        "sep_conv_5x5",
-        "dil_conv_3x3",
-        "dil_conv_5x5",
-    )
+    assert choices[0].options == DARTS_OPS
 
 
 def test_a_cell_with_ops_on_nodes_chooses_ops_inputs_and_outputs() -> None:

@@ -96,18 +96,19 @@ def fixed(node: Node) -> tuple[tuple[str, Any], ...]:
 def check_rules(nodes: Iterable[Node]) -> None:
     """Raises an error for a primitive without a rule."""
     for node in nodes:
-        if node.op.name not in {*LAYERS, *CODES}:
+        if node.op.name not in LAYERS and node.op.name not in CODES:
             raise NasirError("E306", f"Python has no rule for the op '{node.op.name}'")
 
 
-def _conv2d(s: Site) -> str:
+def _convolution(s: Site, layer: str, *more: str) -> str:
     return call(
-        "nn.Conv2d",
+        layer,
         s.channels(),
         s.width("out"),
         s.pair("kernel"),
         option("stride", s.pair("stride"), "1"),
         option("padding", s.pair("margins", "padding"), "0"),
+        *more,
         option("dilation", s.pair("dilation"), "1"),
         option("groups", s.width("groups"), "1"),
         option("bias", s.attr("bias"), True),
@@ -178,18 +179,7 @@ def _mix(s: Site) -> str:
 
 
 def _conv_transpose2d(s: Site) -> str:
-    return call(
-        "nn.ConvTranspose2d",
-        s.channels(),
-        s.width("out"),
-        s.pair("kernel"),
-        option("stride", s.pair("stride"), "1"),
-        option("padding", s.pair("margins", "padding"), "0"),
-        option("output_padding", s.pair("extra"), "0"),
-        option("dilation", s.pair("dilation"), "1"),
-        option("groups", s.width("groups"), "1"),
-        option("bias", s.attr("bias"), True),
-    )
+    return _convolution(s, "nn.ConvTranspose2d", option("output_padding", s.pair("extra"), "0"))
 
 
 def _layer_norm(s: Site) -> str:
@@ -227,7 +217,7 @@ def _resize(s: Site, mode: str) -> str:
 
 LAYERS: Table[Rule] = Table.of(
     {
-        "conv2d": _conv2d,
+        "conv2d": lambda s: _convolution(s, "nn.Conv2d"),
         "conv_transpose2d": _conv_transpose2d,
         "batch_norm": _batch_norm,
         "layer_norm": _layer_norm,

@@ -72,12 +72,16 @@ class ConvAttrs(Attrs):
         return (dh * (kh - 1) // 2, dw * (kw - 1) // 2)
 
 
+def check_groups(x: ImageType, groups: int, out: int) -> None:
+    """Raises an error for groups that do not divide the channels read and made."""
+    if x.c % groups or out % groups:
+        message = f"groups={groups} must divide {x.c} input and {out} output channels"
+        raise NasirError("E302", message)
+
+
 def _conv(a: ConvAttrs, inputs: tuple[ImageType]) -> ImageType:
     x = expect(ImageType, inputs[0], "conv2d")
-    if x.c % a.groups or a.out % a.groups:
-        raise NasirError(
-            "E302", f"groups={a.groups} must divide {x.c} input and {a.out} output channels"
-        )
+    check_groups(x, a.groups, a.out)
     return replace(slid(x, a.kernel, a.stride, a.margins, a.dilation), c=a.out)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from nasir.errors import NasirError
-from nasir.ops.layers import product_macs
+from nasir.ops.layers import check_groups, product_macs
 from nasir.ops.spec import (
     IS_LINEAR,
     ONES,
@@ -411,10 +411,7 @@ class ConvTransposeAttrs(Attrs):
 
 def _transposed(a: ConvTransposeAttrs, inputs: tuple[ImageType]) -> ImageType:
     x = expect(ImageType, inputs[0], "conv_transpose2d")
-    if x.c % a.groups or a.out % a.groups:
-        raise NasirError(
-            "E302", f"groups={a.groups} must divide {x.c} input and {a.out} output channels"
-        )
+    check_groups(x, a.groups, a.out)
     if a.padding is None and a.bottom_right != (0, 0):
         raise NasirError("E306", "bottom_right goes with a padding of one's own")
     for extra, stride, dilation in zip(a.extra, a.stride, a.dilation, strict=True):

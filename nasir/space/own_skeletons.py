@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -104,12 +104,12 @@ class OwnSkeletonModel(BaseModel):
         description="The steps and stages that are results, in order; by default the last one.",
     )
 
-    @property
+    @cached_property
     def stage_names(self) -> tuple[str, ...]:
         """The names of the stages, numbered from 1 where they have none."""
         return tuple(stage.name or f"stage{i}" for i, stage in enumerate(self.stages, start=1))
 
-    @property
+    @cached_property
     def lists(self) -> dict[str, tuple[Path, tuple[StepModel, ...]]]:
         """The lists of steps and their paths, by the prefix of their nodes' names."""
         stages = zip(self.stage_names, self.stages, strict=True)
@@ -121,14 +121,14 @@ class OwnSkeletonModel(BaseModel):
             found["aux"] = (("auxiliary", "steps"), self.auxiliary.steps)
         return found
 
-    @property
+    @cached_property
     def named(self) -> dict[str, tuple[str, ...]]:
         """The steps' names, by the prefix."""
         taken = [*self.stage_names]
         taken += [step.name for _, steps in self.lists.values() for step in steps if step.name]
         return {key: step_names(steps, taken) for key, (_, steps) in self.lists.items()}
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of cell that stand in it."""
         return tuple(dict.fromkeys(stage.cell for stage in self.stages if stage.cell))

@@ -167,10 +167,8 @@ OBJECTS = "objects"
 
 
 @contextmanager
-def with_objects(
-    experiment: Experiment | None = None, **given: Any
-) -> Generator[tuple[Experiment | None, dict[str, Any]]]:
-    """Yields an experiment, and the fields of it that are given, with names instead of objects.
+def with_objects(**given: Any) -> Generator[dict[str, Any]]:
+    """Yields the given fields of an experiment, with names instead of objects.
 
     Within the context the objects have these names: `method` and `recipe` (or what would be in
     their files), and `data`, a task's maker such as `DataTask`. Values that are names already are
@@ -188,7 +186,7 @@ def with_objects(
     if "method" in fields:
         fields = merged(fields, {"search": {"method": fields.pop("method")}})
     with nasir.use(*((nasir.Extension(name=OBJECTS, **rows),) if rows else ())):
-        yield experiment and experiment.having(**fields), fields
+        yield fields
 
 
 def _of_any(made: Any, argument: str) -> Any:

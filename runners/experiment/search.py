@@ -13,7 +13,7 @@ import nasir
 from nasir import Genotype, Graph
 from nasir.arguments import checked
 from nasir.errors import Summarised
-from nasir.space.load import SpaceLike, as_space, catalog
+from nasir.space.load import SpaceLike, as_space, is_named
 from runners.data.name import parse_data
 from runners.experiment.architect import Stop
 from runners.experiment.build import (
@@ -328,12 +328,12 @@ def search(
     """
     if not isinstance(space, Experiment):
         space = as_space(space)
-        of = space.name if space.name in catalog() else space.text
+        of = space.name if is_named(space) else space.text
         space = Experiment(of=of, **merged({"search": {}}, fields))
     elif fields:
         space = space.having(**fields)
-    with with_objects(space, method=method, data=data) as (experiment, _):
-        assert experiment is not None
+    with with_objects(method=method, data=data) as named:
+        experiment = space.having(**named)
 
         def build() -> BuiltSearch:  # with an absolute data path, so that it resumes anywhere
             text = parse_data(experiment.data or DATA_SET).resolved().text
@@ -356,8 +356,8 @@ def resume(
     `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
     the data, or the space under the same name. Objects of the run are to be given again.
     """
-    with with_objects(method=method, data=data) as (_, fields):
-        asked = merged(asked, fields)
+    with with_objects(method=method, data=data) as named:
+        asked = merged(asked, named)
         return resume_run(Path(out), "search", asked, build_search, _searched, display)
 
 

@@ -69,8 +69,8 @@ def evaluate(
         genotype = Experiment(of=text, **fields)
     elif fields:
         genotype = genotype.having(**fields)
-    with with_objects(genotype, recipe=recipe, data=data) as (experiment, _):
-        assert experiment is not None
+    with with_objects(recipe=recipe, data=data) as named:
+        experiment = genotype.having(**named)
 
         def build() -> BuiltTraining:  # weights that do not fit fail before a folder is created
             built = build_training(_placed(experiment))
@@ -94,12 +94,9 @@ def resume(
     `asked` are fields of `Experiment` that the caller repeats; raises an error if one differs, or
     the data, or the recipe under the same name. Objects of the run are to be given again.
     """
-    with with_objects(recipe=recipe, data=data) as (_, fields):
-        return _resumed(out, merged(asked, fields), display)
-
-
-def _resumed(out: Path, asked: Mapping[str, Any], display: Display | None) -> Evaluation:
-    return resume_run(out, "evaluate", asked, build_training, _trained, display)
+    with with_objects(recipe=recipe, data=data) as named:
+        asked = merged(asked, named)
+        return resume_run(out, "evaluate", asked, build_training, _trained, display)
 
 
 def _placed(experiment: Experiment) -> Experiment:

@@ -1,7 +1,8 @@
 """Tasks made of Python objects: data sets or loaders, a loss and a metric."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -117,26 +118,41 @@ class _Stream:
         return found
 
 
-class _seeded:  # noqa: N801 - a context manager
+@contextmanager
+def _seeded(seed: int) -> Generator[None]:
     """Seeds all generators that data sets draw from, and restores them."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.state = (torch.get_rng_state(), np.random.get_state(), random.getstate())
-        torch.default_generator.manual_seed(self.seed)
-        np.random.seed(self.seed)
-        random.seed(self.seed)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_rng_state(self.state[0])
-        np.random.set_state(self.state[1])
-        random.setstate(self.state[2])
+    state = (torch.get_rng_state(), np.random.get_state(), random.getstate())
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state[0])
+        np.random.set_state(state[1])
+        random.setstate(state[2])
 
 
 @dataclass(slots=True)
-class _MetricTally(Tally):
+class _LossTally(Tally):
+    """Sums of losses, the only measure."""
+
+    def score(self) -> Score:
+        """Returns the score."""
+        return Score(self.quality, -self.loss, self.facts())
+
+    @property
+    def quality(self) -> float:
+        """The negative loss."""
+        return -self.loss
+
+    def facts(self) -> dict[str, float]:
+        """Returns the mean loss."""
+        return {"loss": self.loss}
+
+
+@dataclass(slots=True)
+class _MetricTally(_LossTally):
     """Sums of losses, and an own metric over all batches."""
 
     own: Any = None
@@ -159,10 +175,6 @@ class _MetricTally(Tally):
             return float(self.own.compute())
         return self.values / max(self.count, 1)
 
-    def score(self) -> Score:
-        """Returns the score."""
-        return Score(self.quality, -self.loss, self.facts())
-
     @property
     def quality(self) -> float:
         """The metric, negative where less is better."""
@@ -171,24 +183,6 @@ class _MetricTally(Tally):
     def facts(self) -> dict[str, float]:
         """Returns mean loss and the metric."""
         return {"loss": self.loss, self.metric: self.value}
-
-
-@dataclass(slots=True)
-class _LossTally(Tally):
-    """Sums of losses, the only measure."""
-
-    def score(self) -> Score:
-        """Returns the score."""
-        return Score(self.quality, -self.loss, self.facts())
-
-    @property
-    def quality(self) -> float:
-        """The negative loss."""
-        return -self.loss
-
-    def facts(self) -> dict[str, float]:
-        """Returns the mean loss."""
-        return {"loss": self.loss}
 
 
 class _Objects(Task):
