@@ -27,8 +27,8 @@ BLANK = {
 CEILINGS = {
     "files of the library": 183,
     "files of runners": 78,
-    "code lines of nasir and lowering": 17_393,
-    "code lines of runners": 11_613,
+    "code lines of nasir and lowering": 17_400,
+    "code lines of runners": 11_609,
     "code lines of tests": 21_414,
     "places of runners": 14,
     "arrows between them": 40,

@@ -7,7 +7,7 @@ value. YAML is always parsed from tokens.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeAlias, cast
@@ -338,6 +338,11 @@ class Document:
     def places(self) -> Places:
         """Offsets of every key and value."""
         return self.known_places or json_places(self.source)
+
+    @property
+    def calls(self) -> Mapping[Path, str]:
+        """The names of the classes that values are instances of; only Python text has them."""
+        return self.known_places.calls if self.known_places else {}
 
     def place(self, path: Path) -> Where:
         """The place of the value at `path`, or else of the nearest value around it."""

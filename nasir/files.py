@@ -149,10 +149,7 @@ def looks_like_path(text: str, suffixes: tuple[str, ...]) -> bool:
 
 def is_there(name: str) -> bool:
     """True if a file or directory has that name; a name that none can have is not there."""
-    try:
-        return bool(name) and Path(name).exists()
-    except (OSError, ValueError):
-        return False
+    return bool(name) and os.path.exists(name)  # noqa: PTH110 half the time of a Path's
 
 
 def is_file(name: str | Path) -> bool:

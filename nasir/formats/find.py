@@ -47,7 +47,8 @@ _STRICT = re.compile(r"^[\"']?(?:nasir|arch_normal|arch_reduction)[\"']?\s{0,4}:
 class FoundGenotype:
     """A genotype in a source: its name there, perhaps empty, and where it stands.
 
-    A genotype in running text has no `value`: it is a word, or is parsed when it is read.
+    A genotype in running text has no `value`: it is a word, or is parsed when it is read. `rows`
+    are the formats that recognise it, where they are known.
     """
 
     source: Source
@@ -56,6 +57,7 @@ class FoundGenotype:
     end: int = 0
     is_word: bool = False
     value: Cursor | NasirError | None = None
+    rows: tuple[Format, ...] = ()
 
     @cached_property
     def cursor(self) -> Cursor:
@@ -73,7 +75,7 @@ class FoundGenotype:
         """Returns the format, which may be given, and the genotype. Raises what the format
         raises.
         """
-        rows = (row,) if row else rows_of(self.cursor)
+        rows = (row,) if row else self.rows or rows_of(self.cursor)
         if not rows:
             raise unrecognised(self.source, self.cursor.where)
         return read_value(self.cursor, rows, space)
@@ -186,10 +188,10 @@ def _as_word(source: Source, row: Format | None) -> Sources | None:
 
 def _whole(root: Cursor, row: Format | None, name: str = "") -> Sources | None:
     """The whole of a text as one genotype, if it is recognised."""
-    if not (row.recognises(root) if row else rows_of(root)):
-        return None
+    rows = (row,) if row and row.recognises(root) else () if row else rows_of(root)
     source = root.document.source
-    return Sources(source, (FoundGenotype(source, name, 0, value=root),))
+    found = FoundGenotype(source, name, 0, value=root, rows=rows)
+    return Sources(source, (found,)) if rows else None
 
 
 def _in_document(source: Source, row: Format | None) -> Sources | None:

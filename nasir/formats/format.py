@@ -156,7 +156,7 @@ class Format:
 
 def call_of(cursor: Cursor) -> str:
     """The name of the class that the value is an instance of, in Python text; else empty."""
-    return cursor.document.places.calls.get(cursor.path, "") if cursor.value is not None else ""
+    return cursor.document.calls.get(cursor.path, "") if cursor.value is not None else ""
 
 
 def has_keys(value: Json, *names: str) -> bool:

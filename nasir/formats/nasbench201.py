@@ -8,8 +8,9 @@ edge; NATS-Bench's sizes `64:32:48:16:8`, the widths of five stages of one cell 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 
 from nasir.document import Cursor, Path
@@ -29,10 +30,12 @@ from nasir.formats.shape import (
     OpNames,
     Outline,
     Parts,
+    Paths,
     Shape,
     SourceAt,
     laid_out,
     numbers_in,
+    paths_in,
     place_in,
     read,
     spelled,
@@ -71,11 +74,12 @@ def _nodes(edge: Callable[[int, int], Shape]) -> list[tuple[Shape, ...]]:
 _PAIRS: Shape = [*_nodes(lambda source, node: (_op(source, node, OpNames()), source))]
 
 
-def _listed(rows: Sequence[Cursor]) -> Iterator[Shape]:
-    """The shape of nodes with any number of edges."""
-    for node, row in enumerate(rows, start=1):
-        paths = [(KIND, node, slot) for slot, _ in enumerate(row.items(f"node {node}"))]
-        yield [[OpAt(path, OpNames()), SourceAt(path)] for path in paths]
+@lru_cache(16)
+def _listed(node: int, edges: int) -> tuple[Shape, Paths]:
+    """The shape of a node with so many edges, and the paths in it."""
+    paths = [(KIND, node, slot) for slot in range(edges)]
+    shape: Shape = [[OpAt(path, OpNames()), SourceAt(path)] for path in paths]
+    return shape, paths_in(shape)
 
 
 def _read_listed(cursor: Cursor, nodes: Cursor) -> Parsed:
@@ -88,8 +92,9 @@ def _read_listed(cursor: Cursor, nodes: Cursor) -> Parsed:
         raise nodes.fault(
             "E202", f"a NAS-Bench-201 cell has {NODES} nodes, and this has {len(rows)}"
         )
-    for state, (row, shape) in enumerate(zip(rows, _listed(rows), strict=True), start=1):
-        read(shape, row, found)
+    for state, row in enumerate(rows, start=1):
+        shape, paths = _listed(state, len(row.items(f"node {state}")))
+        read(shape, row, found, paths)
         full.cursors[KIND, state] = row
         listed = found.slots(KIND, state)
         edges: dict[int, Path] = dict.fromkeys(range(state if listed else 0), ())

@@ -137,11 +137,9 @@ Paths: TypeAlias = Mapping[int, Path]
 
 def _about(shape: Shape, found: dict[int, Path]) -> Path:
     """The path that all parts share; adds those of lists and mappings to `found`."""
-    if isinstance(shape, (OpAt, SourceAt)):
-        return shape.path
     inner = shape.values() if isinstance(shape, dict) else shape
-    if isinstance(inner, (str, int)):
-        return ()
+    if not isinstance(inner, Iterable) or isinstance(inner, str):
+        return _path_of(shape, found)
     steps = zip(*filter(None, [_about(part, found) for part in inner]), strict=False)
     path = tuple(step[0] for step in takewhile(lambda step: len({*step}) == 1, steps))
     found[id(shape)] = path
@@ -153,6 +151,11 @@ def paths_in(shape: Shape) -> Paths:
     found: dict[int, Path] = {}
     _about(shape, found)
     return found
+
+
+def _path_of(shape: Shape, paths: Paths) -> Path:
+    """The path of a part, of a list or mapping that of `paths`; texts and numbers have none."""
+    return shape.path if isinstance(shape, (OpAt, SourceAt)) else paths.get(id(shape), ())
 
 
 def _named(path: Path) -> str:
@@ -182,7 +185,7 @@ def read(shape: Shape, cursor: Cursor, parts: Parts, paths: Paths | None = None)
                 raise cursor.fault("E202", f"{_named(path)} has no nodes")
             read_fields(shape, cursor.fields(_named(path), shape), parts, paths)
             return
-        inner = _about(shape[0], {})[:3] if shape and len(path) < 3 else ()
+        inner = _path_of(shape[0], paths)[:3] if shape and len(path) < 3 else ()
         unit, code = _UNITS[len(inner)], "E202" if len(path) < 3 else "E109"
         items = _items(cursor, _named(path), len(shape), unit, code)
         for part, item in zip(shape, items, strict=True):

@@ -58,10 +58,11 @@ def named_format(name: str) -> Format:
 
 def rows_of(cursor: Cursor) -> tuple[Format, ...]:
     """The formats that recognise a value: one, or several that share its brackets."""
-    rows = [row for row in FORMATS.values() if row.recognises(cursor)]
-    if rows and not rows[0].shared:
-        return (rows[0],)
-    return tuple(row for row in rows if row.shared)
+    rows = (row for row in FORMATS.values() if row.recognises(cursor))
+    first = next(rows, None)
+    if first is None or not first.shared:
+        return (first,) if first else ()
+    return (first, *(row for row in rows if row.shared))
 
 
 def read_value(
