@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 78,
     "code lines of nasir and lowering": 17_400,
     "code lines of runners": 11_609,
-    "code lines of tests": 21_414,
+    "code lines of tests": 20_146,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,

@@ -12,56 +12,8 @@ import pytest
 
 from tests.command_line import RESNET, TINY, call
 
-_ONE_ERROR = re.compile(r"^\S.*?: (E\d{3}) ")
-
-
-def _darts(normal: str = "", concat: str = "range(2, 6)") -> str:
-    pairs = ", ".join(["('skip_connect', 0)"] * 8)
-    reduce = f"reduce=[{pairs}], reduce_concat=range(2, 6)"
-    return f"Genotype(normal=[{normal or pairs}], normal_concat={concat}, {reduce})"
-
-
 GRAPH = "nasir graph 1\ninput x: image[3,8,8]\ny = relu(x): image[3,8,8]\noutput y\n"
-BAD_TEXTS: dict[str, tuple[str, str]] = {
-    "an unknown op": ("E201", RESNET.replace("avg_pool_3x3", "avg_pool_3x4")),
-    "a wrong number of inputs": ("E202", _darts("('skip_connect', 0)")),
-    "a node that reads itself": (
-        "E202",
-        _darts("('skip_connect', 2), " + ", ".join(["('skip_connect', 0)"] * 7)),
-    ),
-    "an index out of range": (
-        "E202",
-        _darts("('skip_connect', 9), " + ", ".join(["('skip_connect', 0)"] * 7)),
-    ),
-    "an output that is not there": ("E202", _darts(concat="[2, 9]")),
-    "an empty output": ("E202", _darts(concat="[]")),
-    "an empty cell": ("E202", '{"arch_normal": {}, "arch_reduction": {}}'),
-    "a missing cell": ("E202", '{"arch_normal": {}}'),
-    "not a number": ("E107", '{"arch_normal": NaN, "arch_reduction": {}}'),
-    "a huge number": ("E107", '{"arch_normal": 1e999, "arch_reduction": {}}'),
-    "a key that occurs twice": ("E104", '{"arch_normal": {}, "arch_normal": {}}'),
-    "a truncated file": ("E104", '{"arch_normal": {"2": [[6, 0], '),
-    "a YAML bomb": ("E106", "nasir: 1\ngenotype: &a [1]\nb: [*a, *a]\n"),
-    "an unknown name": ("E201", "darts_v3"),
-    "no known format": ("E108", "what is\nthis\n"),
-}
-
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.mark.parametrize("what", BAD_TEXTS)
-def test_bad_text_is_one_error_with_its_code(what: str, tmp_path: Path) -> None:
-    code, text = BAD_TEXTS[what]
-    path = tmp_path / "input.txt"
-    path.write_text(text)
-    argument = text if what == "an unknown name" else str(path)
-    done = call("compile", argument, "-o", tmp_path / "out")
-    assert (done.code, done.out) == (2, "")
-    found = _ONE_ERROR.match(done.err)
-    assert found is not None
-    assert found[1] == code
-    assert len(re.findall(r"\bE\d{3} ", done.err)) == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_an_error_shows_the_place_the_line_and_a_hint(tmp_path: Path) -> None:

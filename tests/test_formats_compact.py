@@ -14,14 +14,6 @@ NASLIB = "(((0, 3), (1, 2), (0, 0), (2, 5), (1, 1), (3, 4), (0, 6), (4, 6)), (" 
 )
 
 
-def spot(text: str, name: str | None = None) -> tuple[str, int, int]:
-    with pytest.raises(NasirError) as caught:
-        load_genotype(text, format=name)
-    where = caught.value.where
-    assert where.text == text.split("\n")[where.line - 1]
-    return (caught.value.code, where.line, where.column)
-
-
 def test_bananas_has_the_source_first_and_darts_numbers() -> None:
     nodes = load_genotype(BANANAS).cell("normal").nodes
     assert nodes == (
@@ -99,34 +91,3 @@ def test_brackets_do_not_say_whose_numbers_they_are(brackets: str) -> None:
     assert caught.value.code == "E108"
     assert "--from bananas: normal: " in caught.value.hint
     assert load_genotype(text, format="bananas") != load_genotype(text, format="naslib")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("(0, 4)", "(0, 8)", ("E201", 1, 7)),
-        ("(0, 4)", "(0, -1)", ("E201", 1, 7)),
-        ("(2, 6)", "(3, 6)", ("E202", 1, 28)),
-        ("(2, 6)", "(9, 6)", ("E202", 1, 28)),
-        ("(2, 6)", "(2, 6, 1)", ("E109", 1, 27)),
-        ("(2, 6)", "(2, 'none')", ("E109", 1, 31)),
-        ("(2, 6), ", "", ("E202", 1, 2)),
-        ("]]", "], []]", ("E202", 1, 1)),
-    ],
-)
-def test_a_fault_in_bananas_has_its_place(
-    old: str, new: str, expected: tuple[str, int, int]
-) -> None:
-    assert spot(BANANAS.replace(old, new, 1)) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("(2, 3, 0, 1, 4)", ("E202", 1, 1)),
-        ("(2, 3, 0, 1, 4, 5)", ("E201", 1, 17)),
-        (NASLIB.replace("(2, 5)", "(2, 7)"), ("E201", 1, 31)),
-    ],
-)
-def test_a_fault_in_naslib_has_its_place(text: str, expected: tuple[str, int, int]) -> None:
-    assert spot(text, "naslib") == expected

@@ -208,64 +208,6 @@ def test_the_widths_of_stages_are_those_of_the_network_and_of_its_files(tmp_path
     )
 
 
-def changed(data: dict[str, Any], **changes: Any) -> str:
-    """With `__` for what no keyword can hold; None takes a key out."""
-    names = {name.replace("__", "/", 1): value for name, value in changes.items()}
-    return json.dumps({k: v for k, v in {**data, **names}.items() if v != "gone"})
-
-
-def changed_301(key: str, value: Any) -> str:
-    return json.dumps(
-        {k: v for k, v in {**NASBENCH301, PREFIX + key: value}.items() if v != "gone"}
-    )
-
-
-FAULTS = {
-    "301: unknown op": (changed_301("edge_normal_0", "none"), "E201", "unknown op 'none'"),
-    "301: no op": (changed_301("edge_normal_0", "gone"), "E109", "no field 'edge_normal_0'"),
-    "301: no inputs": (changed_301("inputs_node_normal_4", "gone"), "E109", "inputs_node_normal_4"),
-    "301: later inputs": (changed_301("inputs_node_normal_4", "3_4"), "E109", "'3_4'"),
-    "301: equal inputs": (changed_301("inputs_node_normal_4", "1_1"), "E109", "'1_1'"),
-    "301: odd inputs": (changed_301("inputs_node_normal_4", "a"), "E109", "'a'"),
-    "301: unread edge": (changed_301("edge_normal_3", "skip_connect"), "E109", "edge_normal_3"),
-    "301: edge 14": (changed_301("edge_normal_14", "skip_connect"), "E109", "edge_normal_14"),
-    "nni: unknown op": (changed(NNI, normal__op_2_0="conv"), "E201", "'conv'"),
-    "nni: no input": (changed(NNI, normal__input_2_0="gone"), "E109", "'normal/input_2_0'"),
-    "nni: node 6": (changed(NNI, normal__op_6_0="none"), "E202", "'normal/op_6_0'"),
-    "nni: other key": (changed(NNI, normal__xy="none"), "E109", "'normal/xy'"),
-    "nni: later": (changed(NNI, normal__input_2_0=[2]), "E202", "node 2 of cell 'normal' reads"),
-    "nni: two inputs": (changed(NNI, normal__input_2_0=[0, 1]), "E109", "has 2"),
-    "nni 201: op": (json.dumps({**NNI_201, "0_1": "nor_conv"}), "E201", "'nor_conv'"),
-    "nni 201: edge": (json.dumps({**NNI_201, "2_1": "none"}), "E202", "'2_1'"),
-    "nni 201: short": (json.dumps({"0_1": "none"}), "E109", "no field '0_2'"),
-    "aw_nas: pair": (AW_NAS.replace("1, 2)", "1)", 1), "E109", "this has 2 parts"),
-    "aw_nas: node": (AW_NAS.replace("1, 2)", "1, 1)", 1), "E202", "node 1"),
-    "aw_nas: far": (AW_NAS.replace("1, 2)", "1, 99999)", 1), "E202", "node 99999"),
-    "aw_nas: later": (AW_NAS.replace("0, 2)", "2, 2)", 1), "E202", "reads itself"),
-    "aw_nas: op": (AW_NAS.replace("'sep_conv_5x5'", "'sep_conv_5x6'", 1), "E201", "sep_conv_5x6"),
-    "aw_nas: groups": (AW_NAS.replace("reduce_1=", "reduce_2="), "E109", "reduce_2"),
-    "enas: op": (ENAS.replace("2", "5", 1), "E201", "unknown op number 5"),
-    "enas: later": (ENAS.replace("0 2", "2 2", 1), "E202", "node 2 of cell 'normal' reads itself"),
-    "enas: unread": (ENAS[:39] + " 1 0" * 10, "E202", "input 0"),
-    "enas: first": ("1" + ENAS_RECURRENT[1:], "E109", "always has tanh"),
-    "enas: activation": (ENAS_RECURRENT[:-1] + "4", "E201", "unknown op number 4"),
-    "transnas: macro": ("64-1234-basic", "E108", "macro level"),
-    "transnas: digit": ("64-41414-1_04_333", "E201", "unknown op number 4"),
-    "transnas: skeleton": ("32-41414-1_02_333", "E109", "not 32-41414"),
-    "nats: width": ("64:32:48:16:7", "E107", "no 7 channels"),
-    "nats: wide": ("64:32:48:16:72", "E107", "no 72 channels"),
-}
-
-
-@pytest.mark.parametrize(("text", "code", "message"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_has_its_code_its_place_and_its_value(text: str, code: str, message: str) -> None:
-    with pytest.raises(NasirError) as caught:
-        load_genotype(text)
-    assert caught.value.code == code, caught.value
-    assert message in caught.value.message
-    assert caught.value.where.line >= 1
-
-
 @pytest.mark.parametrize(
     ("name", "genotype"),
     [

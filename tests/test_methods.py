@@ -1,7 +1,6 @@
 """The files of search methods against the constants of their papers' code."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from runners.experiment.method import (
     with_parts,
 )
 from runners.experiment.mixture import UniformNoise
-from runners.experiment.recipe import Settings, Stage, read_recipe
+from runners.experiment.recipe import Settings, Stage
 
 
 def test_a_skeleton_has_stages_of_its_own() -> None:
@@ -139,39 +138,6 @@ def test_a_method_in_a_file_is_a_row_with_other_parts_and_numbers(tmp_path: Path
         Stage(epochs=4, warm_up=0, options=3, parts=4),
     )
     assert (found.optimizer.lr, found.train.batch) == (0.05, 32)
-
-
-@pytest.mark.parametrize(
-    ("text", "code", "line"),
-    [
-        ("like: dart\n", "E201", 1),
-        ("perturb: noize\n", "E201", 1),
-        ("colour: red\n", "E109", 1),
-        ("optimizer:\n  rte: 1\n", "E109", 2),
-        ("optimizer:\n  lr: fast\n", "E109", 2),
-        ("stages:\n  - {epochs: 2}\n  - {epoch: 2}\n", "E109", 3),
-        ("perturb: {start: 3}\n", "E109", 1),
-        ("mixture: uniform\n", "E505", 1),
-        ("mixture: [\n", "E104", 1),
-    ],
-)
-def test_what_is_wrong_in_a_method_file_is_said_with_its_place(
-    tmp_path: Path, text: str, code: str, line: int
-) -> None:
-    with pytest.raises(NasirError) as caught:
-        read_method(_written(tmp_path, text), "cifar")
-    where: Any = caught.value.where
-    assert (caught.value.code, where.line) == (code, line)
-
-
-def test_an_old_word_of_a_field_is_an_error_with_its_word_now(tmp_path: Path) -> None:
-    path = tmp_path / "old.yaml"
-    path.write_text("nasir: 1\nlike: cifar10\nimages: {cutouts: picture}\n")
-    with pytest.raises(NasirError) as caught:
-        read_recipe(str(path))
-    where: Any = caught.value.where
-    assert (caught.value.code, where.line, where.column) == ("E109", 3, 19)
-    assert caught.value.hint == "it is image now"
 
 
 @pytest.mark.parametrize("text", ["settings: {rate: 0.05}\n", "settings:\n  rate: fast\n"])

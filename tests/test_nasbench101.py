@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 import nasir
-from nasir import CellGenotype, Genotype, NasirError, nasbench101_hash
+from nasir import CellGenotype, Genotype, nasbench101_hash
 from nasir.space.nasbench101 import (
     OPS,
     Module,
@@ -182,26 +182,3 @@ def test_ops_on_edges_are_outside_spaces_of_ops_on_nodes_and_the_other_way_round
     assert reasons == ("the ops of cell 'cell' stand on edges, not on nodes",)
     reasons = nasir.load_space("nasbench201").contains(INCEPTION)
     assert reasons == ("the ops of cell 'cell' stand on nodes, not on edges",)
-
-
-HEAD = "nasir: 1\nspace: s\nskeleton: nasbench101\ncells:\n  cell:\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("    node_ops: [maxpool3x3]\n    parents: [2]\n    output_parents: 1\n", ("E202", 7, 15)),
-        ("    node_ops: [maxpool3x3]\n    parents: [1]\n    output_parents: 3\n", ("E202", 8, 21)),
-        ("    node_ops: [maxpool]\n    parents: [1]\n    output_parents: 1\n", ("E201", 6, 16)),
-        ("    node_ops: [maxpool3x3]\n    most_nodes: 6\n    most_edges: 9\n", ("E107", 7, 17)),
-        ("    node_ops: [maxpool3x3]\n    most_nodes: 2\n    edges: 9\n", ("E109", 8, 5)),
-        ("    node_ops: [maxpool3x3]\n    parents: [1]\n    outputs: 1\n", ("E109", 8, 5)),
-    ],
-)
-def test_a_fault_in_a_space_with_ops_on_nodes_has_its_place(
-    text: str, expected: tuple[str, int, int]
-) -> None:
-    with pytest.raises(NasirError) as caught:
-        nasir.load_space(HEAD + text)
-    where = caught.value.where
-    assert (caught.value.code, where.line, where.column) == expected

@@ -28,7 +28,6 @@ GATE = {
         {"op": "add", "from": ["input", "mul"], "when": "stride == 1"},
     ],
 }
-NESTED = '{"steps": [{"op": "relu"}], "ops": {"a": ' * 4 + '{"steps": [{"op": "relu"}]}' + "}}" * 4
 OUTER = {"steps": [{"op": "sep_conv_3x3", "stride": "stride"}, {"op": "gate"}, {"op": "gate"}]}
 
 SPELLED = """\
@@ -110,27 +109,6 @@ def test_a_graph_with_two_ops_of_one_name_is_not_valid() -> None:
     with pytest.raises(NasirError) as caught:
         validate(graph)
     assert (caught.value.code, caught.value.where.file) == ("E104", "node b")
-
-
-@pytest.mark.parametrize(
-    ("text", "code", "column"),
-    [
-        ("op gate {", "E104", 4),
-        ('op gate {"steps": []}', "E104", 4),
-        ('op gate {"steps": [{"op": "relu", "from": "later"}]}', "E202", 4),
-        ('op gate {"steps": [{"op": "rely"}]}', "E201", 4),
-        ('op gate {"steps": [{"op": "relu", "when": "C +"}]}', "E306", 4),
-        ('op gate {"steps": [{"op": "relu", "name": "input"}]}', "E109", 4),
-        (f"op gate {NESTED}", "E106", 4),
-        (f"op gate {'[' * 5000}", "E104", 4),
-        ("op", "E104", 3),
-    ],
-)
-def test_a_fault_in_an_op_line_has_its_place(text: str, code: str, column: int) -> None:
-    with pytest.raises(NasirError) as caught:
-        parse_graph(f"nasir graph 1\n{text}\ninput x: image[1,1,1]\noutput x\n")
-    error = caught.value
-    assert (error.code, error.where.line, error.where.column) == (code, 2, column)
 
 
 VALUES = {"C": 12, "stride": 2, "affine": True}

@@ -13,7 +13,7 @@ from runners.cli import COMMANDS
 from runners.cli.options import as_command
 from runners.experiment import experiment, method, mixture, recipe
 from runners.experiment.fields import Model, accepted, interval, sections
-from runners.experiment.method import PARTS, read_method
+from runners.experiment.method import PARTS
 from runners.experiment.recipe import read_recipe
 from runners.forms import compile
 from tests.command_line import call
@@ -76,29 +76,6 @@ def test_a_number_out_of_its_range_is_an_error_that_names_the_range(
         assert accepted(hint) in str(caught.value)
     for right in (found.least, found.most - (0.5 if found.below else 0)):
         kind(**given | {name: right})
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "code"),
-    [
-        ("train:\n  batch: 0", 3, "E107"),
-        ("optimizer: {lr: -1}", 2, "E107"),
-        ("stages:\n  - {epochs: 5}\n  - {epochs: 0}", 4, "E107"),
-        ("stages:\n  - {epochs: 1000000000000}", 3, "E107"),
-        ("select: {part: projection, interval: 0}", 2, "E107"),
-        ("perturb: {part: pgd, steps: 1000000000}", 2, "E107"),
-        ("train: {drop_path: 1.5}", 2, "E107"),
-        (f"stages: [{', '.join(['{epochs: 1}'] * 101)}]", 2, "E109"),
-    ],
-)
-def test_a_method_file_names_the_line_of_a_number_out_of_its_range(
-    text: str, line: int, code: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(f"method: mine\n{text}\n")
-    with pytest.raises(NasirError, match="must be ") as caught:
-        read_method(str(path), "cifar")
-    assert (caught.value.code, caught.value.where.line) == (code, line)
 
 
 def test_a_recipe_names_the_place_of_a_number_out_of_its_range(tmp_path: Path) -> None:

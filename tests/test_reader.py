@@ -11,14 +11,6 @@ from nasir import NasirError
 from nasir.document import Document, Json, parse_document
 from nasir.files import Source, read_source
 
-Spot = tuple[str, int, int]
-
-
-def fault(text: str, name: str = "<text>") -> Spot:
-    with pytest.raises(NasirError) as caught:
-        parse_document(Source.of(text, name))
-    return (caught.value.code, caught.value.where.line, caught.value.where.column)
-
 
 def refusal(path: Path) -> NasirError:
     with pytest.raises(NasirError) as caught:
@@ -57,58 +49,6 @@ def test_a_binary_file_is_refused_at_its_first_odd_byte(
 def test_a_large_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b" " * (4 * 2**20 + 1))
     assert refusal(tmp_path / "file").code == "E106"
-
-
-@pytest.mark.parametrize(
-    ("text", "spot"),
-    [
-        ("", ("E104", 1, 1)),
-        ("  \n ", ("E104", 1, 1)),
-        ('{"a": [1,\n  2', ("E104", 2, 4)),
-        ('{"a": "b', ("E104", 1, 7)),
-        ('{"a" 1}', ("E104", 1, 6)),
-        ('{"a": 1}\n{', ("E104", 2, 1)),
-        ('{"a": 1,\n\t"b": 2,\n\t"a": 3}', ("E104", 3, 2)),
-        ('{"a": {"b": 1, "b": 2}}', ("E104", 1, 16)),
-        ('{"a":\n [1, NaN]}', ("E107", 2, 6)),
-        ('{"a": -Infinity}', ("E107", 1, 7)),
-        ('{"a": 1e400}', ("E107", 1, 7)),
-        ('{"a": 1000000000000001}', ("E107", 1, 7)),
-        ('{"a": ' + "9" * 5000 + "}", ("E107", 1, 7)),
-        ("[" * 65 + "]" * 65, ("E106", 1, 65)),
-        ("[" * 100_000, ("E106", 1, 65)),
-    ],
-)
-def test_a_fault_in_json_has_its_place(text: str, spot: Spot) -> None:
-    assert fault(text) == spot
-
-
-@pytest.mark.parametrize(
-    ("text", "spot"),
-    [
-        ("a: [1,\n  2", ("E104", 2, 4)),
-        ("a: 1\n b: 2", ("E104", 2, 3)),
-        ("a: b: c", ("E104", 1, 5)),
-        ("a: 1\n\x07b: 2", ("E104", 2, 1)),
-        ("a: 1\n---\nb: 2", ("E104", 2, 1)),
-        ("a: !!python/object:os.system 1", ("E104", 1, 4)),
-        ("a: !mine {}", ("E104", 1, 4)),
-        ("? [1, 2]\n: 3", ("E104", 1, 3)),
-        ("a: 1\nb: 2\na: 3", ("E104", 3, 1)),
-        ("a: &x [1]\nb: *x", ("E106", 2, 4)),
-        ("a: &x {b: 1}\nc:\n  <<: *x", ("E106", 3, 7)),
-        ("a: .nan", ("E107", 1, 4)),
-        ("a: -.inf", ("E107", 1, 4)),
-        ("a: 1e999", ("E107", 1, 4)),
-        ("a: " + "[" * 70 + "]" * 70, ("E106", 1, 67)),
-    ],
-)
-def test_a_fault_in_yaml_has_its_place(text: str, spot: Spot) -> None:
-    assert fault(text) == spot
-
-
-def test_large_yaml_is_refused() -> None:
-    assert fault("a: 1\n" + "# x\n" * 2**17)[0] == "E106"
 
 
 def test_yaml_keeps_the_places_of_keys_and_values() -> None:

@@ -44,31 +44,6 @@ def test_a_file_says_what_is_different(tmp_path: Path) -> None:
     assert (found.optimizer.nesterov, found.optimizer.lr) == (True, 0.025)
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "message"),
-    [
-        ("nasir: 1\ntrain: {epoch: 7}\n", "E109", "unknown field 'epoch'"),
-        ("nasir: 1\ntrain: {epochs: many}\n", "E109", "whole number"),
-        ("nasir: 1\ntrain: {epochs: 0}\n", "E107", "from 1 to 100,000"),
-        ("nasir: 1\noptimizer: {nesterov: 1}\n", "E109", "true or false"),
-        ("nasir: 1\nschedule: {name: step}\n", "E109", "one of"),
-        ("nasir: 1\nlike: cifar\n", "E201", "unknown recipe"),
-        ("train: {epochs: 7}\n", "E109", "field 'nasir'"),
-        ("nasir: 2\n", "E110", "version 2"),
-        ("nasir: 1\nsteps: 4\n", "E109", "unknown field 'steps'"),
-    ],
-)
-def test_a_wrong_file_is_one_error_with_its_place(
-    text: str, code: str, message: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(text)
-    with pytest.raises(NasirError, match=message) as caught:
-        read_recipe(str(path))
-    assert caught.value.code == code
-    assert str(path) in str(caught.value.where)
-
-
 def test_values_take_fractions_words_and_switches() -> None:
     found = with_values(
         Recipe(),

@@ -9,40 +9,7 @@ from nasir import Genotype, Graph, NasirError, dump_genotype, load_genotype, loa
 from nasir.space import adopt, home_of
 from tests.command_line import ROOT
 
-FULL_SPACE = """\
-nasir: 1
-space: mine
-skeleton: cifar
-layout:
-  pattern: [near, far]
-  places: {reduce: [1/3, -2], near: [0]}
-  halves: [reduce]
-  doubles: [far]
-size: {channels: 8, layers: 5}
-ops:
-  mine_3x3:
-    title: an op of its own
-    steps:
-      - {op: conv2d, name: wide, out: 2 * C, kernel: 3, stride: stride}
-      - {op: relu, from: wide}
-      - {op: conv2d, out: C, kernel: 1}
-      - {op: add, from: [input, conv2d], when: stride == 1}
-  twice:
-    steps: [{op: mine_3x3, stride: stride}, {op: mine_3x3}]
-cells:
-  near:
-    inputs: 2
-    nodes: 2
-    ops: [mine_3x3, skip_connect, twice]
-    keep: 2
-    combine: mean
-    output: any
-    join: sum
-  far:
-    like: near
-  reduce:
-    like: near
-"""
+FULL_SPACE = (ROOT / "tests/data/faults/space.yaml").read_text()
 
 GENOTYPE = """\
 nasir: 1
@@ -202,6 +169,25 @@ def test_a_fault_in_a_space_inside_a_genotype_has_its_place(files: Path) -> None
         load_genotype(bad)
     line = next(i for i, each in enumerate(bad.splitlines(), 1) if "2 * D" in each)
     assert (caught.value.code, caught.value.where.line) == ("E306", line)
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "op"), [("cifar", "relu"), ("nasbench201", "identity"), ("rnn", "sep_conv_3x3")]
+)
+def test_an_op_that_the_skeleton_lacks_is_refused_when_the_space_is_read(
+    skeleton: str, op: str
+) -> None:
+    text = f"""nasir: 1
+space: mine
+skeleton: {skeleton}
+cells:
+  normal: {{inputs: 2, nodes: 1, edges: all, ops: [none, OP], keep: 2, output: [2]}}
+"""
+    with pytest.raises(NasirError) as caught:
+        load_space(text.replace("OP", op))
+    assert (caught.value.code, caught.value.where.line) == ("E201", 5)
+    own = f"\nops:\n  {op}:\n    steps: [{{op: relu}}]\ncells:"
+    assert load_space(text.replace("OP", op).replace("\ncells:", own)).cells
 
 
 def test_the_documented_space_is_one() -> None:

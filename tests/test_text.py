@@ -21,37 +21,6 @@ auxiliary tied
 """
 
 HEAD = "nasir graph 1\ninput x: image[3,8,8]\n"
-CONV = "y = conv2d(x) {out=1, kernel=1}: image[1,8,8]"
-
-BAD_LINES: list[tuple[str, str, int]] = [
-    ("y = rel(x): image[3,8,8]", "E201", 5),
-    ("y = relu(z): image[3,8,8]", "E401", 10),
-    ("y = relu(y): image[3,8,8]", "E401", 10),
-    ("x = relu(x): image[3,8,8]", "E401", 1),
-    ("y = relu(x, x): image[3,8,8]", "E401", 1),
-    ("y = relu(x): image[3,8,9]", "E305", 14),
-    ("y = relu(x): picture[3]", "E104", 14),
-    ("y = relu(x)", "E104", 12),
-    ("y = relu x: image[3,8,8]", "E104", 10),
-    ("y = relu(x): image[3,8,8] on c0", "E104", 27),
-    ("y = linear(x) {out=3}: vector[3]", "E305", 1),
-    ("y = crop(x) {top=a}: image[3,8,8]", "E104", 18),
-    ("y = crop(x) {top=1, top=1}: image[3,7,8]", "E104", 24),
-    ("y = crop(x) {tip=1}: image[3,7,8]", "E306", 13),
-    ('meta a "b', "E104", 8),
-    ('meta a "\\q"', "E104", 8),
-    ("output y", "E401", 8),
-    ("choice c: op on wire, keep 1 of a", "E104", 11),
-    (f"choice c: input, keep {'9' * 5000} of a", "E104", 23),
-    (f"{CONV} with weight=k[1,3,1,1] random(1)", "E104", 70),
-    (f"{CONV} with weight=k[1,3] uniform(1)\noutput y", "E305", 1),
-]
-ERRORS = [
-    ("", "E104", (1, 1)),
-    ("nasir graph 2\n", "E104", (1, 1)),
-    (HEAD, "E202", (2, 1)),
-    *((HEAD + line, code, (3, column)) for line, code, column in BAD_LINES),
-]
 
 
 def test_a_text_is_printed_as_it_was_read() -> None:
@@ -86,17 +55,6 @@ def test_a_node_may_be_called_like_a_word_of_the_text(name: str) -> None:
     build("relu", "image", name=name)
     graph = build.graph(name)
     assert parse_graph(print_graph(graph)) == graph
-
-
-@pytest.mark.parametrize(("text", "code", "place"), ERRORS)
-def test_wrong_text_is_an_error_with_line_and_column(
-    text: str, code: str, place: tuple[int, int]
-) -> None:
-    with pytest.raises(NasirError) as caught:
-        parse_graph(text, file="net.txt")
-    assert caught.value.code == code
-    assert (caught.value.where.file, caught.value.where.line) == ("net.txt", place[0])
-    assert caught.value.where.column == place[1]
 
 
 def test_weights_nested_a_thousand_deep_are_an_error() -> None:
