@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 183,
     "files of runners": 78,
-    "code lines of nasir and lowering": 17_400,
-    "code lines of runners": 11_609,
-    "code lines of tests": 20_146,
+    "code lines of nasir and lowering": 17_453,
+    "code lines of runners": 11_613,
+    "code lines of tests": 20_210,
     "places of runners": 14,
     "arrows between them": 40,
     "class names used twice": 0,

@@ -191,5 +191,5 @@ def _part(op: Op, attrs: tuple[tuple[str, Any], ...], types: tuple[Type, ...]) -
 
 def totals(genotype: Genotype, skeleton: Skeleton, size: Any) -> Totals:
     """The totals of `nasir.cost` for the genotype's network in that size."""
-    counter, _, _ = write_network(CostCounter, genotype, skeleton, size)
+    counter, _ = write_network(CostCounter, genotype, skeleton, size)
     return Totals(*counter.counts)

@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.files import read_source
 from nasir.formats.format import Format
@@ -24,6 +26,9 @@ GROUP = "nasir"
 """The group of entry points under which packages offer extensions."""
 
 TARGETS = ("torch", "onnx", "python")
+
+PARTS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "stop")
+"""The kinds of parts of search methods, as in methods' files."""
 
 
 @dataclass(frozen=True)
@@ -146,20 +151,55 @@ def in_use() -> tuple[Used, ...]:
 
 def _start(used: Used) -> None:
     extension = used.extension
+    _check(extension)
     if any(other.extension.name == extension.name for other in _in_use):
         message = f"an extension '{extension.name}' is in use already"
         raise NasirError("E505", message, hint="use one of them, or rename")
-    ops = {op.name for op in extension.ops}
-    for target in TARGETS:
-        for name in getattr(extension, target):
-            if name not in ops:
-                rule = f"the rule of {target} for '{name}'"
-                message = f"{rule} belongs to no op of '{extension.name}'"
-                raise NasirError("E505", message, hint=nearest(name, ops))
     rows = extension.rows()
     bring(rows)
     _rows[extension.name] = rows
     _in_use.append(used)
+
+
+def _check(extension: Extension) -> None:
+    """Raises an error for an unknown kind of part, and for rows that their table cannot hold."""
+    name, ops = extension.name, [op.name for op in extension.ops if _is(OpSpec)(op)]
+    for kind in extension.parts:
+        if kind not in PARTS:
+            message = f"'{name}' brings parts of the kind {quoted(kind)}, which no method has"
+            raise NasirError("E505", message, hint=nearest(kind, PARTS))
+    for column, (fits, wanted) in _FITTING.items():
+        rows: Mapping[Any, Any] | Sequence[Any] = getattr(extension, column)
+        for key, row in rows.items() if isinstance(rows, Mapping) else enumerate(rows):
+            if not fits(row):
+                message = f"'{name}' brings {quoted(row)} as {column}[{key!r}]"
+                raise NasirError("E505", message, hint=f"{column} are {wanted}")
+    for target in TARGETS:
+        for op in getattr(extension, target):
+            if op not in ops:
+                message = f"the rule of {target} for '{op}' belongs to no op of '{name}'"
+                raise NasirError("E505", message, hint=nearest(op, ops))
+
+
+def _is(*types: type) -> Callable[[object], bool]:
+    return lambda row: isinstance(row, types)
+
+
+_FUNCTIONS = (callable, "functions by name")
+_FILES = (_is(str, Path, Mapping, BaseModel), "paths of files, or their contents, by name")
+_FITTING: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "ops": (_is(OpSpec), "OpSpec objects"),
+    "macros": (_is(Macro), "Macro objects"),
+    **dict.fromkeys((*TARGETS, "tasks", "hooks"), _FUNCTIONS),
+    "formats": (_is(Format), "Format objects"),
+    "skeletons": (_is(Skeleton), "Skeleton objects"),
+    "methods": _FILES,
+    "recipes": _FILES,
+    "parts": (
+        lambda named: _is(Mapping)(named) and not any(map(_is(type), named.values())),
+        'objects by name, for each kind: {"regularise": {"entropy": Entropy()}}',
+    ),
+}
 
 
 def _load(text: str) -> list[Used]:

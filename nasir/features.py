@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from nasir.errors import NasirError
-from nasir.graph import Graph
-from nasir.types import ImageType
+from nasir.graph import Feature, Graph
+from nasir.types import ImageType, SignalType
 
 
 def features(graph: Graph) -> Graph:
-    """The network without its heads; outputs are the `stages`, named `stage1`, `stage2`, ….
+    """The network without its heads; outputs are the `stages`, by their names.
 
     Weights of cells stay, also those that nothing reads, so that the keys are those of the network
     but for the heads'. Raises an error for a network that reads no image.
@@ -21,20 +21,43 @@ def features(graph: Graph) -> Graph:
     inside = (node.name for node in graph if _group(node.name) in cells)
     wanted = graph.needed((*found, *inside))
     meta = {
-        **{name: text for name, text in graph.meta if name != "classes"},
-        "outputs": " ".join(f"stage{number}" for number in range(1, len(found) + 1)),
-        "strides": " ".join(map(str, found.values())),
+        **{name: text for name, text in graph.meta if name not in ("classes", "stages")},
+        "outputs": " ".join(stage.name for stage in found.values()),
+        "strides": " ".join(str(stage.stride) for stage in found.values()),
     }
     nodes = tuple(node for node in graph if node.name in wanted)
     outputs = tuple(found)
     return replace(graph, nodes=nodes, outputs=outputs, auxiliary=(), meta=tuple(meta.items()))
 
 
-def stages(graph: Graph) -> dict[str, int]:
+def stages(graph: Graph) -> dict[str, Feature]:
+    """The stages by the values that end them: those of the skeleton where it names stages.
+
+    Else `stage1`, `stage2`, … end with the last value before each halving of the image's side, and
+    the last of all. `graph` is a network of macros.
+    """
+    named = graph.about.get("stages", "").split()
+    ends = {end: name for name, _, end in (text.partition("=") for text in named)}
+    if not ends:
+        return {
+            end: Feature(f"stage{number}", graph.types[end].shape[0], stride)
+            for number, (end, stride) in enumerate(_halvings(graph).items(), start=1)
+        }
+    (entrance,) = (type_ for _, type_ in graph.inputs)
+    axis = -1 if isinstance(entrance, SignalType) else 1
+    shapes = {end: graph.types[end].shape for end in ends if end in graph.types}
+    return {
+        end: Feature(ends[end], shape[0], max(1, round(entrance.shape[axis] / shape[axis])))
+        for end, shape in shapes.items()
+        if len(shape) == 3
+    }
+
+
+def _halvings(graph: Graph) -> dict[str, int]:
     """The last value before each halving of the image's side, and the last of all: its stride.
 
-    `graph` is a network of macros. Values inside cells, stems and heads are none: what has names
-    below one name (`c03/…`) is one step, and a head is a step outside cells that gives a result.
+    Values inside cells, stems and heads are none: what has names below one name (`c03/…`) is one
+    step, and a head is a step outside cells that gives a result.
     """
     cells = {cell.name for cell in graph.cells}
     heads = {_group(name) for name in graph.results} - cells

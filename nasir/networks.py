@@ -46,10 +46,10 @@ def network(
     `in_channels` are those of an image, 3 if None, `columns` its width where a skeleton of the
     space's own takes another than `resolution`. The skeleton's own name is the space's.
     `auxiliary` adds the auxiliary head, whose logits are `graph.auxiliary` (of `rnn`, the states of
-    all steps). With `features` there is no head: outputs are the last value of each stage, that is
-    before each halving of the image's side, and `graph.features` are their names, channels and
-    strides; weights keep their keys. `space` (or an argument of `load_space`) overrides the
-    genotype's space, also for own ops, layout and sizes.
+    all steps). With `features` there is no head: outputs are the last value of each stage (of an
+    own skeleton's stages, else before each halving of the image's side), and `graph.features` are
+    their names, channels and strides; weights keep their keys. `space` (or an argument of
+    `load_space`) overrides the genotype's space, also for own ops, layout and sizes.
     """
     if features and auxiliary:
         message = "a network of features has no heads, and so no auxiliary one"

@@ -10,14 +10,14 @@ import torch
 
 import lowering
 import nasir
-from nasir import Extension, NasirError, Space
+from nasir import Extension, NasirError, Space, extension
 from nasir.formats.table import FORMATS, named_format
 from nasir.ops import NoAttrs, OpSpec
 from nasir.space.load import spaces_directory
 from nasir.space.skeletons import SKELETONS
 from nasir.table import Table
 from runners.experiment.architect import Regulariser, Stop
-from runners.experiment.method import read_method
+from runners.experiment.method import PARTS, read_method
 from runners.experiment.mixture import Drawn, MixturePart, Rows
 from runners.experiment.recipe import read_recipe
 from runners.experiment.run import Hook
@@ -99,6 +99,41 @@ def test_names_that_clash_are_an_error_and_nothing_is_used() -> None:
         Table.of({"early": 0}, "method")  # a module that is imported later
     _refused("belongs to no op", Extension(name="a", torch={"mine": _same}))
     nasir.use(Extension(name="a", ops=[mine])).close()
+
+
+MINE = OpSpec("mine", "own", NoAttrs, _same)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "hint"),
+    [
+        ({"parts": {"regulariser": {}}}, "the kind 'regulariser'", "did you mean 'regularise'?"),
+        ({"parts": {"samplers": {}}}, "the kind 'samplers'", "known: architect, edges"),
+        ({"parts": {"stop": {"never": Stop}}}, "parts['stop']", "objects by name"),
+        ({"ops": ["gelu"]}, "'gelu' as ops[0]", "ops are OpSpec objects"),
+        ({"ops": [MINE], "torch": {"mine": "F.gelu"}}, "torch['mine']", "torch are functions"),
+        ({"macros": [MINE]}, "'<op mine>' as macros[0]", "Macro objects"),
+        ({"formats": ["darts"]}, "formats[0]", "Format objects"),
+        ({"skeletons": ["cifar"]}, "skeletons[0]", "Skeleton objects"),
+        ({"methods": {"mine": 3}}, "'3' as methods['mine']", "paths of files"),
+        ({"recipes": {"mine": None}}, "recipes['mine']", "paths of files"),
+        ({"tasks": {"mine": "digits"}}, "tasks['mine']", "functions by name"),
+        ({"hooks": {"mine": 3}}, "hooks['mine']", "functions by name"),
+    ],
+)
+def test_rows_that_nothing_would_read_are_an_error(
+    fields: dict[str, Any], message: str, hint: str
+) -> None:
+    with pytest.raises(NasirError) as caught:
+        nasir.use(Extension(name="a", **fields))
+    assert caught.value.code == "E505"
+    assert message in caught.value.message.replace('"', "'")
+    assert hint in caught.value.hint
+    assert not extension.in_use()
+
+
+def test_the_kinds_of_parts_are_those_of_methods() -> None:
+    assert tuple(PARTS) == extension.PARTS
 
 
 def test_a_target_without_a_rule_is_named_when_it_is_asked_for(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import lowering
 import nasir
 from lowering.onnx import compare, to_onnx
 from nasir import Graph, NasirError
-from tests.command_line import RESNET, call
+from tests.command_line import RESNET, ROOT, call
 
 SMALL: dict[str, Any] = {"channels": 4, "layers": 3, "resolution": 32}
 
@@ -66,6 +66,32 @@ def test_every_skeleton_of_images_has_features(name: str) -> None:
     assert {ref.key for ref in whole.params} - {ref.key for ref in graph.params} <= {
         ref.key for ref in whole.params if ref.key.startswith("head")
     }
+
+
+OWN = {
+    "features": ([("c2", 8, 4), ("c3", 16, 8), ("c4", 32, 16)], (1, 3, 96, 96)),
+    "decoder": (
+        [("fine", 16, 1), ("middle", 32, 2), ("deep", 32, 2), ("coarse", 64, 4)],
+        (1, 3, 64, 64),
+    ),
+    "signals": ([("stage1", 8, 2), ("stage2", 16, 4), ("stage3", 32, 8)], (1, 6, 128)),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_features_of_an_own_skeleton_are_its_stages(name: str, tmp_path: Path) -> None:
+    expected, shape = OWN[name]
+    genotype = nasir.sample(nasir.load_space(ROOT / "spaces" / "examples" / f"{name}.yaml"), 1)
+    graph, whole = (nasir.network(genotype, features=of) for of in (True, False))
+    assert [tuple(each) for each in graph.features] == expected
+    assert not [key for ref in graph.params if (key := ref.key).startswith(("head", "aux"))]
+    module, other = lowering.to_torch(graph).eval(), lowering.to_torch(whole, seed=1).eval()
+    path, _ = lowering.to_python(whole, other, tmp_path / "net.py")
+    lowering.load_weights(module, path.with_suffix(".safetensors"))
+    x = torch.randn(shape)
+    loaded: Any = lowering.load_python(path)
+    for found, value in zip(loaded.forward_features(x), module(x), strict=True):
+        torch.testing.assert_close(found, value)
 
 
 def test_features_are_values_of_the_network_with_the_same_weights(tmp_path: Path) -> None:

@@ -79,6 +79,23 @@ def test_a_target_of_a_name_is_picked_whatever_is_faster() -> None:
     assert make._selected(results, Options(target=AUTO)) == "folded"  # the fastest that is exact
 
 
+def test_a_package_of_several_outputs_takes_any_number_of_images(
+    source: FormSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = nasir.network("darts_v2", channels=4, layers=3, features=True)
+    module = lowering.to_torch(graph).eval()
+
+    def network(x: torch.Tensor) -> object:
+        assert len(x) == 9, "compiled for 9 images"
+        return module(x)
+
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda path: network)  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType, reportUnknownArgumentType] - as the form
+    run = FORMS["package"].load(replace(source, graph=graph, module=module), tmp_path / "n.pt2")
+    with torch.no_grad():
+        for count in (9, 4, 20):
+            torch.testing.assert_close(run(images(count)), module(images(count)))
+
+
 SHIPPED = (("folded", 1), ("onnxruntime", 8), ("onnxruntime", 1), ("channels_last", 2),
            ("python", 1), ("export", 2), ("package", 4))  # fmt: skip
 

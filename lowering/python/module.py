@@ -120,7 +120,7 @@ def _features(
     arguments, first = start
     body = [*first, *write_steps(steps, variables, names, tuple(features))]
     result = ", ".join(variables[name] for name in features)
-    summary = docstring("Returns the last value of each stage, before the image is halved.")
+    summary = docstring("Returns the last value of each stage.")
     kinds = f"tuple[{', '.join(['Tensor'] * len(features))}]"
     comma = "," * (len(features) == 1)
     method = _method("forward_features", arguments, kinds, [f"return {result}{comma}"])

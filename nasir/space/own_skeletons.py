@@ -234,8 +234,8 @@ class _Network:
 
     def __call__(
         self, b: Builder, design: Design, size: OwnSize
-    ) -> tuple[tuple[str, ...], str | None]:
-        """The results, and that of the auxiliary head if it is asked for."""
+    ) -> tuple[tuple[str, ...], str | None, dict[str, str]]:
+        """The results, that of the auxiliary head if it is asked for, and the ends of stages."""
         (entrance,) = b.types
         if self.model.input == "signal":
             entrance = b("reshape", entrance, name="entrance", channels=size.in_channels, height=1)
@@ -255,9 +255,11 @@ class _Network:
             values[name], before = stack.states[1], name
         last = self.steps(b, "head", before, values, known)
         results = tuple(values[name] for name in self.model.outputs or (last,))
+        ends = {name: values[name] for name in self.model.stage_names}
         if self.model.auxiliary is None or not size.auxiliary:
-            return results, None
-        return results, values[self.steps(b, "aux", self.model.auxiliary.after, values, known)]
+            return results, None, ends
+        last = self.steps(b, "aux", self.model.auxiliary.after, values, known)
+        return results, values[last], ends
 
     def steps(
         self,

@@ -27,6 +27,12 @@ from nasir.types import ImageType, Type
 
 Made = TypeVar("Made", bound=Builder)
 
+Built = (
+    tuple[str | tuple[str, ...], str | None]
+    | tuple[str | tuple[str, ...], str | None, Mapping[str, str]]
+)
+"""The results, those of the auxiliary head, and the values that end stages by the stages' names."""
+
 
 def _image(size: Size | StageSize) -> dict[str, Type]:
     return {"image": ImageType(size.in_channels, size.resolution, size.resolution)}
@@ -35,6 +41,9 @@ def _image(size: Size | StageSize) -> dict[str, Type]:
 @dataclass(frozen=True)
 class Skeleton:
     """`build(builder, design, size)` returns the logits and, if asked for, the auxiliary ones.
+
+    A third result, if there is one, maps names of stages to the values that end them; else stages
+    end where the image's side is halved.
 
     `default` is the size of a discrete network, `search` that of a supernet where it
     is another.
@@ -52,7 +61,7 @@ class Skeleton:
     name: str
     summary: str
     default: Any
-    build: Callable[[Builder, Design, Any], tuple[str | tuple[str, ...], str | None]]
+    build: Callable[[Builder, Design, Any], Built]
     search: Any = None
     kinds: tuple[str, ...] = ("cell",)
     inputs: int = 1
@@ -76,25 +85,26 @@ def build_network(
     design: Design, skeleton: Skeleton, size: Any, about: Mapping[str, str] | None = None
 ) -> Graph:
     """The discrete network, or the supernet, as a graph of macros; `about` joins its `meta`."""
-    builder, outputs, auxiliary = write_network(Builder, design, skeleton, size)
+    builder, (results, auxiliary, *named) = write_network(Builder, design, skeleton, size)
+    meta = {**_meta(design, skeleton, size), **(about or {})}
+    if named:
+        meta["stages"] = " ".join(f"{name}={end}" for name, end in named[0].items())
     return builder.graph(
-        *outputs,
-        auxiliary=auxiliary,
-        meta={**_meta(design, skeleton, size), **(about or {})},
+        *((results,) if isinstance(results, str) else results),
+        auxiliary=(auxiliary,) if auxiliary else (),
+        meta=meta,
     )
 
 
 def write_network(
     make: Callable[..., Made], design: Design, skeleton: Skeleton, size: Any
-) -> tuple[Made, tuple[str, ...], tuple[str, ...]]:
-    """A builder with all nodes of a network, its outputs, and the auxiliary ones."""
+) -> tuple[Made, Built]:
+    """A builder with all nodes of a network, and what `Skeleton.build` returns."""
     _check_size(skeleton, size)
     _check_cells(design, skeleton)
     _check_work(design, skeleton, size)
     builder = make(**skeleton.begin(size))
-    outputs, auxiliary = skeleton.build(builder.know(_own(design)), design, size)
-    outputs = (outputs,) if isinstance(outputs, str) else outputs
-    return builder, outputs, (auxiliary,) if auxiliary else ()
+    return builder, skeleton.build(builder.know(_own(design)), design, size)
 
 
 def network_size(

@@ -206,15 +206,19 @@ def _load_package(source: FormSource, path: Path) -> Run:
     network: Any = inductor.aoti_load_package(str(path))
 
     def run(*inputs: Tensor) -> Any:
-        count, found = len(inputs[0]), list[Tensor]()
+        count, found, single = len(inputs[0]), list[tuple[Tensor, ...]](), False
         if source.recurrent or count == source.batch:
             return network(*inputs)
         for at in range(0, count, source.batch):
             part = inputs[0][at : at + source.batch]
             full = torch.zeros((source.batch, *part.shape[1:]))
             full[: len(part)] = part
-            found.append(network(full)[: len(part)])
-        return torch.cat(found)
+            result = network(full)
+            single = isinstance(result, Tensor)
+            values = (result,) if single else result
+            found.append(tuple(value[: len(part)] for value in values))
+        joined = tuple(map(torch.cat, zip(*found, strict=True)))
+        return joined[0] if single else joined
 
     return run
 
