@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 183,
-    "files of runners": 78,
-    "code lines of nasir and lowering": 17_453,
-    "code lines of runners": 11_613,
-    "code lines of tests": 20_210,
+    "files of the library": 187,
+    "files of runners": 82,
+    "code lines of nasir and lowering": 17_460,
+    "code lines of runners": 12_356,
+    "code lines of tests": 20_605,
     "places of runners": 14,
-    "arrows between them": 40,
+    "arrows between them": 42,
     "class names used twice": 0,
     "files over 500 lines": 0,
 }

@@ -51,7 +51,8 @@ class Extension:
     by kind and name (`{"regularise": {"entropy": Entropy()}}`), `methods` are files of them, or
     what would be in these, by name, as are `recipes`. `tasks` make a task of an argument such as
     `--data NAME:REST` (see `runners.task`). `hooks` make a hook of a run from its learner, for each
-    search and evaluation while the extension is in use.
+    search and evaluation while the extension is in use. `proxies` are functions of a
+    `nasir.Probe` that score a network before training, by name.
 
     `name` and `version` stand in the facts of runs, which do not resume without them.
     """
@@ -71,6 +72,10 @@ class Extension:
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     tasks: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
     hooks: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+
+    proxies: Mapping[str, Callable[..., float]] = field(
+        default_factory=dict[str, Callable[..., float]]
+    )
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Its rows by the kind of table and by name. Raises an error if a space cannot be read."""
@@ -92,6 +97,7 @@ class Extension:
             **{kind: dict(named) for kind, named in self.parts.items()},
             "task": dict(self.tasks),
             "hook": dict(self.hooks),
+            "proxy": dict(self.proxies),
         }
 
 

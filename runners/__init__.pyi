@@ -3,9 +3,13 @@ from .experiment.experiment import RunOptions as RunOptions
 from .experiment.experiment import Search as Search
 from .experiment.method import Method as Method
 from .experiment.method import read_method as read_method
+from .experiment.proxies import Probe as Probe
 from .experiment.recipe import Recipe as Recipe
 from .experiment.recipe import read_recipe as read_recipe
 from .experiment.run import Hook as Hook
+from .experiment.scoring import Correlation as Correlation
+from .experiment.scoring import correlate as correlate
+from .experiment.scoring import score as score
 from .experiment.search import Result as Result
 from .experiment.search import resume as resume
 from .experiment.search import search as search

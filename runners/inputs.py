@@ -4,12 +4,12 @@ import os
 import shlex
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
-from nasir import Genotype, NasirError, Where, formats
+from nasir import Genotype, NasirError, Where, dump_genotype, formats
 from nasir.errors import LOG_LIMIT, MODEL_LIMIT, quoted
 from nasir.files import Source, is_there, read_source
 from nasir.formats import Reading
@@ -17,6 +17,9 @@ from nasir.formats.load import is_published, is_text, split
 from nasir.graph import HEADER
 
 STDIN = "-"
+
+_SHORT = ("nasbench201", "darts", "natsbench_size")
+"""Formats with a genotype on one line."""
 
 _format: ContextVar[str | None] = ContextVar("format asked for", default=None)
 """The format of genotypes on the command line (`--from`)."""
@@ -110,6 +113,14 @@ def named(genotype: Genotype, argument: str | Path) -> Genotype:
     file = str(split(argument)[0])
     name = Path(file).stem if file != STDIN and is_there(file) else genotype.space
     return replace(genotype, name=name)
+
+
+def short_text(genotype: Genotype) -> str:
+    """Returns the genotype in the first possible one-line format, else in nasir's."""
+    for name in _SHORT:
+        with suppress(NasirError):
+            return dump_genotype(genotype, name)
+    return dump_genotype(genotype)
 
 
 def is_run(argument: str | Path) -> bool:

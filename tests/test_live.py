@@ -130,3 +130,14 @@ def test_a_stage_is_a_line_or_a_bar_that_goes(
     assert "\x1b[31m" not in shown
     if not moves:
         assert shown.splitlines()[1] == "export ..."
+
+
+def test_items_of_a_command_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    display = ShownDisplay(clock=clock)
+    for item in display.track("abc", 3, "score"):
+        clock.now += PATIENCE if item == "b" else 1
+    assert "score: 2 of 3" in capsys.readouterr().err
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    assert list(ShownDisplay(console).track("abc", 3, "score")) == ["a", "b", "c"]
+    assert list(Display().track("abc", 3, "score")) == ["a", "b", "c"]

@@ -165,20 +165,30 @@ class Network(nn.Module):
 
     def with_programs(self, programs: Mapping[bool, Callable[..., Any]]) -> "Network":
         """A module with the same weights (shared, not copied) that runs other functions."""
-        twin = self.__class__.__new__(self.__class__)
-        twin.__dict__.update(self.__dict__)
-        twin._programs = dict(programs)
-        return twin
+        return self._twin(_programs=dict(programs))
 
     def with_bodies(self, passes: tuple[Pass, ...], finish: Finish) -> "Network":
         """A module with the same weights that runs what these passes make of its graphs.
 
         `finish` is applied to the functions of bodies, of those that apply no other.
         """
+        return self._twin(**_nothing_made(), _last=passes, _finish=finish)
+
+    def with_graph(self, graph: Graph) -> "Network":
+        """A module with the same weights (shared, not copied) that runs another graph as it is.
+
+        The graph consists of primitives and has no other inputs or weights: a part of the network,
+        for example, or one whose outputs are values within it.
+        """
+        entrance = Entrance(graph)
+        plain = {"_evaluation": (), "_sampling": (), "_last": ()}
+        return self._twin(**_nothing_made(), **plain, graph=graph, _plain=graph, _entrance=entrance)
+
+    def _twin(self, **changed: Any) -> "Network":
+        """A module with the same weights and other attributes."""
         twin = self.__class__.__new__(self.__class__)
         twin.__dict__.update(self.__dict__)
-        twin.__dict__.update(_programs={}, _sources={}, _functions={}, _graphs={})
-        twin._last, twin._finish = passes, finish
+        twin.__dict__.update(changed)
         return twin
 
     def lie_channels_last(self) -> "Network":
@@ -267,8 +277,7 @@ class Network(nn.Module):
         return _bare, (self._entrance.names,), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("_programs", "_sources", "_functions", "_places", "_graphs")
-        return self.__dict__ | {name: {} for name in made}
+        return self.__dict__ | _nothing_made() | {"_places": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -295,6 +304,11 @@ def _with_arguments(names: tuple[str, ...]) -> type[Network]:
     forward.__doc__ = Network.forward.__doc__
     members = {"forward": forward, "__module__": __name__, "__doc__": Network.__doc__}
     return type(Network.__name__, (Network,), members)
+
+
+def _nothing_made() -> dict[str, Any]:
+    """What a network makes of its graph when it is first called, before that."""
+    return {"_programs": {}, "_sources": {}, "_functions": {}, "_graphs": {}}
 
 
 def _bare(names: tuple[str, ...]) -> Network:

@@ -54,6 +54,8 @@ GROUPS = {
         Command("test", "runs", "Measure a trained network on held-out data."),
         Command("replay", "runs", "Repeat a run and check that the result is equal."),
         Command("plot", "runs", "Draw the figures of a run."),
+        Command("score", "scoring", "Score untrained networks by zero-cost proxies."),
+        Command("correlate", "scoring", "Correlate zero-cost proxies with a table's accuracies."),
     ),
     "Get the network out": (
         Command("compile", "runs", "Compile a genotype: a network, ONNX, Python, drawings."),

@@ -17,7 +17,16 @@ from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong_cal
 from runners.experiment.recipe import NetworkSize, describe_size, size_facts
 from runners.folder.display import display_for_stderr
 from runners.forms.report import cost_facts, cost_sums, cost_table, with_head
-from runners.inputs import check_file, is_graph, named, open_source, read, read_named, read_opened
+from runners.inputs import (
+    check_file,
+    is_graph,
+    named,
+    open_source,
+    read,
+    read_named,
+    read_opened,
+    short_text,
+)
 from runners.output import (
     FileText,
     Reply,
@@ -31,9 +40,6 @@ from runners.output import (
 Size = Annotated[NetworkSize, Fields(NetworkSize)]
 
 DIFFERENT = 1
-
-_SHORT = ("nasbench201", "darts", "natsbench_size")
-"""Formats with a genotype on one line."""
 
 
 def convert(
@@ -115,13 +121,7 @@ def sample(
 
 
 def _dumped(genotype: nasir.Genotype, to: str | None) -> str:
-    """Dumps in format `to`, else in the first possible one-line format, else in nasir's."""
-    for name in () if to else _SHORT:
-        try:
-            return nasir.dump_genotype(genotype, name)
-        except NasirError:
-            continue
-    return nasir.dump_genotype(genotype, to or "nasir")
+    return nasir.dump_genotype(genotype, to) if to else short_text(genotype)
 
 
 def _ended(text: str) -> str:
@@ -317,7 +317,7 @@ def _spread(name: str, values: list[int]) -> dict[str, object]:
 
 def _line(genotype: nasir.Genotype) -> str:
     """Formats a genotype for a CSV cell."""
-    text = _dumped(genotype, None)
+    text = short_text(genotype)
     return (text if "\n" not in text else json_text(json.loads(text))).replace('"', '""')
 
 

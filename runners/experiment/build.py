@@ -275,12 +275,17 @@ def _sizes(
         for name, value in network
         if f"network.{name}" in experiment.values and name != "skeleton"
     }
+    check_sizes(asked, data, code)
+    known = {name: value for name, value in {**own, **data}.items() if name in skeleton.sizes}
+    return {**known, **asked}
+
+
+def check_sizes(asked: Mapping[str, Any], data: Mapping[str, int], code: str) -> None:
+    """Raises `code` if the data has other classes, channels or words than asked for."""
     for name in DATA:
         if name in asked and data.get(name, asked[name]) != asked[name]:
             message = f"the data has {data[name]} {name}, not {asked[name]}"
             raise NasirError(code, message, hint=f"leave --{name.replace('_', '-')} out")
-    known = {name: value for name, value in {**own, **data}.items() if name in skeleton.sizes}
-    return {**known, **asked}
 
 
 def _training_size(experiment: Experiment, recipe: Recipe, genotype: Genotype) -> dict[str, Any]:

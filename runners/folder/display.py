@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Facts = Mapping[str, object]
 """Names with numbers, texts, or scalar tensors, which are read only when displayed."""
+
+Item = TypeVar("Item")
 
 PATIENCE = 10.0
 """Seconds between two lines within an epoch."""
@@ -47,6 +49,11 @@ class Display:
         """Shows a stage of a command within the context."""
         del name
         return nullcontext()
+
+    def track(self, items: Iterable[Item], total: int, name: str) -> Iterator[Item]:
+        """Yields `total` items, and shows how many have been used."""
+        del total, name
+        yield from items
 
     def close(self) -> None:
         """Ends the display, also after a failure; may be called twice."""
@@ -122,6 +129,23 @@ class ShownDisplay(Display):
         self._bars.start()
         try:
             yield
+        finally:
+            self._bars.remove_task(task)
+            if not self._bars.tasks:
+                self.close()
+
+    def track(self, items: Iterable[Item], total: int, name: str) -> Iterator[Item]:
+        """Shows a bar, or prints a line every PATIENCE seconds, until the items end."""
+        name = visible(name)
+        task = self._bars.add_task(name, total=total)
+        if self.moves:
+            self._bars.start()
+        try:
+            for number, item in enumerate(items, start=1):
+                yield item
+                self._bars.update(task, description=f"{name} {number}/{total}", completed=number)
+                if not self.moves and self._clock() - self._said >= PATIENCE:
+                    self.say("  ".join(_filled(f"{name}: {number} of {total}", self._left)))
         finally:
             self._bars.remove_task(task)
             if not self._bars.tasks:

@@ -94,7 +94,7 @@ def curves(run: PlottedRun) -> Figure:
         lacks = "losses, scores or learning rates" if run.metrics else "rows"
         raise NothingToDrawError(f"metrics.jsonl has no {lacks}")
     ratios = [0.6 if name == _RATE else 1.0 for name in shown]
-    figure = sheet(run, "Learning curves", 7.2, 1.6 + 2.1 * sum(ratios))
+    figure = sheet(run.description, "Learning curves", 7.2, 1.6 + 2.1 * sum(ratios))
     panels: list[Axes] = list(
         figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios).flat
     )
@@ -134,7 +134,7 @@ def entropy(run: PlottedRun) -> Figure:
     epochs = [row.epoch for row in rows]
     groups = kinds(dict.fromkeys(name for row in rows for name in row.entropy))
     width = 1.4 + 3.9 * max(len(groups), 1.3)
-    figure = sheet(run, "Entropy of the decisions", width, 4.2)
+    figure = sheet(run.description, "Entropy of the decisions", width, 4.2)
     panels: list[Axes] = list(figure.subplots(1, len(groups), sharey=True, squeeze=False).flat)
     for axes, (kind, choices) in zip(panels, groups.items(), strict=True):
         values = np.array([[row.entropy.get(name, math.nan) for name in choices] for row in rows])
@@ -173,7 +173,7 @@ def trajectory(run: PlottedRun) -> Figure:
     labels = {option: f"reads {option}" if option in reads else named(option) for option in ink}
     width = max(5.2, 0.7 + 1.62 * wide) + 0.7 + 0.08 * max(map(len, labels.values()))
     height = max(1.2 + 1.22 * tall, 0.8 + 0.2 * len(ink))
-    figure = sheet(run, "Weights of the decisions' options", width, height)
+    figure = sheet(run.description, "Weights of the decisions' options", width, height)
     figure.legend(
         handles=[Line2D([], [], **ink[option], lw=2, label=labels[option]) for option in ink],
         loc="outside right center",
@@ -241,7 +241,7 @@ def skips(run: PlottedRun) -> Figure:
     rows = [row for row in run.metrics if row.skips]
     if not rows:
         raise NothingToDrawError("no row of metrics.jsonl counts skip connections")
-    figure = sheet(run, "Skip connections in the genotype", 7.2, 3.4)
+    figure = sheet(run.description, "Skip connections in the genotype", 7.2, 3.4)
     axes, looks = figure.subplots(), cycle(zip((BLUE, VERMILION, GREEN), _DASHES, strict=True))
     for kind in dict.fromkeys(kind for row in rows for kind in row.skips):
         color, dashes = next(looks)
@@ -261,7 +261,7 @@ def eigenvalue(run: PlottedRun) -> Figure:
         raise NothingToDrawError("no row of metrics.jsonl has an eigenvalue")
     epochs, values = [row.epoch for row in measured], [row.eigenvalue for row in measured]
     means = windowed(values)
-    figure = sheet(run, "Largest eigenvalue of the architecture's Hessian", 7.2, 5.4)
+    figure = sheet(run.description, "Largest eigenvalue of the architecture's Hessian", 7.2, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1.0))
     upper.plot(epochs, values, "o", color=GREY, markersize=4.5, label="measured")
     upper.plot(epochs, means, color=BLUE, label=f"mean of the last {WINDOW} measurements")
@@ -291,7 +291,7 @@ def confusion(run: PlottedRun) -> Figure:
     size = len(found.classes)
     side = max(4.6, min(0.52 * size, 11.0))
     title = f"Predictions on {shortened(found.split)} images"
-    figure = sheet(run, title, side + 2.2, side + 1.2)
+    figure = sheet(run.description, title, side + 2.2, side + 1.2)
     axes = figure.subplots()
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.grid(visible=False)
@@ -310,15 +310,15 @@ def confusion(run: PlottedRun) -> Figure:
     return figure
 
 
-def sheet(run: PlottedRun, title: str, width: float, height: float) -> Figure:
-    """Returns an empty figure with a title and the run's description; sizes in inches."""
+def sheet(about: str, title: str, width: float, height: float) -> Figure:
+    """Returns an empty figure with a title and a line about it; sizes in inches."""
     layout = ConstrainedLayoutEngine(
         rect=(0.0, 0.0, 1.0, 1.0 - HEADER / height), w_pad=0.08, h_pad=0.06
     )
     figure = Figure(figsize=(width, height), layout=layout)
     left, inch = 0.12 / width, 1.0 / height
     figure.text(left, 1 - 0.1 * inch, title, size=12.5, weight="bold", va="top")
-    figure.text(left, 1 - 0.37 * inch, run.description, size=9, color=FAINT, va="top")
+    figure.text(left, 1 - 0.37 * inch, about, size=9, color=FAINT, va="top")
     return figure
 
 

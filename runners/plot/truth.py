@@ -47,7 +47,7 @@ def truth(run: PlottedRun) -> Figure:
     if run.benchmark is None:
         raise NothingToDrawError("no benchmark was given (--benchmark)")
     found = look_up(run, run.benchmark)
-    figure = sheet(run, "True accuracy of the search's choice", 7.2, 4.8)
+    figure = sheet(run.description, "True accuracy of the search's choice", 7.2, 4.8)
     axes = figure.subplots()
     if found.bands:
         epochs, rows = list[float](found.bands), [*map(_errors, found.bands.values())]

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -79,19 +80,43 @@ def plot_run(
     return Plots(files, left_out)
 
 
+def write_figure(path: Path, draw: Callable[[], Figure]) -> Path:
+    """Draws a figure in the common style, and writes it in the format of the path's ending.
+
+    Raises an error for other endings than png, svg and pdf.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in _METADATA:
+        message = f"a figure cannot be written as {quoted(path.name)}"
+        raise NasirError("E505", message, hint="a name that ends in .png, .svg or .pdf")
+    with mpl.rc_context(fname=STYLE):
+        return write_atomically(path, saved(draw(), kind))
+
+
+def saved(figure: Figure, kind: str) -> bytes:
+    """Returns the figure as a file, which depends on its content alone."""
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=DENSITY, metadata=_METADATA[kind])
+    return content.getvalue()
+
+
+_METADATA: Mapping[str, dict[str, Any]] = {
+    "png": {},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+
+
 def _drawn(name: str, run: PlottedRun) -> dict[str, bytes]:
     """Renders one figure as files by name; they depend on its content alone."""
     found: dict[str, bytes] = {}
     with mpl.rc_context(fname=STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters missing in the font are boxes
         shown = PLOTS[name](run)
-        for kind, metadata in (("png", {}), ("svg", {"Date": None})):
-            content = io.BytesIO()
-            if isinstance(shown, Picture):
-                content.write(rendered(shown, kind, DENSITY))
-            else:
-                shown.savefig(content, format=kind, dpi=DENSITY, metadata=metadata)
-            found[f"{name}.{kind}"] = content.getvalue()
+        for kind in ("png", "svg"):
+            is_picture = isinstance(shown, Picture)
+            content = rendered(shown, kind, DENSITY) if is_picture else saved(shown, kind)
+            found[f"{name}.{kind}"] = content
         if name == "cells" and len(run.genotypes) > 1:
             found["cells.gif"] = animation(run)
     return found
