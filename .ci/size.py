@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 187,
     "files of runners": 82,
-    "code lines of nasir and lowering": 17_460,
+    "code lines of nasir and lowering": 17_574,
     "code lines of runners": 12_356,
-    "code lines of tests": 20_605,
+    "code lines of tests": 20_650,
     "places of runners": 14,
     "arrows between them": 42,
     "class names used twice": 0,

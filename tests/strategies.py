@@ -257,6 +257,10 @@ _OTHER_ATTRIBUTES: Mapping[str, st.SearchStrategy[Mapping[str, object]]] = {
     "reshape": st.sampled_from(
         ({}, {"channels": 1, "height": 1}, {"height": 2, "width": 1}, {"channels": 2, "width": 2})
     ),
+    "space_to_depth": st.fixed_dictionaries({"block": st.integers(1, 2)}),
+    "depth_to_space": st.fixed_dictionaries({"block": st.integers(1, 2)}),
+    "group_norm": st.fixed_dictionaries({"groups": st.integers(1, 2), "affine": st.booleans()}),
+    "transpose": st.fixed_dictionaries({"first": st.integers(1, 3), "second": st.integers(1, 3)}),
     "channel_shuffle": st.fixed_dictionaries({"groups": st.integers(1, 2)}),
 }
 

@@ -18,7 +18,7 @@ from tests.test_onnx_agreement import trained
 
 SPACES = {
     name: nasir.load_space(ROOT / "spaces" / "examples" / f"{name}.yaml")
-    for name in ("attention", "segmentation")
+    for name in ("attention", "segmentation", "windows")
 }
 named = pytest.mark.parametrize("name", SPACES)
 
@@ -120,6 +120,29 @@ def test_the_attention_of_the_example_is_torchs(channels: int, stride: int) -> N
     queries, keys, values = map(heads, ("queries", "keys", "values"))
     mixed = F.scaled_dot_product_attention(queries, keys, values)
     y = mixed.mT.flatten(1, 2).view_as(x)
+    expected = x + F.conv2d(y, w["m/project.weight"], w["m/project.bias"])
+    torch.testing.assert_close(module(image), expected)
+
+
+@pytest.mark.parametrize(("channels", "stride"), [(8, 1), (6, 2)])
+def test_the_attention_of_windows_is_torchs(channels: int, stride: int) -> None:
+    size = (8 * stride, 12 * stride)
+    build = Builder(image=ImageType(channels, *size)).know(SPACES["windows"].ops)
+    graph = build.graph(build("window_attention", "image", name="m", stride=stride, affine=False))
+    module = lowering.to_torch(graph, seed=1).double()
+    w = module.state_dict()
+    image = noise(2, channels, *size).double()
+    x = F.avg_pool2d(image, stride)
+    norm, heads = F.group_norm(x, 1), 4 if channels == 8 else 1
+
+    def windows(key: str) -> Tensor:
+        y = F.conv2d(norm, w[f"m/{key}/conv2d.weight"], w[f"m/{key}/conv2d.bias"])
+        y = y.view(2, heads, channels // heads, 2, 4, 3, 4)
+        return y.permute(0, 1, 3, 5, 4, 6, 2).flatten(4, 5)  # (N, heads, 2, 3, 16, C / heads)
+
+    queries, keys, values = map(windows, ("queries", "keys", "values"))
+    mixed = F.scaled_dot_product_attention(queries, keys, values).unflatten(4, (4, 4))
+    y = mixed.permute(0, 1, 6, 2, 4, 3, 5).reshape_as(x)
     expected = x + F.conv2d(y, w["m/project.weight"], w["m/project.bias"])
     torch.testing.assert_close(module(image), expected)
 

@@ -157,6 +157,18 @@ def _attention(b: Builder) -> list[str]:
     ]
 
 
+def _squares(b: Builder) -> list[str]:
+    x = b("pad", "image", name="even", bottom=1)
+    deep = b("space_to_depth", x, name="deep", block=2)
+    return [
+        deep,
+        b("depth_to_space", deep, name="back", block=2),
+        *(b("transpose", x, name=f"t{i}{j}", first=i, second=j) for i, j in ((2, 3), (1, 3))),
+        b("group_norm", deep, name="norm", groups=3, eps=1e-3),
+        b("group_norm", deep, name="bare", groups=12, affine=False),
+    ]
+
+
 def _larger(b: Builder) -> list[str]:
     made = [
         b("conv_transpose2d", "image", name="twice", out=4, kernel=3, stride=2, bias=True),
@@ -181,6 +193,7 @@ EXAMPLES = (
     _choices,
     _mixtures,
     _attention,
+    _squares,
     _larger,
 )
 

@@ -14,7 +14,7 @@ from tests.gate import gated
 
 EXAMPLES = [
     ROOT / "spaces" / "examples" / f"{name}.json"
-    for name in ("mobile", "three_kinds", "attention", "segmentation")
+    for name in ("mobile", "three_kinds", "attention", "segmentation", "windows")
 ]
 TOLERANCE = 1e-4
 

@@ -35,12 +35,15 @@ from nasir.ops.layers import (
     CHUNK,
     CONV2D,
     CROP,
+    DEPTH_TO_SPACE,
     FLATTEN,
     GLOBAL_POOL,
+    GROUP_NORM,
     LINEAR,
     MAX_POOL,
     PAD,
     PROJECT,
+    SPACE_TO_DEPTH,
     AvgPoolAttrs,
     BatchNormAttrs,
     ChannelsAttrs,
@@ -48,8 +51,10 @@ from nasir.ops.layers import (
     ChunkAttrs,
     ConvAttrs,
     CropAttrs,
+    GroupNormAttrs,
     MaxPoolAttrs,
     PadAttrs,
+    SquareAttrs,
 )
 from nasir.ops.sequence import (
     CONV_TRANSPOSE2D,
@@ -66,6 +71,7 @@ from nasir.ops.sequence import (
     RESIZE_NEAREST,
     SCAN,
     SOFTMAX,
+    TRANSPOSE,
     WORD_DROPOUT,
     AxisAttrs,
     ConvTransposeAttrs,
@@ -74,6 +80,7 @@ from nasir.ops.sequence import (
     ReshapeAttrs,
     ResizeAttrs,
     ScanAttrs,
+    TransposeAttrs,
     WidthAttrs,
 )
 
@@ -117,23 +124,53 @@ def _number(e: OnnxEmitter, name: str, number: int) -> ir.Value:
 
 
 def _shuffle(e: OnnxEmitter, a: ChannelShuffleAttrs, x: ir.Value) -> ir.Value:
+    return _interleaved(e, a.groups, x)
+
+
+def _interleaved(e: OnnxEmitter, count: int, x: ir.Value) -> ir.Value:
     """Groups and their members become two axes, which are swapped; sizes are the input's own."""
     size = e.part("size", "Shape", x, start=2)
-    groups = e.part("groups", "Concat", e.integers("split", 0, a.groups, -1), size, axis=0)
+    groups = e.part("groups", "Concat", e.integers("split", 0, count, -1), size, axis=0)
     parts = e.part("parts", "Reshape", x, groups)
     swapped = e.part("swapped", "Transpose", parts, perm=(0, 2, 1, 3, 4))
     return e.node("Reshape", swapped, e.part("shape", "Shape", x))
 
 
+def _deep(e: OnnxEmitter, a: SquareAttrs, x: ir.Value) -> ir.Value:
+    """ONNX has the pixels before the channels: they are interleaved, as torch has them."""
+    return _interleaved(e, a.block**2, e.part("deep", "SpaceToDepth", x, blocksize=a.block))
+
+
+def _spread(e: OnnxEmitter, a: SquareAttrs, x: ir.Value) -> ir.Value:
+    return e.node("DepthToSpace", x, blocksize=a.block, mode="CRD")
+
+
+def _group_norm(e: OnnxEmitter, a: GroupNormAttrs, x: ir.Value, *affine: ir.Value) -> ir.Value:
+    """An instance norm of groups as channels: GroupNormalization is whole from opset 21 on."""
+    groups = _number(e, "groups", a.groups)
+    shape = e.part(
+        "shape", "Concat", e.integers("batch", 0), groups, e.integers("rest", -1), axis=0
+    )
+    parts = e.part("parts", "Reshape", x, shape)
+    ones, zeros = _constants(e, groups)
+    normal = e.part("normal", "InstanceNormalization", parts, ones, zeros, epsilon=a.eps)
+    whole = e.part("whole", "Shape", x)
+    if not affine:
+        return e.node("Reshape", normal, whole)
+    axes = e.integers("axes", 1, 2)
+    scale, shift = (e.part("column", "Unsqueeze", each, axes) for each in affine)
+    scaled = e.part("scaled", "Mul", e.part("image", "Reshape", normal, whole), scale)
+    return e.node("Add", scaled, shift)
+
+
 def _batch_norm(e: OnnxEmitter, a: BatchNormAttrs, x: ir.Value, *weights: ir.Value) -> ir.Value:
     *affine, mean, variance = weights
-    scale, bias = affine or _identity(e, mean)
+    scale, bias = affine or _constants(e, e.part("shape", "Shape", mean))
     return e.node("BatchNormalization", x, scale, bias, mean, variance, epsilon=a.eps)
 
 
-def _identity(e: OnnxEmitter, mean: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Ones and zeros, as many as there are channels: ONNX has no batch norm without an affine."""
-    shape = e.part("shape", "Shape", mean)
+def _constants(e: OnnxEmitter, shape: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Ones and zeros of that shape: ONNX has no norm of channels without an affine."""
     return (
         e.part("ones", "ConstantOfShape", shape, value=e.floats(1, 1)),
         e.part("zeros", "ConstantOfShape", shape, value=e.floats(0, 1)),
@@ -337,6 +374,12 @@ def _reshape(e: OnnxEmitter, a: ReshapeAttrs, x: ir.Value, *like: ir.Value) -> i
     return e.node("Reshape", x, e.part("shape", "Concat", e.integers("batch", 0), *sizes, axis=0))
 
 
+def _transpose(e: OnnxEmitter, a: TransposeAttrs, x: ir.Value) -> ir.Value:
+    order = [0, 1, 2, 3]
+    order[a.first], order[a.second] = a.second, a.first
+    return e.node("Transpose", x, perm=order)
+
+
 def _nearest(e: OnnxEmitter, a: ResizeAttrs, x: ir.Value, *like: ir.Value) -> ir.Value:
     if not like:
         scales = _scales(e, a)
@@ -394,7 +437,10 @@ RULES = (
     OnnxRule(PAD, _pad, since=18),  # its axes
     OnnxRule(CHANNELS, _channels),
     OnnxRule(CHANNEL_SHUFFLE, _shuffle),
+    OnnxRule(SPACE_TO_DEPTH, _deep),
+    OnnxRule(DEPTH_TO_SPACE, _spread),
     OnnxRule(BATCH_NORM, _batch_norm),
+    OnnxRule(GROUP_NORM, _group_norm),
     OnnxRule(MAX_POOL, _max_pool),
     OnnxRule(AVG_POOL, _avg_pool),
     _node(GLOBAL_POOL, "GlobalAveragePool"),
@@ -409,6 +455,7 @@ RULES = (
     OnnxRule(SOFTMAX, _softmax),
     OnnxRule(LAYER_NORM, _layer_norm),
     OnnxRule(RESHAPE, _reshape),
+    OnnxRule(TRANSPOSE, _transpose),
     OnnxRule(RESIZE_NEAREST, _nearest),
     OnnxRule(RESIZE_BILINEAR, _bilinear),
     OnnxRule(CONV_TRANSPOSE2D, _conv_transpose2d),

@@ -125,6 +125,16 @@ def _batch_norm(s: Site) -> str:
     )
 
 
+def _group_norm(s: Site) -> str:
+    return call(
+        "nn.GroupNorm",
+        s.width("groups"),
+        s.channels(),
+        option("eps", s.attr("eps"), 1e-05),
+        option("affine", s.attr("affine"), True),
+    )
+
+
 def _pool(s: Site, layer: str, *more: str) -> str:
     """torch's default stride is the kernel, so it is always written."""
     padding = s.pair("padding")
@@ -220,6 +230,7 @@ LAYERS: Table[Rule] = Table.of(
         "conv2d": lambda s: _convolution(s, "nn.Conv2d"),
         "conv_transpose2d": _conv_transpose2d,
         "batch_norm": _batch_norm,
+        "group_norm": _group_norm,
         "layer_norm": _layer_norm,
         "max_pool": lambda s: _pool(s, "nn.MaxPool2d"),
         "avg_pool": _avg_pool,
@@ -259,6 +270,8 @@ CODES: Table[Rule] = Table.of(
         "pad": lambda s: f"F.pad({s.x}, (0, {s.number('right')}, 0, {s.number('bottom')}))",
         "channels": _slice,
         "channel_shuffle": lambda s: f"F.channel_shuffle({s.x}, {s.width('groups')})",
+        "space_to_depth": lambda s: f"F.pixel_unshuffle({s.x}, {s.number('block')})",
+        "depth_to_space": lambda s: f"F.pixel_shuffle({s.x}, {s.number('block')})",
         "global_pool": lambda s: f"F.adaptive_avg_pool2d({s.x}, 1)",
         "relu": lambda s: f"F.relu({s.x})",
         "sigmoid": lambda s: f"torch.sigmoid({s.x})",
@@ -270,6 +283,7 @@ CODES: Table[Rule] = Table.of(
         "matmul": _matmul,
         "softmax": lambda s: f"F.softmax({s.x}, dim={s.number('axis')})",
         "reshape": _reshape,
+        "transpose": lambda s: f"{s.x}.transpose({s.number('first')}, {s.number('second')})",
         "resize_nearest": lambda s: _resize(s, "nearest"),
         "resize_bilinear": lambda s: _resize(s, "bilinear"),
         "concat": lambda s: f"torch.cat([{', '.join(s.inputs)}], dim=1)",

@@ -43,12 +43,15 @@ from nasir.ops.layers import (
     CHUNK,
     CONV2D,
     CROP,
+    DEPTH_TO_SPACE,
     FLATTEN,
     GLOBAL_POOL,
+    GROUP_NORM,
     LINEAR,
     MAX_POOL,
     PAD,
     PROJECT,
+    SPACE_TO_DEPTH,
     AvgPoolAttrs,
     BatchNormAttrs,
     ChannelsAttrs,
@@ -56,8 +59,10 @@ from nasir.ops.layers import (
     ChunkAttrs,
     ConvAttrs,
     CropAttrs,
+    GroupNormAttrs,
     MaxPoolAttrs,
     PadAttrs,
+    SquareAttrs,
 )
 from nasir.ops.sequence import (
     CONV_TRANSPOSE2D,
@@ -67,12 +72,14 @@ from nasir.ops.sequence import (
     RESIZE_BILINEAR,
     RESIZE_NEAREST,
     SOFTMAX,
+    TRANSPOSE,
     AxisAttrs,
     ConvTransposeAttrs,
     LayerNormAttrs,
     MatmulAttrs,
     ReshapeAttrs,
     ResizeAttrs,
+    TransposeAttrs,
 )
 
 _THIN = 16
@@ -180,6 +187,11 @@ def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, x: fx.Node, *weights: fx.Nod
     if e.training and not e.follow:
         mean = variance = None
     return e.call(F.batch_norm, x, mean, variance, weight, bias, e.training, a.momentum, a.eps)
+
+
+def _group_norm(e: TorchEmitter, a: GroupNormAttrs, x: fx.Node, *affine: fx.Node) -> fx.Node:
+    weight, bias = affine or (None, None)
+    return e.call(F.group_norm, x, a.groups, weight, bias, a.eps)
 
 
 def _contiguous(e: TorchEmitter, weight: fx.Node) -> fx.Node:
@@ -370,6 +382,17 @@ def _reshape(e: TorchEmitter, a: ReshapeAttrs, x: fx.Node, *like: fx.Node) -> fx
     return e.call(torch.Tensor.reshape_as, x, *like) if like else e.call(reshape, x, *a.sizes)
 
 
+def _transpose(e: TorchEmitter, a: TransposeAttrs, x: fx.Node) -> fx.Node:
+    return e.call(torch.transpose, x, a.first, a.second)
+
+
+def _blocks(op: OpSpec, function: Callable[[Tensor, int], Tensor]) -> TorchRule:
+    def emit(e: TorchEmitter, a: SquareAttrs, x: fx.Node) -> fx.Node:
+        return e.call(function, x, a.block)
+
+    return TorchRule(op, emit)
+
+
 def resize(x: Tensor, like: Tensor, mode: str) -> Tensor:
     """The image in the height and width of another."""
     return F.interpolate(x, like.shape[-2:], mode=mode)
@@ -397,7 +420,10 @@ RULES = (
     TorchRule(PAD, _pad),
     TorchRule(CHANNELS, _channels),
     TorchRule(CHANNEL_SHUFFLE, _shuffle),
+    _blocks(SPACE_TO_DEPTH, F.pixel_unshuffle),
+    _blocks(DEPTH_TO_SPACE, F.pixel_shuffle),
     TorchRule(BATCH_NORM, _batch_norm),
+    TorchRule(GROUP_NORM, _group_norm),
     TorchRule(MAX_POOL, _max_pool),
     TorchRule(AVG_POOL, _avg_pool),
     _calls(GLOBAL_POOL, F.adaptive_avg_pool2d, (1, 1)),
@@ -412,6 +438,7 @@ RULES = (
     TorchRule(SOFTMAX, _softmax),
     TorchRule(LAYER_NORM, _layer_norm),
     TorchRule(RESHAPE, _reshape),
+    TorchRule(TRANSPOSE, _transpose),
     _resize(RESIZE_NEAREST, "nearest"),
     _resize(RESIZE_BILINEAR, "bilinear"),
     TorchRule(CONV_TRANSPOSE2D, _conv_transpose2d),

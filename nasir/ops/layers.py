@@ -198,6 +198,71 @@ _SHUFFLE = "the first channel of each group, then the second of each, and so on"
 CHANNEL_SHUFFLE = OpSpec("channel_shuffle", _SHUFFLE, ChannelShuffleAttrs, _shuffle, IS_LINEAR)
 
 
+class SquareAttrs(Attrs):
+    """`block`: the side of the squares of pixels whose values become channels, or come of them."""
+
+    block: Size
+
+
+def _deep(a: SquareAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect(ImageType, inputs[0], "space_to_depth")
+    if x.h % a.block or x.w % a.block:
+        raise NasirError(
+            "E302",
+            f"{x.h}x{x.w} pixels are no squares of {a.block}x{a.block}",
+            hint="choose a block that divides both sides, or pad the image first",
+        )
+    return ImageType(x.c * a.block**2, x.h // a.block, x.w // a.block)
+
+
+def _spread(a: SquareAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect(ImageType, inputs[0], "depth_to_space")
+    if x.c % a.block**2:
+        message = f"{x.c} channels are no multiple of the {a.block**2} pixels of a square"
+        raise NasirError("E302", message)
+    return ImageType(x.c // a.block**2, x.h * a.block, x.w * a.block)
+
+
+_DEEP = "the pixels of each square as channels, (C, H, W) -> (C*b*b, H/b, W/b)"
+_SPREAD = "the inverse of space_to_depth, (C*b*b, H, W) -> (C, H*b, W*b)"
+SPACE_TO_DEPTH = OpSpec("space_to_depth", _DEEP, SquareAttrs, _deep, IS_LINEAR)
+DEPTH_TO_SPACE = OpSpec("depth_to_space", _SPREAD, SquareAttrs, _spread, IS_LINEAR)
+"""Channel c * b * b + i * b + j is row i, column j of the squares of channel c: the order of
+torch's `pixel_unshuffle` and `pixel_shuffle` (arXiv:1609.05158, equation 4).
+"""
+
+
+class GroupNormAttrs(Attrs):
+    """`groups`: the number of equal groups of channels."""
+
+    groups: Size
+    affine: bool = True
+    eps: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1e-5
+
+
+def _grouped(a: GroupNormAttrs, inputs: tuple[ImageType]) -> ImageType:
+    x = expect(ImageType, inputs[0], "group_norm")
+    check_groups(x, a.groups, x.c)
+    return x
+
+
+def scale_and_shift(a: Any, inputs: tuple[Type]) -> tuple[ParamSpec, ...]:
+    """A weight and a bias for each channel, where `affine` says so."""
+    shape = inputs[0].shape[:1]
+    return (ParamSpec("weight", shape, ONES), ParamSpec("bias", shape, ZEROS)) if a.affine else ()
+
+
+GROUP_NORM = OpSpec(
+    "group_norm",
+    "each group of channels minus its mean, over its deviation, for each example",
+    GroupNormAttrs,
+    _grouped,
+    params=scale_and_shift,
+    widths=("groups",),
+)
+"""Wu and He, arXiv:1803.08494, equations 1, 7; one group is their layer norm of a whole image."""
+
+
 class BatchNormAttrs(Attrs):
     """`momentum` is the weight of the new statistics (torch's meaning; TensorFlow's is 1 - it).
 
@@ -378,5 +443,6 @@ def _chunk(a: ChunkAttrs, inputs: tuple[Type]) -> VectorType:
 
 CHUNK = OpSpec("chunk", "one of several equal parts of a vector", ChunkAttrs, _chunk, IS_LINEAR)
 
-_IMAGES = (CONV2D, CROP, PAD, CHANNELS, CHANNEL_SHUFFLE, BATCH_NORM, MAX_POOL, AVG_POOL)
+_MOVES = (CROP, PAD, CHANNELS, CHANNEL_SHUFFLE, SPACE_TO_DEPTH, DEPTH_TO_SPACE)
+_IMAGES = (CONV2D, *_MOVES, BATCH_NORM, GROUP_NORM, MAX_POOL, AVG_POOL)
 OPS = (*_IMAGES, GLOBAL_POOL, FLATTEN, LINEAR, PROJECT, CHUNK)

@@ -2,8 +2,9 @@
 
 Attention takes each channel of an image as a matrix. `reshape` makes of (C, H, W) one channel for
 each head, (heads, C / heads, H * W), a column for each position, and back; heads are computed side
-by side as channels are. A sequence has no such products: no type has its number of steps, and the
-scores would be a matrix of steps by steps.
+by side as channels are. Windows can be channels, too: `space_to_depth` makes channels of the pixels
+of a window, and `reshape` and `transpose` a matrix for each window and head. A sequence has no such
+products: no type has its number of steps, and the scores would be a matrix of steps by steps.
 """
 
 from math import prod
@@ -12,10 +13,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from nasir.errors import NasirError
-from nasir.ops.layers import check_groups, product_macs
+from nasir.ops.layers import check_groups, product_macs, scale_and_shift
 from nasir.ops.spec import (
     IS_LINEAR,
-    ONES,
     ZEROS,
     Attrs,
     BodyAttrs,
@@ -273,17 +273,12 @@ def _layer_norm(a: LayerNormAttrs, inputs: tuple[Type]) -> Type:
     return _along(a, inputs[0], "layer_norm", (1,))
 
 
-def _scale_and_shift(a: LayerNormAttrs, inputs: tuple[Type]) -> tuple[ParamSpec, ...]:
-    shape = inputs[0].shape[:1]
-    return (ParamSpec("weight", shape, ONES), ParamSpec("bias", shape, ZEROS)) if a.affine else ()
-
-
 LAYER_NORM = OpSpec(
     "layer_norm",
     "each position's channels minus their mean, over their deviation",
     LayerNormAttrs,
     _layer_norm,
-    params=_scale_and_shift,
+    params=scale_and_shift,
 )
 """Ba et al., arXiv:1607.06450, section 3; of an image at each position by itself."""
 
@@ -338,6 +333,26 @@ RESHAPE = OpSpec(
     arity=(1, 2),
     widths=("channels", "height", "width"),
 )
+
+
+Axis = Literal[1, 2, 3]
+
+
+class TransposeAttrs(Attrs):
+    """The two axes, as torch counts them: 1 channels, 2 rows, 3 columns."""
+
+    first: Axis
+    second: Axis
+
+
+def _swapped(a: TransposeAttrs, inputs: tuple[ImageType]) -> ImageType:
+    sizes = list(expect(ImageType, inputs[0], "transpose").shape)
+    one, two = a.first - 1, a.second - 1
+    sizes[one], sizes[two] = sizes[two], sizes[one]
+    return ImageType(*sizes)
+
+
+TRANSPOSE = OpSpec("transpose", "swaps two axes of an image", TransposeAttrs, _swapped, IS_LINEAR)
 
 
 _LARGEST = 32
@@ -453,5 +468,5 @@ CONV_TRANSPOSE2D = OpSpec(
 )
 
 _SEQUENCE = (EMBEDDING, *_DROPOUT, SCAN, LAST, DECODER, LOG_SOFTMAX)
-_SHAPES = (RESHAPE, RESIZE_NEAREST, RESIZE_BILINEAR, CONV_TRANSPOSE2D)
+_SHAPES = (RESHAPE, TRANSPOSE, RESIZE_NEAREST, RESIZE_BILINEAR, CONV_TRANSPOSE2D)
 OPS = (MATMUL, SOFTMAX, LAYER_NORM, *_SHAPES, *_SEQUENCE)
