@@ -5,73 +5,20 @@ The files are invented.
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 import nasir
 from nasir import NasirError, dump_genotype, load_genotype, load_genotypes
 from nasir.space.load import spaces_directory
 from tests.command_line import call
 
-N = "[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 2), ('max_pool_3x3', 0)]"
-R = "[('avg_pool_3x3', 0), ('max_pool_3x3', 1), ('none', 2), ('skip_connect', 1)]"
-FIRST = f"Genotype(normal={N}, normal_concat=[2, 3], reduce={R}, reduce_concat=[2, 3])"
-SECOND = FIRST.replace("sep_conv_3x3", "sep_conv_5x5")
-THIRD = FIRST.replace("dil_conv_3x3", "dil_conv_5x5")
-DATA: dict[str, list[Any]] = {
-    "normal": [["sep_conv_3x3", 0], ["skip_connect", 1], ["dil_conv_3x3", 2], ["max_pool_3x3", 0]],
-    "normal_concat": [2, 3],
-    "reduce": [["avg_pool_3x3", 0], ["max_pool_3x3", 1], ["none", 2], ["skip_connect", 1]],
-    "reduce_concat": [2, 3],
-}
-ARCH = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
-OTHER = ARCH.replace("avg_pool_3x3", "skip_connect")
-MODULE = '{"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "maxpool3x3", "output"]}'
-
-DECLARED = f"""from collections import namedtuple
-
-Genotype = namedtuple('Genotype', 'normal normal_concat reduce reduce_concat')
-
-PRIMITIVES = ['none', 'max_pool_3x3', 'skip_connect']
-STEPS = 4
-
-FIRST = {FIRST}
-SECOND = Genotype({N.replace("sep_conv_3x3", "sep_conv_5x5")}, range(2, 4), {R}, range(2, 4))
-BEST = SECOND
-
-
-def main():
-    raise SystemExit(3)
-"""
-
-LOG = "\n".join(
-    f"2026-01-02 03:04:0{epoch},006 epoch {epoch} lr 2.5e-02 (don't mind)\n"
-    f"2026-01-02 03:04:0{epoch},007 genotype = {text}\n"
-    f"2026-01-02 03:04:0{epoch},008 valid_acc 3{epoch}.25"
-    for epoch, text in enumerate((FIRST, SECOND, THIRD))
-)
-
-
-def with_values(text: str) -> str:
-    """The same with the values of numpy and torch."""
-    text = text.replace("0)", "np.int64(0))").replace("1)", "tensor(1, device='cuda:0'))")
-    return text.replace("'none'", "np.str_('none')").replace("[2, 3]", "array([2, 3], dtype=int64)")
-
-
-def triples(order: str) -> str:
-    """FIRST with a node or a score in each edge."""
-    text, node = FIRST, 2
-    for number in range(8):
-        node = 2 + number % 4 // 2
-        third = {"op, node, source": "", "op, source, node": f", {node}"}.get(order, ", 0.25")
-        old = FIRST.split("('")[number + 1].split(")", maxsplit=1)[0]
-        op, source = old.split("', ")
-        put = f"{op}', {node}, {source}" if not third else f"{op}', {source}{third}"
-        text = text.replace(f"('{old})", f"<{put}>", 1)
-    return text.replace("<", "('").replace(">", ")")
+FIELD = YAML(typ="safe", pure=True).load(Path(__file__).parent / "data" / "field.yaml")
+FIRST, THIRD = FIELD["genotypes"]["FIRST"], FIELD["genotypes"]["THIRD"]
 
 
 @dataclass(frozen=True)
@@ -81,86 +28,20 @@ class Row:
     kind: str
     file: str
     text: str
-    gives: dict[str, str] = field(default_factory=lambda: {"": FIRST})
+    gives: Any
     series: bool = False
 
+    @property
+    def genotypes(self) -> dict[str, str]:
+        given = {"": self.gives} if isinstance(self.gives, str) else self.gives
+        named = given if isinstance(given, dict) else {str(i): each for i, each in enumerate(given)}
+        return {name: FIELD["genotypes"][each] for name, each in named.items()}
 
-def log(*texts: str) -> dict[str, str]:
-    return {str(number): text for number, text in enumerate(texts)}
 
-
-NESTED = FIRST.replace("[(", "[[(").replace(")]", ")]]").replace("1), (", "1)], [(")
-QUOTED = json.dumps({"epoch": 3, "genotype": FIRST})
-THREE = {"FIRST": FIRST, "SECOND": SECOND, "BEST": SECOND}
-
-ROWS = (
-    Row("a repository's genotypes.py", "genotypes.py", DECLARED, THREE),
-    Row("an assignment alone", "one.py", f"MINE = {FIRST}", {"MINE": FIRST}),
-    Row("a class of typing.NamedTuple", "a.py",
-        "class Genotype(NamedTuple):\n  normal: list\n  normal_concat: list\n  reduce: list\n"
-        f"  reduce_concat: list\n\nA = Genotype({N}, [2, 3], reduce={R}, reduce_concat=[2, 3])",
-        {"A": FIRST}),
-    Row("parts under names", "a.py", f"N = {N[:-1]}] + []\nR = {R}\nC = list(range(2, 4))\n"
-        "B = Genotype(normal=N, normal_concat=C, reduce=R, reduce_concat=C)", {"B": FIRST}),
-    Row("Python 2", "a.py", f"A = {FIRST}\nB = {SECOND}\nprint A", {"A": FIRST, "B": SECOND}),
-    Row("a search log", "log.txt", LOG, log(FIRST, SECOND, THIRD), series=True),
-    Row("a log over several lines", "search.log",
-        LOG.replace("), (", "),\n    ("), log(FIRST, SECOND, THIRD), series=True),
-    Row("a log in colours", "log.txt", LOG.replace("genotype", "\x1b[31mgenotype\x1b[0m"),
-        log(FIRST, SECOND, THIRD), series=True),
-    Row("a log that was cut off", "log.txt", LOG[:-200], log(FIRST, SECOND), series=True),
-    Row("quoted", "a.txt", f'"{FIRST}"'),
-    Row("annotated", "a.py", f"x: Genotype = {FIRST}", {"x": FIRST}),
-    Row("in a sentence", "a.txt", f"genotype is {FIRST} now"),
-    Row("under another name", "a.txt", FIRST.replace("Genotype", "DARTSGenotype")),
-    Row("with its module", "a.txt", FIRST.replace("Genotype", "genotypes.Genotype")),
-    Row("quoted in JSON", "a.json", QUOTED),
-    Row("records in JSON", "a.json", json.dumps([{"arch": FIRST, "acc": 97.1}, {"arch": SECOND}]),
-        log(FIRST, SECOND)),
-    Row("a line of JSON an epoch", "a.jsonl", f"{QUOTED}\n{json.dumps({'g': SECOND})}\n",
-        log(FIRST, SECOND), series=True),
-    Row("names in JSON", "a.json", json.dumps({"A": {"g": FIRST}, "B": {"g": SECOND}}),
-        {"A": FIRST, "B": SECOND}),
-    Row("quoted in YAML", "a.yaml", f"epoch: 3\ngenotype: {FIRST}\n"),
-    Row("quoted in nested YAML", "a.yaml", f"s1:\n  '0.0':\n    1: {FIRST}\n    2: {SECOND}\n",
-        {"1": FIRST, "2": SECOND}),
-    Row("records in YAML", "a.yml", f"- arch: {FIRST}\n- arch: {SECOND}\n", log(FIRST, SECOND)),
-    Row("with numpy's and torch's values", "a.txt", with_values(FIRST)),
-    Row("printed by torch", "a.txt",
-        triples("score").replace("0.25", "tensor(0.25, grad_fn=<SelectBackward0>)")),
-    Row("ranges and sizes", "a.txt", FIRST.replace("[2, 3]", "range(2, 4)", 1).replace(
-        "[2, 3]", "torch.Size([2, 3])")),
-    Row("nested edges", "a.txt", NESTED),
-    Row("(op, node, source)", "a.txt", triples("op, node, source")),
-    Row("(op, source, node)", "a.txt", triples("op, source, node")),
-    Row("(op, source, score)", "a.txt", triples("op, source, score")),
-    Row("fields as JSON", "a.json", json.dumps(DATA)),
-    Row("fields as YAML", "a.yaml", "normal_concat: [2, 3]\nreduce_concat: [2, 3]\n" + "".join(
-        f"{kind}:\n" + "".join(f"- [{op}, {at}]\n" for op, at in DATA[kind])
-        for kind in ("normal", "reduce"))),
-    Row("fields as a dict", "a.txt", repr(DATA)),
-    Row("fields as an OrderedDict", "a.txt", f"OrderedDict({list(DATA.items())!r})"),
-    Row("fields as dict(...)", "a.txt", "dict(" + FIRST[len("Genotype("):]),
-    Row("a list of fields", "a.json", json.dumps(list(DATA.values()))),
-    Row("fields beside facts", "a.json", json.dumps({"name": "x", "acc": 97.1, **DATA})),
-    Row("dictionaries in a log", "log.txt", f"1 found {DATA!r}\n2 found {DATA!r}\n",
-        log(FIRST, FIRST), series=True),
-    Row("an arch string in a line", "log.txt", f"info :: {ARCH}\n", {"": ARCH}),
-    Row("AutoDL's Structure", "log.txt", f"Structure(4 nodes with {ARCH})", {"": ARCH}),
-    Row("AutoDL's newer Structure", "log.txt", f"0: Structure(nodes=4 {ARCH})\n1: {OTHER}\n",
-        log(ARCH, OTHER), series=True),
-    Row("arch strings in a table", "a.csv", f"arch,acc\n{ARCH},93.1\n{OTHER},91\n",
-        log(ARCH, OTHER)),
-    Row("an arch string in JSON", "a.json", json.dumps({"arch": ARCH, "acc": 91}), {"": ARCH}),
-    Row("ModelSpec(...)", "a.py", "cell = api.ModelSpec(\n  matrix=[[0, 1, 1], [0, 0, 1], "
-        "[0, 0, 0]],\n  ops=['input', 'maxpool3x3', 'output'])", {"cell": MODULE}),
-    Row("ModelSpec(...) of arrays", "log.txt", "best: ModelSpec(np.array([[0, 1, 1], [0, 0, 1], "
-        "[0, 0, 0]]), ['input', 'maxpool3x3', 'output'])", {"": MODULE}),
-    Row("[array(...), ops]", "a.txt", "[array([[0, 1, 1],\n       [0, 0, 1],\n       [0, 0, 0]]), "
-        "['input', 'maxpool3x3', 'output']]", {"": MODULE}),
-    Row("a module quoted in JSON", "a.json", json.dumps({"spec": "ModelSpec(matrix=[[0, 1, 1], "
-        "[0, 0, 1], [0, 0, 0]], ops=['input', 'maxpool3x3', 'output'])"}), {"": MODULE}),
-)  # fmt: skip
+ROWS = tuple(Row(**each) for each in FIELD["files"])
+TEXTS = {row.kind: row.text for row in ROWS}
+DECLARED, LOG = TEXTS["a repository's genotypes.py"], TEXTS["a search log"]
+THREE = ("FIRST", "SECOND", "BEST")
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: row.kind)
@@ -173,7 +54,7 @@ def row(request: pytest.FixtureRequest) -> Row:
 def test_a_kind_of_file_gives_its_genotypes(row: Row, tmp_path: Path) -> None:
     path = tmp_path / row.file
     path.write_text(row.text)
-    expected = {name: load_genotype(text) for name, text in row.gives.items()}
+    expected = {name: load_genotype(text) for name, text in row.genotypes.items()}
     found = load_genotypes(path)
     assert [each.cells for each in found.values()] == [each.cells for each in expected.values()]
     if len(expected) > 1:
@@ -364,8 +245,8 @@ def test_other_kinds_of_cell_need_their_space() -> None:
 
 
 def test_errors_call_a_file_what_it_is() -> None:
-    shorter = [DATA["normal"][:3], *list(DATA.values())[1:]]
-    error = refused(json.dumps(shorter))
+    normal, *others = json.loads(TEXTS["a list of fields"])
+    error = refused(json.dumps([normal[:3], *others]))
     assert (error.code, "NAS-Bench" in error.message) == ("E202", False)
     error = refused(json.dumps({"epoch": 3, "genotype": FIRST.replace("sep_conv_3x3", "sep_3x3")}))
     assert (error.code, error.where.line, error.where.column) == ("E201", 1, 45)

@@ -5,68 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 import nasir
 from nasir import Genotype, NasirError, canonical_id, cost, dump_genotype, load_genotype, network
 from nasir.formats.load import read_genotype
 from tests.command_line import call
 
-PREFIX = "NetworkSelectorDatasetInfo:darts:"
 SHARED = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
     "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 )
 
-NASBENCH301: dict[str, Any] = {
-    "OptimizerSelector:SGD:learning_rate": 0.03,
-    f"{PREFIX}edge_normal_0": "sep_conv_3x3",
-    f"{PREFIX}edge_normal_1": "dil_conv_5x5",
-    f"{PREFIX}inputs_node_normal_3": "0_2",
-    f"{PREFIX}edge_normal_2": "skip_connect",
-    f"{PREFIX}edge_normal_4": "max_pool_3x3",
-    f"{PREFIX}inputs_node_normal_4": "1_3",
-    f"{PREFIX}edge_normal_6": "sep_conv_5x5",
-    f"{PREFIX}edge_normal_8": "avg_pool_3x3",
-    f"{PREFIX}inputs_node_normal_5": "0_4",
-    f"{PREFIX}edge_normal_9": "dil_conv_3x3",
-    f"{PREFIX}edge_normal_13": "sep_conv_3x3",
-    f"{PREFIX}edge_normal_12": None,
-    **{f"{PREFIX}inputs_node_reduce_{node}": "0_1" for node in (3, 4, 5)},
-    **{f"{PREFIX}edge_reduce_{edge}": "skip_connect" for edge in (0, 1, 2, 3, 5, 6, 9, 10)},
-}
-NNI = {
-    f"{kind}/{what}_{node}_{slot}": "sep_conv_3x3" if what == "op" else [slot]
-    for kind in ("normal", "reduce")
-    for node in range(2, 6)
-    for slot in (0, 1)
-    for what in ("op", "input")
-} | {"width": 16, "normal/op_5_1": "none", "normal/input_5_1": 4}
-NNI_201 = {
-    "0_1": "avg_pool_3x3",
-    "0_2": "conv_1x1",
-    "1_2": "skip_connect",
-    "0_3": "conv_3x3",
-    "1_3": "none",
-    "2_3": "skip_connect",
-}
-AW_NAS = """CNNGenotype(
-    normal_0=[('skip_connect', 0, 2), ('sep_conv_3x3', 1, 2), ('max_pool_3x3', 2, 3),
-              ('max_pool_3x3', 0, 3), ('none', 0, 4), ('sep_conv_5x5', 1, 4),
-              ('skip_connect', 2, 5), ('sep_conv_3x3', 3, 5)],
-    reduce_1=[('max_pool_3x3', 0, 2), ('sep_conv_5x5', 1, 2), ('max_pool_3x3', 0, 3),
-              ('dil_conv_3x3', 1, 3), ('max_pool_3x3', 0, 4), ('max_pool_3x3', 2, 4),
-              ('skip_connect', 3, 5), ('max_pool_3x3', 0, 5)],
-    normal_0_concat=[2, 3, 4, 5], reduce_1_concat=[2, 3, 4, 5])"""
-ENAS = "0 2 0 0 0 4 0 1 0 4 1 1 1 0 0 1 0 2 1 1 1 0 1 0 0 3 0 2 1 1 3 1 1 0 0 4 0 3 1 1"
+DATA = Path(__file__).parent / "data" / "foreign.yaml"
+READ: dict[str, dict[str, str]] = YAML(typ="safe", pure=True).load(DATA)
+ENAS, PTDARTS = READ["enas"]["text"], READ["ptdarts"]["text"]
 ENAS_RECURRENT = "0 0 0 1 1 2 1 2 0 2 0 5 1 1 0 6 1 8 1 8 1 8 1"
-PTDARTS = (
-    "Genotype(normal=[[('sep_conv_3x3', 0), ('dil_conv_5x5', 1)], "
-    "[('skip_connect', 0), ('dil_conv_3x3', 2)], [('sep_conv_3x3', 1), ('skip_connect', 0)], "
-    "[('sep_conv_3x3', 1), ('skip_connect', 0)]], normal_concat=range(2, 6), "
-    "reduce=[[('max_pool_3x3', 0), ('max_pool_3x3', 1)], [('max_pool_3x3', 0), "
-    "('skip_connect', 2)], [('skip_connect', 3), ('max_pool_3x3', 0)], [('skip_connect', 2), "
-    "('max_pool_3x3', 0)]], reduce_concat=range(2, 6))"
-)
 
 
 def edges(genotype: Genotype, kind: str) -> str:
@@ -74,77 +28,14 @@ def edges(genotype: Genotype, kind: str) -> str:
     return " | ".join(" ".join(f"{e.op}:{e.source}" for e in node) for node in cell.nodes)
 
 
-READ = {
-    "nasbench301": (
-        json.dumps(NASBENCH301),
-        "darts",
-        (
-            "sep_conv_3x3:0 dil_conv_5x5:1 | skip_connect:0 max_pool_3x3:2 | "
-            "sep_conv_5x5:1 avg_pool_3x3:3 | dil_conv_3x3:0 sep_conv_3x3:4"
-        ),
-    ),
-    "nni_darts": (
-        repr(NNI),
-        "darts",
-        (
-            "sep_conv_3x3:0 sep_conv_3x3:1 | sep_conv_3x3:0 sep_conv_3x3:1 | "
-            "sep_conv_3x3:0 sep_conv_3x3:1 | sep_conv_3x3:0 none:4"
-        ),
-    ),
-    "nni_nasbench201": (
-        json.dumps({f"cell/{edge}": op for edge, op in NNI_201.items()}),
-        "nasbench201",
-        "avg_pool_3x3:0 | nor_conv_1x1:0 skip_connect:1 | nor_conv_3x3:0 none:1 skip_connect:2",
-    ),
-    "aw_nas": (
-        AW_NAS,
-        "darts",
-        (
-            "skip_connect:0 sep_conv_3x3:1 | max_pool_3x3:2 max_pool_3x3:0 | "
-            "none:0 sep_conv_5x5:1 | skip_connect:2 sep_conv_3x3:3"
-        ),
-    ),
-    "enas": (
-        ENAS,
-        "nasnet",
-        (
-            "avg_pool_3x3:0 sep_conv_3x3:0 | skip_connect:0 sep_conv_5x5:0 | "
-            "skip_connect:0 sep_conv_5x5:1 | sep_conv_3x3:1 sep_conv_5x5:0 | "
-            "avg_pool_3x3:0 sep_conv_5x5:1"
-        ),
-    ),
-    "transnasbench101": (
-        "64-41414-1_02_333",
-        "transnasbench101",
-        "skip_connect:0 | none:0 nor_conv_1x1:1 | nor_conv_3x3:0 nor_conv_3x3:1 nor_conv_3x3:2",
-    ),
-    "natsbench_size": (
-        "64:32:48:16:8",
-        "natsbench_size",
-        (
-            "nor_conv_3x3:0 | nor_conv_3x3:0 nor_conv_3x3:1 | "
-            "skip_connect:0 nor_conv_3x3:1 nor_conv_3x3:2"
-        ),
-    ),
-    "ptdarts": (
-        PTDARTS,
-        "ptdarts",
-        (
-            "sep_conv_3x3:0 dil_conv_5x5:1 | skip_connect:0 dil_conv_3x3:2 | "
-            "sep_conv_3x3:1 skip_connect:0 | sep_conv_3x3:1 skip_connect:0"
-        ),
-    ),
-}
-
-
 @pytest.mark.parametrize("name", READ)
 def test_a_format_is_recognised_read_and_written_back(name: str) -> None:
-    text, space, normal = READ[name]
-    reading = read_genotype(text)
+    row = READ[name]
+    reading = read_genotype(row["text"])
     genotype = reading.genotype
     assert reading.format is not None
-    assert (reading.format.name, genotype.space) == (name, space)
-    assert edges(genotype, genotype.kinds[0]) == normal
+    assert (reading.format.name, genotype.space) == (name, row["space"])
+    assert edges(genotype, genotype.kinds[0]) == row["edges"]
     written = dump_genotype(genotype, name)
     assert load_genotype(written) == genotype
     assert dump_genotype(load_genotype(written), name) == written
@@ -153,7 +44,8 @@ def test_a_format_is_recognised_read_and_written_back(name: str) -> None:
 
 
 def test_a_python_dictionary_of_nasbench301_is_read_as_its_json() -> None:
-    assert load_genotype(repr(NASBENCH301)) == load_genotype(json.dumps(NASBENCH301))
+    text = READ["nasbench301"]["text"]
+    assert load_genotype(repr(json.loads(text))) == load_genotype(text)
 
 
 def test_what_no_node_of_an_enas_cell_reads_leaves_it() -> None:
