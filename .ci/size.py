@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 82,
     "code lines of nasir and lowering": 17_574,
     "code lines of runners": 12_356,
-    "code lines of tests": 20_650,
+    "code lines of tests": 20_104,
     "places of runners": 14,
     "arrows between them": 42,
     "class names used twice": 0,

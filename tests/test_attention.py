@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from random import Random
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ import nasir
 from lowering.onnx import compare
 from nasir import Builder, Graph, ImageType, NasirError, SequenceType, SignalType
 from tests.command_line import ROOT
-from tests.test_onnx_agreement import trained
+from tests.test_exports import trained
 
 SPACES = {
     name: nasir.load_space(ROOT / "spaces" / "examples" / f"{name}.yaml")
@@ -80,17 +79,6 @@ def test_a_supernet_learns_and_derives_what_its_weights_select(name: str) -> Non
     assert all(row.grad is not None and row.grad.abs().sum() > 0 for row in logits.values())
     found = nasir.derive(space, {k: v.tolist() for k, v in logits.items()})
     assert space.contains(found) == ()
-
-
-@named
-def test_a_network_of_a_space_is_one_in_torch_onnx_and_python(name: str, tmp_path: Path) -> None:
-    space = SPACES[name]
-    genotype = nasir.load_genotype(ROOT / "spaces" / "examples" / f"{name}.json")
-    for number, each in enumerate((genotype, nasir.sample(space, Random(1)))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        graph = nasir.network(each, channels=4, layers=3, resolution=16)
-        agree(graph, folder, noise(2, 3, 16, 16))
 
 
 def test_cells_of_several_sizes_are_one_function_and_one_class(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 import lowering
 import nasir
-from lowering.onnx import compare, to_onnx
+from lowering.onnx import to_onnx
 from nasir import Graph, NasirError
 from tests.command_line import RESNET, ROOT, call
 
@@ -128,19 +128,10 @@ def test_networks_without_images_or_with_an_auxiliary_head_have_no_features() ->
     assert caught.value.code == "E505"
 
 
-def test_features_are_named_in_onnx_and_python_files(tmp_path: Path) -> None:
+def test_features_are_named_in_onnx_files(tmp_path: Path) -> None:
     graph = network(features=True)
-    module = lowering.to_torch(graph).eval()
-    path = to_onnx(graph, module, tmp_path / "net.onnx")
-    names = [value.name for value in onnx.load(path).graph.output]
-    assert names == ["stage1", "stage2", "stage3"]
-    assert compare(graph, module, path).agrees
-    lowering.to_python(graph, module, tmp_path / "net.py")
-    image = torch.randn(2, 3, 32, 32)
-    for found, expected in zip(
-        lowering.load_python(tmp_path / "net.py")(image), module(image), strict=True
-    ):
-        torch.testing.assert_close(found, expected)
+    path = to_onnx(graph, lowering.to_torch(graph), tmp_path / "net.onnx")
+    assert [value.name for value in onnx.load(path).graph.output] == ["stage1", "stage2", "stage3"]
 
 
 def test_compile_writes_features_with_the_weights_of_a_training(tmp_path: Path) -> None:

@@ -1,10 +1,7 @@
 """Networks of cells with ops on nodes: widths, published sizes, and values against a reference."""
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -188,18 +185,7 @@ def test_the_pools_of_1shot1_make_17_and_9_pixels_of_32() -> None:
 
 
 @pytest.mark.parametrize("skeleton", ["nasbench101", "nasbench1shot1"])
-def test_the_networks_are_exported(skeleton: str, tmp_path: Path) -> None:
-    """Functions of cells whose widths differ by call, and truncation among them."""
+def test_an_onnx_file_gives_its_module_back(skeleton: str, tmp_path: Path) -> None:
     graph = nasir.network(genotype(MIXED), skeleton, channels=7, layers=3, resolution=16)
-    network = lowering.to_torch(graph, seed=0)
-    path = lowering.to_onnx(graph, network, tmp_path / "net.onnx")
-    assert nasir.load_genotype(tmp_path / "net.onnx") == genotype(MIXED)
-    assert path
-    source, _ = lowering.to_python(graph, network, tmp_path / "net.py")
-    scope: dict[str, Any] = {"__name__": "net", "__file__": str(source)}
-    exec(compile(source.read_text(), str(source), "exec"), scope)
-    load: Any = scope["load"]
-    ruff = [sys.executable, "-m", "ruff", "format", "--check", "--line-length=100", str(source)]
-    assert subprocess.run(ruff, capture_output=True, check=False).returncode == 0
-    image = torch.randn(2, 3, 16, 16)
-    torch.testing.assert_close(load()(image), network.eval()(image))
+    path = lowering.to_onnx(graph, lowering.to_torch(graph), tmp_path / "net.onnx")
+    assert nasir.load_genotype(path) == genotype(MIXED)

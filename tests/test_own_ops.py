@@ -1,13 +1,9 @@
 """Ops that a space defines itself: what they mean, and how they are written down."""
 
 import json
-from pathlib import Path
 
 import pytest
-import torch
 
-import lowering
-import nasir
 from nasir import Builder, Graph, ImageType, NasirError, parse_graph, print_graph
 from nasir.expressions import evaluate
 from nasir.ops import Macro
@@ -143,54 +139,3 @@ def test_what_is_no_arithmetic_is_refused(text: str) -> None:
     with pytest.raises(NasirError) as caught:
         evaluate(text, VALUES)
     assert caught.value.code == "E306"
-
-
-BY_WIDTH = {
-    "shuffle": [
-        {"op": "conv2d", "name": "c", "out": "C", "kernel": 1, "stride": "stride"},
-        {"op": "channel_shuffle", "groups": "C // 2"},
-        {"op": "conv2d", "name": "d", "out": "C", "kernel": 3, "groups": "C // 2"},
-    ],
-    "kernel": [
-        {"op": "conv2d", "name": "c", "out": "C", "kernel": "3 if C < 6 else 5"},
-        {"op": "conv2d", "name": "d", "out": "C", "kernel": 1, "groups": "2 if C < 6 else 1"},
-    ],
-    "dilation": [
-        {"op": "conv2d", "name": "c", "out": "C", "kernel": 3, "dilation": "1 if C < 6 else 2"},
-        {"op": "batch_norm", "affine": "C > 6"},
-    ],
-    "pool": [
-        {"op": "max_pool", "kernel": "3 if C < 6 else 5", "padding": "1 if C < 6 else 2"},
-        {"op": "avg_pool", "kernel": "5 if C < 9 else 3", "padding": "2 if C < 9 else 1"},
-    ],
-    "part": [
-        {"op": "channels", "count": "C // 4"},
-        {"op": "channels", "from": "input", "start": "C // 4", "count": "C // 4"},
-        {"op": "channels", "from": "input", "start": "C // 2", "count": "C - C // 2"},
-        {"op": "concat", "from": ["channels3", "channels", "channels2"]},
-    ],
-    "crop": [
-        {"op": "crop", "top": "1 if C < 6 else 2", "left": 1},
-        {"op": "pad", "bottom": "1 if C < 6 else 2", "right": 1},
-    ],
-}
-
-
-@pytest.mark.parametrize("name", BY_WIDTH)
-def test_a_number_that_depends_on_the_width_is_an_argument_in_a_file(
-    name: str, tmp_path: Path
-) -> None:
-    space = {
-        "nasir": 1,
-        "space": "widths",
-        "skeleton": "nasbench201",
-        "ops": {"by_width": {"steps": BY_WIDTH[name]}},
-        "cells": {"cell": {"inputs": 1, "nodes": 1, "ops": ["by_width"], "output": [1]}},
-    }
-    cells = {"cell": {"inputs": 1, "nodes": [[["by_width", 0]]], "output": [1]}}
-    text = json.dumps({"nasir": 1, "genotype": {"space": space, "cells": cells}})
-    graph = nasir.network(text, channels=4, layers=1)
-    module = lowering.to_torch(graph).eval()
-    path, _ = lowering.to_python(graph, module, tmp_path / "net.py")
-    image = torch.randn(2, 3, 32, 32)
-    assert torch.equal(lowering.load_python(path)(image), module(image))

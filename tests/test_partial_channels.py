@@ -1,13 +1,10 @@
 """Partial channels and edge weights of supernets."""
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -315,31 +312,3 @@ def test_edge_weights_of_another_space_are_refused() -> None:
     with pytest.raises(NasirError, match="in the space 'mobile' from: none") as caught:
         nasir.edge_weights(small("darts"), EXAMPLES / "mobile.yaml")
     assert caught.value.code == "E505"
-
-
-@pytest.mark.parametrize("space", gated(["darts", "nasbench201", "nasbench1shot1_2"], FAST))
-def test_exports_of_a_partial_supernet_compute_the_same(space: str, tmp_path: Path) -> None:
-    graph = with_both(space)
-    module = lowering.to_torch(graph).eval()
-    mixture = {name: weights.float() for name, weights in softmaxes(graph).items()}
-    x = images(2, 3, 8, 8).float()
-    expected = module(x, mixture)
-    for inline in (False, True):
-        path = lowering.to_onnx(graph, module, tmp_path / "net.onnx", inline=inline)
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        given = {name: weights.numpy() for name, weights in ({"image": x} | mixture).items()}
-        (found,) = session.run(None, given)
-        torch.testing.assert_close(torch.as_tensor(found), expected, rtol=1e-5, atol=1e-5)
-        assert lowering.compare(graph, module, path).require().agrees
-    path, _ = lowering.to_python(graph, module, tmp_path / "net.py")
-    exported = imported(path).load().eval()
-    torch.testing.assert_close(exported(x, *mixture.values()), expected, rtol=1e-5, atol=1e-5)
-
-
-def imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -1,7 +1,6 @@
 """Stand-alone Python files compute what the lowered network computes."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,51 +13,11 @@ import nasir
 from lowering.python import load_python, to_python
 from lowering.torch import to_torch
 from nasir import Builder, Graph, ImageType, NasirError
-from nasir.passes import INFERENCE, run_passes
-from tests.test_onnx_agreement import EXAMPLES, example
-
-DENSE = (
-    "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|"
-    "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
-)
-SPARSE = "|none~0|+|nor_conv_3x3~0|none~1|+|avg_pool_3x3~0|none~1|skip_connect~2|"
-NOISY = (
-    "Genotype(normal=[('noise', 0), ('sep_conv_3x3', 1), ('noise', 1), ('none', 2)], "
-    "normal_concat=[2, 3], reduce=[('noise', 0), ('skip_connect', 1), ('conv_7x1_1x7', 0), "
-    "('none', 1)], reduce_concat=[2, 3])"
-)
+from tests.test_exports import DENSE, GRAPHS
 
 
 def darts(layers: int = 6, *, auxiliary: bool = False) -> Graph:
     return nasir.network("darts_v2", channels=4, layers=layers, auxiliary=auxiliary)
-
-
-def squeezed() -> Graph:
-    def squeeze_excite(b: Builder, x: str) -> str:
-        y = b("global_pool", x, name="pool")
-        y = b("conv2d", y, name="squeeze", out=4, kernel=1, bias=True)
-        y = b("conv2d", b("relu", y, name="relu"), name="excite", out=16, kernel=1, bias=True)
-        return b("mul", x, b("sigmoid", y, name="gate"), name="scale")
-
-    return darts(3).insert_after("c00/out", squeeze_excite, under="c00/se")
-
-
-GRAPHS = {
-    "darts_v2": darts,
-    "three layers": lambda: darts(3),
-    "eight layers": lambda: darts(8),
-    "auxiliary": lambda: darts(auxiliary=True),
-    "twin edges": lambda: nasir.network("nasnet", channels=4, layers=6),
-    "nasbench201": lambda: nasir.network(DENSE, channels=4, layers=2),
-    "nasbench201 with dead edges": lambda: nasir.network(SPARSE, channels=4, layers=1),
-    "imagenet": lambda: nasir.network("darts_v2", skeleton="imagenet", channels=4, layers=3),
-    "noise": lambda: nasir.network(NOISY, channels=4, layers=5),
-    "edited": squeezed,
-    "folded": lambda: run_passes(darts(3), INFERENCE)[0],
-    "frozen": lambda: nasir.PASSES["freeze-noise"].run(
-        nasir.PASSES["expand"].run(nasir.network(NOISY, channels=4, layers=5))
-    ),
-}
 
 
 def lowered(graph: Graph) -> nn.Module:
@@ -78,19 +37,6 @@ def images(graph: Graph) -> Tensor:
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(2))
 
 
-@pytest.mark.parametrize("build", EXAMPLES)
-def test_a_primitive_in_a_file_computes_what_it_computes_here(
-    build: Callable[[Builder], list[str]], tmp_path: Path
-) -> None:
-    graph = nasir.PASSES["freeze-noise"].run(example(build))
-    if not graph.choices:
-        module = lowered(graph).eval()
-        path, _ = to_python(graph, module, tmp_path / "net.py")
-        x = images(graph)
-        for found, wanted in zip(load_python(path)(x), module(x), strict=True):
-            assert torch.equal(found, wanted)
-
-
 def test_noise_in_the_file_is_drawn_anew_and_repeats_with_the_generator(tmp_path: Path) -> None:
     graph = GRAPHS["noise"]()
     path, _ = to_python(graph, lowered(graph), tmp_path / "net.py")
@@ -101,21 +47,6 @@ def test_noise_in_the_file_is_drawn_anew_and_repeats_with_the_generator(tmp_path
         found.append(network(images(graph)))
     assert torch.equal(found[0], found[1])
     assert not torch.allclose(found[0], found[2])
-
-
-@pytest.mark.parametrize("name", [name for name in GRAPHS if name != "noise"])
-def test_the_file_computes_bitwise_what_the_lowered_network_computes(
-    name: str, tmp_path: Path
-) -> None:
-    graph = GRAPHS[name]()
-    module = lowered(graph)
-    path, _ = to_python(graph, module, tmp_path / "net.py")
-    network = load_python(path)
-    with torch.no_grad():
-        torch.manual_seed(0)
-        expected = module.eval()(images(graph))
-        torch.manual_seed(0)
-        assert torch.equal(network(images(graph)), expected)
 
 
 def test_training_gives_the_same_losses_gradients_and_statistics(tmp_path: Path) -> None:

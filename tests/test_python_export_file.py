@@ -15,7 +15,6 @@ from lowering.python.rules import CODES, LAYERS, LOOPS
 from lowering.torch import to_torch
 from nasir import Graph
 from nasir.ops import PRIMITIVES
-from tests.gate import gated
 
 BLOCKED = """
 import importlib.abc
@@ -83,18 +82,6 @@ def test_the_file_runs_where_there_is_only_torch(tmp_path: Path) -> None:
 def test_the_class_of_a_cell_reads_like_this(tmp_path: Path) -> None:
     path, _ = exported(small(), tmp_path / "net.py")
     assert GOLDEN in path.read_text()
-
-
-@pytest.mark.parametrize("name", gated(["nasnet", "amoebanet", "darts_v2", ""], ["amoebanet", ""]))
-def test_the_file_is_formatted(name: str, tmp_path: Path) -> None:
-    graph = nasir.supernet(nasir.load_space("nasbench201"), channels=4, layers=1)
-    if name:
-        graph = nasir.network(name, channels=4, layers=6, auxiliary=True)
-    path, _ = exported(graph, tmp_path / "net.py")
-    options = ["--isolated", "--no-cache", "--config=line-length=100", str(path)]
-    for command in (["format", "--check"], ["check", "--select=E,F,I,B,UP"]):
-        subprocess.run([sys.executable, "-m", "ruff", *command, *options], check=True)
-    subprocess.run([sys.executable, str(path)], check=True, cwd=tmp_path)
 
 
 def test_the_weights_file_says_where_it_comes_from(tmp_path: Path) -> None:

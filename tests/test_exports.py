@@ -1,25 +1,51 @@
-"""ONNX files in onnxruntime give what torch gives: each primitive, and every shipped network."""
+"""Files of networks, ONNX and Python, compute what the networks compute in torch."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from ruamel.yaml import YAML
+from torch import Tensor, nn
 
 import nasir
 from lowering.onnx import TOLERANCE, Comparison, compare, encode, to_onnx
+from lowering.python import load_python, to_python
 from lowering.torch import to_inference, to_torch
-from nasir import Builder, Graph, ImageType, NasirError
+from nasir import Builder, Genotype, Graph, ImageType, NasirError
 from nasir.formats.load import Entry, entries, load_entry
 from nasir.ops import PRIMITIVES
-from nasir.passes import expand
+from nasir.passes import INFERENCE, expand, freeze_noise
+from tests.command_line import ROOT
 from tests.gate import gated
+from tests.test_modules import MIXED
 
 NOISY = "c10_s4_pcdarts"
+DENSE = (
+    "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|"
+    "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+)
+SPARSE = "|none~0|+|nor_conv_3x3~0|none~1|+|avg_pool_3x3~0|none~1|skip_connect~2|"
+NOISY_CELLS = (
+    "Genotype(normal=[('noise', 0), ('sep_conv_3x3', 1), ('noise', 1), ('none', 2)], "
+    "normal_concat=[2, 3], reduce=[('noise', 0), ('skip_connect', 1), ('conv_7x1_1x7', 0), "
+    "('none', 1)], reduce_concat=[2, 3])"
+)
+RECURRENT = ("ENAS", "DARTS_V1@darts_rnn", "DARTS_V2@darts_rnn", "penn_random", "penn_pgd")
+PARTIAL = ("darts", "s1", "nasbench201", "nasbench1shot1_2")
+SLOW = ("partial darts",)
+STYLED = ("auxiliary", "features", "twin edges", "noise", "attention", "penn_pgd", "partial s1",
+          "modules, nasbench101", "partial nasbench201")  # fmt: skip
+TEXTS = Path(__file__).parent / "data"
+EXAMPLE_SPACES = ROOT / "spaces" / "examples"
+WIDTHS: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXTS / "widths.yaml")
 
 
 def trained(graph: Graph, seed: int = 0) -> nn.Module:
@@ -210,15 +236,139 @@ def test_the_examples_have_every_primitive() -> None:
     assert used == {op.name for op in PRIMITIVES.values() if "fused" not in op.traits}
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("build", EXAMPLES)
-def test_a_primitive_computes_what_it_computes_in_torch(
-    build: Callable[[Builder], list[str]], batch: int, tmp_path: Path
+def shipped(name: str, **size: Any) -> Graph:
+    return nasir.network(name, channels=4, **size)
+
+
+def drawn(space: str, seed: int = 3, **size: Any) -> Graph:
+    """The network of a genotype that is drawn from a space, shipped or an example."""
+    path = EXAMPLE_SPACES / f"{space}.yaml"
+    found = nasir.load_space(path if path.exists() else space)
+    given: dict[str, Any] = {"channels": 4} | size
+    return nasir.network(nasir.sample(found, seed), **given)
+
+
+def partial(space: str) -> Graph:
+    """A supernet of partial channels, with weights of edges where ops stand on edges."""
+    layers = 1 if space == "nasbench201" else 3
+    graph = nasir.supernet(space, channels=8, layers=layers, resolution=8)
+    graph = nasir.partial_channels(graph, 2)
+    return graph if space.startswith("nasbench1shot1") else nasir.edge_weights(graph, space)
+
+
+def by_width(name: str) -> Graph:
+    """A network of an op whose numbers depend on the width."""
+    space = {
+        "nasir": 1, "space": "widths", "skeleton": "nasbench201",
+        "ops": {"by_width": {"steps": WIDTHS[name]}},
+        "cells": {"cell": {"inputs": 1, "nodes": 1, "ops": ["by_width"], "output": [1]}},
+    }  # fmt: skip
+    return nasir.network(nasir.sample(json.dumps(space), 0), channels=4, layers=1)
+
+
+def squeezed() -> Graph:
+    def squeeze_excite(b: Builder, x: str) -> str:
+        y = b("global_pool", x, name="pool")
+        y = b("conv2d", y, name="squeeze", out=4, kernel=1, bias=True)
+        y = b("conv2d", b("relu", y, name="relu"), name="excite", out=16, kernel=1, bias=True)
+        return b("mul", x, b("sigmoid", y, name="gate"), name="scale")
+
+    return shipped("darts_v2", layers=3).insert_after("c00/out", squeeze_excite, under="c00/se")
+
+
+GRAPHS: dict[str, Callable[[], Graph]] = {
+    **{build.__name__[1:]: lambda build=build: example(build) for build in EXAMPLES},
+    **{f"{n} layers": lambda n=n: shipped("darts_v2", layers=n) for n in (3, 6, 8)},
+    "auxiliary": lambda: shipped("darts_v2", layers=6, auxiliary=True),
+    "features": lambda: shipped("darts_v2", layers=3, features=True),
+    "twin edges": lambda: shipped("nasnet", layers=6),
+    "imagenet": lambda: shipped("darts_v2", skeleton="imagenet", layers=3, classes=20),
+    "nasbench201": lambda: shipped(DENSE, layers=2),
+    "nasbench201 with dead edges": lambda: shipped(SPARSE, layers=1),
+    "noise": lambda: shipped(NOISY_CELLS, layers=5),
+    "frozen": lambda: freeze_noise(expand(shipped(NOISY_CELLS, layers=5))),
+    "edited": squeezed,
+    "folded": lambda: nasir.run_passes(shipped("darts_v2", layers=3), INFERENCE)[0],
+    "attention": lambda: drawn("attention", 1, layers=3, resolution=16),
+    "segmentation": lambda: drawn("segmentation", 1, layers=3, resolution=16),
+    "decoder": lambda: drawn("decoder", resolution=97),
+    "signals": lambda: drawn("signals", resolution=131),
+    "features of an own skeleton": lambda: drawn("features", columns=67),
+    **{
+        f"modules, {name}": lambda name=name: nasir.network(
+            Genotype("nasbench101", (MIXED,)), name, channels=7, layers=3, resolution=16
+        )
+        for name in ("nasbench101", "nasbench1shot1")
+    },
+    **{name: lambda name=name: nasir.network(name, vocabulary=30, hidden=5) for name in RECURRENT},
+    **{f"partial {name}": lambda name=name: partial(name) for name in PARTIAL},
+    **{f"widths, {name}": lambda name=name: by_width(name) for name in WIDTHS},
+    "bodies": lambda: nasir.parse_graph((TEXTS / "faults" / "bodies.txt").read_text()),
+    "bodies in bodies": lambda: nasir.parse_graph((TEXTS / "bodies.txt").read_text()),
+}
+
+
+each = pytest.mark.parametrize("name", gated(GRAPHS, {*GRAPHS} - {*SLOW}))
+
+
+def given(graph: Graph, batch: int = 2) -> list[Tensor]:
+    """Values of the graph's inputs, those of its choices included."""
+    generator = torch.Generator().manual_seed(2)
+    found: list[Tensor] = []
+    for name, type_ in graph.inputs:
+        if isinstance(type_, nasir.TokenType):
+            found.append(torch.randint(type_.vocabulary, (4, batch), generator=generator))
+        elif isinstance(type_, nasir.SequenceType):
+            found.append(torch.randn(4, batch, *type_.shape, generator=generator))
+        else:
+            choice = any(one.name == name for one in graph.choices)
+            value = torch.randn(*([] if choice else [batch]), *type_.shape, generator=generator)
+            found.append(value.softmax(0) if choice else value)
+    return found
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@each
+def test_an_onnx_file_computes_what_the_network_computes(
+    name: str, inline: bool, tmp_path: Path
 ) -> None:
-    graph = example(build)
+    graph = GRAPHS[name]()
     module = trained(graph)
-    path = to_onnx(graph, module, tmp_path / "ops.onnx")
-    assert compare(graph, module, path, batch=batch).require().difference < 1e-5
+    path = to_onnx(graph, module, tmp_path / "net.onnx", inline=inline)
+    for batch in (1, 3):
+        found = compare(graph, module, path, batch=batch).require()
+        assert found.difference < 1e-5 * max(1.0, found.magnitude)
+    if "genotype" in graph.about:
+        assert nasir.network(nasir.load_genotype(path)).about["space"] == graph.about["space"]
+
+
+@each
+def test_a_python_file_computes_what_the_network_computes(name: str, tmp_path: Path) -> None:
+    graph = freeze_noise(GRAPHS["frozen" if name == "noise" else name]())
+    module = trained(graph).eval()
+    path, _ = to_python(graph, module, tmp_path / "net.py")
+    values = given(graph)
+    rest = len(values) - len(graph.choices)
+    mixture = {each.name: value for each, value in zip(graph.choices, values[rest:], strict=True)}
+    torch.manual_seed(0)
+    expected = module(*values[:rest], *([mixture] if mixture else []))
+    torch.manual_seed(0)
+    found = load_python(path)(*values)
+    both = (value if isinstance(value, tuple) else (value,) for value in (found, expected))
+    for ours, theirs in zip(*both, strict=True):
+        if graph.choices:
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        else:
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", STYLED)
+def test_a_python_file_is_formatted(name: str, tmp_path: Path) -> None:
+    graph = GRAPHS[name]()
+    path, _ = to_python(graph, trained(graph), tmp_path / "net.py")
+    options = ["--isolated", "--no-cache", "--config=line-length=100", str(path)]
+    for command in (["format", "--check"], ["check", "--select=E,F,I,B,UP"]):
+        subprocess.run([sys.executable, "-m", "ruff", *command, *options], check=True)
 
 
 def test_a_nan_does_not_pass_through_a_strided_zero() -> None:
@@ -247,13 +397,6 @@ def test_a_shipped_network_of_full_width_agrees(entry: Entry, tmp_path: Path) ->
     path = to_onnx(graph, module, tmp_path / "net.onnx")
     assert compare(graph, module, path).require().difference < TOLERANCE
     assert nasir.load_genotype(str(path)) == genotype
-
-
-def test_a_small_imagenet_network_agrees(tmp_path: Path) -> None:
-    graph = nasir.network("darts_v2", "imagenet", channels=4, layers=4, classes=20)
-    module = trained(graph)
-    path = to_onnx(graph, module, tmp_path / "net.onnx")
-    assert compare(graph, module, path, batch=1).require().agrees
 
 
 @pytest.mark.parametrize("inline", [False, True])
