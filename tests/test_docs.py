@@ -92,6 +92,36 @@ def test_every_page_and_heading_that_is_linked_exists() -> None:
             assert anchor in {"", *anchors}, f"{page.name} links to {link}"
 
 
+def lines_of_code(text: str) -> int:
+    """The lines that are neither blank nor comments nor docstrings."""
+    text = re.sub(r'^ *""".*?"""$', "", text, flags=re.DOTALL | re.MULTILINE)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("example", "path", "start"),
+    [
+        ("own space", "docs/how-to/my-space.md", "nasir: 1\nspace: mine"),
+        ("own data, loss and metric", "docs/how-to/my-data.md", "import torch\nimport torch.nn"),
+        ("own mixture", "docs/how-to/my-method.md", '"""DARTS-'),
+        ("own skeleton", "docs/extend.md", "from nasir.space.cells"),
+        ("own op, new", "spaces/examples/fourier.py", ""),
+        ("segmentation", "spaces/examples/decoder.yaml", ""),
+        ("1-d signals", "spaces/examples/signals.yaml", ""),
+    ],
+)
+def test_lines_of_the_own_examples_are_those_compared(example: str, path: str, start: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".md"):
+        (text,) = (
+            b for b in re.findall(r"```[^\n]*\n(.*?)```", text, re.DOTALL) if b.startswith(start)
+        )
+    table = (ROOT / "docs/compared.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| \[?{re.escape(example)}.*?\| (\d+)", table, re.MULTILINE)
+    assert row is not None
+    assert int(row[1]) == lines_of_code(text)
+
+
 def test_every_command_and_option_on_a_page_exists() -> None:
     helps: dict[tuple[str, ...], str] = {}
     for page in pages():

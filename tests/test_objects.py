@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from runners.experiment.search import search
 from runners.experiment.train import evaluate
 from runners.folder.facts import read_facts
 from runners.plot import plot_run
+from tests.command_line import call
 
 VALUES = {"train.epochs": 2, "train.batch": 8, "network.channels": 4, "network.layers": 1}
 BRIEF = {"like": "nasbench201", "train": {"epochs": 2, "batch": 8, "drop_path": 0, "auxiliary": 0}}
@@ -104,6 +106,40 @@ def test_a_run_of_objects_resumes_with_them_alone(tmp_path: Path) -> None:
     assert "again" in (caught.value.hint or "")
     again = runners.resume(out, {}, data=task)
     assert again.row["epoch"] == 1
+
+
+def test_a_run_of_objects_is_exported_without_them(tmp_path: Path) -> None:
+    genotype = nasir.sample(nasir.load_space("nasbench201"), 0)
+    sizes = {"network.channels": 4, "network.layers": 1}
+    run = tmp_path / "run"
+    evaluate(genotype, run, recipe=BRIEF, data=TASKS["classes"], values=sizes)
+    done = call("compile", run, "--no-compile", "--onnx", tmp_path / "net.onnx")
+    assert done.code == 0, done.err
+    assert (tmp_path / "net.onnx").is_file()
+    assert "of the test data" not in done.out
+    again = call("evaluate", run, "-o", tmp_path / "again")
+    assert "does not name its data" in again.err
+
+
+def test_an_evaluation_of_a_run_has_its_data(tmp_path: Path) -> None:
+    images, run = tmp_path / "images.npz", tmp_path / "run"
+    x = np.random.default_rng(0).integers(0, 256, (48, 16, 16), dtype=np.uint8)
+    np.savez(images, x_train=x, y_train=np.arange(48) % 3, x_test=x, y_test=np.arange(48) % 3)
+    search("nasbench201", run, data=str(images), values=VALUES)
+    recipe = tmp_path / "brief.yaml"
+    recipe.write_text("nasir: 1\nrecipe: brief\nlike: nasbench201\ntrain: {epochs: 1, batch: 8}\n")
+    sizes = ("--channels", "4", "--layers", "1")
+    done = call("evaluate", run, "--recipe", recipe, *sizes, "-o", tmp_path / "trained")
+    assert done.code == 0, done.err
+    facts: Any = read_facts(tmp_path / "trained")
+    assert facts["data"]["text"] == str(images)
+    assert facts["size"]["classes"] == 3
+
+
+def test_a_setting_without_its_section_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(NasirError) as caught:
+        search("nasbench201", tmp_path / "run", data=TASKS["classes"], values={"epochs": 1})
+    assert caught.value.hint == "did you mean train.epochs?"
 
 
 def test_the_order_of_a_loader_is_said_not_to_repeat(tmp_path: Path) -> None:

@@ -131,7 +131,9 @@ def search(
         "measures": result.row,
         "plan": result.plan.facts(),
     }
-    return Reply(facts, (f"genotype: {path}", f"next: nasir compile {shlex.quote(path)}"))
+    run, file = shlex.quote(str(result.folder)), shlex.quote(path)
+    following = f"next: nasir evaluate {run} --recipe RECIPE (nasir recipes); nasir compile {file}"
+    return Reply(facts, (f"genotype: {path}", following))
 
 
 def evaluate(

@@ -238,7 +238,11 @@ def with_values(
         section, dot, key = name.partition(".")
         if section not in known or not dot:
             names = f"a section and a field, such as optimizer.lr; sections: {', '.join(known)}"
-            hint = _renamed_hint(_renamed(name)) or names
+            meant = [
+                f"{each}.{name}" for each, row in known.items() if name in type(row).model_fields
+            ]
+            near = f"did you mean {' or '.join(meant)}?" if meant else names
+            hint = _renamed_hint(_renamed(name)) or near
             raise NasirError(code, f"{quoted(name)} is no setting of {what}", hint=hint)
         fields = type(known[section]).model_fields
         if key not in fields:

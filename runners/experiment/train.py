@@ -22,9 +22,9 @@ from runners.experiment.build import BuiltTraining, build_training
 from runners.experiment.experiment import Experiment, with_objects
 from runners.experiment.fields import SUFFIXES, merged
 from runners.experiment.learner import Epoch, Learner, Moment, training_epochs
-from runners.experiment.recipe import Recipe, describe_size, size_facts
+from runners.experiment.recipe import Recipe, describe_size, read_recipe, size_facts
 from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
-from runners.experiment.trained import load_initial, weights_of
+from runners.experiment.trained import data_of, load_initial, weights_of
 from runners.folder.display import Display
 from runners.folder.facts import flat
 from runners.folder.run_folder import RunFolder
@@ -102,7 +102,7 @@ def resume(
 def _placed(experiment: Experiment) -> Experiment:
     """Returns the experiment with absolute paths, and the genotype's text instead of its file.
 
-    The file may change, or be that of another run.
+    The file may change, or be that of another run. The data are the run's if nothing names others.
     """
 
     def there(path: str | None) -> str | None:
@@ -111,6 +111,8 @@ def _placed(experiment: Experiment) -> Experiment:
     recipe, data, weights = experiment.recipe, experiment.data, experiment.weights
     if weights is not None and is_run(weights):
         weights = str(weights_of(Path(weights)))
+    if data is None and is_run(experiment.of) and not read_recipe(recipe or "cifar10").data:
+        data = data_of(Path(experiment.of))
     return experiment.having(
         of=dump_genotype(read_named(experiment.of, experiment.space)),
         recipe=there(recipe) if recipe and recipe.endswith(SUFFIXES) else recipe,

@@ -13,10 +13,11 @@ from nasir import NasirError, Where, load_space
 from nasir.arguments import checked
 from nasir.files import read_source
 from nasir.space.own_skeletons import find_skeleton
-from runners.experiment.experiment import Experiment, experiment_in, with_objects
+from nasir.table import brought
+from runners.experiment.experiment import OBJECTS, Experiment, experiment_in, with_objects
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
-from runners.folder.facts import damaged, facts_of, read_facts, require_extensions
+from runners.folder.facts import damaged, facts_in, facts_of, read_facts, require_extensions
 from runners.folder.logs import read_rows
 from runners.inputs import is_run
 
@@ -83,11 +84,17 @@ def _of_run(run: Path, asked: Trained) -> Trained:
             _fill_sizes(asked.size, {**facts["size"], "auxiliary": facts["auxiliary"]}),
             asked.weights or weights_of(run),
             Recipe(**facts["recipe"]),
-            facts["data"]["text"],
+            data_of(run),
             experiment.run.limit,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(run, str(error)) from None
+
+
+def data_of(run: Path) -> str | None:
+    """Returns the data of a run; None for Python objects, unless they are given again."""
+    text = facts_in(run).data.text
+    return None if text == OBJECTS and OBJECTS not in brought("task") else text
 
 
 def _model_size(path: Path) -> dict[str, Any]:
