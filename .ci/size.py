@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 187,
     "files of runners": 82,
-    "code lines of nasir and lowering": 17_574,
+    "code lines of nasir and lowering": 17_575,
     "code lines of runners": 12_368,
-    "code lines of tests": 20_159,
+    "code lines of tests": 20_160,
     "places of runners": 14,
     "arrows between them": 42,
     "class names used twice": 0,

@@ -239,7 +239,8 @@ def _auxiliary(b: Scope, inputs: tuple[str, ...], a: AuxiliaryAttrs) -> str:
             "E302",
             f"the auxiliary head takes {'8x8' if a.stride == 3 else '7x7'} feature maps, "
             f"not {b.type(inputs[0])}",
-            hint="leave the auxiliary head out, or use the skeleton's own image size",
+            hint="leave the auxiliary head out (nasir evaluate: --set train.auxiliary=0), "
+            "or use the skeleton's own image size",
         )
     x = b("relu", inputs[0], name="relu1")
     x = b("avg_pool", x, name="pool", kernel=5, stride=a.stride)
