@@ -10,6 +10,8 @@ import pytest
 import nasir
 from nasir import NasirError
 from runners.experiment.proxies import score_of
+from runners.experiment.scoring import Agreement, Correlation, Estimate
+from runners.plot.scatter import scatter
 from tests.command_line import RESNET, ROOT, call
 
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
@@ -186,3 +188,13 @@ def test_the_batch_is_the_seeds_first_without_augmentation() -> None:
     genotype = nasir.load_genotype(RESNET)
     found = score_of(["snip"], [genotype], first, 2, size)
     assert found == nasir.score([genotype], ["snip"], batch=8, seed=2, channels=4, layers=1)
+
+
+def test_the_last_panel_of_each_column_has_labels() -> None:
+    rows = (1.0, 2.0, 3.0)
+    name = Estimate(0.5, 0.4, 0.6)
+    agreed = tuple(Agreement(f"p{i}", name, name, 0) for i in range(5))
+    found = Correlation("s", ("a", "b", "c"), rows, {a.proxy: rows for a in agreed}, 3, agreed)
+    panels = [axes for axes in scatter(found).axes if axes.get_visible()]
+    labelled = [axes.xaxis.get_tick_params()["labelbottom"] for axes in panels]
+    assert labelled == [False, True, True, True, True]

@@ -39,6 +39,8 @@ def scatter(found: "Correlation") -> Figure:
         axes.set_title(f"{row.proxy}: {row.spearman.value:.3f} ({spread})", loc="left", size=9)
     for axes in panels[len(found.rows) :]:
         axes.set_visible(False)
+    for axes in panels[max(0, len(found.rows) - columns) : len(found.rows)]:
+        axes.tick_params(labelbottom=True)  # of the last in each column
     figure.supxlabel("rank of the score (%)", size=10)
     figure.supylabel("accuracy (%)", size=10)
     return figure
