@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 82,
     "code lines of nasir and lowering": 17_575,
     "code lines of runners": 12_370,
-    "code lines of tests": 20_170,
+    "code lines of tests": 20_133,
     "places of runners": 14,
     "arrows between them": 42,
     "class names used twice": 0,

@@ -1,9 +1,11 @@
 """Random small spaces, and what a supernet computes, for laws about supernets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 import torch
 from torch import Tensor
 
@@ -12,6 +14,9 @@ import nasir
 from nasir import Space
 from nasir.space.decisions import SpaceCell, SpaceEdge
 from nasir.space.layout import Layout
+from nasir.space.load import catalog
+from tests.command_line import ROOT
+from tests.gate import gated
 
 OPS = (
     "none",
@@ -63,6 +68,54 @@ def _cells(draw: st.DrawFn, kind: str, inputs: int, blocks: tuple[str, ...] = ()
         combine="sum" if keep else draw(st.sampled_from(("sum", "mean"))),
         normalise=draw(st.sampled_from(((), ("max_pool_3x3", "avg_pool_3x3")))),
     )
+
+
+def shipped(space: str) -> nasir.Graph:
+    """The smallest supernet with every kind of cell of a shipped space."""
+    skeleton = nasir.load_space(space).skeleton
+    if skeleton == "rnn":
+        return nasir.supernet(space, vocabulary=7, hidden=3)
+    if skeleton == "natsbench_size":
+        return nasir.supernet(space, classes=3, resolution=8)
+    layers = 3 if skeleton not in ("nasbench201", "transnasbench101") else 1
+    return nasir.supernet(space, channels=2, layers=layers, classes=3, resolution=8)
+
+
+PARTIAL = (
+    *("darts", "drnas", "nasnet", "nnabla", "s1", "s2", "s3", "s4"),
+    *("nasbench201", "nasbench201_connect", "nasbench201_darts", "nasbench201_s10"),
+    *("nasbench1shot1_1", "nasbench1shot1_2", "nasbench1shot1_3"),
+    str(ROOT / "spaces" / "examples" / "mobile.yaml"),
+)
+"""Spaces whose supernets have partial channels."""
+
+
+def small(space: str, channels: int = 8) -> nasir.Graph:
+    layers = 1 if "nasbench201" in space else 3
+    return nasir.supernet(space, channels=channels, layers=layers, resolution=8)
+
+
+def with_parts(space: str) -> nasir.Graph:
+    """Partial channels, and edge weights where the space has ops on edges."""
+    graph = nasir.partial_channels(small(space), 2)
+    return graph if "nasbench1shot1" in space else nasir.edge_weights(graph, space)
+
+
+SUPERNETS: dict[str, Callable[[], nasir.Graph]] = {
+    **{
+        name: lambda name=name: shipped(name)
+        for name, space in catalog().items()
+        if space.skeleton != "nasbench101"
+    },
+    **{f"{Path(name).stem}, partial": lambda name=name: with_parts(name) for name in PARTIAL},
+}
+FAST = (
+    *("s4", "nasbench201", "darts_rnn", "natsbench_size", "nasbench1shot1_2"),
+    *("s1, partial", "nasbench201, partial", "nasbench1shot1_2, partial"),
+)
+NOISY = ("s4", "nasbench201_s4", "s4, partial")
+"""Those with noise, which differs from call to call."""
+each_supernet = pytest.mark.parametrize("name", gated(SUPERNETS, FAST))
 
 
 @dataclass(frozen=True)

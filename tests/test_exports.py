@@ -25,6 +25,7 @@ from nasir.ops import PRIMITIVES
 from nasir.passes import INFERENCE, expand, freeze_noise
 from tests.command_line import ROOT
 from tests.gate import gated
+from tests.supernets import with_parts
 from tests.test_modules import MIXED
 
 NOISY = "c10_s4_pcdarts"
@@ -39,7 +40,7 @@ NOISY_CELLS = (
     "('none', 1)], reduce_concat=[2, 3])"
 )
 RECURRENT = ("ENAS", "DARTS_V1@darts_rnn", "DARTS_V2@darts_rnn", "penn_random", "penn_pgd")
-PARTIAL = ("darts", "s1", "nasbench201", "nasbench1shot1_2")
+SUPERNETS = ("darts", "s1", "nasbench201", "nasbench1shot1_2")
 SLOW = ("partial darts",)
 STYLED = ("auxiliary", "features", "twin edges", "noise", "attention", "penn_pgd", "partial s1",
           "modules, nasbench101", "partial nasbench201")  # fmt: skip
@@ -248,14 +249,6 @@ def drawn(space: str, seed: int = 3, **size: Any) -> Graph:
     return nasir.network(nasir.sample(found, seed), **given)
 
 
-def partial(space: str) -> Graph:
-    """A supernet of partial channels, with weights of edges where ops stand on edges."""
-    layers = 1 if space == "nasbench201" else 3
-    graph = nasir.supernet(space, channels=8, layers=layers, resolution=8)
-    graph = nasir.partial_channels(graph, 2)
-    return graph if space.startswith("nasbench1shot1") else nasir.edge_weights(graph, space)
-
-
 def by_width(name: str) -> Graph:
     """A network of an op whose numbers depend on the width."""
     space = {
@@ -301,7 +294,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
         for name in ("nasbench101", "nasbench1shot1")
     },
     **{name: lambda name=name: nasir.network(name, vocabulary=30, hidden=5) for name in RECURRENT},
-    **{f"partial {name}": lambda name=name: partial(name) for name in PARTIAL},
+    **{f"partial {name}": lambda name=name: with_parts(name) for name in SUPERNETS},
     **{f"widths, {name}": lambda name=name: by_width(name) for name in WIDTHS},
     "bodies": lambda: nasir.parse_graph((TEXTS / "faults" / "bodies.txt").read_text()),
     "bodies in bodies": lambda: nasir.parse_graph((TEXTS / "bodies.txt").read_text()),

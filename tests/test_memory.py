@@ -9,25 +9,12 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir.passes import MEMORY_LEVELS, MemoryLevel
-from nasir.space import catalog
 from tests.gate import gated
-from tests.supernets import check_close, check_same, inputs_of, mixture_of, outcome
+from tests.supernets import check_close, inputs_of, mixture_of, outcome, shipped
 
 LEVELS = pytest.mark.parametrize("level", ["cells", "states"])
-SPACES = [name for name, space in catalog().items() if space.skeleton != "nasbench101"]
 FAST = ("s4", "nasbench201", "darts_rnn", "natsbench_size", "nasbench1shot1_2")
 NASBENCH201 = nasir.supernet("nasbench201", channels=2, layers=1, resolution=8)
-
-
-def tiny(space: str) -> nasir.Graph:
-    """The smallest supernet with every kind of cell of a shipped space."""
-    skeleton = nasir.load_space(space).skeleton
-    if skeleton == "rnn":
-        return nasir.supernet(space, vocabulary=7, hidden=3)
-    if skeleton == "natsbench_size":
-        return nasir.supernet(space, classes=3, resolution=8)
-    layers = 3 if skeleton not in ("nasbench201", "transnasbench101") else 1
-    return nasir.supernet(space, channels=2, layers=layers, classes=3, resolution=8)
 
 
 def kept(graph: nasir.Graph, memory: MemoryLevel) -> int:
@@ -35,21 +22,12 @@ def kept(graph: nasir.Graph, memory: MemoryLevel) -> int:
     return lowering.saved_bytes(module, *inputs_of(graph), mixture_of(graph)).bytes
 
 
-@pytest.mark.parametrize("space", gated(SPACES, FAST))
-def test_states_of_every_shipped_space_give_what_the_plain_lowering_gives(space: str) -> None:
-    graph = tiny(space)
-    inputs, mixture = inputs_of(graph, batch=2), mixture_of(graph)
-    plain = lowering.to_torch(graph, optimise=False).double()
-    states = lowering.to_torch(graph, memory="states").double()
-    check_same(outcome(states, inputs, mixture), outcome(plain, inputs, mixture))
-
-
 @LEVELS
 @pytest.mark.parametrize(
     "space", gated(["nasbench201", "darts_rnn", "nasbench1shot1_3", "darts"], FAST)
 )
 def test_a_level_saves_most_of_what_backward_needs(space: str, level: MemoryLevel) -> None:
-    graph = tiny(space)
+    graph = shipped(space)
     assert kept(graph, level) * 2 < kept(graph, "none")
 
 
@@ -69,7 +47,7 @@ def test_what_is_kept_is_counted_once_and_without_weights() -> None:
 def test_drawing_goes_on_after_backward_as_if_nothing_had_been_drawn_again(
     level: MemoryLevel,
 ) -> None:
-    graph = tiny("s4")
+    graph = shipped("s4")
     drawn: list[Tensor] = []
     for memory in ("none", level):
         module = lowering.to_torch(graph, memory=memory).double()

@@ -12,20 +12,15 @@ from torch import Tensor
 
 import lowering
 import nasir
-from nasir import Builder, Cell, Choice, Graph, ImageType, NasirError, parse_graph, run_passes
+from nasir import Builder, Cell, Choice, Graph, ImageType, NasirError
 from nasir.node import Slot
-from nasir.passes import DISCRETE, expand, freeze_noise
+from nasir.passes import expand
 from nasir.space.cells import add_op
 from nasir.space.tree import Choose, Option
 from tests.gate import gated
+from tests.supernets import PARTIAL, small, with_parts
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
-
-PLAIN_SPACES = ["darts", "drnas", "nasnet", "nnabla", "s1", "s2", "s3", "s4"]
-NASBENCH201_SPACES = ["nasbench201", "nasbench201_connect", "nasbench201_darts", "nasbench201_s10"]
-NODE_SPACES = ["nasbench1shot1_1", "nasbench1shot1_2", "nasbench1shot1_3"]
-SPACES = [*PLAIN_SPACES, *NASBENCH201_SPACES, *NODE_SPACES, str(EXAMPLES / "mobile.yaml")]
-FAST = ("s1", "nasbench201", "nasbench1shot1_2")
 
 PARAMETERS: list[tuple[str, str, int, int, int, int]] = [
     ("darts", "cifar", 16, 8, 4, 299_578),
@@ -40,17 +35,6 @@ PARAMETERS: list[tuple[str, str, int, int, int, int]] = [
 
 def named(space: str) -> str:
     return Path(space).stem
-
-
-def small(space: str, channels: int = 8) -> Graph:
-    layers = 1 if "nasbench201" in space else 3
-    return nasir.supernet(space, channels=channels, layers=layers, resolution=8)
-
-
-def with_both(space: str, parts: int = 2) -> Graph:
-    """Partial channels, and edge weights where the space has ops on edges."""
-    graph = nasir.partial_channels(small(space), parts)
-    return graph if space in NODE_SPACES else nasir.edge_weights(graph, space)
 
 
 def softmaxes(graph: Graph) -> dict[str, Tensor]:
@@ -138,7 +122,7 @@ def test_partial_supernets_have_the_published_numbers_of_parameters(
     assert nasir.cost(nasir.edge_weights(partial, space)).params == parameters
 
 
-@pytest.mark.parametrize("space", SPACES, ids=named)
+@pytest.mark.parametrize("space", PARTIAL, ids=named)
 def test_only_what_the_options_compute_has_fewer_channels(space: str) -> None:
     graph = small(space)
     partial = nasir.partial_channels(graph, 2)
@@ -152,61 +136,14 @@ def test_only_what_the_options_compute_has_fewer_channels(space: str) -> None:
             assert after == before
 
 
-@pytest.mark.parametrize("space", SPACES, ids=named)
+@pytest.mark.parametrize("space", PARTIAL, ids=named)
 def test_weights_keep_their_keys(space: str) -> None:
     whole = {ref.key: ref for ref in expand(small(space)).params}
-    partial = expand(with_both(space)).params
+    partial = expand(with_parts(space)).params
     assert [ref.key for ref in partial] == list(whole)
     for ref in partial:
         assert ref.name == whole[ref.key].name
         assert all(a <= b for a, b in zip(ref.shape, whole[ref.key].shape, strict=True))
-
-
-@pytest.mark.parametrize("space", SPACES, ids=named)
-def test_a_partial_supernet_is_read_as_it_is_printed(space: str) -> None:
-    graph = with_both(space)
-    assert parse_graph(str(graph)) == graph
-
-
-@pytest.mark.parametrize("space", gated(SPACES, FAST), ids=named)
-def test_a_partial_supernet_computes_the_same_with_and_without_passes(space: str) -> None:
-    graph = freeze_noise(expand(with_both(space)))
-    shared, _ = run_passes(graph, DISCRETE)
-    modules = [
-        lowering.to_torch(graph, optimise=False),
-        lowering.to_torch(shared, optimise=False),
-        lowering.to_torch(graph),
-    ]
-    x, mixture = images(2, 3, 8, 8), softmaxes(graph)
-    plain, exact, close = (module.double()(x, mixture) for module in modules)
-    assert torch.isfinite(plain).all()
-    assert torch.equal(exact, plain)
-    torch.testing.assert_close(close, plain, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "space",
-    gated(["darts", "nasnet", "s1", "nasbench201", *NODE_SPACES, SPACES[-1]], FAST),
-    ids=named,
-)
-def test_one_hot_weights_compute_what_the_resolved_supernet_computes(space: str) -> None:
-    graph = with_both(space)
-    genotype = nasir.sample(nasir.load_space(space), 1)
-    chosen = nasir.picks(graph, genotype)
-    mixture = {
-        choice.name: torch.tensor(
-            [float(i in chosen[choice.name]) for i in range(len(choice.options))],
-            dtype=torch.float64,
-        )
-        for choice in graph.choices
-    }
-    resolved = nasir.resolve(graph, genotype)
-    assert resolved.choices == ()
-    x = images(2, 3, 8, 8)
-    expected = lowering.to_torch(graph, seed=3, optimise=False).double()(x, mixture)
-    assert torch.equal(lowering.to_torch(resolved, seed=3).double()(x), expected)
-    shared = lowering.to_torch(graph, seed=3).double()(x, mixture)
-    torch.testing.assert_close(shared, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("optimise", [True, False])

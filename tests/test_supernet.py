@@ -3,15 +3,11 @@
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-import lowering
 import nasir
-from nasir import Genotype, NasirError
-from nasir.space import catalog
-from tests.gate import gated
+from nasir import NasirError
 from tests.strategies import DARTS_OPS
+from tests.supernets import shipped
 
 PARAMETERS: list[tuple[str, dict[str, Any], int]] = [
     ("darts", {}, 1_930_618),
@@ -23,40 +19,6 @@ PARAMETERS: list[tuple[str, dict[str, Any], int]] = [
     ("darts_rnn", {}, 4_810_000),
 ]
 """The papers' search networks at the papers' sizes, of 10 classes or 10,000 words."""
-
-SMALL: dict[str, dict[str, Any]] = {
-    "cifar": {"channels": 4, "layers": 3, "resolution": 8},
-    "nnabla": {"channels": 4, "layers": 3, "resolution": 8},
-    "nasbench201": {"channels": 4, "layers": 1, "resolution": 8},
-    "nasbench1shot1": {"channels": 4, "layers": 3, "resolution": 8},
-    "transnasbench101": {"channels": 4, "layers": 1, "resolution": 8},
-    "natsbench_size": {"resolution": 8},
-    "rnn": {"vocabulary": 11, "hidden": 6},
-}
-SPACES = tuple(name for name in catalog() if name != "nasbench101")
-FAST = ("s1", "nasbench201", "darts_rnn", "natsbench_size", "nasbench1shot1_2")
-RANDOM = ("s4", "nasbench201_s4")
-"""Spaces with noise, which differs from call to call."""
-
-
-def small(space: str) -> nasir.Graph:
-    return nasir.supernet(space, **SMALL[nasir.load_space(space).skeleton])
-
-
-def example(graph: nasir.Graph) -> tuple[Tensor, ...]:
-    """A batch of inputs in float64, the mixtures left out."""
-    torch.manual_seed(0)
-    if graph.about["skeleton"] == "rnn":
-        return torch.randint(0, 11, (4, 3)), torch.zeros(3, 6, dtype=torch.float64)
-    return (torch.randn(3, 3, 8, 8, dtype=torch.float64),)
-
-
-def one_hot(graph: nasir.Graph, genotype: Genotype) -> dict[str, Tensor]:
-    picked = nasir.picks(graph, genotype)
-    weights = {c.name: torch.zeros(len(c.options), dtype=torch.float64) for c in graph.choices}
-    for name, options in picked.items():
-        weights[name][list(options)] = 1.0
-    return weights
 
 
 @pytest.mark.parametrize(("space", "size", "parameters"), PARAMETERS)
@@ -75,7 +37,7 @@ def test_choices_go_by_kind_of_cell_then_node_then_source() -> None:
 
 
 def test_a_cell_with_ops_on_nodes_chooses_ops_inputs_and_outputs() -> None:
-    choices = {c.name: (c.kind, c.options, c.keep) for c in small("nasbench1shot1_1").choices}
+    choices = {c.name: (c.kind, c.options, c.keep) for c in shipped("nasbench1shot1_1").choices}
     ops = ("maxpool3x3", "conv3x3-bn-relu", "conv1x1-bn-relu")
     assert choices == {
         "cell/n1": ("op on node", ops, 1),
@@ -86,32 +48,6 @@ def test_a_cell_with_ops_on_nodes_chooses_ops_inputs_and_outputs() -> None:
         "cell/n4": ("op on node", ops, 1),
         "cell/out": ("output", ("0", "1", "2", "3", "4"), 2),
     }
-
-
-@pytest.mark.parametrize("space", SPACES)
-def test_a_supernet_is_text_that_is_read_back(space: str) -> None:
-    graph = small(space)
-    assert nasir.parse_graph(str(graph)) == graph
-
-
-@pytest.mark.parametrize(
-    "space",
-    gated([name for name in SPACES if name not in RANDOM], FAST),
-)
-def test_a_one_hot_mixture_is_the_resolved_network_with_equal_keys(space: str) -> None:
-    graph = small(space)
-    genotype = nasir.sample(nasir.load_space(space), 1)
-    whole = lowering.to_torch(graph, optimise=False).double()
-    part = lowering.to_torch(nasir.resolve(graph, genotype)).double()
-    missing, _ = part.load_state_dict(whole.state_dict(), strict=False)
-    assert not missing
-    if space == "darts_rnn":
-        whole.eval()
-        part.eval()
-    expected = whole(*example(graph), one_hot(graph, genotype))
-    actual = part(*example(graph))
-    for a, b in zip(_tuple(expected), _tuple(actual), strict=True):
-        assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_nasbench101_has_no_supernet_and_the_error_says_what_has() -> None:
@@ -126,16 +62,12 @@ def test_nasbench101_has_no_supernet_and_the_error_says_what_has() -> None:
 )
 def test_deciding_what_is_not_there_is_an_error(picks: dict[str, tuple[int]], code: str) -> None:
     with pytest.raises(NasirError) as caught:
-        nasir.resolve(small("darts"), picks)
+        nasir.resolve(shipped("darts"), picks)
     assert caught.value.code == code
 
 
 def test_a_genotype_of_another_space_does_not_decide_a_supernet() -> None:
-    graph = small("s2")
+    graph = shipped("s2")
     with pytest.raises(NasirError) as caught:
         nasir.picks(graph, nasir.sample(nasir.load_space("darts"), 0))
     assert caught.value.code == "E211"
-
-
-def _tuple(value: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return value if isinstance(value, tuple) else (value,)

@@ -1,6 +1,7 @@
 """Laws of supernets: every way to run one computes what the papers' sequence of operations does."""
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import hypothesis.strategies as st
@@ -12,12 +13,18 @@ import lowering
 import nasir
 from nasir import Space
 from nasir.passes import DISCRETE, MEMORY_LEVELS, MemoryLevel, dead_code, run_passes
+from tests.gate import gated
 from tests.strategies import examples
 from tests.supernets import (
+    FAST,
+    NOISY,
     OPS,
+    PARTIAL,
+    SUPERNETS,
     Outcome,
     check_close,
     check_same,
+    each_supernet,
     graph_of,
     inputs_of,
     mixture_of,
@@ -138,3 +145,51 @@ def test_a_genotypes_network_is_the_supernet_resolved(space: Space, seed: int) -
     whole.load_state_dict({key: found.get(key, own.get(key)) for key in whole.state_dict()})
     inputs = inputs_of(graph, seed)
     check_close([whole(*inputs)], [part(*inputs)])
+
+
+@pytest.mark.parametrize("memory", ["none", "states"])
+@each_supernet
+def test_every_shipped_supernet_gives_what_the_plain_lowering_gives(
+    name: str, memory: MemoryLevel
+) -> None:
+    graph = SUPERNETS[name]()
+    inputs, mixture = inputs_of(graph, batch=2), mixture_of(graph)
+    plain = lowering.to_torch(graph, optimise=False).double()
+    module = lowering.to_torch(graph, memory=memory).double()
+    check_same(outcome(module, inputs, mixture), outcome(plain, inputs, mixture))
+
+
+@pytest.mark.parametrize("name", gated([n for n in SUPERNETS if n not in NOISY], FAST))
+def test_a_one_hot_mixture_is_the_resolved_network_with_equal_keys(name: str) -> None:
+    graph = SUPERNETS[name]()
+    space = {Path(path).stem: path for path in PARTIAL}.get(name.removesuffix(", partial"), name)
+    genotype = nasir.sample(nasir.load_space(space), 1)
+    picked = nasir.picks(graph, genotype)
+    mixture = {
+        choice.name: torch.tensor(
+            [float(option in picked[choice.name]) for option in range(len(choice.options))],
+            dtype=torch.float64,
+        )
+        for choice in graph.choices
+    }
+    resolved = nasir.resolve(graph, genotype)
+    assert resolved.choices == ()
+    whole = lowering.to_torch(graph, optimise=False).double()
+    found = [lowering.to_torch(graph).double(), lowering.to_torch(resolved).double()]
+    state = whole.state_dict()
+    for module in found:
+        module.load_state_dict({key: state[key] for key in module.state_dict()})
+    inputs = inputs_of(graph, batch=3)
+    ways = [(whole, (*inputs, mixture)), (found[0], (*inputs, mixture)), (found[1], inputs)]
+    values: list[tuple[torch.Tensor, ...]] = []
+    for module, arguments in ways:
+        result = module.train(name != "darts_rnn")(*arguments)  # dropout would draw
+        values.append(result if isinstance(result, tuple) else (result,))
+    check_close(values[1], values[0])
+    check_close(values[2], values[0])
+
+
+@pytest.mark.parametrize("name", SUPERNETS)
+def test_a_supernet_is_text_that_is_read_back(name: str) -> None:
+    graph = SUPERNETS[name]()
+    assert nasir.parse_graph(str(graph)) == graph
