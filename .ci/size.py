@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 187,
     "files of runners": 82,
-    "code lines of nasir and lowering": 17_575,
-    "code lines of runners": 12_370,
-    "code lines of tests": 20_133,
+    "code lines of nasir and lowering": 17_564,
+    "code lines of runners": 12_369,
+    "code lines of tests": 20_135,
     "places of runners": 14,
     "arrows between them": 42,
     "class names used twice": 0,

@@ -318,7 +318,7 @@ class _Made:
         if self.prunes:
             shares = (divmod(channels, count) for count in range(1, nodes + 1))
             possible |= {share + more for share, rest in shares for more in {0, min(rest, 1)}}
-        ops = dict.fromkeys((*(own.node_ops if own else ()), *cell.ops))
+        ops = dict.fromkeys((*(own or cell).named_ops, *cell.named_ops))
         state = {width: replace(x, c=width) for width in sorted(possible) if width}
         costs = {op: {w: self._op(op, t) for w, t in state.items()} for op in ops}
         costs[""] = {w: self._op("conv_bn_relu", x, out=w) for w in state}
@@ -347,7 +347,7 @@ def _with_every_edge(genotype: Genotype, space: Space | None) -> Genotype:
 
 
 def _with_edges(cell: CellGenotype, space: Space | None) -> CellGenotype:
-    if space is None or cell.ops or cell.kind not in space.kinds or cell.kind == "recurrent":
+    if space is None or cell.kind not in space.kinds or cell.kind == "recurrent":
         return cell
     own = space.cell(cell.kind)
     nodes: list[tuple[Edge, ...]] = []

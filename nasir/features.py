@@ -17,8 +17,7 @@ def features(graph: Graph) -> Graph:
     if not found:
         message = f"the skeleton '{graph.about.get('skeleton', '')}' has no stages of images"
         raise NasirError("E505", message, hint="leave the features out")
-    cells = {cell.name for cell in graph.cells}
-    inside = (node.name for node in graph if _group(node.name) in cells)
+    inside = (node.name for node in graph if node.at)
     wanted = graph.needed((*found, *inside))
     meta = {
         **{name: text for name, text in graph.meta if name not in ("classes", "stages")},
@@ -56,20 +55,17 @@ def stages(graph: Graph) -> dict[str, Feature]:
 def _halvings(graph: Graph) -> dict[str, int]:
     """The last value before each halving of the image's side, and the last of all: its stride.
 
-    Values inside cells, stems and heads are none: what has names below one name (`c03/…`) is one
-    step, and a head is a step outside cells that gives a result.
+    Values inside cells, and before one that alone reads them, are none, nor are heads: nodes
+    outside cells that give a result.
     """
-    cells = {cell.name for cell in graph.cells}
-    heads = {_group(name) for name in graph.results} - cells
+    cells = {node.name: node.at and node.at.cell for node in graph}
     side = next((type_.h for _, type_ in graph.inputs if isinstance(type_, ImageType)), 0)
     stride, found = 1, dict[int, str]()
     for node in graph:
-        type_, group = graph.types[node.name], _group(node.name)
-        inner = node.name not in graph.results and all(
-            _group(reader) == group for reader in graph.readers[node.name]
-        )
-        pooled = node.op.name == "global_pool"
-        if inner or pooled or group in heads or not isinstance(type_, ImageType):
+        type_, cell, result = graph.types[node.name], cells[node.name], node.name in graph.results
+        inner = not result and {cells[x] for x in graph.readers[node.name]} <= {cell} - {None}
+        head = result and cell is None
+        if inner or head or node.op.name == "global_pool" or not isinstance(type_, ImageType):
             continue
         if type_.h < side:
             stride *= (2 * side + type_.h) // (2 * type_.h)  # rounded: 32 pixels may become 17
@@ -77,7 +73,3 @@ def _halvings(graph: Graph) -> dict[str, int]:
         if type_.h == side:
             found[stride] = node.name
     return {name: stride for stride, name in found.items()}
-
-
-def _group(name: str) -> str:
-    return name.partition("/")[0]

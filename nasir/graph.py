@@ -336,7 +336,7 @@ class Graph(Summarised):
         names = {"x": name} | {node.name: f"{under}/{node.name}" for node in build.nodes}
         if result == "x":
             return self
-        nodes = [_moved(node, names, at) for node in build.nodes]
+        nodes = [_moved(node, names, at, build.types) for node in build.nodes]
         place = [node.name for node in self.nodes].index(name) + 1 if name in self else 0
         later = [node.rewired({name: names[result]}) for node in self.nodes[place:]]
         return self._edited([*self.nodes[:place], *nodes, *later], {name: names[result]})
@@ -468,14 +468,12 @@ def _single(value: object) -> object:
     return first if first == second else (first, second)
 
 
-def _moved(node: Node, names: Mapping[str, str], at: At | None) -> Node:
+def _moved(node: Node, names: Mapping[str, str], at: At | None, types: Mapping[str, Type]) -> Node:
     name = names[node.name]
-    params = tuple(
-        replace(ref, key=f"{name}{ref.key[len(node.name) :]}")
-        if ref.key.startswith(node.name)
-        else replace(ref, key=f"{name}.{ref.name}")
-        for ref in node.params
-    )
+    specs = meaning(node.op, node.attrs, tuple(types[x] for x in node.inputs)).params
+    own = zip(default_params(node.name, specs), default_params(name, specs), strict=True)
+    keys = {old.key: new.key for old, new in own}
+    params = tuple(replace(ref, key=keys.get(ref.key, f"{name}.{ref.name}")) for ref in node.params)
     inputs = tuple(names[x] for x in node.inputs)
     return replace(node, name=name, inputs=inputs, params=params, at=at)
 

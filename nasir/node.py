@@ -89,7 +89,8 @@ class At:
     """The place of a node: a cell instance, and a slot in it.
 
     The first step is a slot of the instance's kind; an option that is a cell itself brings the
-    next one. Equal options of one slot are numbered: `sep_conv_3x3`, `sep_conv_3x3#2`.
+    next one. Equal options of one slot are numbered: `sep_conv_3x3`, `sep_conv_3x3#2`. A layer that
+    makes an input of the cell from an earlier value has the slot of that state's input.
     """
 
     cell: Cell
@@ -108,6 +109,17 @@ class At:
     def op(self) -> str:
         """The option of the innermost slot."""
         return self.steps[-1][1] if self.steps else ""
+
+    @property
+    def before(self) -> bool:
+        """True where an input of the cell is made."""
+        return bool(self.steps) and self.steps[0][0].role == "input" and self.op not in ("", MIXED)
+
+    @property
+    def local(self) -> str:
+        """The name of the place within the cell instance: `n2.e0/sep_conv_3x3`."""
+        steps = ((slot.local, op if op != MIXED else "") for slot, op in self.steps)
+        return "/".join(word for step in steps for word in step if word)
 
     def option(self, op: str) -> "At":
         """The place of another option of the slot."""
@@ -137,8 +149,8 @@ class Node:
 
     @property
     def cell(self) -> Cell | None:
-        """The cell instance that it belongs to."""
-        return self.at.cell if self.at else None
+        """The cell instance that it belongs to; layers that make its inputs stand before it."""
+        return self.at.cell if self.at and not self.at.before else None
 
     @property
     def identity(self) -> Hashable:

@@ -230,8 +230,7 @@ def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
     except NasirError as error:
         if error.where == NOWHERE:
             raise
-        inner = error.where.file.removeprefix("node ")
-        message = f"{error.message} (at '{inner}' inside {op.name})"
+        message = f"{error.message} (at {error.where} inside {op.name})"
         raise NasirError(error.code, message, hint=error.hint) from None
     return Template(tuple(scope.nodes), output, scope.types[output])
 

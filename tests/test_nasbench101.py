@@ -179,6 +179,6 @@ def test_what_has_a_hash_is_in_the_space_of_the_benchmark(one: Genotype) -> None
 def test_ops_on_edges_are_outside_spaces_of_ops_on_nodes_and_the_other_way_round() -> None:
     string = nasir.load_genotype("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     reasons = nasir.load_space("nasbench101").contains(string)
-    assert reasons == ("the ops of cell 'cell' stand on edges, not on nodes",)
+    assert reasons == ("cell 'cell': its ops stand on edges, not on nodes",)
     reasons = nasir.load_space("nasbench201").contains(INCEPTION)
-    assert reasons == ("the ops of cell 'cell' stand on nodes, not on edges",)
+    assert reasons == ("cell 'cell': its ops stand on nodes, not on edges",)

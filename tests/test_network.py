@@ -157,7 +157,9 @@ def test_a_cell_of_other_inputs_than_the_skeleton_gives_is_an_error() -> None:
     cells = tuple(CellGenotype(kind, 1, cell, (1,)) for kind in ("normal", "reduce"))
     error = _error(lambda: network(Genotype("darts", cells)))
     assert error.code == "E202"
-    assert error.message == "cell 'normal' has 1 inputs; the skeleton 'cifar' gives it 2"
+    assert error.message == (
+        "the skeleton 'cifar' does not take cell 'normal': it has 1 inputs, not 2"
+    )
 
 
 @pytest.mark.parametrize("op", ["sep_conv_3x4", "conv2d"])

@@ -104,7 +104,7 @@ def _check_any_size(graph: Graph) -> None:
     try:
         replace(graph, inputs=tuple((name, _larger(type_)) for name, type_ in graph.inputs))
     except NasirError as error:
-        node = graph.by_name.get(error.where.file.removeprefix("node "))
+        node = next((node for node in graph if node.place == error.where), None)
         op = f"the op '{node.op.name}'" if node else "an op"
         message = f"{op} ties the network to images of one size: {error.message}"
         hint = "leave 'dynamic' out, or choose a skeleton with a global mean, or features"

@@ -251,8 +251,7 @@ def _arguments(part: Part, types: Types) -> dict[str, str]:
     wanted[PROBABILITY] = "masks"
     if part.role == "loop":
         wanted = {name: identifier(part.local(name)) for name in part.reads}
-    weights = {name: identifier(f"w_{name.rpartition('/')[2]}") for name in part.reads}
-    return {name: names.fresh(wanted.get(name, weights[name])) for name in part.reads}
+    return {x: names.fresh(wanted.get(x) or identifier(f"w_{x}")) for x in part.reads}
 
 
 def _label(part: Part, nodes: tuple[Node, ...], name: str) -> str:
@@ -260,7 +259,7 @@ def _label(part: Part, nodes: tuple[Node, ...], name: str) -> str:
 
     The slot's name is that of the mixture where there is one; its options have theirs behind.
     """
-    at = nodes[0].at if part.role == "cell" and nodes else None
+    at = nodes[0].at if part.role == "cell" and nodes and nodes[0].cell else None
     if at is None or not at.steps:
         return identifier(part.local(name))
     mixed = any(isinstance(item, Node) and item.at == at.option(MIXED) for item in part.items)

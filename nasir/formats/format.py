@@ -7,7 +7,7 @@ from functools import partial
 from nasir.document import Cursor, Json, Place
 from nasir.errors import EDGE_LIMIT, NOWHERE, Budget, NasirError, Where
 from nasir.macros import MACROS
-from nasir.space.decisions import CellGenotype, Edge
+from nasir.space.decisions import CellGenotype, Edge, misfits
 from nasir.space.load import adopt, check_ops
 from nasir.space.space import Genotype, Space
 
@@ -63,11 +63,7 @@ class Holds:
     def _reasons(self, cell: CellGenotype, name: str) -> Iterator[str]:
         """Why the format does not hold a cell."""
         what = f"cell '{cell.kind}'"
-        if cell.nodes and cell.on_nodes != self.on_nodes:
-            one, other = ("edges", "nodes") if self.on_nodes else ("nodes", "edges")
-            yield f"{what}: its ops stand on {one}, not on {other}"
-        if cell.inputs != self.inputs:
-            yield f"{what}: {cell.inputs} inputs, not {self.inputs}"
+        yield from (f"{what}: {each}" for each in misfits(cell, self.inputs, self.on_nodes))
         for state, sources in enumerate(cell.sources, start=cell.inputs):
             if self.edges not in (None, len(sources)):
                 yield f"node {state} of {what}: {len(sources)} inputs, not {self.edges}"
@@ -273,15 +269,16 @@ def _check_cell(cell: CellGenotype, place: Place) -> None:
 
 def _check_ops(cell: CellGenotype, place: Place) -> None:
     """Raises an error unless each edge has an op, or each node one and its sources differ."""
-    what = f"cell '{cell.kind}'"
-    if len(cell.ops) not in (0, len(cell.nodes)):
-        message = f"{what} has {len(cell.nodes)} nodes and {len(cell.ops)} ops"
+    what, nodes, ops = f"cell '{cell.kind}'", len(cell.nodes), len(cell.node_ops)
+    if ops != nodes:
+        message = f"{what} has {nodes} nodes and {ops} ops"
         raise NasirError("E202", message, place((cell.kind,)), hint="give each node one op")
-    for state, edges in enumerate(cell.nodes, start=cell.inputs):
+    rows = zip(cell.node_ops, cell.nodes, strict=True)
+    for state, (op, edges) in enumerate(rows, start=cell.inputs):
         read: set[Edge] = set()
         for slot, edge in enumerate(edges):
             where = (cell.kind, state, slot)
-            if edge.op and cell.ops:
+            if edge.op and op:
                 message = f"the ops of {what} stand on its nodes; edge {slot} of node {state} has"
                 raise NasirError("E202", f"{message} '{edge.op}' as well", place(where))
             if not edge.op and edge in read:

@@ -1,17 +1,16 @@
 """Moves nodes into bodies: recomputation for backward, and one call per cell."""
 
-import itertools
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
 from nasir.graph import Graph, body_of
-from nasir.node import Cell, Node
+from nasir.node import Cell, Node, default_params
 from nasir.ops import Macro, OpSpec, ParamRef
 from nasir.ops.fused import CALL, RECOMPUTE
-from nasir.passes.rewriting import DRAW, with_bodies
-from nasir.template import make_attrs
-from nasir.types import WeightsType
+from nasir.passes.rewriting import with_bodies
+from nasir.template import make_attrs, meaning
 
 MemoryLevel = Literal["none", "cells", "states"]
 """The values that training saves: all, those that cross cells, or the states of cells."""
@@ -179,13 +178,14 @@ def _body(
 ) -> tuple[Graph, tuple[ParamRef, ...]]:
     """The nodes as a graph, and the weights of its `params`.
 
-    Names and keys are relative to the cell, so that equal cells have equal bodies.
+    Names and keys say places in the cell and ops, so that equal cells have equal bodies.
     """
-    prefix = f"{home.name}/" if home else ""
-    names = _names(graph, nodes, read, prefix)
-    refs = tuple({ref.key: ref for node in nodes for ref in node.params}.values())
-    keys = _relative([ref.key for ref in refs], prefix)
-    formal = {ref.key: replace(ref, key=keys[ref.key]) for ref in refs}
+    names = _names(graph, nodes, read)
+    formal: dict[str, ParamRef] = {}
+    for node in nodes:
+        specs = meaning(node.op, node.attrs, graph.types_of(node)).params
+        for ref, own in zip(node.params, default_params(names[node.name], specs), strict=True):
+            formal.setdefault(ref.key, replace(ref, key=own.key))
     inner = [
         replace(
             node.rewired(names),
@@ -202,21 +202,20 @@ def _body(
         choices=tuple(choice for choice in graph.choices if choice.name in read),
         meta=(("cell", home.kind),) if home else (),
     )
-    return body, refs
+    return body, tuple({ref.key: ref for node in nodes for ref in node.params}.values())
 
 
-def _names(graph: Graph, nodes: list[Node], read: tuple[str, ...], prefix: str) -> dict[str, str]:
-    """The names in a body: relative to the cell, `x1`, `x2` … for inputs; choices keep theirs."""
-    every = (*read, *(node.name for node in nodes))
-    choices = [x for x in read if isinstance(graph.types[x], WeightsType) and DRAW not in x]
-    near = [*choices, *(node.name for node in nodes if node.name.startswith(prefix))]
-    names = _relative(near, prefix)
-    taken = {*names.values()}
-    fresh = (f"x{number}" for number in itertools.count(1) if f"x{number}" not in taken)
-    return names | {name: next(fresh) for name in every if name not in names}
-
-
-def _relative(names: Collection[str], prefix: str) -> dict[str, str]:
-    """The names without the prefix, unless two would be equal."""
-    short = {name: name.removeprefix(prefix) for name in names}
-    return short if len({*short.values()}) == len(names) else {name: name for name in names}
+def _names(graph: Graph, nodes: list[Node], read: tuple[str, ...]) -> dict[str, str]:
+    """The names in a body: places and ops, `x1`, `x2` … for inputs; choices keep theirs."""
+    names = {choice.name: choice.name for choice in graph.choices if choice.name in read}
+    inputs = (name for name in read if name not in names)
+    names |= {name: f"x{number}" for number, name in enumerate(inputs, start=1)}
+    taken, counts = {*names.values()}, Counter[str]()
+    for node in nodes:
+        stem = name = "/".join(filter(None, (node.at and node.at.local, node.op.name)))
+        while name in taken:
+            counts[stem] += 1
+            name = f"{stem}{counts[stem] + 1}"
+        names[node.name] = name
+        taken.add(name)
+    return names

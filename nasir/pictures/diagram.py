@@ -18,6 +18,7 @@ from unicodedata import east_asian_width
 
 from nasir.errors import DRAWN_LIMIT, Budget, shortened
 from nasir.graph import Graph
+from nasir.node import Node
 from nasir.space.decisions import CellGenotype, SpaceCell
 
 FAMILIES = re.compile(
@@ -109,8 +110,7 @@ Edges = list[tuple[int, int, tuple[str, ...]]]
 
 
 def _parts(cell: CellGenotype) -> tuple[Nodes, Edges]:
-    ops = [(op,) for op in cell.ops] or [()] * len(cell.nodes)
-    return [(each, "") for each in ops], [
+    return [((op,) if op else (), "") for op in cell.node_ops], [
         (edge.source, node, (edge.op,) if edge.op else ())
         for node, edges in enumerate(cell.nodes, start=cell.inputs)
         for edge in edges
@@ -133,25 +133,23 @@ def legend(cell: CellGenotype | SpaceCell) -> str:
 
 
 def graph_diagram(graph: Graph) -> Diagram:
-    """The parts of a network: consecutive cells of a kind are one box, other nodes by first name.
+    """The parts of a network: consecutive cells of a kind are one box, each other node is one.
 
-    Arrows have the type of what is read.
+    Layers that make the inputs of a cell are in its box. Arrows have the type of what is read.
     """
     choices = {choice.name for choice in graph.choices}
     inputs = [(name, type_) for name, type_ in graph.inputs if name not in choices]
     of = {name: number for number, (name, _) in enumerate(inputs)}
     boxes = [Box((shortened(name),), "input", hover=str(type_)) for name, type_ in inputs]
     arrows: dict[tuple[int, int, str], Arrow] = {}
-    kinds = {cell.name: cell.kind for cell in graph.cells}
-    firsts = ((node.name.partition("/")[0], node) for node in graph.nodes)
-    for name, group in groupby(firsts, key=lambda each: kinds.get(each[0], each[0])):
+    for at, group in groupby(graph, key=lambda node: node.at.cell.kind if node.at else node):
         members = list(group)
-        count = len({first for first, _ in members})
+        count = len({node.at.cell for node in members if node.at})
+        name, role = (at.name, "plain") if isinstance(at, Node) else (at, "node")
         label = f"{count} × {name}" if count > 1 else name
         head = len(boxes)
-        role = "node" if members[0][0] in kinds else "plain"
         boxes.append(Box((shortened(label),), role, hover=f"{len(members)} nodes"))
-        for _, node in members:
+        for node in members:
             for source in (source for source in node.inputs if source not in choices):
                 tail, type_ = of[source], str(graph.types[source])
                 if tail != head and (tail, head, type_) not in arrows:

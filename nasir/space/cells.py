@@ -9,7 +9,7 @@ from typing import Any
 from nasir.errors import NasirError
 from nasir.graph import Builder
 from nasir.macros import EdgeAttrs
-from nasir.node import MIXED, Cell
+from nasir.node import MIXED, Cell, Slot
 from nasir.ops import Macro
 from nasir.own_ops import add_spelled
 from nasir.space.decisions import CellGenotype, Edge, SpaceCell, cell_tree
@@ -77,6 +77,15 @@ def add_cell(
     output = b.part((kind, stride, width), states, name, add)
     b.cell = None
     return output
+
+
+def add_input(b: Builder, cell: Cell, state: int, op: str, x: str, **attrs: Any) -> str:
+    """A layer before a cell, which makes its input of that number: `c03/pre0`."""
+    b.cell = cell
+    with b.within(Slot(cell.kind, "input", state), op):
+        x = b(op, x, name=f"{cell.name}/pre{state}", **attrs)
+    b.cell = None
+    return x
 
 
 def _add(
@@ -224,12 +233,11 @@ def add_stack(
         name, cell = f"c{layer:02d}", design.cell(kind)
         halves = kind in layout.halves
         channels *= 2 if kind in layout.doubles else 1
+        made = partial(add_input, b, Cell(kind, name), out=channels, affine=affine)
         inputs: list[str] = []
         if cell.inputs == 2:
-            first = stem.shrink if halved else "relu_conv_bn"
-            inputs.append(b(first, before, name=f"{name}/pre0", out=channels, affine=affine))
-        label = f"{name}/pre{len(inputs)}"
-        inputs.append(b("relu_conv_bn", last, name=label, out=channels, affine=affine))
+            inputs.append(made(0, stem.shrink if halved else "relu_conv_bn", before))
+        inputs.append(made(len(inputs), "relu_conv_bn", last))
         before, last = last, add_cell(b, name, kind, cells_of(design), inputs, 2 if halves else 1)
         halved = halves
         if halves:

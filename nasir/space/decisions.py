@@ -107,8 +107,8 @@ class SpaceCell:
     of the nodes in `output` may leave the cell. In the supernet a batch norm without weights
     follows each op in `normalise`.
 
-    With `node_ops` the ops stand on nodes and edges have none: each node selects one of them, and
-    as many sources as `parents` says (the last number is the output's, whose candidates `output`
+    Ops on nodes are `node_ops`, and edges have none then: each node selects one of them, and as
+    many sources as `parents` says (the last number is the output's, whose candidates `output`
     lists). Without `parents` a cell is one of NAS-Bench-101's modules: there are up to `nodes`
     nodes and `most_edges` edges, those into the output included, counted after pruning.
     """
@@ -182,12 +182,12 @@ def cell_tree(cell: SpaceCell | CellGenotype) -> tuple[Choose, ...]:
 
 
 def _narrowed(cell: CellGenotype) -> Iterator[Choose]:
-    for node, edges in enumerate(cell.nodes, start=cell.inputs):
-        if cell.on_nodes:
+    rows = zip(cell.node_ops, cell.nodes, strict=True)
+    for node, (op, edges) in enumerate(rows, start=cell.inputs):
+        if op:
             states = tuple(Option(edge.source) for edge in edges)
             yield Choose(Slot(cell.kind, "input", node), states, None)
-            op = (Option(cell.ops[node - cell.inputs]),)
-            yield Choose(Slot(cell.kind, "op on node", node), op)
+            yield Choose(Slot(cell.kind, "op on node", node), (Option(op),))
         else:
             options = tuple(_edge(cell.kind, node, e.source, (e.op,)) for e in edges)
             yield Choose(Slot(cell.kind, "edge into node", node), options, None)
@@ -202,14 +202,14 @@ def _edge(
     return Option(source, (Choose(slot, tuple(map(Option, ops)), mixed=mixed),))
 
 
-def unlike(cell: CellGenotype, own: SpaceCell) -> str:
-    """Why a cell cannot be compared with a kind of cell; empty where it can."""
-    if cell.nodes and cell.on_nodes != own.on_nodes:
-        one, other = ("nodes", "edges") if cell.on_nodes else ("edges", "nodes")
-        return f"the ops of cell '{cell.kind}' stand on {one}, not on {other}"
-    if cell.inputs != own.inputs:
-        return f"cell '{cell.kind}' has {cell.inputs} inputs, not {own.inputs}"
-    return ""
+def misfits(cell: CellGenotype | SpaceCell, inputs: int, on_nodes: bool) -> list[str]:
+    """Why a cell is none with so many inputs, and its ops on nodes (else on edges)."""
+    places, found = ("edges", "nodes"), list[str]()
+    if cell.nodes and cell.on_nodes != on_nodes:
+        found.append(f"its ops stand on {places[cell.on_nodes]}, not on {places[on_nodes]}")
+    if cell.inputs != inputs:
+        found.append(f"it has {cell.inputs} inputs, not {inputs}")
+    return found
 
 
 class TreeDecisions:
@@ -238,8 +238,8 @@ class TreeDecisions:
     def reasons(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell is not one of these."""
         what, own = f"cell '{cell.kind}'", self.cell
-        if other := unlike(cell, own):
-            yield other
+        if different := misfits(cell, own.inputs, own.on_nodes):
+            yield f"{what}: {different[0]}"
         elif len(cell.nodes) != own.nodes:
             yield f"{what} has {len(cell.nodes)} nodes, not {own.nodes}"
         else:

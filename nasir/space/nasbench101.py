@@ -14,7 +14,7 @@ from itertools import accumulate
 from random import Random
 
 from nasir.errors import NasirError
-from nasir.space.decisions import CellGenotype, Edge, SpaceCell, TreeDecisions, unlike
+from nasir.space.decisions import CellGenotype, Edge, SpaceCell, TreeDecisions, misfits
 
 INPUT, OUTPUT = "input", "output"
 
@@ -49,11 +49,10 @@ def module_of(cell: CellGenotype) -> Module:
 
     Raises an error for ops on edges and for more than one input.
     """
-    if cell.inputs != 1 or (cell.nodes and not cell.ops):
-        what = "its ops stand on edges" if cell.inputs == 1 else f"{cell.inputs} inputs, not 1"
+    for reason in misfits(cell, 1, on_nodes=True):
         raise NasirError(
             "E208",
-            f"nasbench101 cannot express cell '{cell.kind}': {what}",
+            f"nasbench101 cannot express cell '{cell.kind}': {reason}",
             hint="the format 'nasir' holds every genotype",
         )
     readers = (*cell.sources, cell.output)
@@ -263,8 +262,8 @@ class ModuleDecisions:
     def reasons(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell is not one of these."""
         own = self.cell
-        if other := unlike(cell, own):
-            yield other
+        if different := misfits(cell, own.inputs, own.on_nodes):
+            yield f"cell '{cell.kind}': {different[0]}"
         else:
             limits = (own.node_ops, own.nodes + 2, own.most_edges)
             for reason in limits_broken(module_of(cell), *limits):
@@ -323,7 +322,7 @@ def decisions(cell: SpaceCell) -> CellDecisions:
 
     Cells come in and go out in canonical form: the one in which `unrank` gives them.
     """
-    return ModuleDecisions(cell) if cell.on_nodes and not cell.parents else TreeDecisions(cell)
+    return ModuleDecisions(cell) if cell.most_edges else TreeDecisions(cell)
 
 
 def _flipped(cell: CellGenotype) -> Iterator[CellGenotype]:

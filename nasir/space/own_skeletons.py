@@ -22,6 +22,7 @@ from nasir.errors import NasirError, Where, json_text, nearest, quoted
 from nasir.expressions import Number
 from nasir.graph import Builder
 from nasir.macros import ALL_OPS
+from nasir.node import Cell
 from nasir.ops import Macro, Op
 from nasir.own_ops import (
     INPUT,
@@ -33,7 +34,8 @@ from nasir.own_ops import (
     step_faults,
     step_names,
 )
-from nasir.space.cells import Design, add_cell, cells_of
+from nasir.space.cells import Design, add_cell, add_input, cells_of
+from nasir.space.decisions import misfits
 from nasir.space.layout import LIMITS, OWN, OwnSize
 from nasir.space.skeletons import SKELETONS, Skeleton, network_size, write_network
 from nasir.space.space import Genotype, Space
@@ -179,11 +181,11 @@ def check_skeleton(document: Document, space: Space, skeleton: Skeleton) -> None
     network = skeleton.build
     assert isinstance(network, _Network)
     for place, stage in enumerate(network.model.stages):
-        if stage.cell and space.cell(stage.cell).node_ops:
-            message = f"the ops of cell '{stage.cell}' stand on nodes, not on edges"
-            where = document.place(("skeleton", "stages", place, "cell"))
-            hint = "the skeletons nasbench101 and nasbench1shot1 take such cells"
-            raise NasirError("E505", message, where, hint)
+        for cell in (space.cell(stage.cell),) if stage.cell else ():
+            for reason in misfits(cell, cell.inputs, skeleton.on_nodes):
+                where = document.place(("skeleton", "stages", place, "cell"))
+                hint = "the skeletons nasbench101 and nasbench1shot1 take such cells"
+                raise NasirError("E505", f"cell '{cell.kind}': {reason}", where, hint)
     for kind in space.kinds:
         if kind not in (*skeleton.kinds, *space.inner):
             where = document.key_place(("cells", kind))
@@ -337,18 +339,18 @@ class _Stack:
             name, (older, last) = f"c{self.number:02d}", self.states
             inputs = self.design.cell(kind).inputs
             out = width or b.channels(last)
+            made = partial(add_input, b, Cell(kind, name), out=out, affine=affine)
             x = last
             if inputs == 2 or b.channels(last) != out:
-                label = f"{name}/pre{inputs - 1}"
-                x = b("relu_conv_bn", last, name=label, out=out, affine=affine)
+                x = made(inputs - 1, "relu_conv_bn", last)
             both = [x]
             if inputs == 2:
                 same = b.type(older).shape[1:] == b.type(last).shape[1:]
                 op = "relu_conv_bn" if same else "factorized_reduce"
-                both.insert(0, b(op, older, name=f"{name}/pre0", out=out, affine=affine))
+                both.insert(0, made(0, op, older))
             cells = cells_of(self.design)
-            made = add_cell(b, name, kind, cells, both, stride if place == 0 else 1)
-            self.states, self.number = (last, made), self.number + 1
+            output = add_cell(b, name, kind, cells, both, stride if place == 0 else 1)
+            self.states, self.number = (last, output), self.number + 1
 
 
 def _faults(

@@ -18,7 +18,7 @@ from nasir.space.builders import (
     nasbench101,
 )
 from nasir.space.cells import Design, Stem, add_cell, add_stack, cells_of, layout_of, space_of
-from nasir.space.decisions import CellGenotype, SpaceCell
+from nasir.space.decisions import CellGenotype, SpaceCell, cell_tree, misfits
 from nasir.space.layout import DEPTHS, Size, StagedSize, StageSize, check_number
 from nasir.space.space import Space
 from nasir.table import Table
@@ -154,24 +154,18 @@ def _check_cells(design: Design, skeleton: Skeleton) -> None:
                 f"{what} {design.name or 'without a name'} has: {', '.join(design.kinds)}",
                 hint=f"choose another skeleton: {', '.join(SKELETONS)}",
             )
-        cell = design.cell(kind)
-        if cell.inputs != _inputs(design, skeleton, kind):
-            raise NasirError(
-                "E202",
-                f"cell '{kind}' has {cell.inputs} inputs; "
-                f"the skeleton '{skeleton.name}' gives it {_inputs(design, skeleton, kind)}",
-                hint=f"choose another skeleton: {', '.join(SKELETONS)}",
-            )
-        if cell.nodes and cell.on_nodes != skeleton.on_nodes:
-            one, other = ("nodes", "edges") if cell.on_nodes else ("edges", "nodes")
-            fitting = [row.name for row in SKELETONS.values() if row.on_nodes == cell.on_nodes]
-            raise NasirError(
-                "E505",
-                f"the ops of cell '{kind}' stand on {one}; "
-                f"the skeleton '{skeleton.name}' takes cells with ops on {other}",
-                hint=f"choose another skeleton: {', '.join(fitting)}",
-            )
+        for reason in _misfits(design, skeleton, kind):
+            fitting = [row.name for row in SKELETONS.values() if not _misfits(design, row, kind)]
+            message = f"the skeleton '{skeleton.name}' does not take cell '{kind}': {reason}"
+            hint = f"choose another skeleton: {', '.join(fitting)}"
+            same = design.cell(kind).inputs == _inputs(design, skeleton, kind)
+            raise NasirError("E505" if same else "E202", message, hint=hint)
         _check_ops(design, kind, known, set())
+
+
+def _misfits(design: Design, skeleton: Skeleton, kind: str) -> list[str]:
+    """Why a cell does not stand in a skeleton."""
+    return misfits(design.cell(kind), _inputs(design, skeleton, kind), skeleton.on_nodes)
 
 
 def _check_ops(design: Design, kind: str, known: Mapping[str, Op], seen: set[str]) -> None:
@@ -191,10 +185,9 @@ def _check_ops(design: Design, kind: str, known: Mapping[str, Op], seen: set[str
 
 def unsuited(cell: CellGenotype | SpaceCell) -> str:
     """Why a cell cannot stand on an edge; empty where it can."""
-    if cell.on_nodes or cell.inputs != 1:
-        return "its ops stand on nodes" if cell.on_nodes else f"it has {cell.inputs} inputs"
     widens = "concat" in (cell.combine, len(cell.output) > 1 and cell.join)
-    return "it changes the number of channels: join by sum or mean" if widens else ""
+    wide = ["it changes the number of channels: join by sum or mean"] if widens else []
+    return next(iter((*misfits(cell, 1, on_nodes=False), *wide)), "")
 
 
 def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
@@ -228,15 +221,14 @@ def _check_work(design: Design, skeleton: Skeleton, size: Any) -> None:
 
 def _primitives(cell: CellGenotype | SpaceCell, sizes: Mapping[str, int]) -> int:
     """The number of a cell's primitives, or a few more."""
-    if isinstance(cell, CellGenotype):
-        edges, nodes = sum(map(len, cell.nodes)), len(cell.nodes)
-        ops, mixed = cell.named_ops, 0
-    else:
-        edges, nodes = len(cell.edges), cell.nodes
-        ops = cell.node_ops * cell.nodes or tuple(op for edge in cell.edges for op in edge.ops)
-        mixed = edges + sum(op in cell.normalise for op in ops)
-    projections = 4 * edges if cell.on_nodes else 0
-    return sum(sizes[op] for op in ops) + mixed + projections + nodes + 1
+    tree = cell_tree(cell)
+    slots = [*tree, *(op for node in tree for option in node.options for op in option.then)]
+    applied = [slot for slot in slots if slot.slot.role in ("op on edge", "op on node")]
+    ops = [op for slot in applied for op in slot.choice.options]
+    normed = cell.normalise if isinstance(cell, SpaceCell) else ()
+    read = sum(len(slot.options) for slot in tree if slot.slot.role == "input")
+    mixed = sum(bool(slot.mixed) for slot in applied) + sum(op in normed for op in ops)
+    return sum(sizes[op] for op in ops) + mixed + 4 * read + len(tree) + 1
 
 
 def _inputs(design: Design, skeleton: Skeleton, kind: str) -> int:

@@ -121,8 +121,7 @@ def space_facts(space: Space) -> Document:
 
 def _decisions(cell: SpaceCell) -> Document:
     edges = [[edge.source, edge.node, list(cell.selectable(edge))] for edge in cell.edges]
-    modules = cell.on_nodes and not cell.parents
-    sizes = range(2, cell.nodes + 3) if modules else ()
+    sizes = range(2, cell.nodes + 3) if cell.most_edges else ()
     return {
         "kind": cell.kind,
         "inputs": cell.inputs,
