@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 187,
-    "files of runners": 82,
-    "code lines of nasir and lowering": 17_564,
-    "code lines of runners": 12_369,
-    "code lines of tests": 20_135,
+    "files of the library": 191,
+    "files of runners": 86,
+    "code lines of nasir and lowering": 17_565,
+    "code lines of runners": 13_059,
+    "code lines of tests": 20_467,
     "places of runners": 14,
     "arrows between them": 42,
     "class names used twice": 0,

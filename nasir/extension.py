@@ -27,7 +27,7 @@ GROUP = "nasir"
 
 TARGETS = ("torch", "onnx", "python")
 
-PARTS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "stop")
+PARTS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "stop", "ask", "value")
 """The kinds of parts of search methods, as in methods' files."""
 
 

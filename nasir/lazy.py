@@ -20,6 +20,7 @@ EXTRAS = {
     "safetensors": "torch",
     "ninja": "torch",
     "sklearn": "torch",
+    "pymoo": "torch",
     "tensorboardX": "torch",
     "onnxruntime": "runtime",
     "nas_201_api": "bench",

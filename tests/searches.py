@@ -16,6 +16,14 @@ SHORT = {
     "cutout": "images.cutout",
 }
 
+_SCORED: dict[str, Any] = {"parts": {"value": "proxy:params"}, "queries": 12, "epochs": None}
+
+ASKED: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("evolution", "local-search", "bananas", "nsga2"), _SCORED),
+    "successive-halving": {"parts": {"value": "recipe:digits"}, "queries": 3, "drop_path": 0},
+}
+"""What the methods without a supernet ask for."""
+
 
 def spread(given: dict[str, Any]) -> dict[str, Any]:
     """The fields of an experiment, from names of all its models, `sizes`, `parts` and `SHORT`."""
@@ -57,6 +65,7 @@ def tiny(space: str = "nasbench201", method: str = "darts", **changes: Any) -> E
         "candidates": 2,
         "batches": 1,
         "method": method,
+        **ASKED.get(method, {}),
     }
     return Experiment(of=space, **spread(given | changes))
 

@@ -108,7 +108,7 @@ MINE = OpSpec("mine", "own", NoAttrs, _same)
     ("fields", "message", "hint"),
     [
         ({"parts": {"regulariser": {}}}, "the kind 'regulariser'", "did you mean 'regularise'?"),
-        ({"parts": {"samplers": {}}}, "the kind 'samplers'", "known: architect, edges"),
+        ({"parts": {"samplers": {}}}, "the kind 'samplers'", "known: architect, ask, edges"),
         ({"parts": {"stop": {"never": Stop}}}, "parts['stop']", "objects by name"),
         ({"ops": ["gelu"]}, "'gelu' as ops[0]", "ops are OpSpec objects"),
         ({"ops": [MINE], "torch": {"mine": "F.gelu"}}, "torch['mine']", "torch are functions"),

@@ -39,10 +39,12 @@ def test_a_skeleton_has_stages_of_its_own() -> None:
 
 
 def test_norms_cover_logits_and_weights_go_first_where_the_rows_code_has_it() -> None:
-    """DARTS-PT's logits are no parameters of its model; random's row trains nothing."""
-    apart = {"darts-pt", "sdarts-rs-pt", "blank-pt", "random"}
+    """DARTS-PT's logits are no parameters of its model; some methods train nothing."""
+    apart = {"darts-pt", "sdarts-rs-pt", "blank-pt"}
     for name in METHODS:
         found = read_method(name, "nasbench201")
+        if not found.stages:
+            continue
         assert found.optimizer.clip_covers == ("weights" if name in apart else "all")
         assert found.logits.order == ("weights-first" if name == "gdas" else "architecture-first")
     for skeleton, covers in (("cifar", "all"), ("nasbench1shot1", "weights"), ("rnn", "weights")):

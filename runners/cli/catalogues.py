@@ -133,7 +133,7 @@ def methods(
     if name is None:
         found = [read_method(each, _FIRST) for each in METHODS]
         facts = [{"name": m.name, "about": m.about, "paper": m.paper, **_parts(m)} for m in found]
-        kinds = ("mixture", "edges", "perturb", "architect", "select", "paper")
+        kinds = ("mixture", "edges", "perturb", "architect", "select", "ask", "paper")
         columns = {"method": "name"} | {each: each for each in kinds}
         known = {kind: list(PARTS[kind]) for kind in PARTS}
         return Reply({"methods": facts, "parts": known}, (table_of(facts, columns),))

@@ -108,6 +108,8 @@ def search(
     checkpoints and TensorBoard events. --resume RUN continues a killed run, with the same result.
     `nasir plot RUN` draws it.
 
+    Methods without a supernet (evolution, bananas, …) ask --value for values of genotypes.
+
     Example: nasir search nasbench201 --method drnas --epochs 5 -o run
     """
     from runners.experiment import search as loop
@@ -292,7 +294,8 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="curves, entropy, trajectory, skips, cells, eigenvalue, truth or confusion.",
+            help="curves, entropy, trajectory, skips, cells, eigenvalue, truth, confusion, "
+            "queries.",
         ),
     ] = None,
 ) -> Reply:

@@ -312,7 +312,10 @@ class Argmax(Selection):
 
 
 class Draw(Selection):
-    """A genotype sampled uniformly from the space. Nothing is trained."""
+    """A genotype sampled uniformly from the space, or the best that was asked for, with values.
+
+    Nothing is trained.
+    """
 
 
 class BestOf(Selection):

@@ -11,6 +11,7 @@ from nasir.space.layout import DEPTHS, OWN
 from nasir.space.own_skeletons import find_skeleton
 from nasir.space.skeletons import Skeleton
 from runners.experiment.architect import BestOf, KullbackLeibler, Projection
+from runners.experiment.asking import RandomQueries
 from runners.experiment.experiment import Experiment
 from runners.experiment.fields import with_values
 from runners.experiment.method import (
@@ -41,6 +42,12 @@ from runners.task.task import Task, search_task, training_task
 
 DATA_SET = "digits"
 """The default data of a search."""
+
+VALUES = "--value table:FILE, recipe:NAME, proxy:NAME or supernet:RUN"
+"""Hint of searches without a supernet."""
+
+QUERIES = 150
+"""The default number of values that a search without a supernet asks for."""
 
 Kept = Mapping[str, tuple[int, ...]]
 """The remaining options of pruned choices."""
@@ -79,21 +86,27 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """Epochs of stages, of tuning in `rounds` of projection, and final candidates of a search."""
+    """Epochs of stages, of tuning in `rounds` of projection, and final candidates of a search.
+
+    A search without a supernet has `queries` instead.
+    """
 
     stages: tuple[int, ...]
     tuning: int = 0
     rounds: int = 0
     candidates: int = 0
+    queries: int = 0
 
     @property
     def epochs(self) -> int:
-        """The total."""
-        return sum(self.stages) + self.tuning
+        """The total; a query counts as one."""
+        return sum(self.stages) + self.tuning + self.queries
 
     @property
     def words(self) -> str:
         """The plan as one line of text."""
+        if self.queries:
+            return f"{self.queries:,} queries"
         parts: list[str] = []
         if len(self.stages) > 1:
             parts.append(f"stages of {', '.join(map(str, self.stages))}")
@@ -128,6 +141,8 @@ class BuiltSearch(Built):
         """The search's epochs."""
         stages = tuple(stage.epochs for stage in self.method.stages)
         select = self.method.select
+        if self.method.value is not None:
+            return EpochPlan((), queries=self.experiment.searching.queries or QUERIES)
         if isinstance(select, Projection):
             rounds = select.rounds(Decisions(self.space, self.choices))
             return EpochPlan(stages, select.length(rounds), rounds)
@@ -184,6 +199,14 @@ def build_search(experiment: Experiment) -> BuiltSearch:
             raise NasirError("E505", f"a search has no `{name}`", hint="nasir evaluate accepts it")
     space = nasir.load_space(experiment.of)
     named = with_parts(read_method(search.method, space.skeleton), search.parts)
+    if named.ask is not None and (
+        named.value is not None or not isinstance(named.ask, RandomQueries)
+    ):
+        return _build_queries(experiment, space, named)
+    if search.queries is not None:
+        message = f"method '{named.name}' has no value to ask for"
+        raise NasirError("E505", message, hint=VALUES)
+    experiment = experiment.having(data=experiment.data or DATA_SET)
     method = _with_asked(named, experiment)
     batch = method.train.batch
     place = find_place(run.device, run.precision or "float32", run.deterministic)
@@ -203,6 +226,17 @@ def build_search(experiment: Experiment) -> BuiltSearch:
         rounds = method.select.rounds(Decisions(space, choices))
         method = _divide_epochs(method, method.select, search.interval, named.epochs, rounds)
     return BuiltSearch(experiment, data, place, batch, task, space, method, graph, choices)
+
+
+def _build_queries(experiment: Experiment, space: Space, method: Method) -> BuiltSearch:
+    """Opens what tells the values of a search without a supernet; it reads the settings."""
+    if method.value is None:
+        message = f"method '{method.name}' asks for values of genotypes, and nothing tells them"
+        raise NasirError("E505", message, hint=VALUES)
+    run = experiment.run
+    place = find_place(run.device, run.precision or "float32", run.deterministic)
+    task = method.value.open(experiment, space)
+    return BuiltSearch(experiment, experiment.data or "", place, 1, task, space, method)
 
 
 def build_training(experiment: Experiment) -> BuiltTraining:

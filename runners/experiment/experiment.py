@@ -30,7 +30,10 @@ from runners.folder.facts import damaged, flat
 
 Facts = dict[str, Any]
 
-KINDS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "stop")
+KINDS = (
+    *("mixture", "edges", "perturb", "architect", "regularise", "select", "stop"),
+    *("ask", "value"),
+)
 """The kinds of parts, in the order of `Search`'s fields."""
 
 
@@ -55,6 +58,12 @@ class Search(Model):
     """argmax, projection, best-of or draw."""
     stop: str | None = None
     """none or eigenvalue."""
+    ask: str | None = None
+    """random, evolution, local, predictor, halving or pareto."""
+    value: str | None = None
+    """table:FILE, recipe:NAME, proxy:NAME, supernet:RUN."""
+    queries: Count | None = None
+    """Values asked for; 150."""
     channels_fraction: str | None = None
     """Share of the channels that ops process, 1/K."""
     interval: Repeats | None = None

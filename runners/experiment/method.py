@@ -32,6 +32,14 @@ from runners.experiment.architect import (
     Selection,
     Stop,
 )
+from runners.experiment.asking import (
+    Asker,
+    Evolution,
+    Halving,
+    LocalSearch,
+    Pareto,
+    RandomQueries,
+)
 from runners.experiment.fields import (
     FieldError,
     like_file,
@@ -52,7 +60,15 @@ from runners.experiment.mixture import (
     UniformNoise,
     WholeGenotype,
 )
+from runners.experiment.predictor import Predictor
 from runners.experiment.recipe import METHODS, Settings
+from runners.experiment.values import (
+    ProxyValue,
+    RecipeValue,
+    SupernetValue,
+    TableValue,
+    ValuePart,
+)
 
 _SHIPPED: dict[str, dict[str, Any]] = {
     "mixture": {
@@ -84,6 +100,22 @@ _SHIPPED: dict[str, dict[str, Any]] = {
         "draw": Draw(),
     },
     "stop": {"none": None, "eigenvalue": EigenvalueStop()},
+    "ask": {
+        "none": None,
+        "random": RandomQueries(),
+        "evolution": Evolution(),
+        "local": LocalSearch(),
+        "predictor": Predictor(),
+        "halving": Halving(),
+        "pareto": Pareto(),
+    },
+    "value": {
+        "none": None,
+        "table": TableValue(),
+        "recipe": RecipeValue(),
+        "proxy": ProxyValue(),
+        "supernet": SupernetValue(),
+    },
 }
 
 PARTS = {kind: Table.of(parts, kind) for kind, parts in _SHIPPED.items()}
@@ -93,11 +125,16 @@ PARTS = {kind: Table.of(parts, kind) for kind, parts in _SHIPPED.items()}
 def _part(kind: str, given: Any) -> Any:
     """Returns the part of a name, or of a mapping with `part` (its name) and fields.
 
-    Raises an error for an unknown name.
+    `table:FILE` is the value `table` of FILE. Raises an error for an unknown name.
     """
     if not isinstance(given, str | dict):
         return given
-    own = dict(cast("dict[str, Any]", given)) if isinstance(given, dict) else {"part": given}
+    name, colon, rest = given.partition(":") if isinstance(given, str) else ("", "", "")
+    own: dict[str, Any] = {"part": given}
+    if isinstance(given, dict):
+        own = dict(cast("dict[str, Any]", given))
+    elif kind == "value" and colon:
+        own = {"part": name, "of": rest}
     if "part" not in own:
         raise FieldError("E109", "a part with fields of its own needs `part`, its name")
     name, known, path = str(own.pop("part")), PARTS[kind], ("part",) * isinstance(given, dict)
@@ -133,6 +170,8 @@ class Method(Settings):
     regularise: Annotated[Regulariser, BeforeValidator(partial(_part, "regularise"))] = L2()
     select: Annotated[Selection, BeforeValidator(partial(_part, "select"))] = Argmax()
     stop: Annotated[Stop | None, BeforeValidator(partial(_part, "stop"))] = None
+    ask: Annotated[Asker | None, BeforeValidator(partial(_part, "ask"))] = None
+    value: Annotated[ValuePart | None, BeforeValidator(partial(_part, "value"))] = None
     skeletons: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -238,6 +277,16 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
             not method.stages and not isinstance(method.select, Draw),
             "nothing is trained, so there is nothing to select by",
             "give it stages, or --select draw",
+        ),
+        (
+            method.ask is not None and bool(method.stages),
+            "values are asked for instead of training a supernet",
+            "--method evolution, or --ask none",
+        ),
+        (
+            method.value is not None and method.ask is None,
+            "nothing asks for values",
+            "--ask evolution, or --method evolution",
         ),
         (
             isinstance(method.select, Argmax) and whole,

@@ -4,7 +4,8 @@ At each point a run calls all hooks in order.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -106,6 +107,19 @@ def _run_work(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> 
             run.display.close()
 
 
+@contextmanager
+def restoring(run: Path) -> Generator[None]:
+    """Turns exceptions of restoring a checkpoint's state into an error."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        message = "the checkpoint does not match run.json"
+        hint = "restore run.json, or start the run again in another folder"
+        raise NasirError("E604", message, Where(str(run)), hint) from error
+
+
 class Run:
     """The training of a network or a supernet in a run directory, resumable after a kill.
 
@@ -143,17 +157,11 @@ class Run:
         """Loads a checkpoint. Raises an error for another network's."""
         assert self.learner is not None, "a run is started first"
         state = checkpoint.state
-        try:
+        with restoring(self.folder.path):
             for hook in self.hooks:  # before the weights: they may lower another network
                 hook.load_state_dict(state["hooks"][hook.name])
             self.learner.load_state_dict(state)
             self.row, self.done = state["row"], checkpoint.epoch + 1
-        except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            if is_out_of_memory(error):
-                raise
-            message = "the checkpoint does not match run.json"
-            hint = "restore run.json, or start the run again in another folder"
-            raise NasirError("E604", message, Where(str(self.folder.path)), hint) from error
 
     def _epoch(self, epoch: Epoch) -> None:
         assert self.learner is not None, "a run is started first"
@@ -206,10 +214,14 @@ class Run:
 
     def _save(self, learner: Learner, number: int) -> None:
         """Writes the row, and then the checkpoint that completes the epoch."""
+        hooks = {hook.name: hook.state_dict() for hook in self.hooks}
+        self.finish(number, {**learner.state_dict(), "hooks": hooks})
+
+    def finish(self, number: int, state: Mapping[str, Any]) -> None:
+        """Writes the row of an epoch or a query, and then the checkpoint that completes it."""
         self.done = number + 1
         self.folder.log(self.row)
-        hooks = {hook.name: hook.state_dict() for hook in self.hooks}
-        self.folder.save(number, {**learner.state_dict(), "hooks": hooks, "row": self.row})
+        self.folder.save(number, {**state, "row": self.row})
         self.display.epoch(self.row, self.text)
 
 

@@ -31,7 +31,7 @@ from runners.experiment.proxies import each_score, joined, members
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
 from runners.machine.device import find_place
-from runners.task.task import Batch, training_task
+from runners.task.task import Batch, Task, training_task
 
 stats: Any = untyped  # scipy has no types
 
@@ -103,8 +103,8 @@ def score(
     found = [as_genotype(each) for each in genotypes]
     if not found:
         raise NasirError("E505", "there is no genotype to score")
-    first, own = _batch(_skeleton_of(found[0], size), data, batch, seed, device, size)
-    return _scored(proxies, found, first, seed, own, display or Display())
+    task, own = task_of_proxies(skeleton_of(found[0], size), data, batch, seed, device, size)
+    return _scored(proxies, found, task.train(0, 0), seed, own, display or Display())
 
 
 @checked
@@ -143,8 +143,8 @@ def correlate(
     genotypes = [_of_space(text, space, table) for text in texts]
     ids = list(map(nasir.canonical_id, genotypes))
     first = dict(reversed(list(zip(ids, genotypes, strict=True))))
-    given, own = _batch(_skeleton_of(genotypes[0], size), data, batch, seed, device, size)
-    found = _scored(members(proxies), list(first.values()), given, seed, own, display)
+    task, own = task_of_proxies(skeleton_of(genotypes[0], size), data, batch, seed, device, size)
+    found = _scored(members(proxies), list(first.values()), task.train(0, 0), seed, own, display)
     places = {ident: place for place, ident in enumerate(first)}
     scores = joined(
         proxies, {name: [row[places[ident]] for ident in ids] for name, row in found.items()}
@@ -167,15 +167,16 @@ def _scored(
     return joined(proxies, {name: [row[name] for row in rows] for name in members(proxies)})
 
 
-def _skeleton_of(genotype: Genotype, size: Mapping[str, Any]) -> Any:
+def skeleton_of(genotype: Genotype, size: Mapping[str, Any]) -> Any:
+    """Returns the skeleton that is asked for, or that of the genotype's space."""
     home = home_of(genotype) or nasir.load_space(genotype.space)
     return find_skeleton(size.get("skeleton") or home.skeleton, home)
 
 
-def _batch(
+def task_of_proxies(
     skeleton: Any, data: str, batch: int, seed: int, device: str, size: Mapping[str, Any]
-) -> tuple[Batch, dict[str, Any]]:
-    """Returns the batch, and keywords of `nasir.network` that suit it."""
+) -> tuple[Task, dict[str, Any]]:
+    """Returns the task whose first batch proxies see, and keywords of `nasir.network` for it."""
     if skeleton.name == "rnn":
         message = "proxies score networks of images, and not recurrent ones"
         raise NasirError("E505", message)
@@ -184,7 +185,7 @@ def _batch(
     task = training_task(skeleton.name, recipe, data, find_place(device), seed)
     check_sizes(asked, task.sizes, "E505")
     known = {name: value for name, value in task.sizes.items() if name in skeleton.sizes}
-    return task.train(0, 0), {**known, **asked}
+    return task, {**known, **asked}
 
 
 def _of_space(text: str, space: Space, table: str | Path) -> Genotype:

@@ -10,29 +10,38 @@ import torch
 
 import lowering
 import nasir
-from nasir import Genotype, Graph
+from nasir import Genotype, Graph, NasirError, Where
 from nasir.arguments import checked
 from nasir.errors import Summarised
 from nasir.space.load import SpaceLike, as_space, is_named
 from runners.data.name import parse_data
+from runners.experiment.answering import ask_all
 from runners.experiment.architect import Stop
 from runners.experiment.build import (
-    DATA_SET,
     BuiltSearch,
     EpochPlan,
     Kept,
     build_search,
     stage_graph,
 )
-from runners.experiment.experiment import Experiment, with_objects
+from runners.experiment.experiment import Experiment, experiment_in, with_objects
 from runners.experiment.fields import merged
 from runners.experiment.learner import Epoch, Moment, search_epochs
 from runners.experiment.method import Method
 from runners.experiment.mixture import Drawn, SoftGumbel
-from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
+from runners.experiment.run import (
+    DropPath,
+    Hook,
+    Measured,
+    Run,
+    restoring,
+    resume_run,
+    start_run,
+)
 from runners.experiment.supernet import OPS, Supernet
+from runners.folder.checkpoint import last_checkpoint
 from runners.folder.display import Display, genotype_lines
-from runners.folder.facts import flat
+from runners.folder.facts import facts_of, flat, require_extensions
 from runners.machine.device import entropy
 from runners.task.task import Batch, Maker, Split
 
@@ -335,11 +344,20 @@ def search(
     with with_objects(method=method, data=data) as named:
         experiment = space.having(**named)
 
-        def build() -> BuiltSearch:  # with an absolute data path, so that it resumes anywhere
-            text = parse_data(experiment.data or DATA_SET).resolved().text
-            return build_search(experiment.having(data=text))
+        def build() -> BuiltSearch:
+            return build_search(_placed(experiment))
 
         return start_run(Path(out), "search", build, _searched, display)
+
+
+def _placed(experiment: Experiment) -> Experiment:
+    """Returns the experiment with absolute paths, so that it resumes anywhere."""
+    name, colon, rest = (experiment.searching.value or "").partition(":")
+    if experiment.data and name != "table":  # where it is the name of the table's data set
+        experiment = experiment.having(data=parse_data(experiment.data).resolved().text)
+    if colon and rest and Path(rest).exists():
+        experiment = experiment.having(search={"value": f"{name}:{Path(rest).absolute()}"})
+    return experiment
 
 
 @checked
@@ -364,7 +382,9 @@ def resume(
 def _searched(run: Run, built: BuiltSearch) -> Result:
     """Runs or resumes the search; writes `genotype.json` last."""
     seed = built.experiment.seed
-    if built.supernet is None:
+    if built.plan.queries:
+        genotype = ask_all(run, built)
+    elif built.supernet is None:
         genotype = nasir.sample(built.space, seed)
     else:
         genotype = replace(_trained(run, built, built.supernet), size=_size(built, built.supernet))
@@ -373,6 +393,29 @@ def _searched(run: Run, built: BuiltSearch) -> Result:
         run.display.say(f"the genotype is outside the space: {reason}")
     run.folder.write_genotype(nasir.dump_genotype(genotype), None)
     return Result(genotype, run.row, run.folder.path, built.plan)
+
+
+def load_supernet(run: Path) -> Supernet:
+    """Returns the supernet of a search's run directory, as its last checkpoint left it.
+
+    Raises an error for another run, or one without a supernet or a checkpoint.
+    """
+    facts = facts_of(run, "search")
+    require_extensions(run, facts)
+    built = build_search(experiment_in(run, facts))
+    checkpoint = last_checkpoint(run)
+    if built.supernet is None or checkpoint is None:
+        message = "the search has no supernet, or no checkpoint yet"
+        raise NasirError("E503", message, Where(str(run)))
+    method = built.method
+    graph = stage_graph(built.supernet, method, method.stages[0], {}, built.space)
+    learner = Supernet(built, graph, lambda _: None)
+    hooks = (Stages(learner, built.supernet), Projections(learner))
+    with restoring(run):
+        for hook in hooks:
+            hook.load_state_dict(checkpoint.state["hooks"][hook.name])
+        learner.load_state_dict(checkpoint.state)
+    return learner
 
 
 def _size(built: BuiltSearch, supernet: Graph) -> tuple[tuple[str, int], ...]:

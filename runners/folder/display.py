@@ -103,9 +103,10 @@ class ShownDisplay(Display):
         assert isinstance(epoch, int)
         self._bars.update(self._task.id, completed=epoch + 1)
         self._genotype = visible_lines(genotype_text)
-        place = f"epoch {epoch + 1}/{self._task.total:.0f}"
-        shown = {name: value for name, value in row.items() if name not in _NOT_SHOWN}
         phase = str(row.get("phase", ""))
+        unit, phase = ("query", "") if phase == "query" else ("epoch", phase)
+        place = f"{unit} {epoch + 1}/{self._task.total:.0f}"
+        shown = {name: value for name, value in row.items() if name not in _NOT_SHOWN}
         self.say("  ".join(_filled(place, phase, facts_text(shown), self._left)))
 
     def say(self, text: str) -> None:
@@ -230,8 +231,8 @@ def facts_text(facts: Facts) -> str:
     return "; ".join(_filled(", ".join(plain), *groups))
 
 
-_NOT_SHOWN = {"epoch", "stage", "phase", "skips", "entropy"}
-"""Fields of an epoch's row that its line shows elsewhere, or that have a value per choice."""
+_NOT_SHOWN = {"epoch", "stage", "phase", "skips", "entropy", "genotype", "parent"}
+"""Fields of a row that its line shows elsewhere, or that have a value per choice."""
 
 
 def _filled(*texts: str) -> Iterator[str]:

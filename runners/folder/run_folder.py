@@ -175,7 +175,8 @@ class RunFolder:
         """
         with self._writing(self.path):
             dropped = 0
-            for name in LOGS[:2] if self.facts.get("kind") == "search" else LOGS[:1]:
+            decides = self.facts.get("kind") == "search" and self.facts.get("choices") != {}
+            for name in LOGS[:2] if decides else LOGS[:1]:
                 dropped += rewind_rows(self.path / name, epoch)
             rewind_rows(self.path / TIMES, NEVER)
             for path in (self.path / GENOTYPES).glob("*.json"):

@@ -68,6 +68,9 @@ times the mean AGO measurements earlier.
 
 _UNITS = {"loss": "loss (nats)", "accuracy": "accuracy (%)"}
 _LOOKS = {"train": BLUE, "valid": VERMILION, "test": GREEN, "": "#444444"}
+QUERY = "query"
+"""The phase of rows of a search without a supernet."""
+
 _RATE, _PROJECTION = "learning rate", "projection"
 
 _DECADES = 20.0
@@ -90,7 +93,7 @@ _PANELS: Mapping[ChoiceKind, tuple[int, str]] = {
 def curves(run: PlottedRun) -> Figure:
     """Plots loss, accuracy or perplexity, and learning rate over epochs, for each split."""
     shown = _measures(run)
-    if not shown:
+    if not shown or any(row.phase == QUERY for row in run.metrics):
         lacks = "losses, scores or learning rates" if run.metrics else "rows"
         raise NothingToDrawError(f"metrics.jsonl has no {lacks}")
     ratios = [0.6 if name == _RATE else 1.0 for name in shown]
@@ -110,6 +113,21 @@ def curves(run: PlottedRun) -> Figure:
             axes.set_yscale("log")
             log_ticks(axes.yaxis, 1.0, 2.0, 5.0)
     return finish(figure, panels, run.metrics)
+
+
+def queries(run: PlottedRun) -> Figure:
+    """Plots the value of each query of a search without a supernet, and the best so far."""
+    rows = [row for row in run.metrics if row.phase == QUERY]
+    if not rows:
+        raise NothingToDrawError("no row of metrics.jsonl is a query")
+    figure = sheet(run.description, "Values asked for", 7.2, 3.6)
+    axes, asked = figure.subplots(), [row.epoch + 1 for row in rows]
+    values = [row.value for row in rows]
+    axes.plot(asked, values, "o", color=GREY, markersize=3, label="value")
+    best = [row.best for row in rows]
+    axes.plot(asked, best, color=BLUE, drawstyle="steps-post", label="best so far")
+    axes.set_ylabel("value")
+    return finish(figure, [axes], rows, "queries")
 
 
 def _measures(run: PlottedRun) -> Mapping[str, Mapping[str, list[float]]]:
@@ -359,7 +377,9 @@ def _span(row: Metrics) -> str:
     return _PROJECTION if row.phase == _PROJECTION else f"stage {row.stage}"
 
 
-def finish(figure: Figure, panels: Sequence[Axes], rows: Sequence[Metrics]) -> Figure:
+def finish(
+    figure: Figure, panels: Sequence[Axes], rows: Sequence[Metrics], over: str = "epoch"
+) -> Figure:
     """Completes a figure: panels over epochs, names of stages above, one legend for all lines."""
     names = over_epochs(panels, rows)
     handles: dict[str, Any] = {}
@@ -367,7 +387,7 @@ def finish(figure: Figure, panels: Sequence[Axes], rows: Sequence[Metrics]) -> F
         place = axes.get_subplotspec()
         assert place is not None
         if place.is_last_row():
-            axes.set_xlabel("epoch")
+            axes.set_xlabel(over)
         for start, name in names if place.is_first_row() else ():
             at = {"xy": (start, 1.0), "xycoords": axes.get_xaxis_transform()}
             axes.annotate(name, **at, xytext=(2, 3), size=8, **_NOTE)

@@ -38,7 +38,10 @@ class NothingToDrawError(Exception):
 
 
 class Metrics(BaseModel, frozen=True):
-    """A row of `metrics.jsonl`: an epoch. Losses and entropies in nats, accuracies in percent."""
+    """A row of `metrics.jsonl`: an epoch, or a query of a search without a supernet.
+
+    Losses and entropies in nats, accuracies in percent.
+    """
 
     epoch: int = Field(ge=0)
     stage: int = 0
@@ -50,6 +53,8 @@ class Metrics(BaseModel, frozen=True):
     eigenvalue: Number = math.nan
     entropy: dict[str, Number] = {}
     skips: dict[str, int] = {}
+    value: Number = math.nan
+    best: Number = math.nan
 
     def score(self, split: Split, name: str) -> float:
         """Returns the measure of a split; NaN if missing."""
@@ -134,7 +139,7 @@ class PlottedRun:
             about = f"{facts.method.name}, {facts.space.name}"
         else:
             about = f"{facts.genotype.name}, recipe {facts.recipe.get('name', '')}"
-        return shortened(f"{about}, {data}, seed {facts.seed}", LONGEST)
+        return shortened(f"{about}{data and f', {data}'}, seed {facts.seed}", LONGEST)
 
     def weights(self, choice: str) -> list[tuple[float, ...]]:
         """Returns the weights of a choice's options, a row for each row of `architecture`."""

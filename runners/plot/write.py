@@ -20,6 +20,7 @@ from runners.plot.curves import (
     curves,
     eigenvalue,
     entropy,
+    queries,
     skips,
     trajectory,
 )
@@ -38,7 +39,7 @@ class Plots:
     left_out: Mapping[str, str]
 
 
-_FIGURES = (curves, entropy, trajectory, skips, cells, eigenvalue, truth, confusion)
+_FIGURES = (curves, entropy, trajectory, skips, cells, eigenvalue, truth, confusion, queries)
 PLOTS: Mapping[str, Callable[[PlottedRun], Figure | Picture]] = {
     each.__name__: each for each in _FIGURES
 }
