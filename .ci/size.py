@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 191,
-    "files of runners": 86,
-    "code lines of nasir and lowering": 17_565,
-    "code lines of runners": 13_059,
-    "code lines of tests": 20_467,
+    "files of the library": 193,
+    "files of runners": 87,
+    "code lines of nasir and lowering": 17_707,
+    "code lines of runners": 13_449,
+    "code lines of tests": 20_702,
     "places of runners": 14,
-    "arrows between them": 42,
+    "arrows between them": 43,
     "class names used twice": 0,
     "files over 500 lines": 0,
 }

@@ -6,6 +6,7 @@ from .onnx import compare as compare
 from .onnx import to_onnx as to_onnx
 from .python import load_python as load_python
 from .python import to_python as to_python
+from .torch import BatchPart as BatchPart
 from .torch import CompileWarning as CompileWarning
 from .torch import Mixture as Mixture
 from .torch import Network as Network
@@ -14,6 +15,7 @@ from .torch import SavedBytes as SavedBytes
 from .torch import Store as Store
 from .torch import Unrolled as Unrolled
 from .torch import Widened as Widened
+from .torch import apart as apart
 from .torch import compile as compile
 from .torch import compiler_missing as compiler_missing
 from .torch import first_order as first_order

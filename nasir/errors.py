@@ -53,9 +53,10 @@ CODES: dict[str, str] = {
     "E723": "the folder is not empty, or already holds a run",
     "E724": "the run is in use by another process",
     "E726": "the run has other settings",
-    "E728": "nasir is started as one of several processes",
+    "E728": "the command, or the batch, is not for so many processes",
     "E741": "the loss is not a number",
     "E744": "the memory is not enough for a step",
+    "E745": "a process of the run is gone, or has other values than the others",
 }
 
 TEXT_LIMIT = 4 * 2**20

@@ -1,12 +1,14 @@
 """Images that stay in files: windows, what is read of them, and batches."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from lowering import BatchPart
 from nasir import NasirError
 from runners.data.images import TRIES, ImageFiles, ImageSet, centre_crop, random_crop
 from runners.data.load import load_images
@@ -85,6 +87,32 @@ def test_batches_of_files_are_like_those_in_memory(tmp_path: Path) -> None:
     assert torch.bincount(epoch).tolist() == [6, 6]
     other = made.at(2, 1)
     assert not torch.equal(other[0], whole[0])
+
+
+def test_workers_read_ahead_what_threads_read(tmp_path: Path) -> None:
+    """From any step on, in every part of a batch, in another epoch; an error names the image."""
+    found = load_images(f"imagenet:{folder(tmp_path)}@32")
+    given: dict[str, Any] = {"name": "train", "seed": 0, "batch": 5}
+    given["augment"] = ImagesSection(flip=True, area=0.08)
+    ahead, plain = (
+        Batches(found.train, torch.arange(12), SAME, find_place(workers=workers), **given)
+        for workers in (2, 0)
+    )
+    for epoch, steps in ((0, (1, 2)), (0, (0, 1, 2)), (1, (2, 0))):
+        for step in steps:
+            state = torch.get_rng_state()
+            images, labels = ahead.at(epoch, step)
+            assert torch.equal(torch.get_rng_state(), state)
+            expected = plain.at(epoch, step)
+            assert torch.equal(images, expected[0])
+            assert torch.equal(labels, expected[1])
+    halves = [BatchPart(0, 3, 5), BatchPart(3, 2, 5)]
+    parts = [plain.at(0, 1, part)[0] for part in halves]
+    assert torch.equal(torch.cat(parts), plain.at(0, 1)[0])
+    for name in files(found).names:
+        (files(found).root / name).write_bytes(b"no image")
+    with pytest.raises(NasirError, match="E702"):
+        ahead.at(2, 0)
 
 
 def test_an_image_without_a_window_is_its_middle_in_the_size_asked_for(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from lowering.torch.memory import SavedBytes, saved_bytes
 from lowering.torch.network import Network, to_inference, to_torch
 from lowering.torch.policies import Policy, compiler_missing, policy
 from lowering.torch.program import RULES
+from lowering.torch.ranks import BatchPart, apart
 from lowering.torch.sampled import Mixture
 from lowering.torch.store import Store, generator, load_weights, save_weights
 from lowering.torch.unrolled import Unrolled, first_order, second_order
@@ -12,6 +13,7 @@ from lowering.torch.widening import Widened, widen
 
 __all__ = [
     "RULES",
+    "BatchPart",
     "CompileWarning",
     "Mixture",
     "Network",
@@ -20,6 +22,7 @@ __all__ = [
     "Store",
     "Unrolled",
     "Widened",
+    "apart",
     "compile",
     "compiler_missing",
     "first_order",

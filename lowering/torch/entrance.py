@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lowering.python_text import Names, identifier
+from lowering.torch.ranks import BatchPart
 from nasir import Graph, ImageType, NasirError, Node, SequenceType, TokenType, Type, VectorType
 from nasir.errors import Where, quoted
 from nasir.graph import body_of
@@ -23,15 +24,19 @@ class Entrance:
 
     What random nodes draw is drawn here, for all of them and in the order of the plain graph, so
     that a draw belongs to a node and a call: it does not depend on passes, on what is computed
-    again, compiled or live. Evaluation draws nothing that only training reads.
+    again, compiled or live. Evaluation draws nothing that only training reads. Of a `part` of a
+    batch, the draws are those for the examples of the whole, and so are batch norms' statistics if
+    processes take them `together`.
     """
 
-    def __init__(self, plain: Graph) -> None:
+    def __init__(self, plain: Graph, *, together: bool = False) -> None:
+        self._together = together
         self._draws = dict(_draws(plain))
         self._choices = {choice.name: len(choice.options) for choice in plain.choices}
         inner = {*self._draws, *self._choices, PROBABILITY}
         self._data = tuple(row for row in plain.inputs if row[0] not in inner)
         self._single = next(_of_one_value(plain), None)
+        self.part: BatchPart | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,7 +51,8 @@ class Entrance:
         """The inputs of the graph, in its order."""
         values = self._checked(inputs)
         batch = self._batch(values)
-        if training and batch == 1 and self._single:
+        whole = self.part.total if self.part and self._together else batch
+        if training and whole == 1 and self._single:
             raise _too_few(*self._single)
         if self._draws:
             values |= self._drawn(batch, next(iter(values.values())).device, training=training)
@@ -62,17 +68,22 @@ class Entrance:
 
     def _drawn(self, batch: int, device: torch.device, *, training: bool) -> dict[str, Tensor]:
         """Draws for the random nodes: one call of the generator for all draws of one kind."""
+        part = self.part or BatchPart(0, batch, batch)
         kinds: dict[tuple[bool, Type], list[str]] = {}
         for name, kind in self._draws.items():
             kinds.setdefault(kind, []).append(name)
         found: dict[str, Tensor] = {}
         for (seeds, type_), names in kinds.items():
             if seeds:  # on the host, where generators are seeded
-                rows = torch.randint(_SEEDS, (len(names), *type_.shape))
+                rows = torch.randint(_SEEDS, (len(names), 1))
+                rows = torch.cat(
+                    [rows, torch.tensor((part.first, part.total)).expand(len(names), 2)], 1
+                )
             elif training:
-                examples = (batch,) if isinstance(type_, VectorType) else ()
-                shape = (len(names), *examples, *type_.shape)
+                of_examples = isinstance(type_, VectorType)
+                shape = (len(names), *((part.total,) if of_examples else ()), *type_.shape)
                 rows = torch.rand(shape, dtype=torch.float32, device=device)
+                rows = rows[:, part.span] if of_examples else rows
             else:
                 continue
             found |= zip(names, rows.unbind(), strict=True)

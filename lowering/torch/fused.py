@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from lowering import kernels
+from lowering.torch.ranks import normalised
 from lowering.torch.rule import TorchEmitter, TorchRule, lerp_each_, mul_each
 from nasir.ops import ChainUnit
 from nasir.ops.fused import (
@@ -256,12 +257,17 @@ Values = tuple[fx.Node, ...]
 
 
 def by_library(
-    terms: Sequence[MixedChain], values: Sequence[Tensor], weights: Sequence[Tensor], scales: Tensor
+    terms: Sequence[MixedChain],
+    values: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    scales: Tensor,
+    together: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of all chains, and the means and biased variances of all batch norms in order.
 
     Of terms and units in order, `weights` are the depthwise weight and the product's; `scales` are
     the coefficients, one for each term. What `lowering.kernels.mixed_sum` does, on any device.
+    `together`: statistics are those of all processes' batches.
     """
     given = iter(weights)
     none = scales[:0].float() if scales.dtype.itemsize < 4 else scales[:0]
@@ -270,7 +276,7 @@ def by_library(
     for term, scale in zip(terms, scales.unbind(), strict=True):
         x = values[term.value]
         for unit in term.units:
-            x = _unit(unit, x, given, statistics)
+            x = _unit(unit, x, given, statistics, together)
         x = x * scale
         total = x if total is None else total + x
     assert total is not None
@@ -279,7 +285,11 @@ def by_library(
 
 
 def _unit(
-    unit: ChainUnit, x: Tensor, weights: Iterator[Tensor], statistics: list[tuple[Tensor, Tensor]]
+    unit: ChainUnit,
+    x: Tensor,
+    weights: Iterator[Tensor],
+    statistics: list[tuple[Tensor, Tensor]],
+    together: bool,
 ) -> Tensor:
     if unit.relu:
         x = torch.relu(x)
@@ -292,7 +302,13 @@ def _unit(
         x = F.avg_pool2d(x, unit.kernel, unit.stride, unit.padding, count_include_pad=False)
     if unit.product:
         x = F.conv2d(x, next(weights))
-    if unit.eps is not None:
+    if unit.eps is not None and together:
+        here = x.numel() / x.shape[1]
+        x, mean, variance, size = normalised(x, unit.eps)
+        # The caller makes it unbiased for the values that are here.
+        unbiased = size / max(size - 1, 1) / (here / max(here - 1, 1))
+        statistics.append((mean, variance * unbiased))
+    elif unit.eps is not None:
         with torch.no_grad():
             exact = x.float() if x.dtype.itemsize < 4 else x
             variance, mean = torch.var_mean(exact, (0, 2, 3), correction=0)
@@ -305,15 +321,18 @@ class MixedSum:
     """A node's function of its inputs (`count` of them) and then of its weights, in training.
 
     `follow`: whether the running statistics follow the batch's, which a second run of the same
-    step must not make them do.
+    step must not make them do. `together`: whether they are those of all processes' batches.
     """
 
-    def __init__(self, attrs: MixedSumAttrs, count: int, name: str, *, follow: bool) -> None:
+    def __init__(
+        self, attrs: MixedSumAttrs, count: int, name: str, *, follow: bool, together: bool
+    ) -> None:
         self.__name__ = f"mixed_sum_{name}"  # what the program's source calls it
         self.__module__ = __name__
         self.attrs = attrs
         self.count = count
         self.follow = follow
+        self.together = together
         used = {at for term in attrs.terms for p in term.products for at, _ in p}
         self.choices = tuple(sorted(used))
         self.scales = Coefficients(attrs.terms, {at: i for i, at in enumerate(self.choices)})
@@ -328,13 +347,15 @@ class MixedSum:
         first = values[self.attrs.terms[0].value]
         scales = self.scales([args[at] for at in self.choices], first).to(first.dtype)
         weights = [args[at] for at in self.learned]
-        if kernels.supports(first) and kernels.available():
+        if not self.together and kernels.supports(first) and kernels.available():
             read = [values[at] for at in self.values]
             result, mean, variance = kernels.mixed_sum(
                 self.chains, read, scales, weights, recompute=self.attrs.recompute
             )
         else:
-            result, mean, variance = by_library(self.attrs.terms, values, weights, scales)
+            result, mean, variance = by_library(
+                self.attrs.terms, values, weights, scales, self.together
+            )
         if self.follow:
             self._update(args, mean, variance)
         return result
@@ -418,7 +439,8 @@ def _places(
 def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: fx.Node) -> fx.Node:
     learned, norms = _places(a.terms, 0)
     inputs = len(values) - len(learned) - 2 * len(norms)
-    return e.call(MixedSum(a, inputs, e.name, follow=e.follow), *values)
+    function = MixedSum(a, inputs, e.name, follow=e.follow, together=e.together)
+    return e.call(function, *values)
 
 
 def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: fx.Node, *weights: fx.Node) -> fx.Node:

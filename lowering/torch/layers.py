@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from lowering.torch.ranks import synchronised_norm
 from lowering.torch.rule import TorchEmitter, TorchRule, lerp_each_
 from nasir.ops import Attrs, NoAttrs, OpSpec
 from nasir.ops.arithmetic import (
@@ -181,8 +182,13 @@ def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, x: fx.Node, *weights: fx.Nod
     if a.copies > 1:
         assert e.training, "in evaluation every copy has values of its own"
         statistics = weights if e.follow else ()
+        if e.together:
+            return e.call(synchronised_norm, x, a.momentum, a.eps, statistics)
         return e.call(shared_norm, x, a.momentum, a.eps, *statistics)
     *affine, mean, variance = weights
+    if e.training and e.together:
+        statistics = (mean, variance) if e.follow else ()
+        return e.call(synchronised_norm, x, a.momentum, a.eps, statistics, *affine)
     weight, bias = (_contiguous(e, each) for each in affine) if affine else (None, None)
     if e.training and not e.follow:
         mean = variance = None
@@ -288,10 +294,14 @@ def _gaussian(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
 def _from_seed(like: Tensor, seed: Tensor) -> Tensor:
     """N(0, 1) of the shape of `like`, in the order of (N, C, H, W), from a seed on the host.
 
-    An op of its own, because what torch.compile traces cannot make a generator.
+    `seed` is followed by the number of the first example in the batch, and of all examples. An op
+    of its own, because what torch.compile traces cannot make a generator.
     """
-    generator = torch.Generator(like.device).manual_seed(int(seed))
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    number, first, total = map(int, seed)
+    generator = torch.Generator(like.device).manual_seed(number)
+    shape = (total, *like.shape[1:])
+    drawn = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return drawn[first : first + len(like)].clone() if total > len(like) else drawn
 
 
 @_from_seed.register_fake  # pyright: ignore[reportUnknownMemberType]  # torch leaves it partly untyped

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lowering.torch.entrance import Entrance, without_unread
 from lowering.torch.policies import policy
 from lowering.torch.program import Function, Mode, Program, make_program
+from lowering.torch.ranks import BatchPart
 from lowering.torch.sampled import Live, Mixture, SampledGraph, places
 from lowering.torch.store import Store
 from nasir import Feature, Graph, NasirError, run_passes
@@ -48,7 +49,8 @@ class Network(nn.Module):
 
     `graph` is what training mode runs, and evaluation mode unless `evaluation` gives passes: then
     it runs the graph that these make of `plain`; `sampling` are those for the training of a mixture
-    with few live options. With `channels_last` images are brought into that memory format first.
+    with few live options. With `channels_last` images are brought into that memory format first,
+    with `together` batch norms use the statistics of all processes' batches.
 
     The arguments of a call are checked: an error says what is taken and what was given, what a
     mixture lacks, or that a batch of one leaves a batch norm a single value.
@@ -64,12 +66,14 @@ class Network(nn.Module):
         evaluation: tuple[Pass, ...] = (),
         sampling: tuple[Pass, ...] = (),
         channels_last: bool = False,
+        together: bool = False,
     ) -> None:
         super().__init__()
         self.channels_last = channels_last
+        self._together = together
         self.graph = graph
         self._plain = plain or graph
-        self._entrance = Entrance(self._plain)
+        self._entrance = Entrance(self._plain, together=together)
         self._drop_path = 0.0
         self._evaluation = evaluation
         self._sampling = sampling
@@ -125,6 +129,18 @@ class Network(nn.Module):
                 hint="lower nasir.drop_path(graph) instead of the graph",
             )
         self._drop_path = value
+
+    @property
+    def part(self) -> BatchPart | None:
+        """The examples of a batch that calls are given, if other processes have the rest.
+
+        What is drawn at random is drawn for the batch, so that it does not depend on the parts.
+        """
+        return self._entrance.part
+
+    @part.setter
+    def part(self, value: BatchPart | None) -> None:
+        self._entrance.part = value
 
     @property
     def feature_info(self) -> tuple[Feature, ...]:
@@ -230,7 +246,9 @@ class Network(nn.Module):
         check_picks(self._plain, live)
         graph = self._graph("sampled" if training else "evaluated")
         outputs = (*graph.outputs, *graph.auxiliary) if training else graph.outputs
-        return SampledGraph(graph, outputs, live, training=training, follow=follow)
+        return SampledGraph(
+            graph, outputs, live, training=training, follow=follow, together=self._together
+        )
 
     def _weight(self, key: str) -> Tensor:
         """The parameter or buffer of a key."""
@@ -270,7 +288,7 @@ class Network(nn.Module):
         return self._graphs[use]
 
     def _mode(self, *, training: bool, follow: bool = True) -> Mode:
-        mode = Mode(training, follow)
+        mode = Mode(training, follow, self._together)
         return mode if self._finish is None else replace(mode, finish=self._finish)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -332,6 +350,7 @@ def to_torch(
     optimise: bool = True,
     memory: MemoryLevel = "none",
     device: str | torch.device = "cpu",
+    together: bool = False,
 ) -> Network:
     """The network in torch, on the device in float32, in training mode.
 
@@ -339,25 +358,31 @@ def to_torch(
     papers' sequence of operations, nothing shared; results are bitwise the same in float64.
     `memory` says what training keeps for the backward pass (see `nasir.passes.memory`). A
     supernet is lowered as the policy for the device says; moved to another one, it runs there too.
+    `together`, in one of several processes that torch.distributed joins, makes batch norms use the
+    statistics of all processes' batches in training.
     """
     try:
         place = torch.device(device)
     except RuntimeError:
         raise NasirError("E502", f"unknown device {quoted(device)}") from None
-    return _lowered(graph, seed, optimise, memory, place.type).to(place)
+    lowered = _lowered(graph, seed, optimise, memory, place.type, together)
+    return lowered.to(place)
 
 
-def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, device: str) -> Network:
+def _lowered(
+    graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, device: str, together: bool
+) -> Network:
     plain, _ = run_passes(graph, PLAIN)
     store = Store(plain.params, seed)
     plain, _ = run_passes(plain, TRAINED)
     if not optimise:
         kept, _ = run_passes(plain, MEMORY[memory])
-        return Network(kept, store, plain=plain)
+        return Network(kept, store, plain=plain, together=together)
     cse = PASSES["cse"]
     if not graph.choices:
         lowered, _ = run_passes(plain, (*SHARED, *MEMORY[memory], cse))
-        return Network(lowered, store, plain=plain, evaluation=(*TIDY, cse))
+        evaluation = (*TIDY, cse)
+        return Network(lowered, store, plain=plain, evaluation=evaluation, together=together)
     chosen = policy(device)
     passes = summed(memory) if chosen.mixed_sums.taken else shared(memory)
     lowered, _ = run_passes(plain, passes)
@@ -368,6 +393,7 @@ def _lowered(graph: Graph, seed: int, optimise: bool, memory: MemoryLevel, devic
         evaluation=(*TIDY, cse),
         sampling=(cse,),
         channels_last=chosen.channels_last.taken,
+        together=together,
     )
 
 

@@ -39,11 +39,13 @@ def _same(function: Function) -> Function:
 class Mode:
     """The use of a program: whether it trains, and whether running statistics follow the batch's.
 
-    `finish` is applied to the function of each body that applies no other.
+    `together`: whether batch norms use the statistics of all processes' batches. `finish` is
+    applied to the function of each body that applies no other.
     """
 
     training: bool
     follow: bool = True
+    together: bool = False
     finish: Callable[[Function], Function] = _same
 
 
@@ -140,6 +142,7 @@ class _SourceWriter:
                 self.code,
                 self.mode.training,
                 self.mode.follow,
+                self.mode.together,
                 identifier(node.name),
                 partial(self._function, follow=self.mode.follow),
                 partial(self._function, follow=False),

@@ -32,15 +32,17 @@ class TorchEmitter:
     """Appends calls to an fx graph; what the program is for is fixed when it is made.
 
     `follow`: whether training makes running statistics follow the batch's, which the second run of
-    one step must not. `name` is what the values of the present node are called in the source;
-    `function` lowers a body to a function of its inputs and then of its weights, and `replay` to
-    one that does the same but for the running statistics. `pieces` are the numbers of channels of
-    those that the first input consists of, if it does.
+    one step must not. `together`: whether batch norms use the statistics of all processes' batches.
+    `name` is what the values of the present node are called in the source; `function` lowers a body
+    to a function of its inputs and then of its weights, and `replay` to one that does the same but
+    for the running statistics. `pieces` are the numbers of channels of those that the first input
+    consists of, if it does.
     """
 
     graph: fx.Graph
     training: bool
     follow: bool
+    together: bool
     name: str
     function: Callable[[Graph], Callable[..., Any]]
     replay: Callable[[Graph], Callable[..., Any]]

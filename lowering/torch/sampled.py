@@ -99,12 +99,14 @@ class SampledGraph:
         *,
         training: bool,
         follow: bool = True,
+        together: bool = False,
     ) -> None:
         self.graph = graph
         self.outputs = outputs
         self.live = live
         self.training = training
         self.follow = follow
+        self.together = together
         self.steps = _steps(graph, outputs, live)
         self._emitter = self._emitter_of(None)
 
@@ -167,14 +169,22 @@ class SampledGraph:
     def _emitter_of(self, node: Node | None) -> Immediate:
         function = partial(self._body, node, follow=self.follow)
         replay = partial(self._body, node, follow=False)
-        return Immediate(_NOTHING, self.training, self.follow, "", function, replay)
+        modes = (self.training, self.follow, self.together)
+        return Immediate(_NOTHING, *modes, "", function, replay)
 
     def _body(self, node: Node | None, body: Graph, *, follow: bool) -> Callable[..., Any]:
         """The function of the node's body, of its inputs and then of its weights."""
         assert node is not None
         pairs = zip(body.inputs, node.inputs, strict=True)
         live = {inner: self.live[outer] for (inner, _), outer in pairs if outer in self.live}
-        run = SampledGraph(body, body.outputs, live, training=self.training, follow=follow)
+        run = SampledGraph(
+            body,
+            body.outputs,
+            live,
+            training=self.training,
+            follow=follow,
+            together=self.together,
+        )
         count, keys = len(body.inputs), [ref.key for ref in body.params]
 
         def function(*arguments: Tensor) -> Any:

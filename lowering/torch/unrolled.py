@@ -26,6 +26,12 @@ Objective = Callable[[Run], Tensor]
 It makes the mixture of the logits anew each time, from random numbers that were drawn before.
 """
 
+Reduce = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+"""What gradients are passed through: their sums over the processes that have parts of the batch.
+
+Each process then has its part of the loss, so that losses add up to the batch's.
+"""
+
 RADIUS = 0.01
 """The distance that weights move for the central difference, as a norm."""
 
@@ -50,9 +56,12 @@ class Unrolled:
 
 
 @checked
-def first_order(module: Network, logits: Logits, valid: Objective) -> tuple[Tensor, ...]:
+def first_order(
+    module: Network, logits: Logits, valid: Objective, reduce: Reduce = tuple
+) -> tuple[Tensor, ...]:
     """The gradients of the loss by the logits alone; running statistics follow the batch's."""
-    return tuple(_gradients(valid(partial(module.call, _detached(module))), _rows(logits)))
+    loss = valid(partial(module.call, _detached(module)))
+    return tuple(_gradients(loss, _rows(logits), reduce))
 
 
 @checked
@@ -62,6 +71,7 @@ def second_order(
     train: Objective,
     valid: Objective,
     step: Unrolled,
+    reduce: Reduce = tuple,
 ) -> tuple[Tensor, ...]:
     """The gradients by the logits of the validation loss after one step of the weights.
 
@@ -72,14 +82,14 @@ def second_order(
     """
     logits = _rows(logits)
     weights = _detached(module)
-    descent = _gradients(train(module), tuple(module.parameters()))
+    descent = _gradients(train(module), tuple(module.parameters()), reduce)
     descent, scale = _clipped(descent, step.clip)
     ahead = [w.requires_grad_() for w in _stepped(weights, descent, step)]
     loss = valid(partial(module.call_apart, ahead))
-    both = _gradients(loss, [*logits, *ahead])
+    both = _gradients(loss, [*logits, *ahead], reduce)
     direct, towards = both[: len(logits)], both[len(logits) :]
     towards, _ = _clipped(towards, step.clip)
-    change = _difference(module, logits, train, weights, towards)
+    change = _difference(module, logits, train, weights, towards, reduce)
     return tuple(add_each(direct, mul_each(change, -step.rate * scale)))
 
 
@@ -95,13 +105,13 @@ def _detached(module: Network) -> list[Tensor]:
     return [weight.detach() for weight in module.parameters()]
 
 
-def _gradients(loss: object, by: Sequence[Tensor]) -> list[Tensor]:
+def _gradients(loss: object, by: Sequence[Tensor], reduce: Reduce) -> list[Tensor]:
     """Zeros where the loss does not depend on a tensor."""
     if not isinstance(loss, Tensor):
         raise TypeError(f"an objective has to return a tensor, not {type(loss).__name__}")
     if not loss.requires_grad:
-        return [torch.zeros_like(value) for value in by]
-    return list(torch.autograd.grad(loss, by, materialize_grads=True))
+        return list(reduce([torch.zeros_like(value) for value in by]))
+    return list(reduce(torch.autograd.grad(loss, by, materialize_grads=True)))
 
 
 def _clipped(gradients: list[Tensor], bound: float | None) -> tuple[list[Tensor], Tensor | float]:
@@ -131,6 +141,7 @@ def _difference(
     train: Objective,
     weights: list[Tensor],
     towards: list[Tensor],
+    reduce: Reduce,
 ) -> list[Tensor]:
     """Returns the change of the training loss's gradients by the logits along `towards`."""
     radius = RADIUS / _norm(towards)
@@ -138,5 +149,5 @@ def _difference(
     ends: list[list[Tensor]] = []
     for sign in (1, -1):
         moved = add_each(weights, shift, alpha=sign)
-        ends.append(_gradients(train(partial(module.call, moved)), logits))
+        ends.append(_gradients(train(partial(module.call, moved)), logits, reduce))
     return mul_each(add_each(*ends, alpha=-1), 0.5 / radius)

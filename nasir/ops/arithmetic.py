@@ -145,8 +145,11 @@ FROZEN_GAUSSIAN = OpSpec(
 
 
 def _seed(_: StrideAttrs, _inputs: tuple[Type, ...]) -> Type:
-    """A seed; storing the noise itself would take the memory of an image."""
-    return WeightsType(1)
+    """A seed, the number of the first example in the batch, and that of all of its examples.
+
+    Storing the noise itself would take the memory of an image.
+    """
+    return WeightsType(3)
 
 
 _GAUSSIAN = "a fresh draw from N(0, 1) of the (strided) input's shape, in training and inference"

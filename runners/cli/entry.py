@@ -5,8 +5,10 @@ Reading the table imports no command, and no command imports torch before it run
 
 import errno
 import gc
+import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +20,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from nasir.lazy import not_installed
-from runners.machine.machine import check_alone, offered_extensions, set_openmp_wait_policy
+from runners.machine.machine import (
+    check_alone,
+    offered_extensions,
+    rank_here,
+    set_openmp_wait_policy,
+)
 from runners.output import FAILED, exit_code, print_bug, print_error, print_line, visible
 
 if TYPE_CHECKING:
@@ -34,6 +41,8 @@ class Command:
     name: str
     module: str
     summary: str
+    together: bool = False
+    """Whether several processes (torchrun) divide the work."""
 
 
 GROUPS = {
@@ -49,8 +58,13 @@ GROUPS = {
         Command("sample", "genotypes", "Draw genotypes from a search space."),
     ),
     "Search and train": (
-        Command("search", "runs", "Search a space with a method, on data."),
-        Command("evaluate", "runs", "Train a genotype's network from scratch, and measure it."),
+        Command("search", "runs", "Search a space with a method, on data.", together=True),
+        Command(
+            "evaluate",
+            "runs",
+            "Train a genotype's network from scratch, and measure it.",
+            together=True,
+        ),
         Command("test", "runs", "Measure a trained network on held-out data."),
         Command("replay", "runs", "Repeat a run and check that the result is equal."),
         Command("plot", "runs", "Draw the figures of a run."),
@@ -94,6 +108,8 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Returns the called command, with its options; uses extensions before it is imported."""
         name, stub, rest = super().resolve_command(ctx, args)
+        if name not in COMMANDS or not COMMANDS[name].together:
+            check_alone()
         names = [*(ctx.params.get("extensions") or ()), *offered_extensions()]
         if names:
             from nasir import use  # not needed by most calls
@@ -118,10 +134,12 @@ class Commands(TyperGroup):
         from nasir import NasirError  # not at the top: not needed by `nasir --help`
 
         try:
-            check_alone()
             return self._invoke(ctx)
         except NasirError as error:
-            print_error(error, as_json=ctx.obj)
+            if rank_here() == 0:
+                print_error(error, as_json=ctx.obj)
+            else:
+                _tell_torchrun(error)
             raise typer.Exit(exit_code(error)) from None
         except KeyboardInterrupt as stopped:
             raise typer.Exit(128 + getattr(stopped, "number", SIGINT)) from None
@@ -210,6 +228,8 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    if rank_here() > 0:  # of several processes the first prints
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
@@ -227,6 +247,14 @@ def main() -> None:
     except Exception:
         if "_NASIR_COMPLETE" not in os.environ:  # set by shells, which complete wrong lines, too
             raise
+
+
+def _tell_torchrun(error: "NasirError") -> None:
+    """Writes the error where torchrun reads it: it prints the first one of its processes."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        facts = {"message": str(error), "timestamp": int(time.time())}
+        Path(path).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _of_system(error: OSError | MemoryError) -> "NasirError":

@@ -219,13 +219,16 @@ def _fresh_training(experiment: Experiment) -> Path:
 
 
 def _fresh_run(experiment: Experiment, *names: str) -> Path:
-    """Returns runs/NAMES-SEED, numbered if it exists."""
+    """Returns runs/NAMES-SEED, numbered if it exists and torchrun does not continue it."""
+    from runners.experiment.run import is_restart
+
     stem = "-".join((*names, str(experiment.seed)))
-    number, path = 1, Path("runs") / stem
+    number, path, last = 1, Path("runs") / stem, Path()
     while path.exists():
+        last = path
         number += 1
         path = Path("runs") / f"{stem}-{number}"
-    return path
+    return last if is_restart(last) else path
 
 
 def test(

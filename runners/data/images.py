@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import get_worker_info
 
 import lowering
 from nasir import NasirError, Where
@@ -121,10 +122,10 @@ class ImageFiles:
         """
         numbers = [int(number) for number in chosen]
         drawn = [None] * len(numbers) if windows is None else list(windows.numpy())
-        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        threads = 1 if get_worker_info() else min(16, os.cpu_count() or 1)
+        with ThreadPoolExecutor(threads) as pool:
             pixels = list(pool.map(self._pixels, numbers, drawn))
-        images = torch.as_tensor(np.stack(pixels)).movedim(3, 1)
-        return images.to(self.labels.device)
+        return torch.as_tensor(np.stack(pixels)).movedim(3, 1)
 
     def _pixels(self, number: int, drawn: np.ndarray | None) -> np.ndarray:
         path = self.root / self.names[number]

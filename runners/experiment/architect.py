@@ -1,5 +1,6 @@
 """Architecture updates, regularisers, stopping and selection of genotypes."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
@@ -25,8 +26,8 @@ from runners.experiment.learner import Moment, Tuning
 from runners.experiment.mixture import Rows
 from runners.experiment.supernet import Decisions, Objective, Supernet
 from runners.machine.device import norm
-from runners.task.score import Score
-from runners.task.task import Batch, Outcome, Task
+from runners.task.score import Score, Tally
+from runners.task.task import Batch, Task
 
 
 class Architect(Model):
@@ -46,7 +47,8 @@ class FirstOrder(Architect):
         """Takes one Adam step on the logits."""
         batch = learner.task.valid(moment.number, moment.step)
         objective = Objective(learner, batch, moment)
-        gradients = lowering.first_order(learner.module, learner.leaves, objective)
+        summed = learner.place.ranks.summed
+        gradients = lowering.first_order(learner.module, learner.leaves, objective, summed)
         learner.ascend(gradients, objective.outcome, batch)
 
 
@@ -67,6 +69,7 @@ class SecondOrder(Architect):
             Objective(learner, train, moment),
             valid,
             learner.unrolled(train.rate),
+            learner.place.ranks.summed,
         )
         learner.ascend(gradients, valid.outcome, batch)
 
@@ -104,8 +107,10 @@ class Reinforce(Architect):
                 generator = lowering.generator(learner.seed, f"reinforce {moment.number} {number}")
                 sample = controller.sample(generator)
                 batch = learner.task.valid(moment.number, number % learner.task.steps(0))
-                outcome = learner.outcome_of(sample.genotype, batch)
-                reward = _reward(outcome, learner.task)
+                tally = learner.task.tally()
+                tally.add(learner.outcome_of(sample.genotype, batch))
+                tally.gather(learner.place.ranks)
+                reward = _reward(tally, learner.task)
                 reward += self.entropy_weight * float(sample.entropy)
                 learner.baseline += (1 - self.baseline_decay) * (reward - learner.baseline)
                 loss = -sample.log_probability * (reward - learner.baseline) / self.together
@@ -114,12 +119,8 @@ class Reinforce(Architect):
             optimiser.step()
 
 
-def _reward(outcome: Outcome, task: Task) -> float:
-    if task.metric == "perplexity":
-        return 80.0 / float(torch.exp(outcome.total / outcome.count))
-    tally = task.tally()
-    tally.add(outcome)
-    return tally.quality
+def _reward(tally: Tally, task: Task) -> float:
+    return 80.0 / math.exp(tally.loss) if task.metric == "perplexity" else tally.quality
 
 
 class Regulariser(Model):
@@ -233,7 +234,10 @@ class EigenvalueStop(Stop):
     def measure(self, learner: Supernet, moment: Moment) -> float:
         """Returns the current largest eigenvalue."""
         batch = learner.task.valid(moment.number, moment.step)
-        exact = lowering.to_torch(learner.graph, optimise=False).to(learner.place.device)
+        ranks, decay = learner.place.ranks, learner.method.regularise.decay
+        exact = lowering.to_torch(learner.graph, optimise=False, together=learner.together)
+        exact = exact.to(learner.place.device, learner.place.dtype)
+        exact.part = batch.part
         exact.load_state_dict(learner.module.state_dict())
         exact.train()
         rows = [row.detach().requires_grad_() for row in learner.leaves]
@@ -242,7 +246,8 @@ class EigenvalueStop(Stop):
         loss = learner.outcome(
             lambda *inputs: exact.call_apart(weights, *inputs), batch, learner.draw(moment, given)
         ).loss
-        loss = loss + learner.method.regularise.decay / 2 * sum(row.square().sum() for row in rows)
+        loss = loss * batch.share if ranks.count > 1 else loss
+        loss = loss + decay / 2 / ranks.count * sum(row.square().sum() for row in rows)
         gradients = torch.autograd.grad(loss, rows, create_graph=True, materialize_grads=True)
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
 
@@ -252,7 +257,7 @@ class EigenvalueStop(Stop):
             parts = torch.autograd.grad(
                 flat, rows, vector, retain_graph=True, materialize_grads=True
             )
-            return torch.cat([part.reshape(-1) for part in parts])
+            return torch.cat([part.reshape(-1) for part in ranks.summed(parts)])
 
         start = torch.randn(flat.shape, generator=moment.generator("lanczos"))
         return greatest_eigenvalue(product, start.to(flat))

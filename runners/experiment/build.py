@@ -12,7 +12,7 @@ from nasir.space.own_skeletons import find_skeleton
 from nasir.space.skeletons import Skeleton
 from runners.experiment.architect import BestOf, KullbackLeibler, Projection
 from runners.experiment.asking import RandomQueries
-from runners.experiment.experiment import Experiment
+from runners.experiment.experiment import Experiment, RunOptions
 from runners.experiment.fields import with_values
 from runners.experiment.method import (
     PARTS,
@@ -69,10 +69,15 @@ class Built:
     batch: int
     task: Task
 
+    @property
+    def together(self) -> bool:
+        """Whether batch norms use the statistics of all processes' batches."""
+        return self.experiment.run.sync_batch_norm and self.place.ranks.count > 1
+
     def facts(self) -> dict[str, Any]:
         """Returns the content of `run.json`."""
         return {
-            **surroundings(str(self.place.device)),
+            **surroundings(str(self.place.device), self.place.ranks.count),
             "format": FORMAT,
             "kind": self.kind,
             "data": {"text": self.data, "fingerprint": self.task.fingerprint},
@@ -209,7 +214,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
     experiment = experiment.having(data=experiment.data or DATA_SET)
     method = _with_asked(named, experiment)
     batch = method.train.batch
-    place = find_place(run.device, run.precision or "float32", run.deterministic)
+    place = _place(run, run.precision or "float32")
     data = experiment.data or DATA_SET
     task = search_task(space.skeleton, data, experiment, method, place)
     if not method.stages:
@@ -252,7 +257,7 @@ def build_training(experiment: Experiment) -> BuiltTraining:
     if run.precision is not None:
         recipe = recipe.having(run={"precision": run.precision})
     genotype = read_named(experiment.of, experiment.space)
-    place = find_place(run.device, recipe.run.precision, run.deterministic)
+    place = _place(run, recipe.run.precision)
     size = _training_size(experiment, recipe, genotype)
     data = experiment.data or recipe.data
     if not data:
@@ -273,6 +278,11 @@ def build_training(experiment: Experiment) -> BuiltTraining:
             raise NasirError("E505", message, hint="--set train.drop_path=0") from None
     batch, graph = recipe.train.batch, task.prepare(graph)
     return BuiltTraining(experiment, data, place, batch, task, recipe, genotype, graph)
+
+
+def _place(run: RunOptions, precision: str) -> Place:
+    """Returns the place of a run, joined to its other processes."""
+    return find_place(run.device, precision, run.deterministic, together=True, workers=run.workers)
 
 
 def stage_graph(supernet: Graph, method: Method, stage: Stage, kept: Kept, space: Space) -> Graph:

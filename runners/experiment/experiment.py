@@ -99,6 +99,10 @@ class RunOptions(Model):
     """float32 or bf16."""
     deterministic: StrictBool = False
     """Bitwise reproducible on a GPU too."""
+    sync_batch_norm: StrictBool = False
+    """Batch norms over all processes (torchrun)."""
+    workers: AnyCount = 0
+    """Processes that decode ImageNet's images ahead."""
     memory: MemoryLevel = "none"
     """none, cells or states: recomputed in a search's backward pass."""
     limit: Limit | None = None

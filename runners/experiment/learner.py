@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 import lowering
-from lowering import Network
+from lowering import BatchPart, Network
 from runners.experiment.recipe import Optimizer, Recipe, Settings, Sgd
 from runners.machine.device import Place, reseed, set_generators
 from runners.task.score import Tally, check_finite, score
@@ -209,22 +210,38 @@ class Learner:
 
     def outcome(self, run: Callable[..., Any], batch: Batch, *inputs: Any) -> Outcome:
         """Runs the network on a batch in the device's precision."""
+        self.module.part = batch.part
         with self.place.autocast():
             return self.task.outcome(run, batch, *inputs)
 
     def learn(self, batch: Batch, inputs: Sequence[Any], at: Moment, tally: Tally) -> None:
-        """Takes one step of the weights. Raises an error if the loss is not finite."""
+        """Takes one step of the weights. Raises an error if the loss is not finite.
+
+        Of several processes each has a part of the batch's loss, and all sum their gradients.
+        """
         self.optimiser.zero_grad(set_to_none=True)
+        ranks = self.place.ranks
         for part in _parts(batch, self.accumulate):
             outcome = self.outcome(self.run, part, *inputs)
-            check_finite(outcome, at.number, at.step)
-            torch.autograd.backward(outcome.loss * (outcome.count / batch.count))
+            loss = outcome.loss * (outcome.count / batch.count * batch.share)
+            (total,) = ranks.totals(float(loss.detach()))
+            check_finite(total, at.number, at.step)
+            torch.autograd.backward(loss)
             self.task.carry(part, outcome)
             tally.add(outcome)
+        self.reduce_gradients(self.weights)
         self.clip_gradients()
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr * batch.rate
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+        ranks.follow([value for value in self.module.buffers() if value.is_floating_point()])
+
+    def reduce_gradients(self, values: Sequence[Tensor]) -> None:
+        """Sums gradients over processes, where there are any."""
+        given = [value for value in values if value.grad is not None]
+        sums = self.place.ranks.summed([value.grad for value in given if value.grad is not None])
+        for value, total in zip(given, sums, strict=True):
+            value.grad = total
 
     def clip_gradients(self) -> None:
         """Clips the norm of all gradients together, or of each tensor."""
@@ -250,7 +267,9 @@ class Learner:
         """Returns loss and metric on held-out data. Raises an error if the loss is not finite."""
         inputs = self.inputs(at)
         with self.measuring(), torch.no_grad():
-            found = score(self.task, lambda b: self.outcome(self.run, b, *inputs), split=split)
+            measure = partial(self.outcome, self.run)
+            ranks = self.place.ranks
+            found = score(self.task, lambda b: measure(b, *inputs), split=split, ranks=ranks)
         return dict(found.measures)
 
     def largest_batch(self) -> int | None:
@@ -275,6 +294,10 @@ class Learner:
         except (RuntimeError, MemoryError):
             return None
 
+    def named_values(self) -> dict[str, Tensor]:
+        """Returns what has to be equal in all processes after a step, by name."""
+        return dict(self.module.state_dict())
+
     def state_dict(self) -> dict[str, Any]:
         """Returns the state at the end of an epoch."""
         return {
@@ -295,8 +318,13 @@ def _parts(batch: Batch, count: int) -> list[Batch]:
     if count == 1:
         return [batch]
     (images,) = batch.inputs
-    pairs = zip(images.chunk(count), batch.target.chunk(count), strict=True)
-    return [replace(batch, inputs=(image,), target=target) for image, target in pairs]
+    found: list[Batch] = []
+    first = 0
+    for image, target in zip(images.chunk(count), batch.target.chunk(count), strict=True):
+        part = batch.part and BatchPart(batch.part.first + first, len(image), batch.part.total)
+        found.append(replace(batch, inputs=(image,), target=target, part=part))
+        first += len(image)
+    return found
 
 
 def free_bytes(device: torch.device) -> int | None:

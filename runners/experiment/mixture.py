@@ -21,6 +21,7 @@ from nasir.space.tree import Choose, Pick
 from runners.experiment.fields import Model, Number, Positive, Repeats
 from runners.experiment.learner import Moment
 from runners.machine.device import entropy
+from runners.machine.ranks import Ranks
 from runners.task.task import Batch
 
 if TYPE_CHECKING:
@@ -244,28 +245,36 @@ class Ascent(Perturbation):
             return drawn
         epsilon = self.epsilon(moment)
 
+        ranks = learner.place.ranks
+
         def loss(rows: Rows) -> Tensor:
             moved = learner.expand(_with_rows(drawn, rows))
-            return learner.outcome(learner.frozen_run, batch, moved).loss
+            return learner.outcome(learner.frozen_run, batch, moved).loss * batch.share
 
         learner.module.eval()
         try:
             rows = _noisy(start, epsilon, moment)
             for _ in range(self.steps):
-                rows = _ascended(rows, start, epsilon, 2 * epsilon / self.steps, loss)
+                gradients = _gradients(rows, loss, ranks)
+                rows = _ascended(rows, start, epsilon, 2 * epsilon / self.steps, gradients)
             with torch.no_grad():
-                worse = bool(loss(rows) >= loss(start))
+                after, before = ranks.totals(float(loss(rows)), float(loss(start)))
         finally:
             learner.module.train()
-        return _with_rows(drawn, rows if worse else start)
+        return _with_rows(drawn, rows if after >= before else start)
+
+
+def _gradients(rows: Rows, loss: Callable[[Rows], Tensor], ranks: Ranks) -> list[Tensor]:
+    """Returns the gradient of all processes' loss by each row."""
+    leaves = {name: row.detach().requires_grad_() for name, row in rows.items()}
+    own = torch.autograd.grad(loss(leaves), tuple(leaves.values()), materialize_grads=True)
+    return ranks.summed(own)
 
 
 def _ascended(
-    rows: Rows, start: Rows, epsilon: float, length: float, loss: Callable[[Rows], Tensor]
+    rows: Rows, start: Rows, epsilon: float, length: float, gradients: Sequence[Tensor]
 ) -> dict[str, Tensor]:
-    """Takes one step by the gradient's sign, clipped to the box around the start."""
-    leaves = {name: row.detach().requires_grad_() for name, row in rows.items()}
-    gradients = torch.autograd.grad(loss(leaves), tuple(leaves.values()), materialize_grads=True)
+    """Takes one step by the gradients' signs, clipped to the box around the start."""
     found: dict[str, Tensor] = {}
     for (name, row), gradient in zip(rows.items(), gradients, strict=True):
         away = (row + length * gradient.sign() - start[name]).clamp(-epsilon, epsilon)

@@ -3,6 +3,7 @@
 At each point a run calls all hooks in order.
 """
 
+import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from runners.experiment.learner import Epoch, Learner, Moment, is_out_of_memory
 from runners.folder.checkpoint import Checkpoint
 from runners.folder.display import Display, display_for_stderr
 from runners.folder.facts import (
+    FACTS,
     Kind,
     facts_of,
     other_machine,
@@ -28,6 +30,7 @@ from runners.folder.facts import (
 from runners.folder.run_folder import RunFolder, stopped_by_signals
 from runners.machine.device import deterministic
 from runners.machine.machine import spinning_warning
+from runners.machine.ranks import lost_rank
 from runners.task.score import Tally
 from runners.task.task import Batch, Split
 
@@ -45,8 +48,9 @@ def start_run(
     """Returns the result of `work` in the new run directory `out`, created after `make`."""
     with stopped_by_signals(out, kind):
         built = make()
-        shown = display_for_stderr() if display is None else display
-        return _run_work(Run(RunFolder.create(out, built.facts(), shown.say), shown), built, work)
+        shown = _shown(display, built)
+        folder = _folder(built, lambda: RunFolder.create(out, built.facts(), shown.say), shown)
+        return _run_work(Run(folder, shown), built, work)
 
 
 def resume_run(
@@ -71,11 +75,37 @@ def resume_run(
         now = built.facts()
         for part in built.compared:
             same_settings({part: facts[part]}, {part: now[part]})
-        shown = display_for_stderr() if display is None else display
+        shown = _shown(display, built)
         moved = other_machine(facts["machine"], now["machine"])
         for said in filter(None, (moved, extensions)):
             shown.say(said)
-        return _run_work(Run(RunFolder.open(out, shown.say), shown), built, work)
+        folder = _folder(built, lambda: RunFolder.open(out, shown.say), shown)
+        return _run_work(Run(folder, shown), built, work)
+
+
+def is_restart(out: Path) -> bool:
+    """Whether torchrun started these processes again and `out` has their run, which they resume."""
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return restarts not in ("", "0") and (out / FACTS).is_file()
+
+
+def _shown(display: Display | None, built: Built) -> Display:
+    """Returns the display; of several processes only the first has one."""
+    if not built.place.ranks.first:
+        return Display()
+    return display_for_stderr() if display is None else display
+
+
+def _folder(built: Built, make: Callable[[], RunFolder], shown: Display) -> RunFolder:
+    """Returns the run directory that the first process makes; the others only read it."""
+    made: list[RunFolder] = []
+
+    def first() -> tuple[Path, Mapping[str, Any]]:
+        made.append(make())
+        return made[0].path, made[0].facts
+
+    path, facts = built.place.ranks.told(first)
+    return made[0] if made else RunFolder(path, None, facts, shown.say)
 
 
 def _run_work(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> Found:
@@ -93,6 +123,9 @@ def _run_work(run: "Run", built: Made, work: Callable[["Run", Made], Found]) -> 
         try:
             return work(run, built)
         except (RuntimeError, MemoryError) as error:
+            lost = lost_rank(error)
+            if lost is not None:
+                raise lost from None
             if not is_out_of_memory(error):
                 raise
             hint = built.memory_hint
@@ -139,7 +172,7 @@ class Run:
         """Starts, or resumes from the last checkpoint; returns whether it resumed."""
         own = [make(learner) for make in brought("hook").values()]
         self.learner, self.hooks = learner, (*hooks, *own)
-        checkpoint = self.folder.latest()
+        checkpoint = learner.place.ranks.told(self.folder.latest)
         if checkpoint is not None:
             self.load(checkpoint)
         self.folder.rewind(self.done - 1)
@@ -171,6 +204,7 @@ class Run:
             hook.begin(self, epoch)
         tally = self.learner.task.tally()
         steps = self._steps(self.learner, epoch, tally)
+        tally.gather(self.learner.place.ranks)
         trained = time.perf_counter()
         self.row = {
             "epoch": epoch.at.number,
@@ -213,7 +247,11 @@ class Run:
         return last
 
     def _save(self, learner: Learner, number: int) -> None:
-        """Writes the row, and then the checkpoint that completes the epoch."""
+        """Writes the row, and then the checkpoint that completes the epoch.
+
+        Raises an error if processes have other weights or logits than the first.
+        """
+        learner.place.ranks.require_equal(learner.named_values())
         hooks = {hook.name: hook.state_dict() for hook in self.hooks}
         self.finish(number, {**learner.state_dict(), "hooks": hooks})
 

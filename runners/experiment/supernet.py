@@ -125,11 +125,15 @@ class Objective:
         self.learner, self.batch, self.moment = learner, batch, moment
 
     def __call__(self, run: Callable[..., Any]) -> Tensor:
-        """Returns the loss with the regulariser; each call draws the same mixture."""
-        learner = self.learner
+        """Returns the loss with the regulariser; each call draws the same mixture.
+
+        Of several processes' it is the part, so that they add up.
+        """
+        learner, ranks = self.learner, self.learner.place.ranks
         self.outcome = learner.outcome(run, self.batch, learner.draw(self.moment))
         term = learner.method.regularise.term(learner.rows(), learner.logits, self.moment)
-        return self.outcome.loss if term is None else self.outcome.loss + term
+        loss = self.outcome.loss * self.batch.share if ranks.count > 1 else self.outcome.loss
+        return loss if term is None else loss + term / ranks.count
 
 
 class Supernet(Learner):
@@ -143,6 +147,7 @@ class Supernet(Learner):
         self.space, self.method = built.space, method
         self.edges = method.edges or Softmax()
         self.memory: MemoryLevel = built.experiment.run.memory
+        self.together = built.together
         self.say = say
         self.decided = Decisions(built.space, graph.choices)
         self.baseline = 0.0
@@ -166,7 +171,9 @@ class Supernet(Learner):
         """Lowers this stage's graph with new weights and a new optimiser."""
         self.graph = graph
         device = self.place.device
-        module = lowering.to_torch(graph, self.seed, memory=self.memory, device=device.type)
+        module = lowering.to_torch(
+            graph, self.seed, memory=self.memory, device=device.type, together=self.together
+        )
         module = module.to(device, self.place.dtype).train()
         module = lowering.compile(module)  # if the device's policy compiles
         self.use(module, module)
@@ -245,6 +252,7 @@ class Supernet(Learner):
         Weights on which the loss does not depend, such as those of ops that were not sampled, have
         gradient 0, so weight decay and momentum still apply.
         """
+        self.reduce_gradients(self.leaves)
         for weight in self.weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
@@ -290,7 +298,7 @@ class Supernet(Learner):
 
     def score_of(self, genotype: Genotype, batches: int) -> Score:
         """Returns the score with the supernet's weights, on `batches` batches (0: all)."""
-        return score(self.task, partial(self._frozen, self._mixture_of(genotype)), batches)
+        return self._scored(self._mixture_of(genotype), batches)
 
     def score_without(
         self, without: Mapping[str, tuple[int, ...]], moment: Moment, batches: int
@@ -301,7 +309,16 @@ class Supernet(Learner):
         for name, options in without.items():
             weights[name] = weights[name].detach().clone()
             weights[name][list(options)] = 0.0
-        return score(self.task, partial(self._frozen, Mixture(weights, mixture.live)), batches)
+        return self._scored(Mixture(weights, mixture.live), batches)
+
+    def _scored(self, mixture: Mixture, batches: int) -> Score:
+        measure = partial(self._frozen, mixture)
+        return score(self.task, measure, batches, ranks=self.place.ranks)
+
+    def named_values(self) -> dict[str, Tensor]:
+        """Returns weights, logits and the controller's by name."""
+        own = {} if self.controller is None else self.controller.state_dict()
+        return {**super().named_values(), **self.logits, **own}
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state with logits, their optimiser, and the controller, if any."""

@@ -23,7 +23,15 @@ from runners.experiment.experiment import Experiment, with_objects
 from runners.experiment.fields import SUFFIXES, merged
 from runners.experiment.learner import Epoch, Learner, Moment, training_epochs
 from runners.experiment.recipe import Recipe, describe_size, read_recipe, size_facts
-from runners.experiment.run import DropPath, Hook, Measured, Run, resume_run, start_run
+from runners.experiment.run import (
+    DropPath,
+    Hook,
+    Measured,
+    Run,
+    is_restart,
+    resume_run,
+    start_run,
+)
 from runners.experiment.trained import data_of, load_initial, weights_of
 from runners.folder.display import Display
 from runners.folder.facts import flat
@@ -78,6 +86,8 @@ def evaluate(
                 load_initial(lowering.to_torch(built.graph), built.experiment)
             return built
 
+        if is_restart(Path(out)):
+            return resume_run(Path(out), "evaluate", {}, build_training, _trained, display)
         return start_run(Path(out), "evaluate", build, _trained, display)
 
 
@@ -125,7 +135,7 @@ def _placed(experiment: Experiment) -> Experiment:
 
 def _trained(run: Run, built: BuiltTraining) -> Evaluation:
     """Trains or resumes to the end; writes the summary last."""
-    train = built.recipe.train
+    train, ranks = built.recipe.train, built.place.ranks
     run.display.say(f"{train.epochs} epochs")
     learner = make_learner(built)
     best = Best()
@@ -142,17 +152,19 @@ def _trained(run: Run, built: BuiltTraining) -> Evaluation:
     run.fit(training_epochs(built.recipe, built.experiment.seed))
     kept = best.best
     if train.keep == "best" and kept is not None:
-        run.load(run.folder.load(kept))
-    return Evaluation(_write_final(learner, built, run.folder, kept), run.folder.path)
+        run.load(ranks.told(lambda: run.folder.load(kept)))
+    summary = ranks.told(lambda: _write_final(learner, built, run.folder, kept))
+    return Evaluation(summary, run.folder.path)
 
 
 def make_learner(built: BuiltTraining) -> Learner:
     """Returns the network to train, with new weights."""
     recipe, place, seed = built.recipe, built.place, built.experiment.seed
     learner = Learner(built.task, place, seed, recipe.optimizer, recipe.train.accumulate)
-    module = lowering.to_torch(built.graph, seed, device=place.device)
+    module = lowering.to_torch(built.graph, seed, device=place.device, together=built.together)
     module = module.to(place.device, place.dtype).train()
-    learner.use(module, lowering.prepare_training(module, recipe.run.compile, recipe.run.layout))
+    compiling = "off" if built.together else recipe.run.compile
+    learner.use(module, lowering.prepare_training(module, compiling, recipe.run.layout))
     return learner
 
 

@@ -26,6 +26,7 @@ from runners.folder.checkpoint import (
 from runners.folder.disk import PART, Lock, remove_parts, synchronise, write_durably, write_errors
 from runners.folder.facts import FACTS, read_facts
 from runners.folder.logs import NEVER, Events, Row, append_row, read_rows, rewind_rows
+from runners.machine.machine import rank_here
 
 METRICS, ARCHITECTURE, TIMES = LOGS = ("metrics.jsonl", "architecture.jsonl", "times.jsonl")
 LOCK = "lock"
@@ -44,10 +45,10 @@ class RunFolder:
     An epoch is logged, then saved; after a kill, `latest` and `rewind` restore the last epoch with
     both. `keep` checkpoints are kept, and those of `pinned` epochs, a set that the caller changes
     (not saved). If the disk refuses a write, methods raise an error and leave the files unchanged.
-    Mutable.
+    Without a `lock` another process of the run writes, and this one reads. Mutable.
     """
 
-    def __init__(self, path: Path, lock: Lock, facts: dict[str, Json], say: Say) -> None:
+    def __init__(self, path: Path, lock: Lock | None, facts: Mapping[str, Json], say: Say) -> None:
         self.path = path
         self.facts: Mapping[str, Json] = facts
         self.keep = 2
@@ -99,17 +100,20 @@ class RunFolder:
     def close(self) -> None:
         """Closes the events and releases the lock."""
         self._events.close()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def log(self, row: Row) -> None:
         """Appends an epoch's metrics, without times, to the log and the TensorBoard events."""
         self._append(METRICS, row)
-        self._events.scalars(row)
+        if self._lock is not None:
+            self._events.scalars(row)
 
     def log_architecture(self, row: Row) -> None:
         """Appends an epoch's architecture weights."""
         self._append(ARCHITECTURE, row)
-        self._events.architecture(row)
+        if self._lock is not None:
+            self._events.architecture(row)
 
     def log_times(self, row: Row) -> None:
         """Appends an epoch's times."""
@@ -128,6 +132,8 @@ class RunFolder:
     def save(self, epoch: int, state: Mapping[str, Any]) -> Path:
         """Writes the state after an epoch; then removes old checkpoints."""
         path = checkpoint_file(self.path, epoch)
+        if self._lock is None:
+            return path
         with self._writing(path):
             path.parent.mkdir(exist_ok=True)
             for name in LOGS:
@@ -173,6 +179,8 @@ class RunFolder:
         This covers metrics, architectures, genotypes, checkpoints and final files, but not times,
         except an incomplete last row. Raises an error for damaged rows.
         """
+        if self._lock is None:
+            return
         with self._writing(self.path):
             dropped = 0
             decides = self.facts.get("kind") == "search" and self.facts.get("choices") != {}
@@ -190,11 +198,14 @@ class RunFolder:
         self._events.purge(epoch + 1)
 
     def _append(self, name: str, row: Row) -> None:
-        with self._writing(self.path / name):
-            append_row(self.path / name, row)
+        if self._lock is not None:
+            with self._writing(self.path / name):
+                append_row(self.path / name, row)
 
     def _write(self, name: str, content: bytes) -> Path:
         path = self.path / name
+        if self._lock is None:
+            return path
         with self._writing(path):
             if path.parent != self.path:
                 path.parent.mkdir(exist_ok=True)
@@ -222,7 +233,7 @@ class RunFolder:
 
     def _check_there(self) -> None:
         """Raises an error if the folder was removed, so that nothing is written."""
-        if self._lock.is_there():
+        if self._lock is None or self._lock.is_there():
             return
         what = "another run took the folder" if (self.path / FACTS).exists() else "it was removed"
         lost = f"the {self._epochs} epochs that were saved" if self._epochs else "the run"
@@ -273,7 +284,8 @@ def stopped_by_signals(path: Path, command: str) -> Generator[None]:
             signal.signal(number, stop)
         yield
     except Stopped as stopped:
-        typer.echo(visible(f"nasir: {stopped}: {describe_progress(path, command)}"), err=True)
+        if rank_here() == 0:
+            typer.echo(visible(f"nasir: {stopped}: {describe_progress(path, command)}"), err=True)
         raise
     finally:
         restore()

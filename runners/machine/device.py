@@ -13,6 +13,7 @@ from lowering import generator
 from nasir import NasirError
 from nasir.errors import nearest, quoted
 from runners.machine.machine import check_alone
+from runners.machine.ranks import ALONE, Ranks, join_ranks
 
 Precision = Literal["float32", "bf16", "float64"]
 """`bf16`: weights in float32, products in bfloat16. `float64` is for tests."""
@@ -22,11 +23,16 @@ _HINT = "omit --device; `nasir doctor` checks the devices"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The device, precision and determinism of a run."""
+    """The device, precision and determinism of a run, and the processes that share its work.
+
+    `workers` are the processes that decode images ahead; with 0, threads decode them when needed.
+    """
 
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
     deterministic: bool = False
+    ranks: Ranks = ALONE
+    workers: int = 0
 
     @property
     def dtype(self) -> torch.dtype:
@@ -41,14 +47,23 @@ class Place:
 
 
 def find_place(
-    device: str = "cpu", precision: str = "float32", deterministic: bool = False
+    device: str = "cpu",
+    precision: str = "float32",
+    deterministic: bool = False,
+    *,
+    together: bool = False,
+    workers: int = 0,
 ) -> Place:
     """Returns the device and precision that options name.
 
-    Raises an error for an unavailable device, for one of several processes, or for an unknown or
-    unsupported precision.
+    With `together` it joins the other processes that torchrun started, if any: `cuda` is then the
+    GPU with this process's number on its machine. Raises an error for an unavailable device, for
+    one of several processes without `together`, or for an unknown or unsupported precision.
     """
-    check_alone()
+    if not together:
+        check_alone()
+    elif device == "cuda" and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     found, known = find_device(device), get_args(Precision)
     if precision not in known:
         message = f"unknown precision {quoted(precision)}"
@@ -57,7 +72,8 @@ def find_place(
     if lacks_bf16 or (precision == "float64" and found.type == "mps"):
         message = f"the device '{found}' has no {precision}"
         raise NasirError("E502", message, hint="use --precision float32")
-    return Place(found, cast("Precision", precision), deterministic)
+    ranks = join_ranks(device) if together else ALONE
+    return Place(found, cast("Precision", precision), deterministic, ranks, workers)
 
 
 def find_device(text: str) -> torch.device:

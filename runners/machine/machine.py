@@ -46,10 +46,11 @@ class Machine:
     platform: str
     processor: str = ""
     cores: int = 0
+    processes: int = 1
 
 
-def find_machine(device: str = "cpu") -> Machine:
-    """Returns this machine with the given device."""
+def find_machine(device: str = "cpu", processes: int = 1) -> Machine:
+    """Returns this machine with the given device and number of processes."""
     import torch
 
     return Machine(
@@ -60,15 +61,16 @@ def find_machine(device: str = "cpu") -> Machine:
         platform=f"{platform.system()} {platform.machine()}",
         processor=_processor(),
         cores=os.cpu_count() or 0,
+        processes=processes,
     )
 
 
-def surroundings(device: str = "cpu") -> dict[str, object]:
+def surroundings(device: str = "cpu", processes: int = 1) -> dict[str, object]:
     """Returns the first fields of `run.json`: versions and machine."""
     import nasir  # not at the top: the command line sets `OPENMP` before other imports
     from nasir.extension import in_use
 
-    found = find_machine(device)
+    found = find_machine(device, processes)
     extensions = {
         each.extension.name: {"version": each.extension.version, "digest": each.digest}
         for each in in_use()
@@ -97,18 +99,24 @@ def offered_extensions() -> list[str]:
     return list(found)
 
 
+def rank_here() -> int:
+    """Returns this process's number by torchrun's variables, from 0; 0 alone."""
+    count, rank = (os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK"))
+    return int(rank) if rank.isdecimal() and count not in ("", "1") else 0
+
+
 def check_alone() -> None:
     """Raises an error in one of several processes (torchrun's variables).
 
-    Processes do not communicate: each would do all of the work, or a part of it.
+    Only searches and evaluations divide their work: each process would do all of it.
     """
     for name, single in (("WORLD_SIZE", "1"), ("RANK", "0")):
         value = os.environ.get(name, "")
         if value not in ("", single):
             from nasir.errors import NasirError, quoted  # not needed by `nasir --help`
 
-            message = f"nasir works in one process, and the variable {name} is {quoted(value)}"
-            hint = f"unset {name} and start nasir without torchrun; --device cuda:1 picks a GPU"
+            message = f"this works in one process, and the variable {name} is {quoted(value)}"
+            hint = f"unset {name}, start it without torchrun; search and evaluate take several"
             raise NasirError("E728", message, hint=hint)
 
 

@@ -1,15 +1,18 @@
 """Batches of images by (epoch, step), and their augmentation."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
 import lowering
+from lowering import BatchPart
+from nasir import NasirError
 from runners.data.images import TRIES, ImageFiles, ImageTensors, Statistics
 from runners.experiment.recipe import ImagesSection
 from runners.machine.device import Place
@@ -43,6 +46,18 @@ class Draws:
     windows: Tensor | None
     tints: Tensor | None
     order: tuple[int, ...]
+
+    def of(self, span: slice) -> "Draws":
+        """Returns the parameters of some of the images."""
+        middle = self.middle and (self.middle[0][span], self.middle[1][span])
+        return Draws(
+            None if self.mirrored is None else self.mirrored[span],
+            None if self.shift is None else self.shift[:, span],
+            middle,
+            None if self.windows is None else self.windows[span],
+            None if self.tints is None else self.tints[:, span],
+            self.order,
+        )
 
 
 def new_draws(images: ImagesSection, size: tuple[int, int, int], source: torch.Generator) -> Draws:
@@ -172,6 +187,31 @@ Order = Literal["file", "shuffled", "fresh"]
 _PLAIN = ImagesSection()
 
 
+Key = tuple[int, int, BatchPart | None]
+"""Epoch, step, and the part of the batch, if other processes have the rest."""
+
+
+def _read(batches: "Batches", key: Key) -> Tensor:
+    chosen, draws = batches.drawn(*key)
+    return batches.images.taken(chosen, draws.windows)
+
+
+class _Ahead(Dataset[Any]):
+    """The bytes of several steps, for torch's loader; an error is returned, not raised."""
+
+    def __init__(self, batches: "Batches", keys: Sequence[Key]) -> None:
+        self.batches, self.keys = batches, keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, place: int) -> Tensor | NasirError:
+        try:
+            return _read(self.batches, self.keys[place])
+        except NasirError as error:
+            return error
+
+
 class Batches:
     """Batches by (epoch, step), equal at each call, so that training can resume.
 
@@ -196,12 +236,13 @@ class Batches:
     ) -> None:
         self.place, self._name, self._seed, self._batch = place, name, seed, batch
         self._order, self._augment, self._tail = order, augment, tail
-        self._images, self._indices = images.placed(indices, place.device)
+        self.images, self._indices = images.placed(indices, place.device)
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in normalise)
         self._scale = (1 / (255 * std)).to(place.device, place.dtype)[None, :, None, None]
         self._shift = (mean / std).to(place.device, place.dtype)[None, :, None, None]
         self._epoch = -1
         self._permutation = torch.empty(0, dtype=torch.int64)
+        self._ahead: tuple[Key, Iterator[Any]] | None = None
 
     def __len__(self) -> int:
         """Returns the number of steps in an epoch."""
@@ -216,22 +257,64 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the batches of epoch 0."""
-        return (self.at(0, step) for step in range(len(self)))
+        return self.some(slice(None))
 
-    def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Returns normalised images (B, C, H, W), and labels, int64 (B,).
+    def some(self, steps: slice) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields those batches of epoch 0."""
+        return (self.at(0, step) for step in range(*steps.indices(len(self))))
 
-        Raises IndexError past the epoch's end, except for `fresh`.
+    def size(self, step: int) -> int:
+        """The number of images of a step's batch."""
+        if self._order == "fresh":
+            return min(self.count, self._batch)
+        return min(self.count - step * self._batch, self._batch)
+
+    def at(self, epoch: int, step: int, part: BatchPart | None = None) -> tuple[Tensor, Tensor]:
+        """Returns normalised images (B, C, H, W), and labels, int64 (B,), of a part of the batch.
+
+        Parts are those of the whole: its draws depend on the place in the batch. Raises IndexError
+        past the epoch's end, except for `fresh`.
         """
-        chosen = self._chosen(epoch, step)
-        augment = self._augment
-        source = self._generator(f"augment {epoch} {step} 0")
-        draws = new_draws(augment, (len(chosen), *self._images.shape[1:]), source)
-        images = crop_and_flip(self._images.taken(chosen, draws.windows), augment.crop, draws)
+        chosen, draws = self.drawn(epoch, step, part)
+        pixels = self._pixels((epoch, step, part)).to(self.place.device)
+        images = crop_and_flip(pixels, self._augment.crop, draws)
         images = jitter_colours(images.to(self.place.dtype), draws)
         images = images.mul_(self._scale).sub_(self._shift)
-        labels = self._images.labels
-        return cut_out(images, augment, draws), labels.index_select(0, chosen.to(labels.device))
+        labels = self.images.labels
+        images = cut_out(images, self._augment, draws)
+        return images, labels.index_select(0, chosen.to(labels.device))
+
+    def drawn(self, epoch: int, step: int, part: BatchPart | None) -> tuple[Tensor, Draws]:
+        """Returns the places of the images, int64 (B,), and their augmentation."""
+        chosen = self._chosen(epoch, step)
+        source = self._generator(f"augment {epoch} {step} 0")
+        draws = new_draws(self._augment, (len(chosen), *self.images.shape[1:]), source)
+        return (chosen, draws) if part is None else (chosen[part.span], draws.of(part.span))
+
+    def _pixels(self, key: Key) -> Tensor:
+        """Returns the batch's bytes, (B, C, H, W).
+
+        With workers, steps from the first one asked for to the epoch's end are read ahead.
+        """
+        if not self.place.workers or isinstance(self.images, ImageTensors):
+            return _read(self, key)
+        epoch, step, part = key
+        if self._ahead is None or self._ahead[0] != key:
+            ranks, self._ahead = self.place.ranks, None
+            steps = range(step, max(len(self), step + 1))
+            keys = [(epoch, s, None if part is None else ranks.part(self.size(s))) for s in steps]
+            loader = DataLoader(
+                _Ahead(self, keys),
+                None,
+                num_workers=self.place.workers,
+                generator=torch.Generator(),  # the loader draws a number, which runs must not
+            )
+            self._ahead = key, zip([*keys[1:], None], loader, strict=True)
+        following, pixels = next(self._ahead[1])
+        self._ahead = None if following is None else (following, self._ahead[1])
+        if isinstance(pixels, NasirError):
+            raise pixels
+        return pixels
 
     def _chosen(self, epoch: int, step: int) -> Tensor:
         size = self._batch

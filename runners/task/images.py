@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from runners.experiment.experiment import Experiment
 from runners.experiment.recipe import ImagesSection, Recipe, Settings, Train
 from runners.machine.device import Place, distinct
 from runners.task.batches import Batches
-from runners.task.task import Batch, Outcome, Split, Task
+from runners.task.task import WHOLE, Batch, Outcome, Split, Task
 
 
 class Images(Task):
@@ -38,6 +38,9 @@ class Images(Task):
     ) -> None:
         self.streams, self.held, self.numbers = streams, held, numbers or Train()
         self.fingerprint, self.classes, self.splits = data.fingerprint, data.classes, tuple(held)
+        for stream in map(streams.get, ("train", "valid")):
+            if stream is not None:  # an epoch's last batch is the smallest: it fails now
+                stream.place.ranks.part(stream.size(len(stream) - 1))
         self.sizes = {
             "classes": len(data.classes),
             "resolution": data.resolution,
@@ -51,22 +54,28 @@ class Images(Task):
 
     def train(self, epoch: int, step: int) -> Batch:
         """Returns a batch for the weights."""
-        image, label = self.streams["train"].at(epoch, step)
-        return Batch((image,), label, "train")
+        return self._batch("train", epoch, step)
 
     def valid(self, epoch: int, step: int) -> Batch:
         """Returns a batch for the architecture."""
-        image, label = self.streams["valid"].at(epoch, step)
-        return Batch((image,), label, "valid")
+        return self._batch("valid", epoch, step)
+
+    def _batch(self, name: Literal["train", "valid"], epoch: int, step: int) -> Batch:
+        """Returns this process's part of a batch."""
+        stream = self.streams[name]
+        ranks = stream.place.ranks
+        part = ranks.part(stream.size(step)) if ranks.count > 1 else None
+        image, label = stream.at(epoch, step, part)
+        return Batch((image,), label, name, part=part)
 
     def plain(self) -> Iterator[Batch]:
         """Yields the weights' training images in order, without augmentation."""
         for image, label in self.streams["plain"]:
             yield Batch((image,), label, "train")
 
-    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
+    def held_out(self, split: Split = "valid", steps: slice = WHOLE) -> Iterator[Batch]:
         """Yields the held-out images in order."""
-        for image, label in self.held[split]:
+        for image, label in self.held[split].some(steps):
             yield Batch((image,), label, split)
 
     def outcome(self, run: Any, batch: Batch, *mixture: Any) -> Outcome:

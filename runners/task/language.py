@@ -18,7 +18,7 @@ from nasir.types import TokenType, VectorType
 from runners.data.text import Corpus
 from runners.experiment.recipe import Text, Train
 from runners.machine.device import Place
-from runners.task.task import Batch, Outcome, Split, Stream, Task
+from runners.task.task import WHOLE, Batch, Outcome, Split, Stream, Task
 
 STATES = "cell"
 """The node of a language model's graph with the states of all steps, (T, N, units)."""
@@ -100,6 +100,7 @@ class Language(Task):
 
     name = "language"
     metric = "perplexity"
+    chained = True
 
     def __init__(
         self,
@@ -112,8 +113,12 @@ class Language(Task):
     ) -> None:
         self.text, self.numbers, self.place = text, train, place
         self.fingerprint, self.sizes = corpus.fingerprint, {"vocabulary": len(corpus.vocabulary)}
-        self._train = columns(corpus.train, train.batch, LEAST_ROWS, "train").to(place.device)
-        self._valid = columns(corpus.valid, train.batch, 2, "valid").to(place.device)
+        self._part = place.ranks.part(train.batch) if place.ranks.count > 1 else None
+        span = WHOLE if self._part is None else self._part.span
+        learned = columns(corpus.train, train.batch, LEAST_ROWS, "train")
+        selected = columns(corpus.valid, train.batch, 2, "valid")
+        self._train = learned[:, span].contiguous().to(place.device)
+        self._valid = selected[:, span].contiguous().to(place.device)
         self._held = {"valid": columns(corpus.valid, text.columns, 2, "valid").to(place.device)}
         self.splits = ("valid",)
         if corpus.test is not None:
@@ -148,16 +153,18 @@ class Language(Task):
         start, length = self._windows(epoch)[step]
         tokens, target = rows_at(self._train, start, length)
         hidden = self._state("train", step, tokens)
-        return Batch((tokens, hidden), target, "train", length / self.text.bptt)
+        return Batch((tokens, hidden), target, "train", length / self.text.bptt, self._part)
 
     def valid(self, epoch: int, step: int) -> Batch:
         """Returns a window for the architecture, of the usual length."""
         start, _ = self._windows(epoch)[step]
         tokens, target = rows_at(self._valid, start % (len(self._valid) - 1), self.text.bptt)
-        return Batch((tokens, self._state("valid", step, tokens)), target, "valid")
+        inputs = (tokens, self._state("valid", step, tokens))
+        return Batch(inputs, target, "valid", part=self._part)
 
-    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
-        """Yields windows of the usual length; each pass has its own hidden state."""
+    def held_out(self, split: Split = "valid", steps: slice = WHOLE) -> Iterator[Batch]:
+        """Yields all windows, of the usual length; each pass has its own hidden state."""
+        assert steps == WHOLE, "a window follows the one before it"
         text, carried = self._held[split], dict[str, Tensor]()
         for start in range(0, len(text) - 1, self.text.bptt):
             tokens, target = rows_at(text, start, self.text.bptt)
@@ -190,13 +197,15 @@ class Language(Task):
 
     def state(self) -> dict[str, Tensor]:
         """Returns the hidden states of both streams, (N, units), as far as they are set."""
-        return {stream: hidden.clone() for stream, hidden in self._carried.items()}
+        ranks = self.place.ranks
+        return {stream: ranks.joined(hidden, 0).clone() for stream, hidden in self._carried.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Sets the hidden states; missing ones are reset."""
         streams: tuple[Stream, ...] = ("train", "valid")
+        span = WHOLE if self._part is None else self._part.span
         self._carried = {
-            stream: state[stream].to(self.place.device, self.place.dtype, copy=True)
+            stream: state[stream][span].to(self.place.device, self.place.dtype, copy=True)
             for stream in streams
             if stream in state
         }

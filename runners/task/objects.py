@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from typing import Any, cast
@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 import lowering
 from nasir import Graph, NasirError
 from runners.machine.device import to_list
+from runners.machine.ranks import Ranks
 from runners.task.score import Score, Tally
-from runners.task.task import Batch, Outcome, Request, Split, Stream, Task
+from runners.task.task import WHOLE, Batch, Outcome, Request, Split, Stream, Task
 
 Loss = Callable[[Any, Any], Tensor]
 """(outputs, targets) -> the mean loss, a scalar."""
@@ -89,10 +90,14 @@ class _Stream:
         return self._next(epoch, step) if self.is_loader else self._items(epoch, step)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return self.some(WHOLE)
+
+    def some(self, steps: slice) -> Iterator[tuple[Any, Any]]:
+        """Yields those batches of epoch 0."""
         if self.is_loader:
-            yield from self.data
+            yield from islice(self.data, steps.start, steps.stop, steps.step)
         else:
-            yield from (self._items(0, step) for step in range(len(self)))
+            yield from (self._items(0, step) for step in range(*steps.indices(len(self))))
 
     def _items(self, epoch: int, step: int) -> tuple[Any, Any]:
         source = lowering.generator(self.request.seed, f"objects {self.name} {epoch}")
@@ -168,6 +173,11 @@ class _MetricTally(_LossTally):
         else:
             self.values += float(self.own(*pair)) * outcome.count
 
+    def gather(self, ranks: Ranks) -> None:
+        """Adds the other processes' sums; torchmetrics' metrics do so themselves."""
+        Tally.gather(self, ranks)
+        (self.values,) = ranks.totals(self.values)
+
     @property
     def value(self) -> float:
         """The metric so far."""
@@ -233,23 +243,32 @@ class _Objects(Task):
         return _MetricTally(self.metric, own=own, greater=self.given.greater)
 
     def train(self, epoch: int, step: int) -> Batch:
-        """Returns a batch for the weights."""
-        return self._batch(self.streams["train"].at(epoch, step), "train")
+        """Returns this process's part of a batch for the weights."""
+        return self._part(self._batch(self.streams["train"].at(epoch, step), "train"))
 
     def valid(self, epoch: int, step: int) -> Batch:
         """Returns a batch for the architecture."""
         stream = self.streams["valid"]
         step = step if stream.is_loader else step % len(stream)
-        return self._batch(stream.at(epoch, step), "valid")
+        return self._part(self._batch(stream.at(epoch, step), "valid"))
+
+    def _part(self, batch: Batch) -> Batch:
+        """Returns this process's part: all processes read the whole batch, in the same order."""
+        ranks = self.place.ranks
+        if ranks.count == 1:
+            return batch
+        part = ranks.part(len(batch.target))
+        inputs = tuple(value[part.span] for value in batch.inputs)
+        return replace(batch, inputs=inputs, target=batch.target[part.span], part=part)
 
     def plain(self) -> Iterator[Batch]:
         """Yields the weights' training batches."""
         for pair in self.streams["train"]:
             yield self._batch(pair, "train")
 
-    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
+    def held_out(self, split: Split = "valid", steps: slice = WHOLE) -> Iterator[Batch]:
         """Yields the held-out batches."""
-        for pair in self.held[split]:
+        for pair in self.held[split].some(steps):
             yield self._batch(pair, split)
 
     def prepare(self, graph: Graph) -> Graph:

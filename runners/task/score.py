@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import lowering
 from nasir import Graph, NasirError, Type, run_passes
 from nasir.passes import EVALUATION
 from nasir.passes.rewriting import DRAW, given_inputs
 from nasir.types import TokenType
+from runners.machine.ranks import ALONE, Ranks
 from runners.task.task import Batch, Outcome, Split, Task
 
 FLIPPED = 0.005
@@ -39,6 +41,11 @@ class Tally:
         self.total += float(outcome.total)
         self.correct += float(outcome.correct)
         self.count += outcome.count
+
+    def gather(self, ranks: Ranks) -> None:
+        """Adds the other processes' sums."""
+        self.total, self.correct, count = ranks.totals(self.total, self.correct, self.count)
+        self.count = int(count)
 
     @property
     def loss(self) -> float:
@@ -106,12 +113,12 @@ Network = Callable[..., Any]
 """A network as a function of tensors: a module, or an ONNX Runtime session."""
 
 
-def check_finite(outcome: Outcome, epoch: int, step: int) -> None:
+def check_finite(loss: float, epoch: int, step: int) -> None:
     """Raises an error if the loss is not finite."""
-    if not bool(torch.isfinite(outcome.loss.detach())):
+    if not math.isfinite(loss):
         raise NasirError(
             "E741",
-            f"the loss is {float(outcome.loss.detach()):g} in step {step} of epoch {epoch}",
+            f"the loss is {loss:g} in step {step} of epoch {epoch}",
             hint="a smaller learning rate (--set optimizer.lr=…) or gradient clipping; "
             "the last checkpoint is valid: use --resume",
         )
@@ -122,16 +129,25 @@ def score(
     measure: Callable[[Batch], Outcome],
     batches: int = 0,
     split: Split = "valid",
+    ranks: Ranks = ALONE,
 ) -> Score:
     """Returns accuracy and mean loss on the first held-out batches, or on all of them (0).
 
-    Raises an error if the loss is not finite.
+    Processes take whole batches in turns, so that a batch's statistics do not depend on their
+    number. Raises an error if the loss is not finite.
     """
     tally = task.tally()
-    for batch in islice(task.held_out(split), batches or None):
-        outcome = measure(batch)
-        task.carry(batch, outcome)
-        tally.add(outcome)
+    if ranks.count == 1 or task.chained:
+        found = islice(task.held_out(split), batches or None)
+    else:
+        found = task.held_out(split, slice(ranks.rank, batches or None, ranks.count))
+    with lowering.apart():
+        for batch in found:
+            outcome = measure(batch)
+            task.carry(batch, outcome)
+            tally.add(outcome)
+    if not task.chained:
+        tally.gather(ranks)
     if not math.isfinite(tally.total):
         raise NasirError("E741", "the loss on held-out data is not a number")
     return tally.score()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
+from lowering import BatchPart
 from nasir import Graph, NasirError
 from nasir.table import brought
 from runners.data.load import load_images
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 Split = Literal["valid", "test"]
 """Held-out splits."""
 
+WHOLE = slice(None)
+"""All batches of a split."""
+
 Stream = Literal["train", "valid", "test"]
 """`valid` is for training architectures, or for selecting weights."""
 
@@ -31,18 +35,25 @@ class Batch:
 
     `inputs` are (image,) with image (N, C, H, W), or (tokens, hidden) with tokens (T, N) and hidden
     (N, units); `target` is (N,) or (T, N). `rate` multiplies the weights' learning rate (for
-    language, the length over the usual length).
+    language, the length over the usual length). `part` says which examples of the batch these are,
+    if other processes have the rest.
     """
 
     inputs: tuple[Tensor, ...]
     target: Tensor
     stream: Stream
     rate: float = 1.0
+    part: BatchPart | None = None
 
     @property
     def count(self) -> int:
         """The number of values that the loss is a mean over."""
         return self.target.numel()
+
+    @property
+    def share(self) -> float:
+        """The part of the batch that is here, from 0 to 1: what its mean loss counts for."""
+        return 1.0 if self.part is None else self.part.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,8 @@ class Task:
     """The names of the classes; empty for other tasks than classification."""
     splits: tuple[Split, ...]
     """The held-out splits of the data."""
+    chained: bool = False
+    """True if each held-out batch depends on the one before it."""
 
     def steps(self, epoch: int) -> int:
         """Returns the number of training batches in an epoch."""
@@ -133,8 +146,8 @@ class Task:
         """Returns a training batch for the architecture of a search."""
         raise NotImplementedError
 
-    def held_out(self, split: Split = "valid") -> Iterator[Batch]:
-        """Iterates a held-out split; does not modify carried state.
+    def held_out(self, split: Split = "valid", steps: slice = WHOLE) -> Iterator[Batch]:
+        """Iterates those batches of a held-out split; does not modify carried state.
 
         If batches depend on each other, each starts from the last outcome passed to `carry`; a new
         iteration starts afresh.
@@ -149,7 +162,7 @@ class Task:
         """Sets the state from which the stream's next batch starts."""
 
     def state(self) -> dict[str, Tensor]:
-        """Returns the carried state by name, for a checkpoint."""
+        """Returns the carried state by name, for a checkpoint: that of all processes."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
