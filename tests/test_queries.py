@@ -285,7 +285,8 @@ def test_a_table_tells_the_accuracy_that_a_query_shows(tmp_path: Path) -> None:
     for row in rows:
         assert row["test"]["accuracy"] == 10 + row["value"] == 10 + row["valid"]["accuracy"]
     assert call("replay", tmp_path / "run").code == 0
-    short = call("search", "nasbench201", "--method", "successive-halving", *given[3:])
+    halving = ("nasbench201", "--method", "successive-halving", *given[3:])
+    short = call("search", *halving, "-o", tmp_path / "short")
     assert "E601" in short.err
     assert "after 12 epochs alone" in short.err
 

@@ -53,7 +53,7 @@ class Known:
 
 
 Answering = Callable[[Sequence[Query], Path], Iterator[Told]]
-"""Teller queries in their order; a folder holds unfinished work."""
+"""Answers queries in their order; a folder holds unfinished work."""
 
 
 class Teller(Task):

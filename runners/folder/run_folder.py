@@ -298,7 +298,8 @@ def describe_progress(path: Path, command: str) -> str:
     saved = saved_epochs(path)
     plan = read_facts(path).get("plan")
     total = f" of {plan.get('epochs')}" if isinstance(plan, dict) else ""
-    done = f"{saved[-1] + 1}{total} epochs are saved" if saved else "no epoch is saved yet"
+    units = "queries" if isinstance(plan, dict) and plan.get("queries") else "epochs"
+    done = f"{saved[-1] + 1}{total} {units} are saved" if saved else f"no {units} are saved yet"
     return f"{done}; resume with: nasir {command} --resume {shlex.quote(str(path))}"
 
 
