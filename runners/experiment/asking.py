@@ -338,7 +338,8 @@ def _survivors(rows: Sequence[Known], count: int) -> list[tuple[Known, int, floa
     known = cast("Any", Population).new(
         "F", np.asarray(goals, dtype=float), "X", np.arange(len(rows))
     )
-    found = RankAndCrowding().do(Problem(), known, n_survive=count)
+    ties = np.random.default_rng(0)
+    found = RankAndCrowding().do(Problem(), known, n_survive=count, random_state=ties)
     return [
         (rows[int(each.X)], int(each.get("rank")), float(each.get("crowding"))) for each in found
     ]
