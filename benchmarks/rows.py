@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import gpu, networks, supernets, words
+from benchmarks import gpu, networks, processes, supernets, words
 from benchmarks.measure import Result, interleaved, process
 from benchmarks.stores import write_large_store
 
@@ -96,7 +96,7 @@ def look_up(rounds: int) -> list[Result]:
             {
                 "python -c pass": process("-c", "pass"),
                 "open, look up": once,
-                "nasir query": process("-m", "runners.cli", "query", key, "--data", str(path)),
+                "nasir query": process("-m", "nasir", "query", key, "--data", str(path)),
             },
             rounds,
             {"open, look up": 0.05},
@@ -153,6 +153,8 @@ BENCHMARKS = (
     Benchmark("rnn", "Recurrent supernet, hidden 300, batch 64, bptt 35", words.recurrent),
     Benchmark("peak", "Resident memory that one step adds, DARTS (16, 8)", supernets.peak),
     Benchmark("gpu", "Supernets on a GPU, batch 64", gpu.supernets, gpu.missing),
+    Benchmark("processes", "A search in two processes, DARTS (16, 8)", processes.searches),
+    Benchmark("decode", "Images of an ImageNet folder, 224x224", processes.decoding),
     Benchmark("train", "A training step, DARTS_V2 (36, 20, auxiliary), 32", networks.training),
     Benchmark(
         "batch-1",
