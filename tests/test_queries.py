@@ -342,6 +342,19 @@ def test_a_supernet_tells_the_score_with_its_weights(tmp_path: Path) -> None:
         assert row["value"] == score.measures["accuracy"]
 
 
+def test_a_search_with_measured_latencies_goes_on_and_is_not_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "front.yaml"
+    ask = "{part: pareto, population: 2, against: latency}"
+    path.write_text(f"nasir: 1\nlike: nsga2\nask: {ask}\nvalue: {{part: proxy, of: params}}\n")
+    given = {"network.channels": 4, "network.layers": 1}
+    run(_experiment(method=str(path), queries=3, values=given), tmp_path / "run")
+    costs = [row["cost"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")]
+    resume(tmp_path / "run", {}, Display())
+    assert [row["cost"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == costs
+    with pytest.raises(NasirError, match="cannot be repeated"):
+        nasir.replay(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

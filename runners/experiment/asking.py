@@ -133,6 +133,11 @@ class Asker(Model, ABC):
         They depend on the history alone: random numbers are those of `History.random`.
         """
 
+    @property
+    def repeats(self) -> bool:
+        """Whether costs are equal in another run."""
+        return True
+
     def cost(self, space: Space, genotype: Genotype) -> float | None:
         """Returns a second objective, smaller is better, if the asker has one."""
 
@@ -250,6 +255,11 @@ class Pareto(Asker):
     population: Count = 40
     crossover: Share = 0.9
     against: Literal["params", "macs", "latency"] = "params"
+
+    @property
+    def repeats(self) -> bool:
+        """False for latencies, which are measured."""
+        return self.against != "latency"
 
     def ask(self, history: History, most: int) -> Sequence[Query]:
         rows, size = history.rows, self.population

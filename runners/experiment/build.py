@@ -235,12 +235,13 @@ def build_search(experiment: Experiment) -> BuiltSearch:
 
 def _build_queries(experiment: Experiment, space: Space, method: Method) -> BuiltSearch:
     """Opens what tells the values of a search without a supernet; it reads the settings."""
-    if method.value is None:
+    if method.value is None or method.ask is None:
         message = f"method '{method.name}' asks for values of genotypes, and nothing tells them"
         raise NasirError("E505", message, hint=VALUES)
     run = experiment.run
     place = find_place(run.device, run.precision or "float32", run.deterministic)
     task = method.value.open(experiment, space)
+    task.repeats = task.repeats and method.ask.repeats
     return BuiltSearch(experiment, experiment.data or "", place, 1, task, space, method)
 
 

@@ -220,8 +220,10 @@ def replay(out: str | Path, display: Display | None = None, **objects: Any) -> R
     kind = "evaluate" if read_facts(out).get("kind") == "evaluate" else "search"
     facts = facts_of(out, kind)
     if not facts.get("repeats", True):
-        message = "the order of the run's data is its loader's, and cannot be repeated"
-        raise NasirError("E505", message, Where(str(out)), "give data sets, not loaders")
+        reason, hint = "the order of the run's data is its loader's", "give data sets, not loaders"
+        if kind == "search" and facts["plan"].get("queries"):
+            reason, hint = "what the run asked for was measured", ""
+        raise NasirError("E505", f"{reason}, and cannot be repeated", Where(str(out)), hint)
     with with_objects(**objects), tempfile.TemporaryDirectory() as parent:
         require_extensions(out, facts)
         experiment = experiment_in(out, facts)
