@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 193,
     "files of runners": 87,
-    "code lines of nasir and lowering": 17_707,
+    "code lines of nasir and lowering": 17_709,
     "code lines of runners": 13_460,
     "code lines of tests": 20_719,
     "places of runners": 14,

@@ -14,7 +14,7 @@ from nasir.errors import Where, quoted
 from nasir.graph import body_of
 from nasir.ops import OpSpec
 from nasir.ops.arithmetic import GAUSSIAN
-from nasir.passes.rewriting import DRAW, DRAWN, PROBABILITY
+from nasir.passes.rewriting import DRAWN, PROBABILITY, is_draw
 
 _SEEDS = 2**63 - 1
 
@@ -131,7 +131,7 @@ def without_unread(graph: Graph) -> Graph:
     kept = (
         (name, type_)
         for name, type_ in graph.inputs
-        if graph.readers[name] or not (name == PROBABILITY or name.endswith(DRAW))
+        if graph.readers[name] or not (name == PROBABILITY or is_draw(name))
     )
     return replace(graph, inputs=tuple(kept))
 
@@ -141,7 +141,7 @@ def _draws(plain: Graph) -> Iterator[tuple[str, tuple[bool, Type]]]:
 
     A node may also be given a value or data, which a network does not draw.
     """
-    inputs = {name: type_ for name, type_ in plain.inputs if name.endswith(DRAW)}
+    inputs = {name: type_ for name, type_ in plain.inputs if is_draw(name)}
     for node in plain:
         if isinstance(node.op, OpSpec) and node.op in DRAWN and node.inputs[-1] in inputs:
             name = node.inputs[-1]

@@ -16,7 +16,7 @@ GraphPass = Callable[[Graph], Graph]
 Pairs = tuple[tuple[str, int], ...]
 """Values of a mixture, each with its option."""
 
-DRAW = ".draw"
+_DRAW = ".draw"
 """Suffix of the input that a node's draw is read from: `<node>.draw`."""
 
 DRAWN: Mapping[OpSpec, OpSpec] = {op.drawn: op for op in PRIMITIVES.values() if op.drawn}
@@ -292,13 +292,18 @@ def draws_given(graph: Graph) -> Graph:
     for node in graph:
         spec = node.op if isinstance(node.op, OpSpec) else None
         if spec is not None and spec.drawn is not None and spec.draw is not None:
-            name = f"{node.name}{DRAW}"
+            name = f"{node.name}{_DRAW}"
             if name in graph.types:
                 raise NasirError("E401", f"the name {quoted(name)} is taken")
             drawn.append((name, spec.draw(node.attrs, graph.types_of(node))))
             node = replace(node, op=spec.drawn, inputs=(*node.inputs, name))
         nodes.append(node)
     return replace(graph, nodes=tuple(nodes), inputs=(*graph.inputs, *drawn)) if drawn else graph
+
+
+def is_draw(name: str) -> bool:
+    """Whether this is the name of an input that `draws_given` made."""
+    return name.endswith(_DRAW)
 
 
 def given_inputs(graph: Graph) -> tuple[tuple[str, Type], ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import lowering
 from nasir import Graph, NasirError, Type, run_passes
 from nasir.passes import EVALUATION
-from nasir.passes.rewriting import DRAW, given_inputs
+from nasir.passes.rewriting import given_inputs, is_draw
 from nasir.types import TokenType
 from runners.machine.ranks import ALONE, Ranks
 from runners.task.task import Batch, Outcome, Split, Task
@@ -249,7 +249,7 @@ def draws_noise(module: nn.Module) -> bool:
     if not isinstance(graph, Graph):
         return False
     left = run_passes(graph, EVALUATION)[0]
-    given = any(name.endswith(DRAW) and left.readers[name] for name, _ in left.inputs)
+    given = any(is_draw(name) and left.readers[name] for name, _ in left.inputs)
     return given or any(node.has("random") for node in left)
 
 
