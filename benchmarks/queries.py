@@ -32,14 +32,17 @@ STEP = 10
 BAND = (30, 70)
 """Percentiles."""
 
-Curves = Mapping[str, "np.typing.NDArray[np.float64]"]
-"""By method: (runs, queries / STEP) test accuracies in percent of the best by validation so far."""
+Curves = Mapping[str, Sequence[Sequence[float]]]
+"""By method and run: test accuracies in percent of the best by validation after each STEP queries.
+
+Runs may have different lengths.
+"""
 
 
 def search_all(
     folder: Path, table: str, methods: Sequence[str], runs: range, most: int, data: str | None
 ) -> None:
-    """Appends a row for each seed to DIR/METHOD.jsonl; those that are there are left out."""
+    """Appends a row for each seed to DIR/METHOD.jsonl; seeds that are there are left out."""
     torch.set_num_threads(1)
     space = nasir.load_space(SPACE)
     experiment = Experiment(of=SPACE, data=data)
@@ -79,31 +82,38 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def table(curves: Curves, seconds: Mapping[str, float]) -> Iterator[str]:
+def table(curves: Curves) -> Iterator[str]:
     """Yields the lines of the Markdown table: the mean and the percentiles."""
-    yield f"| method | runs | {' | '.join(f'{n} queries' for n in SHOWN)} | seconds |"
-    yield "|---" * (len(SHOWN) + 3) + "|"
+    yield f"| method | runs | {' | '.join(f'{n} queries' for n in SHOWN)} |"
+    yield "|---" * (len(SHOWN) + 2) + "|"
     for method, found in curves.items():
-        cells = [_cell(found[:, n // STEP - 1]) for n in SHOWN if n // STEP <= found.shape[1]]
-        cells += [""] * (len(SHOWN) - len(cells))
-        yield f"| {method} | {len(found)} | {' | '.join(cells)} | {seconds[method]:.1f} |"
+        cells = [_cell(_at(found, n // STEP)) for n in SHOWN]
+        counts = dict.fromkeys(len(_at(found, n // STEP)) for n in SHOWN)
+        yield f"| {method} | {', then '.join(map(str, counts))} | {' | '.join(cells)} |"
 
 
-def _cell(found: "np.typing.NDArray[np.float64]") -> str:
+def _at(found: Sequence[Sequence[float]], place: int) -> list[float]:
+    """Returns the accuracies of the runs that are as long."""
+    return [row[place - 1] for row in found if len(row) >= place]
+
+
+def _cell(found: Sequence[float]) -> str:
     low, high = np.percentile(found, BAND)
-    return f"{found.mean():.2f} ({low:.2f} to {high:.2f})"
+    return f"{np.mean(found):.2f} ({low:.2f} to {high:.2f})"
 
 
 def draw(curves: Curves) -> Figure:
     """Returns the means over queries with bands of percentiles."""
     figure = sheet("NAS-Bench-201, CIFAR-10: mean, 30th to 70th percentile", "Queries", 6.4, 4.2)
     axes: Any = figure.subplots()
-    for (method, found), colour in zip(
-        curves.items(), (GREY, BLUE, GREEN, VERMILION), strict=False
-    ):
-        asked = list(range(STEP, STEP * found.shape[1] + 1, STEP))
-        low, high = np.percentile(found, BAND, axis=0)
-        axes.plot(asked, found.mean(0), color=colour, label=method)
+    colours = (GREY, BLUE, GREEN, VERMILION)
+    for (method, found), colour in zip(curves.items(), colours, strict=False):
+        places = range(1, max(map(len, found)) + 1)
+        values = [_at(found, place) for place in places]
+        asked = [STEP * place for place in places]
+        bands = [np.percentile(each, BAND) for each in values]
+        axes.plot(asked, [np.mean(each) for each in values], color=colour, label=method)
+        low, high = zip(*bands, strict=True)
         axes.fill_between(asked, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_ylim(92.5, 94.5)
     axes.set_xlabel("queries")
@@ -130,11 +140,8 @@ def main() -> None:
         search_all(given.folder, given.table, given.methods, runs, given.queries, given.data)
         return
     rows = {name: _rows(given.folder / f"{name}.jsonl") for name in given.methods}
-    curves = {name: np.array([row["test"] for row in found]) for name, found in rows.items()}
-    seconds = {
-        name: float(np.median([r["seconds"] for r in found])) for name, found in rows.items()
-    }
-    print("\n".join(table(curves, seconds)))
+    curves = {name: [row["test"] for row in found] for name, found in rows.items()}
+    print("\n".join(table(curves)))
     if given.figure:
         write_figure(given.figure, partial(draw, curves))
 
