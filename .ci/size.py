@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 193,
-    "files of runners": 87,
-    "code lines of nasir and lowering": 17_709,
-    "code lines of runners": 13_460,
-    "code lines of tests": 20_719,
-    "places of runners": 14,
-    "arrows between them": 43,
+    "files of the library": 199,
+    "files of runners": 93,
+    "code lines of nasir and lowering": 17_710,
+    "code lines of runners": 14_273,
+    "code lines of tests": 20_994,
+    "places of runners": 15,
+    "arrows between them": 49,
     "class names used twice": 0,
     "files over 500 lines": 0,
 }

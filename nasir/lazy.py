@@ -24,6 +24,7 @@ EXTRAS = {
     "tensorboardX": "torch",
     "onnxruntime": "runtime",
     "nas_201_api": "bench",
+    "ray": "cluster",
 }
 """The extra of nasir that installs a module."""
 

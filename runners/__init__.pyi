@@ -20,6 +20,9 @@ from .experiment.trained import replay as replay
 from .forms.compile import Options as Options
 from .forms.compile import compile_genotype as compile_genotype
 from .forms.report import Report as Report
+from .sweeps.results import RunComparison as RunComparison
+from .sweeps.results import compare_runs as compare_runs
+from .sweeps.running import sweep as sweep
 from .task.objects import DataTask as DataTask
 from .task.task import Request as Request
 from .task.task import Task as Task

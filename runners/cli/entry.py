@@ -68,6 +68,8 @@ GROUPS = {
         Command("test", "runs", "Measure a trained network on held-out data."),
         Command("replay", "runs", "Repeat a run and check that the result is equal."),
         Command("plot", "runs", "Draw the figures of a run."),
+        Command("sweep", "sweeps", "Run many searches or trainings, and compare them."),
+        Command("compare", "sweeps", "Compare runs: mean, spread, cost, difference to random."),
         Command("score", "scoring", "Score untrained networks by zero-cost proxies."),
         Command("correlate", "scoring", "Correlate zero-cost proxies with a table's accuracies."),
     ),

@@ -1,0 +1,1 @@
+"""Sweeps of many runs, and tables that compare runs."""
