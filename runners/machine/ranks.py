@@ -156,7 +156,7 @@ def join_ranks(device: str) -> Ranks:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         message = f"the variable WORLD_SIZE is {quoted(count)}, and {missing[0]} is not set"
-        hint = "torchrun --nproc-per-node 2 -m nasir search … sets them; or unset WORLD_SIZE"
+        hint = "torchrun -m nasir search … sets them; or unset WORLD_SIZE"
         raise NasirError("E728", message, hint=hint)
     gpu = device.startswith("cuda")
     if gpu:
