@@ -130,7 +130,7 @@ def _on_ray(
             logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        hint = "--ray local, or the address of a running cluster (ray start --head)"
+        hint = "--ray local, or the address of a running cluster (ray start)"
         raise NasirError("E502", f"Ray cannot be used: {error}", Where(address), hint) from None
     try:
         _check_resources(ray.cluster_resources(), resources)
