@@ -34,7 +34,7 @@ def test_the_help_lists_every_command_and_the_exit_codes() -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("nasir co", "convert cost correlate compile"),
+        ("nasir co", "convert cost compare correlate compile"),
         ("nasir cost darts_v", "darts_v1 darts_v2"),
         ("nasir cost nasbench201_co", "nasbench201_connect"),
         ("nasir diff --from darts darts_v1 darts_v2", "darts_v2"),

@@ -76,11 +76,11 @@ def test_too_few_channels_are_refused() -> None:
 @pytest.mark.parametrize(
     ("given_", "skeleton", "message"),
     [
-        (INCEPTION, "nasbench201", "takes cells with ops on edges"),
+        (INCEPTION, "nasbench201", "on nodes, not on edges"),
         (
             nasir.load_genotype("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"),
             "nasbench101",
-            "takes cells with ops on nodes",
+            "on edges, not on nodes",
         ),
     ],
 )

@@ -7,11 +7,12 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from statistics import fmean
 
 import pytest
+import torch
 
 import nasir
 from nasir import NasirError
@@ -153,7 +154,17 @@ def test_results_of_another_sweep_are_refused(tmp_path: Path) -> None:
     assert caught.value.code == "E726"
 
 
+@pytest.fixture
+def one_thread() -> Generator[None]:
+    """As many threads as a forked process has: sums depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @needs_fork
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     """Finished trials stay, the one under way resumes, and the results are those of no kill."""
     text = f"{TINY}method: darts\nseed: 0..1\n".replace("epochs: 2", "epochs: 20")
