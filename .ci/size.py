@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 93,
     "code lines of nasir and lowering": 17_710,
     "code lines of runners": 14_273,
-    "code lines of tests": 20_994,
+    "code lines of tests": 21_002,
     "places of runners": 15,
     "arrows between them": 49,
     "class names used twice": 0,
