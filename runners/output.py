@@ -1,5 +1,6 @@
 """Output of commands: tables on a terminal, else plain lines; JSON; errors."""
 
+import math
 import re
 import shutil
 import sys
@@ -209,6 +210,11 @@ def paragraphs(table: TextTable, width: int) -> list[str]:
         )
         lines += [first, *(f"  {line}" for line in wrapped)]
     return lines
+
+
+def finite(value: float) -> float | None:
+    """Returns the number, None for one that JSON lacks."""
+    return value if math.isfinite(value) else None
 
 
 def joined(values: Iterable[object], between: str = " ") -> str:

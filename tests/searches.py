@@ -7,6 +7,13 @@ from runners.experiment.experiment import Experiment, RunOptions, Search
 from runners.experiment.search import Result, search
 from runners.folder.display import Display
 
+ENAS = """\
+method: enas
+like: enas
+architect: {part: reinforce, steps: 2, together: 2}
+"""
+"""The method as it is would draw 1,000 genotypes in each epoch."""
+
 TEXTS = ("train", "valid", "test")
 
 SHORT = {

@@ -20,6 +20,7 @@ from runners.benchmarks import (
     open_store,
 )
 from runners.benchmarks.query import best_of
+from runners.benchmarks.record import Original
 from tests.benchmark_files import (
     CELLS,
     CSV,
@@ -82,10 +83,12 @@ def test_a_pickled_benchmark_is_read_as_it_was_written(name: str, tmp_path: Path
 def test_a_store_answers_what_its_source_does(name: str, tmp_path: Path) -> None:
     source = ALL[name](tmp_path / "source")
     original, store = open_benchmark(source), import_benchmark(source, tmp_path / "store")
+    assert isinstance(original, Original)
     assert store.kind == original.kind
     keys = MODULES if name == "tfrecord" else CELLS
     for key in keys[: len(store)]:
         assert store.lookup(key) == original.lookup(key)
+        assert original.by_key()[key] == original.lookup(key)
     for index in range(len(keys) + 1):
         assert store.at(index) == original.at(index)
     store.check()

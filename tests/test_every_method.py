@@ -15,7 +15,7 @@ from runners.folder.facts import read_facts
 from runners.folder.logs import read_rows
 from runners.plot import PLOTS, read_run
 from tests.command_line import call
-from tests.searches import ASKED, run, tiny
+from tests.searches import ASKED, ENAS, run, tiny
 
 SPACE = """\
 nasir: 1
@@ -28,13 +28,6 @@ cells:
            ops: [none, skip_connect, avg_pool_3x3, nor_conv_1x1]}
 """
 """Three options in one kind of cell, four in the other; a node with more edges than it keeps."""
-
-ENAS = """\
-method: enas
-like: enas
-architect: {part: reinforce, steps: 2, together: 2}
-"""
-"""The method as it is would draw 1,000 genotypes in each epoch."""
 
 SEARCHES: dict[str, dict[str, Any]] = {
     **{name: {"method": name, **ASKED.get(name, {})} for name in METHODS},

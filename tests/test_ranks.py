@@ -26,7 +26,7 @@ from runners.folder.logs import read_rows
 from runners.machine.ranks import Ranks, join_ranks
 from tests.image_files import write_npz
 from tests.processes import Child, Say, fork, needs_fork, void
-from tests.searches import tiny, write_text
+from tests.searches import ENAS, tiny, write_text
 
 pytestmark = needs_fork
 
@@ -39,12 +39,6 @@ SHORT: dict[str, Any] = {
     "sync_batch_norm": True,
 }
 """Five steps of an epoch; parts of a batch differ in size, and the last batch is smaller."""
-
-ENAS = """\
-method: enas
-like: enas
-architect: {part: reinforce, steps: 2, together: 2}
-"""
 
 
 def _digits(method: str, **changes: Any) -> Experiment:

@@ -11,7 +11,7 @@ import nasir
 from nasir import NasirError
 from runners.experiment.proxies import score_of
 from runners.experiment.scoring import Agreement, Correlation, Estimate
-from runners.plot.scatter import scatter
+from runners.plot.comparisons import scatter
 from tests.command_line import RESNET, ROOT, call
 
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from lowering.torch.ranks import synchronised_norm
-from lowering.torch.rule import TorchEmitter, TorchRule, lerp_each_
+from lowering.torch.rule import TorchEmitter, TorchRule, follow_batch
 from nasir.ops import Attrs, NoAttrs, OpSpec
 from nasir.ops.arithmetic import (
     ADD,
@@ -172,23 +172,20 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
     with torch.no_grad():
         mean, inverse = mean.to(statistics[0].dtype), inverse.to(statistics[0].dtype)
         unbiased = (inverse**-2 - eps) * (size / max(size - 1, 1))
-        count = len(statistics) // 2
-        lerp_each_(list(statistics), [mean, unbiased] * count, momentum)
+        follow_batch(statistics, mean, unbiased, momentum)
     return result
 
 
 def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, x: fx.Node, *weights: fx.Node) -> fx.Node:
     """In training the batch's statistics, and the running ones updated; else the running ones."""
+    affine, statistics = weights[: 2 * a.affine], weights[2 * a.affine :]
+    if e.training and e.together:
+        followed = statistics if e.follow else ()
+        return e.call(synchronised_norm, x, a.momentum, a.eps, followed, *affine)
     if a.copies > 1:
         assert e.training, "in evaluation every copy has values of its own"
-        statistics = weights if e.follow else ()
-        if e.together:
-            return e.call(synchronised_norm, x, a.momentum, a.eps, statistics)
-        return e.call(shared_norm, x, a.momentum, a.eps, *statistics)
-    *affine, mean, variance = weights
-    if e.training and e.together:
-        statistics = (mean, variance) if e.follow else ()
-        return e.call(synchronised_norm, x, a.momentum, a.eps, statistics, *affine)
+        return e.call(shared_norm, x, a.momentum, a.eps, *(statistics if e.follow else ()))
+    mean, variance = statistics
     weight, bias = (_contiguous(e, each) for each in affine) if affine else (None, None)
     if e.training and not e.follow:
         mean = variance = None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from lowering.torch.rule import lerp_each_
+from lowering.torch.rule import follow_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ def synchronised_norm(
     if statistics:
         with torch.no_grad():
             unbiased = variance * (size / max(size - 1, 1))
-            now = [value.to(statistics[0].dtype) for value in (mean, unbiased)]
-            lerp_each_(list(statistics), now * (len(statistics) // 2), momentum)
+            kind = statistics[0].dtype
+            follow_batch(statistics, mean.to(kind), unbiased.to(kind), momentum)
     if weight is None or bias is None:
         return result
     return result * _wide(weight, x) + _wide(bias, x)

@@ -1,11 +1,11 @@
 """Rules that write one primitive in torch, and arithmetic on lists of tensors in one call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from nasir import Graph
 from nasir.ops import OpSpec
@@ -72,3 +72,8 @@ add_each = _torch._foreach_add
 
 norm_each = _torch._foreach_norm
 """norm_each(values): the Euclidean norm of each value."""
+
+
+def follow_batch(values: Sequence[Tensor], mean: Tensor, unbiased: Tensor, share: float) -> None:
+    """Moves running means and variances, which alternate, that share of the way to a batch's."""
+    lerp_each_(list(values), [mean, unbiased] * (len(values) // 2), share)

@@ -1,6 +1,6 @@
 """Benchmarks: look-up of published accuracies of trained architectures."""
 
-from runners.benchmarks.query import Answer, Question, answers
+from runners.benchmarks.query import Answer, Question, answers, records_of
 from runners.benchmarks.record import BenchmarkRecord, Column, ReadingOptions, kind_named
 from runners.benchmarks.sources import import_benchmark, open_benchmark
 from runners.benchmarks.store import BenchmarkStore, open_store
@@ -17,4 +17,5 @@ __all__ = [
     "kind_named",
     "open_benchmark",
     "open_store",
+    "records_of",
 ]

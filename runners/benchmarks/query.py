@@ -1,12 +1,14 @@
 """Queries: the accuracies of a record by column, and the best of a store."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from statistics import fmean
 
-from nasir import NasirError
+from nasir import Genotype, NasirError, Where
 from nasir.errors import nearest, quoted
-from runners.benchmarks.record import MEAN, UNSTATED, BenchmarkRecord, Column
+from runners.benchmarks.record import MEAN, UNSTATED, BenchmarkRecord, Column, Original
 from runners.benchmarks.store import BenchmarkStore
 
 EACH = "each"
@@ -116,6 +118,23 @@ def _none(columns: list[Column], question: Question) -> NasirError:
     )
     message = f"the benchmark has no accuracy with {', '.join(asked)} for this architecture"
     return NasirError("E601", message, hint=f"there is: {'; '.join(have)[:400]}")
+
+
+def records_of(
+    benchmark: BenchmarkStore | Original, path: Path
+) -> Callable[[Genotype], BenchmarkRecord]:
+    """Returns a function for many look-ups; it raises an error for what the benchmark lacks."""
+    store = isinstance(benchmark, BenchmarkStore)
+    records = benchmark.lookup if store else benchmark.by_key().get
+
+    def look_up(genotype: Genotype) -> BenchmarkRecord:
+        key = benchmark.kind.key_of(genotype)
+        record = records(key)
+        if record is None:
+            raise NasirError("E601", f"the benchmark does not have {key}", Where(str(path)))
+        return record
+
+    return look_up
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,14 @@ class Original:
         wanted = self.kind.key_of(key)
         return self._found(lambda each, _: each == wanted)
 
+    def by_key(self) -> dict[str, BenchmarkRecord]:
+        """Reads all records once, for many look-ups."""
+        found: dict[str, BenchmarkRecord] = {}
+        for record in self.records(everything):
+            before = found.get(record.key)
+            found[record.key] = record if before is None else _with_more(before, record)
+        return found
+
     def at(self, index: int) -> BenchmarkRecord | None:
         """Returns the record of a benchmark's index; None if out of range."""
         return self._found(lambda _, each: each == index) if self.kind.indexed else None
@@ -171,5 +179,9 @@ class Original:
         found = next(records, None)
         if found is not None and not self.kind.indexed:
             for more in records:
-                found = replace(found, values={**found.values, **more.values})
+                found = _with_more(found, more)
         return found
+
+
+def _with_more(record: BenchmarkRecord, more: BenchmarkRecord) -> BenchmarkRecord:
+    return replace(record, values={**record.values, **more.values})

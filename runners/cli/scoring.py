@@ -13,7 +13,7 @@ from runners.cli.options import Fields, SpaceOption
 from runners.experiment.recipe import NetworkSection
 from runners.folder.display import display_for_stderr
 from runners.inputs import check_file, read_genotype
-from runners.output import Reply, TextTable, table_of
+from runners.output import Reply, TextTable, finite, table_of
 
 _Proxies = Annotated[
     str, typer.Option("--proxy", metavar="NAME,...", help="Proxies; a+b ranks by both together.")
@@ -55,7 +55,7 @@ def score(
     scores = nasir.score(found, proxy.split(","), display=display, **settings, **size)
     names = [each.name or given for each, given in zip(found, genotypes, strict=True)]
     rows = [
-        {"genotype": name, **dict(zip(scores, map(_finite, row), strict=True))}
+        {"genotype": name, **dict(zip(scores, map(finite, row), strict=True))}
         for name, *row in zip(names, *scores.values(), strict=True)
     ]
     table = table_of(
@@ -118,7 +118,7 @@ def correlate(
         )
     ]
     if plot is not None:
-        from runners.plot.scatter import scatter  # matplotlib takes time to import
+        from runners.plot.comparisons import scatter  # matplotlib takes time to import
         from runners.plot.write import write_figure
 
         shown.append(str(write_figure(plot, lambda: scatter(found))))
@@ -134,14 +134,14 @@ def _facts(found: nasir.Correlation, rows: list[dict[str, Any]]) -> dict[str, An
         "space": found.space,
         "networks": found.networks,
         "proxies": [
-            row | {name: {k: _finite(v) for k, v in row[name].items()} for name in _COEFFICIENTS}
+            row | {name: {k: finite(v) for k, v in row[name].items()} for name in _COEFFICIENTS}
             for row in rows
         ],
         "architectures": [
             {
                 "architecture": text,
                 "accuracy": accuracy,
-                "scores": dict(zip(found.scores, map(_finite, row), strict=True)),
+                "scores": dict(zip(found.scores, map(finite, row), strict=True)),
             }
             for text, accuracy, *row in each
         ],
@@ -160,10 +160,6 @@ def _proxies() -> Reply:
         for name, parts in ENSEMBLES.items()
     ]
     return Reply(facts, (table_of(facts, {"proxy": "name", "score": "summary"}),))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _shown(value: object) -> object:

@@ -246,8 +246,8 @@ class EigenvalueStop(Stop):
         loss = learner.outcome(
             lambda *inputs: exact.call_apart(weights, *inputs), batch, learner.draw(moment, given)
         ).loss
-        loss = loss * batch.share if ranks.count > 1 else loss
-        loss = loss + decay / 2 / ranks.count * sum(row.square().sum() for row in rows)
+        penalty = decay / 2 / ranks.count * sum(row.square().sum() for row in rows)
+        loss = loss * batch.share + penalty
         gradients = torch.autograd.grad(loss, rows, create_graph=True, materialize_grads=True)
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
 

@@ -192,6 +192,7 @@ class Learner:
         numbers = self.numbers
         self.module, self.run = module, run
         self.weights = list(module.parameters())
+        self.buffers = [value for value in module.buffers() if value.is_floating_point()]
         self.optimiser = torch.optim.SGD(
             self.weights,
             numbers.lr,
@@ -234,10 +235,12 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr * batch.rate
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
-        ranks.follow([value for value in self.module.buffers() if value.is_floating_point()])
+        ranks.follow(self.buffers)
 
     def reduce_gradients(self, values: Sequence[Tensor]) -> None:
         """Sums gradients over processes, where there are any."""
+        if self.place.ranks.count == 1:
+            return
         given = [value for value in values if value.grad is not None]
         sums = self.place.ranks.summed([value.grad for value in given if value.grad is not None])
         for value, total in zip(given, sums, strict=True):

@@ -29,6 +29,7 @@ from nasir.errors import nearest, quoted
 from nasir.ops import OpSpec
 from nasir.table import Table
 from runners.experiment.learner import is_out_of_memory
+from runners.folder.display import Display
 from runners.inputs import short_text
 from runners.task.task import Batch
 
@@ -366,6 +367,7 @@ def score_of(
     batch: Batch,
     seed: int = 0,
     size: Mapping[str, Any] | None = None,
+    display: Display | None = None,
 ) -> dict[str, list[float]]:
     """Returns each genotype's scores by proxy, in the order of `genotypes`; higher is better.
 
@@ -375,7 +377,8 @@ def score_of(
     as for a network whose output does not depend on the image. Raises an error that names the
     genotype and the proxy if one fails.
     """
-    rows = list(each_score(proxies, genotypes, batch, seed, size))
+    each = each_score(proxies, genotypes, batch, seed, size)
+    rows = list((display or Display()).track(each, len(genotypes), "score networks"))
     return joined(proxies, {name: [row[name] for row in rows] for name in members(proxies)})
 
 
@@ -436,10 +439,9 @@ def _scored(name: str, probe: Probe, genotype: Genotype) -> float:
         raise NasirError(error.code, message, error.where, error.hint) from None
     except (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
         if is_out_of_memory(error):
+            message = f"no memory for {name} of {_called(genotype)}"
             hint = "a smaller --batch, or fewer --channels"
-            raise NasirError(
-                "E744", f"no memory for {name} of {_called(genotype)}", hint=hint
-            ) from None
+            raise NasirError("E744", message, hint=hint) from None
         message = f"{name} of {_called(genotype)} failed: {type(error).__name__}: {error}"
         raise NasirError("E505", message) from error
     return -math.inf if math.isnan(value) else value

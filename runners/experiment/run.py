@@ -42,10 +42,16 @@ def start_run(
     out: Path,
     kind: Kind,
     make: Callable[[], Made],
+    again: Callable[[Experiment], Made],
     work: Callable[["Run", Made], Found],
     display: Display | None,
 ) -> Found:
-    """Returns the result of `work` in the new run directory `out`, created after `make`."""
+    """Returns the result of `work` in the new run directory `out`, created after `make`.
+
+    If torchrun started these processes again, the run that is there resumes, made by `again`.
+    """
+    if is_restart(out):
+        return resume_run(out, kind, {}, again, work, display)
     with stopped_by_signals(out, kind):
         built = make()
         shown = _shown(display, built)

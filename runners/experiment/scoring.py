@@ -27,11 +27,11 @@ from runners.benchmarks import BenchmarkRecord, BenchmarkStore, Question, answer
 from runners.benchmarks.record import everything
 from runners.data.name import parse_data
 from runners.experiment.build import DATA_SET, check_sizes
-from runners.experiment.proxies import each_score, joined, members
+from runners.experiment.proxies import joined, members, score_of
 from runners.experiment.recipe import NetworkSize, Recipe
 from runners.folder.display import Display
 from runners.machine.device import find_place
-from runners.task.task import Batch, Task, training_task
+from runners.task.task import Task, training_task
 
 stats: Any = untyped  # scipy has no types
 
@@ -46,6 +46,25 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+def estimated(
+    value: float,
+    samples: Sequence[Any],
+    statistic: Callable[..., Any],
+    seed: int = 0,
+    **settings: Any,
+) -> Estimate:
+    """Returns a statistic's value with its interval; `settings` are those of scipy's bootstrap."""
+    interval = stats.bootstrap(
+        samples,
+        statistic,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+        **settings,
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +123,7 @@ def score(
     if not found:
         raise NasirError("E505", "there is no genotype to score")
     task, own = task_of_proxies(skeleton_of(found[0], size), data, batch, seed, device, size)
-    return _scored(proxies, found, task.train(0, 0), seed, own, display or Display())
+    return score_of(proxies, found, task.train(0, 0), seed, own, display)
 
 
 @checked
@@ -144,7 +163,8 @@ def correlate(
     ids = list(map(nasir.canonical_id, genotypes))
     first = dict(reversed(list(zip(ids, genotypes, strict=True))))
     task, own = task_of_proxies(skeleton_of(genotypes[0], size), data, batch, seed, device, size)
-    found = _scored(members(proxies), list(first.values()), task.train(0, 0), seed, own, display)
+    scored = list(first.values())
+    found = score_of(members(proxies), scored, task.train(0, 0), seed, own, display)
     places = {ident: place for place, ident in enumerate(first)}
     scores = joined(
         proxies, {name: [row[places[ident]] for ident in ids] for name, row in found.items()}
@@ -152,19 +172,6 @@ def correlate(
     with display.stage("resample the correlations"):
         agreed = tuple(_agreement(name, row, accuracies, seed) for name, row in scores.items())
     return Correlation(space.name, texts, accuracies, scores, len(first), agreed)
-
-
-def _scored(
-    proxies: Sequence[str],
-    genotypes: Sequence[Genotype],
-    batch: Batch,
-    seed: int,
-    size: Mapping[str, Any],
-    display: Display,
-) -> dict[str, list[float]]:
-    each = each_score(proxies, genotypes, batch, seed, size)
-    rows = list(display.track(each, len(genotypes), "score networks"))
-    return joined(proxies, {name: [row[name] for row in rows] for name in members(proxies)})
 
 
 def skeleton_of(genotype: Genotype, size: Mapping[str, Any]) -> Any:
@@ -268,17 +275,8 @@ def _agreement(
             value = statistic(ranks, accuracies)
             if math.isnan(value):
                 return Estimate(value, value, value)
-            interval = stats.bootstrap(
-                (ranks, accuracies),
-                statistic,
-                paired=True,
-                vectorized=False,
-                n_resamples=RESAMPLES,
-                confidence_level=CONFIDENCE,
-                method="percentile",
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
-        return Estimate(value, float(interval.low), float(interval.high))
+            settings: Any = {"paired": True, "vectorized": False, "n_resamples": RESAMPLES}
+            return estimated(value, (ranks, accuracies), statistic, seed, **settings)
 
     undefined = sum(value == -math.inf for value in scores)
     return Agreement(proxy, estimate(stats.spearmanr), estimate(stats.kendalltau), undefined)

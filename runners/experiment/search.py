@@ -34,7 +34,6 @@ from runners.experiment.run import (
     Hook,
     Measured,
     Run,
-    is_restart,
     restoring,
     resume_run,
     start_run,
@@ -348,9 +347,7 @@ def search(
         def build() -> BuiltSearch:
             return build_search(_placed(experiment))
 
-        if is_restart(Path(out)):
-            return resume_run(Path(out), "search", {}, build_search, _searched, display)
-        return start_run(Path(out), "search", build, _searched, display)
+        return start_run(Path(out), "search", build, build_search, _searched, display)
 
 
 def _placed(experiment: Experiment) -> Experiment:

@@ -132,7 +132,7 @@ class Objective:
         learner, ranks = self.learner, self.learner.place.ranks
         self.outcome = learner.outcome(run, self.batch, learner.draw(self.moment))
         term = learner.method.regularise.term(learner.rows(), learner.logits, self.moment)
-        loss = self.outcome.loss * self.batch.share if ranks.count > 1 else self.outcome.loss
+        loss = self.outcome.loss * self.batch.share
         return loss if term is None else loss + term / ranks.count
 
 

@@ -28,7 +28,6 @@ from runners.experiment.run import (
     Hook,
     Measured,
     Run,
-    is_restart,
     resume_run,
     start_run,
 )
@@ -86,9 +85,7 @@ def evaluate(
                 load_initial(lowering.to_torch(built.graph), built.experiment)
             return built
 
-        if is_restart(Path(out)):
-            return resume_run(Path(out), "evaluate", {}, build_training, _trained, display)
-        return start_run(Path(out), "evaluate", build, _trained, display)
+        return start_run(Path(out), "evaluate", build, build_training, _trained, display)
 
 
 def resume(

@@ -3,7 +3,7 @@
 import math
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,8 +18,8 @@ from runners.benchmarks import (
     Question,
     answers,
     open_benchmark,
+    records_of,
 )
-from runners.benchmarks.record import everything
 from runners.experiment.asking import Query, Teller, Told
 from runners.experiment.experiment import Experiment
 from runners.experiment.fields import AnyCount, Model, Share
@@ -58,21 +58,16 @@ class TableValue(ValuePart):
     def open(self, experiment: Experiment, space: Space) -> Teller:
         path = Path(self.of)
         found = open_benchmark(path)
-        records: Callable[[str], BenchmarkRecord | None]
         if isinstance(found, BenchmarkStore):
-            records, fingerprint = found.lookup, found.header.checksum
+            fingerprint = found.header.checksum
         else:
-            records = {record.key: record for record in found.records(everything)}.get
             fingerprint = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        records = records_of(found, path)
         dataset = self.dataset or (experiment.data or "").partition(":")[0]
         _refuse(experiment.values, self)
 
         def look_up(query: Query) -> Told:
-            key = found.kind.key_of(query.genotype)
-            record = records(key)
-            if record is None:
-                raise NasirError("E601", f"the benchmark does not have {key}", Where(self.of))
-            return self._answer(record, dataset, query.share)
+            return self._answer(records(query.genotype), dataset, query.share)
 
         return Teller(lambda queries, _: map(look_up, queries), fingerprint, "accuracy")
 

@@ -69,8 +69,7 @@ class ShownDisplay(Display):
     def __init__(
         self, console: "Console | None" = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        moves = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-        self.moves = console is not None or moves
+        self.moves = console is not None or is_terminal()
         self._console = console
         self._clock = clock
         self._said = clock()
@@ -200,6 +199,11 @@ class ShownDisplay(Display):
         texts = [*_filled(visible(facts_text(self._facts)), *self._genotype.splitlines())]
         for text in texts[: max(0, height - 2)]:
             yield Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def is_terminal() -> bool:
+    """Whether stderr is a terminal on which lines can be drawn again."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def display_for_stderr(shown: object = True) -> Display:

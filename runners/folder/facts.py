@@ -127,6 +127,11 @@ def facts_of(path: Path, kind: Kind) -> dict[str, Any]:
     return cast("dict[str, Any]", facts)
 
 
+def has_ended(path: Path, kind: str) -> bool:
+    """Whether a run has written its last file."""
+    return (path / ("genotype.json" if kind == "search" else "summary.json")).is_file()
+
+
 def facts_in(path: Path) -> SearchFacts | TrainingFacts:
     """Reads the facts of a run of either kind. Raises an error as `facts_of` does."""
     facts = read_facts(path)

@@ -33,11 +33,14 @@ class Ranks:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
 
-    def part(self, total: int) -> BatchPart:
-        """Returns this process's part of a batch; sizes differ by one, as of torch.tensor_split.
+    def part(self, total: int) -> BatchPart | None:
+        """Returns this process's part of a batch, None alone.
 
-        Raises an error if a process would have nothing.
+        Sizes differ by one at most, as of torch.tensor_split. Raises an error if a process would
+        have nothing.
         """
+        if self.count == 1:
+            return None
         if total < self.count:
             message = f"a batch has {total} examples, too few for {self.count} processes"
             hint = "another batch, so that an epoch's last one is not so small; or fewer processes"
@@ -45,23 +48,9 @@ class Ranks:
         size, more = divmod(total, self.count)
         return BatchPart(self.rank * size + min(self.rank, more), size + (self.rank < more), total)
 
-    def turns(self, total: int) -> range:
-        """Returns the places of this process's share of `total` things, one in `count`."""
-        return range(self.rank, total, self.count)
-
     def summed(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Returns the sums over processes, the same to the bit in each; detached."""
-        if self.count == 1:
-            return list(values)
-        found: dict[int, Tensor] = {}
-        for dtype in dict.fromkeys(value.dtype for value in values):
-            places = [place for place, value in enumerate(values) if value.dtype == dtype]
-            flat = torch.cat([values[place].detach().reshape(-1) for place in places])
-            _distributed.all_reduce(flat)
-            parts = torch.split(flat, [values[place].numel() for place in places])
-            for place, part in zip(places, parts, strict=True):
-                found[place] = part.view(values[place].shape)
-        return [found[place] for place in range(len(values))]
+        return list(values) if self.count == 1 else _exchanged(values, _distributed.all_reduce)
 
     def totals(self, *numbers: float) -> tuple[float, ...]:
         """Returns the sums over processes, in float64."""
@@ -74,9 +63,7 @@ class Ranks:
         """Returns the processes' values side by side, in order."""
         if self.count == 1:
             return value
-        found: list[Any] = [None] * self.count
-        _distributed.all_gather_object(found, value.cpu())
-        return torch.cat(found, axis).to(value.device)
+        return torch.cat(self._all(value.cpu()), axis).to(value.device)
 
     def told(self, make: Callable[[], Value]) -> Value:
         """Returns what `make` returns in the first process, or raises its error in all."""
@@ -97,14 +84,9 @@ class Ranks:
         """Overwrites tensors with those of the first process, as DistributedDataParallel does."""
         if self.count == 1 or not values:
             return
-        for dtype in dict.fromkeys(value.dtype for value in values):
-            same = [value for value in values if value.dtype == dtype]
-            flat = torch.cat([value.detach().reshape(-1) for value in same])
-            _distributed.broadcast(flat, 0)
-            parts = torch.split(flat, [value.numel() for value in same])
-            with torch.no_grad():
-                new = [part.view_as(value) for part, value in zip(parts, same, strict=True)]
-                _torch._foreach_copy_(same, new)
+        new = _exchanged(values, lambda flat: _distributed.broadcast(flat, 0))
+        with torch.no_grad():
+            _torch._foreach_copy_(list(values), new)
 
     def require_equal(self, named: Mapping[str, Tensor]) -> None:
         """Raises an error that names the first tensor that differs between processes."""
@@ -112,20 +94,34 @@ class Ranks:
             return
         digests = {name: _digest(value) for name, value in named.items()}
         whole = sha256(repr(digests).encode()).hexdigest()
-        if len({whole, *self._all(whole)}) == 1:
+        if len(set(self._all(whole))) == 1:
             return
-        for name, own in digests.items():
-            others = self._all(own)
-            if len(set(others)) > 1:
-                odd = next(rank for rank, each in enumerate(others) if each != others[0])
-                message = f"processes 0 and {odd} have different values of {quoted(name)}"
+        first, *others = self._all(digests)
+        for name in digests:
+            odd = [rank for rank, each in enumerate(others, 1) if each.get(name) != first.get(name)]
+            if odd:
+                message = f"processes 0 and {odd[0]} have different values of {quoted(name)}"
                 hint = "the last checkpoint is valid; do all processes run the same code and data?"
                 raise NasirError("E745", message, hint=hint)
 
-    def _all(self, value: str) -> list[str]:
+    def _all(self, value: Value) -> list[Value]:
+        """Returns the processes' values, in order."""
         found: list[Any] = [None] * self.count
         _distributed.all_gather_object(found, value)
         return found
+
+
+def _exchanged(values: Sequence[Tensor], exchange: Callable[[Tensor], Any]) -> list[Tensor]:
+    """Returns the values after `exchange` in place of a copy of all those of one type at once."""
+    found: dict[int, Tensor] = {}
+    for dtype in dict.fromkeys(value.dtype for value in values):
+        places = [place for place, value in enumerate(values) if value.dtype == dtype]
+        flat = torch.cat([values[place].detach().reshape(-1) for place in places])
+        exchange(flat)
+        parts = torch.split(flat, [values[place].numel() for place in places])
+        for place, part in zip(places, parts, strict=True):
+            found[place] = part.view(values[place].shape)
+    return [found[place] for place in range(len(values))]
 
 
 ALONE = Ranks()

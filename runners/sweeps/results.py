@@ -11,24 +11,23 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
 import nasir
 from nasir import Genotype, NasirError, Where
 from nasir.errors import json_text
 from nasir.files import write_atomically
 from nasir.space.load import results
-from runners.benchmarks import BenchmarkStore, Question, answers, open_benchmark
-from runners.benchmarks.record import BenchmarkRecord, everything
-from runners.experiment.scoring import CONFIDENCE, Estimate
+from runners.benchmarks import Question, answers, open_benchmark, records_of
+from runners.experiment.scoring import Estimate, estimated
 from runners.experiment.values import CIFAR10
-from runners.folder.facts import SearchFacts, flat, read_object
-from runners.output import TextTable
+from runners.folder.facts import SearchFacts, flat, has_ended, read_object
+from runners.output import TextTable, finite
 from runners.plot.curves import QUERY
 from runners.plot.run import SPLITS, PlottedRun, Split, read_run
+from runners.sweeps.trials import differing
 
 RESAMPLES = 9999
 
@@ -92,7 +91,7 @@ class RunComparison:
         rows = [asdict(group) for group in self.groups]
         for row in rows:
             if row["difference"]:
-                row["difference"] = {k: _finite(v) for k, v in row["difference"].items()}
+                row["difference"] = {k: finite(v) for k, v in row["difference"].items()}
         return {"measure": self.measure, "groups": rows, "unfinished": list(self.unfinished)}
 
     @cached_property
@@ -127,7 +126,7 @@ def compare_runs(runs: Sequence[str | Path], table: str | Path | None = None) ->
     found, unfinished = list[FinishedRun](), list[str]()
     for path in map(Path, runs):
         run = read_run(path)
-        if run.facts is None or not _ended(run):
+        if run.facts is None or not has_ended(path, run.facts.kind):
             unfinished.append(str(path))
         else:
             found.append(_outcome(run, look_up))
@@ -147,11 +146,6 @@ def compare_runs(runs: Sequence[str | Path], table: str | Path | None = None) ->
     return RunComparison(measure, groups, members, tuple(unfinished))
 
 
-def _ended(run: PlottedRun) -> bool:
-    last = "genotype.json" if isinstance(run.facts, SearchFacts) else "summary.json"
-    return (run.path / last).is_file()
-
-
 Lookup = Callable[[PlottedRun, Genotype], float]
 
 
@@ -161,19 +155,10 @@ def _lookup(path: Path) -> Lookup:
     It is on the run's data set, CIFAR-10 if the benchmark does not have it, after the longest
     training, averaged over seeds.
     """
-    benchmark = open_benchmark(path)
-    records: Callable[[str], BenchmarkRecord | None]
-    if isinstance(benchmark, BenchmarkStore):
-        records = benchmark.lookup
-    else:
-        records = {record.key: record for record in benchmark.records(everything)}.get
+    records = records_of(open_benchmark(path), path)
 
     def look_up(run: PlottedRun, genotype: Genotype) -> float:
-        key = benchmark.kind.key_of(genotype)
-        record = records(key)
-        if record is None:
-            raise NasirError("E601", f"the benchmark does not have {key}", Where(str(path)))
-        rows = answers(record, Question(split="test"))
+        rows = answers(records(genotype), Question(split="test"))
         names = {row.dataset for row in rows}
         assert run.facts is not None, "logs are not compared"
         data = run.facts.data.text.partition(":")[0].lower()
@@ -221,11 +206,8 @@ def _cost(genotype: Genotype) -> tuple[int | None, int | None]:
 def _grouped(found: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
     """Groups outcomes by the settings that differ, except the seed and what an evaluation is of."""
     settings = [_settings(each) for each in found]
-    names = list(dict.fromkeys(name for known in settings for name in known))
-    varied = [name for name in names if len({str(known.get(name)) for known in settings}) > 1]
+    several, varied = differing(settings)
     keys = [tuple(str(known.get(name)) for name in varied) for known in settings]
-    # A name has the settings with several values; those that some runs lack only where it needs.
-    several = [n for n in varied if len({str(k[n]) for k in settings if n in k}) > 1]
     titles = list[str]()
     for shown in (several, varied):
         titles = [_title(each, known, shown) for each, known in zip(found, settings, strict=True)]
@@ -318,17 +300,7 @@ def difference_of(values: Sequence[float], random: Sequence[float]) -> Estimate:
     if min(len(values), len(random)) < 2:
         return Estimate(value, math.nan, math.nan)
     samples = (np.asarray(values), np.asarray(random))
-    found = cast("Any", stats).bootstrap(
-        samples,
-        _between_means,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    interval = found.confidence_interval
-    return Estimate(value, float(interval.low), float(interval.high))
+    return estimated(value, samples, _between_means, vectorized=True, n_resamples=RESAMPLES)
 
 
 def _between_means(ours: Numbers, theirs: Numbers, axis: int = -1) -> Numbers:
@@ -364,7 +336,7 @@ def _published(outcome: FinishedRun) -> str:
 
 def write_tables(found: RunComparison, directory: Path, stem: str = "table") -> tuple[Path, ...]:
     """Writes the table as Markdown, CSV, JSON, HTML and LaTeX, and the curves as PNG and SVG."""
-    from runners.plot.bands import anytime
+    from runners.plot.comparisons import anytime
     from runners.plot.write import write_figure
 
     texts = {
@@ -439,10 +411,6 @@ def _csv(found: RunComparison) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from nasir.errors import json_text
 from nasir.files import write_atomically
 from nasir.lazy import import_optional
 from runners.folder.disk import Lock, write_errors
-from runners.folder.display import Display, facts_text
+from runners.folder.display import Display, facts_text, is_terminal
 from runners.folder.facts import read_facts, read_object, same_settings
 from runners.folder.logs import read_rows
 from runners.folder.run_folder import METRICS
@@ -195,7 +194,7 @@ class Board:
         self._states = {
             each.name: TrialState("done" if each.done else "waiting") for each in trials
         }
-        self._moves = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+        self._moves = is_terminal()
         done = sum(each.done for each in trials)
         if done:
             print_note(f"{done} of {len(trials)} trials are done")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from nasir import NasirError
 from nasir.document import Cursor, check_version, parse_document
@@ -15,7 +15,7 @@ from nasir.extension import in_use
 from nasir.files import read_source
 from runners.experiment.experiment import Experiment, RunOptions, Search
 from runners.experiment.fields import FieldError, Model, Number
-from runners.folder.facts import FACTS, Kind, flat
+from runners.folder.facts import FACTS, Kind, flat, has_ended
 
 MOST = 10_000
 """Maximum number of trials."""
@@ -27,6 +27,8 @@ Path_ = tuple[str, ...]
 """A field of an experiment: `("search", "method")`, `("values", "train.epochs")`, `("seed",)`."""
 
 Assignment = dict[Path_, Any]
+
+Field = TypeVar("Field")
 
 
 class Resources(Model):
@@ -57,8 +59,7 @@ class Trial:
     @property
     def done(self) -> bool:
         """Whether the run has ended: its last file is written."""
-        last = "genotype.json" if self.kind == "search" else "summary.json"
-        return self.started and (self.folder / last).is_file()
+        return self.started and has_ended(self.folder, self.kind)
 
     @property
     def command(self) -> str:
@@ -217,15 +218,28 @@ def _names(assignments: Sequence[Assignment]) -> list[str]:
     It has the fields with several values, and those that some trials lack if trials need them.
     """
     known = [{p: v for p, v in each.items() if v is not None} for each in assignments]
-    paths = list(dict.fromkeys(path for each in known for path in each))
-    paths.sort(key=lambda path: (path != ("search", "method"), path == ("seed",)))
-    several = [p for p in paths if len({str(each[p]) for each in known if p in each}) > 1]
-    varied = [p for p in paths if len({str(each.get(p)) for each in known}) > 1]
+    several, varied = (sorted(each, key=_rank) for each in differing(known))
     for shown in (several, varied):
         names = [_name(each, shown) for each in known]
         if len(set(names)) == len(names):
             return names
     return [f"{_name(each, varied)}-{number}" for number, each in enumerate(known)]
+
+
+def _rank(path: Path_) -> tuple[bool, bool]:
+    """The method comes first in a name, the seed last."""
+    return path != ("search", "method"), path == ("seed",)
+
+
+def differing(known: Sequence[Mapping[Field, object]]) -> tuple[list[Field], list[Field]]:
+    """Returns the fields with several values, and also those that only some have.
+
+    A name has the first; the second only where names would be equal without them.
+    """
+    names = list(dict.fromkeys(name for each in known for name in each))
+    varied = [name for name in names if len({str(each.get(name)) for each in known}) > 1]
+    several = [n for n in varied if len({str(each[n]) for each in known if n in each}) > 1]
+    return several, varied
 
 
 def _name(known: Assignment, shown: Sequence[Path_]) -> str:

@@ -63,8 +63,7 @@ class Images(Task):
     def _batch(self, name: Literal["train", "valid"], epoch: int, step: int) -> Batch:
         """Returns this process's part of a batch."""
         stream = self.streams[name]
-        ranks = stream.place.ranks
-        part = ranks.part(stream.size(step)) if ranks.count > 1 else None
+        part = stream.place.ranks.part(stream.size(step))
         image, label = stream.at(epoch, step, part)
         return Batch((image,), label, name, part=part)
 

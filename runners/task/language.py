@@ -113,8 +113,8 @@ class Language(Task):
     ) -> None:
         self.text, self.numbers, self.place = text, train, place
         self.fingerprint, self.sizes = corpus.fingerprint, {"vocabulary": len(corpus.vocabulary)}
-        self._part = place.ranks.part(train.batch) if place.ranks.count > 1 else None
-        span = WHOLE if self._part is None else self._part.span
+        self._part = place.ranks.part(train.batch)
+        self._span = span = WHOLE if self._part is None else self._part.span
         learned = columns(corpus.train, train.batch, LEAST_ROWS, "train")
         selected = columns(corpus.valid, train.batch, 2, "valid")
         self._train = learned[:, span].contiguous().to(place.device)
@@ -203,9 +203,8 @@ class Language(Task):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Sets the hidden states; missing ones are reset."""
         streams: tuple[Stream, ...] = ("train", "valid")
-        span = WHOLE if self._part is None else self._part.span
         self._carried = {
-            stream: state[stream][span].to(self.place.device, self.place.dtype, copy=True)
+            stream: state[stream][self._span].to(self.place.device, self.place.dtype, copy=True)
             for stream in streams
             if stream in state
         }

@@ -254,10 +254,9 @@ class _Objects(Task):
 
     def _part(self, batch: Batch) -> Batch:
         """Returns this process's part: all processes read the whole batch, in the same order."""
-        ranks = self.place.ranks
-        if ranks.count == 1:
+        part = self.place.ranks.part(len(batch.target))
+        if part is None:
             return batch
-        part = ranks.part(len(batch.target))
         inputs = tuple(value[part.span] for value in batch.inputs)
         return replace(batch, inputs=inputs, target=batch.target[part.span], part=part)
 
