@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 198,
-    "files of runners": 92,
-    "code lines of nasir and lowering": 17_709,
-    "code lines of runners": 14_256,
-    "code lines of tests": 21_000,
+    "files of the library": 199,
+    "files of runners": 93,
+    "code lines of nasir and lowering": 17_715,
+    "code lines of runners": 14_472,
+    "code lines of tests": 21_195,
     "places of runners": 15,
     "arrows between them": 49,
     "class names used twice": 0,

@@ -52,7 +52,8 @@ class Extension:
     what would be in these, by name, as are `recipes`. `tasks` make a task of an argument such as
     `--data NAME:REST` (see `runners.task`). `hooks` make a hook of a run from its learner, for each
     search and evaluation while the extension is in use. `proxies` are functions of a
-    `nasir.Probe` that score a network before training, by name.
+    `nasir.Probe` that score a network before training, by name. `trackers` make a
+    `runners.folder.trackers.Tracker` of a run directory and its facts, for `--track NAME`.
 
     `name` and `version` stand in the facts of runs, which do not resume without them.
     """
@@ -76,6 +77,9 @@ class Extension:
     proxies: Mapping[str, Callable[..., float]] = field(
         default_factory=dict[str, Callable[..., float]]
     )
+    trackers: Mapping[str, Callable[..., Any]] = field(
+        default_factory=dict[str, Callable[..., Any]]
+    )
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Its rows by the kind of table and by name. Raises an error if a space cannot be read."""
@@ -98,6 +102,7 @@ class Extension:
             "task": dict(self.tasks),
             "hook": dict(self.hooks),
             "proxy": dict(self.proxies),
+            "tracker": dict(self.trackers),
         }
 
 
@@ -196,7 +201,7 @@ _FILES = (_is(str, Path, Mapping, BaseModel), "paths of files, or their contents
 _FITTING: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "ops": (_is(OpSpec), "OpSpec objects"),
     "macros": (_is(Macro), "Macro objects"),
-    **dict.fromkeys((*TARGETS, "tasks", "hooks"), _FUNCTIONS),
+    **dict.fromkeys((*TARGETS, "tasks", "hooks", "trackers"), _FUNCTIONS),
     "formats": (_is(Format), "Format objects"),
     "skeletons": (_is(Skeleton), "Skeleton objects"),
     "methods": _FILES,

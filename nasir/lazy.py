@@ -25,6 +25,8 @@ EXTRAS = {
     "onnxruntime": "runtime",
     "nas_201_api": "bench",
     "ray": "cluster",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
 }
 """The extra of nasir that installs a module."""
 

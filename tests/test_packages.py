@@ -26,6 +26,7 @@ MODULES = {
     "ruamel.yaml": "ruamel",
     "pillow": "PIL",
     "google-crc32c": "google_crc32c",
+    "mlflow-skinny": "mlflow",
 }
 """The modules of packages that have another name."""
 

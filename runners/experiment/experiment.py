@@ -109,6 +109,8 @@ class RunOptions(Model):
     """Maximum number of images (tokens) per split."""
     steps: Limit | None = None
     """Maximum number of steps per epoch."""
+    track: str = "tensorboard"
+    """tensorboard, csv, mlflow, wandb: several with commas, or none."""
 
 
 class Experiment(Model):

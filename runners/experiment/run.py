@@ -28,6 +28,7 @@ from runners.folder.facts import (
     same_settings,
 )
 from runners.folder.run_folder import RunFolder, stopped_by_signals
+from runners.folder.trackers import tracker_names
 from runners.machine.device import deterministic
 from runners.machine.machine import spinning_warning
 from runners.machine.ranks import lost_rank
@@ -54,6 +55,7 @@ def start_run(
         return resume_run(out, kind, {}, again, work, display)
     with stopped_by_signals(out, kind):
         built = make()
+        tracker_names(built.experiment.run.track)
         shown = _shown(display, built)
         folder = _folder(built, lambda: RunFolder.create(out, built.facts(), shown.say), shown)
         return _run_work(Run(folder, shown), built, work)
@@ -75,6 +77,7 @@ def resume_run(
     facts = facts_of(out, kind)
     extensions = require_extensions(out, facts)
     experiment = experiment_in(out, facts)
+    tracker_names(experiment.run.track)
     with stopped_by_signals(out, kind):
         same_settings(facts["experiment"], merged(facts["experiment"], asked))
         built = make(experiment)

@@ -226,7 +226,7 @@ def replay(out: str | Path, display: Display | None = None, **objects: Any) -> R
         raise NasirError("E505", f"{reason}, and cannot be repeated", Where(str(out)), hint)
     with with_objects(**objects), tempfile.TemporaryDirectory() as parent:
         require_extensions(out, facts)
-        experiment = experiment_in(out, facts)
+        experiment = experiment_in(out, facts).having(run={"track": "none"})
         again = Path(parent) / "run"
         (evaluate if experiment.search is None else search)(experiment, again, display)
         epochs = len(read_rows(out / "metrics.jsonl"))

@@ -114,7 +114,7 @@ class RecipeValue(ValuePart):
                 data=experiment.data,
                 seed=experiment.seed,
                 values={**held_out, **experiment.values, "train.epochs": epochs},
-                run=experiment.run,
+                run=experiment.run.having(track="none"),
             )
 
         task = build_training(training(nasir.sample(space, 0), 1.0)).task

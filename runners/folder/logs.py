@@ -1,21 +1,18 @@
-"""Logs of a run: JSON rows that survive a kill, and TensorBoard events."""
+"""Logs of a run: JSON rows that survive a kill."""
 
 import json
-import os
-import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from sys import float_info
-from typing import Any, cast
+from typing import cast
 
 from nasir import NasirError, Where
 from nasir.document import Json, read_json
-from nasir.errors import json_text, visible
+from nasir.errors import json_text
 from nasir.files import Source
 from runners.folder.disk import write_all, write_durably
-from runners.folder.facts import DAMAGED_HINT, flat
+from runners.folder.facts import DAMAGED_HINT
 
 Row = Mapping[str, object]
 """A row of a log: plain data with an "epoch"."""
@@ -81,98 +78,3 @@ def _parse(path: Path, lines: Sequence[bytes]) -> list[dict[str, Json]]:
             where = Where(str(path), number, 1, line.decode(errors="replace").rstrip())
             raise NasirError("E604", "the row is damaged", where, DAMAGED_HINT)
     return rows
-
-
-class Events:
-    """TensorBoard events in a directory, which is created with the first row.
-
-    The first failure is reported once and ends them; the run continues. They are written
-    synchronously by tensorboardX's RecordWriter: the SummaryWriters of tensorboardX and torch use a
-    thread, and if that dies (full disk) the run waits for ever. Mutable.
-    """
-
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self._folder = folder
-        self._say = say
-        self._writer: Any = None  # tensorboardX has no types
-        self._works = True
-        self._purge: int | None = None
-
-    def purge(self, epoch: int) -> None:
-        """Makes TensorBoard discard events of earlier files from this epoch on."""
-        self.close()
-        self._purge = epoch
-
-    def scalars(self, row: Row) -> None:
-        """Writes the numbers of a row, nested ones as `outer/inner`, with the epoch as step.
-
-        Values are float32: larger numbers become infinite.
-        """
-        numbers = [
-            {"tag": visible(tag), "simple_value": float(value)}
-            for tag, value in flat(row, "/")
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and tag != "epoch"
-        ]
-        self._write(row, numbers)
-
-    def architecture(self, row: Row) -> None:
-        """Writes the weights of each choice's options as a histogram."""
-        weights = cast("Mapping[str, Sequence[float]]", row.get("weights", {}))
-        histograms = [
-            {"tag": visible(f"weights/{choice}"), "histo": _histogram(heights)}
-            for choice, heights in weights.items()
-            if heights
-        ]
-        self._write(row, histograms)
-
-    def close(self) -> None:
-        """Closes the file; the next row starts another."""
-        if self._writer is not None:
-            with suppress(OSError):  # a full disk again; already reported
-                self._writer.close()
-            self._writer = None
-
-    def _write(self, row: Row, values: Sequence[Mapping[str, object]]) -> None:
-        if not self._works or not values:
-            return
-        try:
-            if self._writer is None:
-                self._begin()
-            self._put(step=row["epoch"], summary={"value": values})
-        except (OSError, ValueError) as error:
-            self._works = False
-            self.close()
-            self._say(f"{self._folder}: TensorBoard's events end here, the run continues: {error}")
-
-    def _begin(self) -> None:
-        from tensorboardX.record_writer import RecordWriter
-
-        self._folder.mkdir(exist_ok=True)
-        # The time comes first, since TensorBoard reads files in the order of their names.
-        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}"
-        # Absolute, since a path that starts with `s3:` means a bucket.
-        self._writer = RecordWriter(str(self._folder.absolute() / f"{name}.{os.getpid()}"))
-        self._put(file_version="brain.Event:2")
-        if self._purge is not None:
-            self._put(step=self._purge, session_log={"status": 1})  # START
-
-    def _put(self, **fields: object) -> None:
-        from tensorboardX.proto import event_pb2
-
-        event: Any = cast("Any", event_pb2).Event(wall_time=time.time(), **fields)
-        self._writer.write(event.SerializeToString())
-        self._writer.flush()
-
-
-def _histogram(heights: Sequence[float]) -> dict[str, object]:
-    """Returns a histogram with one bucket per option: option i between i - 1 and i."""
-    limits = range(len(heights))
-    return {
-        "min": -1.0,
-        "max": limits[-1],
-        "num": sum(heights),
-        "sum": sum(limit * height for limit, height in enumerate(heights)),
-        "sum_squares": sum(limit**2 * height for limit, height in enumerate(heights)),
-        "bucket_limit": limits,
-        "bucket": heights,
-    }

@@ -25,7 +25,8 @@ from runners.folder.checkpoint import (
 )
 from runners.folder.disk import PART, Lock, remove_parts, synchronise, write_durably, write_errors
 from runners.folder.facts import FACTS, read_facts
-from runners.folder.logs import NEVER, Events, Row, append_row, read_rows, rewind_rows
+from runners.folder.logs import NEVER, Row, append_row, read_rows, rewind_rows
+from runners.folder.trackers import Trackers
 from runners.machine.machine import rank_here
 
 METRICS, ARCHITECTURE, TIMES = LOGS = ("metrics.jsonl", "architecture.jsonl", "times.jsonl")
@@ -33,7 +34,7 @@ LOCK = "lock"
 FINALS = ("genotype.json", "weights.safetensors", "summary.json", "confusion.json")
 """The final files of a run; rewinding removes them."""
 
-GENOTYPES, EVENTS = "genotypes", "events"
+GENOTYPES = "genotypes"
 
 Say = Callable[[str], None]
 """Prints a line for the user."""
@@ -56,7 +57,8 @@ class RunFolder:
         self._epochs = 0
         self._lock = lock
         self._say = say
-        self._events = Events(path / EVENTS, say)
+        self._trackers = None if lock is None else Trackers(path, facts, say)
+        self._weights: object = {}
 
     @classmethod
     def create(cls, path: str | Path, facts: Mapping[str, object], say: Say = typer.echo) -> Self:
@@ -98,22 +100,23 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Closes the events and releases the lock."""
-        self._events.close()
+        """Closes the trackers and releases the lock."""
+        if self._trackers is not None:
+            self._trackers.close()
         if self._lock is not None:
             self._lock.release()
 
     def log(self, row: Row) -> None:
-        """Appends an epoch's metrics, without times, to the log and the TensorBoard events."""
+        """Appends an epoch's metrics, without times; trackers get them with its weights."""
         self._append(METRICS, row)
-        if self._lock is not None:
-            self._events.scalars(row)
+        if self._trackers is not None:
+            whole, self._weights = {**row, "weights": self._weights}, {}
+            self._trackers.log(whole, lambda: read_rows(self.path / METRICS))
 
     def log_architecture(self, row: Row) -> None:
-        """Appends an epoch's architecture weights."""
+        """Appends an epoch's architecture weights, before its metrics."""
         self._append(ARCHITECTURE, row)
-        if self._lock is not None:
-            self._events.architecture(row)
+        self._weights = row["weights"]
 
     def log_times(self, row: Row) -> None:
         """Appends an epoch's times."""
@@ -195,7 +198,8 @@ class RunFolder:
                     checkpoint_file(self.path, other).unlink()
             for name in FINALS if dropped else ():
                 (self.path / name).unlink(missing_ok=True)
-        self._events.purge(epoch + 1)
+        if self._trackers is not None:
+            self._trackers.rewind(epoch)
 
     def _append(self, name: str, row: Row) -> None:
         if self._lock is not None:
