@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nasir.arguments import checked
 from nasir.errors import NasirError, Summarised
 from nasir.graph import Builder, Graph, body_of
-from nasir.node import Node
+from nasir.node import Node, below
 from nasir.ops import Op, OpSpec, ParamRef
 from nasir.passes.rewriting import expand
 from nasir.space.skeletons import Skeleton, write_network
@@ -97,7 +97,7 @@ def _primitives(graph: Graph, node: Node) -> Iterator[Primitive]:
     actual = {formal.key: ref for formal, ref in zip(body.params, node.params, strict=True)}
     for inner in body:
         for name, primitive, inside, refs in _primitives(body, inner):
-            yield f"{node.name}/{name}", primitive, inside, tuple(actual[r.key] for r in refs)
+            yield below(node.name, name), primitive, inside, tuple(actual[r.key] for r in refs)
 
 
 def _total(rows: tuple[NodeCost, ...], auxiliary: Cost | None) -> Cost:

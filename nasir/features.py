@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from nasir.errors import NasirError
 from nasir.graph import Feature, Graph
-from nasir.types import ImageType, SignalType
+from nasir.types import ImageType, SignalType, WeightsType
 
 
 def features(graph: Graph) -> Graph:
@@ -20,7 +20,7 @@ def features(graph: Graph) -> Graph:
     inside = (node.name for node in graph if node.at)
     wanted = graph.needed((*found, *inside))
     meta = {
-        **{name: text for name, text in graph.meta if name not in ("classes", "stages")},
+        **{name: text for name, text in graph.meta if name not in ("classes", "stages", "ends")},
         "outputs": " ".join(stage.name for stage in found.values()),
         "strides": " ".join(str(stage.stride) for stage in found.values()),
     }
@@ -35,14 +35,13 @@ def stages(graph: Graph) -> dict[str, Feature]:
     Else `stage1`, `stage2`, … end with the last value before each halving of the image's side, and
     the last of all. `graph` is a network of macros.
     """
-    named = graph.about.get("stages", "").split()
-    ends = {end: name for name, _, end in (text.partition("=") for text in named)}
+    ends = dict(zip(graph.words("ends"), graph.words("stages"), strict=True))
     if not ends:
         return {
             end: Feature(f"stage{number}", graph.types[end].shape[0], stride)
             for number, (end, stride) in enumerate(_halvings(graph).items(), start=1)
         }
-    (entrance,) = (type_ for _, type_ in graph.inputs)
+    entrance = next(type_ for _, type_ in graph.inputs if not isinstance(type_, WeightsType))
     axis = -1 if isinstance(entrance, SignalType) else 1
     shapes = {end: graph.types[end].shape for end in ends if end in graph.types}
     return {

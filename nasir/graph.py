@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -16,10 +17,13 @@ from nasir.node import (
     ChoiceKind,
     Node,
     Slot,
+    below,
     default_params,
     is_list,
+    plain_op,
     print_ref,
     print_value,
+    twin_option,
 )
 from nasir.ops import Body, Macro, Op, ParamRef
 from nasir.template import Scope, all_types, find_op, make_node, meaning
@@ -217,9 +221,8 @@ class Graph(Summarised):
     @property
     def features(self) -> tuple[Feature, ...]:
         """What the outputs are, of a network built with `features=True`; else empty."""
-        names, strides = (self.about.get(key, "").split() for key in ("outputs", "strides"))
         channels = (self.types[name].shape[0] for name in self.outputs)
-        return tuple(map(Feature, names, channels, map(int, strides)))
+        return tuple(map(Feature, self.words("outputs"), channels, map(int, self.words("strides"))))
 
     def types_of(self, node: Node) -> tuple[Type, ...]:
         """The types of the values that a node reads."""
@@ -229,6 +232,12 @@ class Graph(Summarised):
     def about(self) -> Mapping[str, str]:
         """`meta` as a mapping."""
         return dict(self.meta)
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """The words of an entry of `meta`: names of outputs, of stages and the values that end
+        them; empty without it.
+        """
+        return tuple(self.about.get(key, "").split())
 
     @cached_property
     def nx(self) -> "MultiDiGraph[str]":
@@ -294,15 +303,14 @@ class Graph(Summarised):
     def replace(self, name: str, op: str, **attrs: Any) -> "Graph":
         """Replaces the op of a node, which reads the same values.
 
-        Attributes that both ops have keep their values unless they are given. If the last part of
-        the name is the old op's name, it becomes the new one's, and so do the weights' keys.
+        Attributes that both ops have keep their values unless they are given. A node that is named
+        after its place (`c00/n2.e0/sep_conv_3x3`) or op gets a new name, and its weights new keys.
         """
         old = self[name]
         spec = find_op(op, Builder().know(self.own_ops).ops)
         kept = {k: _single(v) for k, v in old.attrs if k in spec.attrs.model_fields}
         kept = {k: v for k, v in kept.items() if v is not None}
-        fresh = self._renamed(old, op)
-        at = old.at.another(old.op.name, op) if old.at else None
+        fresh, at = self._renamed(old, op)
         node, _ = make_node(spec, fresh, old.inputs, kept | attrs, self.types, at)
         nodes = [node if n.name == name else n.rewired({name: fresh}) for n in self.nodes]
         return self._edited(nodes, {name: fresh})
@@ -332,10 +340,10 @@ class Graph(Summarised):
                 f"the function returned {quoted(result)}, which is no value that it built",
                 hint="return the name of the result: what builder(...) returned last",
             )
-        under = under or self._unused(f"{name}+")
-        names = {"x": name} | {node.name: f"{under}/{node.name}" for node in build.nodes}
         if result == "x":
             return self
+        under = under or self._unused(f"{name}+", [node.name for node in build.nodes])
+        names = {"x": name} | {node.name: below(under, node.name) for node in build.nodes}
         nodes = [_moved(node, names, at, build.types) for node in build.nodes]
         place = [node.name for node in self.nodes].index(name) + 1 if name in self else 0
         later = [node.rewired({name: names[result]}) for node in self.nodes[place:]]
@@ -385,22 +393,21 @@ class Graph(Summarised):
         meta = {k: v for k, v in self.meta if k != "genotype"} | {"edited": "yes"}
         return replace(self.aliased(nodes, names), meta=tuple(meta.items()))
 
-    def _renamed(self, node: Node, op: str) -> str:
-        """The node's name with another op: `n2.e0/skip_connect#2`."""
-        head, slash, last = node.name.rpartition("/")
-        stem, rest = last[: len(node.op.name)], last[len(node.op.name) :]
-        if stem != node.op.name or op == stem or not re.fullmatch(r"\d*(#\d+)?", rest):
-            return node.name
-        fresh, number = f"{head}{slash}{op}{rest}", 1
-        while fresh in self.types:
-            number += 1
-            fresh = f"{head}{slash}{op}#{number}"
-        return fresh
+    def _renamed(self, node: Node, op: str) -> tuple[str, At | None]:
+        """The name and the place of a node that gets another op, numbered where they are taken."""
+        at = node.at if node.at and plain_op(node.at.op) == node.op.name else None
+        if op == node.op.name:
+            return node.name, node.at
+        if node.name != (at.name if at else node.op.name):
+            return node.name, at.option(op) if at else node.at
+        options = (twin_option(op, number) for number in count(1))
+        places = ((at.option(o).name, at.option(o)) if at else (o, node.at) for o in options)
+        return next((name, place) for name, place in places if name not in self.types)
 
-    def _unused(self, prefix: str) -> str:
-        """The prefix, with a number appended if there are nodes below it already."""
+    def _unused(self, prefix: str, names: Iterable[str]) -> str:
+        """The prefix, with a number appended if one of the names below it is taken already."""
         number, fresh = 1, prefix
-        while any(name.startswith(f"{fresh}/") for name in self.types):
+        while any(below(fresh, name) in self.types for name in names):
             number += 1
             fresh = f"{prefix}{number}"
         return fresh

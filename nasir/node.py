@@ -121,18 +121,34 @@ class At:
         steps = ((slot.local, op if op != MIXED else "") for slot, op in self.steps)
         return "/".join(word for step in steps for word in step if word)
 
+    @property
+    def name(self) -> str:
+        """The name of a node that stands there alone: `c00/n2.e0/sep_conv_3x3`."""
+        return below(self.cell.name, self.local)
+
     def option(self, op: str) -> "At":
         """The place of another option of the slot."""
         return replace(self, steps=(*self.steps[:-1], (self.steps[-1][0], op)))
-
-    def another(self, op: str, new: str) -> "At":
-        """The place after `new` has replaced `op`."""
-        return self.option(new) if plain_op(self.op) == op else self
 
 
 def plain_op(option: str) -> str:
     """The op of an option: equal ones of a slot are numbered."""
     return option.partition("#")[0]
+
+
+def twin_option(op: str, number: int) -> str:
+    """The option of that number, from 1, among equal ones of a slot: `plain_op` inverts it."""
+    return f"{op}#{number}" if number > 1 else op
+
+
+def below(outer: str, name: str) -> str:
+    """The name, or the key, of what stands in something of another name: `c03/pre0/bn`."""
+    return f"{outer}/{name}" if outer else name
+
+
+def inside(name: str, outer: str) -> str:
+    """The name within what it stands in, or "" where it does not: `below` inverts it."""
+    return name.removeprefix(start) if name.startswith(start := below(outer, "")) else ""
 
 
 @dataclass(frozen=True, slots=True)

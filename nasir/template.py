@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
-from nasir.node import At, Cell, Node, Slot, default_params
+from nasir.node import At, Cell, Node, Slot, below, default_params
 from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
 from nasir.types import ImageType, TokenType, Type
 
@@ -36,13 +36,13 @@ class Template:
     def instance(self, node: Node) -> tuple[list[Node], str]:
         """The primitives that replace `node`, named below it, and the name of the result."""
         names = {f"%{i}": name for i, name in enumerate(node.inputs)}
-        names |= {inner.name: f"{node.name}/{inner.name}" for inner in self.nodes}
+        names |= {inner.name: below(node.name, inner.name) for inner in self.nodes}
         nodes = [_instance(inner, names, node) for inner in self.nodes]
         return nodes, names[self.output]
 
 
 def _instance(inner: Node, names: Mapping[str, str], outer: Node) -> Node:
-    params = tuple(replace(ref, key=f"{outer.name}/{ref.key}") for ref in inner.params)
+    params = tuple(replace(ref, key=below(outer.name, ref.key)) for ref in inner.params)
     inputs = tuple(names[name] for name in inner.inputs)
     return replace(
         inner,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from nasir import Builder, Cell, Graph, ImageType, NasirError, network, print_graph
+from nasir import Builder, Cell, Graph, ImageType, NasirError, network, parse_graph, print_graph
 from nasir.passes import expand, validate
 
 EDGE = "c00/n2.e0/sep_conv_3x3"
@@ -72,9 +72,20 @@ def test_a_replaced_node_stays_in_its_place_and_its_cell() -> None:
 
 
 def test_a_replaced_node_whose_new_name_is_taken_gets_a_number() -> None:
-    graph = _one("n.e0/tanh", "tanh").insert_after("n.e0/tanh", "relu", under="n.e0")
-    graph = graph.replace("n.e0/relu", "tanh")
-    assert [node.name for node in graph] == ["n.e0/tanh", "n.e0/tanh#2"]
+    pairs = "[('sep_conv_3x3', 0), ('skip_connect', 0)]"
+    cells = f"normal={pairs}, normal_concat=[2], reduce={pairs}, reduce_concat=[2]"
+    graph = network(f"Genotype({cells})", "cifar", channels=4, layers=3)
+    graph = graph.replace("c00/n2.e0/skip_connect", "sep_conv_3x3")
+    assert graph["c00/n2"].inputs == (EDGE, f"{EDGE}#2")
+    place = graph[f"{EDGE}#2"].at
+    assert place
+    assert place.op == "sep_conv_3x3#2"
+    assert parse_graph(print_graph(graph)) == graph
+
+
+def test_a_replaced_node_of_any_other_name_keeps_it() -> None:
+    graph = _one("act", "relu").replace("act", "tanh")
+    assert [(node.name, node.op.name) for node in graph] == [("act", "tanh")]
 
 
 def test_a_primitive_is_replaced_by_a_macro_of_the_same_window() -> None:

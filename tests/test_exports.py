@@ -42,8 +42,8 @@ NOISY_CELLS = (
 RECURRENT = ("ENAS", "DARTS_V1@darts_rnn", "DARTS_V2@darts_rnn", "penn_random", "penn_pgd")
 SUPERNETS = ("darts", "s1", "nasbench201", "nasbench1shot1_2")
 SLOW = ("partial darts",)
-STYLED = ("auxiliary", "features", "twin edges", "noise", "attention", "penn_pgd", "partial s1",
-          "modules, nasbench101", "partial nasbench201")  # fmt: skip
+STYLED = ("auxiliary", "norms", "features", "twin edges", "noise", "attention", "penn_pgd",
+          "partial s1", "modules, nasbench101", "partial nasbench201")  # fmt: skip
 TEXTS = Path(__file__).parent / "data"
 EXAMPLE_SPACES = ROOT / "spaces" / "examples"
 WIDTHS: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXTS / "widths.yaml")

@@ -269,7 +269,7 @@ class _Main:
 
 def output_names(graph: Graph) -> tuple[str, ...]:
     """Returns the skeleton's names of the outputs, or else `logits`, `logits_2`, …."""
-    names = tuple(graph.about.get("outputs", "").split())
+    names = graph.words("outputs")
     if len(names) == len(graph.outputs):
         return names
     return tuple(f"logits_{i + 1}" if i else "logits" for i in range(len(graph.outputs)))

@@ -13,6 +13,7 @@ from lowering.python.rules import LAYERS, fixed
 from lowering.python.template import HELPERS
 from lowering.python_text import CLASSES, Names, class_name, identifier
 from nasir import Node, Type
+from nasir.node import inside
 from nasir.ops import ParamRef
 from nasir.template import meaning
 
@@ -147,8 +148,7 @@ def _attributes(part: Part, names: Names) -> list[str]:
         name = part.local(item.name)
         if isinstance(item, Node) and item.params and part.role == "loop":
             key = (item.op, tuple(ref.key for ref in item.params))
-            own = item.params[0].key.startswith(f"{part.name}/")
-            name = part.local(item.params[0].key.rpartition(".")[0]) if own else name
+            name = inside(item.params[0].owner, part.name) or name
         found[key] = found.get(key) or names.fresh(identifier(name))
         attributes.append(found[key])
     return attributes

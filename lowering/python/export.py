@@ -1,6 +1,7 @@
 """Writes a network as one stand-alone Python file, and loads it again."""
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.machinery import SourceFileLoader
@@ -47,18 +48,18 @@ def write_file(
     more = (shared(found), dropped, features)
     # Blocks and loops come before cells: each class after those that it is made of.
     order = sorted(dict.fromkeys(classes.values()), key=lambda one: one.first.role == "cell")
-    parts = [
-        write_docstring(graph, stem),
-        IMPORTS,
-        *([_renamed(renamed)] if renamed else []),
-        *(f"\n{source}" for op, source in HELPERS.items() if op in used),
-        *(f"\n{write_class(one, classes, types)}" for one in order if one.first is not network),
-        f"\n{write_network(graph, classes[network], classes, types, *more)}",
-        f"\n{READ}",
-        f"\n{_load(renamed, dtype)}",
-        f"\n{_main(graph)}",
-    ]
-    return "\n".join(parts), found
+    code = "\n".join(
+        [
+            *([_renamed(renamed)] if renamed else []),
+            *(f"\n{source}" for op, source in HELPERS.items() if op in used),
+            *(f"\n{write_class(one, classes, types)}" for one in order if one.first is not network),
+            f"\n{write_network(graph, classes[network], classes, types, *more)}",
+            f"\n{READ}",
+            f"\n{_load(renamed, dtype)}",
+            f"\n{_main(graph)}",
+        ]
+    )
+    return "\n".join([write_docstring(graph, stem), _imports(code), code]), found
 
 
 def _stages(original: Graph) -> tuple[str, ...]:
@@ -72,6 +73,12 @@ def _renamed(renamed: Mapping[str, str]) -> str:
     rows = "".join(f"    {literal(path)}: {literal(key)},\n" for path, key in renamed.items())
     lead = "# The weights whose key in the file does not follow from their path here."
     return f"{lead}\nKEYS = {{\n{rows}}}\n"
+
+
+def _imports(code: str) -> str:
+    """The imports of a file; torch's functions only where the code calls one."""
+    functional = "import torch.nn.functional as F\n" * bool(re.search(r"\bF\.\w+\(", code))
+    return IMPORTS.replace("@functional@", functional)
 
 
 def _load(renamed: Mapping[str, str], dtype: torch.dtype) -> str:

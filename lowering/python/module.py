@@ -269,7 +269,7 @@ def _label(part: Part, nodes: tuple[Node, ...], name: str) -> str:
 
 def _labels(graph: Graph) -> dict[str, str]:
     """The names of the network's results."""
-    shown = [identifier(name) for name in graph.about.get("outputs", "").split()]
+    shown = [*map(identifier, graph.words("outputs"))]
     if len(shown) == len(graph.outputs):
         return dict(zip(graph.outputs, shown, strict=True))
     return dict.fromkeys(graph.outputs, "logits") if graph.auxiliary else {}

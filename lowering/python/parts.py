@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Literal
@@ -11,7 +11,7 @@ from lowering.python.rules import LOOPS, check_rules
 from nasir import Graph, Node, Type, run_passes
 from nasir.graph import body_of
 from nasir.macros import ALL_OPS
-from nasir.node import MIXED, At, Cell, plain_op
+from nasir.node import MIXED, At, Cell, inside, plain_op
 from nasir.ops import Macro
 from nasir.passes import DISCRETE, cse
 from nasir.template import template
@@ -35,10 +35,11 @@ class Part:
     reads: tuple[str, ...]
     returns: tuple[str, ...]
     summary: str = ""
+    own: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def local(self, name: str) -> str:
-        """A name without the part's own."""
-        return name.removeprefix(f"{self.name}/").removeprefix(f"{self.name}\0")
+        """A name without the part's own; those of a loop are the body's."""
+        return self.own.get(name) or inside(name, self.name) or name
 
     @property
     def nodes(self) -> Iterator[Node]:
@@ -202,8 +203,7 @@ class _Outline:
                 name, kind, op = macro.name, macro.op.name, macro.op
             else:
                 assert at, "an option of a slot"
-                steps = (word for slot, option in at.steps for word in (slot.local, option))
-                name, kind = "/".join((at.cell.name, *steps)), plain_op(at.op)
+                name, kind = at.name, plain_op(at.op)
                 op = ALL_OPS.get(kind)
             yield self._part("block", name, kind, run, op.summary if op else "")
 
@@ -212,6 +212,7 @@ class _Outline:
         body = body_of(node)
         assert body is not None
         names = {name: f"{node.name}\0{name}" for name in body.types}
+        own = {new: name for name, new in names.items()}
         self.types |= {names[name]: type_ for name, type_ in body.types.items()}
         weights = {ref.key: own for ref, own in zip(body.params, node.params, strict=True)}
         items: list[Node | Part] = []
@@ -223,7 +224,15 @@ class _Outline:
         reads = tuple(names[name] for name, _ in body.inputs)
         returns = tuple(names[name] for name in body.outputs)
         return Part(
-            "loop", node.name, kind, tuple(items), node.inputs, (node.name,), reads, returns
+            "loop",
+            node.name,
+            kind,
+            tuple(items),
+            node.inputs,
+            (node.name,),
+            reads,
+            returns,
+            own=own,
         )
 
     def _part(

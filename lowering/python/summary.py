@@ -64,7 +64,7 @@ def _usage(graph: Graph, stem: str) -> str:
     results = ", ".join(_shape(graph.types[x]) for x in graph.outputs)
     plural = [(name, isinstance(type_, ImageType)) for name, type_ in given_inputs(graph)]
     names = ", ".join(f"{identifier(name)}{'s' * image}" for name, image in plural)
-    found = ", ".join(map(identifier, graph.about.get("outputs", "").split())) or "logits"
+    found = ", ".join(map(identifier, graph.words("outputs"))) or "logits"
     start = [f"    from {stem} import load\n"] if stem == identifier(stem) else []
     load = "    network = load()  # in evaluation mode; network.train() to go on training"
     call, comment = f"{found} = network({names})", f"# {shapes} -> {results}"

@@ -121,6 +121,11 @@ class ParamRef:
         """The last part of the key: `weight` of `c03/n2.e0/sep_conv_3x3/dw1.weight`."""
         return self.key.rpartition(".")[2]
 
+    @property
+    def owner(self) -> str:
+        """The key without its last part: the node's own name unless the weight is shared."""
+        return self.key.rpartition(".")[0]
+
 
 class ChainUnit(Attrs):
     """A step of a chain: ReLU, window, product, batch norm, in this order, each optional.

@@ -6,7 +6,7 @@ from functools import partial, wraps
 
 from nasir.errors import NasirError, quoted
 from nasir.graph import NAME, Graph, body_of
-from nasir.node import MIXED, Node, default_params
+from nasir.node import MIXED, Node, below, default_params
 from nasir.ops import PRIMITIVES, BodyAttrs, Init, Macro, Op, OpSpec, ParamRef
 from nasir.template import make_attrs, meaning, template
 from nasir.types import Type
@@ -60,7 +60,7 @@ def with_body(node: Node, body: Graph) -> Node:
         if formal.key in actual:
             return actual[formal.key]
         parts = tuple((role, given(part)) for role, part in formal.parts)
-        return replace(formal, key=f"{node.name}/{formal.key}", parts=parts)
+        return replace(formal, key=below(node.name, formal.key), parts=parts)
 
     attrs = make_attrs(node.op, dict(node.attrs) | {"body": body})
     return replace(node, attrs=attrs, params=tuple(map(given, body.params)))

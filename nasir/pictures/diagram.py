@@ -19,7 +19,7 @@ from unicodedata import east_asian_width
 from nasir.errors import DRAWN_LIMIT, Budget, shortened
 from nasir.graph import Graph
 from nasir.node import Node
-from nasir.space.decisions import CellGenotype, SpaceCell
+from nasir.space.decisions import CellGenotype, SpaceCell, cell_tree
 
 FAMILIES = re.compile(
     "(?P<none>none|zero)|(?P<skip>skip|identity)|(?P<pool>pool)|(?P<dilated>dil)|"
@@ -79,7 +79,6 @@ def cell_diagram(cell: CellGenotype | SpaceCell) -> Diagram:
     that joins the input and the hidden state, as in the DARTS paper. Ops that stand on nodes are
     written in the nodes' boxes; what the output reads then joins in a box of its own.
     """
-    nodes, edges = _space_parts(cell) if isinstance(cell, SpaceCell) else _parts(cell)
     if cell.kind == "recurrent":
         boxes = [Box(("x",), "input", "t"), Box(("h",), "input", "t−1"), Box(("0",), "node")]
         arrows, out = [Arrow(0, 2), Arrow(1, 2)], Box(("h",), "output", "t")
@@ -87,47 +86,27 @@ def cell_diagram(cell: CellGenotype | SpaceCell) -> Diagram:
         boxes = [Box(("c",), "input", f"k−{number}") for number in range(cell.inputs, 0, -1)]
         arrows, out = [], Box(("c",), "output", "k")
     shift, first = len(boxes) - cell.inputs, int(cell.kind == "recurrent")
-    last = cell.output[0] if len(cell.output) == 1 and not cell.on_nodes else -1
-    for number, (ops, note) in enumerate(nodes):
-        lines = ops or (f"{number + first}{note}",)
+    kept = {each.slot.node: (each.counts.start, len(each.options)) for each in cell_tree(cell)}
+    for node, ops in enumerate(cell.node_options, start=cell.inputs):
+        keep, count = kept.get(node, (0, 0))
+        note = f" ({keep} of {count})" if keep < count else ""
+        lines = ops or (f"{node - cell.inputs + first}{note}",)
         box = Box(tuple(map(shortened, lines)), look(ops) if len(ops) == 1 else "node")
-        boxes.append(out if number + cell.inputs == last else box)
-    for source, node, ops in edges:
-        names = tuple(map(shortened, ops))
-        lines = (f"{len(ops)} ops",) if len(ops) > WRITTEN else names
-        arrows.append(Arrow(source + shift, node + shift, lines, look(ops), "\n".join(names)))
-    if last < cell.inputs:
+        boxes.append(out if cell.output == (node,) and not ops else box)
+    for edge in cell.edges:
+        names = tuple(map(shortened, edge.ops))
+        lines = (f"{len(names)} ops",) if len(names) > WRITTEN else names
+        more = (lines, look(edge.ops), "\n".join(names))
+        arrows.append(Arrow(edge.source + shift, edge.node + shift, *more))
+    if out not in boxes:
         boxes.append(out)
         arrows += [Arrow(state + shift, len(boxes) - 1) for state in cell.output]
     return Diagram(f"cell '{cell.kind}'", tuple(boxes), tuple(arrows))
 
 
-Nodes = list[tuple[tuple[str, ...], str]]
-"""The ops of each node, and a note about its edges."""
-
-Edges = list[tuple[int, int, tuple[str, ...]]]
-"""Source, node and ops of each edge."""
-
-
-def _parts(cell: CellGenotype) -> tuple[Nodes, Edges]:
-    return [((op,) if op else (), "") for op in cell.node_ops], [
-        (edge.source, node, (edge.op,) if edge.op else ())
-        for node, edges in enumerate(cell.nodes, start=cell.inputs)
-        for edge in edges
-    ]
-
-
-def _space_parts(cell: SpaceCell) -> tuple[Nodes, Edges]:
-    nodes: Nodes = []
-    for node in range(cell.inputs, cell.inputs + cell.nodes):
-        count, keep = len(cell.into(node)), cell.keep or 0
-        nodes.append((cell.node_ops, f" ({keep} of {count})" if 0 < keep < count else ""))
-    return nodes, [(edge.source, edge.node, edge.ops) for edge in cell.edges]
-
-
 def legend(cell: CellGenotype | SpaceCell) -> str:
     """The kind of a cell, and the options of edges that have only their number."""
-    options = [edge.ops for edge in cell.edges] if isinstance(cell, SpaceCell) else []
+    options = (edge.ops for edge in cell.edges)
     many = dict.fromkeys(f"{len(ops)} ops: {', '.join(ops)}" for ops in options if ops[WRITTEN:])
     return shortened(". ".join((cell.kind, *many)), LEGEND)
 

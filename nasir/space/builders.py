@@ -5,7 +5,7 @@ from functools import partial
 
 from nasir.errors import NasirError
 from nasir.graph import Builder, Graph
-from nasir.node import MIXED, Cell
+from nasir.node import MIXED, Cell, below
 from nasir.space.cells import Design, add_edges, add_mixture, add_op
 from nasir.space.decisions import CellGenotype, SpaceCell, cell_tree
 from nasir.space.layout import Size, StagedSize
@@ -148,10 +148,10 @@ def _add_node_cell(
         node = op.slot.node
         if node not in needed:
             continue
-        under = f"{name}/n{node}"
+        under = below(name, op.slot.local)
         values = read(reads, under, widths[node - 1])
         if reads.counts.start < len(values):
-            total = add_mixture(b, reads, values, f"{under}.in")
+            total = add_mixture(b, reads, values, below(name, reads.slot.local))
         else:
             total = _sum(b, values, f"{under}.sum")
         states[node] = add_op(b, op, under, lambda op, below, x=total: b(op, x, name=below))
@@ -295,9 +295,9 @@ def recurrent_cell(cell: CellGenotype | SpaceCell, width: int) -> Graph:
     states = [_normalised(b, 0, first) if is_open else first]
     for choose in cell_tree(cell):
         if choose.slot.role == "edge into node":
-            label = f"n{choose.slot.node}"
+            label = choose.slot.local
             apply = partial(_edge, b, label, states, width)
-            values = add_edges(b, choose, label, apply)
+            values = add_edges(b, choose, "", apply)
             total = values[0] if len(values) == 1 else b("add", *values, name=label)
             states.append(_normalised(b, choose.slot.node, total) if is_open else total)
     result = b("mean", *(states[i] for i in cell.output), name="out")

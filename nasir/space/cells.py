@@ -9,7 +9,7 @@ from typing import Any
 from nasir.errors import NasirError
 from nasir.graph import Builder
 from nasir.macros import EdgeAttrs
-from nasir.node import MIXED, Cell, Slot
+from nasir.node import MIXED, Cell, Slot, below, twin_option
 from nasir.ops import Macro
 from nasir.own_ops import add_spelled
 from nasir.space.decisions import CellGenotype, Edge, SpaceCell, cell_tree
@@ -110,8 +110,8 @@ def _add(
 
     for node in cell_tree(cell):
         if node.slot.role == "edge into node":
-            label = f"{name}/n{node.slot.node}"
-            values = add_edges(b, node, label, apply)
+            label = below(name, node.slot.local)
+            values = add_edges(b, node, name, apply)
             with b.within(node.slot):
                 states.append(_join(b, cell.combine, values, label))
     return _join(b, cell.join, [states[i] for i in cell.output], f"{name}/out")
@@ -139,15 +139,15 @@ def _in_order(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
 
 
 def add_edges(
-    b: Builder, node: Choose, label: str, apply: Callable[[int, str, str], str]
+    b: Builder, node: Choose, name: str, apply: Callable[[int, str, str], str]
 ) -> list[str]:
-    """The values of the edges into a node: `apply(source, op, name)` adds the op of one."""
+    """The values of the edges into a node of a cell: `apply(source, op, name)` adds an op."""
     values: list[str] = []
     twins: Counter[Choose] = Counter()
     for op in (op for option in node.options for op in option.then):
         twins[op] += 1
-        named = f"{label}.e{op.slot.source}"
-        values.append(add_op(b, op, named, partial(apply, op.slot.source), twins[op]))
+        label = below(name, op.slot.local)
+        values.append(add_op(b, op, label, partial(apply, op.slot.source), twins[op]))
     return values
 
 
@@ -161,13 +161,13 @@ def add_op(
     """
     if not choose.mixed:
         op = str(choose.options[0].name)
-        option = f"{op}#{twin}" if twin > 1 else op
+        option = twin_option(op, twin)
         with b.within(choose.slot, option):
-            return apply(op, f"{label}/{option}")
+            return apply(op, below(label, option))
     values: list[str] = []
     for op in choose.mixed:
         with b.within(choose.slot, op):
-            values.append(apply(op, f"{label}/{op}"))
+            values.append(apply(op, below(label, op)))
     return add_mixture(b, choose, values, label)
 
 

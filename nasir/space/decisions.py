@@ -74,6 +74,21 @@ class CellGenotype:
         return self.ops or ("",) * len(self.nodes)
 
     @property
+    def node_options(self) -> tuple[tuple[str, ...], ...]:
+        """The ops that stand at each node: none where they stand on edges."""
+        return tuple((op,) for op in self.ops) or ((),) * len(self.nodes)
+
+    @property
+    def edges(self) -> "tuple[SpaceEdge, ...]":
+        """The edges of all nodes as those of a space that has no others."""
+        rows = enumerate(self.nodes, start=self.inputs)
+        return tuple(
+            SpaceEdge(edge.source, node, (edge.op,) if edge.op else ())
+            for node, edges in rows
+            for edge in edges
+        )
+
+    @property
     def on_nodes(self) -> bool:
         """True if ops are on nodes, not on edges."""
         return bool(self.ops)
@@ -107,8 +122,8 @@ class SpaceCell:
     of the nodes in `output` may leave the cell. In the supernet a batch norm without weights
     follows each op in `normalise`.
 
-    Ops on nodes are `node_ops`, and edges have none then: each node selects one of them, and as
-    many sources as `parents` says (the last number is the output's, whose candidates `output`
+    Edges have no ops where nodes have. A node then selects one of `node_ops`, with as many sources
+    as `parents` says (the last number is the output's, whose candidates `output`
     lists). Without `parents` a cell is one of NAS-Bench-101's modules: there are up to `nodes`
     nodes and `most_edges` edges, those into the output included, counted after pruning.
     """
@@ -133,6 +148,11 @@ class SpaceCell:
     def on_nodes(self) -> bool:
         """True if its ops stand on nodes, not on edges."""
         return bool(self.node_ops)
+
+    @property
+    def node_options(self) -> tuple[tuple[str, ...], ...]:
+        """The ops that can stand at each node: none where they stand on edges."""
+        return (self.node_ops,) * self.nodes
 
     @property
     def named_ops(self) -> tuple[str, ...]:
@@ -236,18 +256,16 @@ class TreeDecisions:
         self._neighbours: dict[tuple[int, Pick], list[Part]] = {}
 
     def reasons(self, cell: CellGenotype) -> Iterator[str]:
-        """Why a cell is not one of these."""
+        """Why a cell with its inputs, and its ops where these have theirs, is not one of these."""
         what, own = f"cell '{cell.kind}'", self.cell
-        if different := misfits(cell, own.inputs, own.on_nodes):
-            yield f"{what}: {different[0]}"
-        elif len(cell.nodes) != own.nodes:
+        if len(cell.nodes) != own.nodes:
             yield f"{what} has {len(cell.nodes)} nodes, not {own.nodes}"
-        else:
-            if not self._output and sorted(cell.output) != sorted(own.output):
-                yield f"the output of {what} is {list(cell.output)}, not {list(own.output)}"
-            for each in self.walk:
-                if tuple(_entries(each, cell)) not in each.numbers:
-                    yield from _reasons(each, cell)
+            return
+        if not self._output and sorted(cell.output) != sorted(own.output):
+            yield f"the output of {what} is {list(cell.output)}, not {list(own.output)}"
+        for each in self.walk:
+            if tuple(_entries(each, cell)) not in each.numbers:
+                yield from _reasons(each, cell)
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
         """The cell with everything in order."""

@@ -262,12 +262,9 @@ class ModuleDecisions:
     def reasons(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell is not one of these."""
         own = self.cell
-        if different := misfits(cell, own.inputs, own.on_nodes):
-            yield f"cell '{cell.kind}': {different[0]}"
-        else:
-            limits = (own.node_ops, own.nodes + 2, own.most_edges)
-            for reason in limits_broken(module_of(cell), *limits):
-                yield f"cell '{cell.kind}': {reason}"
+        limits = (own.node_ops, own.nodes + 2, own.most_edges)
+        for reason in limits_broken(module_of(cell), *limits):
+            yield f"cell '{cell.kind}': {reason}"
 
     def canonical(self, cell: CellGenotype) -> CellGenotype:
         """The cell as pruning leaves it, its sources in order."""

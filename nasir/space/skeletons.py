@@ -88,7 +88,7 @@ def build_network(
     builder, (results, auxiliary, *named) = write_network(Builder, design, skeleton, size)
     meta = {**_meta(design, skeleton, size), **(about or {})}
     if named:
-        meta["stages"] = " ".join(f"{name}={end}" for name, end in named[0].items())
+        meta |= {"stages": " ".join(named[0]), "ends": " ".join(named[0].values())}
     return builder.graph(
         *((results,) if isinstance(results, str) else results),
         auxiliary=(auxiliary,) if auxiliary else (),

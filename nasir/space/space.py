@@ -13,7 +13,7 @@ from nasir.node import Slot
 from nasir.ops import Macro
 from nasir.pictures import draw
 from nasir.space import tree
-from nasir.space.decisions import CellGenotype, Numbers, SpaceCell, TreeDecisions
+from nasir.space.decisions import CellGenotype, Numbers, SpaceCell, TreeDecisions, misfits
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.nasbench101 import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick
@@ -222,7 +222,10 @@ class Space(Summarised):
         reasons = list(missing)
         for cell in genotype.cells:
             if cell.kind in self.kinds:
-                reasons += self.decisions[self.kinds.index(cell.kind)].reasons(cell)
+                part = self.decisions[self.kinds.index(cell.kind)]
+                different = misfits(cell, part.cell.inputs, part.cell.on_nodes)[:1]
+                named = [f"cell '{cell.kind}': {reason}" for reason in different]
+                reasons += named or part.reasons(cell)
             else:
                 reasons.append(f"the space has no cell '{cell.kind}'")
         reasons += self._size_reasons(dict(genotype.size))

@@ -294,7 +294,8 @@ def _class_facts(space: nasir.Space) -> dict[str, int]:
 def _one(space: nasir.Space, counted: dict[str, int]) -> Reply:
     layout = str(space.layout) if find_skeleton(space.skeleton, space).laid_out else ""
     facts = _summary(space) | counted
-    facts["cells"] = {cell.kind: _cell_facts(cell) for cell in space.cells}
+    described = {cell.kind: _cell(cell) for cell in space.cells}
+    facts["cells"] = {kind: found for kind, (found, _) in described.items()}
     facts |= {"open_size": {name: list(numbers) for name, numbers in space.open_size}}
     facts |= {"all": space.total, "acceptance": (share := nasir.acceptance(space))}
     facts |= {"where": list(space.where.texts) if space.where else []}
@@ -308,8 +309,8 @@ def _one(space: nasir.Space, counted: dict[str, int]) -> Reply:
         *(f"{name}: one of {', '.join(map(str, numbers))}" for name, numbers in space.open_size),
         *(f"its own op {op.name}: {op.summary}" for op in space.ops),
     ]
-    for cell in space.cells:
-        parts += ["", *(_node_cell(cell) if cell.node_ops else _edge_cell(cell))]
+    for _, lines in described.values():
+        parts += ["", *lines]
     return Reply(facts, parts)
 
 
@@ -320,7 +321,15 @@ def _number(space: nasir.Space, share: float) -> str:
     return f"{many} of {space.total:,} genotypes fulfil {'; '.join(space.where.texts)}"
 
 
-def _edge_cell(cell: SpaceCell) -> list[str | TextTable]:
+Described = tuple[dict[str, Any], list[str | TextTable]]
+"""What is said of a cell, by name and as lines."""
+
+
+def _cell(cell: SpaceCell) -> Described:
+    return _node_cell(cell) if cell.node_ops else _edge_cell(cell)
+
+
+def _edge_cell(cell: SpaceCell) -> Described:
     inputs = "1 input" if cell.inputs == 1 else f"{cell.inputs} inputs"
     keep = "every edge" if cell.keep is None else f"{cell.keep} edges"
     line = (
@@ -332,29 +341,23 @@ def _edge_cell(cell: SpaceCell) -> list[str | TextTable]:
     if (cell.combine, cell.join) != ("sum", "concat"):
         parts.append(f"a node is the {cell.combine} of its edges, the output the {cell.join}")
     rows = tuple((f"{e.source} to {e.node}", joined(e.ops)) for e in cell.edges)
-    return [*parts, TextTable("", ("edge", "ops"), rows)]
-
-
-def _node_cell(cell: SpaceCell) -> list[str | TextTable]:
-    """Describes a cell with ops on nodes."""
-    line = f"cell {cell.kind}: one input, ops on nodes: {joined(cell.node_ops)}"
-    if not cell.parents:
-        return [line, f"at most {cell.nodes} nodes and {cell.most_edges} edges"]
-    names = [*(f"node {node}" for node in range(1, cell.nodes + 1)), "output"]
-    rows = tuple(zip(names, cell.parents, strict=True))
-    return [line, TextTable("", ("", "reads"), rows)]
-
-
-def _cell_facts(cell: SpaceCell) -> dict[str, Any]:
-    if cell.node_ops:
-        facts: dict[str, Any] = {"inputs": cell.inputs, "node_ops": list(cell.node_ops)}
-        if not cell.parents:
-            return facts | {"most_nodes": cell.nodes, "most_edges": cell.most_edges}
-        *parents, output = cell.parents
-        return facts | {"parents": parents, "output_parents": output}
     others = ("kind", "node_ops", "parents", "most_edges", "normalise")
     facts = {name: value for name, value in asdict(cell).items() if name not in others}
-    return {"size": decisions(cell).size, **facts}
+    found = {"size": decisions(cell).size, **facts}
+    return found, [*parts, TextTable("", ("edge", "ops"), rows)]
+
+
+def _node_cell(cell: SpaceCell) -> Described:
+    facts: dict[str, Any] = {"inputs": cell.inputs, "node_ops": list(cell.node_ops)}
+    line = f"cell {cell.kind}: one input, ops on nodes: {joined(cell.node_ops)}"
+    if not cell.parents:
+        facts |= {"most_nodes": cell.nodes, "most_edges": cell.most_edges}
+        return facts, [line, f"at most {cell.nodes} nodes and {cell.most_edges} edges"]
+    names = [*(f"node {node}" for node in range(1, cell.nodes + 1)), "output"]
+    rows = tuple(zip(names, cell.parents, strict=True))
+    *parents, output = cell.parents
+    facts |= {"parents": parents, "output_parents": output}
+    return facts, [line, TextTable("", ("", "reads"), rows)]
 
 
 def examples(
