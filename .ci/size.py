@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 199,
     "files of runners": 93,
-    "code lines of nasir and lowering": 17_715,
-    "code lines of runners": 14_472,
-    "code lines of tests": 21_195,
+    "code lines of nasir and lowering": 17_595,
+    "code lines of runners": 14_473,
+    "code lines of tests": 21_212,
     "places of runners": 15,
     "arrows between them": 49,
     "class names used twice": 0,

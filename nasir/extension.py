@@ -31,15 +31,6 @@ PARTS = ("mixture", "edges", "perturb", "architect", "regularise", "select", "st
 """The kinds of parts of search methods, as in methods' files."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """The rule of a target for an extension's op."""
-
-    name: str
-    emit: Callable[..., Any]
-    since: int = 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class Extension:
     """Rows for nasir's tables, of which `nasir.use` makes them rows like the shipped ones.
@@ -89,8 +80,8 @@ class Extension:
             "activation": _named(op for op in self.ops if _is_activation(op)),
             "edge": _named(macro for macro in self.macros if macro.on_edge),
             "block": _named(macro for macro in self.macros if not macro.on_edge),
-            "torch": _rules(self.torch),
-            "onnx": _rules(self.onnx),
+            "torch": dict(self.torch),
+            "onnx": dict(self.onnx),
             "python layer": {k: v for k, v in self.python.items() if k in layers},
             "python code": {k: v for k, v in self.python.items() if k not in layers},
             "format": _named(self.formats),
@@ -270,10 +261,6 @@ def _module(name: str) -> Any:
 
 def _named(rows: Any) -> dict[str, Any]:
     return {row.name: row for row in rows}
-
-
-def _rules(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Rule]:
-    return {name: Rule(name, emit) for name, emit in functions.items()}
 
 
 def _is_activation(op: OpSpec) -> bool:

@@ -1,49 +1,15 @@
 """ONNX rules of the primitives of images, vectors, tokens and sequences."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_ir as ir
 
-from lowering.onnx.rule import END, OnnxEmitter, OnnxRule
+from lowering.onnx.rule import END, Emit, OnnxEmitter
 from nasir.graph import graph_of
-from nasir.ops import Attrs, NoAttrs, OpSpec
-from nasir.ops.arithmetic import (
-    ADD,
-    CONCAT,
-    DROP_PATH,
-    FROZEN_GAUSSIAN,
-    GAUSSIAN,
-    GELU,
-    HARDSIGMOID,
-    HARDSWISH,
-    MEAN,
-    MIX,
-    MUL,
-    RELU,
-    SIGMOID,
-    SILU,
-    SUB,
-    TANH,
-    ZERO,
-    MixAttrs,
-    StrideAttrs,
-)
+from nasir.ops import Attrs, NoAttrs
+from nasir.ops.arithmetic import MixAttrs, StrideAttrs
 from nasir.ops.layers import (
-    AVG_POOL,
-    BATCH_NORM,
-    CHANNEL_SHUFFLE,
-    CHANNELS,
-    CHUNK,
-    CONV2D,
-    CROP,
-    DEPTH_TO_SPACE,
-    FLATTEN,
-    GLOBAL_POOL,
-    GROUP_NORM,
-    LINEAR,
-    MAX_POOL,
-    PAD,
-    PROJECT,
-    SPACE_TO_DEPTH,
     AvgPoolAttrs,
     BatchNormAttrs,
     ChannelsAttrs,
@@ -57,22 +23,6 @@ from nasir.ops.layers import (
     SquareAttrs,
 )
 from nasir.ops.sequence import (
-    CONV_TRANSPOSE2D,
-    DECODER,
-    DROPOUT_MASK,
-    EMBEDDING,
-    LAST,
-    LAYER_NORM,
-    LOG_SOFTMAX,
-    MASKED,
-    MATMUL,
-    RESHAPE,
-    RESIZE_BILINEAR,
-    RESIZE_NEAREST,
-    SCAN,
-    SOFTMAX,
-    TRANSPOSE,
-    WORD_DROPOUT,
     AxisAttrs,
     ConvTransposeAttrs,
     LayerNormAttrs,
@@ -214,13 +164,13 @@ def _chunk(e: OnnxEmitter, a: ChunkAttrs, x: ir.Value) -> ir.Value:
     return e.result
 
 
-def _node(op: OpSpec, kind: str, **attributes: float) -> OnnxRule:
+def _node(kind: str, **attributes: float) -> Emit:
     """An ONNX node that reads the inputs and then the weights."""
 
     def emit(e: OnnxEmitter, _: Attrs, *values: ir.Value) -> ir.Value:
         return e.node(kind, *values, **attributes)
 
-    return OnnxRule(op, emit)
+    return emit
 
 
 def _strided(e: OnnxEmitter, a: StrideAttrs, x: ir.Value) -> ir.Value:
@@ -431,54 +381,54 @@ def _conv_transpose2d(
     )
 
 
-RULES = (
-    OnnxRule(CONV2D, _conv2d),
-    OnnxRule(CROP, _crop),
-    OnnxRule(PAD, _pad, since=18),  # its axes
-    OnnxRule(CHANNELS, _channels),
-    OnnxRule(CHANNEL_SHUFFLE, _shuffle),
-    OnnxRule(SPACE_TO_DEPTH, _deep),
-    OnnxRule(DEPTH_TO_SPACE, _spread),
-    OnnxRule(BATCH_NORM, _batch_norm),
-    OnnxRule(GROUP_NORM, _group_norm),
-    OnnxRule(MAX_POOL, _max_pool),
-    OnnxRule(AVG_POOL, _avg_pool),
-    _node(GLOBAL_POOL, "GlobalAveragePool"),
-    _node(RELU, "Relu"),
-    _node(SIGMOID, "Sigmoid"),
-    _node(TANH, "Tanh"),
-    OnnxRule(SILU, _silu),
-    _node(HARDSIGMOID, "HardSigmoid", alpha=1 / 6, beta=0.5),  # its own slope is 0.2
-    _node(HARDSWISH, "HardSwish"),
-    OnnxRule(GELU, _gelu),
-    OnnxRule(MATMUL, _matmul),
-    OnnxRule(SOFTMAX, _softmax),
-    OnnxRule(LAYER_NORM, _layer_norm),
-    OnnxRule(RESHAPE, _reshape),
-    OnnxRule(TRANSPOSE, _transpose),
-    OnnxRule(RESIZE_NEAREST, _nearest),
-    OnnxRule(RESIZE_BILINEAR, _bilinear),
-    OnnxRule(CONV_TRANSPOSE2D, _conv_transpose2d),
-    OnnxRule(ADD, _add),
-    _node(MUL, "Mul"),
-    _node(CONCAT, "Concat", axis=1),
-    _node(SUB, "Sub"),
-    _node(MEAN, "Mean"),
-    _node(FLATTEN, "Flatten", axis=1),
-    _node(LINEAR, "Gemm", transB=1),
-    _node(PROJECT, "MatMul"),
-    OnnxRule(CHUNK, _chunk, since=18),  # the number of parts
-    OnnxRule(ZERO, _zero),
-    OnnxRule(GAUSSIAN, _gaussian),
-    OnnxRule(FROZEN_GAUSSIAN, _frozen),
-    OnnxRule(MIX, _mix),
-    OnnxRule(DROP_PATH, _first),
-    OnnxRule(EMBEDDING, _embedding),
-    OnnxRule(WORD_DROPOUT, _first),
-    OnnxRule(DROPOUT_MASK, _ones),
-    OnnxRule(MASKED, _first),
-    OnnxRule(SCAN, _scan),
-    OnnxRule(LAST, _last),
-    OnnxRule(DECODER, _decoder),
-    OnnxRule(LOG_SOFTMAX, _log_softmax),
-)
+RULES: Mapping[str, Emit] = {
+    "conv2d": _conv2d,
+    "crop": _crop,
+    "pad": _pad,
+    "channels": _channels,
+    "channel_shuffle": _shuffle,
+    "space_to_depth": _deep,
+    "depth_to_space": _spread,
+    "batch_norm": _batch_norm,
+    "group_norm": _group_norm,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_pool": _node("GlobalAveragePool"),
+    "relu": _node("Relu"),
+    "sigmoid": _node("Sigmoid"),
+    "tanh": _node("Tanh"),
+    "silu": _silu,
+    "hardsigmoid": _node("HardSigmoid", alpha=1 / 6, beta=0.5),  # its own slope is 0.2
+    "hardswish": _node("HardSwish"),
+    "gelu": _gelu,
+    "matmul": _matmul,
+    "softmax": _softmax,
+    "layer_norm": _layer_norm,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "resize_nearest": _nearest,
+    "resize_bilinear": _bilinear,
+    "conv_transpose2d": _conv_transpose2d,
+    "add": _add,
+    "mul": _node("Mul"),
+    "concat": _node("Concat", axis=1),
+    "sub": _node("Sub"),
+    "mean": _node("Mean"),
+    "flatten": _node("Flatten", axis=1),
+    "linear": _node("Gemm", transB=1),
+    "project": _node("MatMul"),
+    "chunk": _chunk,
+    "zero": _zero,
+    "gaussian": _gaussian,
+    "frozen_gaussian": _frozen,
+    "mix": _mix,
+    "drop_path": _first,
+    "embedding": _embedding,
+    "word_dropout": _first,
+    "dropout_mask": _ones,
+    "masked": _first,
+    "scan": _scan,
+    "last": _last,
+    "decoder": _decoder,
+    "log_softmax": _log_softmax,
+}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowering.onnx import layers
-from lowering.onnx.rule import OPSETS, Dialect, OnnxBody, OnnxEmitter, OnnxRule, Values
+from lowering.onnx.rule import OPSETS, Dialect, Emit, OnnxBody, OnnxEmitter, Values
 from lowering.plan import Function
 from lowering.torch.store import resolve
 from nasir import (
@@ -38,7 +38,7 @@ DOMAIN = "nasir"
 
 FLOAT = ir.DataType.FLOAT
 
-RULES: Table[OnnxRule] = Table(*layers.RULES, kinds=("onnx",))
+RULES = Table.of(layers.RULES, "onnx")
 """Rules of the primitives, by name."""
 
 
@@ -162,16 +162,15 @@ class _Functions:
             read = (values[name] for name in node.inputs)
             params = (refs[ref.key] for ref in node.params)
             rule = find_rule(node.op, self.dialect)
-            values[node.name] = rule.emit(emitter, node.attrs, *read, *params)
+            values[node.name] = rule(emitter, node.attrs, *read, *params)
 
 
-def find_rule(op: Op, dialect: Dialect) -> OnnxRule:
+def find_rule(op: Op, dialect: Dialect) -> Emit:
     """The rule of an op. Raises an error if there is none, or none in that opset."""
     if op.name not in RULES:
         raise NasirError("E306", f"ONNX has no rule for the op '{op.name}'")
-    rule = RULES[op.name]
-    dialect.check(rule)
-    return rule
+    dialect.check(op.name)
+    return RULES[op.name]
 
 
 def _initial(name: str) -> str:
@@ -229,7 +228,7 @@ class _Main:
             return
         emitter = OnnxEmitter(self.body, result, {}, self.functions.apply)
         rule = find_rule(node.op, self.dialect)
-        rule.emit(emitter, node.attrs, *inputs, *weights)
+        rule(emitter, node.attrs, *inputs, *weights)
 
     def _taken(self, value: ir.Value) -> ir.Value:
         """An input in the type of the model's values."""

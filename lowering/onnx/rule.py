@@ -8,7 +8,6 @@ import onnx_ir as ir
 
 from nasir import Graph, NasirError
 from nasir.errors import visible
-from nasir.ops import OpSpec
 
 Values = tuple[ir.Value, ...]
 
@@ -16,10 +15,13 @@ END = (1 << 63) - 1
 """ONNX's end index for the end of an axis."""
 
 Emit = Callable[..., ir.Value]
-"""(emitter, attributes, *inputs, *weights in the op's order) -> the result."""
+"""A primitive's rule: (emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
 OPSETS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 """The opsets that can be written, and the IR version that came with each."""
+
+SINCE = {"pad": 18, "chunk": 18}
+"""The first opset that can express an op: its axes, its number of parts."""
 
 OPSET = max(OPSETS)
 IR_VERSION = OPSETS[OPSET]
@@ -43,28 +45,15 @@ class Dialect:
         """The type of weights and values; inputs and outputs of the model are float32."""
         return ir.DataType.FLOAT16 if self.half else ir.DataType.FLOAT
 
-    def check(self, rule: "OnnxRule") -> None:
+    def check(self, op: str) -> None:
         """Raises an error for an op that this opset cannot express."""
-        if self.opset < rule.since:
-            message = f"the op '{rule.name}' needs opset {rule.since}, not {self.opset}"
-            raise NasirError("E505", message, hint=f"opset {rule.since} or newer")
+        since = SINCE.get(op, self.opset)
+        if self.opset < since:
+            message = f"the op '{op}' needs opset {since}, not {self.opset}"
+            raise NasirError("E505", message, hint=f"opset {since} or newer")
 
 
 Attribute = int | float | str | Sequence[int] | ir.Attr | ir.TensorProtocol
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxRule:
-    """A row of the table: what to emit for one primitive, and from which opset on."""
-
-    op: OpSpec
-    emit: Emit
-    since: int = min(OPSETS)
-
-    @property
-    def name(self) -> str:
-        """The primitive's name."""
-        return self.op.name
 
 
 class OnnxBody:

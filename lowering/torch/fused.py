@@ -9,12 +9,9 @@ from torch import Tensor, fx
 
 from lowering import kernels
 from lowering.torch.ranks import normalised
-from lowering.torch.rule import TorchEmitter, TorchRule, lerp_each_, mul_each
+from lowering.torch.rule import Emit, TorchEmitter, lerp_each_, mul_each
 from nasir.ops import ChainUnit
 from nasir.ops.fused import (
-    CONV_BANK,
-    HIGHWAY_SUM,
-    MIXED_SUM,
     Branch,
     ConvBankAttrs,
     HighwaySumAttrs,
@@ -457,8 +454,8 @@ def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, *values: fx.Node) -> fx.No
     return e.call(HighwaySum(a, e.name), *values)
 
 
-RULES = (
-    TorchRule(MIXED_SUM, _mixed_sum),
-    TorchRule(CONV_BANK, _conv_bank),
-    TorchRule(HIGHWAY_SUM, _highway_sum),
-)
+RULES: Mapping[str, Emit] = {
+    "mixed_sum": _mixed_sum,
+    "conv_bank": _conv_bank,
+    "highway_sum": _highway_sum,
+}

@@ -1,7 +1,7 @@
 """Convolutions, norms, pools, functions, sums, linear maps, mixtures and noise in torch."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import reduce
 from itertools import accumulate
 from typing import Any, cast
@@ -11,48 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from lowering.torch.ranks import synchronised_norm
-from lowering.torch.rule import TorchEmitter, TorchRule, follow_batch
-from nasir.ops import Attrs, NoAttrs, OpSpec
-from nasir.ops.arithmetic import (
-    ADD,
-    CONCAT,
-    DROP_PATH,
-    DROP_PATH_DRAWN,
-    FROZEN_GAUSSIAN,
-    GAUSSIAN,
-    GAUSSIAN_DRAWN,
-    GELU,
-    HARDSIGMOID,
-    HARDSWISH,
-    MEAN,
-    MIX,
-    MUL,
-    RELU,
-    SIGMOID,
-    SILU,
-    SUB,
-    TANH,
-    ZERO,
-    MixAttrs,
-    StrideAttrs,
-)
+from lowering.torch.rule import Emit, TorchEmitter, follow_batch
+from nasir.ops import Attrs, NoAttrs
+from nasir.ops.arithmetic import MixAttrs, StrideAttrs
 from nasir.ops.layers import (
-    AVG_POOL,
-    BATCH_NORM,
-    CHANNEL_SHUFFLE,
-    CHANNELS,
-    CHUNK,
-    CONV2D,
-    CROP,
-    DEPTH_TO_SPACE,
-    FLATTEN,
-    GLOBAL_POOL,
-    GROUP_NORM,
-    LINEAR,
-    MAX_POOL,
-    PAD,
-    PROJECT,
-    SPACE_TO_DEPTH,
     AvgPoolAttrs,
     BatchNormAttrs,
     ChannelsAttrs,
@@ -66,14 +28,6 @@ from nasir.ops.layers import (
     SquareAttrs,
 )
 from nasir.ops.sequence import (
-    CONV_TRANSPOSE2D,
-    LAYER_NORM,
-    MATMUL,
-    RESHAPE,
-    RESIZE_BILINEAR,
-    RESIZE_NEAREST,
-    SOFTMAX,
-    TRANSPOSE,
     AxisAttrs,
     ConvTransposeAttrs,
     LayerNormAttrs,
@@ -260,13 +214,13 @@ def _chunk(e: TorchEmitter, a: ChunkAttrs, x: fx.Node) -> fx.Node:
     return e.call(operator.getitem, parts, a.part)
 
 
-def _calls(op: OpSpec, function: Callable[..., Tensor], *more: Any) -> TorchRule:
+def _calls(function: Callable[..., Tensor], *more: Any) -> Emit:
     """A function of the values and then `more`."""
 
     def emit(e: TorchEmitter, _: Attrs, *values: fx.Node) -> fx.Node:
         return e.call(function, *values, *more)
 
-    return TorchRule(op, emit)
+    return emit
 
 
 def _strided(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
@@ -393,11 +347,11 @@ def _transpose(e: TorchEmitter, a: TransposeAttrs, x: fx.Node) -> fx.Node:
     return e.call(torch.transpose, x, a.first, a.second)
 
 
-def _blocks(op: OpSpec, function: Callable[[Tensor, int], Tensor]) -> TorchRule:
+def _blocks(function: Callable[[Tensor, int], Tensor]) -> Emit:
     def emit(e: TorchEmitter, a: SquareAttrs, x: fx.Node) -> fx.Node:
         return e.call(function, x, a.block)
 
-    return TorchRule(op, emit)
+    return emit
 
 
 def resize(x: Tensor, like: Tensor, mode: str) -> Tensor:
@@ -405,13 +359,13 @@ def resize(x: Tensor, like: Tensor, mode: str) -> Tensor:
     return F.interpolate(x, like.shape[-2:], mode=mode)
 
 
-def _resize(op: OpSpec, mode: str) -> TorchRule:
+def _resize(mode: str) -> Emit:
     def emit(e: TorchEmitter, a: ResizeAttrs, x: fx.Node, *like: fx.Node) -> fx.Node:
         if like:
             return e.call(resize, x, *like, mode)
         return e.call(F.interpolate, x, scale_factor=a.factor, mode=mode)
 
-    return TorchRule(op, emit)
+    return emit
 
 
 def _conv_transpose2d(
@@ -421,48 +375,48 @@ def _conv_transpose2d(
     return e.call(F.conv_transpose2d, x, weight, bias, *sizes)
 
 
-RULES = (
-    TorchRule(CONV2D, _conv2d),
-    TorchRule(CROP, _crop),
-    TorchRule(PAD, _pad),
-    TorchRule(CHANNELS, _channels),
-    TorchRule(CHANNEL_SHUFFLE, _shuffle),
-    _blocks(SPACE_TO_DEPTH, F.pixel_unshuffle),
-    _blocks(DEPTH_TO_SPACE, F.pixel_shuffle),
-    TorchRule(BATCH_NORM, _batch_norm),
-    TorchRule(GROUP_NORM, _group_norm),
-    TorchRule(MAX_POOL, _max_pool),
-    TorchRule(AVG_POOL, _avg_pool),
-    _calls(GLOBAL_POOL, F.adaptive_avg_pool2d, (1, 1)),
-    _calls(RELU, F.relu),
-    _calls(SIGMOID, torch.sigmoid),
-    _calls(TANH, torch.tanh),
-    _calls(SILU, F.silu),
-    _calls(HARDSIGMOID, F.hardsigmoid),
-    _calls(HARDSWISH, F.hardswish),
-    _calls(GELU, F.gelu),
-    TorchRule(MATMUL, _matmul),
-    TorchRule(SOFTMAX, _softmax),
-    TorchRule(LAYER_NORM, _layer_norm),
-    TorchRule(RESHAPE, _reshape),
-    TorchRule(TRANSPOSE, _transpose),
-    _resize(RESIZE_NEAREST, "nearest"),
-    _resize(RESIZE_BILINEAR, "bilinear"),
-    TorchRule(CONV_TRANSPOSE2D, _conv_transpose2d),
-    TorchRule(ADD, _add),
-    _calls(MUL, operator.mul),
-    TorchRule(CONCAT, _concat),
-    _calls(SUB, operator.sub),
-    TorchRule(MEAN, _mean),
-    _calls(FLATTEN, torch.flatten, 1),
-    _calls(LINEAR, F.linear),
-    _calls(PROJECT, torch.matmul),
-    TorchRule(CHUNK, _chunk),
-    TorchRule(ZERO, _zero),
-    TorchRule(GAUSSIAN, _gaussian),
-    TorchRule(GAUSSIAN_DRAWN, _gaussian_drawn),
-    TorchRule(FROZEN_GAUSSIAN, _frozen),
-    TorchRule(MIX, _mix),
-    TorchRule(DROP_PATH, _drop_path),
-    TorchRule(DROP_PATH_DRAWN, _drop_path_drawn),
-)
+RULES: Mapping[str, Emit] = {
+    "conv2d": _conv2d,
+    "crop": _crop,
+    "pad": _pad,
+    "channels": _channels,
+    "channel_shuffle": _shuffle,
+    "space_to_depth": _blocks(F.pixel_unshuffle),
+    "depth_to_space": _blocks(F.pixel_shuffle),
+    "batch_norm": _batch_norm,
+    "group_norm": _group_norm,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_pool": _calls(F.adaptive_avg_pool2d, (1, 1)),
+    "relu": _calls(F.relu),
+    "sigmoid": _calls(torch.sigmoid),
+    "tanh": _calls(torch.tanh),
+    "silu": _calls(F.silu),
+    "hardsigmoid": _calls(F.hardsigmoid),
+    "hardswish": _calls(F.hardswish),
+    "gelu": _calls(F.gelu),
+    "matmul": _matmul,
+    "softmax": _softmax,
+    "layer_norm": _layer_norm,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "resize_nearest": _resize("nearest"),
+    "resize_bilinear": _resize("bilinear"),
+    "conv_transpose2d": _conv_transpose2d,
+    "add": _add,
+    "mul": _calls(operator.mul),
+    "concat": _concat,
+    "sub": _calls(operator.sub),
+    "mean": _mean,
+    "flatten": _calls(torch.flatten, 1),
+    "linear": _calls(F.linear),
+    "project": _calls(torch.matmul),
+    "chunk": _chunk,
+    "zero": _zero,
+    "gaussian": _gaussian,
+    "gaussian_drawn": _gaussian_drawn,
+    "frozen_gaussian": _frozen,
+    "mix": _mix,
+    "drop_path": _drop_path,
+    "drop_path_drawn": _drop_path_drawn,
+}

@@ -4,7 +4,7 @@ The checkpoints of Chen et al., arXiv:1604.06174; here the second run leaves run
 alone, and repeats the random draws of the first. `saved_bytes` measures what autograd keeps.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.autograd.function import once_differentiable
 
-from lowering.torch.rule import TorchEmitter, TorchRule
+from lowering.torch.rule import Emit, TorchEmitter
 from nasir.arguments import checked
 from nasir.graph import graph_of
-from nasir.ops.fused import CALL, RECOMPUTE, CallAttrs
+from nasir.ops.fused import CallAttrs
 
 Function = Callable[..., Tensor]
 Values = tuple[fx.Node, ...]
@@ -135,7 +135,7 @@ def _call(e: TorchEmitter, a: CallAttrs, *values: fx.Node) -> fx.Node:
     return e.call(e.function(graph_of(a.body)), *values)
 
 
-RULES = (TorchRule(RECOMPUTE, _recompute), TorchRule(CALL, _call))
+RULES: Mapping[str, Emit] = {"recompute": _recompute, "call": _call}
 
 
 @dataclass(frozen=True, slots=True)

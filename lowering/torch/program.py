@@ -12,19 +12,13 @@ from torch import fx
 
 from lowering.python_text import Names, identifier, target
 from lowering.torch import fused, layers, memory, sequence
-from lowering.torch.rule import TorchEmitter, TorchRule
+from lowering.torch.rule import Emit, TorchEmitter
 from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
 from nasir.ops.fused import ConvBankAttrs
 from nasir.table import Table
 
-RULES: Table[TorchRule] = Table(
-    *layers.RULES,
-    *sequence.RULES,
-    *fused.RULES,
-    *memory.RULES,
-    kinds=("torch",),
-)
+RULES = Table.of({**layers.RULES, **sequence.RULES, **fused.RULES, **memory.RULES}, "torch")
 
 _numbers = itertools.count()
 
@@ -148,7 +142,7 @@ class _SourceWriter:
                 partial(self._function, follow=False),
                 _pieces(self.graph, node),
             )
-            self.values[node.name] = find_rule(node.op).emit(emitter, node.attrs, *inputs, *refs)
+            self.values[node.name] = find_rule(node.op)(emitter, node.attrs, *inputs, *refs)
         results = tuple(self.values[name] for name in outputs)
         self.code.output(results[0] if len(results) == 1 else results)
         python = self.code.python_code("self")
@@ -177,7 +171,7 @@ def _pieces(graph: Graph, node: Node) -> tuple[int, ...]:
     return source.attrs.outs if source and isinstance(source.attrs, ConvBankAttrs) else ()
 
 
-def find_rule(op: OpSpec) -> TorchRule:
+def find_rule(op: OpSpec) -> Emit:
     """The rule of the op in torch."""
     if op.name not in RULES:
         raise NasirError("E306", f"torch has no rule for the op '{op.name}'")

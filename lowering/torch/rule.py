@@ -8,23 +8,9 @@ import torch
 from torch import Tensor, fx
 
 from nasir import Graph
-from nasir.ops import OpSpec
 
 Emit = Callable[..., fx.Node]
-"""(emitter, attributes, *inputs, *weights in the op's order) -> the result."""
-
-
-@dataclass(frozen=True, slots=True)
-class TorchRule:
-    """A row of the table: what to emit for one primitive."""
-
-    op: OpSpec
-    emit: Emit
-
-    @property
-    def name(self) -> str:
-        """The primitive's name."""
-        return self.op.name
+"""A primitive's rule: (emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
 
 @dataclass(frozen=True, slots=True)

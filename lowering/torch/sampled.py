@@ -142,7 +142,7 @@ class SampledGraph:
         own: tuple[Any, ...] = tuple(weights(ref.key) for ref in node.params)
         emitter = self._emitter_of(node) if node.body else self._emitter
         assert isinstance(node.op, OpSpec)
-        result: Any = find_rule(node.op).emit(emitter, node.attrs, *arguments, *own)
+        result: Any = find_rule(node.op)(emitter, node.attrs, *arguments, *own)
         return result
 
     def _given(

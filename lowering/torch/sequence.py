@@ -1,31 +1,16 @@
 """Tokens and sequences in torch. A body is a function that a loop over time calls."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from lowering.torch.rule import TorchEmitter, TorchRule
+from lowering.torch.rule import Emit, TorchEmitter
 from nasir.graph import graph_of
 from nasir.ops import NoAttrs
-from nasir.ops.sequence import (
-    DECODER,
-    DROPOUT_MASK,
-    DROPOUT_MASK_DRAWN,
-    EMBEDDING,
-    LAST,
-    LOG_SOFTMAX,
-    MASKED,
-    SCAN,
-    WORD_DROPOUT,
-    WORD_DROPOUT_DRAWN,
-    RateAttrs,
-    ScanAttrs,
-    WidthAttrs,
-    WordDropoutAttrs,
-)
+from nasir.ops.sequence import RateAttrs, ScanAttrs, WidthAttrs, WordDropoutAttrs
 
 Values = tuple[fx.Node, ...]
 
@@ -107,15 +92,15 @@ def _log_softmax(e: TorchEmitter, _: NoAttrs, x: fx.Node) -> fx.Node:
     return e.call(F.log_softmax, x, -1)
 
 
-RULES = (
-    TorchRule(EMBEDDING, _embedding),
-    TorchRule(WORD_DROPOUT, _word_dropout),
-    TorchRule(WORD_DROPOUT_DRAWN, _word_dropout),
-    TorchRule(DROPOUT_MASK, _dropout_mask),
-    TorchRule(DROPOUT_MASK_DRAWN, _dropout_mask),
-    TorchRule(MASKED, _masked),
-    TorchRule(SCAN, _scan),
-    TorchRule(LAST, _last),
-    TorchRule(DECODER, _decoder),
-    TorchRule(LOG_SOFTMAX, _log_softmax),
-)
+RULES: Mapping[str, Emit] = {
+    "embedding": _embedding,
+    "word_dropout": _word_dropout,
+    "word_dropout_drawn": _word_dropout,
+    "dropout_mask": _dropout_mask,
+    "dropout_mask_drawn": _dropout_mask,
+    "masked": _masked,
+    "scan": _scan,
+    "last": _last,
+    "decoder": _decoder,
+    "log_softmax": _log_softmax,
+}
