@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 93,
     "code lines of nasir and lowering": 17_595,
     "code lines of runners": 14_473,
-    "code lines of tests": 21_212,
+    "code lines of tests": 21_218,
     "places of runners": 15,
     "arrows between them": 49,
     "class names used twice": 0,

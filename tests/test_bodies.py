@@ -9,7 +9,7 @@ import torch
 import lowering
 import nasir
 from nasir import Builder, Graph, NasirError, SequenceType, VectorType, parse_graph, print_graph
-from nasir.passes import PASSES, dead_code, validate
+from nasir.passes import INFERENCE, PASSES, dead_code, validate
 from nasir.passes.rewriting import with_body
 
 TEXT = (Path(__file__).parent / "data/faults/bodies.txt").read_text()
@@ -132,6 +132,14 @@ def _normed() -> Graph:
     body = step.graph(step("tanh", step.share("bn2", "bn1"), name="next"))
     build = Builder(x=SequenceType(3), h=VectorType(3))
     return build.graph(build("scan", "x", "h", name="scan", body=body))
+
+
+def test_folded_cells_of_one_kind_have_one_body() -> None:
+    graph = nasir.network("darts_v2", channels=4, layers=12)
+    called, _ = nasir.run_passes(graph, (*INFERENCE, PASSES["call-cells"]))
+    bodies = [node.body for node in called if node.body is not None]
+    assert len(bodies) == 12
+    assert [bodies.index(body) for body in bodies] == [0, 1, 2, 2, 4, 5, 6, 6, 8, 9, 10, 11]
 
 
 def test_a_shared_batch_norm_in_a_body_moves_its_statistics_at_every_step() -> None:

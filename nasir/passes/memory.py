@@ -185,7 +185,7 @@ def _body(
     for node in nodes:
         specs = meaning(node.op, node.attrs, graph.types_of(node)).params
         for ref, own in zip(node.params, default_params(names[node.name], specs), strict=True):
-            formal.setdefault(ref.key, replace(ref, key=own.key))
+            formal.setdefault(ref.key, own)
     inner = [
         replace(
             node.rewired(names),
