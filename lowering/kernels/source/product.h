@@ -35,11 +35,11 @@ void product(const T* a, const T* w, long rows, long inner, long outer, T* y) {
   with_constant(inner, [&](auto known) {
     long column = 0;
     for (; column + 2 * L <= outer; column += 2 * L)
-      tiles<8>(rows, [&](long r, auto size) {
+      tiles<kPairs>(rows, [&](long r, auto size) {
         product_tile<T, size, 2>(a + r * known, w + column, known, outer, y + r * outer + column);
       });
     if (column < outer)
-      tiles<16>(rows, [&](long r, auto size) {
+      tiles<kSingles>(rows, [&](long r, auto size) {
         product_tile<T, size, 1>(a + r * known, w + column, known, outer, y + r * outer + column);
       });
   });
@@ -67,11 +67,11 @@ void add_outer(const T* a, const T* d, long rows, long inner, long outer, T* sum
   constexpr int L = Lanes<T>::count;
   long column = 0;
   for (; column + 2 * L <= outer; column += 2 * L)
-    tiles<8>(inner, [&](long k, auto size) {
+    tiles<kPairs>(inner, [&](long k, auto size) {
       outer_tile<T, size, 2>(a + k, d + column, rows, inner, outer, sum + k * outer + column);
     });
   if (column < outer)
-    tiles<16>(inner, [&](long k, auto size) {
+    tiles<kSingles>(inner, [&](long k, auto size) {
       outer_tile<T, size, 1>(a + k, d + column, rows, inner, outer, sum + k * outer + column);
     });
 }

@@ -30,7 +30,7 @@ template <class T>
 void weighted_row(const T* x, Taps taps, const T* w, long columns, long step, T* out) {
   constexpr int L = Lanes<T>::count;
   for (long c = 0; c < step; c += L)
-    tiles<16>(columns, [&](long j, auto size) {
+    tiles<kSingles>(columns, [&](long j, auto size) {
       const long at = j * step + c;
       if (step == L)
         weighted_tile<T, size>(x + at, taps, w + c, std::integral_constant<long, L>(), out + at);
@@ -81,7 +81,7 @@ void correlate(const T* x, const long* offset, long taps, const T* d, Rows rows,
       };
       long k = 0;
       for (; k + 5 <= taps; k += 5)
-        run(std::integral_constant<int, 5>(), std::integral_constant<int, 4>(), k);
+        run(std::integral_constant<int, 5>(), std::integral_constant<int, kRegisters / 8>(), k);
       for (; k + 3 <= taps; k += 3)
         run(std::integral_constant<int, 3>(), std::integral_constant<int, 4>(), k);
       for (; k < taps; ++k)

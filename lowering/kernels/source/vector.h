@@ -15,6 +15,15 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
+// Vector registers. What a tile sums up, its factors and one value are to fit into them.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
+#endif
+constexpr int kPairs = kRegisters == 32 ? 8 : 6;      // rows of a tile of two vectors
+constexpr int kSingles = kRegisters == 32 ? 16 : 12;  // rows of a tile of one vector
+
 template <class T>
 struct Lanes {
   static constexpr int count = kVectorBytes / int(sizeof(T));
@@ -42,9 +51,10 @@ inline Vec<T> relu(Vec<T> x) {
   return x < zero ? zero : x;
 }
 
-// Calls body(first, size) for tiles of R, R/2, ... 1 that cover [0, count).
+// Calls body(first, size) for tiles of R, and then of smaller powers of two, that cover [0, count).
 template <int R, class Body>
 inline void tiles(long count, Body&& body, long first = 0) {
   for (; first + R <= count; first += R) body(first, std::integral_constant<int, R>());
-  if constexpr (R > 1) tiles<R / 2>(count, body, first);
+  constexpr int kNext = R > 8 ? 8 : R > 4 ? 4 : R / 2;
+  if constexpr (R > 1) tiles<kNext>(count, body, first);
 }
