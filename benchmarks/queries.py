@@ -74,7 +74,7 @@ def _curve(told: Teller, method: str, history: History, most: int, folder: Path)
 
 
 def _answered(told: Teller, folder: Path, asked: Any) -> Any:
-    return told.answer(asked, folder)
+    return (told.answer(query, folder) for query in asked)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -26,7 +26,8 @@ CODES: dict[str, str] = {
     "E110": "the file is written in a version that this nasir does not read",
     "E112": "the output cannot be written",
     # names: choose a known one
-    "E201": "unknown op, genotype, space, skeleton, pass, method, part, proxy, recipe, or target",
+    "E201": "unknown op, genotype, space, skeleton, pass, method, part, proxy, recipe, target, or "
+    "tracker",
     # spaces, genotypes, networks, graphs: change them, or their size
     "E202": "a cell is malformed: its kinds, its nodes, what they read, or its output",
     "E208": "the target format cannot express the genotype",

@@ -1,14 +1,21 @@
 """Other processes for tests: forked, because a fresh one takes seconds to import torch."""
 
+import json
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 
+needs_ray = pytest.mark.skipif(
+    find_spec("ray") is None, reason="ray is not installed (nasir[cluster])"
+)
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes can be forked here")
 
 Say = Callable[[str], None]
@@ -65,3 +72,20 @@ def fork(work: Callable[[Say], None]) -> Child:
 
 def void(_: object) -> None:
     """Nothing, whatever is given."""
+
+
+def wait_for_checkpoint(folder: Path) -> Path:
+    """The run directory in a folder, or below it, that first has a checkpoint."""
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        for path in (*folder.glob("checkpoints/*.pt"), *folder.glob("*/checkpoints/*.pt")):
+            if not path.name.startswith("."):
+                return path.parent.parent
+        time.sleep(0.002)
+    raise AssertionError(f"{folder} has no checkpoint")
+
+
+def holder(folder: Path) -> int:
+    """The process that holds a run's lock."""
+    text = (folder / "lock").read_bytes()[1:]
+    return int(json.loads(text)["pid"])

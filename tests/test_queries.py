@@ -1,6 +1,9 @@
 """Searches without a supernet: what they ask for, and what tells it."""
 
 import json
+import math
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,12 +33,15 @@ from runners.experiment.asking import (
 )
 from runners.experiment.experiment import Experiment, Search
 from runners.experiment.predictor import Predictor, paths
+from runners.experiment.proxies import members, ranked
 from runners.experiment.search import resume
 from runners.experiment.values import ValuePart
 from runners.folder.display import Display
 from runners.folder.logs import read_rows
+from runners.folder.run_folder import RunFolder
 from runners.plot import PLOTS, read_run
-from tests.command_line import call
+from tests.command_line import call, start
+from tests.processes import holder, needs_ray, wait_for_checkpoint
 from tests.searches import run, tiny
 
 SPACE = nasir.load_space("nasbench201")
@@ -83,12 +89,11 @@ class KnownValue(ValuePart):
     def open(self, experiment: Experiment, space: Space) -> Teller:
         left = [int(self.of or "-1")]
 
-        def answer(asked: Sequence[Query], _: Path) -> Iterator[Told]:
-            for query in asked:
-                if left[0] == 0:
-                    raise KeyboardInterrupt
-                left[0] -= 1
-                yield Told(agreement(query.genotype))
+        def answer(query: Query, _: Path) -> Told:
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return Told(agreement(query.genotype))
 
         return Teller(answer, "", "edges")
 
@@ -163,8 +168,8 @@ def test_halving_sends_the_best_third_to_three_times_the_length() -> None:
     rows = played(Halving(), 39).rows
     shares = [row.query.share for row in rows]
     assert shares == [1 / 9] * 27 + [1 / 3] * 9 + [1.0] * 3
-    for start, count, passed in ((0, 27, rows[27:36]), (27, 9, rows[36:])):
-        rung = sorted(rows[start : start + count], key=lambda row: row.value, reverse=True)
+    for first, count, passed in ((0, 27, rows[27:36]), (27, 9, rows[36:])):
+        rung = sorted(rows[first : first + count], key=lambda row: row.value, reverse=True)
         assert [row.query.parent for row in passed] == [each.number for each in rung[: count // 3]]
     history = played(Halving(), 40)
     assert history.rows[39].query.share == 1 / 9
@@ -326,7 +331,7 @@ def test_a_recipe_tells_the_held_out_accuracy_after_a_short_training(tmp_path: P
         run={"limit": 64, "steps": 1},
     )
     assert again.summary["valid"] == rows[0]["valid"]
-    assert not (tmp_path / "run" / "answering" / "training").exists()
+    assert list((tmp_path / "run" / "answering").iterdir()) == []
 
 
 def test_a_supernet_tells_the_score_with_its_weights(tmp_path: Path) -> None:
@@ -355,6 +360,79 @@ def test_a_search_with_measured_latencies_goes_on_and_is_not_replayed(tmp_path: 
         nasir.replay(tmp_path / "run")
 
 
+@pytest.mark.parametrize("proxy", ["params+l2_norm", "az_nas"])
+def test_an_ensemble_ranks_each_query_among_all_so_far(proxy: str, tmp_path: Path) -> None:
+    given: Any = {"network.channels": 4, "network.layers": 1, "train.batch": 8}
+    value, queries = f"proxy:{proxy}", 14
+    search = _experiment(method="evolution", value=value, queries=queries, values=given)
+    found = run(search, tmp_path / "run")
+    rows: Any = read_rows(tmp_path / "run" / "metrics.jsonl")
+    names = members([proxy])
+    scores = {name: [row["scores"][name] for row in rows] for name in names}
+    scores = {n: [-math.inf if x is None else x for x in column] for n, column in scores.items()}
+    for count, row in enumerate(rows, start=1):
+        so_far = ranked([scores[name][:count] for name in names])
+        assert row["value"] == pytest.approx(so_far[-1])
+        assert row["best"] == pytest.approx(max(so_far))
+    best = rows[int(np.argmax(ranked(list(scores.values()))))]["genotype"]
+    assert nasir.canonical_id(best) == nasir.canonical_id(found.genotype)
+
+
+def test_a_search_with_an_ensemble_resumes_to_the_same_rows(tmp_path: Path) -> None:
+    given: Any = {"network.channels": 4, "network.layers": 1}
+    search = _experiment(
+        method="evolution", value="proxy:params+flops", queries=40, values=given, together=4
+    )
+    whole = run(search, tmp_path / "whole")
+    folder = tmp_path / "run"
+    run(search, folder)
+    with RunFolder.open(folder) as opened:
+        (folder / "checkpoints/0039.pt").unlink()
+        opened.rewind(38)
+    assert len(read_rows(folder / "metrics.jsonl")) == 39
+    assert resume(folder, {}, Display()).genotype == whole.genotype
+    for name in ("metrics.jsonl", "genotype.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+@needs_ray
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("killed", ["driver", "worker"])
+def test_workers_of_ray_tell_what_one_process_would(
+    tmp_path: Path, killed: str, request: pytest.FixtureRequest
+) -> None:
+    """Although one of them, or the search itself, is killed within a training."""
+    given = ("search", "nasbench201", "--method", "evolution", "--value", "recipe:digits")
+    given += ("--queries", "4", "--together", "2", "--limit", "64", "--steps", "2")
+    given += ("--epochs", "60", "--batch", "32", "--channels", "4", "--layers", "1")
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert call(*given, "-o", whole).code == 0
+    driver = start(*given, "-o", out, "--ray", "local", cwd=tmp_path, OMP_NUM_THREADS="1")
+    request.addfinalizer(driver.kill)
+    training = wait_for_checkpoint(out / "answering")
+    pid = holder(training)
+    assert pid != driver.pid
+    os.kill(driver.pid if killed == "driver" else pid, signal.SIGKILL)
+    assert not (training / "summary.json").exists()
+    if killed == "driver":
+        driver.communicate()
+        again = ("search", "--resume", out, "--ray", "local")
+        driver = start(*again, cwd=tmp_path, OMP_NUM_THREADS="1")
+    _, err = driver.communicate(timeout=600)
+    assert driver.returncode == 0, err
+    for name in ("metrics.jsonl", "genotype.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert list((out / "answering").iterdir()) == []
+
+
+def test_workers_have_nothing_to_tell_a_search_with_a_supernet(tmp_path: Path) -> None:
+    done = call("search", "nasbench201", "--ray", "local", "-o", tmp_path / "run")
+    assert done.code == 2
+    assert "E505 method 'darts' asks for no values" in done.err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -363,7 +441,7 @@ def test_a_search_with_measured_latencies_goes_on_and_is_not_replayed(tmp_path: 
         ({"method": "darts", "ask": "evolution"}, "instead of training a supernet"),
         ({"method": "random", "queries": 3}, "has no value to ask for"),
         ({"method": "evolution", "value": "tables:x"}, "unknown part 'tables' for 'value'"),
-        ({"method": "evolution", "value": "proxy:synflow+snip"}, "ranks genotypes among others"),
+        ({"method": "nsga2", "value": "proxy:params", "together": 2}, "own number of queries"),
         ({"method": "evolution", "value": "proxy:sinflow"}, "unknown proxy 'sinflow'"),
         ({"method": "evolution", "value": "table:absent.csv"}, "absent.csv"),
         ({"method": "evolution", "value": "supernet:absent"}, "no such run"),

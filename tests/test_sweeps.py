@@ -1,18 +1,15 @@
 """Sweeps: files, commands, kills, Ray; comparisons of runs against numbers worked out by hand."""
 
-import importlib.util
 import json
 import os
 import shlex
 import signal
 import sys
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 import pytest
-import torch
 
 import nasir
 from nasir import NasirError
@@ -21,7 +18,7 @@ from runners.sweeps.results import FEW, NOISE, compare_runs, difference_of, html
 from runners.sweeps.running import sweep
 from runners.sweeps.trials import read_sweep
 from tests.command_line import call, start
-from tests.processes import Say, fork, needs_fork
+from tests.processes import Say, fork, holder, needs_fork, needs_ray, wait_for_checkpoint
 from tests.searches import run, tiny
 
 TINY = """
@@ -154,15 +151,6 @@ def test_results_of_another_sweep_are_refused(tmp_path: Path) -> None:
     assert caught.value.code == "E726"
 
 
-@pytest.fixture
-def one_thread() -> Generator[None]:
-    """As many threads as a forked process has: sums depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @needs_fork
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -189,34 +177,20 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
             assert (out / seed / name).read_text() == (whole / seed / name).read_text()
 
 
-def wait_for_checkpoint(folder: Path) -> None:
-    until = time.monotonic() + 120
-    while not [p for p in (folder / "checkpoints").glob("*") if not p.name.startswith(".")]:
-        assert time.monotonic() < until, f"{folder} has no checkpoint"
-        time.sleep(0.002)
-
-
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="ray is not installed (nasir[cluster])"
-)
-
-
-def holder(folder: Path) -> int:
-    """The process that holds a run's lock."""
-    text = (folder / "lock").read_bytes()[1:]
-    return int(json.loads(text)["pid"])
-
-
 @pytest.mark.slow
 @needs_ray
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("killed", ["driver", "worker"])
-def test_a_sweep_on_ray_survives_kills(tmp_path: Path, killed: str) -> None:
+def test_a_sweep_on_ray_survives_kills(
+    tmp_path: Path, killed: str, request: pytest.FixtureRequest
+) -> None:
     text = f"{TINY}method: darts\nseed: 0..1\n".replace("epochs: 2", "epochs: 60")
     path, whole, out = written(tmp_path, text), tmp_path / "whole", tmp_path / "out"
     assert sweep(path, whole) == {}
     home = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = ("sweep", path, "-o", out, "--ray", "local")
     driver = start(*command, cwd=tmp_path, **home)
+    request.addfinalizer(driver.kill)
     wait_for_checkpoint(out / "0")
     pid = holder(out / "0")
     assert pid != driver.pid
@@ -225,7 +199,7 @@ def test_a_sweep_on_ray_survives_kills(tmp_path: Path, killed: str) -> None:
     if killed == "driver":
         driver.communicate()
         driver = start(*command, cwd=tmp_path, **home)
-    _, err = driver.communicate(timeout=300)
+    _, err = driver.communicate(timeout=600)
     assert driver.returncode == 0, err
     for name in ("metrics.jsonl", "genotype.json"):
         for seed in "01":

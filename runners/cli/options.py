@@ -39,6 +39,11 @@ SpaceOption = Annotated[
     ),
 ]
 
+RayOption = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Work on Ray: local, or a cluster's address."),
+]
+
 _GENOTYPES = ("genotype", "genotypes", "files", "first", "second", "source")
 _READ = ("genotype", "genotypes", "space", "method", "recipe", "name", "weights", "file")
 _RUNS = ("run", "resume", "inherit")

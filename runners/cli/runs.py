@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import nasir
-from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong_call
+from runners.cli.options import Fields, GenotypeArgument, RayOption, SpaceOption, wrong_call
 from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.fields import from_text, merged, sections
 from runners.experiment.recipe import NetworkSection, Recipe, Sizes, describe_size
@@ -101,6 +101,7 @@ def search(
     out: _Out = None,
     resume: _Resume = None,
     set_: _Set = None,
+    ray: RayOption = None,
 ) -> Reply:
     """Search SPACE with a method, and write a genotype for `nasir compile`.
 
@@ -108,7 +109,8 @@ def search(
     checkpoints and TensorBoard events. --resume RUN continues a killed run, with the same result.
     `nasir plot RUN` draws it.
 
-    Methods without a supernet (evolution, bananas, …) ask --value for values of genotypes.
+    Methods without a supernet (evolution, bananas, …) ask --value for values of genotypes; with
+    --ray, workers tell those that are asked for together.
 
     Example: nasir search nasbench201 --method drnas --epochs 5 -o run
     """
@@ -119,13 +121,15 @@ def search(
         if out is not None:
             message = "--out and --resume contradict each other"
             raise wrong_call(message, "a run continues in its own directory")
-        result = loop.resume(resume, asked if space is None else {**asked, "of": space})
+        named = asked if space is None else {**asked, "of": space}
+        result = loop.resume(resume, named, ray=ray)
     else:
         if space is None:
             raise wrong_call("SPACE is missing", "nasir spaces lists them")
         found = _experiment(space, merged({"search": {}}, asked), asked)
         names = (found.of, found.searching.method)
-        result = loop.search(found, out or _fresh_run(found, *(Path(name).stem for name in names)))
+        out = out or _fresh_run(found, *(Path(name).stem for name in names))
+        result = loop.search(found, out, ray=ray)
     path = str(result.folder / "genotype.json")
     facts = {
         "run": str(result.folder),

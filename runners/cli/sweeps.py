@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from runners.cli.options import RayOption
 from runners.folder.display import display_for_stderr
 from runners.output import FAILED, FileText, Reply
 
@@ -20,10 +21,7 @@ def sweep(
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="DIR", help="The folder of runs and tables.")
     ],
-    ray: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Run trials on Ray: local, or a cluster's address."),
-    ] = None,
+    ray: RayOption = None,
     table: _Table = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the commands of trials that are not done.")

@@ -1,31 +1,97 @@
 """The search without a supernet in a run directory: a row for each query."""
 
+import json
 import math
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import nasir
-from nasir import Genotype, Space
+from nasir import Genotype, NasirError, Space
 from nasir.errors import json_text
-from runners.experiment.asking import History, Query, Teller, queries
-from runners.experiment.build import BuiltSearch
+from runners.experiment.asking import History, Query, Teller, Told, queries
+from runners.experiment.build import BuiltSearch, build_search
+from runners.experiment.experiment import Experiment
 from runners.experiment.run import Run, restoring
 from runners.folder.display import genotype_lines
 from runners.folder.logs import read_rows
 from runners.folder.run_folder import METRICS
 from runners.inputs import short_text
+from runners.machine.cluster import Cluster, joined
 
 ANSWERING = "answering"
-"""The folder of unfinished work on a query, in a run directory."""
+"""The folder of unfinished work on queries, in a run directory."""
+
+Answers = Callable[[Sequence[Query]], Iterator[Told]]
 
 
-def ask_all(run: Run, built: BuiltSearch) -> Genotype:
-    """Asks for values; returns the genotype of the best one. Resumes from the rows."""
-    asker, task, space = built.method.ask, built.task, built.space
+def ask_all(run: Run, built: BuiltSearch, ray: str | None) -> Genotype:
+    """Asks for values; returns the genotype of the best one. Resumes from the rows.
+
+    Workers of Ray answer queries that are asked for together, if there is an address.
+    """
+    assert isinstance(built.task, Teller), "a method with values"
+    folder = run.folder.path / ANSWERING
+    if ray is None:
+        return _ask_all(run, built, built.task, partial(_one_by_one, built.task, folder))
+    gpus = float(built.place.device.type == "cuda")
+    with joined(ray, "nasir search --ray", gpus=gpus) as cluster:
+        return _ask_all(
+            run, built, built.task, partial(_by_workers, cluster, built.experiment, folder)
+        )
+
+
+def _one_by_one(teller: Teller, folder: Path, asked: Sequence[Query]) -> Iterator[Told]:
+    """Yields answers in order. A query's folder is removed once its row is written."""
+    for query in asked:
+        own = folder / _key(query)
+        yield teller.answer(query, own)
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _by_workers(
+    cluster: Cluster, experiment: Experiment, folder: Path, asked: Sequence[Query]
+) -> Iterator[Told]:
+    """The same by Ray's workers: what they answer out of order waits."""
+    found: dict[int, Told] = {}
+    following = 0
+    work = partial(_answered, json_text(experiment.facts()), folder.absolute())
+    for place, answer in cluster.ended(work, asked):
+        if isinstance(answer, NasirError):
+            raise answer
+        found[place] = answer
+        while following in found:
+            yield found.pop(following)
+            shutil.rmtree(folder / _key(asked[following]), ignore_errors=True)
+            following += 1
+
+
+def _answered(experiment: str, folder: Path, query: Query) -> Told:
+    return _teller(experiment).answer(query, folder / _key(query))
+
+
+@lru_cache(maxsize=1)
+def _teller(experiment: str) -> Teller:
+    """Returns what answers, opened once in a worker."""
+    task = build_search(Experiment(**json.loads(experiment))).task
     assert isinstance(task, Teller), "a method with values"
+    return task
+
+
+def _key(query: Query) -> str:
+    text = f"{nasir.dump_genotype(query.genotype)} {query.share}"
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _ask_all(run: Run, built: BuiltSearch, teller: Teller, answers: Answers) -> Genotype:
+    asker, space = built.method.ask, built.space
     assert asker is not None, "values are asked for"
     run.display.say(built.plan.words)
-    history, pending = History(space, built.experiment.seed), list[Query]()
+    history = History(space, built.experiment.seed, teller.ranking)
+    pending: list[Query] = []
     checkpoint = run.folder.latest()
     if checkpoint is not None:
         run.done = checkpoint.epoch + 1
@@ -34,14 +100,11 @@ def ask_all(run: Run, built: BuiltSearch) -> Genotype:
         for row in read_rows(run.folder.path / METRICS):
             run.row = row
             value = -math.inf if run.row["value"] is None else run.row["value"]
-            history.add(_query(row, space), value, run.row.get("cost"))
+            history.add(_query(row, space), value, run.row.get("cost"), run.row)
         if checkpoint is not None:
             pending = [_query(row, space) for row in checkpoint.state["pending"]]
     run.display.start(built.plan.queries, run.done)
-    folder, most = run.folder.path / ANSWERING, built.plan.queries
-    for known, answer, left in queries(
-        asker, history, lambda asked: task.answer(asked, folder), most, pending
-    ):
+    for known, answer, left in queries(asker, history, answers, built.plan.queries, pending):
         best = history.best
         if best is known:
             run.text = genotype_lines(known.query.genotype)

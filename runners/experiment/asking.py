@@ -7,7 +7,7 @@ functions (`nasir.canonical_id`) are asked for once; the published codes ask aga
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
@@ -52,37 +52,62 @@ class Known:
     cost: float | None = None
 
 
-Answering = Callable[[Sequence[Query], Path], Iterator[Told]]
-"""Answers queries in their order; a folder holds unfinished work."""
+Answering = Callable[[Query, Path], Told]
+"""Answers a query; a folder of its own holds unfinished work."""
+
+Measures = Mapping[str, Any]
+
+Ranking = Callable[[Sequence[Measures]], Sequence[float]]
+"""Returns the values of all queries so far, of their measures."""
 
 
 class Teller(Task):
-    """What answers the queries of a search, in the place of its task."""
+    """What answers the queries of a search, in the place of its task.
+
+    With a `ranking`, values depend on all queries so far, and are those after the last one.
+    """
 
     name = "values"
 
     def __init__(
-        self, answer: Answering, fingerprint: str, metric: str, *, repeats: bool = True
+        self,
+        answer: Answering,
+        fingerprint: str,
+        metric: str,
+        *,
+        repeats: bool = True,
+        ranking: Ranking | None = None,
     ) -> None:
         self.answer, self.fingerprint, self.metric = answer, fingerprint, metric
-        self.repeats = repeats
+        self.repeats, self.ranking = repeats, ranking
 
 
 class History:
     """The answered queries of a search, in order. Mutable."""
 
-    def __init__(self, space: Space, seed: int) -> None:
-        self.space, self.seed = space, seed
+    def __init__(self, space: Space, seed: int, ranking: Ranking | None = None) -> None:
+        self.space, self.seed, self._ranking = space, seed, ranking
         self.rows: list[Known] = []
+        self._measures: list[Measures] = []
         self._asked: set[tuple[str, float]] = set()
 
-    def add(self, query: Query, value: float, cost: float | None = None) -> Known:
-        """Appends an answered query; NaN counts as -inf."""
+    def add(
+        self,
+        query: Query,
+        value: float,
+        cost: float | None = None,
+        measures: Measures | None = None,
+    ) -> Known:
+        """Appends an answered query; NaN counts as -inf. With a ranking, values change."""
         value = -math.inf if math.isnan(value) else value
-        row = Known(len(self.rows), query, value, cost)
-        self.rows.append(row)
+        self.rows.append(Known(len(self.rows), query, value, cost))
+        if self._ranking is not None:
+            self._measures.append(measures or {})
+            values = self._ranking(self._measures)
+            pairs = zip(self.rows, values, strict=True)
+            self.rows = [replace(row, value=new) for row, new in pairs]
         self._asked.add((_ident(query.genotype), query.share))
-        return row
+        return self.rows[-1]
 
     @property
     def best(self) -> Known:
@@ -317,7 +342,8 @@ def queries(
             return
         asked = tuple(pending)
         for place, (query, answer) in enumerate(zip(asked, answers(asked), strict=True), start=1):
-            row = history.add(query, answer.value, asker.cost(history.space, query.genotype))
+            cost = asker.cost(history.space, query.genotype)
+            row = history.add(query, answer.value, cost, answer.measures)
             pending = asked[place:]
             yield row, answer, pending
 

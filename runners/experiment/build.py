@@ -11,7 +11,7 @@ from nasir.space.layout import DEPTHS, OWN
 from nasir.space.own_skeletons import find_skeleton
 from nasir.space.skeletons import Skeleton
 from runners.experiment.architect import BestOf, KullbackLeibler, Projection
-from runners.experiment.asking import RandomQueries
+from runners.experiment.asking import Asker, RandomQueries
 from runners.experiment.experiment import Experiment, RunOptions
 from runners.experiment.fields import with_values
 from runners.experiment.method import (
@@ -208,7 +208,7 @@ def build_search(experiment: Experiment) -> BuiltSearch:
         named.value is not None or not isinstance(named.ask, RandomQueries)
     ):
         return _build_queries(experiment, space, named)
-    if search.queries is not None:
+    if search.queries is not None or search.together is not None:
         message = f"method '{named.name}' has no value to ask for"
         raise NasirError("E505", message, hint=VALUES)
     experiment = experiment.having(data=experiment.data or DATA_SET)
@@ -238,11 +238,23 @@ def _build_queries(experiment: Experiment, space: Space, method: Method) -> Buil
     if method.value is None or method.ask is None:
         message = f"method '{method.name}' asks for values of genotypes, and nothing tells them"
         raise NasirError("E505", message, hint=VALUES)
-    run = experiment.run
+    run, asker = experiment.run, _with_together(method.ask, experiment.searching.together)
     place = find_place(run.device, run.precision or "float32", run.deterministic)
     task = method.value.open(experiment, space)
-    task.repeats = task.repeats and method.ask.repeats
-    return BuiltSearch(experiment, experiment.data or "", place, 1, task, space, method)
+    task.repeats = task.repeats and asker.repeats
+    return BuiltSearch(
+        experiment, experiment.data or "", place, 1, task, space, method.having(ask=asker)
+    )
+
+
+def _with_together(asker: Asker, together: int | None) -> Asker:
+    """Returns the asker with that number of queries at a time."""
+    if together is None:
+        return asker
+    if "together" not in type(asker).model_fields:
+        message = f"{type(asker).__name__} has its own number of queries at a time"
+        raise NasirError("E505", message, hint="leave --together out")
+    return asker.having(together=together)
 
 
 def build_training(experiment: Experiment) -> BuiltTraining:

@@ -64,6 +64,8 @@ class Search(Model):
     """table:FILE, recipe:NAME, proxy:NAME, supernet:RUN."""
     queries: Count | None = None
     """Values asked for; 150."""
+    together: Count | None = None
+    """Genotypes that an asker chooses before their values are known."""
     channels_fraction: str | None = None
     """Share of the channels that ops process, 1/K."""
     interval: Repeats | None = None

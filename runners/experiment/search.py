@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -327,13 +328,17 @@ def search(
     *,
     method: str | Method | Mapping[str, Any] | None = None,
     data: str | Maker | None = None,
+    ray: str | None = None,
     **fields: Any,
 ) -> Result:
     """Searches a space into the new run directory `out`.
 
     `space` may be a whole experiment, of which the others are fields. `method` is a name, a file's
     path, a `Method`, or what would be in a method's file; `data` is a name, or a task's maker such
-    as `DataTask`. Raises an error for a loss that is not finite, and those of data and folders.
+    as `DataTask`. With `ray`, `local` or the address of a cluster that shares the file system, its
+    workers tell the values that a method without a supernet asks for together.
+
+    Raises an error for a loss that is not finite, and those of data and folders.
     """
     if not isinstance(space, Experiment):
         space = as_space(space)
@@ -345,9 +350,19 @@ def search(
         experiment = space.having(**named)
 
         def build() -> BuiltSearch:
-            return build_search(_placed(experiment))
+            return _answerable(build_search(_placed(experiment)), ray)
 
-        return start_run(Path(out), "search", build, build_search, _searched, display)
+        work = partial(_searched, ray=ray)
+        return start_run(Path(out), "search", build, build_search, work, display)
+
+
+def _answerable(built: BuiltSearch, ray: str | None) -> BuiltSearch:
+    """Raises an error if Ray's workers are there and the search asks for nothing."""
+    if ray is not None and not built.plan.queries:
+        message = f"method '{built.method.name}' asks for no values, which Ray's workers could tell"
+        hint = "nasir sweep --ray runs several searches; torchrun divides one"
+        raise NasirError("E505", message, hint=hint)
+    return built
 
 
 def _placed(experiment: Experiment) -> Experiment:
@@ -368,6 +383,7 @@ def resume(
     *,
     method: str | Method | Mapping[str, Any] | None = None,
     data: str | Maker | None = None,
+    ray: str | None = None,
 ) -> Result:
     """Resumes the search in `out`; the result is that of an uninterrupted one.
 
@@ -376,14 +392,19 @@ def resume(
     """
     with with_objects(method=method, data=data) as named:
         asked = merged(asked, named)
-        return resume_run(Path(out), "search", asked, build_search, _searched, display)
+
+        def build(experiment: Experiment) -> BuiltSearch:
+            return _answerable(build_search(experiment), ray)
+
+        work = partial(_searched, ray=ray)
+        return resume_run(Path(out), "search", asked, build, work, display)
 
 
-def _searched(run: Run, built: BuiltSearch) -> Result:
+def _searched(run: Run, built: BuiltSearch, ray: str | None) -> Result:
     """Runs or resumes the search; writes `genotype.json` last."""
     seed = built.experiment.seed
     if built.plan.queries:
-        genotype = ask_all(run, built)
+        genotype = ask_all(run, built, ray)
     elif built.supernet is None:
         genotype = nasir.sample(built.space, seed)
     else:

@@ -1,9 +1,8 @@
 """What tells a genotype's value: a table, a short training, a proxy, or a supernet."""
 
 import math
-import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,9 +19,10 @@ from runners.benchmarks import (
     open_benchmark,
     records_of,
 )
-from runners.experiment.asking import Query, Teller, Told
+from runners.experiment.asking import Measures, Query, Teller, Told
 from runners.experiment.experiment import Experiment
 from runners.experiment.fields import AnyCount, Model, Share
+from runners.machine.cluster import when_free
 
 CIFAR10 = "cifar10"
 """CIFAR-10 in benchmarks, whose validation accuracies are those of `cifar10-valid`."""
@@ -66,10 +66,10 @@ class TableValue(ValuePart):
         dataset = self.dataset or (experiment.data or "").partition(":")[0]
         _refuse(experiment.values, self)
 
-        def look_up(query: Query) -> Told:
+        def answer(query: Query, _: Path) -> Told:
             return self._answer(records(query.genotype), dataset, query.share)
 
-        return Teller(lambda queries, _: map(look_up, queries), fingerprint, "accuracy")
+        return Teller(answer, fingerprint, "accuracy")
 
     def _answer(self, record: BenchmarkRecord, dataset: str, share: float) -> Told:
         rows = answers(record, Question(dataset or None, split=self.split))
@@ -120,31 +120,31 @@ class RecipeValue(ValuePart):
         task = build_training(training(nasir.sample(space, 0), 1.0)).task
         split = task.splits[0]
 
-        def answer(queries: Sequence[Query], folder: Path) -> Iterator[Told]:
-            for query in queries:
-                summary = _trained(training(query.genotype, query.share), folder / "training")
-                if summary is None:
-                    yield Told(-math.inf)
-                    continue
-                measures = {name: summary[name] for name in task.splits}
-                yield Told(_valued(summary[split], task.metric), measures)
+        def answer(query: Query, folder: Path) -> Told:
+            summary = _trained(training(query.genotype, query.share), folder)
+            if summary is None:
+                return Told(-math.inf)
+            measures = {name: summary[name] for name in task.splits}
+            return Told(_valued(summary[split], task.metric), measures)
 
         return Teller(answer, task.fingerprint, task.metric, repeats=task.repeats)
 
 
 class ProxyValue(ValuePart):
-    """A zero-cost proxy (`nasir score`) on the first batch of the data. No shares."""
+    """A zero-cost proxy (`nasir score`) on the first batch of the data. No shares.
+
+    An ensemble by rank has values among all queries so far, as in the search of AZ-NAS,
+    arXiv:2403.19232: each query changes those of the others.
+    """
 
     settings = "sizes of the network, and train.batch"
 
     def open(self, experiment: Experiment, space: Space) -> Teller:
         from runners.experiment.build import DATA_SET
-        from runners.experiment.proxies import each_score, members
+        from runners.experiment.proxies import each_score, joined, members
         from runners.experiment.scoring import skeleton_of, task_of_proxies
 
-        if members([self.of]) != (self.of,):
-            message = f"{quoted(self.of)} ranks genotypes among others, and has no value for one"
-            raise NasirError("E505", message, hint="a single proxy: nasir score --list")
+        names = members([self.of])
         given = dict(experiment.values)
         batch = int(given.pop("train.batch", 64))
         size: dict[str, Any] = {}
@@ -162,12 +162,24 @@ class ProxyValue(ValuePart):
         )
         first = task.train(0, 0)
 
-        def answer(queries: Sequence[Query], _: Path) -> Iterator[Told]:
-            genotypes = [query.genotype for query in _whole(queries, self)]
-            for row in each_score([self.of], genotypes, first, experiment.seed, size):
-                yield Told(row[self.of])
+        def answer(query: Query, _: Path) -> Told:
+            genotype = _whole(query, self).genotype
+            scores = next(each_score([self.of], [genotype], first, experiment.seed, size))
+            return Told(scores[self.of]) if self.of in scores else Told(0.0, {"scores": scores})
 
-        return Teller(answer, task.fingerprint, self.of, repeats=task.repeats)
+        def ranking(rows: Sequence[Measures]) -> Sequence[float]:
+            scores = [_finite(row["scores"]) for row in rows]
+            columns = {name: [row[name] for row in scores] for name in names}
+            return joined([self.of], columns)[self.of]
+
+        single = names == (self.of,)
+        return Teller(
+            answer,
+            task.fingerprint,
+            self.of,
+            repeats=task.repeats,
+            ranking=None if single else ranking,
+        )
 
 
 class SupernetValue(ValuePart):
@@ -185,11 +197,10 @@ class SupernetValue(ValuePart):
             raise NasirError("E505", message, Where(self.of))
         task = supernet.task
 
-        def answer(queries: Sequence[Query], _: Path) -> Iterator[Told]:
-            for query in _whole(queries, self):
-                score = supernet.score_of(query.genotype, self.batches)
-                measures = dict(score.measures)
-                yield Told(_valued(measures, task.metric), {"valid": measures})
+        def answer(query: Query, _: Path) -> Told:
+            score = supernet.score_of(_whole(query, self).genotype, self.batches)
+            measures = dict(score.measures)
+            return Told(_valued(measures, task.metric), {"valid": measures})
 
         return Teller(answer, task.fingerprint, task.metric, repeats=task.repeats)
 
@@ -207,12 +218,17 @@ def _refuse(values: Mapping[str, object], value: ValuePart) -> None:
         raise NasirError("E505", f"{quoted(name)} is no setting of the search's value", hint=hint)
 
 
-def _whole(queries: Sequence[Query], value: ValuePart) -> Sequence[Query]:
+def _finite(scores: Mapping[str, float | None]) -> Mapping[str, float]:
+    """Returns scores with -inf for null, as which it stands in a run's rows."""
+    return {name: -math.inf if value is None else value for name, value in scores.items()}
+
+
+def _whole(query: Query, value: ValuePart) -> Query:
     """Raises an error for a query after a part of the training."""
-    if any(query.share < 1 for query in queries):
+    if query.share < 1:
         message = f"'{value.of}' has one value for a genotype, and shorter trainings are asked for"
         raise NasirError("E505", message, hint="--value recipe:NAME")
-    return queries
+    return query
 
 
 def _test(record: BenchmarkRecord, dataset: str) -> float | None:
@@ -225,20 +241,21 @@ def _test(record: BenchmarkRecord, dataset: str) -> float | None:
 
 
 def _trained(experiment: Experiment, folder: Path) -> Mapping[str, Any] | None:
-    """Returns the summary of a training in a folder that is removed; goes on with one there.
+    """Returns the summary of a training in a folder; goes on with one that is there.
 
     None if its loss was not finite.
     """
     from runners.experiment.train import evaluate, resume
     from runners.folder.display import Display
 
-    summary = None
-    try:
+    def work() -> Mapping[str, Any]:
         begun = (folder / "run.json").is_file()
         found = resume(folder, {}, Display()) if begun else evaluate(experiment, folder, Display())
-        summary = found.summary
+        return found.summary
+
+    try:
+        return when_free(work)
     except NasirError as error:
         if error.code != "E741":
             raise
-    shutil.rmtree(folder)
-    return summary
+        return None

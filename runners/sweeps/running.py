@@ -1,39 +1,29 @@
 """Runs the trials of a sweep, one after another or as tasks of Ray, and shows their progress."""
 
-import logging
-import os
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import nasir
 from nasir import NasirError, Where
 from nasir.document import Json
 from nasir.errors import json_text
 from nasir.files import write_atomically
-from nasir.lazy import import_optional
 from runners.folder.disk import Lock, write_errors
 from runners.folder.display import Display, facts_text, is_terminal
 from runners.folder.facts import read_facts, read_object, same_settings
 from runners.folder.logs import read_rows
 from runners.folder.run_folder import METRICS
+from runners.machine.cluster import joined, when_free
 from runners.output import print_note
-from runners.sweeps.trials import Resources, Sweep, Trial, extensions, read_sweep
+from runners.sweeps.trials import Resources, Sweep, Trial, read_sweep
 
 if TYPE_CHECKING:
     from rich.table import Table as Drawn
 
 TRIALS = "sweep.json"
 """The experiments of a sweep's trials by name, in the folder of results."""
-
-RETRIES = 3
-"""Number of times that Ray runs a trial again whose worker died."""
-
-PATIENCE = 30.0
-"""Seconds to wait for the dying process of a killed sweep to let go of a run directory."""
 
 Failures = dict[str, NasirError]
 """The errors of failed trials, by name."""
@@ -85,23 +75,26 @@ def _remember(found: Sweep, out: Path) -> None:
     write_atomically(out / TRIALS, f"{json_text(before | now, indent=2)}\n".encode())
 
 
-def run_trial(trial: Trial) -> NasirError | None:
-    """Runs or resumes a trial to its end; returns its error if it fails."""
+def run_trial(trial: Trial) -> None:
+    """Runs or resumes a trial to its end."""
     from runners.experiment import search, train
 
-    until = time.monotonic() + PATIENCE
-    while not trial.done:
-        try:
-            if trial.started:
-                (search if trial.kind == "search" else train).resume(trial.folder, {}, Display())
-            elif trial.kind == "search":
-                search.search(trial.experiment, trial.folder, Display())
-            else:
-                train.evaluate(trial.experiment, trial.folder, Display())
-        except NasirError as error:
-            if error.code != "E724" or time.monotonic() > until:
-                return error
-            time.sleep(0.5)
+    if trial.done:
+        return
+    if trial.started:
+        (search if trial.kind == "search" else train).resume(trial.folder, {}, Display())
+    elif trial.kind == "search":
+        search.search(trial.experiment, trial.folder, Display())
+    else:
+        train.evaluate(trial.experiment, trial.folder, Display())
+
+
+def _try_trial(trial: Trial) -> NasirError | None:
+    """Returns the error of a trial that fails."""
+    try:
+        when_free(lambda: run_trial(trial))
+    except NasirError as error:
+        return error
     return None
 
 
@@ -111,7 +104,7 @@ Ended = tuple[Trial, NasirError | None]
 def _one_by_one(trials: Sequence[Trial], board: "Board") -> Iterator[Ended]:
     for trial in trials:
         board.begin(trial)
-        yield trial, run_trial(trial)
+        yield trial, _try_trial(trial)
 
 
 def _on_ray(
@@ -120,63 +113,11 @@ def _on_ray(
     """Yields trials as their tasks end. A task whose worker dies is started again, and resumes."""
     if not trials:
         return
-    ray = import_optional("ray", "nasir sweep --ray")
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        hint = "--ray local, or the address of a running cluster (ray start)"
-        raise NasirError("E502", f"Ray cannot be used: {error}", Where(address), hint) from None
-    try:
-        _check_resources(ray.cluster_resources(), resources)
-        asked = {"num_cpus": resources.cpus, "num_gpus": resources.gpus}
-        task: Any = ray.remote(**asked, max_retries=RETRIES)(_in_worker)
-        place, names = str(Path.cwd()), [_absolute(name) for name in extensions()]
-        waiting = {task.remote(trial, place, names): trial for trial in trials}
+    with joined(address, "nasir sweep --ray", resources.cpus, resources.gpus) as cluster:
         for trial in trials:
             board.begin(trial, "submitted")
-        while waiting:
-            ended, _ = ray.wait(list(waiting), timeout=1.0)
-            for reference in ended:
-                yield waiting.pop(reference), _answer(ray, reference)
-    finally:
-        ray.shutdown()
-
-
-def _absolute(name: str) -> str:
-    return str(Path(name).absolute()) if Path(name).exists() else name
-
-
-def _check_resources(there: dict[str, float], resources: Resources) -> None:
-    """Raises an error if the cluster can never run a trial, which would wait for ever."""
-    for name, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
-        if wanted > there.get(name, 0):
-            message = f"a trial asks for {wanted:g} {name}s, and Ray has {there.get(name, 0):g}"
-            raise NasirError("E502", message, hint="fewer in `resources` of the sweep")
-
-
-def _answer(ray: Any, reference: Any) -> NasirError | None:
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError:
-        raise  # an error of nasir itself
-    except ray.exceptions.RayError as error:
-        reason = str(error).partition("\n")[0]
-        message = f"the worker ended {RETRIES + 1} times: {reason}"
-        return NasirError(
-            "E502", message, hint="the memory may be too small; start the sweep again"
-        )
-
-
-def _in_worker(trial: Trial, place: str, names: Sequence[str]) -> NasirError | None:
-    """Runs a trial in a worker, where paths mean what they mean in the sweep's own process."""
-    os.chdir(place)
-    with nasir.use(*names):
-        return run_trial(trial)
+        for place, error in cluster.ended(_try_trial, trials):
+            yield trials[place], error
 
 
 @dataclass

@@ -11,11 +11,11 @@ from typing import Any, TypeVar, cast
 from nasir import NasirError
 from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
-from nasir.extension import in_use
 from nasir.files import read_source
 from runners.experiment.experiment import Experiment, RunOptions, Search
 from runners.experiment.fields import FieldError, Model, Number
 from runners.folder.facts import FACTS, Kind, flat, has_ended
+from runners.machine.cluster import extensions
 
 MOST = 10_000
 """Maximum number of trials."""
@@ -77,11 +77,6 @@ class Sweep:
 
     trials: tuple[Trial, ...]
     resources: Resources
-
-
-def extensions() -> list[str]:
-    """Returns the names of the extensions in use, by which another process can use them."""
-    return [each.source or each.extension.name for each in in_use()]
 
 
 def read_sweep(path: Path, out: Path) -> Sweep:
