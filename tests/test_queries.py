@@ -403,9 +403,9 @@ def test_workers_of_ray_tell_what_one_process_would(
     tmp_path: Path, killed: str, request: pytest.FixtureRequest
 ) -> None:
     """Although one of them, or the search itself, is killed within a training."""
-    given = ("search", "nasbench201", "--method", "evolution", "--value", "recipe:digits")
-    given += ("--queries", "4", "--together", "2", "--limit", "64", "--steps", "2")
-    given += ("--epochs", "60", "--batch", "32", "--channels", "4", "--layers", "1")
+    given = ("search", "nasbench201", "--method", "random", "--value", "recipe:digits")
+    given += ("--queries", "3", "--together", "2", "--limit", "64", "--steps", "2")
+    given += ("--epochs", "30", "--batch", "32", "--channels", "4", "--layers", "1")
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert call(*given, "-o", whole).code == 0
     driver = start(*given, "-o", out, "--ray", "local", cwd=tmp_path, OMP_NUM_THREADS="1")
