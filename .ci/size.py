@@ -25,13 +25,13 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 199,
-    "files of runners": 93,
-    "code lines of nasir and lowering": 17_595,
-    "code lines of runners": 14_473,
-    "code lines of tests": 21_218,
+    "files of the library": 200,
+    "files of runners": 94,
+    "code lines of nasir and lowering": 17_596,
+    "code lines of runners": 14_615,
+    "code lines of tests": 21_296,
     "places of runners": 15,
-    "arrows between them": 49,
+    "arrows between them": 50,
     "class names used twice": 0,
     "files over 500 lines": 0,
 }

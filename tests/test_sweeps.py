@@ -187,9 +187,8 @@ def test_a_sweep_on_ray_survives_kills(
     text = f"{TINY}method: darts\nseed: 0..1\n".replace("epochs: 2", "epochs: 60")
     path, whole, out = written(tmp_path, text), tmp_path / "whole", tmp_path / "out"
     assert sweep(path, whole) == {}
-    home = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = ("sweep", path, "-o", out, "--ray", "local")
-    driver = start(*command, cwd=tmp_path, **home)
+    driver = start(*command, cwd=tmp_path, OMP_NUM_THREADS="1")
     request.addfinalizer(driver.kill)
     wait_for_checkpoint(out / "0")
     pid = holder(out / "0")
@@ -198,7 +197,7 @@ def test_a_sweep_on_ray_survives_kills(
     assert not (out / "0/genotype.json").exists()
     if killed == "driver":
         driver.communicate()
-        driver = start(*command, cwd=tmp_path, **home)
+        driver = start(*command, cwd=tmp_path, OMP_NUM_THREADS="1")
     _, err = driver.communicate(timeout=600)
     assert driver.returncode == 0, err
     for name in ("metrics.jsonl", "genotype.json"):
