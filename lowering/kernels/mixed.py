@@ -34,7 +34,8 @@ def mixed_sum(
     of terms and units; no gradient flows through them.
 
     Backward needs the values, coefficients, weights and statistics, and with `recompute=False`
-    also what each depthwise window made for its product; with `recompute=True` it is made again.
+    also the products behind depthwise windows, but for terms of a single window of 9 taps or
+    fewer; with `recompute=True` all are made again.
     """
     if len(weights) != weight_count(terms) or len(terms) != coefficients.numel():
         raise TypeError(
@@ -204,16 +205,16 @@ def _arrays(
 ) -> tuple[_Arrays, object]:
     """The library's view of the tensors, and the objects that it refers to."""
     values, weights = _addresses(tensors[:count]), _addresses(tensors[count:])
-    windows = _addresses(kept)
+    products = _addresses(kept)
     arrays = _Arrays(
         ctypes.addressof(values),
         ctypes.addressof(weights),
         _address(coefficients),
-        ctypes.addressof(windows) if kept or not plan.kept else None,
+        ctypes.addressof(products) if kept or not plan.kept else None,
         _address(statistics[0]),
         _address(statistics[1]),
     )
-    return arrays, (values, weights, windows)
+    return arrays, (values, weights, products)
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:

@@ -96,8 +96,6 @@ void Backward<T>::take(size_t t) {
     flows.push_back(last ? nullptr : this->arena_.template take<T>(made));
     const bool maximum = unit.window == kMaximum;
     this->which_[t].push_back(maximum ? this->arena_.template take<T>(size) : nullptr);
-    if (unit.window != kNone && unit.product && !this->windows_[t][u])
-      this->windows_[t][u] = this->arena_.template take<T>(size);
   }
 }
 
@@ -251,6 +249,8 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
   const T* g = (u + 1 == units.size() ? out_ : flows_[t][u]) + image * unit.out.size();
   const T* y = this->outputs_[t][u] + image * unit.out.size();
   const long rows = this->chunk_rows(unit), row = unit.out.row(), step = unit.out.step(L);
+  const bool read = unit.window != kNone && unit.product && gradients_.weights;
+  const T* padded = read ? this->pad(own, t, u, image) : nullptr;
   for (long top = 0; top < unit.out.height; top += rows) {
     const long now = std::min(rows, unit.out.height - top);
     const Scale<T> only{nullptr, slope.a, slope.d};
@@ -263,7 +263,7 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
     if (unit.product) {
       const long count = now * unit.middle.width / unit.pack;
       if (gradients_.weights)
-        add_outer(this->before_product(own, t, u, image, nullptr, top, now), d, count, unit.inner(),
+        add_outer(this->before_product(own, t, u, image, padded, top, now), d, count, unit.inner(),
                   unit.outer(), own_[thread].sums[unit.matrix]);
       const T* weight = this->weights_[unit.matrix].backward;
       if (unit.window == kDepthwise || unit.window == kMaximum) {
@@ -309,13 +309,11 @@ void Backward<T>::window_weights(int thread, size_t t, size_t u, long image) {
   const Slot& back = this->plan_.slots[unit.back];
   const T* x = this->pad(own, t, u, image);
   const T* d = own.slots[unit.back];
-  const long step = unit.in.step(L), across = unit.kernel[1];
+  const long step = unit.in.step(L);
   T* sums = own_[thread].sums[unit.depthwise];
   const Rows rows{unit.middle.height, unit.middle.row() / step, unit.stride[0] * from.row(),
                   back.row()};
-  for (long i = 0; i < unit.kernel[0]; ++i)
-    correlate(x, unit.forward.offset.data() + i * across, across, d + back.at(0, 0), rows, step,
-              sums + i * across * step);
+  correlate(x, unit.forward.offset.data(), unit.taps(), d + back.at(0, 0), rows, step, sums);
 }
 
 template <class T>

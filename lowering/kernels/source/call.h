@@ -25,7 +25,7 @@ class Call {
   void backward(Arena& arena, int threads, const Arrays<T>& arrays,
                 const Gradients<T>& gradients) const;
 
-  // The values that each kept window takes.
+  // The values that each kept output takes.
   std::vector<long> kept() const;
 
  private:
@@ -66,7 +66,7 @@ inline Call::Call(const long* code, const double* eps, long lanes) : images_(*co
 inline std::vector<long> Call::kept() const {
   std::vector<long> sizes;
   for (const Part& part : parts_)
-    for (const Unit* unit : part.plan->kept) sizes.push_back(images_ * unit->middle.size());
+    for (const Unit* unit : part.plan->kept) sizes.push_back(images_ * unit->out.size());
   return sizes;
 }
 

@@ -17,13 +17,14 @@ inline int omp_get_thread_num() { return 0; }
 
 constexpr long kChunk = 2048;  // values of an image worked on at a time: they stay in L1
 
-// What Python hands over; the arrays of pointers have one entry for each value, weight, kept A.
+// What Python hands over; the arrays of pointers have one entry for each value, weight, kept
+// output.
 template <class T>
 struct Arrays {
   const T* const* values;
   const T* const* weights;
   const T* coefficients;
-  T* const* kept;  // null: A is not kept
+  T* const* kept;  // null: nothing is kept
   T *mean, *variance;
 };
 
@@ -63,7 +64,6 @@ class Engine {
   int threads_;
   std::vector<const T*> values_;          // with padded channels
   std::vector<std::vector<T*>> outputs_;  // each unit's, before its norm
-  std::vector<std::vector<T*>> windows_;  // each unit's A, where it is in memory
   std::vector<std::vector<T*>> which_;    // each maximum's taps (backward)
   std::vector<std::vector<Counts<T>>> counts_;
   std::vector<Weight<T>> weights_;
@@ -76,6 +76,7 @@ class Engine {
     const auto& [unit, depthwise] = plan_.weights[i];
     return depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
   }
+  bool is_kept(const Unit& unit) const { return arrays_.kept && unit.kept >= 0; }
   long first(int thread) const { return plan_.images * thread / threads_; }
   const Scale<T>& scale(const Scratch<T>& own, const Unit& unit) const {
     return unit.norm ? own.scales[unit.norm_index] : identity_;
@@ -137,16 +138,15 @@ Engine<T>::Engine(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int t
 template <class T>
 void Engine<T>::take_term(size_t t) {
   auto& outputs = outputs_.emplace_back();
-  auto& windows = windows_.emplace_back();
   auto& counts = counts_.emplace_back();
   which_.emplace_back();
   const Term& term = plan_.terms[t];
   for (size_t u = 0; u < term.units.size(); ++u) {
     const Unit& unit = term.units[u];
     const bool alias = !u && !unit.relu && unit.window == kNone && !unit.product;
-    outputs.push_back(alias ? const_cast<T*>(values_[term.value])
-                            : arena_.take<T>(plan_.images * unit.out.size()));
-    windows.push_back(unit.kept >= 0 && arrays_.kept ? arrays_.kept[unit.kept] : nullptr);
+    outputs.push_back(alias           ? const_cast<T*>(values_[term.value])
+                      : is_kept(unit) ? arrays_.kept[unit.kept]
+                                      : arena_.take<T>(plan_.images * unit.out.size()));
     counts.push_back(unit.window == kAverage ? take_counts(unit) : Counts<T>{});
   }
 }
@@ -341,15 +341,12 @@ void Engine<T>::window(Scratch<T>& own, size_t t, size_t u, long image, const T*
   }
 }
 
-// Rows [y, y + rows) of a unit's A, where they are in memory, or else made now.
+// Rows [y, y + rows) of a unit's A, what its product takes.
 template <class T>
 const T* Engine<T>::before_product(Scratch<T>& own, size_t t, size_t u, long image, const T* padded,
                                    long y, long rows) {
   const Unit& unit = plan_.terms[t].units[u];
   const long row = unit.middle.row();
-  T* kept = windows_[t][u];
-  if (kept) kept += image * unit.middle.size() + y * row;
-  if (kept && !padded) return kept;
   if (unit.window == kNone) {
     const Unit* last = u ? &plan_.terms[t].units[u - 1] : nullptr;
     const Scale<T>* before = last && last->norm ? &scale(own, *last) : nullptr;
@@ -358,9 +355,8 @@ const T* Engine<T>::before_product(Scratch<T>& own, size_t t, size_t u, long ima
     activate(from, own.a, rows * row, unit.in.step(L), before, unit.relu);
     return own.a;
   }
-  T* to = kept ? kept : own.a;
-  for (long r = 0; r < rows; ++r) window(own, t, u, image, padded, y + r, to + r * row);
-  return to;
+  for (long r = 0; r < rows; ++r) window(own, t, u, image, padded, y + r, own.a + r * row);
+  return own.a;
 }
 
 // A unit's output before its norm; each(first value, output, size) sees it while it is warm.
@@ -368,14 +364,16 @@ template <class T>
 template <class Each>
 void Engine<T>::unit_forward(Scratch<T>& own, size_t t, size_t u, long image, Each&& each) {
   const Unit& unit = plan_.terms[t].units[u];
-  const bool ready = replay_ && arrays_.kept && unit.kept >= 0;
+  const bool ready = replay_ && is_kept(unit);
   const T* padded = unit.window == kNone || ready ? nullptr : pad(own, t, u, image);
   T* y = outputs_[t][u] + image * unit.out.size();
   const long rows = chunk_rows(unit), row = unit.out.row();
   for (long top = 0; top < unit.out.height; top += rows) {
     const long now = std::min(rows, unit.out.height - top);
     T* out = y + top * row;
-    if (unit.product) {
+    if (ready) {
+      // what forward has made
+    } else if (unit.product) {
       const T* a = before_product(own, t, u, image, padded, top, now);
       product(a, weights_[unit.matrix].forward, now * unit.middle.width / unit.pack, unit.inner(),
               unit.outer(), out);

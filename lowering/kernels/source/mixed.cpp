@@ -31,7 +31,7 @@ void* nasir_plan(const long* code, const double* eps, int bytes) {
   return new Call(code, eps, kVectorBytes / bytes);
 }
 
-// The number of kept windows, and the values each takes.
+// The number of kept outputs, and the values each takes.
 long nasir_kept(const void* call, long* sizes) {
   const std::vector<long> kept = static_cast<const Call*>(call)->kept();
   std::copy(kept.begin(), kept.end(), sizes);

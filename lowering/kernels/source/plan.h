@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <vector>
 
 #include "taps.h"
@@ -43,7 +44,22 @@ struct TapList {
   std::vector<long> offset;
   std::vector<int> index;
 
-  operator Taps() const { return {offset.data(), index.data(), int(offset.size())}; }
+  int run = 0, apart = 0;
+
+  operator Taps() const { return {offset.data(), index.data(), int(offset.size()), run, apart}; }
+
+  // Finds runs of `length`, where columns are `step` values apart, and puts them in order.
+  void find_runs(long length, long step) {
+    if (length < 2 || offset.size() % length) return;
+    const long distance = offset[1] - offset[0];
+    if (distance % step || std::abs(distance / step) > 2) return;
+    for (size_t i = 0; i < offset.size(); ++i)
+      if (i % length && offset[i] - offset[i - 1] != distance) return;
+    run = int(length), apart = int(std::abs(distance / step));
+    if (distance > 0) return;
+    std::reverse(offset.begin(), offset.end());
+    std::reverse(index.begin(), index.end());
+  }
 };
 
 struct Unit {
@@ -105,7 +121,8 @@ inline Plan::Plan(const long* code, const double* eps, long lanes) : lanes(lanes
       if (unit.window == kDepthwise) unit.depthwise = int(weights.size()) - 1 - unit.product;
       if (unit.product) unit.matrix = int(weights.size()) - 1;
       if (unit.norm) unit.norm_index = int(norms.size()), norms.push_back(&unit);
-      if (unit.window == kDepthwise && unit.product)
+      const bool cheap = term.units.size() == 1 && unit.taps() <= 9;  // to make again
+      if (unit.window == kDepthwise && unit.product && !cheap)
         unit.kept = int(kept.size()), kept.push_back(&unit);
     }
   for (Term& term : terms)
@@ -204,6 +221,7 @@ inline void Plan::aim(Unit& unit) {
       unit.forward.offset.push_back(source.at(row, column));
       unit.forward.index.push_back(int(i * unit.kernel[1] + j));
     }
+  unit.forward.find_runs(unit.kernel[1], unit.in.step(lanes));
 }
 
 // The taps that hand a gradient back, for each phase of an input row and column, and its slot.
@@ -236,5 +254,6 @@ inline void Plan::lay_back(Unit& unit) {
               wanted.at(row / unit.stride[0], column / unit.stride[1]));
           list.index.push_back(int(i * unit.kernel[1] + j));
         }
+      if (unit.stride[1] == 1) list.find_runs(unit.kernel[1], unit.in.step(lanes));
     }
 }

@@ -7,10 +7,11 @@
 
 // The taps of a window: offset[i] from the first value under output column 0, weights
 // w + index[i] * step. Columns are `step` values apart (all channels, or one packed vector).
+// They come in runs of `run` neighbours, `apart` columns from one to the next (0: no runs).
 struct Taps {
   const long* offset;
   const int* index;
-  int count;
+  int count, run, apart;
 };
 
 template <class T, int R, class Step>
@@ -25,10 +26,49 @@ inline void weighted_tile(const T* x, Taps taps, const T* w, Step step, T* out) 
   UNROLL for (int r = 0; r < R; ++r) store(out + r * step, sum[r]);
 }
 
+// The same for taps in runs of K, D columns apart: a value is read once for all taps of a run.
+template <class T, int R, int K, int D>
+inline void run_tile(const T* x, Taps taps, const T* w, long step, T* out) {
+  constexpr int M = R + (K - 1) * D, P = 2, H = (M + P - 1) / P;
+  Vec<T> sum[R];
+  UNROLL for (int r = 0; r < R; ++r) sum[r] = Vec<T>{};
+  for (int i = 0; i < taps.count; i += K) {
+    Vec<T> factor[K];
+    UNROLL for (int k = 0; k < K; ++k) factor[k] = load(w + taps.index[i + k] * step);
+    const T* from[P];
+    UNROLL for (int p = 0; p < P; ++p) from[p] = x + taps.offset[i] + p * H * step;
+    // Columns far apart in turn: the sums of neighbours wait for each other.
+    UNROLL for (int m = 0; m < H; ++m)
+      UNROLL for (int p = 0; p < P; ++p) {
+        if (m + p * H >= M) continue;
+        const Vec<T> value = load(from[p]);
+        from[p] += step;
+        UNROLL for (int k = 0; k < K; ++k) {
+          const int r = m + p * H - k * D;
+          if (r >= 0 && r < R) sum[r] += value * factor[k];
+        }
+      }
+  }
+  UNROLL for (int r = 0; r < R; ++r, out += step) store(out, sum[r]);
+}
+
+template <class T, int K, int D>
+inline void run_row(const T* x, Taps taps, const T* w, long columns, long step, T* out) {
+  for (long c = 0; c < step; c += Lanes<T>::count)
+    tiles<8>(columns, [&](long j, auto size) {
+      run_tile<T, size, K, D>(x + j * step + c, taps, w + c, step, out + j * step + c);
+    });
+}
+
 // out[j] = sum over taps of w[tap] * x[tap + j], for the columns of one row.
 template <class T>
 void weighted_row(const T* x, Taps taps, const T* w, long columns, long step, T* out) {
   constexpr int L = Lanes<T>::count;
+  const int kind = taps.run * 4 + taps.apart;
+  if (kind == 3 * 4 + 1) return run_row<T, 3, 1>(x, taps, w, columns, step, out);
+  if (kind == 5 * 4 + 1) return run_row<T, 5, 1>(x, taps, w, columns, step, out);
+  if (kind == 3 * 4 + 2) return run_row<T, 3, 2>(x, taps, w, columns, step, out);
+  if (kind == 5 * 4 + 2) return run_row<T, 5, 2>(x, taps, w, columns, step, out);
   for (long c = 0; c < step; c += L)
     tiles<kSingles>(columns, [&](long j, auto size) {
       const long at = j * step + c;
@@ -76,16 +116,16 @@ void correlate(const T* x, const long* offset, long taps, const T* d, Rows rows,
   constexpr int L = Lanes<T>::count;
   const auto all = [&](auto known) {
     for (long c = 0; c < step; c += L) {
-      const auto run = [&](auto size, auto parts, long k) {
-        correlate_taps<T, size, parts>(x + c, offset + k, d + c, rows, known, sum + k * step + c);
-      };
       long k = 0;
-      for (; k + 5 <= taps; k += 5)
-        run(std::integral_constant<int, 5>(), std::integral_constant<int, kRegisters / 8>(), k);
-      for (; k + 3 <= taps; k += 3)
-        run(std::integral_constant<int, 3>(), std::integral_constant<int, 4>(), k);
-      for (; k < taps; ++k)
-        run(std::integral_constant<int, 1>(), std::integral_constant<int, 4>(), k);
+      const auto run = [&](auto size, auto parts) {
+        for (; k + size <= taps; k += size)
+          correlate_taps<T, size, parts>(x + c, offset + k, d + c, rows, known, sum + k * step + c);
+      };
+      run(std::integral_constant<int, 10>(), std::integral_constant<int, kRegisters / 16>());
+      run(std::integral_constant<int, 9>(), std::integral_constant<int, kRegisters / 16>());
+      run(std::integral_constant<int, 5>(), std::integral_constant<int, kRegisters / 8>());
+      run(std::integral_constant<int, 3>(), std::integral_constant<int, 4>());
+      run(std::integral_constant<int, 1>(), std::integral_constant<int, 4>());
     }
   };
   if (step == L)
