@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 200,
     "files of runners": 94,
-    "code lines of nasir and lowering": 17_596,
+    "code lines of nasir and lowering": 17_599,
     "code lines of runners": 14_615,
-    "code lines of tests": 21_296,
+    "code lines of tests": 21_298,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,

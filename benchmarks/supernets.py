@@ -155,7 +155,7 @@ def darts(rounds: int) -> list[Result]:
     floors = {
         "forward, memory none": 4.0,
         "step, memory none": 5.0,
-        "saved, memory none": 3.0,
+        "saved, memory none": 5.0,
         "step, memory states": 4.5,
         "saved, memory states": 20.0,
         "step, without a compiler": 1.8,

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 
 from lowering import kernels
 from lowering.torch.ranks import normalised
-from lowering.torch.rule import Emit, TorchEmitter, lerp_each_, mul_each
+from lowering.torch.rule import Emit, TorchEmitter, lerp_each_
 from nasir.ops import ChainUnit
 from nasir.ops.fused import (
     Branch,
@@ -336,7 +336,7 @@ class MixedSum:
         self.learned, self.norms = _places(attrs.terms, count)
         self.values = tuple(dict.fromkeys(term.value for term in attrs.terms))
         self.chains = tuple(_chain(term, self.values) for term in attrs.terms)
-        self._sizes: dict[tuple[torch.Size, ...], list[tuple[int, int]]] = {}
+        self._sizes: dict[tuple[torch.Size, ...], tuple[list[int], Tensor]] = {}
 
     def __call__(self, *args: Tensor) -> Tensor:
         """The sum for these inputs and weights."""
@@ -359,23 +359,26 @@ class MixedSum:
 
     def _update(self, args: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
         """Moves running means and variances (of the unbiased variance, as torch does)."""
-        sizes = self._norm_sizes(args)
-        channels = [size for size, _ in sizes]
-        means, variances = torch.split(mean, channels), torch.split(variance, channels)
+        channels, unbiased = self._norm_sizes(args)
+        with torch.no_grad():
+            corrected = variance * unbiased.to(variance)
+        means, variances = torch.split(mean, channels), torch.split(corrected, channels)
         for momentum in {momentum for _, momentum in self.norms}:
             rows = [i for i, (_, other) in enumerate(self.norms) if other == momentum]
-            unbiased = [sizes[i][1] / max(sizes[i][1] - 1, 1) for i in rows]
             at = [self.norms[i][0] for i in rows]
+            running = [*(args[i] for i in at), *(args[i + 1] for i in at)]
             with torch.no_grad():
-                lerp_each_([args[i] for i in at], [means[i] for i in rows], momentum)
-                corrected = mul_each([variances[i] for i in rows], unbiased)
-                lerp_each_([args[i + 1] for i in at], corrected, momentum)
+                batch = [*(means[i] for i in rows), *(variances[i] for i in rows)]
+                lerp_each_(running, batch, momentum)
 
-    def _norm_sizes(self, args: Sequence[Tensor]) -> list[tuple[int, int]]:
-        """For each batch norm, the channels and the number of values of a mean."""
+    def _norm_sizes(self, args: Sequence[Tensor]) -> tuple[list[int], Tensor]:
+        """The batch norms' channels, and for each channel what makes its variance unbiased."""
         shapes = tuple(args[term.value].shape for term in self.attrs.terms)
         if shapes not in self._sizes:
-            self._sizes[shapes] = _norm_sizes(self.attrs.terms, shapes)
+            sizes = _norm_sizes(self.attrs.terms, shapes)
+            factors = [c / max(c - 1, 1) for channels, c in sizes for _ in range(channels)]
+            unbiased = torch.tensor(factors, dtype=torch.float64)
+            self._sizes[shapes] = ([channels for channels, _ in sizes], unbiased)
         return self._sizes[shapes]
 
 

@@ -48,9 +48,9 @@ class Backward : Engine<T> {
   void replay(Scratch<T>& own, long image);
   void slope(Scratch<T>& own, const Slope<T>& to, size_t t, size_t u);
   void step_back(int thread, size_t t, size_t u, long image);
-  void before_window(int thread, size_t t, size_t u, long image);
+  void before_window(int thread, size_t t, size_t u, long image, const T* padded);
   void spread(Scratch<T>& own, size_t t, size_t u, long y, long rows, const T* d);
-  void window_weights(int thread, size_t t, size_t u, long image);
+  void window_weights(int thread, size_t t, size_t u, const T* padded);
   void window_back(Scratch<T>& own, size_t t, size_t u, long image);
   void gather(Scratch<T>& own, size_t t, size_t u, long y);
   void hand_on(Scratch<T>& own, size_t t, size_t u, long image, long y, long rows, const T* g);
@@ -233,15 +233,17 @@ void Backward<T>::step_back(int thread, size_t t, size_t u, long image) {
     std::fill(sums.first + image * step, sums.first + (image + 1) * step, 0.0);
     std::fill(sums.second + image * step, sums.second + (image + 1) * step, 0.0);
   }
-  before_window(thread, t, u, image);
+  const bool read = unit.window == kDepthwise || (unit.window != kNone && unit.product);
+  const T* padded = read && gradients_.weights ? this->pad(own, t, u, image) : nullptr;
+  before_window(thread, t, u, image, padded);
   if (unit.window == kNone) return;
-  if (unit.window == kDepthwise && gradients_.weights) window_weights(thread, t, u, image);
+  if (unit.window == kDepthwise && gradients_.weights) window_weights(thread, t, u, padded);
   if (hands_on(t, u)) window_back(own, t, u, image);
 }
 
 // Through norm and product; the window's gradient goes to its slot, or, without one, further back.
 template <class T>
-void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
+void Backward<T>::before_window(int thread, size_t t, size_t u, long image, const T* padded) {
   Scratch<T>& own = this->scratch_[thread];
   const std::vector<Unit>& units = this->plan_.terms[t].units;
   const Unit& unit = units[u];
@@ -249,8 +251,6 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
   const T* g = (u + 1 == units.size() ? out_ : flows_[t][u]) + image * unit.out.size();
   const T* y = this->outputs_[t][u] + image * unit.out.size();
   const long rows = this->chunk_rows(unit), row = unit.out.row(), step = unit.out.step(L);
-  const bool read = unit.window != kNone && unit.product && gradients_.weights;
-  const T* padded = read ? this->pad(own, t, u, image) : nullptr;
   for (long top = 0; top < unit.out.height; top += rows) {
     const long now = std::min(rows, unit.out.height - top);
     const Scale<T> only{nullptr, slope.a, slope.d};
@@ -266,7 +266,9 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image) {
         add_outer(this->before_product(own, t, u, image, padded, top, now), d, count, unit.inner(),
                   unit.outer(), own_[thread].sums[unit.matrix]);
       const T* weight = this->weights_[unit.matrix].backward;
-      if (unit.window == kDepthwise || unit.window == kMaximum) {
+      // Rows of a few pixels leave much of a tile empty: they are copied into their slot.
+      const bool wide = count / now >= 16;
+      if (wide && (unit.window == kDepthwise || unit.window == kMaximum)) {
         const Slot& slot = this->plan_.slots[unit.back];
         for (long y = top; y < top + now; ++y)
           product(d + (y - top) * row, weight, count / now, unit.outer(), unit.inner(),
@@ -302,18 +304,17 @@ void Backward<T>::spread(Scratch<T>& own, size_t t, size_t u, long y, long rows,
 }
 
 template <class T>
-void Backward<T>::window_weights(int thread, size_t t, size_t u, long image) {
+void Backward<T>::window_weights(int thread, size_t t, size_t u, const T* padded) {
   Scratch<T>& own = this->scratch_[thread];
   const Unit& unit = this->plan_.terms[t].units[u];
   const Slot& from = this->plan_.slots[unit.source];
   const Slot& back = this->plan_.slots[unit.back];
-  const T* x = this->pad(own, t, u, image);
   const T* d = own.slots[unit.back];
   const long step = unit.in.step(L);
   T* sums = own_[thread].sums[unit.depthwise];
   const Rows rows{unit.middle.height, unit.middle.row() / step, unit.stride[0] * from.row(),
                   back.row()};
-  correlate(x, unit.forward.offset.data(), unit.taps(), d + back.at(0, 0), rows, step, sums);
+  correlate(padded, unit.forward.offset.data(), unit.taps(), d + back.at(0, 0), rows, step, sums);
 }
 
 template <class T>
