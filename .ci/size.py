@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 94,
     "code lines of nasir and lowering": 17_599,
     "code lines of runners": 14_615,
-    "code lines of tests": 21_298,
+    "code lines of tests": 21_192,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,

@@ -31,6 +31,17 @@ class Telling(Display):
         self._say("epoch")
 
 
+LEFT = (
+    *("metrics.jsonl", "architecture.jsonl", "genotype.json"),
+    *("confusion.json", "weights.safetensors"),
+)
+
+
+def left(folder: Path) -> dict[str, bytes]:
+    """What a run leaves that must not depend on how it came about."""
+    return {name: (folder / name).read_bytes() for name in LEFT if (folder / name).exists()}
+
+
 def apart(work: Callable[[Say], object]) -> None:
     """Does the work in a process of its own, which must end well."""
     assert fork(lambda say: (work(say), None)[1]).wait() == 0

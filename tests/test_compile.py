@@ -10,13 +10,13 @@ import torch
 import lowering
 import nasir
 import runners
-from nasir import NasirError
 from runners.experiment.recipe import NetworkSize
 from runners.forms import make
 from runners.forms.compile import Options
 from runners.forms.report import Report
 from runners.forms.table import FORMS, FormSource
 from tests.command_line import RESNET, TINY, call
+from tests.refusals import fails_with
 
 SIZE = NetworkSize(channels=4, layers=3)
 
@@ -132,9 +132,8 @@ def test_a_file_that_differs_is_an_error(tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.mul_(3.0)
-    with pytest.raises(NasirError, match="the form 'export' differs") as caught:
+    with fails_with("E504", "the form 'export' differs"):
         make._difference(form, source, form.load(source, path), path)
-    assert caught.value.code == "E504"
 
 
 def test_a_network_that_draws_noise_is_compared_where_that_means_something(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from nasir import Builder, Cell, Graph, ImageType, NasirError, network, parse_graph, print_graph
+from nasir import Builder, Cell, Graph, ImageType, network, parse_graph, print_graph
 from nasir.passes import expand, validate
+from tests.refusals import error_of
 
 EDGE = "c00/n2.e0/sep_conv_3x3"
 
@@ -128,8 +129,8 @@ def test_a_function_that_adds_nothing_changes_nothing() -> None:
     assert graph.insert_after("c00/n2", lambda _, x: x) is graph
 
 
-def test_a_function_that_returns_no_value_of_its_own_is_an_error() -> None:
-    error = _error(lambda: _darts().insert_after("c00/n2", lambda b, x: b("relu", x) + "?"))
+def test_a_function_that_returns_no_value_of_its_own_is_anerror_of() -> None:
+    error = error_of(lambda: _darts().insert_after("c00/n2", lambda b, x: b("relu", x) + "?"))
     assert error.code == "E401"
     assert error.message == "the function returned 'relu?', which is no value that it built"
 
@@ -143,7 +144,7 @@ def test_the_readers_of_a_removed_node_read_what_it_read() -> None:
 
 def test_a_node_of_several_inputs_is_removed_in_favour_of_a_named_one() -> None:
     graph = _darts()
-    error = _error(lambda: graph.remove("c00/n2"))
+    error = error_of(lambda: graph.remove("c00/n2"))
     assert error.code == "E401"
     assert error.message == "node 'c00/n2' reads 2 values"
     assert error.hint == "choose the value that its readers read: remove(name, instead=…)"
@@ -174,19 +175,19 @@ def test_changed_attributes_leave_shared_weights_of_the_same_shape_shared() -> N
 
 
 def test_an_edit_of_a_node_that_is_not_there_names_the_nearest() -> None:
-    error = _error(lambda: _darts().remove("c00/n2.e0/sep_conv_3x"))
+    error = error_of(lambda: _darts().remove("c00/n2.e0/sep_conv_3x"))
     assert error.code == "E401"
     assert error.message == "there is no node 'c00/n2.e0/sep_conv_3x'"
     assert error.hint == f"did you mean '{EDGE}'?"
 
 
 def test_an_insertion_after_a_value_that_is_not_there_names_the_nearest() -> None:
-    error = _error(lambda: _darts().insert_after("imagee", "relu"))
+    error = error_of(lambda: _darts().insert_after("imagee", "relu"))
     assert str(error) == ("nasir: E401 there is no value 'imagee'\n  hint: did you mean 'image'?")
 
 
 def test_a_replacement_of_another_type_fails_with_the_reader_and_the_types() -> None:
-    error = _error(lambda: _darts().replace(EDGE, "max_pool_3x3", stride=2))
+    error = error_of(lambda: _darts().replace(EDGE, "max_pool_3x3", stride=2))
     assert str(error) == (
         "node c00/n2: E305 add takes values of one type, not image[4,16,16] and image[4,32,32]"
     )
@@ -194,28 +195,28 @@ def test_a_replacement_of_another_type_fails_with_the_reader_and_the_types() -> 
 
 def test_a_removal_that_changes_a_type_fails_with_the_reader_and_the_types() -> None:
     graph = _one("conv", "conv2d", out=4, kernel=1).insert_after("conv", "batch_norm")
-    error = _error(lambda: graph.remove("conv"))
+    error = error_of(lambda: graph.remove("conv"))
     assert error.code == "E305"
     assert str(error).startswith(
         "node conv+/batch_norm: E305 batch_norm has weights of shapes [(4,)"
     )
 
 
-def test_a_rewiring_to_a_later_node_is_an_error() -> None:
-    error = _error(lambda: _darts().rewire(EDGE, {"c00/pre0": "c00/n3"}))
+def test_a_rewiring_to_a_later_node_is_anerror_of() -> None:
+    error = error_of(lambda: _darts().rewire(EDGE, {"c00/pre0": "c00/n3"}))
     assert error.code == "E401"
     assert error.message == f"node '{EDGE}' reads 'c00/n3', which comes later"
 
 
-def test_a_rewiring_of_what_the_node_does_not_read_is_an_error() -> None:
-    error = _error(lambda: _darts().rewire(EDGE, {"image": "stem"}))
+def test_a_rewiring_of_what_the_node_does_not_read_is_anerror_of() -> None:
+    error = error_of(lambda: _darts().rewire(EDGE, {"image": "stem"}))
     assert str(error) == (
         f"nasir: E401 node '{EDGE}' does not read 'image'\n  hint: it reads: c00/pre0"
     )
 
 
-def test_an_attribute_that_the_op_does_not_have_is_an_error() -> None:
-    error = _error(lambda: _darts().with_attrs(EDGE, strid=2))
+def test_an_attribute_that_the_op_does_not_have_is_anerror_of() -> None:
+    error = error_of(lambda: _darts().with_attrs(EDGE, strid=2))
     assert str(error) == (
         f"node {EDGE}: E306 sep_conv_3x3 has no attribute 'strid'\n  hint: did you mean 'stride'?"
     )
@@ -229,9 +230,3 @@ def _one(name: str, op: str, **attrs: int) -> Graph:
     build = Builder(image=ImageType(3, 8, 8))
     build(op, "image", name=name, **attrs)
     return build.graph(name)
-
-
-def _error(call: Callable[[], object]) -> NasirError:
-    with pytest.raises(NasirError) as caught:
-        call()
-    return caught.value

@@ -20,6 +20,7 @@ from runners.folder.display import Display
 from runners.folder.facts import facts_of, read_facts
 from runners.folder.run_folder import describe_progress
 from runners.plot import read_run
+from tests.refusals import fails_with
 
 VALUES: tuple[Any, ...] = (None, "x", -1, 10**14, [], {"x": 1})
 
@@ -174,6 +175,5 @@ def test_a_run_of_version_0_1_is_refused(kind: str, finished: Path, tmp_path: Pa
     facts = {key: value for key, value in read_facts(finished / kind).items() if key != "format"}
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts | {"nasir": "0.1.0"}))
     for read in (lambda: resumed(kind, tmp_path / "run"), lambda: read_run(tmp_path / "run")):
-        with pytest.raises(NasirError, match="written by nasir") as caught:
+        with fails_with("E721", "written by nasir"):
             read()
-        assert caught.value.code == "E721"

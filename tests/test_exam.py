@@ -11,7 +11,6 @@ import torch
 
 import lowering
 import nasir
-from nasir import NasirError
 from nasir.formats.own import seal
 from runners import compile_genotype
 from runners.experiment.train import Evaluation
@@ -21,6 +20,7 @@ from runners.forms.report import Report
 from runners.forms.test import run_test
 from runners.task.score import Accuracy, Answers, compared, require
 from tests.command_line import call
+from tests.refusals import fails_with
 from tests.searches import run, tiny
 from tests.trainings import small, small_text, train
 
@@ -115,9 +115,8 @@ def test_answers_that_differ_by_more_than_rounding_are_an_error() -> None:
     found = require("onnxruntime", first, compared(first, Answers(accuracy, other, said)))
     assert found.changed == 1
     other[:3] = 1
-    with pytest.raises(NasirError, match="3 of 100 predictions") as caught:
+    with fails_with("E504", "3 of 100 predictions"):
         require("onnxruntime", first, compared(first, Answers(accuracy, other, said)))
-    assert caught.value.code == "E504"
 
 
 @pytest.mark.parametrize(
@@ -156,27 +155,23 @@ def test_wrong_calls_are_one_error(
 def test_a_run_that_has_not_ended_has_no_weights(trained: Evaluation, tmp_path: Path) -> None:
     for name in ("run.json", "genotype.json"):
         (tmp_path / name).write_bytes((trained.folder / name).read_bytes())
-    with pytest.raises(NasirError, match="has not ended") as caught:
+    with fails_with("E721", "has not ended"):
         run_test(NetworkTest(genotype=str(tmp_path)))
-    assert caught.value.code == "E721"
 
 
 def test_static_quantisation_of_text_is_refused(tmp_path: Path) -> None:
     train(small_text(tmp_path / "text"), tmp_path / "run")
     options = Options(compile=False, onnx=tmp_path / "net.onnx", quantise="static")
-    with pytest.raises(NasirError, match="images") as caught:
+    with fails_with("E505", "images"):
         compile_genotype(str(tmp_path / "run"), options)
-    assert caught.value.code == "E505"
 
 
 def test_an_onnx_network_takes_and_gives_tensors(trained: Evaluation, tmp_path: Path) -> None:
-    with pytest.raises(NasirError) as caught:
+    with fails_with("E101"):
         lowering.OnnxNetwork(tmp_path / "none.onnx")
-    assert caught.value.code == "E101"
     (tmp_path / "bad.onnx").write_bytes(b"no model")
-    with pytest.raises(NasirError) as caught:
+    with fails_with("E104"):
         lowering.OnnxNetwork(tmp_path / "bad.onnx")
-    assert caught.value.code == "E104"
     assert trained.folder.is_dir()
 
 

@@ -25,6 +25,7 @@ from runners.experiment.search import resume, search
 from runners.folder.facts import read_facts
 from runners.machine.machine import offered_extensions
 from tests.command_line import call
+from tests.refusals import fails_with
 from tests.searches import tiny
 
 EXAMPLE = spaces_directory() / "examples" / "fourier.py"
@@ -69,9 +70,8 @@ def test_a_run_names_its_extensions_and_does_not_resume_without_them(tmp_path: P
         facts: Any = read_facts(run)
         assert facts["extensions"]["fourier"]["version"] == "1.0"
         resume(run, {})
-    with pytest.raises(NasirError, match="'fourier', which is not in use") as caught:
+    with fails_with("E726", "'fourier', which is not in use"):
         resume(run, {})
-    assert caught.value.code == "E726"
     with nasir.use(EXAMPLE) as found:
         newer = replace(found.used[0].extension, version="2.0")
     with nasir.use(newer), pytest.raises(NasirError, match="and is"):
@@ -124,9 +124,8 @@ MINE = OpSpec("mine", "own", NoAttrs, _same)
 def test_rows_that_nothing_would_read_are_an_error(
     fields: dict[str, Any], message: str, hint: str
 ) -> None:
-    with pytest.raises(NasirError) as caught:
+    with fails_with("E505") as caught:
         nasir.use(Extension(name="a", **fields))
-    assert caught.value.code == "E505"
     assert message in caught.value.message.replace('"', "'")
     assert hint in caught.value.hint
     assert not extension.in_use()

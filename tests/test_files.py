@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nasir import NasirError
 from nasir.files import write_atomically
+from tests.refusals import fails_with
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
@@ -29,9 +29,8 @@ def test_a_file_is_replaced_and_keeps_its_permissions(tmp_path: Path) -> None:
 def test_a_folder_in_the_way_is_an_error_and_nothing_is_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "taken"
     path.mkdir()
-    with pytest.raises(NasirError, match="cannot be written") as caught:
+    with fails_with("E112", "cannot be written"):
         write_atomically(path, b"text")
-    assert caught.value.code == "E112"
     assert list(tmp_path.iterdir()) == [path]
     assert list(path.iterdir()) == []
 
@@ -55,9 +54,8 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(
 def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(NasirError, match="not a regular file") as caught:
+    with fails_with("E112", "not a regular file"):
         write_atomically(pipe, b"new")
-    assert caught.value.code == "E112"
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 

@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 
-from nasir import Edge, NasirError, dump_genotype, load_genotype
+from nasir import Edge, dump_genotype, load_genotype
+from tests.refusals import fails_with
 
 STRING = "|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|avg_pool_3x3~1|none~2|"
 PAIRS = "(0, 4), (1, 3), (0, 1), (2, 6), (1, 2), (3, 5), (0, 0), (4, 7)"
@@ -47,9 +48,8 @@ def test_six_numbers_may_stand_in_any_brackets(text: str) -> None:
 
 
 def test_six_numbers_are_refused_with_what_each_reading_gives() -> None:
-    with pytest.raises(NasirError) as caught:
+    with fails_with("E108") as caught:
         load_genotype("(2, 3, 0, 1, 4, 1)")
-    assert caught.value.code == "E108"
     nodes = (
         "nor_conv_1x1~0",
         "nor_conv_3x3~0|none~1",
@@ -86,8 +86,7 @@ def test_brackets_do_not_say_whose_numbers_they_are(brackets: str) -> None:
         text = f"({text[1:-1]})"
     if brackets == "[[[]]]":
         text = text.replace("(", "[").replace(")", "]")
-    with pytest.raises(NasirError, match="bananas, naslib") as caught:
+    with fails_with("E108", "bananas, naslib") as caught:
         load_genotype(text)
-    assert caught.value.code == "E108"
     assert "--from bananas: normal: " in caught.value.hint
     assert load_genotype(text, format="bananas") != load_genotype(text, format="naslib")

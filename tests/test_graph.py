@@ -7,64 +7,65 @@ from dataclasses import replace
 
 import pytest
 
-from nasir import Builder, Graph, ImageType, NasirError, VectorType, network
+from nasir import Builder, Graph, ImageType, VectorType, network
 from nasir.ops import PRIMITIVES
 from nasir.passes import validate
+from tests.refusals import error_of
 
 IMAGE = ImageType(3, 8, 8)
 
 
-def test_a_graph_without_an_output_is_an_error() -> None:
-    error = _error(lambda: Builder(image=IMAGE).graph())
+def test_a_graph_without_an_output_is_anerror_of() -> None:
+    error = error_of(lambda: Builder(image=IMAGE).graph())
     assert error.code == "E202"
     assert error.message == "the graph has no output"
 
 
-def test_a_name_that_is_taken_is_an_error() -> None:
+def test_a_name_that_is_taken_is_anerror_of() -> None:
     build = Builder(image=IMAGE)
     build("relu", "image", name="x")
-    error = _error(lambda: build("tanh", "image", name="x"))
+    error = error_of(lambda: build("tanh", "image", name="x"))
     assert str(error) == "node x: E401 the name 'x' is taken"
 
 
-def test_two_nodes_of_one_name_are_an_error() -> None:
+def test_two_nodes_of_one_name_are_anerror_of() -> None:
     graph = _chain("relu")
-    error = _error(lambda: graph.with_nodes([*graph.nodes, *graph.nodes]))
+    error = error_of(lambda: graph.with_nodes([*graph.nodes, *graph.nodes]))
     assert str(error) == "node relu: E401 two nodes are called 'relu'"
 
 
-def test_a_node_that_reads_itself_is_an_error() -> None:
+def test_a_node_that_reads_itself_is_anerror_of() -> None:
     graph = _chain("relu")
     looped = replace(graph["relu"], inputs=("relu",))
-    error = _error(lambda: graph.with_nodes([looped]))
+    error = error_of(lambda: graph.with_nodes([looped]))
     assert str(error) == "node relu: E401 node 'relu' reads itself"
 
 
-def test_a_node_that_reads_a_later_one_is_an_error() -> None:
+def test_a_node_that_reads_a_later_one_is_anerror_of() -> None:
     graph = _chain("relu", "tanh")
-    error = _error(lambda: graph.with_nodes(reversed(graph.nodes)))
+    error = error_of(lambda: graph.with_nodes(reversed(graph.nodes)))
     assert str(error) == "node tanh: E401 node 'tanh' reads 'relu', which comes later"
 
 
-def test_weights_of_other_shapes_than_the_op_asks_for_are_an_error() -> None:
+def test_weights_of_other_shapes_than_the_op_asks_for_are_anerror_of() -> None:
     build = Builder(image=IMAGE)
     build("conv2d", "image", name="conv", out=4, kernel=1)
     graph = build.graph("conv")
     wrong = replace(graph["conv"], params=(replace(graph.params[0], shape=(4, 3, 3, 3)),))
-    error = _error(lambda: graph.with_nodes([wrong]))
+    error = error_of(lambda: graph.with_nodes([wrong]))
     assert error.code == "E305"
     assert "[(4, 3, 3, 3)]; its input needs [(4, 3, 1, 1)]" in error.message
 
 
 @pytest.mark.parametrize("size", [ImageType(0, 8, 8), ImageType(3, -1, 8), VectorType(0)])
-def test_an_input_without_any_scalar_is_an_error(size: ImageType | VectorType) -> None:
+def test_an_input_without_any_scalar_is_anerror_of(size: ImageType | VectorType) -> None:
     build = Builder(x=size)
-    error = _error(lambda: build.graph("x"))
+    error = error_of(lambda: build.graph("x"))
     assert (error.code, error.message) == ("E107", f"the input 'x' is {size}: sizes start at 1")
 
 
-def test_two_inputs_of_one_name_are_an_error() -> None:
-    error = _error(lambda: Graph((), (("x", IMAGE), ("x", IMAGE)), ("x",)))
+def test_two_inputs_of_one_name_are_anerror_of() -> None:
+    error = error_of(lambda: Graph((), (("x", IMAGE), ("x", IMAGE)), ("x",)))
     assert (error.code, error.message) == ("E401", "two inputs are called 'x'")
 
 
@@ -94,7 +95,7 @@ def test_the_work_of_building_and_editing_grows_with_the_layers_and_not_faster()
 def test_a_name_that_text_cannot_hold_is_not_valid(name: str) -> None:
     graph = _chain("relu")
     renamed = replace(graph, nodes=(replace(graph["relu"], name=name),), outputs=(name,))
-    error = _error(lambda: validate(renamed))
+    error = error_of(lambda: validate(renamed))
     assert error.code == "E104"
     assert error.message.endswith("cannot be a name")
 
@@ -103,7 +104,7 @@ def test_a_name_that_text_cannot_hold_is_not_valid(name: str) -> None:
 def test_a_weight_key_that_no_module_can_hold_is_not_valid(key: str) -> None:
     graph = _conv()
     ref = replace(graph.params[0], key=key)
-    error = _error(lambda: validate(graph.with_nodes([replace(graph["conv"], params=(ref,))])))
+    error = error_of(lambda: validate(graph.with_nodes([replace(graph["conv"], params=(ref,))])))
     assert (error.code, error.message) == ("E104", f"'{key}' cannot be a key")
 
 
@@ -113,7 +114,7 @@ def test_one_key_for_two_different_weights_is_not_valid() -> None:
     build("conv2d", "image", name="b", out=5, kernel=1)
     graph = build.graph("a", "b")
     clash = replace(graph["b"].params[0], key="a.weight")
-    error = _error(
+    error = error_of(
         lambda: validate(graph.with_nodes([graph["a"], replace(graph["b"], params=(clash,))]))
     )
     assert str(error) == "node b: E401 two weights are called 'a.weight'"
@@ -127,7 +128,7 @@ def test_one_cell_of_two_kinds_is_not_valid() -> None:
     build("relu", "image", name="a")
     build.cell = Cell("reduce", "c00")
     build("relu", "a", name="b")
-    error = _error(lambda: validate(build.graph("b")))
+    error = error_of(lambda: validate(build.graph("b")))
     assert str(error) == "node b: E401 cell 'c00' is both normal and reduce"
 
 
@@ -153,14 +154,7 @@ def _long(layers: int) -> Graph:
     return build.graph(last)
 
 
-def _error(call: object) -> NasirError:
-    assert callable(call)
-    with pytest.raises(NasirError) as caught:
-        call()
-    return caught.value
-
-
-def test_comparing_an_op_with_a_text_is_an_error() -> None:
+def test_comparing_an_op_with_a_text_is_anerror_of() -> None:
     for op in (network("darts_v2").nodes[0].op, PRIMITIVES["relu"]):
         assert op == op and op != PRIMITIVES["tanh"]  # noqa: PT018
         with pytest.raises(TypeError, match=r"\.op\.name"):

@@ -1,6 +1,5 @@
 """Networks: the published skeletons, and what they refuse."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from nasir import (
     Genotype,
     Graph,
     ImageType,
-    NasirError,
     VectorType,
     cost,
     load_space,
@@ -22,6 +20,7 @@ from nasir import (
 from nasir.passes import expand
 from nasir.space import catalog
 from nasir.space.skeletons import SKELETONS
+from tests.refusals import error_of
 
 ALL_SKIP = "|{0}~0|+|{0}~0|{0}~1|+|{0}~0|{0}~1|{0}~2|".format("skip_connect")
 
@@ -142,20 +141,20 @@ def test_what_a_skeleton_cannot_take_is_an_error_with_a_hint(
     code: str, given: dict[str, Any]
 ) -> None:
     call: dict[str, Any] = {"genotype": "darts_v2"} | given
-    error = _error(lambda: network(**call))
+    error = error_of(lambda: network(**call))
     assert error.code == code
     assert error.hint
 
 
 def test_a_type_that_clashes_names_the_node_of_the_network() -> None:
-    error = _error(lambda: network("darts_v2", "imagenet", resolution=256))
+    error = error_of(lambda: network("darts_v2", "imagenet", resolution=256))
     assert str(error.where) == "node head"
 
 
-def test_a_cell_of_other_inputs_than_the_skeleton_gives_is_an_error() -> None:
+def test_a_cell_of_other_inputs_than_the_skeleton_gives_is_anerror_of() -> None:
     cell = ((Edge("none", 0),),)
     cells = tuple(CellGenotype(kind, 1, cell, (1,)) for kind in ("normal", "reduce"))
-    error = _error(lambda: network(Genotype("darts", cells)))
+    error = error_of(lambda: network(Genotype("darts", cells)))
     assert error.code == "E202"
     assert error.message == (
         "the skeleton 'cifar' does not take cell 'normal': it has 1 inputs, not 2"
@@ -163,21 +162,15 @@ def test_a_cell_of_other_inputs_than_the_skeleton_gives_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("op", ["sep_conv_3x4", "conv2d"])
-def test_an_op_that_no_edge_can_have_is_an_error(op: str) -> None:
+def test_an_op_that_no_edge_can_have_is_anerror_of(op: str) -> None:
     cells = tuple(CellGenotype(kind, 2, ((Edge(op, 0),),), (2,)) for kind in ("normal", "reduce"))
-    error = _error(lambda: network(Genotype("darts", cells)))
+    error = error_of(lambda: network(Genotype("darts", cells)))
     assert (error.code, error.message) == ("E201", f"unknown op '{op}'")
 
 
 def _part(graph: Graph, name: str) -> list[str]:
     """The primitives of one macro."""
     return [node.op.name for node in expand(graph) if node.name.startswith(f"{name}/")]
-
-
-def _error(call: Callable[[], object]) -> NasirError:
-    with pytest.raises(NasirError) as caught:
-        call()
-    return caught.value
 
 
 @pytest.mark.parametrize(

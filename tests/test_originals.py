@@ -27,6 +27,7 @@ from tests.original_networks import (
     quark0_shapes,
     tiny_network,
 )
+from tests.refusals import fails_with
 from tests.strategies import examples
 
 NAMES = Path(__file__).parent.parent.parent / "shared" / "spec" / "state-dict-names.json"
@@ -142,9 +143,8 @@ def test_a_supernet_of_partial_channels_is_recognised_by_its_shapes(tmp_path: Pa
 
 
 def test_a_supernets_weights_are_called_that(tmp_path: Path) -> None:
-    with pytest.raises(NasirError, match="a supernet's") as caught:
+    with fails_with("E503", "a supernet's") as caught:
         import_weights("darts_v2", saved(tmp_path, documented(SUPERNET)), tmp_path / "out")
-    assert caught.value.code == "E503"
     assert "darts" in caught.value.hint
 
 
@@ -269,9 +269,8 @@ def test_small_states_of_any_names_and_shapes_are_an_error_of_their_own(
 def test_a_network_larger_than_its_file_takes_no_memory(tmp_path: Path) -> None:
     state = filled(quark0_shapes(nasir.load_genotype("darts_v2"), 4, 3))
     state["stem.0.weight"] = torch.zeros(3 * 60_000, 3, 1, 1)
-    with pytest.raises(NasirError, match="parameters, and the file") as caught:
+    with fails_with("E503", "parameters, and the file"):
         import_weights("darts_v2", saved(tmp_path, state), tmp_path / "out")
-    assert caught.value.code == "E503"
 
 
 class Whole(nn.Module):
@@ -279,9 +278,8 @@ class Whole(nn.Module):
 
 
 def test_a_whole_module_is_refused_without_running_its_code(tmp_path: Path) -> None:
-    with pytest.raises(NasirError, match="whole objects") as caught:
+    with fails_with("E603", "whole objects") as caught:
         import_weights("darts_v2", saved(tmp_path, Whole()), tmp_path / "out.safetensors")
-    assert caught.value.code == "E603"
     assert "state_dict()" in caught.value.hint
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -291,17 +289,15 @@ def test_a_whole_module_is_refused_without_running_its_code(tmp_path: Path) -> N
 )
 def test_what_is_no_state_dict_is_one_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.pt").write_bytes(content)
-    with pytest.raises(NasirError) as caught:
+    with fails_with("E503") as caught:
         import_weights("darts_v2", tmp_path / "bad.pt", tmp_path / "out.safetensors")
-    assert caught.value.code == "E503"
     assert str(tmp_path / "bad.pt") in str(caught.value.where)
 
 
 @pytest.mark.parametrize("found", [{}, {"a": 3}, [torch.zeros(2)], {"a": torch.zeros(2)}])
 def test_tensors_of_no_known_network_are_one_error(found: object, tmp_path: Path) -> None:
-    with pytest.raises(NasirError) as caught:
+    with fails_with("E503"):
         import_weights("darts_v2", saved(tmp_path, found), tmp_path / "out.safetensors")
-    assert caught.value.code == "E503"
 
 
 @pytest.mark.parametrize("change", ["missing", "shape", "more", "tied"])
@@ -320,9 +316,8 @@ def test_a_changed_state_does_not_fit(change: str, tmp_path: Path) -> None:
         shapes |= {f"rnns.0._Ws.{node}": (16, 32) for node in range(8)} | {"decoder.bias": (50,)}
         state = filled(shapes)
         state["decoder.weight"] = state["decoder.weight"] + 1
-    with pytest.raises(NasirError) as caught:
+    with fails_with("E503"):
         import_weights(genotype, saved(tmp_path, state), tmp_path / "out.safetensors")
-    assert caught.value.code == "E503"
 
 
 def test_the_command_imports_and_others_take_the_result(

@@ -1,11 +1,10 @@
-"""Searching: every method, run directories, going on after a kill, and what can go wrong."""
+"""Searching: every method, run directories, stages, and what can go wrong."""
 
 import json
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import pytest
-import torch
 import typer
 from typer.testing import CliRunner
 
@@ -19,19 +18,12 @@ from runners.folder.display import Display
 from runners.folder.facts import read_facts
 from tests.command_line import ROOT, call
 from tests.gate import gated
-from tests.processes import fork, needs_fork
-from tests.runs import Telling, apart, rows
+from tests.refusals import fails_with
+from tests.runs import left, rows
 from tests.searches import changed, run, tiny, write_text
 
 FAST = ("darts", "darts-pt", "drnas-progressive", "gdas", "pc-darts", "random-ws", "sdarts-adv")
 """Methods that differ in their parts; beside them every method is tried in the slow tests."""
-
-LOGS = ("metrics.jsonl", "architecture.jsonl", "genotype.json")
-
-
-def left(folder: Path) -> list[str]:
-    """What a search leaves that must not depend on how it came about."""
-    return [(folder / name).read_text() for name in LOGS]
 
 
 @pytest.mark.parametrize("method", gated(METHODS, FAST))
@@ -132,44 +124,6 @@ def test_the_epochs_that_are_asked_for_are_all_epochs(tmp_path: Path) -> None:
     assert all(max(row) == 1.0 for row in last.values()), "every edge is decided"
 
 
-def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
-    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        run(tiny(seed=seed), tmp_path / name)
-    assert left(tmp_path / "a") == left(tmp_path / "b")
-    assert left(tmp_path / "a")[0] != left(tmp_path / "c")[0]
-
-
-@needs_fork
-@pytest.mark.parametrize(
-    ("method", "kills"),
-    [
-        ("drnas-progressive", 1),
-        *(
-            pytest.param(method, 5, marks=pytest.mark.slow)
-            for method in ("darts", "drnas-progressive", "darts-pt")
-        ),
-    ],
-)
-def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
-    method: str, kills: int, tmp_path: Path
-) -> None:
-    request = tiny(method=method, epochs=4)
-    whole = tmp_path / "whole"
-    apart(lambda say: loop.search(request, whole, Display()))
-    lines = 3 * len(rows(whole))  # two steps and an epoch each
-    moments = torch.randint(
-        1, lines, (kills,), generator=torch.Generator().manual_seed(len(method))
-    )
-    for number, moment in enumerate(int(x) for x in moments):
-        folder = tmp_path / f"killed{number}"
-        child = fork(lambda say, to=folder: (loop.search(request, to, Telling(say)), None)[1])
-        for _ in range(moment):
-            child.line()
-        child.kill()
-        apart(lambda say, to=folder: loop.resume(to, {}, Display()))
-        assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
-
-
 def test_a_finished_search_is_resumed_without_doing_anything(finished: Path) -> None:
     before = left(finished / "search")
     again = loop.resume(finished / "search", {}, Display())
@@ -178,9 +132,8 @@ def test_a_finished_search_is_resumed_without_doing_anything(finished: Path) -> 
 
 
 def test_resuming_with_other_settings_is_an_error_that_names_them(finished: Path) -> None:
-    with pytest.raises(NasirError, match="seed") as caught:
+    with fails_with("E726", "seed"):
         loop.resume(finished / "search", {"seed": 5}, Display())
-    assert caught.value.code == "E726"
 
 
 def test_resuming_with_other_data_is_an_error(tmp_path: Path) -> None:
@@ -196,47 +149,11 @@ def test_a_loss_that_is_no_number_ends_the_search_and_keeps_the_checkpoint(tmp_p
     request = tiny(
         epochs=3, values={"optimizer.lr": 1e15, "optimizer.clip": 0}, steps=None, limit=128
     )
-    with pytest.raises(NasirError, match="loss is") as caught:
+    with fails_with("E741", "loss is"):
         run(request, tmp_path / "run")
-    assert caught.value.code == "E741"
     assert not (tmp_path / "run" / "genotype.json").exists()
     for row in rows(tmp_path / "run") if (tmp_path / "run" / "metrics.jsonl").exists() else []:
         assert row["train"]["loss"] == row["train"]["loss"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "code", "message"),
-    [
-        ({"method": "dart"}, "E201", "unknown method"),
-        ({"parts": {"perturb": "noize"}}, "E201", "unknown part"),
-        ({"parts": {"mixture": "dirichlet", "perturb": "pgd"}}, "E505", "softmax"),
-        ({"channels_fraction": "2/3"}, "E505", "1/K"),
-        ({"channels_fraction": "a"}, "E505", "is not a fraction"),
-        ({"channels_fraction": "1/3"}, "E302", "cannot be divided by 3"),
-        ({"epochs": 0}, "E107", "`epochs` is 0, and .* from 1 to 100,000"),
-        ({"batch": 0}, "E107", "`batch` is 0"),
-        ({"split": 1.5}, "E107", "`split` is 1.5"),
-        ({"drop_path": -0.1}, "E107", "`drop_path` is -0.1"),
-        ({"method": "darts-pt", "epochs": 1}, "E505", "1 epochs are too few for the search and 6"),
-        ({"method": "darts-pt", "epochs": 6, "interval": 1}, "E505", "6 epochs are too few"),
-        ({"values": {"rte": 1.0}}, "E505", "no setting of a search"),
-        ({"values": {"optimizer.lr": -1.0}}, "E107", "`lr` is -1"),
-        ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
-        ({"sizes": {"in_channels": 1}}, "E505", "the data has 3 in_channels, not 1"),
-        ({"of": "nasbench101"}, "E505", "no supernet"),
-        ({"of": "nasbench1shot1_1", "drop_path": 0.2}, "E505", "no path"),
-        ({"data": "cifar11:x"}, "E701", "unknown data"),
-        ({"device": "cuda:7"}, "E502", "GPU"),
-        ({"precision": "int4"}, "E502", "precision"),
-    ],
-)
-def test_what_cannot_be_is_said_before_anything_is_written(
-    changes: dict[str, Any], code: str, message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(NasirError, match=message) as caught:
-        run(changed(tiny(), **changes), tmp_path / "run")
-    assert caught.value.code == code
-    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_searches_shows_and_goes_on(tmp_path: Path) -> None:
@@ -252,24 +169,6 @@ def test_the_command_searches_shows_and_goes_on(tmp_path: Path) -> None:
     compiled = call("compile", folder / "genotype.json", "--channels", "4", "--layers", "1",
                     "--no-compile", "-o", tmp_path / "out")  # fmt: skip
     assert compiled.code == 0, compiled.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("search",), "SPACE is missing"),
-        (("search", "darts", "--memory", "some"), "--memory is 'some'"),
-        (("search", "darts", "--set", "rate"), "is not NAME=VALUE"),
-        (("search", "darts", "--resume", ".", "-o", "y"), "contradict"),
-        (("search", "--resume", "nowhere"), "no such run"),
-        (("replay", "nowhere"), "no such run"),
-        (("methods", "dart"), "did you mean 'darts'"),
-    ],
-)
-def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> None:
-    done = call(*arguments)
-    assert done.code == 2
-    assert message in done.err
 
 
 def test_methods_are_listed_and_shown() -> None:

@@ -22,6 +22,7 @@ from runners.folder.facts import other_machine, read_facts, same_settings, space
 from runners.folder.logs import read_rows
 from runners.folder.run_folder import RunFolder
 from tests.processes import Say, fork, needs_fork, void
+from tests.refusals import fails_with
 
 FACTS = {"seed": 3, "settings": {"batch": 64}}
 
@@ -44,9 +45,8 @@ def run(folder: RunFolder, *epochs: int) -> None:
 def failing(code: str, call: object, *arguments: object) -> NasirError:
     """The error of a call."""
     assert callable(call)
-    with pytest.raises(NasirError) as caught:
+    with fails_with(code) as caught:
         call(*arguments)
-    assert caught.value.code == code
     return caught.value
 
 

@@ -11,6 +11,7 @@ import nasir
 from nasir import NasirError, Space
 from nasir.space import catalog
 from tests.command_line import call
+from tests.refusals import fails_with
 from tests.strategies import examples, spaces
 from tests.supernets import small_spaces
 
@@ -86,9 +87,8 @@ def test_a_small_space_is_exactly_what_fulfils_its_conditions(condition: str) ->
     outside = next(g for g in nasir.enumerate_genotypes(free) if g not in wanted)
     (reason,) = space.contains(outside)
     assert f"`{condition}`" in reason
-    with pytest.raises(NasirError, match="does not belong") as caught:
+    with fails_with("E211", "does not belong"):
         nasir.rank(space, outside)
-    assert caught.value.code == "E211"
 
 
 def test_a_large_space_is_drawn_from_until_its_conditions_are_fulfilled() -> None:
@@ -99,9 +99,8 @@ def test_a_large_space_is_drawn_from_until_its_conditions_are_fulfilled() -> Non
         assert totals_of(genotype)[0] < 3_000_000
         assert nasir.mutate(space, genotype, seed).definition == space
     assert 0.05 < nasir.acceptance(space, 200) < 0.6
-    with pytest.raises(NasirError, match="too many") as caught:
+    with fails_with("E106", "too many"):
         nasir.size(space)
-    assert caught.value.code == "E106"
     genotype = nasir.load_genotype(nasir.dump_genotype(nasir.sample(space, 0)))
     assert genotype.definition == space
     assert "params = 3,349,342" in space.contains(nasir.load_genotype("darts_v2"))[0]
@@ -109,9 +108,8 @@ def test_a_large_space_is_drawn_from_until_its_conditions_are_fulfilled() -> Non
 
 @pytest.mark.parametrize("space", [with_where("params < 1"), large("params < 1")])
 def test_conditions_that_nothing_fulfils_end(space: Space) -> None:
-    with pytest.raises(NasirError, match="fulfils its `where`") as caught:
+    with fails_with("E211", "fulfils its `where`"):
         nasir.sample(space, 0)
-    assert caught.value.code == "E211"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training found networks: run directories, going on after a kill, and what can go wrong."""
+"""Training found networks, and what trainings and searches have in common: seeds, kills, errors."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 import nasir
 from nasir import NasirError
+from runners.experiment import search as loop
 from runners.experiment import train as training
 from runners.experiment.build import build_training
 from runners.experiment.experiment import Experiment
@@ -22,7 +23,8 @@ from runners.folder.checkpoint import last_checkpoint
 from runners.folder.display import Display
 from tests.command_line import ROOT, call
 from tests.processes import fork, needs_fork
-from tests.runs import Telling, apart, rows
+from tests.refusals import fails_with
+from tests.runs import Telling, apart, left, rows
 from tests.searches import changed, tiny
 from tests.searches import run as search
 from tests.trainings import small, small_text, train
@@ -30,13 +32,6 @@ from tests.trainings import small, small_text, train
 OVERFITS = {"optimizer.lr": 10}
 """The held-out text counts in another step than the training text: its loss rises by a tenth as
 the training text is learned, far from where it would hang on rounding."""
-
-LEFT = ("metrics.jsonl", "genotype.json", "confusion.json", "weights.safetensors")
-
-
-def left(folder: Path) -> list[bytes]:
-    """What a training leaves that must not depend on how it came about."""
-    return [(folder / name).read_bytes() for name in LEFT if (folder / name).exists()]
 
 
 def test_a_run_directory_says_all_of_the_training(finished: Path) -> None:
@@ -140,11 +135,19 @@ def test_the_auxiliary_head_trains_and_is_no_part_of_the_networks_cost(tmp_path:
     assert any(key.startswith("aux/") for key in kept)
 
 
-def test_a_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
+WORK: dict[str, Callable[[dict[str, Any], Path], object]] = {
+    "search": lambda given, folder: search(changed(tiny(), **given), folder),
+    "evaluate": lambda given, folder: train(small(**given), folder),
+}
+
+
+@pytest.mark.parametrize("kind", WORK)
+def test_a_seed_repeats_to_the_bit_and_another_does_not(kind: str, tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        train(small(seed=seed), tmp_path / name)
-    assert left(tmp_path / "a") == left(tmp_path / "b")
-    assert left(tmp_path / "a")[0] != left(tmp_path / "c")[0]
+        WORK[kind]({"seed": seed}, tmp_path / name)
+    a, b, c = (left(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a["metrics.jsonl"] != c["metrics.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -161,37 +164,45 @@ def test_replay_says_whether_a_run_repeats(
     assert replay(folder, Display()).difference.startswith(name)
 
 
+def killed(kind: str, folder: Path) -> Experiment:
+    """A run of four epochs, which is killed: a search by a method, or a training on this data."""
+    values: dict[str, Any] = {"train.epochs": 4, "train.ema": 0.8}
+    if kind == "text":
+        values |= {"optimizer.average_after": 1} | OVERFITS
+        return small_text(folder / "text", values=values)
+    if kind == "images":
+        return small(values=values | {"train.validation": 0.2, "train.keep": "best"})
+    return tiny(method=kind, epochs=4)
+
+
 @needs_fork
 @pytest.mark.parametrize(
     ("kind", "kills"),
     [
         ("text", 1),
-        pytest.param("text", 5, marks=pytest.mark.slow),
-        pytest.param("images", 5, marks=pytest.mark.slow),
+        ("drnas-progressive", 1),
+        *(
+            pytest.param(kind, 5, marks=pytest.mark.slow)
+            for kind in ("text", "images", "darts", "drnas-progressive", "darts-pt")
+        ),
     ],
 )
-def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(
+def test_a_run_that_is_killed_goes_on_as_if_nothing_had_happened(
     kind: str, kills: int, tmp_path: Path
 ) -> None:
-    values = {"train.epochs": 4, "train.ema": 0.8}
-    if kind == "text":
-        values |= {"optimizer.average_after": 1} | OVERFITS
-        request = small_text(tmp_path / "text", values=values)
-    else:
-        values |= {"train.validation": 0.2, "train.keep": "best"}
-        request = small(values=values)
-    whole = tmp_path / "whole"
-    apart(lambda say: training.evaluate(request, whole, Display()))
-    steps = sum(row["steps"] for row in rows(whole, "times.jsonl"))
-    lines = steps + 4
+    experiment, whole = killed(kind, tmp_path), tmp_path / "whole"
+    of = loop if experiment.search else training
+    work = loop.search if experiment.search else training.evaluate
+    apart(lambda say: work(experiment, whole, Display()))
+    lines = len(rows(whole)) + sum(row["steps"] for row in rows(whole, "times.jsonl"))
     moments = torch.randint(1, lines, (kills,), generator=torch.Generator().manual_seed(len(kind)))
     for number, moment in enumerate(int(x) for x in moments):
         folder = tmp_path / f"killed{number}"
-        child = fork(lambda say, to=folder: (training.evaluate(request, to, Telling(say)), None)[1])
+        child = fork(lambda say, to=folder: (work(experiment, to, Telling(say)), None)[1])
         for _ in range(moment):
             child.line()
         child.kill()
-        apart(lambda say, to=folder: training.resume(to, {}, Display()))
+        apart(lambda say, to=folder: of.resume(to, {}, Display()))
         assert left(folder) == left(whole), f"killed after {moment} of {lines} lines"
 
 
@@ -221,43 +232,67 @@ def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path, finished: 
 def test_weights_of_a_search_on_part_of_the_channels_do_not_fit(tmp_path: Path) -> None:
     search(tiny(method="random-ws", channels_fraction="1/2"), tmp_path / "found")
     request = small(str(tmp_path / "found"), sizes={}, inherit=str(tmp_path / "found"))
-    with pytest.raises(NasirError, match="in the search, and") as caught:
+    with fails_with("E503", "in the search, and"):
         train(request, tmp_path / "run")
-    assert caught.value.code == "E503"
     assert not (tmp_path / "run").exists()
 
 
+SEARCHES: list[tuple[dict[str, Any], str, str]] = [
+    ({"method": "dart"}, "E201", "unknown method"),
+    ({"parts": {"perturb": "noize"}}, "E201", "unknown part"),
+    ({"parts": {"mixture": "dirichlet", "perturb": "pgd"}}, "E505", "softmax"),
+    ({"channels_fraction": "2/3"}, "E505", "1/K"),
+    ({"channels_fraction": "a"}, "E505", "is not a fraction"),
+    ({"channels_fraction": "1/3"}, "E302", "cannot be divided by 3"),
+    ({"epochs": 0}, "E107", "`epochs` is 0, and .* from 1 to 100,000"),
+    ({"batch": 0}, "E107", "`batch` is 0"),
+    ({"split": 1.5}, "E107", "`split` is 1.5"),
+    ({"drop_path": -0.1}, "E107", "`drop_path` is -0.1"),
+    ({"method": "darts-pt", "epochs": 1}, "E505", "1 epochs are too few for the search and 6"),
+    ({"method": "darts-pt", "epochs": 6, "interval": 1}, "E505", "6 epochs are too few"),
+    ({"values": {"rte": 1.0}}, "E505", "no setting of a search"),
+    ({"values": {"optimizer.lr": -1.0}}, "E107", "`lr` is -1"),
+    ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
+    ({"sizes": {"in_channels": 1}}, "E505", "the data has 3 in_channels, not 1"),
+    ({"of": "nasbench101"}, "E505", "no supernet"),
+    ({"of": "nasbench1shot1_1", "drop_path": 0.2}, "E505", "no path"),
+    ({"data": "cifar11:x"}, "E701", "unknown data"),
+    ({"device": "cuda:7"}, "E502", "GPU"),
+    ({"precision": "int4"}, "E502", "precision"),
+]
+TRAININGS: list[tuple[dict[str, Any], str, str]] = [
+    ({"recipe": "cifar9"}, "E201", "unknown recipe"),
+    ({"values": {"lr": 1}}, "E109", "no setting of a recipe"),
+    ({"values": {"optimizer.lrr": 1}}, "E109", "no field 'lrr'"),
+    ({"values": {"optimizer.lr": "fast"}}, "E109", "is .*must be a"),
+    ({"values": {"optimizer.lr": -1}}, "E107", "from 0 to"),
+    ({"values": {"optimizer.lr": "nan"}}, "E109", "from 0 to"),
+    ({"values": {"train.epochs": 1.5}}, "E109", "is .*must be a"),
+    ({"values": {"train.drop_path": 1}}, "E107", "below 1"),
+    ({"values": {"schedule.name": "cosinus"}}, "E109", "one of"),
+    ({"values": {"train.keep": "best"}}, "E505", "requires validation data"),
+    ({"recipe": "cifar10"}, "E505", "does not name its data"),
+    ({"values": {"images.area": 0.3}}, "E505", "for images that stay in files"),
+    ({"sizes": {"classes": 3}}, "E505", "has 10 classes"),
+    ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
+    ({"sizes": {"in_channels": 1}}, "E505", "the data has 3 in_channels, not 1"),
+    ({"values": {"run.precision": "int4"}}, "E502", "precision"),
+    ({"values": {"train.tail": "dropped", "train.batch": 65}}, "E702", "no batch"),
+    ({"device": "cuda:7"}, "E502", "GPU"),
+    ({"of": "darts_v9"}, "E201", "darts_v9"),
+    ({"weights": "nowhere.safetensors"}, "E101", "does not exist"),
+]
+
+
 @pytest.mark.parametrize(
-    ("changes", "code", "message"),
-    [
-        ({"recipe": "cifar9"}, "E201", "unknown recipe"),
-        ({"values": {"lr": 1}}, "E109", "no setting of a recipe"),
-        ({"values": {"optimizer.lrr": 1}}, "E109", "no field 'lrr'"),
-        ({"values": {"optimizer.lr": "fast"}}, "E109", "is .*must be a"),
-        ({"values": {"optimizer.lr": -1}}, "E107", "from 0 to"),
-        ({"values": {"optimizer.lr": "nan"}}, "E109", "from 0 to"),
-        ({"values": {"train.epochs": 1.5}}, "E109", "is .*must be a"),
-        ({"values": {"train.drop_path": 1}}, "E107", "below 1"),
-        ({"values": {"schedule.name": "cosinus"}}, "E109", "one of"),
-        ({"values": {"train.keep": "best"}}, "E505", "requires validation data"),
-        ({"recipe": "cifar10"}, "E505", "does not name its data"),
-        ({"values": {"images.area": 0.3}}, "E505", "for images that stay in files"),
-        ({"sizes": {"classes": 3}}, "E505", "has 10 classes"),
-        ({"sizes": {"hidden": 4}}, "E505", "no size 'hidden'"),
-        ({"sizes": {"in_channels": 1}}, "E505", "the data has 3 in_channels, not 1"),
-        ({"values": {"run.precision": "int4"}}, "E502", "precision"),
-        ({"values": {"train.tail": "dropped", "train.batch": 65}}, "E702", "no batch"),
-        ({"device": "cuda:7"}, "E502", "GPU"),
-        ({"of": "darts_v9"}, "E201", "darts_v9"),
-        ({"weights": "nowhere.safetensors"}, "E101", "does not exist"),
-    ],
+    ("kind", "changes", "code", "message"),
+    [*(("search", *row) for row in SEARCHES), *(("evaluate", *row) for row in TRAININGS)],
 )
 def test_what_cannot_be_is_said_before_anything_is_written(
-    changes: dict[str, Any], code: str, message: str, tmp_path: Path
+    kind: str, changes: dict[str, Any], code: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(NasirError, match=message) as caught:
-        train(small(**changes), tmp_path / "run")
-    assert caught.value.code == code
+    with fails_with(code, message):
+        WORK[kind](changes, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -286,9 +321,8 @@ def test_the_space_s_own_size_comes_before_the_recipe_s_and_after_what_is_asked_
 
 def test_text_is_not_accumulated(tmp_path: Path) -> None:
     request = small_text(tmp_path / "text", values={"train.accumulate": 2})
-    with pytest.raises(NasirError, match="not accumulated") as caught:
+    with fails_with("E505", "not accumulated"):
         train(request, tmp_path / "run")
-    assert caught.value.code == "E505"
 
 
 @pytest.mark.parametrize(
@@ -307,9 +341,8 @@ def test_too_little_memory_is_an_error_with_a_batch_that_fits(
 
     monkeypatch.setattr("runners.experiment.learner.Learner.learn", full)
     monkeypatch.setattr("runners.experiment.learner.free_bytes", lambda device: 40_000_000)
-    with pytest.raises(NasirError, match="not enough for batches of 32") as caught:
+    with fails_with("E744", "not enough for batches of 32") as caught:
         work(tmp_path / "run")
-    assert caught.value.code == "E744"
     assert hint in caught.value.hint
 
 
@@ -335,6 +368,13 @@ def test_the_command_trains_shows_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("search",), "SPACE is missing"),
+        (("search", "darts", "--memory", "some"), "--memory is 'some'"),
+        (("search", "darts", "--set", "rate"), "is not NAME=VALUE"),
+        (("search", "darts", "--resume", ".", "-o", "y"), "contradict"),
+        (("search", "--resume", "nowhere"), "no such run"),
+        (("replay", "nowhere"), "no such run"),
+        (("methods", "dart"), "did you mean 'darts'"),
         (("evaluate",), "GENOTYPE is missing"),
         (("evaluate", "darts_v2", "--set", "rate"), "is not NAME=VALUE"),
         (("evaluate", "darts_v2", "--resume", "."), "takes neither"),
@@ -351,7 +391,6 @@ def test_wrong_calls_are_one_error(arguments: tuple[str, ...], message: str) -> 
 @pytest.mark.parametrize("command", ["search", "evaluate"])
 def test_an_unfinished_run_has_no_genotype_to_take(command: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(f'{{"kind": "{command}"}}')
-    with pytest.raises(NasirError, match="no genotype yet") as caught:
+    with fails_with("E721", "no genotype yet") as caught:
         train(changed(small(), of=str(tmp_path)), tmp_path / "out")
-    assert caught.value.code == "E721"
     assert caught.value.hint == f"nasir {command} --resume {tmp_path}"

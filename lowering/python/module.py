@@ -9,7 +9,7 @@ from lowering.python.parts import Part, nodes_of, outputs_of
 from lowering.python.rules import CODES, HOLDING, LAYERS, Site, call
 from lowering.python.template import LOOP
 from lowering.python_text import Names, docstring, identifier
-from nasir import Graph, ImageType, Node, Type, WeightsType
+from nasir import Graph, Node, Type, WeightsType
 from nasir.errors import visible
 from nasir.node import MIXED
 from nasir.ops.arithmetic import DROP_PATH
@@ -80,7 +80,7 @@ def write_network(
         members.insert(
             0, "self.drop_path = 0.0  # how likely training drops a path; may be changed"
         )
-        like = next(name for name, type_ in given_inputs(graph) if isinstance(type_, ImageType))
+        like, _ = given_inputs(graph)[0]
         chance = "self.drop_path if self.training else 0.0"
         masks = f"path_masks({len(dropped)}, {variables[like]}, {chance})"
         body.append(f"{variables[PROBABILITY]} = {masks}")
