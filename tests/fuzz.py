@@ -214,6 +214,8 @@ def _child(
     room = _status("VmSize") + int((2 * mib + 512) * 2**20)
     resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for content in seeds:  # what is imported at first use is no case's time
+        _outcome(target, content, folder)
     for index in indices:
         content = case(target, seeds, seed, index)
         before = _forget_peak()
