@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from inspect import Parameter, signature
 from numbers import Integral, Real
-from operator import contains
 from types import NoneType, UnionType
 from typing import (
     Any,
@@ -53,13 +52,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     function needs and that is not installed is an error of nasir.
     """
     shape = signature(function)
-    fixed = {
-        name: parameter.kind
+    fixed = [
+        name
         for name, parameter in shape.parameters.items()
         if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-    }
-    fit: dict[str, set[type]] = {name: set() for name in fixed}  # types that fit for any value
-    in_order = [fit[name] for name, kind in fixed.items() if kind is not Parameter.KEYWORD_ONLY]
+    ]
+    seen: set[tuple[object, ...]] = set()  # types and names of arguments that fit for any value
 
     @cache
     def hints() -> dict[str, Any]:
@@ -68,16 +66,16 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not all(map(contains, in_order, map(type, args))) or (
-            kwargs and not all(type(kwargs[n]) in fit.get(n, ()) for n in kwargs)
-        ):
+        types = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        if types not in seen:
             given = shape.bind(*args, **kwargs).arguments
-            for name, hint in hints().items():
-                if name in given:
-                    if not _fits(given[name], hint):
-                        raise _wrong(name, given[name], hint)
-                    if not any(get_origin(part) is Literal for part in _parts(hint)):
-                        fit[name].add(given[name].__class__)
+            wanted = {name: hint for name, hint in hints().items() if name in given}
+            for name, hint in wanted.items():
+                if not _fits(given[name], hint):
+                    raise _wrong(name, given[name], hint)
+            parts = (part for hint in wanted.values() for part in _parts(hint))
+            if not any(get_origin(part) is Literal for part in parts):
+                seen.add(types)
         try:
             return function(*args, **kwargs)
         except ModuleNotFoundError as error:

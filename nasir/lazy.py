@@ -47,9 +47,11 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
         try:
             if name not in own:
                 import_beside(module.partition(".")[0])
-            return getattr(import_module(module), name)
+            found = getattr(import_module(module), name)
         except ModuleNotFoundError as error:
             raise not_installed(error, f"{package}.{name}") from error
+        setattr(sys.modules[package], name, found)  # the next time nothing is looked up
+        return found
 
     def names() -> list[str]:
         return sorted({*sys.modules[package].__dict__, *own, *_elsewhere(others)})

@@ -1,11 +1,11 @@
 """A search space, and the genotypes that are selected from it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Protocol
+from typing import Any, Protocol
 
 from nasir.errors import MEMBER_LIMIT, NasirError, Summarised
 from nasir.macros import ALL_OPS
@@ -13,13 +13,13 @@ from nasir.node import Slot
 from nasir.ops import Macro
 from nasir.pictures import draw
 from nasir.space import tree
-from nasir.space.decisions import CellGenotype, Numbers, SpaceCell, TreeDecisions, misfits
+from nasir.space.decisions import CellGenotype, Numbers, SpaceCell, TreeDecisions, misfits, unchecked
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.nasbench101 import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Genotype:
     """An architecture as its decisions: the cells, by kind. Equality ignores name and source.
 
@@ -172,10 +172,23 @@ class Space(Summarised):
             number, digit = divmod(number, self.sizes)
             size = self._size(tree.unrank(self.size_walk, digit))
         cells: list[CellGenotype] = []
-        for part in self.decisions[::-1]:
-            number, digit = divmod(number, part.size)
-            cells.append(part.unrank(digit))
-        return Genotype(self.name, tuple(cells[::-1]), "", "", self, size)
+        for radix, unrank in self._radix:
+            number, digit = divmod(number, radix)
+            cells.append(unrank(digit))
+        cells.reverse()
+        fields = self._fields.copy()
+        fields["cells"], fields["size"] = tuple(cells), size
+        return unchecked(Genotype, fields)
+
+    @cached_property
+    def _radix(self) -> list[tuple[int, Callable[[int], CellGenotype]]]:
+        """The digits of numbers, last first: how many there are, and the cell of one."""
+        return [(part.size, part.unrank) for part in self.decisions[::-1]]
+
+    @cached_property
+    def _fields(self) -> dict[str, Any]:
+        """The fields of a genotype without cells and size."""
+        return vars(Genotype(self.name, (), definition=self))
 
     def made(self, cells: Iterable[CellGenotype], numbers: Sequence[Pick] = ()) -> Genotype:
         """The genotype of the space with these cells and picks of the skeleton's decisions."""
