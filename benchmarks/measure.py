@@ -1,5 +1,6 @@
 """Interleaved timing: every round runs every candidate once, so that drift hits all alike."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -88,6 +89,10 @@ def amounts(
 
 
 def process(*arguments: str) -> Callable[[], object]:
-    """A run of this Python with these arguments as a process of its own, its output thrown away."""
+    """A run of this Python with these arguments as a process of its own, its output thrown away.
+
+    The first run keeps compiled modules, as those of installed packages are.
+    """
     command = [sys.executable, *arguments]
-    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    own = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=own)

@@ -211,7 +211,7 @@ def build(rounds: int) -> list[Result]:
     return interleaved(
         {"build": graph, "build, passes, lower": lambda: lowering.to_torch(graph()).programs},
         rounds,
-        {"build, passes, lower": 1.5},
+        {"build, passes, lower": 0.6},
     )
 
 

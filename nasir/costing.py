@@ -1,6 +1,6 @@
 """Costs of a graph, and of many genotypes without building their networks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -10,11 +10,11 @@ from nasir.arguments import checked
 from nasir.errors import NasirError, Summarised
 from nasir.graph import Builder, Graph, body_of
 from nasir.node import Node, below
-from nasir.ops import Op, OpSpec, ParamRef
+from nasir.ops import Attrs, Macro, Op
 from nasir.passes.rewriting import expand
 from nasir.space.skeletons import Skeleton, write_network
 from nasir.space.space import Genotype
-from nasir.template import find_op, make_attrs, meaning
+from nasir.template import find_op, make_attrs, meaning, template
 from nasir.types import Type, elements
 
 CONVENTION = (
@@ -23,6 +23,10 @@ CONVENTION = (
     "parameters without buffers and without the auxiliary head; activations are the scalars that "
     "every primitive writes"
 )
+
+
+_KEPT = 1 << 14
+"""The most ops with their attributes and types that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +65,71 @@ def cost(graph: Graph) -> Cost:
     Nodes that only auxiliary outputs need count in `auxiliary`; nodes that no output needs count in
     the network, as in the papers' code. `convention` of the result has the rules.
     """
-    graph = expand(graph)
+    own = any(isinstance(node.op, Macro) and node.op.definition for node in graph.nodes)
+    if any(map(body_of, graph.nodes)) or (own and graph.auxiliary):
+        graph = expand(graph)  # macros in bodies; primitives of a macro of which some have no use
     head = graph.needed(graph.auxiliary) - graph.needed(graph.outputs)
-    shared = {ref.key for node in graph.nodes if node.name not in head for ref in node.params}
+    found = [(outer.name in head, _spents(graph, outer)) for outer in graph.nodes]
+    # A weight that the network uses as well counts there.
+    shared = {key for aside, row in found if not aside for each in row for key, _ in each.weights}
     counted: set[str] = set()
     rows: list[NodeCost] = []
-    for outer in graph.nodes:
-        auxiliary = outer.name in head
-        for name, node, inside, refs in _primitives(graph, outer):
-            assert isinstance(node.op, OpSpec)
-            # A weight that the network uses as well counts there.
-            elsewhere = shared if auxiliary else ()
-            new = [ref for ref in refs if ref.key not in counted and ref.key not in elsewhere]
-            own = {ref.key: ref for ref in new if not ref.buffer}
-            counted.update(own)
-            inputs = inside.types_of(node)
-            output = inside.types[node.name]
-            macs = node.op.macs(node.attrs, inputs, output)
-            params = sum(prod(ref.shape) for ref in own.values())
-            rows.append(NodeCost(name, node.op.name, params, macs, elements(output), auxiliary))
+    for auxiliary, each in ((auxiliary, each) for auxiliary, row in found for each in row):
+        elsewhere = shared if auxiliary else ()
+        new = {key: n for key, n in each.weights if key not in counted and key not in elsewhere}
+        counted.update(new)
+        params = sum(new.values())
+        row = NodeCost(each.name, each.op, params, each.macs, each.activations, auxiliary)
+        rows.append(row)
     apart = tuple(row for row in rows if row.auxiliary)
     main = tuple(row for row in rows if not row.auxiliary)
     return _total(main, _total(apart, None) if apart else None)
 
 
-Primitive = tuple[str, Node, Graph, tuple[ParamRef, ...]]
+class _Spent(NamedTuple):
+    """What a primitive costs; its weights are keys with numbers of scalars."""
+
+    name: str
+    op: str
+    weights: tuple[tuple[str, int], ...]
+    macs: int
+    activations: int
 
 
-def _primitives(graph: Graph, node: Node) -> Iterator[Primitive]:
-    """The node, its graph and its weights; for a node with a body, the nodes of the body."""
-    body = body_of(node)
+def _spents(graph: Graph, node: Node) -> Iterable[_Spent]:
+    """The primitives of a node: itself, those of a macro, or those of a body."""
+    types, body = graph.types_of(node), body_of(node)
+    if isinstance(node.op, Macro):
+        return [
+            each._replace(
+                name=below(node.name, each.name),
+                weights=tuple([(below(node.name, key), n) for key, n in each.weights]),
+            )
+            for each in _inside(node.op, node.attrs, types)
+        ]
     if body is None:
-        yield node.name, node, graph, node.params
-        return
-    actual = {formal.key: ref for formal, ref in zip(body.params, node.params, strict=True)}
-    for inner in body:
-        for name, primitive, inside, refs in _primitives(body, inner):
-            yield below(node.name, name), primitive, inside, tuple(actual[r.key] for r in refs)
+        output = graph.types[node.name]
+        weights = tuple([(ref.key, prod(ref.shape)) for ref in node.params if not ref.buffer])
+        macs = node.op.macs(node.attrs, types, output)
+        return [_Spent(node.name, node.op.name, weights, macs, elements(output))]
+    actual = {formal.key: ref.key for formal, ref in zip(body.params, node.params, strict=True)}
+    return [
+        each._replace(
+            name=below(node.name, each.name),
+            weights=tuple((actual[key], n) for key, n in each.weights),
+        )
+        for inner in body
+        for each in _spents(body, inner)
+    ]
+
+
+@lru_cache(_KEPT)
+def _inside(op: Macro, attrs: Attrs, types: tuple[Type, ...]) -> tuple[_Spent, ...]:
+    """The primitives of a macro, under their names in it."""
+    found = template(op, attrs, types)
+    inputs = tuple((f"%{place}", type_) for place, type_ in enumerate(types))
+    graph = Graph(found.nodes, inputs, (found.output,))
+    return tuple(each for node in graph.nodes for each in _spents(graph, node))
 
 
 def _total(rows: tuple[NodeCost, ...], auxiliary: Cost | None) -> Cost:
@@ -108,10 +140,6 @@ def _total(rows: tuple[NodeCost, ...], auxiliary: Cost | None) -> Cost:
         auxiliary=auxiliary,
         nodes=rows,
     )
-
-
-_KEPT = 1 << 14
-"""The most ops with their attributes and types that are remembered."""
 
 
 class Totals(NamedTuple):

@@ -84,7 +84,7 @@ class StepModel(BaseModel):
     They are numbers, or arithmetic over C (the channels of the own op's input), stride and affine.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="allow", frozen=True)
     # pydantic documents that this may be narrowed; its own type is that of any model.
     __pydantic_extra__: dict[str, Value]  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -114,7 +114,7 @@ class StepModel(BaseModel):
 class OpModel(BaseModel):
     """An op that the space defines itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     title: Line = Field(default="", description="What the op does, in a few words.")
     steps: tuple[StepModel, ...] = Field(

@@ -228,7 +228,7 @@ def _zips() -> Sequence[bytes]:
 
 
 def _model(content: bytes, folder: Path) -> None:
-    from runners.experiment.recipe import NetworkSize
+    from runners.experiment.sizes import NetworkSize
     from runners.experiment.trained import find_trained
 
     path = folder / "net.onnx"

@@ -10,7 +10,7 @@ import torch
 import lowering
 import nasir
 import runners
-from runners.experiment.recipe import NetworkSize
+from runners.experiment.sizes import NetworkSize
 from runners.forms import make
 from runners.forms.compile import Options
 from runners.forms.report import Report

@@ -2,7 +2,14 @@
 
 from dataclasses import replace
 
-from nasir import Builder, Cost, ImageType, cost, network
+import pytest
+from hypothesis import given
+
+import nasir
+from nasir import Builder, Cost, Graph, ImageType, cost, network
+from nasir.passes.rewriting import expand
+from nasir.space.load import space_names
+from tests.strategies import examples, graphs
 
 
 def test_the_auxiliary_head_is_counted_apart() -> None:
@@ -68,3 +75,16 @@ def _shared(auxiliary: tuple[str, ...]) -> Cost:
     graph = build.graph(*outputs, auxiliary=auxiliary)
     second = replace(graph["second"], params=graph["first"].params)
     return cost(graph.with_nodes([graph["first"], second]))
+
+
+@examples(100)
+@given(graphs())
+def test_a_graph_costs_what_its_primitives_cost(graph: Graph) -> None:
+    assert cost(graph) == cost(expand(graph))
+
+
+@pytest.mark.parametrize("space", space_names())
+def test_a_network_costs_what_its_primitives_cost(space: str) -> None:
+    head = space.startswith(("darts", "s1", "s2")) and space != "darts_rnn"
+    graph = network(nasir.sample(space, 0), auxiliary=head)
+    assert cost(graph) == cost(expand(graph))

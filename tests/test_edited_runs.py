@@ -14,7 +14,7 @@ from nasir import NasirError
 from runners.experiment import search as loop
 from runners.experiment import train as training
 from runners.experiment.experiment import experiment_in
-from runners.experiment.recipe import NetworkSize
+from runners.experiment.sizes import NetworkSize
 from runners.experiment.trained import find_trained, searched_sizes
 from runners.folder.display import Display
 from runners.folder.facts import facts_of, read_facts

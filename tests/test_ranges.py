@@ -11,7 +11,7 @@ import pytest
 from nasir import NasirError
 from runners.cli import COMMANDS
 from runners.cli.options import as_command
-from runners.experiment import experiment, method, mixture, recipe
+from runners.experiment import experiment, method, mixture, recipe, sizes
 from runners.experiment.fields import Model, accepted, interval, sections
 from runners.experiment.method import PARTS
 from runners.experiment.recipe import read_recipe
@@ -33,7 +33,7 @@ MADE: dict[type[Model], dict[str, Any]] = {
 
 PART_CLASSES = {type(part) for kind in PARTS.values() for part in kind.values() if part is not None}
 CLASSES: list[type[Model]] = [
-    *MADE, compile.Options, mixture.Radius, *sorted(PART_CLASSES, key=str), recipe.NetworkSize,
+    *MADE, compile.Options, mixture.Radius, *sorted(PART_CLASSES, key=str), sizes.NetworkSize,
     experiment.Search, experiment.RunOptions,
     *(type(each) for each in sections(recipe.Recipe()).values()),
     *(type(each) for each in sections(method.Method(name="")).values()),

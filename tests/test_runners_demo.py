@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.experiment.recipe import NetworkSize
+from runners.experiment.sizes import NetworkSize
 from runners.folder.display import Display
 from runners.forms.demo import CASES, run_demo
 from tests.command_line import RESNET, call

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import nasir
-from runners.experiment.recipe import NetworkSize
+from runners.experiment.sizes import NetworkSize
 from runners.forms.compile import Options, compile_genotype
 from tests.command_line import ROOT, call
 from tests.gate import gated

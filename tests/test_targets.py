@@ -13,7 +13,7 @@ import torch
 import lowering
 import nasir
 from runners import compile_genotype
-from runners.experiment.recipe import NetworkSize
+from runners.experiment.sizes import NetworkSize
 from runners.forms import make
 from runners.forms.compile import AUTO, Options
 from runners.forms.report import FormResult

@@ -13,7 +13,7 @@ from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType
 class Attrs(BaseModel):
     """Attributes of an op: frozen, checked, and without unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     def __hash__(self) -> int:
         return hash((type(self), *self.__dict__.values()))

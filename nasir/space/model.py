@@ -48,7 +48,7 @@ State = Annotated[StrictInt, Field(ge=0, le=63)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class EdgeModel(_Model):

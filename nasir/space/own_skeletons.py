@@ -60,7 +60,7 @@ Whole = Annotated[
 class StageModel(BaseModel):
     """Cells of one kind behind steps of its own; either may be left out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     name: Word | None = Field(
         default=None, description="The name that steps read it by; by default stage1, stage2, …"
@@ -78,7 +78,7 @@ class StageModel(BaseModel):
 class AuxiliaryModel(BaseModel):
     """A second head, for training alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     after: Word = Field(description="The stage or step that its first step reads.")
     steps: Steps = Field(min_length=1, description="Its ops, in order.")
@@ -89,7 +89,7 @@ class OwnSkeletonModel(BaseModel):
     in_channels and affine (true).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     input: Literal["image", "signal"] = Field(
         default="image",

@@ -11,9 +11,15 @@ from nasir.errors import MEMBER_LIMIT, NasirError, Summarised
 from nasir.macros import ALL_OPS
 from nasir.node import Slot
 from nasir.ops import Macro
-from nasir.pictures import draw
 from nasir.space import tree
-from nasir.space.decisions import CellGenotype, Numbers, SpaceCell, TreeDecisions, misfits, unchecked
+from nasir.space.decisions import (
+    CellGenotype,
+    Numbers,
+    SpaceCell,
+    TreeDecisions,
+    misfits,
+    unchecked,
+)
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.nasbench101 import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick
@@ -53,6 +59,8 @@ class Genotype:
 
     def _repr_svg_(self) -> str | None:
         """The picture of its cells, where it has few enough edges for one."""
+        from nasir.pictures import draw  # few genotypes are drawn
+
         with suppress(NasirError):
             return draw(self).svg
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nasir import NasirError
 
 DONE, PIPE_CLOSED = 0, 141
+_HELP = frozenset(("-h", "--help"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ class Commands(TyperGroup):
             from nasir import use  # not needed by most calls
 
             ctx.with_resource(use(*dict.fromkeys(names)))
-        return name, load_command(name) if name in COMMANDS else stub, rest
+        helped = not _HELP.isdisjoint(rest) or "_NASIR_COMPLETE" in os.environ
+        return name, load_command(name, helped=helped) if name in COMMANDS else stub, rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes the commands of `nasir --help` by group."""
@@ -179,7 +181,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": sorted(_HELP)},
 )
 
 
@@ -226,6 +228,7 @@ def main() -> None:
     Modules are not garbage: collecting among them takes a third of a command's time.
     """
     set_openmp_wait_policy()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looked for in all packages
     gc.set_threshold(200_000)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the parent process
@@ -276,7 +279,7 @@ _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 """Errors of writing only."""
 
 
-def load_command(name: str) -> Any:
+def load_command(name: str, *, helped: bool = True) -> Any:
     """Returns the command of that name: a function from `as_command`, or a group."""
     from runners.cli.options import as_command
 
@@ -286,7 +289,7 @@ def load_command(name: str) -> Any:
     if isinstance(function, typer.Typer):
         return get_command(function)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(as_command(function))
+    single.command(name)(as_command(function, helped=helped))
     return get_command(single)
 
 

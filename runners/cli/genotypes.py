@@ -14,7 +14,7 @@ import nasir
 from nasir.errors import NasirError, json_text, nearest, quoted
 from nasir.files import write_atomically
 from runners.cli.options import Fields, GenotypeArgument, SpaceOption, wrong_call
-from runners.experiment.recipe import NetworkSize, describe_size, size_facts
+from runners.experiment.sizes import NetworkSize, describe_size, size_facts
 from runners.folder.display import display_for_stderr
 from runners.forms.report import cost_facts, cost_sums, cost_table, with_head
 from runners.inputs import (

@@ -60,10 +60,11 @@ class Fields(NamedTuple):
     without: tuple[str, ...] = ()
 
 
-def as_command(function: Callable[..., Any]) -> Callable[..., None]:
+def as_command(function: Callable[..., Any], *, helped: bool = True) -> Callable[..., None]:
     """Returns a command with an option for each field of `Fields`; prints the function's reply.
 
-    Adds --from to functions with genotypes, and --json to those that return a reply.
+    Without `helped` these options have no help, which takes milliseconds to read. Adds --from to
+    functions with genotypes, and --json to those that return a reply.
     """
     hints = hints_of(function, include_extras=True)
     models = {name: found for name, hint in hints.items() if (found := _fields_of(hint))}
@@ -71,7 +72,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
     shown: list[inspect.Parameter] = []
     for name, parameter in given.items():
         if name in models:
-            shown += _options(models[name])
+            shown += _options(models[name], helped=helped)
         else:
             shown.append(_parameter(name, hints[name], parameter.default))
     if set(_GENOTYPES) & set(given):
@@ -148,10 +149,12 @@ def _fields_of(hint: Any) -> Fields | None:
     return next((each for each in getattr(hint, "__metadata__", ()) if type(each) is Fields), None)
 
 
-def _each(fields: Fields) -> Iterator[_Field]:
-    """Yields the fields of the model with the docstrings below them."""
+def _each(fields: Fields, *, helped: bool = False) -> Iterator[_Field]:
+    """Yields the fields of the model, with the docstrings below them if `helped`."""
     model, hints = fields.model, hints_of(fields.model, include_extras=True)
-    helps = ChainMap(*map(_docstrings, model.__mro__))
+    if issubclass(model, BaseModel):
+        model.model_rebuild()  # has a signature from then on
+    helps = ChainMap(*map(_docstrings, model.__mro__ if helped else ()))
     for name, parameter in inspect.signature(model).parameters.items():
         if name not in fields.without:
             yield _Field(name, hints[name], parameter.default, helps.get(name, ""))
@@ -169,12 +172,12 @@ def _docstrings(kind: type) -> dict[str, str]:
     }
 
 
-def _options(fields: Fields) -> Iterator[inspect.Parameter]:
+def _options(fields: Fields, *, helped: bool) -> Iterator[inspect.Parameter]:
     """Yields an option for each field; unset ones are None, or False for switches."""
-    for name, hint, default, text in _each(fields):
+    for name, hint, default, text in _each(fields, helped=helped):
         kind, flag = _kind(hint), name.replace("_", "-")
         if issubclass(kind, BaseModel):
-            yield from _options(Fields(kind, fields.without))
+            yield from _options(Fields(kind, fields.without), helped=helped)
         elif kind is bool:
             switch = typer.Option(f"--{'no-' if default else ''}{flag}", help=text)
             yield _parameter(name, Annotated[bool, switch], False)

@@ -12,7 +12,8 @@ import nasir
 from runners.cli.options import Fields, GenotypeArgument, RayOption, SpaceOption, wrong_call
 from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.fields import from_text, merged, sections
-from runners.experiment.recipe import NetworkSection, Recipe, Sizes, describe_size
+from runners.experiment.recipe import Recipe
+from runners.experiment.sizes import NetworkSection, Sizes, describe_size
 from runners.folder.display import display_for_stderr
 from runners.forms.compile import AUTO, TARGETS, NetworkTest, Options, compile_genotype
 from runners.forms.report import report_parts

@@ -10,7 +10,7 @@ import typer
 
 import nasir
 from runners.cli.options import Fields, SpaceOption
-from runners.experiment.recipe import NetworkSection
+from runners.experiment.sizes import NetworkSection
 from runners.folder.display import display_for_stderr
 from runners.inputs import check_file, read_genotype
 from runners.output import Reply, TextTable, finite, table_of

@@ -12,7 +12,7 @@ from nasir.files import is_there, write_atomically
 from nasir.formats.load import find_entry, is_published
 from nasir.space.load import space_names
 from runners.cli.options import Fields, SpaceOption, wrong_call
-from runners.experiment.recipe import NetworkSize
+from runners.experiment.sizes import NetworkSize
 from runners.folder.display import display_for_stderr
 from runners.inputs import STDIN, check_file, is_run, named, open_source, read_genotype
 from runners.output import Reply, print_note

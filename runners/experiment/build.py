@@ -23,15 +23,8 @@ from runners.experiment.method import (
     with_fraction,
     with_parts,
 )
-from runners.experiment.recipe import (
-    DATA,
-    Recipe,
-    Settings,
-    Sizes,
-    Stage,
-    read_recipe,
-    size_facts,
-)
+from runners.experiment.recipe import Recipe, Settings, Stage, read_recipe
+from runners.experiment.sizes import DATA, Sizes, size_facts
 from runners.experiment.supernet import Decisions
 from runners.experiment.trained import SIZES, searched_sizes
 from runners.folder.facts import FORMAT, Kind, space_hash

@@ -122,7 +122,7 @@ class Model(BaseModel):
     model's `code` for any other wrong value.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     code: ClassVar[str] = "E109"
 

@@ -28,7 +28,8 @@ from runners.benchmarks.record import everything
 from runners.data.name import parse_data
 from runners.experiment.build import DATA_SET, check_sizes
 from runners.experiment.proxies import joined, members, score_of
-from runners.experiment.recipe import NetworkSize, Recipe
+from runners.experiment.recipe import Recipe
+from runners.experiment.sizes import NetworkSize
 from runners.folder.display import Display
 from runners.machine.device import find_place
 from runners.task.task import Task, training_task

@@ -22,7 +22,7 @@ from runners.experiment.build import BuiltTraining, build_training
 from runners.experiment.experiment import Experiment, with_objects
 from runners.experiment.fields import SUFFIXES, merged
 from runners.experiment.learner import Epoch, Learner, Moment, training_epochs
-from runners.experiment.recipe import Recipe, describe_size, read_recipe, size_facts
+from runners.experiment.recipe import Recipe, read_recipe
 from runners.experiment.run import (
     DropPath,
     Hook,
@@ -31,6 +31,7 @@ from runners.experiment.run import (
     resume_run,
     start_run,
 )
+from runners.experiment.sizes import describe_size, size_facts
 from runners.experiment.trained import data_of, load_initial, weights_of
 from runners.folder.display import Display
 from runners.folder.facts import flat

@@ -15,7 +15,8 @@ from nasir.files import read_source
 from nasir.space.own_skeletons import find_skeleton
 from nasir.table import brought
 from runners.experiment.experiment import OBJECTS, Experiment, experiment_in, with_objects
-from runners.experiment.recipe import NetworkSize, Recipe
+from runners.experiment.recipe import Recipe
+from runners.experiment.sizes import NetworkSize
 from runners.folder.display import Display
 from runners.folder.facts import damaged, facts_in, facts_of, read_facts, require_extensions
 from runners.folder.logs import read_rows

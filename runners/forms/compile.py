@@ -16,7 +16,8 @@ from nasir.errors import NasirError, Where, nearest, quoted
 from nasir.passes import INFERENCE
 from nasir.space import adopt
 from runners.experiment.fields import AnyCount, BatchSize, Limit, Model, Seed
-from runners.experiment.recipe import NetworkSize, Recipe
+from runners.experiment.recipe import Recipe
+from runners.experiment.sizes import NetworkSize
 from runners.experiment.trained import find_trained
 from runners.folder.display import Display
 from runners.forms.report import Clock, Report

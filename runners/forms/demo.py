@@ -11,7 +11,7 @@ from nasir.files import write_atomically
 from nasir.formats import load_genotype
 from nasir.space.load import spaces_directory
 from runners import view
-from runners.experiment.recipe import NetworkSize
+from runners.experiment.sizes import NetworkSize
 from runners.folder.display import Display, display_for_stderr
 from runners.forms.compile import Options, compile_genotype
 from runners.forms.report import Report, html_page

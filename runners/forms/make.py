@@ -13,7 +13,8 @@ from lowering.agreement import arrays, compared
 from nasir.errors import NasirError, json_text
 from nasir.files import write_atomically
 from nasir.pictures import cell_pictures
-from runners.experiment.recipe import Recipe, Train, size_facts
+from runners.experiment.recipe import Recipe, Train
+from runners.experiment.sizes import size_facts
 from runners.forms.compile import AUTO, Options
 from runners.forms.report import Clock, FormResult, Report, html_page
 from runners.forms.table import FORMS, Form, FormSource, Run, find_forms, ship

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from nasir import Cost, NasirError, PassRecord, draw, dump_genotype, load_genotype
 from nasir.errors import Summarised, xml
 from nasir.formats import FORMATS
-from runners.experiment.recipe import describe_size
+from runners.experiment.sizes import describe_size
 from runners.folder.display import Display
 from runners.machine.machine import Machine
 from runners.output import Cell, TextTable, measure_text

@@ -10,7 +10,8 @@ from torch import Tensor
 import lowering
 import nasir
 from nasir import Genotype, Graph, NasirError, Where
-from runners.experiment.recipe import DATA, NetworkSize, Recipe, Train, read_recipe, size_facts
+from runners.experiment.recipe import Recipe, Train, read_recipe
+from runners.experiment.sizes import DATA, NetworkSize, size_facts
 from runners.experiment.trained import Trained, find_trained
 from runners.forms.compile import NetworkTest
 from runners.forms.table import FORMS, FormSource

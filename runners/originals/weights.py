@@ -20,7 +20,7 @@ from nasir.errors import quoted
 from nasir.files import write_atomically
 from nasir.space.cells import Design
 from runners.benchmarks.pickles import load_plain
-from runners.experiment.recipe import size_facts
+from runners.experiment.sizes import size_facts
 from runners.inputs import read_named
 from runners.originals.families import Family, State, family_of
 

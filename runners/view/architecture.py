@@ -21,7 +21,7 @@ from nasir.space import adopt, home_of, load_space
 from nasir.space.decisions import SpaceCell
 from nasir.space.nasbench101 import matrix_count
 from nasir.space.own_skeletons import find_skeleton
-from runners.experiment.recipe import NetworkSize, describe_size, size_facts
+from runners.experiment.sizes import NetworkSize, describe_size, size_facts
 
 Document = dict[str, Any]
 

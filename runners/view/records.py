@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from nasir import Genotype, NasirError, Where, load_genotype
 from nasir.errors import shortened
-from runners.experiment.recipe import describe_size
+from runners.experiment.sizes import describe_size
 from runners.folder.facts import SearchFacts, checked, damaged, flat, read_object
 from runners.forms.compile import REPORT
 from runners.plot.run import LONGEST, Metrics, NothingToDrawError, PlottedRun, read_run, slot_of
