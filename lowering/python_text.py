@@ -1,4 +1,4 @@
-"""Names and texts of a graph as they stand in generated Python: files, torch.fx's source."""
+"""Names and texts of a graph as they stand in generated Python: files, programs."""
 
 import builtins
 import keyword
@@ -10,8 +10,7 @@ from nasir.errors import visible
 _LONGEST = 80
 
 _FILE = ("path_masks", "self", "torch", "nn", "re", "json", "math")
-_FX = ("device", "fx_pytree", "inf", "nan", "pytree")
-_WORDS = frozenset({*keyword.kwlist, *dir(builtins), *_FILE, *_FX})
+_WORDS = frozenset({*keyword.kwlist, *dir(builtins), *_FILE})
 
 CLASSES = _WORDS | {"Network", "Path", "Tensor", "F", "DTYPES", "KEYS"}
 """Names that no class of a file may have: the file's own names that begin with a capital, too."""
@@ -58,21 +57,12 @@ def docstring(text: str) -> str:
     return '"""' + shown.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + last + '"""'
 
 
-def target(path: str) -> str:
-    """The dotted path of an attribute as the target of a node of torch.fx.
-
-    torch.fx writes `self.a` for a part that str.isidentifier takes, and else `getattr(self, "a")`
-    with the part between the quotes as it is. Keywords pass that test, and so do letters that
-    Python reads as others; such parts, too, get escapes here.
-    """
-    return ".".join(map(_part, path.split(".")))
-
-
-def _part(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) and not keyword.iskeyword(text):
-        return text
-    escaped = ascii(text)[1:-1].replace('"', '\\"')
-    return escaped if not escaped.isidentifier() else f"\\x{ord(text[0]):02x}{escaped[1:]}"
+def attribute(of: str, path: str) -> str:
+    """The attribute at a dotted path, of what the text `of` stands for."""
+    for part in path.split("."):
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) and not keyword.iskeyword(part)
+        of = f"{of}.{part}" if plain else f"getattr({of}, {part!a})"
+    return of
 
 
 class Names:

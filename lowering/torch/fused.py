@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx
+from torch import Tensor
 
 from lowering import kernels
+from lowering.torch.code import Variable
 from lowering.torch.ranks import normalised
 from lowering.torch.rule import Emit, TorchEmitter, lerp_each_
 from nasir.ops import ChainUnit
@@ -250,7 +251,7 @@ def _differentiable(ctx: Any, grad: Tensor) -> list[Tensor | None]:
     return [next(found) if needed else None for needed in ctx.needs_input_grad[1:]]
 
 
-Values = tuple[fx.Node, ...]
+Values = tuple[Variable, ...]
 
 
 def by_library(
@@ -436,14 +437,14 @@ def _places(
     return tuple(learned), tuple(norms)
 
 
-def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: fx.Node) -> fx.Node:
+def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: Variable) -> Variable:
     learned, norms = _places(a.terms, 0)
     inputs = len(values) - len(learned) - 2 * len(norms)
     function = MixedSum(a, inputs, e.name, follow=e.follow, together=e.together)
     return e.call(function, *values)
 
 
-def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: fx.Node, *weights: fx.Node) -> fx.Node:
+def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variable) -> Variable:
     if a.rows:
         weights = tuple(
             e.call(F.pad, weight, [left, a.kernel[1] - 1 - left, top, a.kernel[0] - 1 - top])
@@ -453,7 +454,7 @@ def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: fx.Node, *weights: fx.Node)
     return e.call(F.conv2d, x, weight, None, a.stride, a.padding, a.dilation)
 
 
-def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, *values: fx.Node) -> fx.Node:
+def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, *values: Variable) -> Variable:
     return e.call(HighwaySum(a, e.name), *values)
 
 

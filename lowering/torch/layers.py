@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx
+from torch import Tensor
 
+from lowering.torch.code import Variable
 from lowering.torch.ranks import synchronised_norm
 from lowering.torch.rule import Emit, TorchEmitter, follow_batch
 from nasir.ops import Attrs, NoAttrs
@@ -61,8 +62,8 @@ def strided_product(
 
 
 def _conv2d(
-    e: TorchEmitter, a: ConvAttrs, x: fx.Node, weight: fx.Node, bias: fx.Node | None = None
-) -> fx.Node:
+    e: TorchEmitter, a: ConvAttrs, x: Variable, weight: Variable, bias: Variable | None = None
+) -> Variable:
     pointwise = a.kernel == (1, 1) and a.margins == (0, 0) and a.groups == 1
     if e.training and pointwise and max(a.stride) > 1:
         return e.call(strided_product, x, weight, bias, a.stride)
@@ -93,17 +94,17 @@ def crop(x: Tensor, top: int, left: int) -> Tensor:
     return _cropped(x, top, left)
 
 
-def _crop(e: TorchEmitter, a: CropAttrs, x: fx.Node) -> fx.Node:
+def _crop(e: TorchEmitter, a: CropAttrs, x: Variable) -> Variable:
     if e.training:
         return e.call(crop, x, a.top, a.left)
     return e.call(operator.getitem, x, (..., slice(a.top, None), slice(a.left, None)))
 
 
-def _pad(e: TorchEmitter, a: PadAttrs, x: fx.Node) -> fx.Node:
+def _pad(e: TorchEmitter, a: PadAttrs, x: Variable) -> Variable:
     return e.call(F.pad, x, (0, a.right, 0, a.bottom))
 
 
-def _channels(e: TorchEmitter, a: ChannelsAttrs, x: fx.Node) -> fx.Node:
+def _channels(e: TorchEmitter, a: ChannelsAttrs, x: Variable) -> Variable:
     """Pieces of one value are cut at once, and so is their gradient."""
     spans = tuple(zip(accumulate(e.pieces, initial=0), e.pieces, strict=False))
     if (a.start, a.count) in spans:
@@ -112,7 +113,7 @@ def _channels(e: TorchEmitter, a: ChannelsAttrs, x: fx.Node) -> fx.Node:
     return e.call(operator.getitem, x, (slice(None), slice(a.start, a.start + a.count)))
 
 
-def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, x: fx.Node) -> fx.Node:
+def _shuffle(e: TorchEmitter, a: ChannelShuffleAttrs, x: Variable) -> Variable:
     """A copy with the same memory format."""
     return e.call(F.channel_shuffle, x, a.groups)
 
@@ -130,7 +131,7 @@ def shared_norm(x: Tensor, momentum: float, eps: float, *statistics: Tensor) -> 
     return result
 
 
-def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, x: fx.Node, *weights: fx.Node) -> fx.Node:
+def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, x: Variable, *weights: Variable) -> Variable:
     """In training the batch's statistics, and the running ones updated; else the running ones."""
     affine, statistics = weights[: 2 * a.affine], weights[2 * a.affine :]
     if e.training and e.together:
@@ -146,32 +147,32 @@ def _batch_norm(e: TorchEmitter, a: BatchNormAttrs, x: fx.Node, *weights: fx.Nod
     return e.call(F.batch_norm, x, mean, variance, weight, bias, e.training, a.momentum, a.eps)
 
 
-def _group_norm(e: TorchEmitter, a: GroupNormAttrs, x: fx.Node, *affine: fx.Node) -> fx.Node:
+def _group_norm(e: TorchEmitter, a: GroupNormAttrs, x: Variable, *affine: Variable) -> Variable:
     weight, bias = affine or (None, None)
     return e.call(F.group_norm, x, a.groups, weight, bias, a.eps)
 
 
-def _contiguous(e: TorchEmitter, weight: fx.Node) -> fx.Node:
+def _contiguous(e: TorchEmitter, weight: Variable) -> Variable:
     """A weight from outside, contiguous: else torch 2.13 gets gradients in channels_last wrong."""
-    own = getattr(weight, "op", "") == "get_attr"  # what runs at once has tensors here
+    own = getattr(weight, "own", False)  # what runs at once has tensors here
     return weight if own or not e.training else e.call(torch.Tensor.contiguous, weight)
 
 
-def _max_pool(e: TorchEmitter, a: MaxPoolAttrs, x: fx.Node) -> fx.Node:
+def _max_pool(e: TorchEmitter, a: MaxPoolAttrs, x: Variable) -> Variable:
     return e.call(F.max_pool2d, x, a.kernel, a.stride, a.padding)
 
 
-def _avg_pool(e: TorchEmitter, a: AvgPoolAttrs, x: fx.Node) -> fx.Node:
+def _avg_pool(e: TorchEmitter, a: AvgPoolAttrs, x: Variable) -> Variable:
     size = (a.kernel, a.stride, a.padding)
     return e.call(F.avg_pool2d, x, *size, count_include_pad=a.count_padding)
 
 
-def _add(e: TorchEmitter, _: NoAttrs, *terms: fx.Node) -> fx.Node:
+def _add(e: TorchEmitter, _: NoAttrs, *terms: Variable) -> Variable:
     """From left to right, so that rounding is the same everywhere."""
     return reduce(lambda x, y: e.call(operator.add, x, y), terms)
 
 
-def _mean(e: TorchEmitter, a: NoAttrs, *terms: fx.Node) -> fx.Node:
+def _mean(e: TorchEmitter, a: NoAttrs, *terms: Variable) -> Variable:
     return e.call(torch.div, _add(e, a, *terms), len(terms))
 
 
@@ -204,11 +205,11 @@ def concat(*values: Tensor) -> Tensor:
     return _joined(*values)
 
 
-def _concat(e: TorchEmitter, _: NoAttrs, *inputs: fx.Node) -> fx.Node:
+def _concat(e: TorchEmitter, _: NoAttrs, *inputs: Variable) -> Variable:
     return e.call(concat, *inputs) if e.training else e.call(torch.cat, inputs, 1)
 
 
-def _chunk(e: TorchEmitter, a: ChunkAttrs, x: fx.Node) -> fx.Node:
+def _chunk(e: TorchEmitter, a: ChunkAttrs, x: Variable) -> Variable:
     """Parts of one vector are cut once."""
     parts = e.once(torch.chunk, x, a.of, -1)
     return e.call(operator.getitem, parts, a.part)
@@ -217,25 +218,25 @@ def _chunk(e: TorchEmitter, a: ChunkAttrs, x: fx.Node) -> fx.Node:
 def _calls(function: Callable[..., Tensor], *more: Any) -> Emit:
     """A function of the values and then `more`."""
 
-    def emit(e: TorchEmitter, _: Attrs, *values: fx.Node) -> fx.Node:
+    def emit(e: TorchEmitter, _: Attrs, *values: Variable) -> Variable:
         return e.call(function, *values, *more)
 
     return emit
 
 
-def _strided(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
+def _strided(e: TorchEmitter, a: StrideAttrs, x: Variable) -> Variable:
     if a.stride == (1, 1):
         return x
     steps = (..., slice(None, None, a.stride[0]), slice(None, None, a.stride[1]))
     return e.call(operator.getitem, x, steps)
 
 
-def _zero(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
+def _zero(e: TorchEmitter, a: StrideAttrs, x: Variable) -> Variable:
     """Plain zeros: a NaN in the input does not pass, unlike 0 * x."""
     return e.call(torch.zeros_like, _strided(e, a, x))
 
 
-def _gaussian(e: TorchEmitter, a: StrideAttrs, x: fx.Node) -> fx.Node:
+def _gaussian(e: TorchEmitter, a: StrideAttrs, x: Variable) -> Variable:
     """Drawn in the order of (N, C, H, W), so that memory formats have the same draws."""
     like = _strided(e, a, x)
     return e.call(torch.randn_like, like, memory_format=torch.contiguous_format)
@@ -266,15 +267,15 @@ def gaussian(like: Tensor, seed: Tensor) -> Tensor:
     return _from_seed(like.detach(), seed)
 
 
-def _gaussian_drawn(e: TorchEmitter, a: StrideAttrs, x: fx.Node, seed: fx.Node) -> fx.Node:
+def _gaussian_drawn(e: TorchEmitter, a: StrideAttrs, x: Variable, seed: Variable) -> Variable:
     return e.call(gaussian, _strided(e, a, x), seed)
 
 
-def _frozen(e: TorchEmitter, a: StrideAttrs, x: fx.Node, noise: fx.Node) -> fx.Node:
+def _frozen(e: TorchEmitter, a: StrideAttrs, x: Variable, noise: Variable) -> Variable:
     return e.call(torch.Tensor.expand_as, noise, _strided(e, a, x))
 
 
-def _mix(e: TorchEmitter, a: MixAttrs, mixture: fx.Node, *values: fx.Node) -> fx.Node:
+def _mix(e: TorchEmitter, a: MixAttrs, mixture: Variable, *values: Variable) -> Variable:
     """From left to right, as the papers' code adds."""
     entries = e.call(torch.Tensor.unbind, mixture)
     terms = [
@@ -294,7 +295,7 @@ def drop_path(x: Tensor, probability: Tensor, draw: Tensor) -> Tensor:
     return x * mask.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
 
 
-def _drop_path(e: TorchEmitter, _: NoAttrs, *inputs: fx.Node) -> fx.Node:
+def _drop_path(e: TorchEmitter, _: NoAttrs, *inputs: Variable) -> Variable:
     return e.call(_drop_path_anew, *inputs) if e.training else inputs[0]
 
 
@@ -302,7 +303,7 @@ def _drop_path_anew(x: Tensor, probability: Tensor) -> Tensor:
     return drop_path(x, probability, torch.rand(x.shape[0], 1, device=x.device))
 
 
-def _drop_path_drawn(e: TorchEmitter, _: NoAttrs, *inputs: fx.Node) -> fx.Node:
+def _drop_path_drawn(e: TorchEmitter, _: NoAttrs, *inputs: Variable) -> Variable:
     return e.call(drop_path, *inputs) if e.training else inputs[0]
 
 
@@ -314,11 +315,11 @@ def product(
     return (x / x.shape[-1] ** 0.5 if scaled else x) @ (y.mT if transpose_second else y)
 
 
-def _matmul(e: TorchEmitter, a: MatmulAttrs, x: fx.Node, y: fx.Node) -> fx.Node:
+def _matmul(e: TorchEmitter, a: MatmulAttrs, x: Variable, y: Variable) -> Variable:
     return e.call(product, x, y, a.transpose_first, a.transpose_second, a.scaled)
 
 
-def _softmax(e: TorchEmitter, a: AxisAttrs, x: fx.Node) -> fx.Node:
+def _softmax(e: TorchEmitter, a: AxisAttrs, x: Variable) -> Variable:
     return e.call(F.softmax, x, a.axis)
 
 
@@ -330,7 +331,7 @@ def layer_norm(
     return F.layer_norm(last, last.shape[-1:], weight, bias, eps).movedim(-1, axis)
 
 
-def _layer_norm(e: TorchEmitter, a: LayerNormAttrs, x: fx.Node, *affine: fx.Node) -> fx.Node:
+def _layer_norm(e: TorchEmitter, a: LayerNormAttrs, x: Variable, *affine: Variable) -> Variable:
     return e.call(layer_norm, x, a.axis, a.eps, *affine)
 
 
@@ -339,16 +340,16 @@ def reshape(x: Tensor, *sizes: int) -> Tensor:
     return x.reshape(len(x), *sizes)
 
 
-def _reshape(e: TorchEmitter, a: ReshapeAttrs, x: fx.Node, *like: fx.Node) -> fx.Node:
+def _reshape(e: TorchEmitter, a: ReshapeAttrs, x: Variable, *like: Variable) -> Variable:
     return e.call(torch.Tensor.reshape_as, x, *like) if like else e.call(reshape, x, *a.sizes)
 
 
-def _transpose(e: TorchEmitter, a: TransposeAttrs, x: fx.Node) -> fx.Node:
+def _transpose(e: TorchEmitter, a: TransposeAttrs, x: Variable) -> Variable:
     return e.call(torch.transpose, x, a.first, a.second)
 
 
 def _blocks(function: Callable[[Tensor, int], Tensor]) -> Emit:
-    def emit(e: TorchEmitter, a: SquareAttrs, x: fx.Node) -> fx.Node:
+    def emit(e: TorchEmitter, a: SquareAttrs, x: Variable) -> Variable:
         return e.call(function, x, a.block)
 
     return emit
@@ -360,7 +361,7 @@ def resize(x: Tensor, like: Tensor, mode: str) -> Tensor:
 
 
 def _resize(mode: str) -> Emit:
-    def emit(e: TorchEmitter, a: ResizeAttrs, x: fx.Node, *like: fx.Node) -> fx.Node:
+    def emit(e: TorchEmitter, a: ResizeAttrs, x: Variable, *like: Variable) -> Variable:
         if like:
             return e.call(resize, x, *like, mode)
         return e.call(F.interpolate, x, scale_factor=a.factor, mode=mode)
@@ -369,8 +370,12 @@ def _resize(mode: str) -> Emit:
 
 
 def _conv_transpose2d(
-    e: TorchEmitter, a: ConvTransposeAttrs, x: fx.Node, weight: fx.Node, bias: fx.Node | None = None
-) -> fx.Node:
+    e: TorchEmitter,
+    a: ConvTransposeAttrs,
+    x: Variable,
+    weight: Variable,
+    bias: Variable | None = None,
+) -> Variable:
     sizes = (a.stride, a.margins, a.extra, a.groups, a.dilation)
     return e.call(F.conv_transpose2d, x, weight, bias, *sizes)
 

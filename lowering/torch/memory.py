@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lowering.torch.code import Variable
 from lowering.torch.rule import Emit, TorchEmitter
 from nasir.arguments import checked
 from nasir.graph import graph_of
 from nasir.ops.fused import CallAttrs
 
 Function = Callable[..., Tensor]
-Values = tuple[fx.Node, ...]
+Values = tuple[Variable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Recomputed(torch.autograd.Function):
         return (None, *(next(found) if need else None for need in needed))
 
 
-def _recompute(e: TorchEmitter, a: CallAttrs, *values: fx.Node) -> fx.Node:
+def _recompute(e: TorchEmitter, a: CallAttrs, *values: Variable) -> Variable:
     """In evaluation, the body alone."""
     first = e.function(graph_of(a.body))
     if not e.training:
@@ -131,7 +132,7 @@ def _recomputed(runs: Runs, name: str) -> Function:
     return recomputed
 
 
-def _call(e: TorchEmitter, a: CallAttrs, *values: fx.Node) -> fx.Node:
+def _call(e: TorchEmitter, a: CallAttrs, *values: Variable) -> Variable:
     return e.call(e.function(graph_of(a.body)), *values)
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import fx
-
-from lowering.python_text import Names, identifier, target
+from lowering.python_text import Names, identifier
 from lowering.torch import fused, layers, memory, sequence
+from lowering.torch.code import Code, Variable
 from lowering.torch.rule import Emit, TorchEmitter
 from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
@@ -67,7 +66,7 @@ class Program:
         scope = dict(self.names)
         exec(compile(self.source, file, "exec"), scope)
         function = scope[self.name]
-        function.__module__ = __name__  # fx asks where a function that it calls is from
+        function.__module__ = __name__  # torch.fx asks where a function that it calls is from
         weakref.finalize(function, linecache.cache.pop, file, None)
         return function
 
@@ -82,11 +81,9 @@ def make_program(
     """
     writer = _SourceWriter(graph, mode)
     for ref in graph.params:
-        writer.weights[ref.key] = lambda key=ref.key: writer.code.create_node(
-            "get_attr", target(key), name=identifier(key)
-        )
+        writer.weights[ref.key] = partial(writer.code.weight, ref.key)
     for key in given:
-        value = writer.argument(key)
+        value = writer.code.argument(key)
         writer.weights[key] = lambda value=value: value
     return writer.write(tuple(outputs), "forward")
 
@@ -95,7 +92,7 @@ def make_body(graph: Graph, name: str, mode: Mode) -> Program:
     """The program `<name>(inputs …, weights …)` of a body, the weights in the order of `params`."""
     writer = _SourceWriter(graph, mode)
     for ref in graph.params:
-        value = writer.argument(ref.key)
+        value = writer.code.argument(ref.key)
         writer.weights[ref.key] = lambda value=value: value
     return writer.write(graph.outputs, name)
 
@@ -106,23 +103,18 @@ class _SourceWriter:
     def __init__(self, graph: Graph, mode: Mode) -> None:
         self.graph = graph
         self.mode = mode
-        self.code = fx.Graph()
-        self.names = Names()
+        self.code = Code()
         self.titles = Names({"forward"})
-        self.values = {name: self.argument(name) for name, _ in graph.inputs}
-        self.weights: dict[str, Callable[[], fx.Node]] = {}
+        self.values = {name: self.code.argument(name) for name, _ in graph.inputs}
+        self.weights: dict[str, Callable[[], Variable]] = {}
         self.bodies: list[Program] = []
         self.functions: dict[tuple[Graph, bool], Function] = {}
-
-    def argument(self, name: str) -> fx.Node:
-        """Adds an argument to the program for the graph's value of that name."""
-        return self.code.placeholder(self.names.fresh(identifier(name)))
 
     def write(self, outputs: tuple[str, ...], name: str) -> Program:
         """The program of these outputs."""
         follow = self.mode.training and self.mode.follow
         wanted = self.graph.needed(self.graph.moved(outputs) if follow else outputs)
-        made: dict[str, fx.Node] = {}
+        made: dict[str, Variable] = {}
         for node in self.graph.nodes:
             if node.name not in wanted:
                 continue
@@ -143,15 +135,11 @@ class _SourceWriter:
                 _pieces(self.graph, node),
             )
             self.values[node.name] = find_rule(node.op)(emitter, node.attrs, *inputs, *refs)
-        results = tuple(self.values[name] for name in outputs)
-        self.code.output(results[0] if len(results) == 1 else results)
-        python = self.code.python_code("self")
-        source = python.src
-        if name != "forward":  # fx writes methods
-            while name in python.globals:
-                name = f"{name}_"
-            source = source.replace("def forward(self, ", f"def {name}(", 1)
-        return Program(source, dict(python.globals), name, tuple(self.bodies))
+        while name in self.code.names:
+            name = f"{name}_"
+        first = "self" if name == "forward" else ""
+        source = self.code.text(name, first, [self.values[each] for each in outputs])
+        return Program(source, self.code.names, name, tuple(self.bodies))
 
     def _function(self, body: Graph, *, follow: bool) -> Function:
         """The function of a body, the same for equal bodies."""

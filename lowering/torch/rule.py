@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
+from lowering.torch.code import Code, Variable
 from nasir import Graph
 
-Emit = Callable[..., fx.Node]
+Emit = Callable[..., Variable]
 """A primitive's rule: (emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class TorchEmitter:
-    """Appends calls to an fx graph; what the program is for is fixed when it is made.
+    """Appends calls to a program; what the program is for is fixed when it is made.
 
     `follow`: whether training makes running statistics follow the batch's, which the second run of
     one step must not. `together`: whether batch norms use the statistics of all processes' batches.
@@ -25,7 +26,7 @@ class TorchEmitter:
     consists of, if it does.
     """
 
-    graph: fx.Graph
+    code: Code
     training: bool
     follow: bool
     together: bool
@@ -34,15 +35,13 @@ class TorchEmitter:
     replay: Callable[[Graph], Callable[..., Any]]
     pieces: tuple[int, ...] = ()
 
-    def once(self, function: Callable[..., Any], value: fx.Node, *args: Any) -> fx.Node:
+    def once(self, function: Callable[..., Any], value: Variable, *args: Any) -> Variable:
         """A call of a function of that value, or the result of the same call before."""
-        arguments = (value, *args)
-        found = (n for n in value.users if n.target is function and n.args == arguments)
-        return next(found, None) or self.call(function, *arguments)
+        return self.code.once(self.name, function, (value, *args))
 
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Variable:
         """A call of a function of tensors."""
-        return self.graph.create_node("call_function", function, args, kwargs, name=self.name)
+        return self.code.call(self.name, function, args, kwargs)
 
 
 _torch: Any = torch  # these have no public names

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from lowering.torch.code import Code
 from lowering.torch.program import find_rule
 from lowering.torch.rule import TorchEmitter
 from nasir import Graph, Node
@@ -194,7 +195,7 @@ class SampledGraph:
         return function
 
 
-_NOTHING = fx.Graph()
+_NOTHING = Code()
 """Raises: calls that are executed at once have no text."""
 
 

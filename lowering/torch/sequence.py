@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx
+from torch import Tensor
 
+from lowering.torch.code import Variable
 from lowering.torch.rule import Emit, TorchEmitter
 from nasir.graph import graph_of
 from nasir.ops import NoAttrs
 from nasir.ops.sequence import RateAttrs, ScanAttrs, WidthAttrs, WordDropoutAttrs
 
-Values = tuple[fx.Node, ...]
+Values = tuple[Variable, ...]
 
 
 def draw_mask(like: Tensor, rate: float, draw: Tensor | None = None) -> Tensor:
@@ -41,28 +42,28 @@ def drop_words(
     return words * F.embedding(tokens, draw_mask(words, rate, draw).unsqueeze(1))
 
 
-def _embedding(e: TorchEmitter, _: WidthAttrs, tokens: fx.Node, weight: fx.Node) -> fx.Node:
+def _embedding(e: TorchEmitter, _: WidthAttrs, tokens: Variable, weight: Variable) -> Variable:
     return e.call(F.embedding, tokens, weight)
 
 
 def _word_dropout(
-    e: TorchEmitter, a: WordDropoutAttrs, words: fx.Node, tokens: fx.Node, *draw: fx.Node
-) -> fx.Node:
+    e: TorchEmitter, a: WordDropoutAttrs, words: Variable, tokens: Variable, *draw: Variable
+) -> Variable:
     if not e.training:
         return words
     return e.call(drop_words, words, tokens, a.vocabulary, a.rate, *draw)
 
 
-def _dropout_mask(e: TorchEmitter, a: RateAttrs, like: fx.Node, *draw: fx.Node) -> fx.Node:
+def _dropout_mask(e: TorchEmitter, a: RateAttrs, like: Variable, *draw: Variable) -> Variable:
     """In evaluation nothing reads it, unless it is an output."""
     return e.call(draw_mask, like, a.rate, *draw) if e.training else e.call(_all_kept, like)
 
 
-def _masked(e: TorchEmitter, _: NoAttrs, x: fx.Node, mask: fx.Node) -> fx.Node:
+def _masked(e: TorchEmitter, _: NoAttrs, x: Variable, mask: Variable) -> Variable:
     return e.call(operator.mul, x, mask) if e.training else x
 
 
-def _scan(e: TorchEmitter, a: ScanAttrs, *values: fx.Node) -> fx.Node:
+def _scan(e: TorchEmitter, a: ScanAttrs, *values: Variable) -> Variable:
     return e.call(_loop(e.function(graph_of(a.body)), e.name), *values)
 
 
@@ -80,15 +81,15 @@ def _loop(step: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     return scan
 
 
-def _last(e: TorchEmitter, _: NoAttrs, states: fx.Node) -> fx.Node:
+def _last(e: TorchEmitter, _: NoAttrs, states: Variable) -> Variable:
     return e.call(operator.getitem, states, -1)
 
 
-def _decoder(e: TorchEmitter, _: WidthAttrs, *values: fx.Node) -> fx.Node:
+def _decoder(e: TorchEmitter, _: WidthAttrs, *values: Variable) -> Variable:
     return e.call(F.linear, *values)
 
 
-def _log_softmax(e: TorchEmitter, _: NoAttrs, x: fx.Node) -> fx.Node:
+def _log_softmax(e: TorchEmitter, _: NoAttrs, x: Variable) -> Variable:
     return e.call(F.log_softmax, x, -1)
 
 
