@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 200,
-    "files of runners": 94,
-    "code lines of nasir and lowering": 17_599,
-    "code lines of runners": 14_615,
-    "code lines of tests": 21_192,
+    "files of the library": 202,
+    "files of runners": 95,
+    "code lines of nasir and lowering": 17_739,
+    "code lines of runners": 14_623,
+    "code lines of tests": 21_209,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,

@@ -75,7 +75,9 @@ class Builder(Scope):
 
     def know(self, ops: Iterable[Op]) -> "Builder":
         """Adds ops, which replace others of their name; returns the builder."""
-        self.ops = {**self.ops, **{op.name: op for op in ops}}
+        own = {op.name: op for op in ops}
+        if own:
+            self.ops = {**self.ops, **own}
         return self
 
     def choose(self, choice: Choice) -> str:
