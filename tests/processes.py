@@ -5,13 +5,15 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.command_line import start
 
 needs_ray = pytest.mark.skipif(
     find_spec("ray") is None, reason="ray is not installed (nasir[cluster])"
@@ -89,3 +91,27 @@ def holder(folder: Path) -> int:
     """The process that holds a run's lock."""
     text = (folder / "lock").read_bytes()[1:]
     return int(json.loads(text)["pid"])
+
+
+def end_on_ray_despite_a_kill(
+    killed: str, command: Sequence[str | Path], again: Sequence[str | Path], within: Path, last: str
+) -> None:
+    """The command ends well although its driver, or the worker of a run, is killed.
+
+    It is killed as soon as a run in `within` has a checkpoint, while the run's file `last` is not
+    there; `again` goes on where the driver was killed.
+    """
+    driver = start(*command, cwd=within.parent.parent, OMP_NUM_THREADS="1")
+    try:
+        folder = wait_for_checkpoint(within)
+        pid = holder(folder)
+        assert pid != driver.pid
+        os.kill(driver.pid if killed == "driver" else pid, signal.SIGKILL)
+        assert not (folder / last).exists()
+        if killed == "driver":
+            driver.communicate()
+            driver = start(*again, cwd=within.parent.parent, OMP_NUM_THREADS="1")
+        _, err = driver.communicate(timeout=600)
+        assert driver.returncode == 0, err
+    finally:
+        driver.kill()

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,8 +38,8 @@ from runners.folder.display import Display
 from runners.folder.logs import read_rows
 from runners.folder.run_folder import RunFolder
 from runners.plot import PLOTS, read_run
-from tests.command_line import call, start
-from tests.processes import holder, needs_ray, wait_for_checkpoint
+from tests.command_line import call
+from tests.processes import end_on_ray_despite_a_kill, needs_ray
 from tests.searches import run, tiny
 
 SPACE = nasir.load_space("nasbench201")
@@ -399,28 +397,16 @@ def test_a_search_with_an_ensemble_resumes_to_the_same_rows(tmp_path: Path) -> N
 @needs_ray
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("killed", ["driver", "worker"])
-def test_workers_of_ray_tell_what_one_process_would(
-    tmp_path: Path, killed: str, request: pytest.FixtureRequest
-) -> None:
+def test_workers_of_ray_tell_what_one_process_would(tmp_path: Path, killed: str) -> None:
     """Although one of them, or the search itself, is killed within a training."""
     given = ("search", "nasbench201", "--method", "random", "--value", "recipe:digits")
     given += ("--queries", "3", "--together", "2", "--limit", "64", "--steps", "2")
     given += ("--epochs", "30", "--batch", "32", "--channels", "4", "--layers", "1")
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert call(*given, "-o", whole).code == 0
-    driver = start(*given, "-o", out, "--ray", "local", cwd=tmp_path, OMP_NUM_THREADS="1")
-    request.addfinalizer(driver.kill)
-    training = wait_for_checkpoint(out / "answering")
-    pid = holder(training)
-    assert pid != driver.pid
-    os.kill(driver.pid if killed == "driver" else pid, signal.SIGKILL)
-    assert not (training / "summary.json").exists()
-    if killed == "driver":
-        driver.communicate()
-        again = ("search", "--resume", out, "--ray", "local")
-        driver = start(*again, cwd=tmp_path, OMP_NUM_THREADS="1")
-    _, err = driver.communicate(timeout=600)
-    assert driver.returncode == 0, err
+    again = ("search", "--resume", out, "--ray", "local")
+    command = (*given, "-o", out, "--ray", "local")
+    end_on_ray_despite_a_kill(killed, command, again, out / "answering", "summary.json")
     for name in ("metrics.jsonl", "genotype.json"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     assert list((out / "answering").iterdir()) == []

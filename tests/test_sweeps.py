@@ -1,9 +1,7 @@
 """Sweeps: files, commands, kills, Ray; comparisons of runs against numbers worked out by hand."""
 
 import json
-import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +15,15 @@ from runners.output import TextTable
 from runners.sweeps.results import FEW, NOISE, compare_runs, difference_of, html, latex, markdown
 from runners.sweeps.running import sweep
 from runners.sweeps.trials import read_sweep
-from tests.command_line import call, start
-from tests.processes import Say, fork, holder, needs_fork, needs_ray, wait_for_checkpoint
+from tests.command_line import call
+from tests.processes import (
+    Say,
+    end_on_ray_despite_a_kill,
+    fork,
+    needs_fork,
+    needs_ray,
+    wait_for_checkpoint,
+)
 from tests.refusals import fails_with
 from tests.searches import run, tiny
 
@@ -180,25 +185,12 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
 @needs_ray
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("killed", ["driver", "worker"])
-def test_a_sweep_on_ray_survives_kills(
-    tmp_path: Path, killed: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_sweep_on_ray_survives_kills(tmp_path: Path, killed: str) -> None:
     text = f"{TINY}method: darts\nseed: 0..1\n".replace("epochs: 2", "epochs: 60")
     path, whole, out = written(tmp_path, text), tmp_path / "whole", tmp_path / "out"
     assert sweep(path, whole) == {}
     command = ("sweep", path, "-o", out, "--ray", "local")
-    driver = start(*command, cwd=tmp_path, OMP_NUM_THREADS="1")
-    request.addfinalizer(driver.kill)
-    wait_for_checkpoint(out / "0")
-    pid = holder(out / "0")
-    assert pid != driver.pid
-    os.kill(driver.pid if killed == "driver" else pid, signal.SIGKILL)
-    assert not (out / "0/genotype.json").exists()
-    if killed == "driver":
-        driver.communicate()
-        driver = start(*command, cwd=tmp_path, OMP_NUM_THREADS="1")
-    _, err = driver.communicate(timeout=600)
-    assert driver.returncode == 0, err
+    end_on_ray_despite_a_kill(killed, command, command, out / "0", "genotype.json")
     for name in ("metrics.jsonl", "genotype.json"):
         for seed in "01":
             assert (out / seed / name).read_text() == (whole / seed / name).read_text()

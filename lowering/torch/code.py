@@ -89,7 +89,7 @@ class Code:
             lines.append(f"    {value} = {text}{forget}")
         given = ", ".join((*filter(None, [first]), *self._arguments))
         found = ", ".join(value.name for value in outputs)
-        result = found if len(outputs) == 1 else f"({found}{',' * (len(outputs) == 1)})"
+        result = found if len(outputs) == 1 else f"({found})"
         body = "\n".join([*reversed(lines), f"    return {result}"])
         return f"def {name}({given}):\n{body}\n"
 

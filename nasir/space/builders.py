@@ -154,7 +154,7 @@ def _add_node_cell(
             total = add_mixture(b, reads, values, below(name, reads.slot.local))
         else:
             total = _sum(b, values, f"{under}.sum")
-        states[node] = add_op(b, op, under, lambda op, below, x=total: b(op, x, name=below))
+        states[node] = add_op(b, op, under, lambda op, to, x=total: b(op, x, name=to))
     picked = sorted(int(option.name) for option in leaving.options if option.name)
     ends = {
         node: states[node]

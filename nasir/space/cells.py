@@ -101,12 +101,12 @@ def _add(
     normed = cell.normalise if isinstance(cell, SpaceCell) else ()
     attrs = {"affine": False} if isinstance(cell, SpaceCell) else {}
 
-    def apply(source: int, op: str, below: str) -> str:
+    def apply(source: int, op: str, under: str) -> str:
         if op in cells and op not in b.ops:
             at = (stride, width) if source < cell.inputs else (1, None)
-            return _add(b, below, cells[op], cells, [states[source]], *at)
-        x = entry.add(b, op, source, states[source], name=below, **attrs)
-        return b("batch_norm", x, name=f"{below}/norm", affine=False) if op in normed else x
+            return _add(b, under, cells[op], cells, [states[source]], *at)
+        x = entry.add(b, op, source, states[source], name=under, **attrs)
+        return b("batch_norm", x, name=below(under, "norm"), affine=False) if op in normed else x
 
     for node in cell_tree(cell):
         if node.slot.role == "edge into node":

@@ -145,6 +145,7 @@ class ProxyValue(ValuePart):
         from runners.experiment.scoring import skeleton_of, task_of_proxies
 
         names = members([self.of])
+        single = names == (self.of,)
         given = dict(experiment.values)
         batch = int(given.pop("train.batch", 64))
         size: dict[str, Any] = {}
@@ -165,14 +166,13 @@ class ProxyValue(ValuePart):
         def answer(query: Query, _: Path) -> Told:
             genotype = _whole(query, self).genotype
             scores = next(each_score([self.of], [genotype], first, experiment.seed, size))
-            return Told(scores[self.of]) if self.of in scores else Told(0.0, {"scores": scores})
+            return Told(scores[self.of]) if single else Told(0.0, {"scores": scores})
 
         def ranking(rows: Sequence[Measures]) -> Sequence[float]:
             scores = [_finite(row["scores"]) for row in rows]
             columns = {name: [row[name] for row in scores] for name in names}
             return joined([self.of], columns)[self.of]
 
-        single = names == (self.of,)
         return Teller(
             answer,
             task.fingerprint,
