@@ -163,8 +163,9 @@ def open_session(content: bytes, threads: int = 0) -> Session:
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
-    # Threads that wait busily would take the cores from torch.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that sleep wake up later than an op of one image ends: two take longer than one. They
+    # spin within a call only, since between calls they would take the cores from torch.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 

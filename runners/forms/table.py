@@ -230,9 +230,7 @@ def _write_onnx(source: FormSource, path: Path) -> tuple[Path]:
 
 def _load_onnx(source: FormSource, path: Path) -> Run:
     """Loads a session with torch's number of threads, for a fair comparison."""
-
-    threads = torch.get_num_threads()
-    return lowering.OnnxNetwork(path, _workers(source), threads, source.seconds)
+    return lowering.OnnxNetwork(path, _workers(source), torch.get_num_threads(), source.seconds)
 
 
 def _workers(source: FormSource) -> int:
@@ -385,6 +383,7 @@ import onnxruntime
 {_FILE}WORKERS, PART = $workers, $part
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = $threads  # several workers: each has images of its own
+options.add_session_config_entry("session.force_spinning_stop", "1")  # spins within calls only
 session = onnxruntime.InferenceSession(FILE, options, providers=["CPUExecutionProvider"])
 pool = ThreadPoolExecutor(WORKERS)
 
