@@ -66,7 +66,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        types = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        types = tuple(map(type, args))
+        if kwargs:
+            types += (*kwargs, *map(type, kwargs.values()))
         if types not in seen:
             given = shape.bind(*args, **kwargs).arguments
             wanted = {name: hint for name, hint in hints().items() if name in given}

@@ -232,7 +232,7 @@ def _random(seed: Seed) -> Random:
     if isinstance(seed, Random):
         return seed
     random = _of_thread(get_ident())
-    random.seed(seed)
+    super(Random, random).seed(int(seed))  # what Random.seed does with numbers
     return random
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any, Protocol
+from typing import Protocol
 
 from nasir.errors import MEMBER_LIMIT, NasirError, Summarised
 from nasir.macros import ALL_OPS
@@ -17,15 +17,15 @@ from nasir.space.decisions import (
     Numbers,
     SpaceCell,
     TreeDecisions,
+    maker,
     misfits,
-    unchecked,
 )
 from nasir.space.layout import PUBLISHED, Layout
 from nasir.space.nasbench101 import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Genotype:
     """An architecture as its decisions: the cells, by kind. Equality ignores name and source.
 
@@ -63,6 +63,9 @@ class Genotype:
 
         with suppress(NasirError):
             return draw(self).svg
+
+
+_genotype = maker(Genotype)
 
 
 class Conditional(Protocol):
@@ -184,23 +187,16 @@ class Space(Summarised):
             number, digit = divmod(number, radix)
             cells.append(unrank(digit))
         cells.reverse()
-        fields = self._fields.copy()
-        fields["cells"], fields["size"] = tuple(cells), size
-        return unchecked(Genotype, fields)
+        return _genotype(self.name, tuple(cells), "", "", self, size)
 
     @cached_property
     def _radix(self) -> list[tuple[int, Callable[[int], CellGenotype]]]:
         """The digits of numbers, last first: how many there are, and the cell of one."""
         return [(part.size, part.unrank) for part in self.decisions[::-1]]
 
-    @cached_property
-    def _fields(self) -> dict[str, Any]:
-        """The fields of a genotype without cells and size."""
-        return vars(Genotype(self.name, (), definition=self))
-
     def made(self, cells: Iterable[CellGenotype], numbers: Sequence[Pick] = ()) -> Genotype:
         """The genotype of the space with these cells and picks of the skeleton's decisions."""
-        return Genotype(self.name, tuple(cells), "", "", self, self._size(numbers))
+        return _genotype(self.name, tuple(cells), "", "", self, self._size(numbers))
 
     def _size(self, picks: Sequence[Pick]) -> Numbers:
         pairs = zip(self.open_size, picks, strict=True)
