@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 202,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_738,
+    "code lines of nasir and lowering": 17_747,
     "code lines of runners": 14_623,
     "code lines of tests": 21_205,
     "places of runners": 15,

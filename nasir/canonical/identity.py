@@ -57,8 +57,10 @@ def canonical_id(genotype: GenotypeLike) -> str:
     """
     genotype = as_genotype(genotype)
     home = genotype.definition
-    outer = [cell for cell in genotype.cells if not home or cell.kind not in home.inner]
-    lines = sorted(f"{c.kind} {c.inputs} {_labelling(c, genotype).digest.hex()}" for c in outer)
+    inner = home.inner if home else ()
+    outer = [cell for cell in genotype.cells if cell.kind not in inner]
+    lines = [f"{c.kind} {c.inputs} {_labelling(c, genotype).digest.hex()}" for c in outer]
+    lines.sort()
     lines += [f"{name}={number}" for name, number in genotype.size]
     return sha256("\n".join(lines).encode()).hexdigest()[:32]
 

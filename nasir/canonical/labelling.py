@@ -9,7 +9,7 @@ from itertools import groupby, permutations, product
 from math import factorial, prod
 from typing import Any
 
-from nasir.canonical.terms import Place, Term, Terms
+from nasir.canonical.terms import HINT, Place, Term, Terms
 from nasir.errors import LABEL_STEPS, Budget
 from nasir.space.decisions import CellGenotype
 from nasir.space.nasbench101 import Module, module_of, pruned
@@ -51,10 +51,14 @@ def label(terms: Terms) -> Labelling:
         own.sort(key=forms.__getitem__)
         order = sorted(outputs, key=ends.__getitem__)
     else:
-        graph = _Graph(rows, live, forms, terms)
-        code, numbers = graph.canonical()
-        text += repr(code).encode()
-        own.sort(key=lambda term: numbers[graph.number[term]])
+        vertex = {term: number for number, term in enumerate(live)}
+        colours = _ranks([(term >= first, forms[term]) for term in live])
+        reads = [tuple([(vertex[read], n) for read, n in rows[term][1]]) for term in live]
+        number = _numbering if len(live) <= _FEW else _numbering.__wrapped__
+        code, numbers, steps = number(tuple(colours), tuple(reads))
+        terms.budget.spend(steps)
+        text += code
+        own.sort(key=lambda term: numbers[vertex[term]])
         order = sorted(outputs, key=lambda i: numbers[i - len(ends)])
     return Labelling(sha256(text).digest(), tuple([places[term] for term in own]), tuple(order))
 
@@ -95,28 +99,35 @@ Part = Sequence[int]
 """Some vertices of the graph."""
 
 
+_FEW = 12
+"""Numberings of up to so many vertices are remembered: small cells share them."""
+
+
+@lru_cache(1 << 11)
+def _numbering(colours: tuple[int, ...], reads: Code) -> tuple[bytes, list[int], int]:
+    """Returns the code of a canonical numbering, the number of each vertex, and the steps taken.
+
+    Vertices of one colour compute the like.
+    """
+    graph, part = _Graph(reads), range(len(reads))
+    order = graph.order(part, dict(enumerate(colours)))
+    numbers = [0] * len(order)
+    for number, vertex in enumerate(order):
+        numbers[vertex] = number
+    return repr(graph.code(order)).encode(), numbers, graph.budget.spent
+
+
 class _Graph:
     """Live terms and outputs as vertices; an edge for each term of a sum, with its count."""
 
-    def __init__(self, rows: list[Term], live: list[int], forms: list[bytes], terms: Terms) -> None:
-        self.number = number = {term: vertex for vertex, term in enumerate(live)}
-        self.budget, first = terms.budget, len(terms.rows)
-        self.forms = [(b"1" if term >= first else b"0") + forms[term] for term in live]
-        self.reads = [[(number[read], count) for read, count in rows[term][1]] for term in live]
-        self.readers: list[list[tuple[int, int]]] = [[] for _ in live]
-        for reader, value in enumerate(self.reads):
+    def __init__(self, reads: Code) -> None:
+        self.reads = reads
+        self.budget = Budget(LABEL_STEPS, "the id", "steps", HINT)
+        self.readers: list[list[tuple[int, int]]] = [[] for _ in reads]
+        for reader, value in enumerate(reads):
             for vertex, count in value:
                 self.readers[vertex].append((reader, count))
-        self.steps = [1 + len(a) + len(b) for a, b in zip(self.reads, self.readers, strict=True)]
-
-    def canonical(self) -> tuple[Code, list[int]]:
-        """The code of a canonical numbering, and the number of each vertex."""
-        part = range(len(self.forms))
-        order = self.order(part, dict(zip(part, _ranks(self.forms), strict=True)))
-        numbers = [0] * len(order)
-        for number, vertex in enumerate(order):
-            numbers[vertex] = number
-        return self.code(order), numbers
+        self.steps = [1 + len(a) + len(b) for a, b in zip(reads, self.readers, strict=True)]
 
     def order(self, part: Part, colours: Colours) -> list[int]:
         """The vertices in an order that isomorphic parts have in common.
@@ -176,7 +187,8 @@ class _Graph:
             told = colours.copy()
             for same in classes:
                 ranks = _ranks([self.around(vertex, colours) for vertex in same])
-                told.update((v, colours[v] + n) for v, n in zip(same, ranks, strict=True))
+                for vertex, rank in zip(same, ranks, strict=True):
+                    told[vertex] += rank
             if told == colours:
                 break
             colours = told
@@ -184,8 +196,11 @@ class _Graph:
 
     def around(self, vertex: int, colours: Colours) -> tuple[list[tuple[int, int]], ...]:
         """What a vertex reads and what reads it, by colour."""
-        sides = (self.reads[vertex], self.readers[vertex])
-        return tuple([sorted([(colours[v], n) for v, n in s if v in colours]) for s in sides])
+        reads = [(colours[v], n) for v, n in self.reads[vertex] if v in colours]
+        readers = [(colours[v], n) for v, n in self.readers[vertex] if v in colours]
+        reads.sort()
+        readers.sort()
+        return reads, readers
 
     def pieces(self, part: Part, colours: Colours) -> list[list[int]]:
         """Components of a refined part, by edges that tell vertices of one colour apart."""
@@ -224,17 +239,16 @@ class _Graph:
     def code(self, order: Sequence[int]) -> Code:
         """The others that each vertex reads, in their order."""
         numbers = {vertex: number for number, vertex in enumerate(order)}
-        self.budget.spend(sum(len(self.reads[vertex]) + 1 for vertex in order))
-        return tuple(
-            [
-                tuple(sorted([(numbers[v], n) for v, n in self.reads[vertex] if v in numbers]))
-                for vertex in order
-            ]
-        )
+        reads = [self.reads[vertex] for vertex in order]
+        self.budget.spend(sum(map(len, reads)) + len(order))
+        found = [[(numbers[v], n) for v, n in each if v in numbers] for each in reads]
+        return tuple([tuple(sorted(each)) if len(each) > 1 else tuple(each) for each in found])
 
 
 def _classes(part: Part, colours: Colours) -> list[list[int]]:
     """The vertices of each colour that several have."""
+    if len({colours[vertex] for vertex in part}) == len(part):
+        return []
     classes: dict[int, list[int]] = {}
     for vertex in part:
         classes.setdefault(colours[vertex], []).append(vertex)

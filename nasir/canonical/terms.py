@@ -195,7 +195,7 @@ Place = tuple[int, int]
 
 Does = Callable[[Op, Strides], Behaviour]
 
-_HINT = "a cell with fewer edges, or with fewer interchangeable ones, has an id"
+HINT = "a cell with fewer edges, or with fewer interchangeable ones, has an id"
 
 
 class Behaviours(dict[tuple[str, bool], Behaviour]):
@@ -233,7 +233,7 @@ class Terms:
         self.rows = list(_inputs(inputs))
         self.outputs: tuple[Sum, ...] = ()
         self.shared: dict[tuple[bytes, Sum], int] = {}
-        self.budget = Budget(LABEL_STEPS, "the id", "steps", _HINT)
+        self.budget = Budget(LABEL_STEPS, "the id", "steps", HINT)
 
     def add(self, label: bytes, reads: Sum, place: Place | None = None) -> int:
         """The number of a term; one without a place, an op without weights, is there once."""
