@@ -1,5 +1,6 @@
 """The mixed sum as a differentiable torch function: one call forward, one backward."""
 
+import contextlib
 import ctypes
 import functools
 import mmap
@@ -22,6 +23,7 @@ def mixed_sum(
     values: Sequence[Tensor],
     coefficients: Tensor,
     weights: Sequence[Tensor],
+    running: Sequence[Tensor] = (),
     *,
     recompute: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,7 +33,9 @@ def mixed_sum(
     for each term. weights: for each term and unit in order, the depthwise weight (C, 1, h, w) if
     its window is depthwise, then the product's (Cout, Cin, 1, 1) if it has one. The means and
     biased variances, (sum of the norms' channels,), are the batch's, norm after norm in the order
-    of terms and units; no gradient flows through them.
+    of terms and units; no gradient flows through them. `running`: of each norm its running mean
+    and variance, contiguous and of the values' type, which follow the batch's mean and unbiased
+    variance; or none.
 
     Backward needs the values, coefficients, weights and statistics, and with `recompute=False`
     also the products behind depthwise windows, but for terms of a single window of 9 taps or
@@ -54,7 +58,7 @@ def mixed_sum(
     )
     differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     keep = differentiated and not recompute
-    return _apply(plan, len(values), keep, *tensors)
+    return _apply(plan, len(values), keep, running, *tensors)
 
 
 def release() -> None:
@@ -79,13 +83,11 @@ class _Plan:
         functions = library()
         functions.nasir_plan.restype = ctypes.c_void_p
         code = (ctypes.c_long * len(layout.code))(*layout.code)
-        eps = (ctypes.c_double * max(1, len(layout.eps)))(*layout.eps)
-        self.handle = ctypes.c_void_p(functions.nasir_plan(code, eps, dtype.itemsize))
+        numbers = (ctypes.c_double * max(1, len(layout.numbers)))(*layout.numbers)
+        self.handle = ctypes.c_void_p(functions.nasir_plan(code, numbers, dtype.itemsize))
         weakref.finalize(self, functions.nasir_forget, self.handle)
-        sizes = (ctypes.c_long * max(1, len(layout.eps)))()
         functions.nasir_kept.restype = ctypes.c_long
-        count: int = functions.nasir_kept(self.handle, sizes)
-        self.kept = tuple(sizes[:count])
+        self.kept: int = functions.nasir_kept(self.handle)
 
 
 class _Arrays(ctypes.Structure):
@@ -96,6 +98,7 @@ class _Arrays(ctypes.Structure):
         ("kept", ctypes.c_void_p),
         ("mean", ctypes.c_void_p),
         ("variance", ctypes.c_void_p),
+        ("running", ctypes.c_void_p),
     )
 
 
@@ -127,7 +130,7 @@ class _Context(FunctionCtx):
 
     plan: _Plan
     count: int
-    kept: int
+    kept: bool
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
 
@@ -135,24 +138,28 @@ class _Context(FunctionCtx):
 class _MixedSum(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, plan: _Plan, count: int, keep: bool, coefficients: Tensor, *tensors: Tensor
+        ctx: Any,
+        plan: _Plan,
+        count: int,
+        keep: bool,
+        running: Sequence[Tensor],
+        coefficients: Tensor,
+        *tensors: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        kept = [_lend(size, plan.dtype) for size in plan.kept] if keep else []
+        kept = [_lend(plan.kept, plan.dtype)] if keep and plan.kept else []
         mean = coefficients.new_empty(sum(plan.layout.norms))
         variance = torch.empty_like(mean)
-        out = (
-            tensors[0]
-            .new_empty((plan.images, *plan.layout.out))
-            .contiguous(memory_format=torch.channels_last)
+        out = torch.empty(
+            (plan.images, *plan.layout.out), dtype=plan.dtype, memory_format=torch.channels_last
         )
-        arrays = _arrays(plan, count, coefficients, tensors, kept, (mean, variance))
+        arrays = _arrays(count, coefficients, tensors, kept, (mean, variance), running)
         _function(f"nasir_forward_{plan.kind}")(
             plan.handle,
             torch.get_num_threads(),
             ctypes.byref(arrays[0]),
             ctypes.c_void_p(out.data_ptr()),
         )
-        ctx.plan, ctx.count, ctx.kept = plan, count, len(kept)
+        ctx.plan, ctx.count, ctx.kept = plan, count, bool(kept)
         ctx.mark_non_differentiable(mean, variance)
         ctx.save_for_backward(coefficients, mean, variance, *tensors, *kept)
         return out, mean, variance
@@ -171,7 +178,7 @@ def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
     plan, count = ctx.plan, ctx.count
     coefficients, mean, variance, *rest = ctx.saved_tensors
     tensors = rest[: len(rest) - ctx.kept]
-    wanted = ctx.needs_input_grad[3:]
+    wanted = ctx.needs_input_grad[4:]
     gradient = gradient.contiguous(memory_format=torch.channels_last)
     made: list[Tensor | None] = [torch.empty_like(coefficients) if wanted[0] else None]
     made += [
@@ -188,33 +195,34 @@ def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
         _address(made[0]),
     )
     kept = rest[len(tensors) :]
-    arrays = _arrays(plan, count, coefficients, tensors, kept, (mean, variance))
+    arrays = _arrays(count, coefficients, tensors, kept, (mean, variance), ())
     _function(f"nasir_backward_{plan.kind}")(
         plan.handle, torch.get_num_threads(), ctypes.byref(arrays[0]), ctypes.byref(gradients)
     )
-    return (None, None, None, *made)
+    return (None, None, None, None, *made)
 
 
 def _arrays(
-    plan: _Plan,
     count: int,
     coefficients: Tensor,
     tensors: Sequence[Tensor],
     kept: Sequence[Tensor],
     statistics: tuple[Tensor, Tensor],
+    running: Sequence[Tensor],
 ) -> tuple[_Arrays, object]:
     """The library's view of the tensors, and the objects that it refers to."""
     values, weights = _addresses(tensors[:count]), _addresses(tensors[count:])
-    products = _addresses(kept)
+    moved = _addresses(running)
     arrays = _Arrays(
         ctypes.addressof(values),
         ctypes.addressof(weights),
         _address(coefficients),
-        ctypes.addressof(products) if kept or not plan.kept else None,
+        _address(kept[0]) if kept else None,
         _address(statistics[0]),
         _address(statistics[1]),
+        ctypes.addressof(moved) if running else None,
     )
-    return arrays, (values, weights, products)
+    return arrays, (values, weights, moved)
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
@@ -245,6 +253,9 @@ def _lend(count: int, dtype: torch.dtype) -> Tensor:
         block = free.pop()
     except IndexError:
         block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a system without huge pages
+                block.madvise(mmap.MADV_HUGEPAGE)
     view = (ctypes.c_char * size).from_buffer(block)
     weakref.finalize(view, free.append, block).atexit = False
     return torch.frombuffer(view, dtype=dtype)

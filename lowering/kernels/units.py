@@ -15,8 +15,8 @@ class KernelUnit:
     """A step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
 
     A maximum's padding is never the maximum and an average does not count it. The norm is a batch
-    norm without weight and bias, by the batch's own statistics; `eps=None` leaves it out. A unit
-    without a window may stride.
+    norm without weight and bias, by the batch's own statistics, which running ones follow by
+    `momentum`; `eps=None` leaves it out. A unit without a window may stride.
     """
 
     relu: bool = False
@@ -27,6 +27,7 @@ class KernelUnit:
     padding: tuple[int, int] = (0, 0)
     product: bool = False
     eps: float | None = None
+    momentum: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,13 @@ class KernelChain:
 
 @dataclass(frozen=True, slots=True)
 class SumLayout:
-    """The layout of a mixed sum: its code for the library, its image, its norms' channels."""
+    """The layout of a mixed sum: its code for the library, its image, its norms' channels.
+
+    `numbers` are eps and momentum of each unit.
+    """
 
     code: tuple[int, ...]
-    eps: tuple[float, ...]
+    numbers: tuple[float, ...]
     out: Image
     norms: tuple[int, ...]
 
@@ -63,7 +67,7 @@ def lay_out(
     Raises TypeError where a weight does not fit, or two terms make different images.
     """
     code = [images, len(values), *(size for value in values for size in value), len(terms)]
-    eps: list[float] = []
+    numbers: list[float] = []
     norms: list[int] = []
     made: set[Image] = set()
     left = iter(weights)
@@ -80,13 +84,13 @@ def lay_out(
                 _check(weight, (channels, image[0], 1, 1))
             image = _after(unit, image, channels)
             code += _unit_code(unit, channels)
-            eps.append(unit.eps or 0.0)
+            numbers += [unit.eps or 0.0, unit.momentum]
             if unit.eps is not None:
                 norms.append(channels)
         made.add(image)
     if len(made) != 1:
         raise TypeError(f"the terms make different images: {sorted(made)}")
-    return SumLayout(tuple(code), tuple(eps), made.pop(), tuple(norms))
+    return SumLayout(tuple(code), tuple(numbers), made.pop(), tuple(norms))
 
 
 def _after(unit: KernelUnit, image: Image, channels: int) -> Image:

@@ -347,14 +347,23 @@ class MixedSum:
         weights = [args[at] for at in self.learned]
         if not self.together and kernels.supports(first) and kernels.available():
             read = [values[at] for at in self.values]
+            places = self.norms if self.follow else ()
+            running = [args[at + i] for at, _ in places for i in range(2)]
+            moved = all(each.dtype == first.dtype for each in running)
             result, mean, variance = kernels.mixed_sum(
-                self.chains, read, scales, weights, recompute=self.attrs.recompute
+                self.chains,
+                read,
+                scales,
+                weights,
+                running if moved else (),
+                recompute=self.attrs.recompute,
             )
         else:
+            moved = False
             result, mean, variance = by_library(
                 self.attrs.terms, values, weights, scales, self.together
             )
-        if self.follow:
+        if self.follow and not moved:
             self._update(args, mean, variance)
         return result
 
@@ -411,6 +420,7 @@ def _chain(term: MixedChain, places: Sequence[int]) -> kernels.KernelChain:
             unit.padding,
             product=bool(unit.product),
             eps=unit.eps,
+            momentum=unit.momentum,
         )
         for unit in term.units
     )

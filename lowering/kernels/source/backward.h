@@ -123,17 +123,13 @@ void Backward<T>::run() {
 #pragma omp barrier
     for (long image = first; image < end; ++image) replay(own, image);
     const size_t levels = gradients_.values || gradients_.weights ? this->plan_.depth : 0;
-    for (size_t level = 0; level < levels; ++level) {
+    for (size_t u = levels; u-- > 0;) {
 #pragma omp barrier
-      for (size_t t = 0; t < this->plan_.terms.size(); ++t) {
-        const size_t units = this->plan_.terms[t].units.size();
-        if (level < units) slope(own, own_[thread].slopes[t], t, units - 1 - level);
-      }
+      for (size_t t = 0; t < this->plan_.terms.size(); ++t)
+        if (u < this->plan_.terms[t].units.size()) slope(own, own_[thread].slopes[t], t, u);
       for (long image = first; image < end; ++image)
-        for (size_t t = 0; t < this->plan_.terms.size(); ++t) {
-          const size_t units = this->plan_.terms[t].units.size();
-          if (level < units) step_back(thread, t, units - 1 - level, image);
-        }
+        for (size_t t = 0; t < this->plan_.terms.size(); ++t)
+          if (u < this->plan_.terms[t].units.size()) step_back(thread, t, u, image);
     }
 #pragma omp barrier
     finish(thread);

@@ -11,13 +11,13 @@
 // A part's plan, and where in the whole call's arrays its own begin.
 struct Part {
   std::unique_ptr<Plan> plan;
-  long value = 0, term = 0, weight = 0, kept = 0, channel = 0;
+  long value = 0, term = 0, weight = 0, kept = 0, channel = 0, norm = 0;
   bool first = false;  // of those with its value
 };
 
 class Call {
  public:
-  Call(const long* code, const double* eps, long lanes);
+  Call(const long* code, const double* norms, long lanes);
 
   template <class T>
   void forward(Arena& arena, int threads, const Arrays<T>& arrays, T* out) const;
@@ -25,11 +25,11 @@ class Call {
   void backward(Arena& arena, int threads, const Arrays<T>& arrays,
                 const Gradients<T>& gradients) const;
 
-  // The values that each kept output takes.
-  std::vector<long> kept() const;
+  // The values kept for backward.
+  long kept() const { return kept_; }
 
  private:
-  long images_;
+  long images_, kept_;
   std::vector<long> values_;  // the values' sizes
   std::vector<Part> parts_;
   std::vector<bool> read_;  // the values that some term starts from
@@ -38,36 +38,38 @@ class Call {
   static Arrays<T> from(const Part& part, const Arrays<T>& all);
 };
 
-inline Call::Call(const long* code, const double* eps, long lanes) : images_(*code++) {
+inline Call::Call(const long* code, const double* norms, long lanes) : images_(*code++) {
   const long values = *code++;
   const long* shapes = code;
   for (long v = 0; v < values; ++v, code += 3)
     values_.push_back(images_ * code[0] * code[1] * code[2]);
   read_.resize(values);
   Part next;
-  for (long left = *code++; left; --left, ++next.term) {
+  for (long left = *code++; left;) {
     const long value = *code;
-    const long* end = code + 2 + code[1] * kUnitCode;
     std::vector<long> own{images_, 1};
     own.insert(own.end(), shapes + 3 * value, shapes + 3 * value + 3);
-    own.insert(own.end(), {1, 0});
-    own.insert(own.end(), code + 1, end);
-    Part part{std::make_unique<Plan>(own.data(), eps, lanes), value,     next.term,
-              next.weight, next.kept,  next.channel, !read_[value]};
-    eps += code[1], code = end;
+    own.push_back(0);
+    long terms = 0, units = 0;
+    for (; left && *code == value; --left, ++terms) {
+      const long* end = code + 2 + code[1] * kUnitCode;
+      own.push_back(0);
+      own.insert(own.end(), code + 1, end);
+      units += code[1], code = end;
+    }
+    own[5] = terms;
+    Part part{std::make_unique<Plan>(own.data(), norms, lanes), value, next.term,
+              next.weight, next.kept, next.channel, next.norm, !read_[value]};
+    norms += 2 * units;
+    next.term += terms;
     next.weight += long(part.plan->weights.size());
-    next.kept += long(part.plan->kept.size());
+    next.kept += part.plan->kept;
     for (const Unit* unit : part.plan->norms) next.channel += unit->out.channels;
+    next.norm += long(part.plan->norms.size());
     read_[value] = true;
     parts_.push_back(std::move(part));
   }
-}
-
-inline std::vector<long> Call::kept() const {
-  std::vector<long> sizes;
-  for (const Part& part : parts_)
-    for (const Unit* unit : part.plan->kept) sizes.push_back(images_ * unit->out.size());
-  return sizes;
+  kept_ = next.kept;
 }
 
 template <class T>
@@ -77,7 +79,8 @@ Arrays<T> Call::from(const Part& part, const Arrays<T>& all) {
           all.coefficients + part.term,
           all.kept ? all.kept + part.kept : nullptr,
           all.mean + part.channel,
-          all.variance + part.channel};
+          all.variance + part.channel,
+          all.running ? all.running + 2 * part.norm : nullptr};
 }
 
 template <class T>

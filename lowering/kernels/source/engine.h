@@ -24,8 +24,9 @@ struct Arrays {
   const T* const* values;
   const T* const* weights;
   const T* coefficients;
-  T* const* kept;  // null: nothing is kept
+  T* kept;  // null: nothing is kept
   T *mean, *variance;
+  T* const* running;  // of each norm the running mean and variance to move; null: none
 };
 
 // One thread's own memory. `holds` says which image a value's slot was filled from.
@@ -145,7 +146,7 @@ void Engine<T>::take_term(size_t t) {
     const Unit& unit = term.units[u];
     const bool alias = !u && !unit.relu && unit.window == kNone && !unit.product;
     outputs.push_back(alias           ? const_cast<T*>(values_[term.value])
-                      : is_kept(unit) ? arrays_.kept[unit.kept]
+                      : is_kept(unit) ? arrays_.kept + unit.kept
                                       : arena_.take<T>(plan_.images * unit.out.size()));
     counts.push_back(unit.window == kAverage ? take_counts(unit) : Counts<T>{});
   }

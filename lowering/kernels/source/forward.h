@@ -115,6 +115,13 @@ void Forward<T>::finish_norm(Scratch<T>& own, const Unit& unit, bool write) {
   if (!write) return;
   std::copy(mean.begin(), mean.end(), this->arrays_.mean + offset);
   std::copy(variance.begin(), variance.end(), this->arrays_.variance + offset);
+  if (!this->arrays_.running) return;
+  T* const* running = this->arrays_.running + 2 * unit.norm_index;
+  const double values = count * double(parts), unbiased = values / std::max(values - 1, 1.0);
+  for (long c = 0; c < unit.out.channels; ++c) {
+    running[0][c] += T(unit.momentum) * (mean[c] - running[0][c]);
+    running[1][c] += T(unit.momentum) * (variance[c] * T(unbiased) - running[1][c]);
+  }
 }
 
 template <class T>

@@ -27,16 +27,12 @@ void backward(const void* call, int threads, const Arrays<T>* arrays,
 extern "C" {
 
 // A call's plan in float32 (bytes 4) or float64 (8); see Plan::read for the code.
-void* nasir_plan(const long* code, const double* eps, int bytes) {
-  return new Call(code, eps, kVectorBytes / bytes);
+void* nasir_plan(const long* code, const double* norms, int bytes) {
+  return new Call(code, norms, kVectorBytes / bytes);
 }
 
-// The number of kept outputs, and the values each takes.
-long nasir_kept(const void* call, long* sizes) {
-  const std::vector<long> kept = static_cast<const Call*>(call)->kept();
-  std::copy(kept.begin(), kept.end(), sizes);
-  return long(kept.size());
-}
+// The values that forward keeps for backward.
+long nasir_kept(const void* call) { return static_cast<const Call*>(call)->kept(); }
 
 void nasir_forget(void* call) { delete static_cast<Call*>(call); }
 

@@ -66,10 +66,11 @@ struct Unit {
   bool relu, product, norm;
   int window;
   long kernel[2], stride[2], dilation[2], padding[2];
-  double eps;
+  double eps, momentum;
   Shape in, middle, out;           // before the window, after it, after the product
   int depthwise = -1, matrix = -1;  // which weights
-  int norm_index = -1, kept = -1;
+  int norm_index = -1;
+  long kept = -1;  // where its output begins among those kept for backward
   int source = -1, back = -1, which = -1;  // slots: input, gradient, the maxima's taps
   TapList forward;
   std::vector<TapList> backward;  // by phase of the input's row and column
@@ -90,16 +91,17 @@ struct Plan {
   std::vector<Shape> values;
   std::vector<Term> terms;
   std::vector<Slot> slots;
-  std::vector<Unit*> norms, kept;
+  std::vector<Unit*> norms;
+  long kept = 0;  // values kept for backward
   std::vector<std::pair<Unit*, bool>> weights;  // the unit, and whether it is the depthwise one
   Shape out;
   size_t depth = 0;  // the most units in a term
 
-  Plan(const long* code, const double* eps, long lanes);
+  Plan(const long* code, const double* norms, long lanes);
   Plan(const Plan&) = delete;
 
  private:
-  void read(const long* code, const double* eps);
+  void read(const long* code, const double* norms);
   bool packs() const;
   void pad(bool packed);
   int slot(Slot wanted);
@@ -108,8 +110,8 @@ struct Plan {
   void aim(Unit& unit);
 };
 
-inline Plan::Plan(const long* code, const double* eps, long lanes) : lanes(lanes) {
-  read(code, eps);
+inline Plan::Plan(const long* code, const double* norms, long lanes) : lanes(lanes) {
+  read(code, norms);
   pad(packs());
   for (Term& term : terms)
     for (size_t u = 0; u < term.units.size(); ++u) {
@@ -120,17 +122,17 @@ inline Plan::Plan(const long* code, const double* eps, long lanes) : lanes(lanes
       if (unit.product) weights.emplace_back(&unit, false);
       if (unit.window == kDepthwise) unit.depthwise = int(weights.size()) - 1 - unit.product;
       if (unit.product) unit.matrix = int(weights.size()) - 1;
-      if (unit.norm) unit.norm_index = int(norms.size()), norms.push_back(&unit);
+      if (unit.norm) unit.norm_index = int(this->norms.size()), this->norms.push_back(&unit);
       const bool cheap = term.units.size() == 1 && unit.taps() <= 9;  // to make again
       if (unit.window == kDepthwise && unit.product && !cheap)
-        unit.kept = int(kept.size()), kept.push_back(&unit);
+        unit.kept = kept, kept += images * unit.out.size();
     }
   for (Term& term : terms)
     for (Unit& unit : term.units)
       if (unit.window != kNone) aim(unit), lay_back(unit);
 }
 
-inline void Plan::read(const long* code, const double* eps) {
+inline void Plan::read(const long* code, const double* norms) {
   images = *code++;
   values.resize(*code++);
   for (Shape& value : values) value = {code[0], code[1], code[2], 0}, code += 3;
@@ -156,7 +158,7 @@ inline void Plan::read(const long* code, const double* eps) {
       unit.product = *code++;
       unit.out.channels = *code++;
       unit.norm = *code++;
-      unit.eps = *eps++;
+      unit.eps = *norms++, unit.momentum = *norms++;
       shape = unit.out;
     }
     out = shape;
