@@ -39,7 +39,9 @@ class Step:
             for choice in graph.choices
         }
         self.weights = list(self.module.parameters())
-        self.optimiser: Any = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
+        self.optimiser: Any = torch.optim.SGD(
+            self.weights, 0.025, momentum=0.9, weight_decay=3e-4, foreach=True
+        )
 
     def launch(self) -> None:
         """Forward, backward to weights and mixtures, clipping, SGD; the device may still run."""

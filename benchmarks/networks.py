@@ -25,7 +25,9 @@ def training(rounds: int) -> list[Result]:
     label = torch.randint(10, (32,), generator=source)
 
     def step(network: lowering.Network) -> Callable[[], object]:
-        optimiser = torch.optim.SGD(network.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
+        optimiser = torch.optim.SGD(
+            network.parameters(), 0.025, momentum=0.9, weight_decay=3e-4, foreach=True
+        )
 
         def once() -> None:
             logits, auxiliary = network(image)

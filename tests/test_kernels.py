@@ -1,5 +1,6 @@
 """The kernels make what torch's own operators make, and say why where they cannot."""
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lowering import kernels
-from lowering.kernels import KernelChain, KernelUnit, build
+from lowering.kernels import KernelChain, KernelUnit, build, mixed_sum
 from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
 from tests.strategies import examples
 
@@ -103,6 +104,29 @@ def test_any_chains_are_what_torch_makes(
 
 def _whole(unit: KernelUnit) -> KernelUnit:
     return unit if unit.window else replace(unit, kernel=(1, 1), padding=(0, 0))
+
+
+@needs_kernels
+def test_running_statistics_follow_those_of_the_batch_as_in_torch() -> None:
+    terms = (
+        KernelChain(0, (pool(maximum=True), replace(NOR_CONV, momentum=0.4))),
+        *candidates(1),
+    )
+    case = make(terms, [(3, 16, 8, 8), (3, 16, 8, 8)], 16)
+    _, mean, variance = case.kernel()
+    running = [torch.rand_like(each) for _ in mean.split(16) for each in (mean[:16], variance[:16])]
+    momenta = [unit.momentum for term in terms for unit in term.units if unit.eps is not None]
+    count = 3 * 8 * 8
+    batch = zip(mean.split(16), variance.split(16), strict=True)
+    expected = [
+        old.lerp(new, momentum)
+        for (m, v), momentum, at in zip(batch, momenta, itertools.count(0, 2))
+        for old, new in zip(running[at : at + 2], (m, v * count / (count - 1)), strict=True)
+    ]
+    mixed_sum(case.terms, case.values, case.coefficients, case.weights, running, recompute=False)
+    assert len(momenta) == len(mean) // 16
+    for made, wanted in zip(running, expected, strict=True):
+        assert torch.allclose(made, wanted, rtol=1e-12, atol=0)
 
 
 @needs_kernels

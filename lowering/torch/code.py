@@ -44,6 +44,7 @@ class Code:
         self._arguments: list[str] = []
         self._lines: list[tuple[str, str, list[str]]] = []
         self._globals: dict[int, str] = {}
+        self._parts: dict[str, str] = {}
         self._once: dict[tuple[Any, ...], Variable] = {}
 
     def argument(self, name: str) -> Variable:
@@ -52,8 +53,20 @@ class Code:
         return Variable(self._arguments[-1])
 
     def weight(self, key: str) -> Variable:
-        """A weight of the module."""
-        return Variable(self._add(identifier(key), attribute("self", key), []).name, own=True)
+        """A weight of the module, whose parts are looked up once each: that takes its time."""
+        home, _, last = key.rpartition(".")
+        place = self._part(home) if home else "self"
+        reads = [place] if home else []
+        return Variable(self._add(identifier(key), attribute(place, last), reads).name, own=True)
+
+    def _part(self, path: str) -> str:
+        """The name of the part of the module at that path."""
+        if path not in self._parts:
+            home, _, last = path.rpartition(".")
+            place = self._part(home) if home else "self"
+            made = self._add(f"at_{identifier(path)}", attribute(place, last), [place] * bool(home))
+            self._parts[path] = made.name
+        return self._parts[path]
 
     def call(
         self,
