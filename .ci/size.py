@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 202,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_747,
-    "code lines of runners": 14_623,
-    "code lines of tests": 21_205,
+    "code lines of nasir and lowering": 17_778,
+    "code lines of runners": 14_624,
+    "code lines of tests": 21_228,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,
