@@ -1,11 +1,15 @@
 """The terms of a mixed sum: chains of units, the shapes they make, their code for the library."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Window = Literal["", "depthwise", "max", "avg"]
 Image = tuple[int, int, int]  # channels, height, width
+
+_LANES = 16
+"""A multiple of the values in any processor's vector."""
 
 _WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3}
 
@@ -66,7 +70,9 @@ def lay_out(
 
     Raises TypeError where a weight does not fit, or two terms make different images.
     """
-    code = [images, len(values), *(size for value in values for size in value), len(terms)]
+    flat = not any(term.units for term in terms)
+    laid = map(_flat, values) if flat else values
+    code = [images, len(values), *(size for value in laid for size in value), len(terms)]
     numbers: list[float] = []
     norms: list[int] = []
     made: set[Image] = set()
@@ -91,6 +97,12 @@ def lay_out(
     if len(made) != 1:
         raise TypeError(f"the terms make different images: {sorted(made)}")
     return SumLayout(tuple(code), tuple(numbers), made.pop(), tuple(norms))
+
+
+def _flat(image: Image) -> Image:
+    """An image of as many values in whole vectors: channels mean nothing to a sum of values."""
+    count = math.prod(image)
+    return image if count % _LANES else (_LANES, 1, count // _LANES)
 
 
 def _after(unit: KernelUnit, image: Image, channels: int) -> Image:

@@ -10,6 +10,7 @@ from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Graph
 from nasir.passes.fusion import highway_sums, horizontal, lean_sums, mixed_sums, share_norms
 from nasir.passes.memory import MemoryLevel, call_cells, recompute
+from nasir.passes.moving import late_joins
 from nasir.passes.rewriting import (
     GraphPass,
     canonicalise,
@@ -60,6 +61,7 @@ PASSES: Table[Pass] = Table(
     Pass("idle-code", "removes what neither outputs nor statistics need", idle_code),
     Pass("draws-given", "what random ops draw becomes inputs", draws_given, False),
     Pass("cse", "computes equal values once", cse),
+    Pass("late-joins", "sums come before joins and shuffles", late_joins, False),
     Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
     Pass("highway-sums", "sums of gated activations become single nodes", highway_sums, False),
     Pass("share-norms", "batch norms of one value become one", share_norms, False),
@@ -105,14 +107,15 @@ INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"]
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """Passes after `PLAIN` and `TRAINED` to train a supernet with a library's own operations."""
     rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["idle-code"])
-    return (*SHARED, PASSES["highway-sums"], *MEMORY[memory], *rest)
+    sums = (PASSES["late-joins"], PASSES["highway-sums"])
+    return (*SHARED, *sums, *MEMORY[memory], *rest)
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """Passes like `shared` for targets with a rule for mixed sums."""
     lean = (PASSES["lean-sums"],) if memory == "states" else ()
     rest = (*lean, PASSES["cse"], PASSES["horizontal"], PASSES["idle-code"])
-    sums = (PASSES["mixed-sums"], PASSES["highway-sums"])
+    sums = (PASSES["late-joins"], PASSES["mixed-sums"], PASSES["highway-sums"])
     return (*SHARED, *sums, *MEMORY[memory], *rest)
 
 
