@@ -25,9 +25,9 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 202,
+    "files of the library": 203,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_778,
+    "code lines of nasir and lowering": 17_838,
     "code lines of runners": 14_624,
     "code lines of tests": 21_228,
     "places of runners": 15,
