@@ -52,5 +52,5 @@ def recurrent(rounds: int) -> list[Result]:
     return interleaved(
         {"step, as published": plain.step, "step, memory none": ours.step},
         max(3, rounds // 3),
-        floors={"step, memory none": 1.5},
+        floors={"step, memory none": 1.8},
     )

@@ -6,6 +6,7 @@ from torch import Tensor
 
 import lowering
 import nasir
+from lowering.torch.sequence import decode
 from nasir import CellGenotype, Edge, Genotype, Graph, print_graph, run_passes
 from nasir.passes import DISCRETE
 from nasir.space.builders import INIT
@@ -160,3 +161,30 @@ def test_two_scans_of_one_body_have_weights_of_their_own() -> None:
             states.append(torch.tanh((step_x + states[-1]) @ weight))
         expected = torch.stack(states[1:])
     assert largest(module(x, h), expected) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_decoder_differentiates_twice_as_the_librarys(dtype: torch.dtype) -> None:
+    shapes = [(3, 2, H), (V, H), (V,)]
+    given = [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
+    found: list[tuple[Tensor, ...]] = []
+    for function in (torch.nn.functional.linear, decode):
+        result = function(*given)
+        plain = torch.autograd.grad(result.tanh().sum(), given)
+        first = torch.autograd.grad(function(*given).tanh().sum(), given, create_graph=True)
+        second = torch.autograd.grad(first, given, [each.detach() for each in first])
+        found.append((result, *plain, *first, *second))
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_a_supernet_in_float32_has_the_gradients_of_the_papers_operations() -> None:
+    graph = nasir.supernet("darts_rnn", vocabulary=V, hidden=H)
+    networks = [lowering.to_torch(graph, seed=0, optimise=o) for o in (False, True)]
+    mixture = {c.name: torch.randn(len(c.options)).softmax(0) for c in graph.choices}
+    tokens, found = torch.randint(V, (4, 3)), list[tuple[Tensor, ...]]()
+    for network in networks:
+        leaves = {name: row.clone().requires_grad_() for name, row in mixture.items()}
+        torch.manual_seed(0)  # of the masks
+        loss = network(tokens, torch.ones(3, H), leaves)[1].square().sum()
+        found.append(torch.autograd.grad(loss, tuple(leaves.values())))
+    torch.testing.assert_close(found[1], found[0])

@@ -11,6 +11,7 @@ from lowering import kernels
 from lowering.torch.code import Variable
 from lowering.torch.ranks import normalised
 from lowering.torch.rule import Emit, TorchEmitter, lerp_each_
+from lowering.torch.sequence import once, product
 from nasir.ops import ChainUnit
 from nasir.ops.fused import (
     Branch,
@@ -108,8 +109,8 @@ class HighwaySum:
     """A node's function of its inputs and then of its weight.
 
     With p highways of B examples and C units, all p states lie in one tensor (p, B, C), and all
-    values in one (p·B, ·), so that there is one product for each half of the weight. Each function
-    is computed for every highway; where one does not have it, its coefficient is 0.
+    values in one (p·B, ·), so that there is one product with the weight. Each function is computed
+    for every highway; where one does not have it, its coefficient is 0.
     """
 
     def __init__(self, attrs: HighwaySumAttrs, name: str) -> None:
@@ -133,7 +134,8 @@ class HighwaySum:
         *inputs, weight = args
         states = [inputs[at] for at in self.states]
         values = [inputs[at] for at in self.values]
-        scales = self._scales([inputs[at] for at in self.choices], states[0])
+        choices = [inputs[at] for at in self.choices]
+        scales = once(self, choices, lambda: self._scales(choices, states[0]))
         if torch.compiler.is_compiling() or torch.is_autocast_enabled(weight.device.type):
             return highways_by_library(self.names, scales, weight, states, values)
         return _call(self.names, scales, weight, *states, *values)
@@ -183,9 +185,9 @@ class _HighwaySum(torch.autograd.Function):
         """The sum for (coefficients, weight, states …, values …)."""
         scales, weight, *inputs = args
         s, x = _together(inputs)
-        width = s.shape[2]
-        gate = torch.mm(x, weight[:, :width]).sigmoid_().view_as(s)
-        g = torch.mm(x, weight[:, width:]).view_as(s)
+        halves = product(x, weight).view(*s.shape[:2], -1)
+        c, g = halves.chunk(2, -1)
+        gate, g = c.sigmoid(), g.contiguous()  # functions of contiguous values take half the time
         total = scales.sum(0)
         mixed = s * _rows(-total)
         for name, scale in zip(names, scales, strict=True):
@@ -213,11 +215,11 @@ def _together(inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
 def _gradients(ctx: Any, grad: Tensor) -> list[Tensor | None]:
     scales, weight, *inputs, gate, g = ctx.saved_tensors
     s, x = _together(inputs)
-    width = s.shape[2]
+    grad_halves = g.new_zeros(*g.shape[:2], weight.shape[1])
+    grad_c, grad_g = grad_halves.chunk(2, -1)
     total = scales.sum(0)
     passed = gate * grad  # the gradient of m
     mixed = s * _rows(-total)
-    grad_g = torch.zeros_like(g)
     dots: list[Tensor] = []
     for name, scale in zip(ctx.names, scales, strict=True):
         function, derivative = FUNCTIONS[name]
@@ -226,19 +228,15 @@ def _gradients(ctx: Any, grad: Tensor) -> list[Tensor | None]:
         grad_g.addcmul_(derivative(passed, g, y), _rows(scale))
         if ctx.needs_input_grad[1]:
             dots.append((y * passed).view(len(s), -1).sum(1))
-    grad_c = _aten.sigmoid_backward(mixed.mul_(grad), gate)
+    _aten.sigmoid_backward(mixed.mul_(grad), gate, grad_input=grad_c)
     kept = torch.sub(grad, passed, out=passed)  # the gradient of w s
     grad_scales = None
     if dots:
         grad_scales = torch.stack(dots) + (kept * s).view(len(s), -1).sum(1)
     grad_s = kept.mul_(_rows(total))
-    halves = grad_c.view(-1, width), grad_g.view(-1, width)
-    grad_x = torch.mm(halves[0], weight[:, :width].t()).addmm_(halves[1], weight[:, width:].t())
-    grad_weight = torch.empty_like(weight)
-    torch.mm(x.t(), halves[0], out=grad_weight[:, :width])
-    torch.mm(x.t(), halves[1], out=grad_weight[:, width:])
-    grad_values = grad_x.view(len(s), -1, x.shape[1]).unbind()
-    return [grad_scales, grad_weight, *grad_s.unbind(), *grad_values]
+    rows = grad_halves.view(len(x), -1)
+    grad_values = product(rows, weight.t()).view(len(s), -1, x.shape[1]).unbind()
+    return [grad_scales, product(x.t(), rows), *grad_s.unbind(), *grad_values]
 
 
 def _differentiable(ctx: Any, grad: Tensor) -> list[Tensor | None]:
