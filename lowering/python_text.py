@@ -9,6 +9,7 @@ from nasir.errors import visible
 
 _LONGEST = 80
 
+_NO_WORD = re.compile(r"\W", re.ASCII)
 _FILE = ("path_masks", "self", "torch", "nn", "re", "json", "math")
 _WORDS = frozenset({*keyword.kwlist, *dir(builtins), *_FILE})
 
@@ -22,8 +23,9 @@ def identifier(name: str) -> str:
     It is of ASCII, at most about 80 characters long, never begins with a capital, as all classes
     do, or with two underscores, and is no keyword and no builtin. Names may become equal.
     """
-    text = re.sub(r"\W", "_", name, flags=re.ASCII)[:_LONGEST]
-    text = re.sub(r"^__+", "_", text)
+    text = _NO_WORD.sub("_", name)[:_LONGEST]
+    if text.startswith("__"):
+        text = f"_{text.lstrip('_')}"
     if not text.strip("_"):
         text = "value"
     elif text[0].isdigit():
@@ -60,7 +62,7 @@ def docstring(text: str) -> str:
 def attribute(of: str, path: str) -> str:
     """The attribute at a dotted path, of what the text `of` stands for."""
     for part in path.split("."):
-        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) and not keyword.iskeyword(part)
+        plain = part.isascii() and part.isidentifier() and not keyword.iskeyword(part)
         of = f"{of}.{part}" if plain else f"getattr({of}, {part!a})"
     return of
 

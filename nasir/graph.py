@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from types import MappingProxyType
@@ -127,8 +127,8 @@ class Graph(Summarised):
     """Nodes in topological order, validated when constructed.
 
     `outputs` name the results, `auxiliary` further results for training only. `meta` records the
-    graph's origin (space, skeleton, genotype as text, …). A fault of the structure or of the types
-    is an error with the node's name. Every op has an input, so every output depends on one.
+    graph's origin (space, skeleton, genotype as text, …). Nodes of `before` keep their types. A
+    fault of the structure or of the types is an error with the node's name. Every op has an input.
     """
 
     nodes: tuple[Node, ...]
@@ -138,9 +138,12 @@ class Graph(Summarised):
     choices: tuple[Choice, ...] = ()
     meta: tuple[tuple[str, str], ...] = ()
     types: Mapping[str, Type] = field(init=False, compare=False, repr=False)
+    before: InitVar["Graph | None"] = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "types", MappingProxyType(all_types(self.inputs, self.nodes)))
+    def __post_init__(self, before: "Graph | None") -> None:
+        nodes, known = (before.by_name, before.types) if before else (None, None)
+        types = all_types(self.inputs, self.nodes, nodes, known)
+        object.__setattr__(self, "types", MappingProxyType(types))
         _check_outputs(self)
 
     def __hash__(self) -> int:
@@ -290,6 +293,7 @@ class Graph(Summarised):
             nodes=tuple(nodes),
             outputs=self.outputs if outputs is None else tuple(outputs),
             auxiliary=self.auxiliary if auxiliary is None else tuple(auxiliary),
+            before=self,
         )
 
     def aliased(self, nodes: Iterable[Node], names: Mapping[str, str]) -> "Graph":

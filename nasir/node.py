@@ -178,9 +178,10 @@ class Node:
 
     def rewired(self, names: Mapping[str, str]) -> "Node":
         """The node with each input x replaced by `names[x]`."""
-        if not any(name in names for name in self.inputs):
+        if names.keys().isdisjoint(self.inputs):
             return self
-        return replace(self, inputs=tuple(names.get(name, name) for name in self.inputs))
+        inputs = tuple([names.get(name, name) for name in self.inputs])
+        return Node(self.name, self.op, inputs, self.attrs, self.params, self.at, self.where)
 
     def has(self, trait: str) -> bool:
         """True if the op has that trait, or for `random` and `stateful` a node of its body."""

@@ -42,16 +42,9 @@ class Template:
 
 
 def _instance(inner: Node, names: Mapping[str, str], outer: Node) -> Node:
-    params = tuple(replace(ref, key=below(outer.name, ref.key)) for ref in inner.params)
-    inputs = tuple(names[name] for name in inner.inputs)
-    return replace(
-        inner,
-        name=names[inner.name],
-        inputs=inputs,
-        params=params,
-        at=outer.at,
-        where=outer.where,
-    )
+    params = tuple([ref.called(below(outer.name, ref.key)) for ref in inner.params])
+    inputs = tuple([names[name] for name in inner.inputs])
+    return Node(names[inner.name], inner.op, inputs, inner.attrs, params, outer.at, outer.where)
 
 
 class Scope:
@@ -235,9 +228,17 @@ def template(op: Macro, attrs: Attrs, inputs: tuple[Type, ...]) -> Template:
     return Template(tuple(scope.nodes), output, scope.types[output])
 
 
-def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> dict[str, Type]:
-    """The types of all values of a graph, in order."""
-    types: dict[str, Type] = {}
+def all_types(
+    inputs: tuple[tuple[str, Type], ...],
+    nodes: tuple[Node, ...],
+    before: Mapping[str, Node] | None,
+    known: Mapping[str, Type] | None,
+) -> dict[str, Type]:
+    """The types of all values of a graph, in order.
+
+    Nodes of a graph `before`, whose values have the types `known`, keep theirs if their inputs do.
+    """
+    before, known, types = before or {}, known or {}, dict[str, Type]()
     for name, type_ in inputs:
         if name in types:
             raise NasirError("E401", f"two inputs are called {quoted(name)}")
@@ -248,9 +249,14 @@ def all_types(inputs: tuple[tuple[str, Type], ...], nodes: tuple[Node, ...]) -> 
     for node in nodes:
         if node.name in types:
             raise NasirError("E401", f"two nodes are called {quoted(node.name)}", node.place)
+        kept = before.get(node.name) is node
         for name in node.inputs:
+            kept = kept and types.get(name) is known[name]
             if name not in types:
                 raise _undefined(node, name, names, types)
+        if kept:
+            types[node.name] = known[node.name]
+            continue
         try:
             found = meaning(node.op, node.attrs, tuple([types[name] for name in node.inputs]))
         except NasirError as error:

@@ -1,6 +1,8 @@
 """The network as an ordinary nn.Module."""
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from inspect import Parameter, Signature
@@ -176,7 +178,8 @@ class Network(nn.Module):
 
     def _program(self, *, training: bool) -> Callable[..., Any]:
         if training not in self._programs:
-            self._programs[training] = self._written(training=training).function()
+            with _nothing_collected():
+                self._programs[training] = self._written(training=training).function()
         return self._programs[training]
 
     def with_programs(self, programs: Mapping[bool, Callable[..., Any]]) -> "Network":
@@ -365,8 +368,20 @@ def to_torch(
         place = torch.device(device)
     except RuntimeError:
         raise NasirError("E502", f"unknown device {quoted(device)}") from None
-    lowered = _lowered(graph, seed, optimise, memory, place.type, together)
-    return lowered.to(place)
+    with _nothing_collected():
+        return _lowered(graph, seed, optimise, memory, place.type, together).to(place)
+
+
+@contextmanager
+def _nothing_collected() -> Generator[None]:
+    """Suspends the garbage collector, which would look through all that torch holds."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _lowered(

@@ -126,6 +126,10 @@ class ParamRef:
         """The key without its last part: the node's own name unless the weight is shared."""
         return self.key.rpartition(".")[0]
 
+    def called(self, key: str) -> "ParamRef":
+        """The parameter under another key."""
+        return ParamRef(key, self.shape, self.init, self.buffer, self.parts)
+
 
 class ChainUnit(Attrs):
     """A step of a chain: ReLU, window, product, batch norm, in this order, each optional.
@@ -146,15 +150,16 @@ class ChainUnit(Attrs):
 
     def then(self, other: "ChainUnit") -> "ChainUnit | None":
         """Both as one unit, or None if their steps are not in order."""
-        if self._steps and other._steps and max(self._steps) >= min(other._steps):
+        mine, others = self._steps, other._steps
+        if mine and others and mine[-1] >= others[0]:
             return None
         given = {name: getattr(other, name) for name in other.model_fields_set}
         return self.model_copy(update=given)
 
     @property
     def _steps(self) -> tuple[int, ...]:
-        present = (self.relu, bool(self.window), bool(self.product), self.eps is not None)
-        return tuple(place for place, there in enumerate(present) if there)
+        present = (self.relu, self.window, self.product, self.eps is not None)
+        return tuple([place for place, there in enumerate(present) if there])
 
 
 def body_results(a: BodyAttrs, given: tuple[Type, ...], node: str) -> tuple[Type, ...]:

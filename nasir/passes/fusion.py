@@ -151,17 +151,16 @@ def _merged(chains: Iterable[_Chain]) -> tuple[_Chain, ...]:
 
 def _absorbed(graph: Graph, chain: _Chain, inner: set[str]) -> _Chain:
     """The chain with the units before it that nothing else reads."""
-    while chain.value in inner:
-        node = graph[chain.value]
+    value, units, params = chain.value, chain.units, chain.params
+    while value in inner:
+        node = graph[value]
         unit = _unit(graph, node)
         if unit is None or len(node.inputs) != 1:
             break
-        joined = unit.then(chain.units[0]) if chain.units else unit
-        units = (unit, *chain.units) if joined is None else (joined, *chain.units[1:])
-        chain = replace(
-            chain, value=node.inputs[0], units=units, params=(*node.params, *chain.params)
-        )
-    return chain
+        joined = unit.then(units[0]) if units else unit
+        units = (unit, *units) if joined is None else (joined, *units[1:])
+        value, params = node.inputs[0], (*node.params, *params)
+    return _Chain(value, units, params, chain.products)
 
 
 def _unit(graph: Graph, node: Node) -> ChainUnit | None:

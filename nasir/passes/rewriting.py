@@ -128,7 +128,7 @@ def validate(graph: Graph) -> Graph:
     Raises an error for one key of two different weights, a cell instance of two kinds, a name that
     the text form cannot hold, one name of two ops, and what the construction of a graph raises.
     """
-    graph = graph.with_nodes(graph.nodes)  # infers all types anew
+    graph = replace(graph)  # infers all types anew
     keys: dict[str, ParamRef] = {}
     kinds: dict[str, str] = {}
     ops: dict[str, Op] = {}
@@ -168,7 +168,7 @@ def _unwritable(graph: Graph) -> Iterator[str]:
 @in_bodies
 def infer_types(graph: Graph) -> Graph:
     """The graph unchanged, with the types of all values inferred anew from its inputs'."""
-    return graph.with_nodes(graph.nodes)
+    return replace(graph)
 
 
 @in_bodies
