@@ -27,8 +27,8 @@ BLANK = {
 CEILINGS = {
     "files of the library": 203,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_901,
-    "code lines of runners": 14_624,
+    "code lines of nasir and lowering": 17_903,
+    "code lines of runners": 14_630,
     "code lines of tests": 21_252,
     "places of runners": 15,
     "arrows between them": 50,

@@ -11,7 +11,6 @@ from nasir.errors import NasirError, Summarised
 from nasir.graph import Builder, Graph, body_of
 from nasir.node import Node, below
 from nasir.ops import Attrs, Macro, Op
-from nasir.passes.rewriting import expand
 from nasir.space.skeletons import Skeleton, write_network
 from nasir.space.space import Genotype
 from nasir.template import find_op, make_attrs, meaning, template
@@ -67,6 +66,8 @@ def cost(graph: Graph) -> Cost:
     """
     own = any(isinstance(node.op, Macro) and node.op.definition for node in graph.nodes)
     if any(map(body_of, graph.nodes)) or (own and graph.auxiliary):
+        from nasir.passes.rewriting import expand  # few graphs need any pass
+
         graph = expand(graph)  # macros in bodies; primitives of a macro of which some have no use
     head = graph.needed(graph.auxiliary) - graph.needed(graph.outputs)
     found = [(outer.name in head, _spents(graph, outer)) for outer in graph.nodes]

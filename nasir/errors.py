@@ -12,7 +12,6 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from html import escape
 
 CODES: dict[str, str] = {
     # files: give another one, or repair it
@@ -307,6 +306,8 @@ def shortened_lines(text: str, limit: int) -> list[str]:
 
 def xml(text: str) -> str:
     """The text as content, or as the value of an attribute in quotes, of SVG and HTML."""
+    from html import escape  # not needed by most calls
+
     return escape(visible_lines(text))
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import fsum
 from pathlib import Path
-from statistics import fmean
 
 from nasir import Genotype, NasirError, Where
 from nasir.errors import nearest, quoted
@@ -89,7 +89,11 @@ def _matches(column: Column, question: Question) -> bool:
 def _mean(group: Column, columns: list[Column], record: BenchmarkRecord) -> Answer:
     """Returns the mean over numbered seeds, or else the source's own mean."""
     numbers = [record.values[each] for each in columns if each.seed not in (MEAN, UNSTATED)]
-    return Answer(*group, len(numbers), fmean(numbers)) if numbers else _single(columns[0], record)
+    return (
+        Answer(*group, len(numbers), fsum(numbers) / len(numbers))
+        if numbers
+        else _single(columns[0], record)
+    )
 
 
 def _single(column: Column, record: BenchmarkRecord) -> Answer:

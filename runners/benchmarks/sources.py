@@ -22,8 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-import google_crc32c
-
 from nasir import NasirError, Where
 from nasir.arguments import checked
 from nasir.errors import quoted
@@ -213,6 +211,8 @@ def checked_records(stream: IO[bytes]) -> Iterator[bytes]:
 
 def _masked(content: bytes) -> int:
     """Returns the masked checksum of TFRecord: rotated by 15 bits, plus a constant."""
+    import google_crc32c  # of this format only
+
     checksum = int(cast("Any", google_crc32c).value(content))  # its types are partial
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 

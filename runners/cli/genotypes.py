@@ -159,7 +159,7 @@ def draw(
     return Reply(written, written)
 
 
-def _rendered(picture: nasir.Picture, format_name: str) -> bytes:
+def _rendered(picture: "nasir.Picture", format_name: str) -> bytes:
     if format_name in ("svg", "dot"):
         return (picture.svg if format_name == "svg" else picture.dot).encode()
     if format_name not in ("png", "pdf"):
@@ -206,7 +206,7 @@ def show(
     return Reply({"nodes": len(graph), "text": text}, (FileText(text),))
 
 
-def passes_up_to(name: str) -> tuple[nasir.Pass, ...]:
+def passes_up_to(name: str) -> "tuple[nasir.Pass, ...]":
     """Returns the exact passes of the table before that one, and the pass itself."""
     if name not in nasir.PASSES:
         raise NasirError("E201", f"unknown pass {quoted(name)}", hint=nearest(name, nasir.PASSES))

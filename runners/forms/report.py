@@ -10,7 +10,8 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nasir import Cost, NasirError, PassRecord, draw, dump_genotype, load_genotype
+import nasir
+from nasir import Cost, NasirError, dump_genotype, load_genotype
 from nasir.errors import Summarised, xml
 from nasir.formats import FORMATS
 from runners.experiment.sizes import describe_size
@@ -20,6 +21,7 @@ from runners.output import Cell, TextTable, measure_text
 
 if TYPE_CHECKING:
     from lowering import Comparison
+    from nasir import PassRecord
     from runners.task.score import Accuracy, Latency
 
 TITLES = ("Cost", "Passes, for inference", "Time of each stage", "Forms", "Held-out data")
@@ -84,7 +86,7 @@ class Report(Summarised):
     weights: str
     batch: int
     cost: Cost
-    passes: tuple[PassRecord, ...]
+    passes: "tuple[PassRecord, ...]"
     stages: tuple[CompileStage, ...]
     output: tuple[int, ...]
     forms: tuple[FormResult, ...]
@@ -274,7 +276,7 @@ def _section(report: Report, name: str, directory: Path) -> str:
         name=xml(report.name),
         origin=xml(f"{title(report).partition(': ')[2]}. {notes(report)[1]}."),
         tiles="".join(tiles),
-        cells="".join(_figure(draw(cell).svg, f"{cell.kind} cell") for cell in cells),
+        cells="".join(_figure(nasir.draw(cell).svg, f"{cell.kind} cell") for cell in cells),
         tables="".join(tables_[3:]),
         columns="".join(f"<div>{table}</div>" for table in tables_[:3]),
         texts="".join(texts),
