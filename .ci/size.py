@@ -29,7 +29,7 @@ CEILINGS = {
     "files of runners": 95,
     "code lines of nasir and lowering": 17_903,
     "code lines of runners": 14_630,
-    "code lines of tests": 21_252,
+    "code lines of tests": 21_254,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,

@@ -74,7 +74,8 @@ def probe(graph: Graph, images: Any = IMAGES, labels: Any = LABELS) -> Probe:
                 parameter.copy_(torch.tensor(own[key]).reshape(parameter.shape))
     shape = graph.types["image"].shape
     image = torch.tensor(images, dtype=torch.float64).reshape(-1, *shape)
-    return Probe(network, Batch((image,), torch.tensor(labels), "train"))
+    batch = Batch((image,), torch.tensor(labels), "train")
+    return Probe(network.graph, lambda: network, batch)
 
 
 def by_hand(images: Any = IMAGES, labels: Any = LABELS) -> dict[str, Array]:
@@ -228,7 +229,8 @@ def test_features_are_between_cells_and_reductions() -> None:
         resolution=8,
     )
     batch = Batch((torch.randn(4, 3, 8, 8),), torch.zeros(4, dtype=torch.int64), "train")
-    found = Probe(nasir.to_torch(network, optimise=False), batch)
+    made = nasir.to_torch(network, optimise=False)
+    found = Probe(made.graph, lambda: made, batch)
     shapes = [tuple(value.shape[1:]) for value in found.features]
     assert shapes == [(4, 8, 8)] * 2 + [(8, 4, 4)] * 2 + [(16, 2, 2)] * 2
     with pytest.raises(NasirError, match="fewer than two values between cells"):

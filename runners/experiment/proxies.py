@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -24,9 +24,10 @@ from torch.autograd import grad
 
 import nasir
 from lowering import Network, generator, to_torch
-from nasir import Genotype, Graph, ImageType, NasirError, Node
+from nasir import Genotype, Graph, ImageType, NasirError, Node, run_passes
 from nasir.errors import nearest, quoted
 from nasir.ops import OpSpec
+from nasir.passes import PLAIN, TRAINED
 from nasir.table import Table
 from runners.experiment.learner import is_out_of_memory
 from runners.folder.display import Display
@@ -44,14 +45,15 @@ class Probe:
     Nothing changes the network. What several proxies need is computed once.
     """
 
-    network: Network
+    graph: Graph
+    make: Callable[[], Network]
     batch: Batch
     seed: int = 0
 
-    @property
-    def graph(self) -> Graph:
-        """The primitives that run."""
-        return self.network.graph
+    @cached_property
+    def network(self) -> Network:
+        """The module that runs the graph."""
+        return self.make()
 
     @cached_property
     def layers(self) -> dict[str, Node]:
@@ -81,10 +83,8 @@ class Probe:
         self, inputs: Sequence[Tensor], target: Tensor, *, again: bool = False
     ) -> list[Tensor]:
         """Returns gradients of the loss of these examples, to be differentiated `again`."""
-        loss = F.cross_entropy(
-            self.network.call_apart(list(self.parameters.values()), *inputs), target
-        )
-        return _grad(loss, self.weights, create_graph=again)
+        logits = self.network.call_apart(list(self.parameters.values()), *inputs)
+        return _grad(F.cross_entropy(logits, target), self.weights, create_graph=again)
 
     def values(
         self,
@@ -392,9 +392,9 @@ def each_score(
     """Yields the scores of one genotype after the other by proxy, those of `members(proxies)`."""
     names = members(proxies)
     for genotype in genotypes:
-        graph = nasir.network(genotype, **(size or {}))
-        network = to_torch(graph, seed, optimise=False, device=batch.target.device)
-        probe = Probe(network, batch, seed)
+        plain = nasir.network(genotype, **(size or {}))
+        make = partial(to_torch, plain, seed, optimise=False, device=batch.target.device)
+        probe = Probe(run_passes(plain, (*PLAIN, *TRAINED))[0], make, batch, seed)
         yield {name: _scored(name, probe, genotype) for name in names}
 
 
@@ -440,8 +440,9 @@ def _scored(name: str, probe: Probe, genotype: Genotype) -> float:
     except (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
         if is_out_of_memory(error):
             message = f"no memory for {name} of {_called(genotype)}"
-            hint = "a smaller --batch, or fewer --channels"
-            raise NasirError("E744", message, hint=hint) from None
+            raise NasirError(
+                "E744", message, hint="a smaller --batch, or fewer --channels"
+            ) from None
         message = f"{name} of {_called(genotype)} failed: {type(error).__name__}: {error}"
         raise NasirError("E505", message) from error
     return -math.inf if math.isnan(value) else value
@@ -465,8 +466,7 @@ def _total(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> float:
 
 def _without_norms(graph: Graph) -> Graph:
     """Returns the graph without batch norms: their readers read what these read."""
-    names: dict[str, str] = {}
-    kept: list[Node] = []
+    names, kept = dict[str, str](), list[Node]()
     for node in graph:
         if node.has("channel_affine"):
             names[node.name] = names.get(node.inputs[0], node.inputs[0])
