@@ -88,7 +88,8 @@ def make(
             if unit.window == "depthwise":
                 weights.append(draw(width, 1, *unit.kernel) / 3)
             if unit.product:
-                weights.append(draw(channels, width, 1, 1) / width**0.5)
+                kernel = unit.kernel if unit.window == "dense" else (1, 1)
+                weights.append(draw(channels, width, *kernel) / width**0.5)
                 width = channels
     values = [draw(*shape).contiguous(memory_format=torch.channels_last) for shape in shapes]
     made = Sum(terms, tuple(values), draw(len(terms)), tuple(weights))
@@ -106,7 +107,8 @@ def plain(case: Sum) -> tuple[Tensor, Tensor, Tensor]:
         x = case.values[term.value]
         for unit in term.units:
             x = _window(unit, F.relu(x) if unit.relu else x, weights)
-            x = F.conv2d(x, next(weights)) if unit.product else x
+            if unit.product and unit.window != "dense":
+                x = F.conv2d(x, next(weights))
             if unit.eps is not None:
                 normalised.append(x)
                 x = F.batch_norm(x, None, None, training=True, eps=unit.eps)
@@ -118,6 +120,8 @@ def plain(case: Sum) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _window(unit: KernelUnit, x: Tensor, weights: Iterator[Tensor]) -> Tensor:
+    if unit.window == "dense":
+        return F.conv2d(x, next(weights), None, unit.stride, unit.padding, unit.dilation)
     if unit.window == "depthwise":
         weight = next(weights)
         return F.conv2d(

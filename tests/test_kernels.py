@@ -21,6 +21,7 @@ needs_kernels = pytest.mark.skipif(not kernels.available(), reason=kernels.reaso
 
 NOR_CONV = KernelUnit(relu=True, product=True, eps=EPS)
 AVERAGE = pool(maximum=False, eps=None)
+DENSE = replace(convolution(3), window="dense")
 
 
 def agree(case: Sum, *, recompute: bool = False, tolerance: float = 1e-9) -> None:
@@ -67,6 +68,11 @@ def test_terms_share_values_of_several_sizes(recompute: bool) -> None:
         ((KernelUnit(relu=True, window="max", kernel=(2, 3), stride=(2, 1)), NOR_CONV), 16),
         ((replace(convolution(3), product=False), convolution(7)), 4),
         ((replace(convolution(3), eps=None), replace(convolution(5, 2), relu=False)), 16),
+        ((DENSE,), 5),
+        ((DENSE, replace(DENSE, eps=None)), 64),
+        ((replace(DENSE, stride=(2, 2)), AVERAGE), 8),
+        ((replace(DENSE, kernel=(1, 1), padding=(0, 0), stride=(2, 2)),), 16),
+        ((replace(DENSE, relu=False, kernel=(1, 3), padding=(0, 2), dilation=(1, 2)),), 4),
     ],
 )
 @pytest.mark.parametrize("recompute", [False, True])
@@ -79,7 +85,7 @@ def test_a_chain_is_what_torch_makes(
 UNITS = st.builds(
     KernelUnit,
     relu=st.booleans(),
-    window=st.sampled_from(["", "depthwise", "max", "avg"]),
+    window=st.sampled_from(["", "depthwise", "max", "avg", "dense"]),
     kernel=st.just((3, 3)),
     padding=st.just((1, 1)),
     product=st.booleans(),
@@ -103,7 +109,9 @@ def test_any_chains_are_what_torch_makes(
 
 
 def _whole(unit: KernelUnit) -> KernelUnit:
-    return unit if unit.window else replace(unit, kernel=(1, 1), padding=(0, 0))
+    if not unit.window:
+        return replace(unit, kernel=(1, 1), padding=(0, 0))
+    return replace(unit, product=True) if unit.window == "dense" else unit
 
 
 @needs_kernels

@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Window = Literal["", "depthwise", "max", "avg"]
+Window = Literal["", "depthwise", "max", "avg", "dense"]
 Image = tuple[int, int, int]  # channels, height, width
 
 _LANES = 16
 """A multiple of the values in any processor's vector."""
 
-_WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3}
+_WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3, "dense": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class KernelUnit:
     """A step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
 
-    A maximum's padding is never the maximum and an average does not count it. The norm is a batch
-    norm without weight and bias, by the batch's own statistics, which running ones follow by
-    `momentum`; `eps=None` leaves it out. A unit without a window may stride.
+    A dense window is one with the product: a convolution of all channels, whose weight is
+    (Cout, Cin, h, w). A maximum's padding is never the maximum and an average does not count it.
+    The norm is a batch norm without weight and bias, by the batch's own statistics, which running
+    ones follow by `momentum`; `eps=None` leaves it out. A unit without a window may stride.
     """
 
     relu: bool = False
@@ -87,7 +88,8 @@ def lay_out(
             if unit.product:
                 weight = next(left)
                 channels = weight[0]
-                _check(weight, (channels, image[0], 1, 1))
+                kernel = unit.kernel if unit.window == "dense" else (1, 1)
+                _check(weight, (channels, image[0], *kernel))
             image = _after(unit, image, channels)
             code += _unit_code(unit, channels)
             numbers += [unit.eps or 0.0, unit.momentum]

@@ -296,7 +296,9 @@ def _unit(
         x = F.max_pool2d(x, unit.kernel, unit.stride, unit.padding)
     elif unit.window == "avg":
         x = F.avg_pool2d(x, unit.kernel, unit.stride, unit.padding, count_include_pad=False)
-    if unit.product:
+    if unit.window == "dense":
+        x = F.conv2d(x, next(weights), None, unit.stride, unit.padding, unit.dilation)
+    elif unit.product:
         x = F.conv2d(x, next(weights))
     if unit.eps is not None and together:
         here = x.numel() / x.shape[1]

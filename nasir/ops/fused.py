@@ -107,7 +107,9 @@ def _params(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]
             shape = (x.c, 1, *unit.kernel)
             specs.append(ParamSpec(f"{stem}dw", shape, fan_in(prod(unit.kernel))))
         if unit.product:
-            specs.append(ParamSpec(f"{stem}pw", (y.c, x.c, 1, 1), fan_in(x.c)))
+            kernel = unit.kernel if unit.window == "dense" else (1, 1)
+            shape = (y.c, x.c, *kernel)
+            specs.append(ParamSpec(f"{stem}pw", shape, fan_in(prod(shape[1:]))))
         if unit.eps is not None:
             specs.append(ParamSpec(f"{stem}mean", (y.c,), ZEROS, buffer=True))
             specs.append(ParamSpec(f"{stem}var", (y.c,), ONES, buffer=True))
@@ -118,8 +120,10 @@ def _macs(a: MixedSumAttrs, inputs: tuple[Type, ...], _: ImageType) -> int:
     """The weights of the depthwise convolutions and of the products."""
     total = 0
     for _stem, unit, x, y in _units(a, inputs):
-        weights = x.c * prod(unit.kernel) if unit.window == "depthwise" else 0
-        total += y.h * y.w * (weights + (x.c * y.c if unit.product else 0))
+        taps = prod(unit.kernel)
+        weights = x.c * taps if unit.window == "depthwise" else 0
+        product = x.c * y.c * (taps if unit.window == "dense" else 1) if unit.product else 0
+        total += y.h * y.w * (weights + product)
     return total
 
 

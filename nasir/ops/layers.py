@@ -102,18 +102,20 @@ def _conv_macs(a: ConvAttrs, inputs: tuple[ImageType], y: ImageType) -> int:
 
 def _conv_unit(a: ConvAttrs, inputs: tuple[ImageType]) -> ChainUnit | None:
     """A window where each channel is its own group, a product where the kernel is one pixel."""
-    if a.bias:
+    depthwise = a.groups == inputs[0].c == a.out
+    if a.bias or not (depthwise or a.groups == 1):
         return None
-    if a.groups == inputs[0].c == a.out:
-        return ChainUnit(
-            window="depthwise",
-            kernel=a.kernel,
-            stride=a.stride,
-            dilation=a.dilation,
-            padding=a.margins,
-        )
-    plain = a.kernel == a.stride == (1, 1) and a.margins == (0, 0) and a.groups == 1
-    return ChainUnit(product=a.out) if plain else None
+    if a.kernel == a.stride == (1, 1) and a.margins == (0, 0) and not depthwise:
+        return ChainUnit(product=a.out)
+    window = ChainUnit(
+        window="depthwise",
+        kernel=a.kernel,
+        stride=a.stride,
+        dilation=a.dilation,
+        padding=a.margins,
+    )
+    dense = {"window": "dense", "product": a.out}
+    return window if depthwise else window.model_copy(update=dense)
 
 
 CONV2D = OpSpec(

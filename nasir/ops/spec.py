@@ -134,12 +134,13 @@ class ParamRef:
 class ChainUnit(Attrs):
     """A step of a chain: ReLU, window, product, batch norm, in this order, each optional.
 
-    `product` is the number of channels of a 1x1 convolution's result, 0 without one; `eps` is that
+    `product` is the number of channels of a 1x1 convolution's result, 0 without one; a dense window
+    and its product are one convolution of all channels. `eps` is that
     of a batch norm without weights, None without one.
     """
 
     relu: bool = False
-    window: Literal["", "depthwise", "max", "avg"] = ""
+    window: Literal["", "depthwise", "max", "avg", "dense"] = ""
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     dilation: Pair = (1, 1)

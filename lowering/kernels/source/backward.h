@@ -258,20 +258,30 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image, cons
     const T* d = own.d;
     if (unit.product) {
       const long count = now * unit.middle.width / unit.pack;
+      T* sums = own_[thread].sums[unit.matrix];
+      if (unit.window == kDense) {
+        spread(own, t, u, top, now, d);
+        const long next = unit.stride[0] * this->plan_.slots[unit.source].row();
+        const Rows walk{now, count / now, next, row};
+        for (long i = 0; gradients_.weights && i < unit.taps(); ++i)
+          add_outer(padded + top * next + unit.forward.offset[i], d, walk, unit.inner(),
+                    unit.outer(), sums + i * unit.inner() * unit.outer());
+        continue;
+      }
       if (gradients_.weights)
-        add_outer(this->before_product(own, t, u, image, padded, top, now), d, count, unit.inner(),
-                  unit.outer(), own_[thread].sums[unit.matrix]);
+        add_outer(this->before_product(own, t, u, image, padded, top, now), d,
+                  Row{count}, unit.inner(), unit.outer(), sums);
       const T* weight = this->weights_[unit.matrix].backward;
       // Rows of a few pixels leave much of a tile empty: they are copied into their slot.
       const bool wide = count / now >= 16;
       if (wide && (unit.window == kDepthwise || unit.window == kMaximum)) {
         const Slot& slot = this->plan_.slots[unit.back];
         for (long y = top; y < top + now; ++y)
-          product(d + (y - top) * row, weight, count / now, unit.outer(), unit.inner(),
+          product(d + (y - top) * row, Here(), weight, count / now, unit.outer(), unit.inner(),
                   own.slots[unit.back] + slot.at(y, 0));
         continue;
       }
-      product(d, weight, count, unit.outer(), unit.inner(), own.a);
+      product(d, Here(), weight, count, unit.outer(), unit.inner(), own.a);
       d = own.a;
     }
     if (unit.window != kNone)
@@ -286,7 +296,7 @@ template <class T>
 void Backward<T>::spread(Scratch<T>& own, size_t t, size_t u, long y, long rows, const T* d) {
   const Unit& unit = this->plan_.terms[t].units[u];
   const Slot& slot = this->plan_.slots[unit.back];
-  const long row = unit.middle.row();
+  const long row = slot.shape.row();
   for (long r = 0; r < rows; ++r) {
     T* to = own.slots[unit.back] + slot.at(y + r, 0);
     if (unit.window != kAverage) {
@@ -334,12 +344,20 @@ void Backward<T>::gather(Scratch<T>& own, size_t t, size_t u, long y) {
   const Unit& unit = this->plan_.terms[t].units[u];
   const long base = y / unit.stride[0] * this->plan_.slots[unit.back].row();
   const long step = unit.in.step(L), stride = unit.in.stride, phases = unit.stride[1];
+  const long list = y % unit.stride[0] * phases;
+  const T* weight = nullptr;
+  if (unit.window == kDense) weight = this->weights_[unit.matrix].backward;
+  for (long i = 0; weight && i < list; ++i)
+    weight += long(unit.backward[i].index.size()) * unit.outer() * unit.inner();
   for (long phase = 0; phase < phases; ++phase) {
-    const TapList& taps = unit.backward[y % unit.stride[0] * phases + phase];
+    const TapList& taps = unit.backward[list + phase];
     const long pixels = (unit.in.width - phase + phases - 1) / phases;
     T* to = phases == 1 ? own.row : own.columns;
     const T* d = own.slots[unit.back] + base;
-    if (unit.window == kMaximum)
+    if (unit.window == kDense) {
+      product(d, Taps(taps), weight, pixels / unit.pack, unit.outer(), unit.inner(), to);
+      weight += long(taps.offset.size()) * unit.outer() * unit.inner();
+    } else if (unit.window == kMaximum)
       chosen_row(d, own.slots[unit.which] + base, taps, pixels * stride / step, step, to);
     else
       weighted_row(d, taps,
@@ -397,19 +415,21 @@ void Backward<T>::finish_weight(size_t i) {
   T* sum = own_[0].sums[i];
   for (size_t other = 1; other < own_.size(); ++other)
     for (long at = 0; at < size; ++at) sum[at] += own_[other].sums[i][at];
-  const long step = unit->in.step(L), outer = unit->outer();
+  const long step = unit->in.step(L), outer = unit->outer(), points = unit->points();
+  const long stride = unit->middle.stride;
   const long parts = depthwise ? step / unit->in.stride : pack;
   const long row = depthwise ? step : outer;
-  const long part = depthwise ? unit->in.stride : unit->middle.stride * outer + unit->out.stride;
+  const long part = depthwise ? unit->in.stride : stride * outer + unit->out.stride;
   const long channels = depthwise ? unit->in.channels : unit->out.channels;
   const long others = depthwise ? unit->taps() : unit->middle.channels;
   T* to = gradients_.weights[i];
   for (long c = 0; c < channels; ++c)
-    for (long k = 0; k < others; ++k) {
-      T total = sum[k * row + c];
-      for (long p = 1; p < parts; ++p) total += sum[k * row + p * part + c];
-      to[c * others + k] = total;
-    }
+    for (long k = 0; k < others; ++k)
+      for (long tap = 0; tap < points; ++tap, ++to) {
+        const T* from = sum + (tap * unit->inner() + k) * row + c;
+        *to = from[0];
+        for (long p = 1; p < parts; ++p) *to += from[p * part];
+      }
 }
 
 template <class T>

@@ -75,7 +75,8 @@ class Engine {
   T* zeros(long count);
   long weight_size(size_t i) const {
     const auto& [unit, depthwise] = plan_.weights[i];
-    return depthwise ? unit->taps() * unit->in.step(L) : unit->inner() * unit->outer();
+    return depthwise ? unit->taps() * unit->in.step(L)
+                     : unit->points() * unit->inner() * unit->outer();
   }
   bool is_kept(const Unit& unit) const { return arrays_.kept && unit.kept >= 0; }
   long first(int thread) const { return plan_.images * thread / threads_; }
@@ -238,8 +239,8 @@ void Engine<T>::prepare(int thread) {
       widen(arrays_.values[v], plan_.values[v], const_cast<T*>(values_[v]), thread);
 }
 
-// Depthwise (C, 1, h, w) to (taps, step); 1x1 (Cout, Cin) to (inner, outer) and its transpose,
-// with one block for each packed pixel.
+// Depthwise (C, 1, h, w) to (taps, step); others (Cout, Cin, h, w) to (taps, inner, outer) and, for
+// each phase of the input, to (taps, outer, inner), with one block for each packed pixel.
 template <class T>
 void Engine<T>::prepare_weight(size_t i) {
   const auto& [unit, depthwise] = plan_.weights[i];
@@ -254,19 +255,29 @@ void Engine<T>::prepare_weight(size_t i) {
       }
     return;
   }
-  const long inner = unit->inner(), outer = unit->outer();
-  if (inner != unit->middle.channels || outer != unit->out.channels)
-    std::fill(weights_[i].forward, weights_[i].forward + inner * outer, T(0)),
-        std::fill(weights_[i].backward, weights_[i].backward + inner * outer, T(0));
-  const long channels = unit->middle.channels;
+  const long inner = unit->inner(), outer = unit->outer(), points = unit->points();
+  const long channels = unit->middle.channels, stride = unit->middle.stride;
+  if (inner != channels || outer != unit->out.channels)
+    std::fill(weights_[i].forward, weights_[i].forward + weight_size(i), T(0)),
+        std::fill(weights_[i].backward, weights_[i].backward + weight_size(i), T(0));
   for (long p = 0; p < unit->pack; ++p)
-    for (long o = 0; o < unit->out.channels; ++o) {
-      const long out = p * unit->out.stride + o, in = p * unit->middle.stride;
-      T* forward = weights_[i].forward + in * outer + out;
-      for (long k = 0; k < channels; ++k) forward[k * outer] = from[o * channels + k];
-      std::copy(from + o * channels, from + (o + 1) * channels,
-                weights_[i].backward + out * inner + in);
-    }
+    for (long o = 0; o < unit->out.channels; ++o)
+      for (long k = 0; k < channels; ++k)
+        for (long tap = 0; tap < points; ++tap)
+          weights_[i].forward[(tap * inner + p * stride + k) * outer + p * unit->out.stride + o] =
+              from[(o * channels + k) * points + tap];
+  T* to = weights_[i].backward;
+  const auto hand_back = [&](const int* taps, long count) {
+    for (long tap = 0; tap < count; ++tap, to += outer * inner)
+      for (long p = 0; p < unit->pack; ++p)
+        for (long o = 0; o < unit->out.channels; ++o)
+          for (long k = 0; k < channels; ++k)
+            to[(p * unit->out.stride + o) * inner + p * stride + k] =
+                from[(o * channels + k) * points + taps[tap]];
+  };
+  const int only = 0;
+  if (unit->window != kDense) return hand_back(&only, 1);
+  for (const TapList& list : unit->backward) hand_back(list.index.data(), long(list.index.size()));
 }
 
 // What unit `u` reads: its term's value, or the output of the unit before, not yet normalised.
@@ -374,9 +385,14 @@ void Engine<T>::unit_forward(Scratch<T>& own, size_t t, size_t u, long image, Ea
     T* out = y + top * row;
     if (ready) {
       // what forward has made
+    } else if (unit.window == kDense) {
+      const long next = unit.stride[0] * plan_.slots[unit.source].row();
+      for (long r = 0; r < now; ++r)
+        product(padded + (top + r) * next, Taps(unit.forward), weights_[unit.matrix].forward,
+                unit.middle.width / unit.pack, unit.inner(), unit.outer(), out + r * row);
     } else if (unit.product) {
       const T* a = before_product(own, t, u, image, padded, top, now);
-      product(a, weights_[unit.matrix].forward, now * unit.middle.width / unit.pack, unit.inner(),
+      product(a, Here(), weights_[unit.matrix].forward, now * unit.middle.width / unit.pack, unit.inner(),
               unit.outer(), out);
     } else if (unit.window != kNone) {
       for (long r = 0; r < now; ++r) window(own, t, u, image, padded, top + r, out + r * row);

@@ -9,7 +9,7 @@
 
 constexpr long kUnitCode = 13;  // integers for each unit
 
-enum Window { kNone, kDepthwise, kMaximum, kAverage };
+enum Window { kNone, kDepthwise, kMaximum, kAverage, kDense };
 
 // An image in scratch: rows of columns of `stride` channels. Channels are padded to the lanes, or,
 // where there are fewer of them than lanes and every row is whole vectors, to a power of two.
@@ -77,6 +77,7 @@ struct Unit {
   long pack = 1;                  // pixels in one row of the product
 
   long taps() const { return kernel[0] * kernel[1]; }
+  long points() const { return window == kDense ? taps() : 1; }  // that a product sums over
   long inner() const { return pack * middle.stride; }
   long outer() const { return pack * out.stride; }
 };
@@ -124,7 +125,7 @@ inline Plan::Plan(const long* code, const double* norms, long lanes) : lanes(lan
       if (unit.product) unit.matrix = int(weights.size()) - 1;
       if (unit.norm) unit.norm_index = int(this->norms.size()), this->norms.push_back(&unit);
       const bool cheap = term.units.size() == 1 && unit.taps() <= 9;  // to make again
-      if (unit.window == kDepthwise && unit.product && !cheap)
+      if (unit.window == kDense || (unit.window == kDepthwise && unit.product && !cheap))
         unit.kept = kept, kept += images * unit.out.size();
     }
   for (Term& term : terms)
@@ -240,7 +241,8 @@ inline void Plan::lay_back(Unit& unit) {
         before[axis] = std::max(before[axis], -at / unit.stride[axis]);
         after[axis] = std::max(after[axis], last - (middle[axis] - 1));
       }
-  Slot wanted{unit.middle, before[0], after[0], before[1], after[1], 1, -2, false, false};
+  const Shape& given = unit.window == kDense ? unit.out : unit.middle;
+  Slot wanted{given, before[0], after[0], before[1], after[1], 1, -2, false, false};
   unit.back = slot(wanted);
   wanted.value = -3;
   if (unit.window == kMaximum) unit.which = slot(wanted);
@@ -256,6 +258,6 @@ inline void Plan::lay_back(Unit& unit) {
               wanted.at(row / unit.stride[0], column / unit.stride[1]));
           list.index.push_back(int(i * unit.kernel[1] + j));
         }
-      if (unit.stride[1] == 1) list.find_runs(unit.kernel[1], unit.in.step(lanes));
+      if (unit.stride[1] == 1 && unit.window != kDense) list.find_runs(unit.kernel[1], unit.in.step(lanes));
     }
 }

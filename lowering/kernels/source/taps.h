@@ -3,16 +3,8 @@
 
 #include <limits>
 
+#include "walks.h"
 #include "vector.h"
-
-// The taps of a window: offset[i] from the first value under output column 0, weights
-// w + index[i] * step. Columns are `step` values apart (all channels, or one packed vector).
-// They come in runs of `run` neighbours, `apart` columns from one to the next (0: no runs).
-struct Taps {
-  const long* offset;
-  const int* index;
-  int count, run, apart;
-};
 
 template <class T, int R, class Step>
 inline void weighted_tile(const T* x, Taps taps, const T* w, Step step, T* out) {
@@ -78,11 +70,6 @@ void weighted_row(const T* x, Taps taps, const T* w, long columns, long step, T*
         weighted_tile<T, size>(x + at, taps, w + c, step, out + at);
     });
 }
-
-// Rows of two images that lie `x` and `d` values apart.
-struct Rows {
-  long count, columns, x, d;
-};
 
 // K taps over P columns at a time, each with a sum of its own: enough to keep the adders busy.
 template <class T, int K, int P, class Step>
