@@ -89,7 +89,9 @@ def make(
                 weights.append(draw(width, 1, *unit.kernel) / 3)
             if unit.product:
                 kernel = unit.kernel if unit.window == "dense" else (1, 1)
-                weights.append(draw(channels, width, *kernel) / width**0.5)
+                halves = (channels // 2, channels - channels // 2)
+                outs = halves if unit.window == "factorized" else (channels,)
+                weights += [draw(out, width, *kernel) / width**0.5 for out in outs]
                 width = channels
     values = [draw(*shape).contiguous(memory_format=torch.channels_last) for shape in shapes]
     made = Sum(terms, tuple(values), draw(len(terms)), tuple(weights))
@@ -107,7 +109,7 @@ def plain(case: Sum) -> tuple[Tensor, Tensor, Tensor]:
         x = case.values[term.value]
         for unit in term.units:
             x = _window(unit, F.relu(x) if unit.relu else x, weights)
-            if unit.product and unit.window != "dense":
+            if unit.product and unit.window not in ("dense", "factorized"):
                 x = F.conv2d(x, next(weights))
             if unit.eps is not None:
                 normalised.append(x)
@@ -120,6 +122,9 @@ def plain(case: Sum) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _window(unit: KernelUnit, x: Tensor, weights: Iterator[Tensor]) -> Tensor:
+    if unit.window == "factorized":
+        halves = [F.conv2d(x[:, :, i:, i:], next(weights), stride=2) for i in range(2)]
+        return torch.cat(halves, 1)
     if unit.window == "dense":
         return F.conv2d(x, next(weights), None, unit.stride, unit.padding, unit.dilation)
     if unit.window == "depthwise":

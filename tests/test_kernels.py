@@ -21,6 +21,7 @@ needs_kernels = pytest.mark.skipif(not kernels.available(), reason=kernels.reaso
 
 NOR_CONV = KernelUnit(relu=True, product=True, eps=EPS)
 AVERAGE = pool(maximum=False, eps=None)
+HALVES = replace(NOR_CONV, window="factorized", kernel=(2, 2), stride=(2, 2))
 DENSE = replace(convolution(3), window="dense")
 
 
@@ -68,6 +69,9 @@ def test_terms_share_values_of_several_sizes(recompute: bool) -> None:
         ((KernelUnit(relu=True, window="max", kernel=(2, 3), stride=(2, 1)), NOR_CONV), 16),
         ((replace(convolution(3), product=False), convolution(7)), 4),
         ((replace(convolution(3), eps=None), replace(convolution(5, 2), relu=False)), 16),
+        ((HALVES,), 3),
+        ((HALVES, convolution(3)), 16),
+        ((convolution(3), replace(HALVES, relu=False)), 8),
         ((DENSE,), 5),
         ((DENSE, replace(DENSE, eps=None)), 64),
         ((replace(DENSE, stride=(2, 2)), AVERAGE), 8),

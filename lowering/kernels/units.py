@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Window = Literal["", "depthwise", "max", "avg", "dense"]
+Window = Literal["", "depthwise", "max", "avg", "dense", "factorized"]
 Image = tuple[int, int, int]  # channels, height, width
 
 _LANES = 16
 """A multiple of the values in any processor's vector."""
 
-_WINDOWS: dict[Window, int] = {"": 0, "depthwise": 1, "max": 2, "avg": 3, "dense": 4}
+_WINDOWS: dict[Window, int] = {
+    "": 0,
+    "depthwise": 1,
+    "max": 2,
+    "avg": 3,
+    "dense": 4,
+    "factorized": 5,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +26,11 @@ class KernelUnit:
     """A step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
 
     A dense window is one with the product: a convolution of all channels, whose weight is
-    (Cout, Cin, h, w). A maximum's padding is never the maximum and an average does not count it.
-    The norm is a batch norm without weight and bias, by the batch's own statistics, which running
-    ones follow by `momentum`; `eps=None` leaves it out. A unit without a window may stride.
+    (Cout, Cin, h, w). A factorized one has kernel and stride (2, 2) and is the join of two products
+    with weights of their own, of the pixels at even and at odd places. A maximum's padding is never
+    the maximum and an average does not count it. The norm is a batch norm without weight and bias,
+    by the batch's own statistics, which running ones follow by `momentum`; `eps=None` leaves it
+    out. A unit without a window may stride.
     """
 
     relu: bool = False
@@ -57,8 +66,9 @@ class SumLayout:
 
 
 def weight_count(terms: Sequence[KernelChain]) -> int:
-    """The number of weights that `terms` read: one for a depthwise window, one for a product."""
-    return sum((unit.window == "depthwise") + unit.product for term in terms for unit in term.units)
+    """The number of weights that `terms` read: one a depthwise window, product or half of one."""
+    units = [unit for term in terms for unit in term.units]
+    return sum((u.window in ("depthwise", "factorized")) + u.product for u in units)
 
 
 def lay_out(
@@ -90,6 +100,10 @@ def lay_out(
                 channels = weight[0]
                 kernel = unit.kernel if unit.window == "dense" else (1, 1)
                 _check(weight, (channels, image[0], *kernel))
+                if unit.window == "factorized":
+                    other = next(left)
+                    _check(other, (other[0], image[0], 1, 1))
+                    channels += other[0]
             image = _after(unit, image, channels)
             code += _unit_code(unit, channels)
             numbers += [unit.eps or 0.0, unit.momentum]

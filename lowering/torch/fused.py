@@ -296,7 +296,10 @@ def _unit(
         x = F.max_pool2d(x, unit.kernel, unit.stride, unit.padding)
     elif unit.window == "avg":
         x = F.avg_pool2d(x, unit.kernel, unit.stride, unit.padding, count_include_pad=False)
-    if unit.window == "dense":
+    if unit.window == "factorized":
+        halves = [F.conv2d(x[:, :, i:, i:], next(weights), stride=2) for i in range(2)]
+        x = torch.cat(halves, 1)
+    elif unit.window == "dense":
         x = F.conv2d(x, next(weights), None, unit.stride, unit.padding, unit.dilation)
     elif unit.product:
         x = F.conv2d(x, next(weights))
@@ -438,7 +441,7 @@ def _places(
         if unit.window == "depthwise":
             learned.append(at)
             at += 1
-        if unit.product:
+        for _ in range(bool(unit.product) + (unit.window == "factorized")):
             learned.append(at)
             at += 1
         if unit.eps is not None:

@@ -108,8 +108,10 @@ def _params(a: MixedSumAttrs, inputs: tuple[Type, ...]) -> tuple[ParamSpec, ...]
             specs.append(ParamSpec(f"{stem}dw", shape, fan_in(prod(unit.kernel))))
         if unit.product:
             kernel = unit.kernel if unit.window == "dense" else (1, 1)
-            shape = (y.c, x.c, *kernel)
-            specs.append(ParamSpec(f"{stem}pw", shape, fan_in(prod(shape[1:]))))
+            init = fan_in(x.c * prod(kernel))
+            outs = (y.c // 2, y.c - y.c // 2) if unit.window == "factorized" else (y.c,)
+            for stem_, out in zip((stem, f"{stem}odd"), outs, strict=False):
+                specs.append(ParamSpec(f"{stem_}pw", (out, x.c, *kernel), init))
         if unit.eps is not None:
             specs.append(ParamSpec(f"{stem}mean", (y.c,), ZEROS, buffer=True))
             specs.append(ParamSpec(f"{stem}var", (y.c,), ONES, buffer=True))

@@ -135,12 +135,13 @@ class ChainUnit(Attrs):
     """A step of a chain: ReLU, window, product, batch norm, in this order, each optional.
 
     `product` is the number of channels of a 1x1 convolution's result, 0 without one; a dense window
-    and its product are one convolution of all channels. `eps` is that
-    of a batch norm without weights, None without one.
+    and its product are one convolution of all channels; a factorized one is two 1x1 convolutions
+    with stride 2, of the pixels at even and at odd places, and the join of their results. `eps` is
+    that of a batch norm without weights, None without one.
     """
 
     relu: bool = False
-    window: Literal["", "depthwise", "max", "avg", "dense"] = ""
+    window: Literal["", "depthwise", "max", "avg", "dense", "factorized"] = ""
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     dilation: Pair = (1, 1)

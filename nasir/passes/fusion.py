@@ -1,35 +1,25 @@
 """Fuses sums of mixtures, and batch norms and convolutions that read the same value."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import permutations
 
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops import Attrs, ChainUnit, OpSpec, ParamRef
-from nasir.ops.arithmetic import MUL, SIGMOID, SUB
+from nasir.ops.arithmetic import CONCAT, RELU
 from nasir.ops.fused import (
     CONV_BANK,
-    FUNCTIONS,
-    HIGHWAY_SUM,
     MIXED_SUM,
-    Branch,
     ConvBankAttrs,
-    Highway,
-    HighwaySumAttrs,
     MixedChain,
     MixedSumAttrs,
 )
 from nasir.ops.layers import (
     CHANNELS,
-    CHUNK,
     CROP,
-    PROJECT,
     ChannelsAttrs,
-    ChunkAttrs,
     ConvAttrs,
     CropAttrs,
-    ProjectAttrs,
     slid,
 )
 from nasir.passes.rewriting import in_bodies, mixed, only, rewritten
@@ -90,7 +80,7 @@ def _chains(graph: Graph, node: Node, inner: set[str]) -> tuple[_Chain, ...]:
     """The chains that the node sums; none if it is no such sum or another sum absorbs it."""
     if not isinstance(graph.types[node.name], ImageType):
         return ()
-    if _is_sum(node) and not _taken_in(graph, node, inner):
+    if is_sum(node) and not _taken_in(graph, node, inner):
         terms = _merged(_terms(graph, node, (), inner, root=True))
         return tuple(_absorbed(graph, term, inner) for term in terms) if _mixes(terms) else ()
     if node.has("channel_affine"):
@@ -100,20 +90,26 @@ def _chains(graph: Graph, node: Node, inner: set[str]) -> tuple[_Chain, ...]:
     return ()
 
 
-def _is_sum(node: Node) -> bool:
+def is_sum(node: Node) -> bool:
     return node.has("mixture") or node.has("sum")
+
+
+def summands(node: Node, factors: Product) -> list[tuple[str, Product]]:
+    if node.has("sum"):
+        return [(name, factors) for name in node.inputs]
+    return [(value, (*factors, (node.inputs[0], option))) for value, option in mixed(node)]
 
 
 def _taken_in(graph: Graph, node: Node, inner: set[str]) -> bool:
     """True if the sum that alone reads the node absorbs it."""
-    return node.name in inner and _is_sum(graph[graph.readers[node.name][0]])
+    return node.name in inner and is_sum(graph[graph.readers[node.name][0]])
 
 
 def _read_by_sum(graph: Graph, node: Node, inner: set[str]) -> bool:
     """True if the node is part of a chain that a sum absorbs."""
     while node.name in inner:
         node = graph[graph.readers[node.name][0]]
-        if _is_sum(node):
+        if is_sum(node):
             return True
         if _unit(graph, node) is None:
             return False
@@ -128,10 +124,10 @@ def _terms(
     graph: Graph, node: Node, factors: Product, inner: set[str], *, root: bool = False
 ) -> list[_Chain]:
     """The values that the node adds, each with the product of its factors."""
-    if not root and not (_is_sum(node) and node.name in inner):
+    if not root and not (is_sum(node) and node.name in inner):
         return [_Chain(node.name, products=(factors,))]
     chains: list[_Chain] = []
-    for value, product in _summands(node, factors):
+    for value, product in summands(node, factors):
         if value in graph and node.inputs.count(value) == 1:
             chains += _terms(graph, graph[value], product, inner)
         else:
@@ -154,13 +150,53 @@ def _absorbed(graph: Graph, chain: _Chain, inner: set[str]) -> _Chain:
     value, units, params = chain.value, chain.units, chain.params
     while value in inner:
         node = graph[value]
-        unit = _unit(graph, node)
-        if unit is None or len(node.inputs) != 1:
+        unit, source, weights = _unit(graph, node), node.inputs[0], node.params
+        if reduce := _reduce(graph, node, inner):
+            unit, source, weights = reduce
+        elif unit is None or len(node.inputs) != 1:
             break
         joined = unit.then(units[0]) if units else unit
         units = (unit, *units) if joined is None else (joined, *units[1:])
-        value, params = node.inputs[0], (*node.params, *params)
+        value, params = source, (*weights, *params)
     return _Chain(value, units, params, chain.products)
+
+
+def _reduce(
+    graph: Graph, node: Node, inner: set[str]
+) -> tuple[ChainUnit, str, tuple[ParamRef, ...]] | None:
+    """A factorized reduce as a unit, the value that it reads, and its weights; None for others.
+
+    It joins two convolutions with one pixel and stride 2, the second of the value without its first
+    row and column. A ReLU before both that nothing else reads is part of it.
+    """
+    if node.op is not CONCAT or len(node.inputs) != 2 or not inner.issuperset(node.inputs):
+        return None
+    first, second = (graph[name] for name in node.inputs)
+    crop = graph.by_name.get(second.inputs[0])
+    if crop is None or crop.attrs != CropAttrs(top=1, left=1) or crop.inputs != first.inputs:
+        return None
+    sizes = graph.types[first.name].shape, graph.types[second.name].shape
+    if not (_halves(first) and _halves(second)) or sizes[0][0] != sum(s[0] for s in sizes) // 2:
+        return None
+    unit = ChainUnit(
+        window="factorized", kernel=(2, 2), stride=(2, 2), product=sizes[0][0] + sizes[1][0]
+    )
+    value = first.inputs[0]
+    before = graph.by_name.get(value)
+    alone = value not in graph.results and set(graph.readers[value]) == {first.name, crop.name}
+    if before and before.op is RELU and alone:
+        unit, value = unit.model_copy(update={"relu": True}), before.inputs[0]
+    return unit, value, (*first.params, *second.params)
+
+
+def _halves(node: Node) -> bool:
+    """True for a convolution of single pixels with stride 2 and a weight that is not derived."""
+    attrs = node.attrs
+    return (
+        isinstance(attrs, ConvAttrs)
+        and _is_dense(node, attrs)
+        and (attrs.kernel, attrs.stride, attrs.margins) == ((1, 1), (2, 2), (0, 0))
+    )
 
 
 def _unit(graph: Graph, node: Node) -> ChainUnit | None:
@@ -186,160 +222,6 @@ def _term(chain: _Chain, place: Mapping[str, int]) -> MixedChain:
         units=chain.units,
         products=() if products == ((),) else products,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Half:
-    """A half of the product of a value and a weight, and the nodes that compute it."""
-
-    value: str
-    weight: ParamRef
-    init: float
-    nodes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Gated:
-    """state + σ(c)·(function(g) - state), times the factors; c is a half, and g the other one.
-
-    `nodes` compute it, including the sums and mixtures on the way to the root.
-    """
-
-    state: str
-    function: str
-    half: _Half
-    nodes: frozenset[str]
-    factors: Product = ()
-
-
-@in_bodies
-def highway_sums(graph: Graph) -> Graph:
-    """Fuses highways with one weight, single or summed and mixed, to `highway_sum` nodes.
-
-    A highway is s + σ(c)·(f(g) - s) with the halves c and g of x W. Highways with different
-    weights, or with nodes that others read, are unchanged. Equal up to rounding.
-    """
-    made: dict[str, Node] = {}
-    gone: set[str] = set()
-    for node in reversed(graph.nodes):
-        gated = () if node.name in gone else _gated(graph, node)
-        if gated:
-            made[node.name] = _highway_node(node, gated)
-            gone |= _inside(node, gated)
-    if not made:
-        return graph
-    kept = (node for node in graph.nodes if node.name not in gone)
-    return graph.with_nodes(made.get(node.name, node) for node in kept)
-
-
-def _gated(graph: Graph, node: Node) -> tuple[_Gated, ...]:
-    """The highways that the node sums; none if other nodes read their parts."""
-    found = tuple(_leaves(graph, node, (), frozenset({node.name})))
-    gated = tuple(leaf for leaf in found if leaf)
-    if len(gated) < len(found) or len({(g.half.weight, g.half.init) for g in gated}) != 1:
-        return ()
-    inside = _inside(node, gated)
-    alone = all(inside.union({node.name}).issuperset(graph.readers[name]) for name in inside)
-    return gated if alone and inside.isdisjoint(graph.results) else ()
-
-
-def _inside(root: Node, gated: tuple[_Gated, ...]) -> frozenset[str]:
-    return frozenset[str]().union(*(each.nodes for each in gated)) - {root.name}
-
-
-def _leaves(
-    graph: Graph, node: Node, factors: Product, path: frozenset[str]
-) -> Iterator[_Gated | None]:
-    """The highways that a node adds; None for another term."""
-    gated = _highway(graph, node)
-    if gated or not _is_sum(node):
-        yield gated and replace(gated, nodes=gated.nodes | path, factors=factors)
-        return
-    for name, product in _summands(node, factors):
-        once = name in graph and node.inputs.count(name) == 1
-        if once and graph.readers[name] == (node.name,):
-            yield from _leaves(graph, graph[name], product, path | {name})
-        else:
-            yield None
-
-
-def _summands(node: Node, factors: Product) -> list[tuple[str, Product]]:
-    if node.has("sum"):
-        return [(name, factors) for name in node.inputs]
-    return [(value, (*factors, (node.inputs[0], option))) for value, option in mixed(node)]
-
-
-def _highway(graph: Graph, node: Node) -> _Gated | None:
-    """The highway that the node computes, or None."""
-    if not node.has("sum") or len(node.inputs) != 2:
-        return None
-    for state, change in permutations(node.inputs):
-        product = _made_by(graph, change, MUL)
-        for gate, moved in permutations(product.inputs if product else (), 2):
-            difference = _made_by(graph, moved, SUB)
-            if difference and difference.inputs[1] == state:
-                found = _gated_by(graph, gate, difference.inputs[0])
-                if found:
-                    nodes = found.nodes | {node.name, change, moved}
-                    return replace(found, state=state, nodes=nodes)
-    return None
-
-
-def _gated_by(graph: Graph, gate: str, result: str) -> _Gated | None:
-    """The gate σ(c) and function(g) if c and g are halves of one product; without a state."""
-    sigmoid = _made_by(graph, gate, SIGMOID)
-    first = _half(graph, sigmoid.inputs[0], 0) if sigmoid else None
-    if first is None or result not in graph:
-        return None
-    function, second = "", _half(graph, result, 1)
-    if second is None and graph[result].op.name in FUNCTIONS:
-        function, second = graph[result].op.name, _half(graph, graph[result].inputs[0], 1)
-    if second is None or replace(second, nodes=first.nodes) != first:
-        return None
-    return _Gated("", function, first, first.nodes | second.nodes | {gate, result})
-
-
-def _half(graph: Graph, name: str, part: int) -> _Half | None:
-    chunk = _made_by(graph, name, CHUNK)
-    if chunk is None or chunk.attrs != ChunkAttrs(part=part, of=2):
-        return None
-    project = _made_by(graph, chunk.inputs[0], PROJECT)
-    if project is None:
-        return None
-    assert isinstance(project.attrs, ProjectAttrs)
-    nodes = frozenset({name, project.name})
-    return _Half(project.inputs[0], project.params[0], project.attrs.init, nodes)
-
-
-def _made_by(graph: Graph, name: str, op: OpSpec) -> Node | None:
-    """The node of that name, if it is of that op."""
-    return graph[name] if name in graph and graph[name].op is op else None
-
-
-def _highway_node(root: Node, gated: tuple[_Gated, ...]) -> Node:
-    """The node that replaces the root; branches of one state and value are one highway."""
-    weights = (weights for each in gated for weights, _ in each.factors)
-    states, values = (each.state for each in gated), (each.half.value for each in gated)
-    inputs = tuple(dict.fromkeys((*states, *values, *weights)))
-    place = {name: number for number, name in enumerate(inputs)}
-    found: dict[tuple[int, int], dict[str, tuple[tuple[tuple[int, int], ...], ...]]] = {}
-    for each in gated:
-        branches = found.setdefault((place[each.state], place[each.half.value]), {})
-        product = tuple((place[weights], entry) for weights, entry in each.factors)
-        branches[each.function] = (*branches.get(each.function, ()), product)
-    highways = tuple(
-        Highway(state=state, value=value, branches=tuple(_branches(branches)))
-        for (state, value), branches in found.items()
-    )
-    attrs = HighwaySumAttrs(highways=highways, init=gated[0].half.init)
-    return replace(root, op=HIGHWAY_SUM, inputs=inputs, attrs=attrs, params=(gated[0].half.weight,))
-
-
-def _branches(
-    found: dict[str, tuple[tuple[tuple[int, int], ...], ...]],
-) -> Iterator[Branch]:
-    for function, products in found.items():
-        yield Branch(function=function, products=() if products == ((),) else products)
 
 
 _Key = tuple[object, ...]

@@ -56,7 +56,7 @@ class Backward : Engine<T> {
   void hand_on(Scratch<T>& own, size_t t, size_t u, long image, long y, long rows, const T* g);
   void skip(size_t t, long image);
   void finish(int thread);
-  void finish_weight(size_t i);
+  void finish_weight(size_t i, int thread);
   void finish_coefficients();
 };
 
@@ -259,11 +259,11 @@ void Backward<T>::before_window(int thread, size_t t, size_t u, long image, cons
     if (unit.product) {
       const long count = now * unit.middle.width / unit.pack;
       T* sums = own_[thread].sums[unit.matrix];
-      if (unit.window == kDense) {
+      if (unit.dense()) {
         spread(own, t, u, top, now, d);
         const long next = unit.stride[0] * this->plan_.slots[unit.source].row();
         const Rows walk{now, count / now, next, row};
-        for (long i = 0; gradients_.weights && i < unit.taps(); ++i)
+        for (long i = 0; gradients_.weights && i < unit.points(); ++i)
           add_outer(padded + top * next + unit.forward.offset[i], d, walk, unit.inner(),
                     unit.outer(), sums + i * unit.inner() * unit.outer());
         continue;
@@ -346,7 +346,7 @@ void Backward<T>::gather(Scratch<T>& own, size_t t, size_t u, long y) {
   const long step = unit.in.step(L), stride = unit.in.stride, phases = unit.stride[1];
   const long list = y % unit.stride[0] * phases;
   const T* weight = nullptr;
-  if (unit.window == kDense) weight = this->weights_[unit.matrix].backward;
+  if (unit.dense()) weight = this->weights_[unit.matrix].backward;
   for (long i = 0; weight && i < list; ++i)
     weight += long(unit.backward[i].index.size()) * unit.outer() * unit.inner();
   for (long phase = 0; phase < phases; ++phase) {
@@ -354,7 +354,7 @@ void Backward<T>::gather(Scratch<T>& own, size_t t, size_t u, long y) {
     const long pixels = (unit.in.width - phase + phases - 1) / phases;
     T* to = phases == 1 ? own.row : own.columns;
     const T* d = own.slots[unit.back] + base;
-    if (unit.window == kDense) {
+    if (unit.dense()) {
       product(d, Taps(taps), weight, pixels / unit.pack, unit.outer(), unit.inner(), to);
       weight += long(taps.offset.size()) * unit.outer() * unit.inner();
     } else if (unit.window == kMaximum)
@@ -394,8 +394,8 @@ void Backward<T>::hand_on(Scratch<T>& own, size_t t, size_t u, long image, long 
 template <class T>
 void Backward<T>::finish(int thread) {
   if (thread == 0 && gradients_.coefficients) finish_coefficients();
-  for (size_t i = thread; gradients_.weights && i < this->weights_.size(); i += this->threads_)
-    finish_weight(i);
+  for (size_t i = 0; gradients_.weights && i < this->weights_.size(); ++i)
+    finish_weight(i, thread);
   for (size_t v = 0; v < values_gradients_.size(); ++v) {
     if (!wants(int(v)) || values_gradients_[v] == gradients_.values[v]) continue;
     const Shape& shape = this->plan_.values[v];
@@ -409,27 +409,33 @@ void Backward<T>::finish(int thread) {
 
 // The threads' sums in their order, and the packed pixels', in the weight's own layout.
 template <class T>
-void Backward<T>::finish_weight(size_t i) {
+void Backward<T>::finish_weight(size_t i, int thread) {
   const auto& [unit, depthwise] = this->plan_.weights[i];
-  const long size = this->weight_size(i), pack = unit->pack;
-  T* sum = own_[0].sums[i];
-  for (size_t other = 1; other < own_.size(); ++other)
-    for (long at = 0; at < size; ++at) sum[at] += own_[other].sums[i][at];
-  const long step = unit->in.step(L), outer = unit->outer(), points = unit->points();
-  const long stride = unit->middle.stride;
-  const long parts = depthwise ? step / unit->in.stride : pack;
+  if (!depthwise && long(i) != unit->matrix) return;  // with the first half
+  const long step = unit->in.step(L), outer = unit->outer(), stride = unit->middle.stride;
+  const long parts = depthwise ? step / unit->in.stride : unit->pack;
   const long row = depthwise ? step : outer;
   const long part = depthwise ? unit->in.stride : stride * outer + unit->out.stride;
   const long channels = depthwise ? unit->in.channels : unit->out.channels;
   const long others = depthwise ? unit->taps() : unit->middle.channels;
-  T* to = gradients_.weights[i];
-  for (long c = 0; c < channels; ++c)
+  const long first = channels * thread / this->threads_;
+  const long end = channels * (thread + 1) / this->threads_;
+  const long alone = unit->points() / unit->halves();  // taps of a half
+  for (long c = first; c < end; ++c) {
+    const long half = depthwise ? 0 : unit->half(c);
+    T* to = gradients_.weights[i + half] + (c - half * (channels / 2)) * others * alone;
     for (long k = 0; k < others; ++k)
-      for (long tap = 0; tap < points; ++tap, ++to) {
-        const T* from = sum + (tap * unit->inner() + k) * row + c;
-        *to = from[0];
-        for (long p = 1; p < parts; ++p) *to += from[p * part];
+      for (long tap = half; tap < half + alone; ++tap, ++to) {
+        const long from = (tap * unit->inner() + k) * row + c;
+        *to = 0;
+        for (long p = 0; p < parts; ++p) {
+          T sum = own_[0].sums[i][from + p * part];
+          for (size_t other = 1; other < own_.size(); ++other)
+            sum += own_[other].sums[i][from + p * part];
+          *to += sum;
+        }
       }
+  }
 }
 
 template <class T>

@@ -94,7 +94,7 @@ class Engine {
   void widen(const T* from, const Shape& shape, T* to, int thread);
   void fill_margins(const Slot& slot, T* to);
   void prepare(int thread);
-  void prepare_weight(size_t i);
+  void prepare_weight(size_t i, int thread);
   const T* pad(Scratch<T>& own, size_t t, size_t u, long image);
   void put(const Slot& slot, T* to, long y, const T* row);
   void window(Scratch<T>& own, size_t t, size_t u, long image, const T* padded, long y, T* out);
@@ -130,8 +130,14 @@ Engine<T>::Engine(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int t
   for (size_t t = 0; t < plan.terms.size(); ++t) take_term(t);
   for (size_t i = 0; i < plan.weights.size(); ++i) {
     const bool depthwise = plan.weights[i].second;
-    weights_.push_back({arena.take<T>(weight_size(i)),
-                        depthwise ? nullptr : arena.take<T>(weight_size(i))});
+    const Unit& unit = *plan.weights[i].first;
+    const long size = weight_size(i);
+    weights_.push_back({arena.take<T>(size), depthwise ? nullptr : arena.take<T>(size)});
+    const bool whole = unit.inner() == unit.middle.channels && unit.outer() == unit.out.channels;
+    if (depthwise || (whole && unit.halves() == 1))
+      continue;
+    std::fill(weights_[i].forward, weights_[i].forward + size, T(0));
+    std::fill(weights_[i].backward, weights_[i].backward + size, T(0));
   }
   scratch_.resize(threads_);
   for (Scratch<T>& own : scratch_) take_scratch(own);
@@ -233,7 +239,7 @@ template <class T>
 void Engine<T>::prepare(int thread) {
   for (size_t i = 0; i < plan_.slots.size(); ++i)
     fill_margins(plan_.slots[i], scratch_[thread].slots[i]);
-  for (size_t i = thread; i < weights_.size(); i += threads_) prepare_weight(i);
+  for (size_t i = 0; i < weights_.size(); ++i) prepare_weight(i, thread);
   for (size_t v = 0; v < values_.size(); ++v)
     if (values_[v] != arrays_.values[v])
       widen(arrays_.values[v], plan_.values[v], const_cast<T*>(values_[v]), thread);
@@ -241,11 +247,13 @@ void Engine<T>::prepare(int thread) {
 
 // Depthwise (C, 1, h, w) to (taps, step); others (Cout, Cin, h, w) to (taps, inner, outer) and, for
 // each phase of the input, to (taps, outer, inner), with one block for each packed pixel.
+// Each thread does its share of the rows.
 template <class T>
-void Engine<T>::prepare_weight(size_t i) {
+void Engine<T>::prepare_weight(size_t i, int thread) {
   const auto& [unit, depthwise] = plan_.weights[i];
-  const T* from = arrays_.weights[i];
   if (depthwise) {
+    if (long(i) % threads_ != thread) return;
+    const T* from = arrays_.weights[i];
     const long step = unit->in.step(L);
     for (long tap = 0; tap < unit->taps(); ++tap)
       for (long c = 0; c < step; ++c) {
@@ -257,26 +265,39 @@ void Engine<T>::prepare_weight(size_t i) {
   }
   const long inner = unit->inner(), outer = unit->outer(), points = unit->points();
   const long channels = unit->middle.channels, stride = unit->middle.stride;
-  if (inner != channels || outer != unit->out.channels)
-    std::fill(weights_[i].forward, weights_[i].forward + weight_size(i), T(0)),
-        std::fill(weights_[i].backward, weights_[i].backward + weight_size(i), T(0));
-  for (long p = 0; p < unit->pack; ++p)
-    for (long o = 0; o < unit->out.channels; ++o)
+  if (long(i) != unit->matrix) return;  // with the first half
+  const long first = unit->out.channels * thread / threads_;
+  const long end = unit->out.channels * (thread + 1) / threads_;
+  const long alone = points / unit->halves();  // taps of a half
+  const auto each = [&](auto&& body) {
+    for (long o = first; o < end; ++o) {
+      const long half = unit->half(o);
+      const T* from =
+          arrays_.weights[i + half] + (o - half * (unit->out.channels / 2)) * channels * alone;
+      for (long p = 0; p < unit->pack; ++p) body(o, p, half, from);
+    }
+  };
+  if (!replay_ || !is_kept(*unit))
+    each([&](long o, long p, long half, const T* from) {
+      T* to = weights_[i].forward + p * stride * outer + p * unit->out.stride + o;
       for (long k = 0; k < channels; ++k)
-        for (long tap = 0; tap < points; ++tap)
-          weights_[i].forward[(tap * inner + p * stride + k) * outer + p * unit->out.stride + o] =
-              from[(o * channels + k) * points + tap];
+        for (long tap = 0; tap < alone; ++tap)
+          to[((half + tap) * inner + k) * outer] = from[k * alone + tap];
+    });
+  if (!replay_) return;
   T* to = weights_[i].backward;
   const auto hand_back = [&](const int* taps, long count) {
-    for (long tap = 0; tap < count; ++tap, to += outer * inner)
-      for (long p = 0; p < unit->pack; ++p)
-        for (long o = 0; o < unit->out.channels; ++o)
-          for (long k = 0; k < channels; ++k)
-            to[(p * unit->out.stride + o) * inner + p * stride + k] =
-                from[(o * channels + k) * points + taps[tap]];
+    each([&](long o, long p, long half, const T* from) {
+      for (long n = 0; n < count; ++n) {
+        const long tap = taps[n] - half;
+        T* at = to + n * outer * inner + (p * unit->out.stride + o) * inner + p * stride;
+        for (long k = 0; tap >= 0 && tap < alone && k < channels; ++k) at[k] = from[k * alone + tap];
+      }
+    });
+    to += count * outer * inner;
   };
   const int only = 0;
-  if (unit->window != kDense) return hand_back(&only, 1);
+  if (!unit->dense()) return hand_back(&only, 1);
   for (const TapList& list : unit->backward) hand_back(list.index.data(), long(list.index.size()));
 }
 
@@ -385,7 +406,7 @@ void Engine<T>::unit_forward(Scratch<T>& own, size_t t, size_t u, long image, Ea
     T* out = y + top * row;
     if (ready) {
       // what forward has made
-    } else if (unit.window == kDense) {
+    } else if (unit.dense()) {
       const long next = unit.stride[0] * plan_.slots[unit.source].row();
       for (long r = 0; r < now; ++r)
         product(padded + (top + r) * next, Taps(unit.forward), weights_[unit.matrix].forward,

@@ -9,7 +9,7 @@
 
 constexpr long kUnitCode = 13;  // integers for each unit
 
-enum Window { kNone, kDepthwise, kMaximum, kAverage, kDense };
+enum Window { kNone, kDepthwise, kMaximum, kAverage, kDense, kFactorized };
 
 // An image in scratch: rows of columns of `stride` channels. Channels are padded to the lanes, or,
 // where there are fewer of them than lanes and every row is whole vectors, to a power of two.
@@ -77,7 +77,13 @@ struct Unit {
   long pack = 1;                  // pixels in one row of the product
 
   long taps() const { return kernel[0] * kernel[1]; }
-  long points() const { return window == kDense ? taps() : 1; }  // that a product sums over
+  bool dense() const { return window == kDense || window == kFactorized; }
+  // A factorized reduce is a window of two taps on the diagonal: the first half of the channels it
+  // makes has the first one, the others the second, each half with a weight of its own.
+  bool has(long i, long j) const { return window != kFactorized || i == j; }
+  long halves() const { return window == kFactorized ? 2 : 1; }
+  long half(long o) const { return window == kFactorized && o >= out.channels / 2; }
+  long points() const { return window == kDense ? taps() : halves(); }  // a product sums over
   long inner() const { return pack * middle.stride; }
   long outer() const { return pack * out.stride; }
 };
@@ -120,12 +126,12 @@ inline Plan::Plan(const long* code, const double* norms, long lanes) : lanes(lan
       unit.pack = std::max(1L, lanes / std::min(unit.middle.stride, unit.out.stride));
       if (unit.window != kNone) lay_out(unit, u ? -1 : term.value);
       if (unit.window == kDepthwise) weights.emplace_back(&unit, true);
-      if (unit.product) weights.emplace_back(&unit, false);
+      for (long i = 0; unit.product && i < unit.halves(); ++i) weights.emplace_back(&unit, false);
       if (unit.window == kDepthwise) unit.depthwise = int(weights.size()) - 1 - unit.product;
-      if (unit.product) unit.matrix = int(weights.size()) - 1;
+      if (unit.product) unit.matrix = int(weights.size() - unit.halves());
       if (unit.norm) unit.norm_index = int(this->norms.size()), this->norms.push_back(&unit);
       const bool cheap = term.units.size() == 1 && unit.taps() <= 9;  // to make again
-      if (unit.window == kDense || (unit.window == kDepthwise && unit.product && !cheap))
+      if (unit.dense() || (unit.window == kDepthwise && unit.product && !cheap))
         unit.kept = kept, kept += images * unit.out.size();
     }
   for (Term& term : terms)
@@ -219,12 +225,13 @@ inline void Plan::aim(Unit& unit) {
   const Slot& source = slots[unit.source];
   for (long i = 0; i < unit.kernel[0]; ++i)
     for (long j = 0; j < unit.kernel[1]; ++j) {
+      if (!unit.has(i, j)) continue;
       const long row = i * unit.dilation[0] - unit.padding[0];
       const long column = j * unit.dilation[1] - unit.padding[1];
       unit.forward.offset.push_back(source.at(row, column));
-      unit.forward.index.push_back(int(i * unit.kernel[1] + j));
+      unit.forward.index.push_back(int(unit.forward.index.size()));
     }
-  unit.forward.find_runs(unit.kernel[1], unit.in.step(lanes));
+  if (!unit.dense()) unit.forward.find_runs(unit.kernel[1], unit.in.step(lanes));
 }
 
 // The taps that hand a gradient back, for each phase of an input row and column, and its slot.
@@ -241,7 +248,7 @@ inline void Plan::lay_back(Unit& unit) {
         before[axis] = std::max(before[axis], -at / unit.stride[axis]);
         after[axis] = std::max(after[axis], last - (middle[axis] - 1));
       }
-  const Shape& given = unit.window == kDense ? unit.out : unit.middle;
+  const Shape& given = unit.dense() ? unit.out : unit.middle;
   Slot wanted{given, before[0], after[0], before[1], after[1], 1, -2, false, false};
   unit.back = slot(wanted);
   wanted.value = -3;
@@ -253,11 +260,11 @@ inline void Plan::lay_back(Unit& unit) {
         for (long j = 0; j < unit.kernel[1]; ++j) {
           const long row = y + unit.padding[0] - i * unit.dilation[0];
           const long column = x + unit.padding[1] - j * unit.dilation[1];
-          if (row % unit.stride[0] || column % unit.stride[1]) continue;
+          if (row % unit.stride[0] || column % unit.stride[1] || !unit.has(i, j)) continue;
           list.offset.push_back(
               wanted.at(row / unit.stride[0], column / unit.stride[1]));
-          list.index.push_back(int(i * unit.kernel[1] + j));
+          list.index.push_back(int(unit.window == kFactorized ? i : i * unit.kernel[1] + j));
         }
-      if (unit.stride[1] == 1 && unit.window != kDense) list.find_runs(unit.kernel[1], unit.in.step(lanes));
+      if (unit.stride[1] == 1 && !unit.dense()) list.find_runs(unit.kernel[1], unit.in.step(lanes));
     }
 }
