@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 203,
+    "files of the library": 204,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_903,
+    "code lines of nasir and lowering": 17_961,
     "code lines of runners": 14_630,
-    "code lines of tests": 21_254,
+    "code lines of tests": 21_275,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,
