@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 204,
+    "files of the library": 205,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_961,
-    "code lines of runners": 14_630,
-    "code lines of tests": 21_275,
+    "code lines of nasir and lowering": 18_054,
+    "code lines of runners": 14_651,
+    "code lines of tests": 21_323,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,

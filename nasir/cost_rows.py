@@ -6,7 +6,7 @@ every op is counted once. Where that does not hold, `CostRows.exact` is False.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from math import prod
 from random import Random
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from nasir.costing import CostCounter, totals
 from nasir.errors import NasirError
+from nasir.frozen import frozen
 from nasir.node import Step, plain_op
 from nasir.space.builders import node_widths
 from nasir.space.decisions import CellGenotype, Edge
@@ -50,7 +51,7 @@ class EdgeOp(NamedTuple):
     op: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NetworkPart:
     """A part of the network in order: a cell of a context, or an op outside of cells."""
 
@@ -61,7 +62,7 @@ class NetworkPart:
     context: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellContext:
     """Cells of one kind that read values of the same types, wherever they stand.
 
@@ -82,7 +83,7 @@ class CellContext:
     prunes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NetworkVariant:
     """A network for given numbers of outputs by kind of cell, and of sizes that are open.
 
@@ -95,7 +96,7 @@ class NetworkVariant:
     parts: tuple[NetworkPart, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CostRows:
     """Costs of the network of a genotype, and of those that differ in decisions of its space.
 

@@ -25,6 +25,7 @@ from nasir.errors import (
     quoted,
 )
 from nasir.files import Source
+from nasir.frozen import frozen
 
 Path = tuple[str | int, ...]
 """A part of a genotype: (kind,), (kind, node), (kind, node, slot), (kind, "output", slot)."""
@@ -43,7 +44,7 @@ _IN_WORDS: dict[type, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Places:
     """Offsets at which each value, and the key of each mapping's entry, starts.
 
@@ -368,7 +369,7 @@ class Document:
         return Cursor(self, (), self.data)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cursor:
     """A value in a document. Reading it as another type raises an error at its place."""
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
+from nasir.frozen import frozen
 from nasir.node import At, Cell, Node, Slot, below, default_params
 from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
 from nasir.types import ImageType, TokenType, Type
@@ -17,7 +18,7 @@ _KEPT = 1 << 14
 """The size of the caches: enough for a few large networks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Meaning:
     """The result's type and the parameters of an op."""
 
@@ -25,7 +26,7 @@ class Meaning:
     params: tuple[ParamSpec, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """An expanded macro: primitives that read `%0`, `%1`, …; `output` may be an input."""
 

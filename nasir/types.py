@@ -5,10 +5,11 @@ Weights of choices are values without a batch.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from nasir.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageType:
     """A batch of feature maps (N, c, h, w)."""
 
@@ -25,7 +26,7 @@ class ImageType:
         return f"image[{self.c},{self.h},{self.w}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VectorType:
     """A batch of vectors (N, c)."""
 
@@ -40,7 +41,7 @@ class VectorType:
         return f"vector[{self.c}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignalType:
     """A batch of signals (N, c, t): what networks compute with is an image of height 1.
 
@@ -59,7 +60,7 @@ class SignalType:
         return f"signal[{self.c},{self.t}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SequenceType:
     """A batch of sequences (T, N, c); time and batch are symbolic."""
 
@@ -74,7 +75,7 @@ class SequenceType:
         return f"sequence[{self.c}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenType:
     """A batch of sequences of whole numbers (T, N), each below `vocabulary`; time is symbolic."""
 
@@ -89,7 +90,7 @@ class TokenType:
         return f"tokens[{self.vocabulary}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeightsType:
     """The weights of a choice's options, (options,), without a batch."""
 

@@ -6,10 +6,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import typer
+
+from nasir.frozen import frozen
 
 if TYPE_CHECKING:
     from nasir import NasirError
@@ -28,7 +30,7 @@ returns 1 for genotypes that differ, like diff(1).
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextTable:
     """Rows under column names. Columns of numbers are right-aligned."""
 
@@ -72,7 +74,7 @@ class FileText(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """The result of a command: facts for --json, else lines, tables and texts of files.
 

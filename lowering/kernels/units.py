@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from nasir.frozen import frozen
 
 Window = Literal["", "depthwise", "max", "avg", "dense", "factorized"]
 Image = tuple[int, int, int]  # channels, height, width
@@ -21,7 +22,7 @@ _WINDOWS: dict[Window, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KernelUnit:
     """A step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
 
@@ -44,7 +45,7 @@ class KernelUnit:
     momentum: float = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KernelChain:
     """A chain of units that starts from the value of that number; no units: the value itself."""
 
@@ -52,7 +53,7 @@ class KernelChain:
     units: tuple[KernelUnit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SumLayout:
     """The layout of a mixed sum: its code for the library, its image, its norms' channels.
 

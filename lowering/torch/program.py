@@ -4,7 +4,7 @@ import itertools
 import linecache
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from lowering.torch import fused, layers, memory, sequence
 from lowering.torch.code import Code, Variable
 from lowering.torch.rule import Emit, TorchEmitter
 from nasir import Graph, NasirError, Node
+from nasir.frozen import frozen
 from nasir.ops import OpSpec
 from nasir.ops.fused import ConvBankAttrs
 from nasir.table import Table
@@ -28,7 +29,7 @@ def _same(function: Function) -> Function:
     return function
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mode:
     """The use of a program: whether it trains, and whether running statistics follow the batch's.
 
@@ -42,7 +43,7 @@ class Mode:
     finish: Callable[[Function], Function] = _same
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """Source of a function, and the names it uses from outside.
 

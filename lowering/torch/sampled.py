@@ -15,6 +15,7 @@ from lowering.torch.code import Code
 from lowering.torch.program import find_rule
 from lowering.torch.rule import TorchEmitter
 from nasir import Graph, Node
+from nasir.frozen import frozen
 from nasir.ops import Attrs, OpSpec
 from nasir.template import make_attrs
 from nasir.types import (
@@ -64,7 +65,7 @@ def places(module: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Immediate(TorchEmitter):
     """Calls functions of values at once."""
 
@@ -77,7 +78,7 @@ class Immediate(TorchEmitter):
         return function(value, *args)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SampledStep:
     """A value to be computed, of live options alone; without a node it is zero.
 

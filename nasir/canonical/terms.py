@@ -1,12 +1,13 @@
 """A cell as sums of terms, without what computes nothing: an op counts by its primitives alone."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Literal
 
 from nasir.errors import LABEL_STEPS, Budget, NasirError
+from nasir.frozen import frozen
 from nasir.node import Node
 from nasir.ops import Macro, Op
 from nasir.space.decisions import CellGenotype
@@ -25,7 +26,7 @@ _EXAMPLES = (ImageType(8, 16, 16), ImageType(24, 20, 12))
 _INPUT, _ZERO = -1, -2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Behaviour:
     """Effect of an op on a value, and on zero.
 
@@ -92,7 +93,7 @@ def _digest(texts: list[str]) -> bytes:
     return sha256("\n\n".join(texts).encode()).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reading:
     """An op at a stride and type: its kind, and its primitives as text, also for zeros."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nasir.errors import NasirError
+from nasir.frozen import frozen
 from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType
 
 
@@ -72,7 +73,7 @@ MarginPair = Annotated[tuple[Margin, Margin], BeforeValidator(_pair)]
 InitKind = Literal["constant", "uniform", "normal", "fold_weight", "fold_bias"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Init:
     """The start of a parameter: `constant`, `uniform` in ±value, `normal` with deviation value.
 
@@ -93,7 +94,7 @@ def fan_in(inputs: int) -> Init:
     return Init("uniform", inputs**-0.5)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParamSpec:
     """A parameter as an op declares it; a `buffer` is state that no gradient reaches."""
 
@@ -103,7 +104,7 @@ class ParamSpec:
     buffer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParamRef:
     """A parameter of a graph under its stable key; two nodes with one ref share the weight.
 

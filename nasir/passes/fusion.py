@@ -1,8 +1,9 @@
 """Fuses sums of mixtures, and batch norms and convolutions that read the same value."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops import Attrs, ChainUnit, OpSpec, ParamRef
@@ -30,7 +31,7 @@ Product = tuple[tuple[str, int], ...]
 """Entries of choices' weights that are multiplied, as (weights, entry)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Chain:
     """A value, the units applied to it, their weights, and the products of its coefficient."""
 

@@ -1,9 +1,10 @@
 """Fuses highways of recurrent cells, single or summed and mixed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 
+from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops import OpSpec, ParamRef
@@ -14,7 +15,7 @@ from nasir.passes.fusion import Product, is_sum, summands
 from nasir.passes.rewriting import in_bodies
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Half:
     """A half of the product of a value and a weight, and the nodes that compute it."""
 
@@ -24,7 +25,7 @@ class _Half:
     nodes: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Gated:
     """state + σ(c)·(function(g) - state), times the factors; c is a half, and g the other one.
 

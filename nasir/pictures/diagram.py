@@ -9,7 +9,7 @@ program as in Gansner et al., 1993).
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, groupby, pairwise, product
 from random import Random
 from statistics import fmean
@@ -17,6 +17,7 @@ from typing import Any
 from unicodedata import east_asian_width
 
 from nasir.errors import DRAWN_LIMIT, Budget, shortened
+from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.space.decisions import CellGenotype, SpaceCell, cell_tree
@@ -34,7 +35,7 @@ LEGEND = 240
 """The most characters of a legend."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Box:
     """A state of the cell; `look` names its colours, `sub` is the subscript of its only line."""
 
@@ -44,7 +45,7 @@ class Box:
     hover: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arrow:
     """An edge between two boxes, by their indices; without a label it only hands a state on."""
 
@@ -55,7 +56,7 @@ class Arrow:
     hover: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diagram:
     """Boxes and the arrows between them; every arrow's tail comes before its head."""
 
@@ -172,7 +173,7 @@ STRAIGHT = {0: 1, 1: 2, 2: 8}
 """The weight of a step between two vertices, by how many of them are no boxes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rectangle:
     """A place by its upper left corner and its size."""
 
@@ -196,7 +197,7 @@ class Rectangle:
         return replace(self, y=self.y + down)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drawing:
     """A diagram with its places, in the diagram's order.
 

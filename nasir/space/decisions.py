@@ -1,13 +1,14 @@
 """A kind of cell: of a genotype, and of a space, with its decisions as a tree, and by number."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import fields, make_dataclass
 from functools import cached_property, lru_cache
 from math import prod
 from random import Random
 from typing import Any, Literal, TypeVar, cast
 
 from nasir.document import Path
+from nasir.frozen import frozen
 from nasir.node import Slot
 from nasir.space import tree
 from nasir.space.tree import Choose, Entry, Option, Pick
@@ -18,7 +19,7 @@ Numbers = tuple[tuple[str, int], ...]
 """Numbers of a network's size by name, in the order of `nasir.space.layout.SIZE_NAMES`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edge:
     """An edge of a cell: `op` applied to state `source`.
 
@@ -29,7 +30,7 @@ class Edge:
     source: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellGenotype:
     """The genotype of a kind of cell.
 
@@ -125,7 +126,7 @@ Part = Any
 """A decision in a cell: the edges of a node, the op of one, or the states that leave it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpaceEdge:
     """A possible edge from state `source` to state `node`, and its ops in the space's order."""
 
@@ -134,7 +135,7 @@ class SpaceEdge:
     ops: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpaceCell:
     """A kind of cell: states 0 .. inputs-1 are inputs, the next `nodes` are nodes.
 

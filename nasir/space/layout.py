@@ -1,11 +1,10 @@
 """The layout and the size of networks: where the kinds of cell stand, and the numbers."""
 
-from dataclasses import dataclass
-
 from nasir.errors import NOWHERE, NasirError, Where, quoted
+from nasir.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellPlace:
     """A layer: `number` from the start (from the end if negative), or `number / of` of the way.
 
@@ -25,7 +24,7 @@ class CellPlace:
         return f"{self.number}/{self.of}" if self.of else str(self.number)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """The kind of each layer: the `pattern` over and over, but for the `places` of other kinds.
 
@@ -81,7 +80,7 @@ PUBLISHED = Layout(
 """The DARTS family's: reductions at layers // 3 and 2 * layers // 3 (quirk A3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Size:
     """Size of a network: `layers` is the number of cells, or of cells a stage (the benchmarks').
 
@@ -103,7 +102,7 @@ DEPTHS = ("layers1", "layers2", "layers3")
 """The cells of each of three stages, where they differ."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StagedSize(Size):
     """Size of three stages: `layers1` to `layers3` are the cells of one, 0: `layers`."""
 
@@ -117,7 +116,7 @@ class StagedSize(Size):
         return tuple(getattr(self, name) or self.layers for name in DEPTHS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageSize:
     """Size of NATS-Bench's networks: the channels of each of its five stages."""
 
@@ -137,7 +136,7 @@ class StageSize:
         return tuple(getattr(self, name) for name in WIDTHS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OwnSize(Size):
     """Size of a space's own skeleton; `columns` are an image's where they are not `resolution`."""
 

@@ -1,20 +1,21 @@
 """Queries: the accuracies of a record by column, and the best of a store."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from math import fsum
 from pathlib import Path
 
 from nasir import Genotype, NasirError, Where
 from nasir.errors import nearest, quoted
+from nasir.frozen import frozen
 from runners.benchmarks.record import MEAN, UNSTATED, BenchmarkRecord, Column, Original
 from runners.benchmarks.store import BenchmarkStore
 
 EACH = "each"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """Filters of a query; None: all. `after` None: the end of each training.
 
@@ -36,7 +37,7 @@ class Question:
     """Epochs after which the accuracy was measured; the end by default."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """An accuracy in percent. `runs`: number of averaged runs; None if unknown."""
 
@@ -141,7 +142,7 @@ def records_of(
     return look_up
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BestEntry:
     """The best accuracy of a column at the end of training, averaged over seeds.
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Real
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import nasir
 from nasir import Genotype, NasirError, dump_genotype
 from nasir.arguments import checked
 from nasir.errors import nearest, quoted
+from nasir.frozen import frozen
 from nasir.table import Table
 
 MEAN = "mean"
@@ -19,7 +20,7 @@ _SPLITS = ("train", "valid", "test", "valid+test")
 _ROUNDING = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """A benchmark: the pattern of its keys, and the key of a genotype.
 
@@ -100,7 +101,7 @@ class Column(NamedTuple):
         return (self.dataset, self.epochs, self.after, split, self.split, number)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BenchmarkRecord:
     """Accuracies in percent of the architecture with that key; `index` is the benchmark's own.
 
@@ -135,7 +136,7 @@ def everything(key: str, index: int | None) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadingOptions:
     """Options for reading a source.
 
@@ -147,7 +148,7 @@ class ReadingOptions:
     trusted: Callable[[str], bool] = lambda _: False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Original:
     """A benchmark in its authors' format: a look-up reads until it finds the record.
 

@@ -2,13 +2,14 @@
 
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import nasir
+from nasir.frozen import frozen
 from runners.cli.options import Fields, GenotypeArgument, RayOption, SpaceOption, wrong_call
 from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.fields import from_text, merged, sections
@@ -26,7 +27,7 @@ WRITTEN = 12
 """Maximum number of classes in a printed confusion matrix."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Values:
     """Settings of recipes and methods with their own option, as sizes have."""
 

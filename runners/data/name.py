@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from nasir import NasirError
 from nasir.errors import nearest, quoted
 from nasir.files import is_there
+from nasir.frozen import frozen
 from nasir.table import brought
 
 FOLDERS = {
@@ -35,7 +36,7 @@ _OPTIONS = (*ROLES, "vocabulary", "tokens")
 _OPTION = re.compile(r"([A-Za-z_-]+)=(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataName:
     """The kind of a data set (`npz` for such files), its path and options.
 

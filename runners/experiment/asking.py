@@ -7,7 +7,7 @@ functions (`nasir.canonical_id`) are asked for once; the published codes ask aga
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 import nasir
 from nasir import Genotype, Space
+from nasir.frozen import frozen
 from runners.experiment.fields import AnyCount, Count, Model, Repeats, Share
 from runners.task.task import Task
 
@@ -22,7 +23,7 @@ TRIES = 1000
 """Maximum number of draws in a row that give no new function."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Query:
     """A genotype whose value is asked for after `share` (0 to 1) of the full training length.
 
@@ -34,7 +35,7 @@ class Query:
     share: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """A value, greater is better, -inf undefined; `measures` are further fields of its row."""
 
@@ -42,7 +43,7 @@ class Told:
     measures: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """A query with its number, its value, and its cost if the asker has costs."""
 

@@ -1,11 +1,12 @@
 """Builds an experiment: looks up names, reads data, builds the graph."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import nasir
 from nasir import Choice, Genotype, Graph, NasirError, Space
+from nasir.frozen import frozen
 from nasir.space import home_of
 from nasir.space.layout import DEPTHS, OWN
 from nasir.space.own_skeletons import find_skeleton
@@ -46,7 +47,7 @@ Kept = Mapping[str, tuple[int, ...]]
 """The remaining options of pruned choices."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Built:
     """An experiment with its data and graph; nothing is lowered yet."""
 
@@ -82,7 +83,7 @@ class Built:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EpochPlan:
     """Epochs of stages, of tuning in `rounds` of projection, and final candidates of a search.
 
@@ -120,7 +121,7 @@ class EpochPlan:
         return {"epochs": self.epochs, **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuiltSearch(Built):
     """A search; only a method that trains has a supernet."""
 
@@ -160,7 +161,7 @@ class BuiltSearch(Built):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuiltTraining(Built):
     """An evaluation: the training of a genotype's network."""
 

@@ -3,8 +3,10 @@
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+
+from nasir.frozen import frozen
 
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """OpenMP environment variables: a waiting thread spins for microseconds, then sleeps.
@@ -35,7 +37,7 @@ def spinning_warning() -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Machine:
     """Hardware and software that measurements depend on. `device` is a GPU's name, or `cpu`."""
 

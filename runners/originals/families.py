@@ -1,13 +1,14 @@
 """Original implementations with importable weights: detection, sizes, tensor names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from torch import Tensor
 
 from nasir import Genotype, Graph, NasirError, Space
 from nasir.errors import quoted
+from nasir.frozen import frozen
 from nasir.space.cells import Design
 
 State = Mapping[str, Tensor]
@@ -23,7 +24,7 @@ mean, variance.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Family:
     """Networks of one implementation. `marks` are prefixes of tensor names in all of them.
 

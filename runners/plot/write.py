@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from nasir import NasirError, Picture, Where
 from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
+from nasir.frozen import frozen
 from runners.plot.cells import animation, cells, rendered
 from runners.plot.curves import (
     STYLE,
@@ -31,7 +32,7 @@ DENSITY = 150
 """Dots per inch in PNG files."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plots:
     """The files written, in order, and the reason for each skipped figure."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import lowering
 from nasir import Graph, NasirError, Type, run_passes
+from nasir.frozen import frozen
 from nasir.passes import EVALUATION
 from nasir.passes.rewriting import given_inputs, is_draw
 from nasir.types import TokenType
@@ -81,7 +82,7 @@ class Score:
     measures: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accuracy:
     """Results of a network on `count` held-out images (or words) of `split`.
 
@@ -210,7 +211,7 @@ STEPS = 5
 Inputs = tuple[Tensor, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Latency:
     """Seconds per call: median and minimum of interleaved runs after a warm-up."""
 
