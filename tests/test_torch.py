@@ -9,6 +9,7 @@ import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,6 +129,12 @@ def test_a_broken_weights_file_is_an_error_with_its_name(tmp_path: Path) -> None
             lowering.load_weights(lowering.to_torch(small()), file)
         assert caught.value.code == code
         assert str(file) in str(caught.value)
+
+
+def test_calls_in_a_large_program_take_no_memory_from_the_system() -> None:
+    program: Any = lowering.to_torch(nasir.network("darts_v2", layers=6)).programs[False]
+    assert program.__code__.co_nlocals > 200
+    assert program.__code__.co_stacksize >= 2048  # more than a chunk of Python's frames
 
 
 def test_the_compiled_network_equals_the_eager_one_and_shares_its_weights() -> None:
