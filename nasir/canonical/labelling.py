@@ -99,8 +99,8 @@ Part = Sequence[int]
 """Some vertices of the graph."""
 
 
-_FEW = 12
-"""Numberings of up to so many vertices are remembered: small cells share them."""
+_FEW = 10
+"""Numberings of up to so many vertices are remembered: those of NAS-Bench-201, few of DARTS."""
 
 
 @lru_cache(1 << 11)
