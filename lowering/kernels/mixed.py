@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import functools
+import math
 import mmap
 import weakref
 from collections.abc import Callable, Sequence
@@ -146,12 +147,10 @@ class _MixedSum(torch.autograd.Function):
         coefficients: Tensor,
         *tensors: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        kept = [_lend(plan.kept, plan.dtype)] if keep and plan.kept else []
+        kept = [_lend((plan.kept,), plan.dtype)] if keep and plan.kept else []
         mean = coefficients.new_empty(sum(plan.layout.norms))
         variance = torch.empty_like(mean)
-        out = torch.empty(
-            (plan.images, *plan.layout.out), dtype=plan.dtype, memory_format=torch.channels_last
-        )
+        out = _lend((plan.images, *plan.layout.out), plan.dtype)
         arrays = _arrays(count, coefficients, tensors, kept, (mean, variance), running)
         _function(f"nasir_forward_{plan.kind}")(
             plan.handle,
@@ -182,7 +181,7 @@ def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
     gradient = gradient.contiguous(memory_format=torch.channels_last)
     made: list[Tensor | None] = [torch.empty_like(coefficients) if wanted[0] else None]
     made += [
-        torch.empty_like(tensor) if need else None
+        _lend(tensor.shape, tensor.dtype) if need else None
         for tensor, need in zip(tensors[:count], wanted[1 : count + 1], strict=True)
     ]
     weighted = any(wanted[count + 1 :])
@@ -237,17 +236,25 @@ def _function(name: str) -> Any:
     return getattr(library(), name)
 
 
+_LEAST = 1 << 17
+
 _free: dict[int, list[mmap.mmap]] = {}
-"""Memory by its size, for what forward keeps for backward: used again from step to step.
+"""Memory by its size, for images and for what backward needs: used again from step to step.
 
 Fresh pages cost more than the arithmetic that fills them, and the allocator hands large blocks back
 to the system after each backward.
 """
 
 
-def _lend(count: int, dtype: torch.dtype) -> Tensor:
-    """A tensor of `count` values, not initialised; its memory comes back when it is dropped."""
-    size = count * dtype.itemsize
+def _lend(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """A tensor, not initialised; its memory comes back when it is dropped. Images channels_last."""
+    size = math.prod(shape) * dtype.itemsize
+    strides = None
+    if len(shape) == 4:
+        _, channels, height, width = shape
+        strides = (channels * height * width, 1, width * channels, channels)
+    if size < _LEAST:
+        return torch.empty_strided(shape, strides or (1,), dtype=dtype)
     free = _free.setdefault(size, [])
     try:
         block = free.pop()
@@ -258,7 +265,11 @@ def _lend(count: int, dtype: torch.dtype) -> Tensor:
                 block.madvise(mmap.MADV_HUGEPAGE)
     view = (ctypes.c_char * size).from_buffer(block)
     weakref.finalize(view, free.append, block).atexit = False
-    return torch.frombuffer(view, dtype=dtype)
+    flat = torch.frombuffer(view, dtype=dtype)
+    if strides is None:
+        return flat
+    # Not a view: torch forbids to change views that such functions make.
+    return torch.empty(0, dtype=dtype).set_(flat.untyped_storage(), 0, shape, strides)
 
 
 def _hand_back() -> None:
