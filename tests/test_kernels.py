@@ -1,6 +1,7 @@
 """The kernels make what torch's own operators make, and say why where they cannot."""
 
 import itertools
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -139,6 +140,31 @@ def test_running_statistics_follow_those_of_the_batch_as_in_torch() -> None:
     assert len(momenta) == len(mean) // 16
     for made, wanted in zip(running, expected, strict=True):
         assert torch.allclose(made, wanted, rtol=1e-12, atol=0)
+
+
+@needs_kernels
+@pytest.mark.parametrize("limit", [{"OMP_THREAD_LIMIT": "1"}, {"OMP_DYNAMIC": "true"}])
+def test_fewer_threads_than_torch_has_do_all_images(limit: dict[str, str]) -> None:
+    code = (
+        "import torch; torch.set_num_threads(3)\n"
+        "from tests.test_kernels import agree, candidates, make\n"
+        "agree(make(candidates(0), [(4, 16, 8, 8)], 16))"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | limit, check=True)
+
+
+@needs_kernels
+@pytest.mark.slow
+def test_without_openmp_one_thread_does_all_images(tmp_path: Path) -> None:
+    code = (
+        "import torch; torch.set_num_threads(3)\n"
+        "from lowering.kernels import build\n"
+        "build._FLAGS = ((),)\n"
+        "from tests.test_kernels import agree, candidates, make\n"
+        "agree(make(candidates(0), [(4, 16, 8, 8)], 16))"
+    )
+    env = os.environ | {"TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
 
 
 @needs_kernels

@@ -9,17 +9,42 @@ namespace {
 std::mutex calls;  // one call at a time: they share the scratch
 Arena arena;
 
+// The threads of a call: each has its images, so that all regions must get as many as the first
+// one. There may be fewer than wanted: without OpenMP, or where its limit is lower.
+class Team {
+ public:
+  explicit Team(int wanted) {
+#if defined(_OPENMP)
+    omp_set_dynamic(0);
+#pragma omp parallel num_threads(wanted)
+#pragma omp single
+    threads = omp_get_num_threads();
+#endif
+  }
+#if defined(_OPENMP)
+  ~Team() { omp_set_dynamic(dynamic_); }
+#endif
+  int threads = 1;
+
+ private:
+#if defined(_OPENMP)
+  const int dynamic_ = omp_get_dynamic();
+#endif
+};
+
 template <class T>
 void forward(const void* call, int threads, const Arrays<T>* arrays, T* out) {
   const std::lock_guard<std::mutex> lock(calls);
-  static_cast<const Call*>(call)->forward(arena, threads, *arrays, out);
+  const Team team(threads);  // to its end: the call's regions get as many
+  static_cast<const Call*>(call)->forward(arena, team.threads, *arrays, out);
 }
 
 template <class T>
 void backward(const void* call, int threads, const Arrays<T>* arrays,
               const Gradients<T>* gradients) {
   const std::lock_guard<std::mutex> lock(calls);
-  static_cast<const Call*>(call)->backward(arena, threads, *arrays, *gradients);
+  const Team team(threads);  // to its end: the call's regions get as many
+  static_cast<const Call*>(call)->backward(arena, team.threads, *arrays, *gradients);
 }
 
 }  // namespace
