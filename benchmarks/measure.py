@@ -46,6 +46,7 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(rounds + 1):
         for name, run in candidates.items():
+            time.sleep(0.02)  # threads of the last candidate spin for milliseconds after its end
             start = time.perf_counter()
             run()
             if turn:
