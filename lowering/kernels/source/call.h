@@ -1,5 +1,5 @@
-// A call as parts, one for each term: a part's scratch is a fraction of the whole's, and stays in
-// the cache. Terms of one value together, which share its padded image, took a third longer.
+// A call as parts, one for each value with the terms that start from it: they share its padded
+// image, and a part's scratch is a fraction of the whole's and stays in the cache.
 #pragma once
 
 #include <cstring>
