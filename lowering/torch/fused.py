@@ -454,7 +454,14 @@ def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: Variable) -> Variable
     learned, norms = _places(a.terms, 0)
     inputs = len(values) - len(learned) - 2 * len(norms)
     function = MixedSum(a, inputs, e.name, follow=e.follow, together=e.together)
-    return e.call(function, *values)
+    read = {term.value for term in a.terms}
+    given = (e.once(_by_pixels, v) if i in read else v for i, v in enumerate(values))
+    return e.call(function, *given)
+
+
+def _by_pixels(image: Tensor) -> Tensor:
+    """The image as the kernels read it; a slice of channels is copied once for all its readers."""
+    return image.contiguous(memory_format=torch.channels_last)
 
 
 def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variable) -> Variable:
