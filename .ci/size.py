@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 205,
     "files of runners": 95,
-    "code lines of nasir and lowering": 18_067,
+    "code lines of nasir and lowering": 18_071,
     "code lines of runners": 14_651,
     "code lines of tests": 21_350,
     "places of runners": 15,
