@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nasir import Graph, NasirError, SequenceType, Type
-from nasir.frozen import frozen
 from nasir.passes.rewriting import given_inputs
 from nasir.types import TokenType, WeightsType
 
@@ -25,7 +25,7 @@ _STEPS = 3
 Arrays = tuple[NDArray[np.float32], ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """`difference` is the largest absolute one, `magnitude` torch's largest absolute output.
 

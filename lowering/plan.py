@@ -6,14 +6,14 @@ cell), the kind has several functions: `normal`, `normal_2`, …
 """
 
 from collections.abc import Container, Hashable, Mapping
+from dataclasses import dataclass
 
-from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops import OpSpec
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Function:
     """What stands for all bodies that are equal up to sizes.
 

@@ -7,7 +7,7 @@ Every function takes a space or an argument of `load_space`, and genotypes or ar
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count, takewhile
 from random import Random
@@ -17,7 +17,6 @@ from nasir.arguments import check_arguments, checked
 from nasir.costing import Totals, totals
 from nasir.errors import NasirError, quoted
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.frozen import frozen
 from nasir.space import adopt, tree
 from nasir.space.decisions import Numbers
 from nasir.space.load import SpaceLike, as_space
@@ -237,7 +236,7 @@ def _random(seed: Seed) -> Random:
     return random
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A decision at one node of a kind of cell, by the names of a supernet's choices.
 

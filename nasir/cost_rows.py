@@ -6,7 +6,7 @@ every op is counted once. Where that does not hold, `CostRows.exact` is False.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from random import Random
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from nasir.costing import CostCounter, totals
 from nasir.errors import NasirError
-from nasir.frozen import frozen
 from nasir.node import Step, plain_op
 from nasir.space.builders import node_widths
 from nasir.space.decisions import CellGenotype, Edge
@@ -51,7 +50,7 @@ class EdgeOp(NamedTuple):
     op: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NetworkPart:
     """A part of the network in order: a cell of a context, or an op outside of cells."""
 
@@ -62,7 +61,7 @@ class NetworkPart:
     context: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CellContext:
     """Cells of one kind that read values of the same types, wherever they stand.
 
@@ -83,7 +82,7 @@ class CellContext:
     prunes: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NetworkVariant:
     """A network for given numbers of outputs by kind of cell, and of sizes that are open.
 
@@ -96,7 +95,7 @@ class NetworkVariant:
     parts: tuple[NetworkPart, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CostRows:
     """Costs of the network of a genotype, and of those that differ in decisions of its space.
 

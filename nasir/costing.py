@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from nasir.arguments import checked
 from nasir.errors import NasirError, Summarised
-from nasir.frozen import frozen
 from nasir.graph import Builder, Graph, body_of
 from nasir.node import Node, below
 from nasir.ops import Attrs, Macro, Op
@@ -29,7 +28,7 @@ _KEPT = 1 << 14
 """The most ops with their attributes and types that are remembered."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeCost:
     """The cost of a node. A shared parameter counts at the first node that uses it."""
 
@@ -152,7 +151,7 @@ class Totals(NamedTuple):
     activations: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Counted:
     type: Type
     totals: Totals

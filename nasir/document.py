@@ -25,7 +25,6 @@ from nasir.errors import (
     quoted,
 )
 from nasir.files import Source
-from nasir.frozen import frozen
 
 Path = tuple[str | int, ...]
 """A part of a genotype: (kind,), (kind, node), (kind, node, slot), (kind, "output", slot)."""
@@ -44,7 +43,7 @@ _IN_WORDS: dict[type, str] = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Places:
     """Offsets at which each value, and the key of each mapping's entry, starts.
 
@@ -369,7 +368,7 @@ class Document:
         return Cursor(self, (), self.data)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """A value in a document. Reading it as another type raises an error at its place."""
 

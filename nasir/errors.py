@@ -13,8 +13,6 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from nasir.frozen import frozen
-
 CODES: dict[str, str] = {
     # files: give another one, or repair it
     "E101": "the file does not exist, or cannot be read",
@@ -131,7 +129,7 @@ SUMMARY = 300
 """The most characters of a line of a summary."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Where:
     """A place: a file (or `<text>`), a line and a column from 1, and that line's text."""
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nasir.arguments import checked
 from nasir.errors import NasirError, Summarised, json_text, nearest, quoted
-from nasir.frozen import frozen
 from nasir.macros import ALL_OPS
 from nasir.node import (
     At,
@@ -38,7 +37,7 @@ HEADER = "nasir graph 1"
 NAME = re.compile(r"[A-Za-z_%][^\s(){}\[\]=,:\"\ud800-\udfff]*")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Choice:
     """An open decision: pick `keep` of `options`. Cells of a kind share it.
 
@@ -240,7 +239,9 @@ class Graph(Summarised):
         return dict(self.meta)
 
     def words(self, key: str) -> tuple[str, ...]:
-        """The words of an entry of `meta`, such as the outputs' names; empty without it."""
+        """The words of an entry of `meta`: names of outputs, of stages and the values that end
+        them; empty without it.
+        """
         return tuple(self.about.get(key, "").split())
 
     @cached_property

@@ -3,13 +3,12 @@
 import json
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args
 
 from pydantic.fields import FieldInfo
 
 from nasir.errors import NOWHERE, Where
-from nasir.frozen import frozen
 from nasir.ops import Attrs, Body, BodyAttrs, Op, ParamRef, ParamSpec
 
 _INHERITED = ("random", "stateful")
@@ -32,7 +31,7 @@ MIXED = "*"
 """The option of a slot at nodes that mix its options."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Slot:
     """The address of a decision in a kind of cell: the op of an edge or node, or its sources.
 
@@ -70,7 +69,7 @@ class Slot:
         raise ValueError(f"{name} is not the name of a choice")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Cell:
     """The cell instance that a node belongs to: its kind (`normal`) and its name (`c03`)."""
 
@@ -85,7 +84,7 @@ Step = tuple[Slot, str]
 """A slot, and the option that a node is part of: MIXED at the mixture, "" for none."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class At:
     """The place of a node: a cell instance, and a slot in it.
 
@@ -152,7 +151,7 @@ def inside(name: str, outer: str) -> str:
     return name.removeprefix(start) if name.startswith(start := below(outer, "")) else ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Node:
     """`name` is also the name of its value. A macro has no params until it is expanded."""
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from nasir.errors import NOWHERE, NasirError, Where, nearest, quoted, unknown_op
-from nasir.frozen import frozen
 from nasir.node import At, Cell, Node, Slot, below, default_params
 from nasir.ops import PRIMITIVES, Attrs, Macro, Op, OpSpec, ParamSpec
 from nasir.types import ImageType, TokenType, Type
@@ -18,7 +17,7 @@ _KEPT = 1 << 14
 """The size of the caches: enough for a few large networks."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Meaning:
     """The result's type and the parameters of an op."""
 
@@ -26,7 +25,7 @@ class Meaning:
     params: tuple[ParamSpec, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Template:
     """An expanded macro: primitives that read `%0`, `%1`, …; `output` may be an input."""
 

@@ -5,11 +5,10 @@ Weights of choices are values without a batch.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from nasir.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class ImageType:
     """A batch of feature maps (N, c, h, w)."""
 
@@ -26,7 +25,7 @@ class ImageType:
         return f"image[{self.c},{self.h},{self.w}]"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class VectorType:
     """A batch of vectors (N, c)."""
 
@@ -41,7 +40,7 @@ class VectorType:
         return f"vector[{self.c}]"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SignalType:
     """A batch of signals (N, c, t): what networks compute with is an image of height 1.
 
@@ -60,7 +59,7 @@ class SignalType:
         return f"signal[{self.c},{self.t}]"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SequenceType:
     """A batch of sequences (T, N, c); time and batch are symbolic."""
 
@@ -75,7 +74,7 @@ class SequenceType:
         return f"sequence[{self.c}]"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TokenType:
     """A batch of sequences of whole numbers (T, N), each below `vocabulary`; time is symbolic."""
 
@@ -90,7 +89,7 @@ class TokenType:
         return f"tokens[{self.vocabulary}]"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WeightsType:
     """The weights of a choice's options, (options,), without a batch."""
 

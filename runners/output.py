@@ -6,12 +6,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import typer
-
-from nasir.frozen import frozen
 
 if TYPE_CHECKING:
     from nasir import NasirError
@@ -30,7 +28,7 @@ returns 1 for genotypes that differ, like diff(1).
 """
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TextTable:
     """Rows under column names. Columns of numbers are right-aligned."""
 
@@ -74,7 +72,7 @@ class FileText(str):
     __slots__ = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reply:
     """The result of a command: facts for --json, else lines, tables and texts of files.
 

@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
-
-from nasir.frozen import frozen
 
 Window = Literal["", "depthwise", "max", "avg", "dense", "factorized"]
 Image = tuple[int, int, int]  # channels, height, width
@@ -22,7 +21,7 @@ _WINDOWS: dict[Window, int] = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KernelUnit:
     """A step of a chain: [relu] -> [window] -> [1x1 convolution without bias] -> [norm].
 
@@ -45,7 +44,7 @@ class KernelUnit:
     momentum: float = 0.1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KernelChain:
     """A chain of units that starts from the value of that number; no units: the value itself."""
 
@@ -53,7 +52,7 @@ class KernelChain:
     units: tuple[KernelUnit, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SumLayout:
     """The layout of a mixed sum: its code for the library, its image, its norms' channels.
 

@@ -1,13 +1,13 @@
 """Rules that write one primitive in ONNX."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from nasir import Graph, NasirError
 from nasir.errors import visible
-from nasir.frozen import frozen
 
 Values = tuple[ir.Value, ...]
 
@@ -27,7 +27,7 @@ OPSET = max(OPSETS)
 IR_VERSION = OPSETS[OPSET]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """How a model is written: its opset, whether images have any height and width, its floats."""
 
@@ -86,7 +86,7 @@ Apply = Callable[[OnnxBody, Graph, Values, Values, ir.Value], None]
 """(where to write, a graph, its inputs, its weights, the value to compute)."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OnnxEmitter:
     """Writes one primitive. What leads to its result is called `<result>.<part>`.
 

@@ -13,7 +13,6 @@ from lowering.python.rules import LAYERS, fixed
 from lowering.python.template import HELPERS
 from lowering.python_text import CLASSES, Names, class_name, identifier
 from nasir import Node, Type
-from nasir.frozen import frozen
 from nasir.node import inside
 from nasir.ops import ParamRef
 from nasir.template import meaning
@@ -46,7 +45,7 @@ class Class:
         return zip(self.attributes, items, strict=True)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WeightPath:
     """A weight's path in the modules (`c03.pre0.bn.weight`), and its key in the file.
 

@@ -6,6 +6,7 @@ alone, and repeats the random draws of the first. `saved_bytes` measures what au
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from torch.autograd.function import once_differentiable
 from lowering.torch.code import Variable
 from lowering.torch.rule import Emit, TorchEmitter
 from nasir.arguments import checked
-from nasir.frozen import frozen
 from nasir.graph import graph_of
 from nasir.ops.fused import CallAttrs
 
@@ -23,7 +23,7 @@ Function = Callable[..., Tensor]
 Values = tuple[Variable, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Runs:
     """`first` and `again` compute one value; only the first moves running statistics.
 
@@ -37,7 +37,7 @@ class Runs:
     random: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """The state of a run beside its arguments: autocast, and the generators where it draws."""
 
@@ -139,7 +139,7 @@ def _call(e: TorchEmitter, a: CallAttrs, *values: Variable) -> Variable:
 RULES: Mapping[str, Emit] = {"recompute": _recompute, "call": _call}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SavedBytes:
     """The bytes that one forward pass keeps, and the number of tensors that keep them.
 

@@ -7,16 +7,16 @@ on two cores, one training step against the papers' sequence of operations.
 import importlib.util
 import shutil
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from lowering import kernels
 from nasir.arguments import checked
-from nasir.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PolicyRow:
     """An optimisation, whether it is used, and why."""
 
@@ -25,7 +25,7 @@ class PolicyRow:
     reason: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A policy to run supernets on a kind of device (`cpu`, `cuda`).
 

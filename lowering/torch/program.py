@@ -4,7 +4,7 @@ import itertools
 import linecache
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ from lowering.torch import fused, layers, memory, sequence
 from lowering.torch.code import Code, Variable
 from lowering.torch.rule import Emit, TorchEmitter
 from nasir import Graph, NasirError, Node
-from nasir.frozen import frozen
 from nasir.ops import OpSpec
 from nasir.ops.fused import ConvBankAttrs
 from nasir.table import Table
@@ -35,7 +34,7 @@ def _same(function: Function) -> Function:
     return function
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Mode:
     """The use of a program: whether it trains, and whether running statistics follow the batch's.
 
@@ -49,7 +48,7 @@ class Mode:
     finish: Callable[[Function], Function] = _same
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Program:
     """Source of a function, and the names it uses from outside.
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, distributed
 
 from lowering.torch.rule import follow_batch
-from nasir.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BatchPart:
     """This process's examples: `count` of a batch of `total`, from number `first`."""
 

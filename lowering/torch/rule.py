@@ -1,6 +1,7 @@
 """Rules that write one primitive in torch, and arithmetic on lists of tensors in one call."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,13 +9,12 @@ from torch import Tensor
 
 from lowering.torch.code import Code, Variable
 from nasir import Graph
-from nasir.frozen import frozen
 
 Emit = Callable[..., Variable]
 """A primitive's rule: (emitter, attributes, *inputs, *weights in the op's order) -> the result."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TorchEmitter:
     """Appends calls to a program; what the program is for is fixed when it is made.
 

@@ -15,7 +15,6 @@ from lowering.torch.code import Code
 from lowering.torch.program import find_rule
 from lowering.torch.rule import TorchEmitter
 from nasir import Graph, Node
-from nasir.frozen import frozen
 from nasir.ops import Attrs, OpSpec
 from nasir.template import make_attrs
 from nasir.types import (
@@ -65,7 +64,7 @@ def places(module: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     return found
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Immediate(TorchEmitter):
     """Calls functions of values at once."""
 
@@ -78,7 +77,7 @@ class Immediate(TorchEmitter):
         return function(value, *args)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SampledStep:
     """A value to be computed, of live options alone; without a node it is zero.
 

@@ -6,6 +6,7 @@ code copies the model; here the network is called with other weights, and its ow
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,6 @@ from torch import Tensor
 from lowering.torch.network import Network
 from lowering.torch.rule import add_each, mul_each, norm_each
 from nasir.arguments import checked
-from nasir.frozen import frozen
 
 Run = Callable[..., Any]
 """The network as a function of its inputs."""
@@ -39,7 +39,7 @@ Logits = Sequence[Tensor] | Mapping[str, Tensor]
 """The logits of each choice, in any order or by name; gradients come in the same order."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Unrolled:
     """A step of the weights: -rate * (momentum * buffer + gradient + decay * w).
 

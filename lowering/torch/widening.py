@@ -1,6 +1,7 @@
 """Weights for a wider network: the channels of a narrower one, some of them several times."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,7 +9,6 @@ from torch import Tensor
 from lowering.torch.store import generator
 from nasir import Graph, NasirError, Node, run_passes
 from nasir.arguments import checked
-from nasir.frozen import frozen
 from nasir.ops import ParamRef
 from nasir.ops.layers import ConvAttrs, LinearAttrs
 from nasir.passes import PLAIN
@@ -17,7 +17,7 @@ Duplicates = tuple[int, ...]
 """For each new channel of a widened axis, the old one that it copies."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Widened:
     """The state of the wider network by key, and its momentum buffers."""
 

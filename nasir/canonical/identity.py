@@ -1,5 +1,6 @@
 """Identity of genotypes: classes of those that are the same architecture."""
 
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from math import prod
@@ -10,7 +11,6 @@ from nasir.canonical.terms import Behaviours, Place, Strides, cell_terms, highwa
 from nasir.compute import enumerate_genotypes
 from nasir.errors import PRIMITIVE_LIMIT, Budget, NasirError
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.frozen import frozen
 from nasir.macros import ACTIVATIONS, MACROS
 from nasir.ops import Macro, Op
 from nasir.space import Space
@@ -82,7 +82,7 @@ def nasbench101_hash(genotype: GenotypeLike) -> str:
     return module_hash(module)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CellCorrespondence:
     """Correspondence of one cell to an equal one.
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from itertools import groupby, permutations, product
@@ -10,7 +11,6 @@ from typing import Any
 
 from nasir.canonical.terms import HINT, Place, Term, Terms
 from nasir.errors import LABEL_STEPS, Budget
-from nasir.frozen import frozen
 from nasir.space.decisions import CellGenotype
 from nasir.space.nasbench101 import Module, module_of, pruned
 
@@ -23,7 +23,7 @@ Behind a colour are as many free numbers as other vertices have it, so that refi
 Code = tuple[tuple[tuple[int, int], ...], ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Labelling:
     """A cell's digest, and in an order that equal cells share: its weighted edges, its outputs."""
 

@@ -1,13 +1,12 @@
 """A cell as sums of terms, without what computes nothing: an op counts by its primitives alone."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Literal
 
 from nasir.errors import LABEL_STEPS, Budget, NasirError
-from nasir.frozen import frozen
 from nasir.node import Node
 from nasir.ops import Macro, Op
 from nasir.space.decisions import CellGenotype
@@ -26,7 +25,7 @@ _EXAMPLES = (ImageType(8, 16, 16), ImageType(24, 20, 12))
 _INPUT, _ZERO = -1, -2
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     """Effect of an op on a value, and on zero.
 
@@ -93,7 +92,7 @@ def _digest(texts: list[str]) -> bytes:
     return sha256("\n\n".join(texts).encode()).digest()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Reading:
     """An op at a stride and type: its kind, and its primitives as text, also for zeros."""
 

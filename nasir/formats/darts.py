@@ -8,14 +8,13 @@ prints `CNNGenotype(normal_0=[('op', source, node), …], normal_0_concat=…, �
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nasir.document import Cursor, Json
 from nasir.errors import NasirError, nearest, quoted
 from nasir.formats.format import Format, Holds, Parsed, are_edges, are_numbers, call_of, has_keys
 from nasir.formats.shape import Parts
-from nasir.frozen import frozen
 from nasir.space.decisions import CellGenotype, SpaceCell
 from nasir.space.space import Genotype, Space
 
@@ -118,7 +117,7 @@ def _check_fields(
             raise cursor.fault(code, f"the {what} '{name}' is missing")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Edge:
     """An edge as it stands: its op, the number after it, and the third part of a triple."""
 

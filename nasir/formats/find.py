@@ -17,7 +17,6 @@ from nasir.files import TEXT_LIMIT, Source
 from nasir.formats.format import Format
 from nasir.formats.python_text import Value, parse_statements, parse_value
 from nasir.formats.table import FORMATS, in_running_text, read_value, rows_of
-from nasir.frozen import frozen
 from nasir.space.space import Genotype, Space
 
 _STEP_LIMIT = 200_000
@@ -347,7 +346,7 @@ def _part_at(data: Json, path: Path) -> Json:
     return data
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Span:
     """A genotype in running text: what stands before `=`, where it is, and how."""
 

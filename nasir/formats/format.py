@@ -6,14 +6,13 @@ from functools import partial
 
 from nasir.document import Cursor, Json, Place
 from nasir.errors import EDGE_LIMIT, NOWHERE, Budget, NasirError, Where
-from nasir.frozen import frozen
 from nasir.macros import MACROS
 from nasir.space.decisions import CellGenotype, Edge, misfits
 from nasir.space.load import adopt, check_ops
 from nasir.space.space import Genotype, Space
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """A genotype as it was written, unchecked, and where its parts stand.
 
@@ -25,7 +24,7 @@ class Parsed:
     home: Space | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Holds:
     """The cells that a format can express; None stands for any number.
 

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import cast
@@ -18,7 +18,6 @@ from nasir.formats.find import FoundGenotype, find_genotypes
 from nasir.formats.format import Format
 from nasir.formats.own import OWN
 from nasir.formats.table import FORMATS, in_running_text, named_format, read_value, rows_of
-from nasir.frozen import frozen
 from nasir.space.load import SpaceLike, adopt, as_space, spaces_directory
 from nasir.space.space import Genotype
 
@@ -35,7 +34,7 @@ _IN_FILE = re.compile(r"(.+):([^:\\\n]{1,200})", re.DOTALL)
 """A file and a name or number in it; a Windows path after a drive's letter is no name."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A genotype and the format that it was read from; a published one has none."""
 
@@ -217,7 +216,7 @@ def _opened(source: str | Path) -> Source:
     return read_source(source, LOG_LIMIT).mended()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A published genotype's place in a catalogue file."""
 

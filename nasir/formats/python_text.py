@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from nasir.document import Document, Json, Path, Places, double_key, too_deep
 from nasir.errors import DEPTH_LIMIT, NUMBER_LIMIT, NasirError, Where, quoted
 from nasir.files import Source
-from nasir.frozen import frozen
 
 PYTHON_LIMIT = 2**19
 """The longest Python text, in characters: its syntax tree takes some hundred times as much."""
@@ -30,7 +29,7 @@ _PRINTED = re.compile(r"=<[^<>\n]{1,80}>")
 _BRACKET = re.compile(r"[()\[\]{}]")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Value:
     """A value of the text: plain data, or its parts, and where it stands.
 
@@ -60,7 +59,7 @@ class Value:
         return self.data
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Statement:
     """An expression, or what is assigned to a name: its value, or why it is no plain data."""
 

@@ -17,7 +17,6 @@ from nasir.document import Cursor, Path
 from nasir.errors import Where, unknown_op
 from nasir.formats.format import Format, Holds, Parsed, inexpressible
 from nasir.formats.python_text import Value
-from nasir.frozen import frozen
 from nasir.space.decisions import CellGenotype, Edge
 from nasir.space.space import Genotype, Space
 
@@ -77,7 +76,7 @@ class Parts:
         return CellGenotype(kind, inputs, tuple(rows), output, named)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OpNames:
     """A format's names of ops, or their numbers from 0 with what it calls these; else any name."""
 
@@ -109,7 +108,7 @@ class OpNames:
         return next((theirs for theirs, ours in self.ours.items() if ours == op), None)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OpAt:
     """The op of an edge, or of a node. `source` is the edge's, where the file does not say it."""
 
@@ -118,7 +117,7 @@ class OpAt:
     source: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SourceAt:
     """What an edge reads, or a state that leaves a cell: a number, or a list of one if `listed`."""
 

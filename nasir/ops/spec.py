@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nasir.errors import NasirError
-from nasir.frozen import frozen
 from nasir.types import ImageType, SequenceType, TokenType, Type, VectorType
 
 
@@ -73,7 +72,7 @@ MarginPair = Annotated[tuple[Margin, Margin], BeforeValidator(_pair)]
 InitKind = Literal["constant", "uniform", "normal", "fold_weight", "fold_bias"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Init:
     """The start of a parameter: `constant`, `uniform` in ±value, `normal` with deviation value.
 
@@ -94,7 +93,7 @@ def fan_in(inputs: int) -> Init:
     return Init("uniform", inputs**-0.5)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ParamSpec:
     """A parameter as an op declares it; a `buffer` is state that no gradient reaches."""
 
@@ -104,7 +103,7 @@ class ParamSpec:
     buffer: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ParamRef:
     """A parameter of a graph under its stable key; two nodes with one ref share the weight.
 

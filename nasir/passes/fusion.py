@@ -1,9 +1,8 @@
 """Fuses sums of mixtures, and batch norms and convolutions that read the same value."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops import Attrs, ChainUnit, OpSpec, ParamRef
@@ -31,7 +30,7 @@ Product = tuple[tuple[str, int], ...]
 """Entries of choices' weights that are multiplied, as (weights, entry)."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Chain:
     """A value, the units applied to it, their weights, and the products of its coefficient."""
 

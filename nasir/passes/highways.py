@@ -1,10 +1,9 @@
 """Fuses highways of recurrent cells, single or summed and mixed."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 
-from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.ops import OpSpec, ParamRef
@@ -15,7 +14,7 @@ from nasir.passes.fusion import Product, is_sum, summands
 from nasir.passes.rewriting import in_bodies
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Half:
     """A half of the product of a value and a weight, and the nodes that compute it."""
 
@@ -25,7 +24,7 @@ class _Half:
     nodes: frozenset[str]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Gated:
     """state + σ(c)·(function(g) - state), times the factors; c is a half, and g the other one.
 

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
-from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.passes.fusion import horizontal, lean_sums, mixed_sums, share_norms
 from nasir.passes.highways import highway_sums
@@ -29,7 +29,7 @@ from nasir.passes.rewriting import (
 from nasir.table import Table
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Pass:
     """A function from graph to graph, under its name on the command line.
 
@@ -42,7 +42,7 @@ class Pass:
     exact: bool = True
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PassRecord:
     """The record of a pass: nodes before and after, whether the graph changed, wall time."""
 

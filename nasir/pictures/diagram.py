@@ -9,7 +9,7 @@ program as in Gansner et al., 1993).
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations, groupby, pairwise, product
 from random import Random
 from statistics import fmean
@@ -17,7 +17,6 @@ from typing import Any
 from unicodedata import east_asian_width
 
 from nasir.errors import DRAWN_LIMIT, Budget, shortened
-from nasir.frozen import frozen
 from nasir.graph import Graph
 from nasir.node import Node
 from nasir.space.decisions import CellGenotype, SpaceCell, cell_tree
@@ -35,7 +34,7 @@ LEGEND = 240
 """The most characters of a legend."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Box:
     """A state of the cell; `look` names its colours, `sub` is the subscript of its only line."""
 
@@ -45,7 +44,7 @@ class Box:
     hover: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Arrow:
     """An edge between two boxes, by their indices; without a label it only hands a state on."""
 
@@ -56,7 +55,7 @@ class Arrow:
     hover: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Diagram:
     """Boxes and the arrows between them; every arrow's tail comes before its head."""
 
@@ -173,7 +172,7 @@ STRAIGHT = {0: 1, 1: 2, 2: 8}
 """The weight of a step between two vertices, by how many of them are no boxes."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rectangle:
     """A place by its upper left corner and its size."""
 
@@ -197,7 +196,7 @@ class Rectangle:
         return replace(self, y=self.y + down)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """A diagram with its places, in the diagram's order.
 

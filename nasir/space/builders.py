@@ -1,9 +1,9 @@
 """Networks of single families: NAS-Bench-101's and NAS-Bench-1Shot1's, and a language model."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from nasir.errors import NasirError
-from nasir.frozen import frozen
 from nasir.graph import Builder, Graph
 from nasir.node import MIXED, Cell, below
 from nasir.space.cells import Design, add_edges, add_mixture, add_op
@@ -222,7 +222,7 @@ The search drops no words. They are attributes of `embedding/drop`, `embedding/m
 """
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LanguageSize:
     """`hidden` is the width of embedding, input and state: the cell needs them to be equal.
 

@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 from nasir.errors import NasirError
-from nasir.frozen import frozen
 from nasir.graph import Builder
 from nasir.macros import EdgeAttrs
 from nasir.node import MIXED, Cell, Slot, below, twin_option
@@ -29,7 +28,7 @@ _WIDENED: Mapping[str, tuple[str, Mapping[str, int]]] = {
 """Replacements in AutoDL's code of an op that changes the number of channels."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """Edges from a cell's inputs, which differ from others: their stride, and their width.
 
@@ -188,7 +187,7 @@ Design = Genotype | Space
 """The origin of a network's cells: decided in a genotype, or open in a space (a supernet)."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Stem:
     """The two values that the first cell reads; `halved`: whether `last` is half as large.
 

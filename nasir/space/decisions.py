@@ -1,14 +1,13 @@
 """A kind of cell: of a genotype, and of a space, with its decisions as a tree, and by number."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass
 from functools import cached_property, lru_cache
 from math import prod
 from random import Random
 from typing import Any, Literal, TypeVar, cast
 
 from nasir.document import Path
-from nasir.frozen import frozen
 from nasir.node import Slot
 from nasir.space import tree
 from nasir.space.tree import Choose, Entry, Option, Pick
@@ -19,7 +18,7 @@ Numbers = tuple[tuple[str, int], ...]
 """Numbers of a network's size by name, in the order of `nasir.space.layout.SIZE_NAMES`."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Edge:
     """An edge of a cell: `op` applied to state `source`.
 
@@ -30,7 +29,7 @@ class Edge:
     source: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CellGenotype:
     """The genotype of a kind of cell.
 
@@ -126,7 +125,7 @@ Part = Any
 """A decision in a cell: the edges of a node, the op of one, or the states that leave it."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SpaceEdge:
     """A possible edge from state `source` to state `node`, and its ops in the space's order."""
 
@@ -135,7 +134,7 @@ class SpaceEdge:
     ops: tuple[str, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SpaceCell:
     """A kind of cell: states 0 .. inputs-1 are inputs, the next `nodes` are nodes.
 

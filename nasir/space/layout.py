@@ -1,10 +1,11 @@
 """The layout and the size of networks: where the kinds of cell stand, and the numbers."""
 
+from dataclasses import dataclass
+
 from nasir.errors import NOWHERE, NasirError, Where, quoted
-from nasir.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CellPlace:
     """A layer: `number` from the start (from the end if negative), or `number / of` of the way.
 
@@ -24,7 +25,7 @@ class CellPlace:
         return f"{self.number}/{self.of}" if self.of else str(self.number)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The kind of each layer: the `pattern` over and over, but for the `places` of other kinds.
 
@@ -80,7 +81,7 @@ PUBLISHED = Layout(
 """The DARTS family's: reductions at layers // 3 and 2 * layers // 3 (quirk A3)."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Size:
     """Size of a network: `layers` is the number of cells, or of cells a stage (the benchmarks').
 
@@ -102,7 +103,7 @@ DEPTHS = ("layers1", "layers2", "layers3")
 """The cells of each of three stages, where they differ."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StagedSize(Size):
     """Size of three stages: `layers1` to `layers3` are the cells of one, 0: `layers`."""
 
@@ -116,7 +117,7 @@ class StagedSize(Size):
         return tuple(getattr(self, name) or self.layers for name in DEPTHS)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StageSize:
     """Size of NATS-Bench's networks: the channels of each of its five stages."""
 
@@ -136,7 +137,7 @@ class StageSize:
         return tuple(getattr(self, name) for name in WIDTHS)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OwnSize(Size):
     """Size of a space's own skeleton; `columns` are an image's where they are not `resolution`."""
 

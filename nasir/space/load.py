@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,7 +11,6 @@ from nasir.arguments import checked
 from nasir.document import Place
 from nasir.errors import NOWHERE, NasirError, nearest, quoted, unknown_op
 from nasir.files import Source, is_there, looks_like_path, read_source
-from nasir.frozen import frozen
 from nasir.macros import ACTIVATIONS, EDGE_MACROS
 from nasir.ops import Op
 from nasir.space.decisions import CellGenotype
@@ -163,7 +162,7 @@ Status = Literal["repository", "figure", "code", "computed"]
 """Stated in a repository, read off a figure there, a constant in its code, or computed."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PublishedResult:
     """A published figure. `deviation` is over runs; costs exclude the evaluation.
 

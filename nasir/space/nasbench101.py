@@ -7,14 +7,13 @@ NAS-Bench-1Shot1 those with given numbers of parents.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from hashlib import md5
 from itertools import accumulate
 from random import Random
 
 from nasir.errors import NasirError
-from nasir.frozen import frozen
 from nasir.space.decisions import CellGenotype, Edge, SpaceCell, TreeDecisions, misfits
 
 INPUT, OUTPUT = "input", "output"
@@ -29,7 +28,7 @@ EDGE_LIMIT = 9
 KIND = "cell"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Module:
     """`matrix[x][y]` is 1 where vertex x feeds vertex y > x, else 0; `ops` are the vertices'.
 

@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from nasir.costing import Totals, totals
 from nasir.document import Document, Path
 from nasir.errors import NasirError, nearest, quoted
 from nasir.expressions import Number, evaluate, evaluate_parts, names
-from nasir.frozen import frozen
 from nasir.macros import ALL_OPS, MACROS, EdgeAttrs
 from nasir.ops import Macro
 from nasir.own_ops import INPUT, Composition, faults, own_ops
@@ -178,7 +178,7 @@ def _place(document: Document, path: Path, value: int | str) -> CellPlace:
     return CellPlace(number, of)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """Expressions of `nasir.expressions` that are true of every genotype of the space.
 

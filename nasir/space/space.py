@@ -8,7 +8,6 @@ from math import prod
 from typing import Protocol
 
 from nasir.errors import MEMBER_LIMIT, NasirError, Summarised
-from nasir.frozen import frozen
 from nasir.macros import ALL_OPS
 from nasir.node import Slot
 from nasir.ops import Macro
@@ -26,7 +25,7 @@ from nasir.space.nasbench101 import CellDecisions, ModuleDecisions, decisions
 from nasir.space.tree import Choose, Option, Pick
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Genotype:
     """An architecture as its decisions: the cells, by kind. Equality ignores name and source.
 

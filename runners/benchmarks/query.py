@@ -1,21 +1,20 @@
 """Queries: the accuracies of a record by column, and the best of a store."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import fsum
 from pathlib import Path
 
 from nasir import Genotype, NasirError, Where
 from nasir.errors import nearest, quoted
-from nasir.frozen import frozen
 from runners.benchmarks.record import MEAN, UNSTATED, BenchmarkRecord, Column, Original
 from runners.benchmarks.store import BenchmarkStore
 
 EACH = "each"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Question:
     """Filters of a query; None: all. `after` None: the end of each training.
 
@@ -37,7 +36,7 @@ class Question:
     """Epochs after which the accuracy was measured; the end by default."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An accuracy in percent. `runs`: number of averaged runs; None if unknown."""
 
@@ -142,7 +141,7 @@ def records_of(
     return look_up
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BestEntry:
     """The best accuracy of a column at the end of training, averaged over seeds.
 

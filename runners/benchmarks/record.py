@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import NamedTuple
 
@@ -10,7 +10,6 @@ import nasir
 from nasir import Genotype, NasirError, dump_genotype
 from nasir.arguments import checked
 from nasir.errors import nearest, quoted
-from nasir.frozen import frozen
 from nasir.table import Table
 
 MEAN = "mean"
@@ -20,7 +19,7 @@ _SPLITS = ("train", "valid", "test", "valid+test")
 _ROUNDING = 1e-4
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Kind:
     """A benchmark: the pattern of its keys, and the key of a genotype.
 
@@ -101,7 +100,7 @@ class Column(NamedTuple):
         return (self.dataset, self.epochs, self.after, split, self.split, number)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BenchmarkRecord:
     """Accuracies in percent of the architecture with that key; `index` is the benchmark's own.
 
@@ -136,7 +135,7 @@ def everything(key: str, index: int | None) -> bool:
     return True
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReadingOptions:
     """Options for reading a source.
 
@@ -148,7 +147,7 @@ class ReadingOptions:
     trusted: Callable[[str], bool] = lambda _: False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Original:
     """A benchmark in its authors' format: a look-up reads until it finds the record.
 

@@ -16,6 +16,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
+from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,6 @@ import nasir
 from nasir import Genotype, NasirError, Where
 from nasir.errors import quoted
 from nasir.files import replacing
-from nasir.frozen import frozen
 from runners.benchmarks.files import damaged, read_errors
 from runners.benchmarks.record import KINDS, BenchmarkRecord, Column, Kind
 
@@ -96,7 +96,7 @@ def is_store(head: bytes) -> bool:
     return head.startswith(_OLD) or (bool(start) and _START.startswith(start))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BenchmarkStore:
     """An open store. Opening reads the header only; look-ups need no NumPy.
 

@@ -5,7 +5,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
@@ -20,7 +20,6 @@ from nasir.extension import in_use
 from nasir.files import Source
 from nasir.formats import Reading
 from nasir.formats.load import find_entry
-from nasir.frozen import frozen
 from nasir.lazy import import_optional
 from nasir.space import home_of, parse_space, space_schema
 from nasir.space.load import space_names
@@ -233,7 +232,7 @@ class _FaultError(Exception):
     """A failed check: its state and reason."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Check:
     """A part of the machine: its state, details, and purpose."""
 

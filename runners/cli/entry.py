@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from signal import SIGINT
@@ -18,7 +19,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from nasir.frozen import frozen
 from nasir.lazy import not_installed
 from runners.machine.machine import (
     check_alone,
@@ -35,7 +35,7 @@ DONE, PIPE_CLOSED = 0, 141
 _HELP = frozenset(("-h", "--help"))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Command:
     """A row of the table: a function, its module in this folder, its line of `nasir --help`."""
 

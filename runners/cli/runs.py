@@ -2,14 +2,13 @@
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import nasir
-from nasir.frozen import frozen
 from runners.cli.options import Fields, GenotypeArgument, RayOption, SpaceOption, wrong_call
 from runners.experiment.experiment import Experiment, read_experiment
 from runners.experiment.fields import from_text, merged, sections
@@ -27,7 +26,7 @@ WRITTEN = 12
 """Maximum number of classes in a printed confusion matrix."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Values:
     """Settings of recipes and methods with their own option, as sizes have."""
 

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nasir import NasirError
 from nasir.errors import nearest, quoted
 from nasir.files import is_there
-from nasir.frozen import frozen
 from nasir.table import brought
 
 FOLDERS = {
@@ -36,7 +35,7 @@ _OPTIONS = (*ROLES, "vocabulary", "tokens")
 _OPTION = re.compile(r"([A-Za-z_-]+)=(.*)", re.DOTALL)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DataName:
     """The kind of a data set (`npz` for such files), its path and options.
 

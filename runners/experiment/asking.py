@@ -7,7 +7,7 @@ functions (`nasir.canonical_id`) are asked for once; the published codes ask aga
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
@@ -15,7 +15,6 @@ from typing import Any, Literal, cast
 
 import nasir
 from nasir import Genotype, Space
-from nasir.frozen import frozen
 from runners.experiment.fields import AnyCount, Count, Model, Repeats, Share
 from runners.task.task import Task
 
@@ -23,7 +22,7 @@ TRIES = 1000
 """Maximum number of draws in a row that give no new function."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Query:
     """A genotype whose value is asked for after `share` (0 to 1) of the full training length.
 
@@ -35,7 +34,7 @@ class Query:
     share: float = 1.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Told:
     """A value, greater is better, -inf undefined; `measures` are further fields of its row."""
 
@@ -43,7 +42,7 @@ class Told:
     measures: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Known:
     """A query with its number, its value, and its cost if the asker has costs."""
 

@@ -1,12 +1,11 @@
 """Builds an experiment: looks up names, reads data, builds the graph."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import nasir
 from nasir import Choice, Genotype, Graph, NasirError, Space
-from nasir.frozen import frozen
 from nasir.space import home_of
 from nasir.space.layout import DEPTHS, OWN
 from nasir.space.own_skeletons import find_skeleton
@@ -47,7 +46,7 @@ Kept = Mapping[str, tuple[int, ...]]
 """The remaining options of pruned choices."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Built:
     """An experiment with its data and graph; nothing is lowered yet."""
 
@@ -83,7 +82,7 @@ class Built:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class EpochPlan:
     """Epochs of stages, of tuning in `rounds` of projection, and final candidates of a search.
 
@@ -121,7 +120,7 @@ class EpochPlan:
         return {"epochs": self.epochs, **asdict(self)}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BuiltSearch(Built):
     """A search; only a method that trains has a supernet."""
 
@@ -161,7 +160,7 @@ class BuiltSearch(Built):
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BuiltTraining(Built):
     """An evaluation: the training of a genotype's network."""
 

@@ -7,7 +7,7 @@ checkpoint holds all of it.
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,6 @@ from torch import Tensor
 
 import lowering
 from lowering import BatchPart, Network
-from nasir.frozen import frozen
 from runners.experiment.recipe import Optimizer, Recipe, Settings, Sgd
 from runners.machine.device import Place, reseed, set_generators
 from runners.task.score import Tally, check_finite, score
@@ -26,7 +25,7 @@ from runners.task.task import Batch, Outcome, Split, Task
 Phase = Literal["search", "projection", "train"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A step of an epoch, of `epochs` in its phase; `number` counts epochs over all phases.
 
@@ -65,7 +64,7 @@ class Moment:
         set_generators(self.seed_of(label))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """An epoch: its position, its stage, the learning rate of its first step.
 
@@ -84,7 +83,7 @@ class Epoch:
         return self.lr if self.within is None else self.within(share)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Tuning:
     """Epochs between a search's decisions, and the weights' learning rate there."""
 

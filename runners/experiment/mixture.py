@@ -7,7 +7,7 @@ genotypes decision by decision.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 import lowering
 import nasir
 from nasir import Genotype, Graph, Space
-from nasir.frozen import frozen
 from nasir.space.tree import Choose, Pick
 from runners.experiment.fields import Model, Number, Positive, Repeats
 from runners.experiment.learner import Moment
@@ -32,7 +31,7 @@ Rows = Mapping[str, Tensor]
 """Choice name -> a value for each of its live options, shape (options,)."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """Weights for the live options of each choice, and the options that run, if not all do."""
 
@@ -314,7 +313,7 @@ HIDDEN = 32
 SQUASH, TEMPERATURE = 2.5, 5.0  # logits are 2.5 · tanh(logit / 5), as in the published code
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A genotype, the log-probability of its decisions and their entropy (nats, a constant)."""
 

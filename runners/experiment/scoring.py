@@ -20,7 +20,6 @@ from nasir.arguments import checked
 from nasir.errors import Summarised, quoted
 from nasir.files import read_source
 from nasir.formats.load import GenotypeLike, as_genotype
-from nasir.frozen import frozen
 from nasir.space import home_of
 from nasir.space.load import SpaceLike, as_space
 from nasir.space.own_skeletons import find_skeleton
@@ -41,7 +40,7 @@ SPLIT, HEADER = "test", "architecture,accuracy"
 RESAMPLES, CONFIDENCE = 1000, 0.95
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """A coefficient with its bootstrap interval (percentiles); NaN where all scores are equal."""
 
@@ -69,7 +68,7 @@ def estimated(
     return Estimate(value, float(interval.low), float(interval.high))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """The rank correlation of a proxy with accuracy.
 

@@ -1,6 +1,7 @@
 """A supernet in training: weights, logits, their optimisers, and the decisions so far."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ import lowering
 import nasir
 from lowering import Mixture, Unrolled
 from nasir import Choice, Genotype, Graph, Space
-from nasir.frozen import frozen
 from nasir.passes import MemoryLevel
 from nasir.space.decisions import cell_tree
 from runners.experiment.learner import Learner, Moment
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OPS = ("op on edge", "op on node")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Group:
     """Candidates for a node's inputs, of which `keep` stay: edges, or options of one choice.
 

@@ -5,14 +5,13 @@ import re
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nasir import NasirError, Where, load_space
 from nasir.arguments import checked
 from nasir.files import read_source
-from nasir.frozen import frozen
 from nasir.space.own_skeletons import find_skeleton
 from nasir.table import brought
 from runners.experiment.experiment import OBJECTS, Experiment, experiment_in, with_objects
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Trained:
     """A trained network to measure; None: unknown.
 
@@ -200,7 +199,7 @@ FILES = {
 """The files that must be equal, by kind of run."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Replay:
     """The number of epochs, and the first difference; "" if the run repeats."""
 

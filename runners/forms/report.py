@@ -14,7 +14,6 @@ import nasir
 from nasir import Cost, NasirError, dump_genotype, load_genotype
 from nasir.errors import Summarised, xml
 from nasir.formats import FORMATS
-from nasir.frozen import frozen
 from runners.experiment.sizes import describe_size
 from runners.folder.display import Display
 from runners.machine.machine import Machine
@@ -29,7 +28,7 @@ TITLES = ("Cost", "Passes, for inference", "Time of each stage", "Forms", "Held-
 """Titles of a report's tables, in order."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CompileStage:
     """A stage and its wall time."""
 
@@ -58,7 +57,7 @@ class Clock:
         self.stages.append(CompileStage(name, time.perf_counter() - start))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FormResult:
     """Measurements of one form; None: not measured. `note` has the reason or a remark."""
 

@@ -5,7 +5,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
@@ -23,7 +23,6 @@ from lowering.onnx.export import PART
 from nasir import Graph, NasirError
 from nasir.files import write_atomically
 from nasir.formats.own import seal
-from nasir.frozen import frozen
 from nasir.lazy import import_optional
 from nasir.table import Table
 from nasir.types import TokenType
@@ -42,7 +41,7 @@ Run = Callable[..., Any]
 """A network as a function of tensors."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FormSource:
     """A network on the CPU in evaluation mode, and the options of its forms.
 
@@ -64,7 +63,7 @@ class FormSource:
         return self.graph.about.get("skeleton") == "rnn"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Form:
     """A form: `write` writes its files and returns their paths, `load` returns the network.
 

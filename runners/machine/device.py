@@ -3,6 +3,7 @@
 import os
 import random
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from lowering import generator
 from nasir import NasirError
 from nasir.errors import nearest, quoted
-from nasir.frozen import frozen
 from runners.machine.machine import check_alone
 from runners.machine.ranks import ALONE, Ranks, join_ranks
 
@@ -21,7 +21,7 @@ Precision = Literal["float32", "bf16", "float64"]
 _HINT = "omit --device; `nasir doctor` checks the devices"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Place:
     """The device, precision and determinism of a run, and the processes that share its work.
 

@@ -3,10 +3,8 @@
 import os
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from nasir.frozen import frozen
 
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """OpenMP environment variables: a waiting thread spins for microseconds, then sleeps.
@@ -37,7 +35,7 @@ def spinning_warning() -> str:
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Machine:
     """Hardware and software that measurements depend on. `device` is a GPU's name, or `cpu`."""
 

@@ -3,6 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -12,7 +13,6 @@ from torch import Tensor, distributed
 from lowering import BatchPart
 from nasir import NasirError
 from nasir.errors import quoted
-from nasir.frozen import frozen
 from runners.machine.machine import check_alone
 
 Value = TypeVar("Value")
@@ -21,7 +21,7 @@ _torch: Any = torch
 _distributed: Any = distributed  # partly without types
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Ranks:
     """This process, number `rank` of `count`, from 0. A method that exchanges is called by all."""
 

@@ -1,14 +1,13 @@
 """Original implementations with importable weights: detection, sizes, tensor names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from nasir import Genotype, Graph, NasirError, Space
 from nasir.errors import quoted
-from nasir.frozen import frozen
 from nasir.space.cells import Design
 
 State = Mapping[str, Tensor]
@@ -24,7 +23,7 @@ mean, variance.
 """
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Family:
     """Networks of one implementation. `marks` are prefixes of tensor names in all of them.
 

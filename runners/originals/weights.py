@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,6 @@ from lowering.torch.store import pack, read_weights
 from nasir import Graph, NasirError, Where
 from nasir.errors import quoted
 from nasir.files import write_atomically
-from nasir.frozen import frozen
 from nasir.space.cells import Design
 from runners.benchmarks.pickles import load_plain
 from runners.experiment.sizes import size_facts
@@ -41,7 +41,7 @@ _LATER = ("features", "bn", "classifier", "weight", "bias", "running_mean", "run
 _LEVELS = 16
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Imported:
     """The result of an import: network, numbers of tensors and values, and skipped tensors."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 import nasir
 from nasir import Genotype, NasirError
 from nasir.errors import shortened
-from nasir.frozen import frozen
 from runners.benchmarks import BenchmarkStore, Question, answers, import_benchmark, open_benchmark
 from runners.benchmarks.query import BestEntry, best_of
 from runners.plot.curves import BLUE, GREEN, ORANGE, finish, log_ticks, sheet
@@ -29,7 +29,7 @@ Band = tuple[float, ...]
 """Minimum, quartiles and maximum of accuracies in percent."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Truth:
     """Accuracies in percent: of the epochs' genotypes, of sampled architectures, and the best."""
 

@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from nasir import NasirError, Picture, Where
 from nasir.errors import nearest, quoted
 from nasir.files import write_atomically
-from nasir.frozen import frozen
 from runners.plot.cells import animation, cells, rendered
 from runners.plot.curves import (
     STYLE,
@@ -32,7 +31,7 @@ DENSITY = 150
 """Dots per inch in PNG files."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Plots:
     """The files written, in order, and the reason for each skipped figure."""
 

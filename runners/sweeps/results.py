@@ -19,7 +19,6 @@ import nasir
 from nasir import Genotype, NasirError, Where
 from nasir.errors import json_text
 from nasir.files import write_atomically
-from nasir.frozen import frozen
 from nasir.space.load import results
 from runners.benchmarks import Question, answers, open_benchmark, records_of
 from runners.experiment.scoring import Estimate, estimated
@@ -40,7 +39,7 @@ NOISE, FEW = "within noise of random", "too few runs to tell from random"
 Numbers = np.typing.NDArray[np.float64]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FinishedRun:
     """A finished run: its measure, cost, and the measure over epochs or queries.
 
@@ -55,7 +54,7 @@ class FinishedRun:
     curve: tuple[tuple[int, float], ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunGroup:
     """Runs that differ in their seed alone. `deviation` is that of the sample.
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,7 +12,6 @@ from nasir import NasirError
 from nasir.document import Cursor, check_version, parse_document
 from nasir.errors import nearest, quoted
 from nasir.files import read_source
-from nasir.frozen import frozen
 from runners.experiment.experiment import Experiment, RunOptions, Search
 from runners.experiment.fields import FieldError, Model, Number
 from runners.folder.facts import FACTS, Kind, flat, has_ended
@@ -38,7 +38,7 @@ class Resources(Model):
     gpus: Number = 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Trial:
     """A run of a sweep. `folder` is its run directory, which may not exist yet."""
 
@@ -71,7 +71,7 @@ class Trial:
         return shlex.join([*words, "-o", str(self.folder)])
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """The trials of a sweep in order, and what each needs."""
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -12,7 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 import lowering
 from lowering import BatchPart
 from nasir import NasirError
-from nasir.frozen import frozen
 from runners.data.images import TRIES, ImageFiles, ImageTensors, Statistics
 from runners.experiment.recipe import ImagesSection
 from runners.machine.device import Place
@@ -29,7 +29,7 @@ Brightness, contrast and saturation by a factor of 1 ± each, hue by ± a fracti
 """
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Draws:
     """Random augmentation parameters of N images, on the CPU: int64 (N, 1) each; None: not used.
 

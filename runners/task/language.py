@@ -4,7 +4,7 @@ The windows depend only on the seed and the epoch, so batches can be read in any
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch import Generator, Tensor
 
 from lowering import generator
 from nasir import Graph, NasirError
-from nasir.frozen import frozen
 from nasir.types import TokenType, VectorType
 from runners.data.text import Corpus
 from runners.experiment.recipe import Text, Train
@@ -81,7 +80,7 @@ def windows_of(
     return tuple((start, length) for start, length in pairs if start <= rows - LEAST_ROWS)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _HeldOut(Batch):
     """A held-out batch; `carried` is the hidden state of one pass over the held-out text."""
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 import lowering
 from nasir import Graph, NasirError, Type, run_passes
-from nasir.frozen import frozen
 from nasir.passes import EVALUATION
 from nasir.passes.rewriting import given_inputs, is_draw
 from nasir.types import TokenType
@@ -82,7 +81,7 @@ class Score:
     measures: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Accuracy:
     """Results of a network on `count` held-out images (or words) of `split`.
 
@@ -211,7 +210,7 @@ STEPS = 5
 Inputs = tuple[Tensor, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Latency:
     """Seconds per call: median and minimum of interleaved runs after a warm-up."""
 

@@ -1,14 +1,13 @@
 """The interface of tasks: batches, and losses of a network on them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from lowering import BatchPart
 from nasir import Graph, NasirError
-from nasir.frozen import frozen
 from nasir.table import brought
 from runners.data.load import load_images
 from runners.data.name import parse_data
@@ -30,7 +29,7 @@ Stream = Literal["train", "valid", "test"]
 """`valid` is for training architectures, or for selecting weights."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Inputs, targets and the stream of a batch.
 
@@ -57,7 +56,7 @@ class Batch:
         return 1.0 if self.part is None else self.part.share
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of a network on one batch.
 
@@ -76,7 +75,7 @@ class Outcome:
     target: Tensor | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Request:
     """The run that a task of objects, or an extension's, is for.
 
