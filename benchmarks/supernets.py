@@ -155,11 +155,11 @@ TWO = ("as published", "memory none")
 def darts(rounds: int) -> list[Result]:
     """DARTS, 16 channels, 8 cells."""
     floors = {
-        "forward, memory none": 4.0,
-        "step, memory none": 5.0,
+        "forward, memory none": 7.0,
+        "step, memory none": 6.0,
         "saved, memory none": 5.0,
-        "step, memory states": 4.5,
-        "saved, memory states": 20.0,
+        "step, memory states": 6.0,
+        "saved, memory states": 50.0,
         "step, without a compiler": 1.8,
         "saved, without a compiler": 1.4,
     }
@@ -168,7 +168,7 @@ def darts(rounds: int) -> list[Result]:
 
 def small_darts(rounds: int) -> list[Result]:
     """DARTS, 8 channels, 5 cells."""
-    case = Case("darts", {"channels": 8, "layers": 5}, floors={"step, memory none": 5.5})
+    case = Case("darts", {"channels": 8, "layers": 5}, floors={"step, memory none": 6.5})
     return _measured(case, TWO, rounds)
 
 
@@ -176,18 +176,18 @@ def second(rounds: int) -> list[Result]:
     """DARTS, 16 channels, 8 cells: the whole architecture step of second order."""
     searches = _searches(Case("darts"), TWO)
     steps = {f"second order, {name}": one.architect for name, one in searches.items()}
-    return interleaved(steps, max(3, rounds // 3), floors={"second order, memory none": 4.5})
+    return interleaved(steps, max(3, rounds // 3), floors={"second order, memory none": 6.0})
 
 
 def nasbench201(rounds: int) -> list[Result]:
     """NAS-Bench-201, 16 channels, 5 cells in each stage."""
-    floors = {"step, memory none": 2.0, "saved, memory none": 2.4}
+    floors = {"step, memory none": 2.5, "saved, memory none": 5.0}
     return _measured(Case("nasbench201", floors=floors), TWO, rounds)
 
 
 def partial(rounds: int) -> list[Result]:
     """PC-DARTS, a quarter of the channels, 16 channels, 8 cells."""
-    case = Case("darts", channels_fraction=4, floors={"step, memory none": 3.0})
+    case = Case("darts", channels_fraction=4, floors={"step, memory none": 5.0})
     return _measured(case, TWO, rounds)
 
 
