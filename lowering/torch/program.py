@@ -14,7 +14,7 @@ from lowering.torch.code import Code, Variable
 from lowering.torch.rule import Emit, TorchEmitter
 from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
-from nasir.ops.fused import ConvBankAttrs
+from nasir.ops.layers import ChannelsAttrs
 from nasir.table import Table
 
 RULES = Table.of({**layers.RULES, **sequence.RULES, **fused.RULES, **memory.RULES}, "torch")
@@ -163,9 +163,19 @@ class _SourceWriter:
 
 
 def _pieces(graph: Graph, node: Node) -> tuple[int, ...]:
-    """The sizes of the convolutions' results that its first input consists of, if it does."""
-    source = graph.by_name.get(node.inputs[0]) if node.inputs else None
-    return source.attrs.outs if source and isinstance(source.attrs, ConvBankAttrs) else ()
+    """The numbers of channels that the readers of its first input cut it into, if it is a cut."""
+    if not isinstance(node.attrs, ChannelsAttrs):
+        return ()
+    readers = (graph[name].attrs for name in graph.readers[node.inputs[0]])
+    spans = {(a.start, a.count) for a in readers if isinstance(a, ChannelsAttrs)}
+    counts = tuple(count for _, count in sorted(spans))
+    ends = itertools.accumulate(counts, initial=0)
+    whole = sum(counts) == graph.types[node.inputs[0]].shape[0]
+    return (
+        counts
+        if whole and all(s == e for (s, _), e in zip(sorted(spans), ends, strict=False))
+        else ()
+    )
 
 
 def find_rule(op: OpSpec) -> Emit:

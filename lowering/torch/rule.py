@@ -22,8 +22,8 @@ class TorchEmitter:
     one step must not. `together`: whether batch norms use the statistics of all processes' batches.
     `name` is what the values of the present node are called in the source; `function` lowers a body
     to a function of its inputs and then of its weights, and `replay` to one that does the same but
-    for the running statistics. `pieces` are the numbers of channels of those that the first input
-    consists of, if it does.
+    for the running statistics. `pieces` are the numbers of channels that the first input is
+    cut into, if it is.
     """
 
     code: Code
