@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 204,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_978,
+    "code lines of nasir and lowering": 17_988,
     "code lines of runners": 14_630,
     "code lines of tests": 21_302,
     "places of runners": 15,
