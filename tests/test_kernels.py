@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lowering import kernels
-from lowering.kernels import KernelChain, KernelUnit, build, mixed_sum
+from lowering.kernels import KernelChain, KernelUnit, build, mixed, mixed_sum
 from tests.kernel_cells import EPS, Sum, candidates, convolution, make, plain, pool
 from tests.strategies import examples
 
@@ -154,6 +154,21 @@ def test_fewer_threads_than_torch_has_do_all_images(limit: dict[str, str]) -> No
 
 
 @needs_kernels
+def test_memory_that_steps_do_not_ask_for_is_freed() -> None:
+    kernels.release()
+    sizes = [make(candidates(0), [(images, 16, 16, 16)], 16) for images in (6, 8)]
+    idle = [mixed.POOL.idle() for case in sizes if _made(case, recompute=False)]
+    for _ in range(3):
+        _made(sizes[1], recompute=False)
+    assert mixed.POOL.idle() == idle[1] > idle[0] > 0  # used again
+    for _ in range(1500):
+        _made(sizes[1], recompute=False)
+    assert mixed.POOL.idle() == idle[1] - idle[0]
+    kernels.release()
+    assert mixed.POOL.idle() == mixed.POOL.blocks == 0
+
+
+@needs_kernels
 @pytest.mark.slow
 def test_without_openmp_one_thread_does_all_images(tmp_path: Path) -> None:
     code = (
@@ -201,15 +216,20 @@ def _made(case: Sum, *, recompute: bool) -> list[Tensor]:
     return [*made, *torch.autograd.grad(made[0].square().sum(), case.leaves)]
 
 
+def _saved(case: Sum, *, recompute: bool = False) -> list[Tensor]:
+    saved: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        case.kernel(recompute=recompute)
+    return saved
+
+
 @needs_kernels
 @pytest.mark.parametrize("recompute", [False, True])
 def test_backward_keeps_all_products_but_that_of_one_small_window_or_nothing(
     recompute: bool,
 ) -> None:
     case = make(candidates(0), [(2, 16, 8, 8)], 16)
-    saved: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        case.kernel(recompute=recompute)
+    saved = _saved(case, recompute=recompute)
     image = case.values[0].numel()
     large = [tensor.numel() for tensor in saved if tensor.numel() >= image]
     assert sum(large) == image * (1 + (0 if recompute else 5))

@@ -65,7 +65,7 @@ def mixed_sum(
 def release() -> None:
     """Frees the unused memory that calls share."""
     library().nasir_release()
-    _hand_back()
+    POOL.release()
 
 
 def supports(value: Tensor) -> bool:
@@ -238,12 +238,57 @@ def _function(name: str) -> Any:
 
 _LEAST = 1 << 17
 
-_free: dict[int, list[mmap.mmap]] = {}
-"""Memory by its size, for images and for what backward needs: used again from step to step.
 
-Fresh pages cost more than the arithmetic that fills them, and the allocator hands large blocks back
-to the system after each backward.
-"""
+class _Pool:
+    """Memory by its size, for images and for what backward needs: used again from step to step.
+
+    Fresh pages cost more than the arithmetic that fills them, and the allocator hands large blocks
+    back to the system after each backward. Blocks that several steps did not ask for, as after a
+    batch or a supernet of another size, are freed.
+    """
+
+    def __init__(self) -> None:
+        self.free: dict[int, list[mmap.mmap]] = {}
+        self.blocks = 0
+        self._spare: dict[int, int] = {}  # the fewest that were free since the last sweep, by size
+        self._calls = 0
+
+    def block(self, size: int) -> mmap.mmap:
+        """A block of that size; whoever has used it puts it into `free`."""
+        self._calls += 1
+        if self._calls > max(2048, 8 * self.blocks):  # of a step there are about two for each block
+            self._sweep()
+        free = self.free.setdefault(size, [])
+        try:
+            block = free.pop()
+        except IndexError:
+            self.blocks += 1
+            block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if hasattr(mmap, "MADV_HUGEPAGE"):
+                with contextlib.suppress(OSError):  # a system without huge pages
+                    block.madvise(mmap.MADV_HUGEPAGE)
+        self._spare[size] = min(self._spare.get(size, 0), len(free))
+        return block
+
+    def idle(self) -> int:
+        """The bytes that are free."""
+        return sum(size * len(free) for size, free in self.free.items())
+
+    def release(self) -> None:
+        """Frees all that is not in use."""
+        self._spare = {size: len(free) for size, free in self.free.items()}
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self._calls = 0
+        for size, free in self.free.items():
+            unused = self._spare.get(size, 0)
+            del free[:unused]
+            self.blocks -= unused
+            self._spare[size] = len(free)
+
+
+POOL = _Pool()
 
 
 def _lend(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -255,24 +300,11 @@ def _lend(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         strides = (channels * height * width, 1, width * channels, channels)
     if size < _LEAST:
         return torch.empty_strided(shape, strides or (1,), dtype=dtype)
-    free = _free.setdefault(size, [])
-    try:
-        block = free.pop()
-    except IndexError:
-        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            with contextlib.suppress(OSError):  # a system without huge pages
-                block.madvise(mmap.MADV_HUGEPAGE)
+    block = POOL.block(size)
     view = (ctypes.c_char * size).from_buffer(block)
-    weakref.finalize(view, free.append, block).atexit = False
+    weakref.finalize(view, POOL.free[size].append, block).atexit = False
     flat = torch.frombuffer(view, dtype=dtype)
     if strides is None:
         return flat
     # Not a view: torch forbids to change views that such functions make.
     return torch.empty(0, dtype=dtype).set_(flat.untyped_storage(), 0, shape, strides)
-
-
-def _hand_back() -> None:
-    """Frees all memory that is not in use."""
-    for free in _free.values():
-        free.clear()
