@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 204,
     "files of runners": 95,
-    "code lines of nasir and lowering": 17_988,
+    "code lines of nasir and lowering": 18_011,
     "code lines of runners": 14_630,
-    "code lines of tests": 21_302,
+    "code lines of tests": 21_318,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,
