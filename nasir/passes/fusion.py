@@ -1,4 +1,4 @@
-"""Fuses sums of mixtures, and batch norms and convolutions that read the same value."""
+"""Fuses sums of mixtures or moves them, and fuses norms and convolutions of one value."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from nasir.ops.fused import (
     MixedSumAttrs,
 )
 from nasir.ops.layers import (
+    CHANNEL_SHUFFLE,
     CHANNELS,
     CROP,
     ChannelsAttrs,
@@ -38,6 +39,62 @@ class _Chain:
     units: tuple[ChainUnit, ...] = ()
     params: tuple[ParamRef, ...] = ()
     products: tuple[Product, ...] = ()
+
+
+@in_bodies
+def late_joins(graph: Graph) -> Graph:
+    """Sums before they join: a sum of equal shuffles of channels becomes the shuffle of a sum.
+
+    So do sums and mixtures of joins whose pieces are of equal sizes: they become the join of one
+    sum for each place. With partial channels (Xu et al., arXiv:1907.05737) a node then has one
+    mixture of all edges' first channels, and one shuffle. Equal up to rounding.
+    """
+    made: dict[str, tuple[Node, ...]] = {}
+    gone: set[str] = set()
+    for node in graph.nodes:
+        nodes = _late(graph, node, gone)
+        if len(nodes) > 1:
+            made[node.name] = nodes
+    if not made:
+        return graph
+    kept = (made.get(node.name, (node,)) for node in graph.nodes if node.name not in gone)
+    return graph.with_nodes(node for nodes in kept for node in nodes)
+
+
+def _late(graph: Graph, node: Node, gone: set[str]) -> tuple[Node, ...]:
+    """The nodes that compute the value of a sum, which comes last; `gone` gets those replaced."""
+    if not is_sum(node):
+        return (node,)
+    values = [value for value, _ in summands(node, ())]
+    weights = node.inputs[: -len(values)]
+    terms = [graph[name] for name in values if name in graph]
+    if len(terms) < len(values) or not _alike(graph, terms):
+        return (node,)
+    gone.update(values)
+    sums: list[Node] = []
+    pieces: list[str] = []
+    for place, inputs in enumerate(zip(*(term.inputs for term in terms), strict=True)):
+        pieces.append(f"{node.name}+{place}")
+        piece = replace(node, name=pieces[-1], inputs=(*weights, *inputs))
+        sums += _late(graph, piece, gone)
+    join = replace(node, op=terms[0].op, attrs=terms[0].attrs, inputs=tuple(pieces))
+    return (*sums, join)
+
+
+def _alike(graph: Graph, terms: list[Node]) -> bool:
+    """True for different joins or shuffles of equal types that a sum alone reads."""
+    names = {term.name for term in terms}
+    kinds = {
+        (term.op.name, term.attrs, tuple(graph.types[name] for name in term.inputs))
+        for term in terms
+    }
+    return (
+        len(kinds) == 1
+        and len(names) == len(terms)
+        and all(term.op in (CONCAT, CHANNEL_SHUFFLE) for term in terms)
+        and all(len(graph.readers[name]) == 1 for name in names)
+        and names.isdisjoint(graph.results)
+    )
 
 
 @in_bodies
@@ -91,10 +148,12 @@ def _chains(graph: Graph, node: Node, inner: set[str]) -> tuple[_Chain, ...]:
 
 
 def is_sum(node: Node) -> bool:
+    """True for a sum and for a mixture."""
     return node.has("mixture") or node.has("sum")
 
 
 def summands(node: Node, factors: Product) -> list[tuple[str, Product]]:
+    """The values that a sum or a mixture adds, each with the factors times its own."""
     if node.has("sum"):
         return [(name, factors) for name in node.inputs]
     return [(value, (*factors, (node.inputs[0], option))) for value, option in mixed(node)]

@@ -8,10 +8,9 @@ from functools import partial
 from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Graph
-from nasir.passes.fusion import horizontal, lean_sums, mixed_sums, share_norms
+from nasir.passes.fusion import horizontal, late_joins, lean_sums, mixed_sums, share_norms
 from nasir.passes.highways import highway_sums
 from nasir.passes.memory import MemoryLevel, call_cells, recompute
-from nasir.passes.moving import late_joins
 from nasir.passes.rewriting import (
     GraphPass,
     canonicalise,
