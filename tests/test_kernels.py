@@ -143,6 +143,18 @@ def test_running_statistics_follow_those_of_the_batch_as_in_torch() -> None:
 
 
 @needs_kernels
+def test_weights_and_statistics_of_other_sizes_are_refused() -> None:
+    case = make((KernelChain(0, (HALVES,)),), [(2, 16, 8, 8)], 16)
+    first, second = case.weights
+    given = case.terms, case.values, case.coefficients
+    with pytest.raises(TypeError, match="a weight is"):
+        mixed_sum(*given, (first[:3], second), recompute=False)
+    running = [torch.zeros(16, dtype=torch.float64), torch.ones(15, dtype=torch.float64)]
+    with pytest.raises(TypeError, match="running statistics"):
+        mixed_sum(*given, case.weights, running, recompute=False)
+
+
+@needs_kernels
 @pytest.mark.parametrize("limit", [{"OMP_THREAD_LIMIT": "1"}, {"OMP_DYNAMIC": "true"}])
 def test_fewer_threads_than_torch_has_do_all_images(limit: dict[str, str]) -> None:
     code = (

@@ -32,15 +32,16 @@ def mixed_sum(
 
     values: (N, C, H, W), one type, float32 or float64; the sum is channels_last. coefficients: one
     for each term. weights: for each term and unit in order, the depthwise weight (C, 1, h, w) if
-    its window is depthwise, then the product's (Cout, Cin, 1, 1) if it has one. The means and
+    its window is depthwise, then the product's if it has one: (Cout, Cin, 1, 1), of a dense window
+    (Cout, Cin, h, w), of a factorized one two, whose Cout are halves of the unit's. The means and
     biased variances, (sum of the norms' channels,), are the batch's, norm after norm in the order
     of terms and units; no gradient flows through them. `running`: of each norm its running mean
     and variance, contiguous and of the values' type, which follow the batch's mean and unbiased
     variance; or none.
 
     Backward needs the values, coefficients, weights and statistics, and with `recompute=False`
-    also the products behind depthwise windows, but for terms of a single window of 9 taps or
-    fewer; with `recompute=True` all are made again.
+    also dense convolutions, factorized reduces and the products behind depthwise windows, but for
+    terms of a single depthwise window of 9 taps or fewer; with `recompute=True` all are made again.
     """
     if len(weights) != weight_count(terms) or len(terms) != coefficients.numel():
         raise TypeError(
@@ -57,6 +58,8 @@ def mixed_sum(
         tuple(tuple(weight.shape) for weight in weights),
         values[0].dtype,
     )
+    if running and [each.numel() for each in running] != plan.running:
+        raise TypeError("the running statistics are not those of the norms")
     differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     keep = differentiated and not recompute
     return _apply(plan, len(values), keep, running, *tensors)
@@ -89,6 +92,7 @@ class _Plan:
         weakref.finalize(self, functions.nasir_forget, self.handle)
         functions.nasir_kept.restype = ctypes.c_long
         self.kept: int = functions.nasir_kept(self.handle)
+        self.running = [channels for channels in layout.norms for _ in range(2)]
 
 
 class _Arrays(ctypes.Structure):
@@ -237,6 +241,7 @@ def _function(name: str) -> Any:
 
 
 _LEAST = 1 << 17
+"""The bytes from which on a tensor's memory is lent; the allocator keeps smaller ones by itself."""
 
 
 class _Pool:

@@ -102,7 +102,8 @@ def lay_out(
                 _check(weight, (channels, image[0], *kernel))
                 if unit.window == "factorized":
                     other = next(left)
-                    _check(other, (other[0], image[0], 1, 1))
+                    half = channels if other[0] == channels else channels + 1
+                    _check(other, (half, image[0], 1, 1))
                     channels += other[0]
             image = _after(unit, image, channels)
             code += _unit_code(unit, channels)

@@ -352,7 +352,7 @@ class MixedSum:
             read = [values[at] for at in self.values]
             places = self.norms if self.follow else ()
             running = [args[at + i] for at, _ in places for i in range(2)]
-            moved = all(each.dtype == first.dtype for each in running)
+            moved = all(r.dtype == first.dtype and r.is_contiguous() for r in running)
             result, mean, variance = kernels.mixed_sum(
                 self.chains,
                 read,

@@ -167,15 +167,10 @@ def _pieces(graph: Graph, node: Node) -> tuple[int, ...]:
     if not isinstance(node.attrs, ChannelsAttrs):
         return ()
     readers = (graph[name].attrs for name in graph.readers[node.inputs[0]])
-    spans = {(a.start, a.count) for a in readers if isinstance(a, ChannelsAttrs)}
-    counts = tuple(count for _, count in sorted(spans))
-    ends = itertools.accumulate(counts, initial=0)
-    whole = sum(counts) == graph.types[node.inputs[0]].shape[0]
-    return (
-        counts
-        if whole and all(s == e for (s, _), e in zip(sorted(spans), ends, strict=False))
-        else ()
-    )
+    spans = sorted({(a.start, a.count) for a in readers if isinstance(a, ChannelsAttrs)})
+    starts, counts = zip(*spans, strict=True)
+    ends = (0, *itertools.accumulate(counts))
+    return counts if (*starts, graph.types[node.inputs[0]].shape[0]) == ends else ()
 
 
 def find_rule(op: OpSpec) -> Emit:

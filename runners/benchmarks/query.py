@@ -89,11 +89,9 @@ def _matches(column: Column, question: Question) -> bool:
 def _mean(group: Column, columns: list[Column], record: BenchmarkRecord) -> Answer:
     """Returns the mean over numbered seeds, or else the source's own mean."""
     numbers = [record.values[each] for each in columns if each.seed not in (MEAN, UNSTATED)]
-    return (
-        Answer(*group, len(numbers), fsum(numbers) / len(numbers))
-        if numbers
-        else _single(columns[0], record)
-    )
+    if not numbers:
+        return _single(columns[0], record)
+    return Answer(*group, len(numbers), fsum(numbers) / len(numbers))
 
 
 def _single(column: Column, record: BenchmarkRecord) -> Answer:

@@ -344,19 +344,15 @@ void Backward<T>::gather(Scratch<T>& own, size_t t, size_t u, long y) {
   const Unit& unit = this->plan_.terms[t].units[u];
   const long base = y / unit.stride[0] * this->plan_.slots[unit.back].row();
   const long step = unit.in.step(L), stride = unit.in.stride, phases = unit.stride[1];
-  const long list = y % unit.stride[0] * phases;
-  const T* weight = nullptr;
-  if (unit.dense()) weight = this->weights_[unit.matrix].backward;
-  for (long i = 0; weight && i < list; ++i)
-    weight += long(unit.backward[i].index.size()) * unit.outer() * unit.inner();
   for (long phase = 0; phase < phases; ++phase) {
-    const TapList& taps = unit.backward[list + phase];
+    const TapList& taps = unit.backward[y % unit.stride[0] * phases + phase];
     const long pixels = (unit.in.width - phase + phases - 1) / phases;
     T* to = phases == 1 ? own.row : own.columns;
     const T* d = own.slots[unit.back] + base;
     if (unit.dense()) {
-      product(d, Taps(taps), weight, pixels / unit.pack, unit.outer(), unit.inner(), to);
-      weight += long(taps.offset.size()) * unit.outer() * unit.inner();
+      const T* weight = this->weights_[unit.matrix].backward;
+      product(d, Taps(taps), weight + taps.before * unit.outer() * unit.inner(),
+              pixels / unit.pack, unit.outer(), unit.inner(), to);
     } else if (unit.window == kMaximum)
       chosen_row(d, own.slots[unit.which] + base, taps, pixels * stride / step, step, to);
     else

@@ -75,8 +75,9 @@ class Engine {
   T* zeros(long count);
   long weight_size(size_t i) const {
     const auto& [unit, depthwise] = plan_.weights[i];
-    return depthwise ? unit->taps() * unit->in.step(L)
-                     : unit->points() * unit->inner() * unit->outer();
+    if (depthwise) return unit->taps() * unit->in.step(L);
+    if (long(i) != unit->matrix) return 0;  // a second half lies with the first
+    return unit->points() * unit->inner() * unit->outer();
   }
   bool is_kept(const Unit& unit) const { return arrays_.kept && unit.kept >= 0; }
   long first(int thread) const { return plan_.images * thread / threads_; }

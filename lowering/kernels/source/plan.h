@@ -45,6 +45,7 @@ struct TapList {
   std::vector<int> index;
 
   int run = 0, apart = 0;
+  long before = 0;  // taps in the lists before this one
 
   operator Taps() const { return {offset.data(), index.data(), int(offset.size()), run, apart}; }
 
@@ -81,6 +82,7 @@ struct Unit {
   // A factorized reduce is a window of two taps on the diagonal: the first half of the channels it
   // makes has the first one, the others the second, each half with a weight of its own.
   bool has(long i, long j) const { return window != kFactorized || i == j; }
+  long tap(long i, long j) const { return window == kFactorized ? i : i * kernel[1] + j; }
   long halves() const { return window == kFactorized ? 2 : 1; }
   long half(long o) const { return window == kFactorized && o >= out.channels / 2; }
   long points() const { return window == kDense ? taps() : halves(); }  // a product sums over
@@ -229,7 +231,7 @@ inline void Plan::aim(Unit& unit) {
       const long row = i * unit.dilation[0] - unit.padding[0];
       const long column = j * unit.dilation[1] - unit.padding[1];
       unit.forward.offset.push_back(source.at(row, column));
-      unit.forward.index.push_back(int(unit.forward.index.size()));
+      unit.forward.index.push_back(int(unit.tap(i, j)));
     }
   if (!unit.dense()) unit.forward.find_runs(unit.kernel[1], unit.in.step(lanes));
 }
@@ -253,9 +255,11 @@ inline void Plan::lay_back(Unit& unit) {
   unit.back = slot(wanted);
   wanted.value = -3;
   if (unit.window == kMaximum) unit.which = slot(wanted);
+  long taps = 0;
   for (long y = 0; y < unit.stride[0]; ++y)
     for (long x = 0; x < unit.stride[1]; ++x) {
       TapList& list = unit.backward.emplace_back();
+      list.before = taps;
       for (long i = 0; i < unit.kernel[0]; ++i)
         for (long j = 0; j < unit.kernel[1]; ++j) {
           const long row = y + unit.padding[0] - i * unit.dilation[0];
@@ -263,8 +267,9 @@ inline void Plan::lay_back(Unit& unit) {
           if (row % unit.stride[0] || column % unit.stride[1] || !unit.has(i, j)) continue;
           list.offset.push_back(
               wanted.at(row / unit.stride[0], column / unit.stride[1]));
-          list.index.push_back(int(unit.window == kFactorized ? i : i * unit.kernel[1] + j));
+          list.index.push_back(int(unit.tap(i, j)));
         }
+      taps += long(list.index.size());
       if (unit.stride[1] == 1 && !unit.dense()) list.find_runs(unit.kernel[1], unit.in.step(lanes));
     }
 }
