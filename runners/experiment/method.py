@@ -236,15 +236,14 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
     mixture = method.mixture
     whole = isinstance(mixture, WholeGenotype)
     learns = isinstance(method.architect, (FirstOrder, SecondOrder))
-    controlled = isinstance(mixture, Sampled)
-    return (
+    training = (
         (
             learns and whole,
             "its mixture does not depend on logits, so there is no gradient for an architect",
             "--architect frozen, or a mixture of logits (softmax, dirichlet, gumbel, hard-gumbel)",
         ),
         (
-            controlled != isinstance(method.architect, Reinforce),
+            isinstance(mixture, Sampled) != isinstance(method.architect, Reinforce),
             "a controller's samples and the architect that rewards it belong together",
             "--mixture controller --architect reinforce",
         ),
@@ -268,6 +267,13 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
             "the eigenvalue is that of the loss by the logits, which do not learn here",
             "--stop none",
         ),
+    )
+    return (*training, *_stage_rules(method))
+
+
+def _stage_rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
+    """Returns those of what is trained, asked for and selected by."""
+    return (
         (
             isinstance(method.select, Draw) and bool(method.stages),
             "drawing from the space needs no training",
@@ -289,7 +295,7 @@ def _rules(method: Method) -> tuple[tuple[bool, str, str], ...]:
             "--ask evolution, or --method evolution",
         ),
         (
-            isinstance(method.select, Argmax) and whole,
+            isinstance(method.select, Argmax) and isinstance(method.mixture, WholeGenotype),
             "its mixture prefers nothing, so there is no best op",
             "--select best-of",
         ),

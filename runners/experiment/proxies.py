@@ -440,9 +440,8 @@ def _scored(name: str, probe: Probe, genotype: Genotype) -> float:
     except (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
         if is_out_of_memory(error):
             message = f"no memory for {name} of {_called(genotype)}"
-            raise NasirError(
-                "E744", message, hint="a smaller --batch, or fewer --channels"
-            ) from None
+            hint = "a smaller --batch, or fewer --channels"
+            raise NasirError("E744", message, hint=hint) from None
         message = f"{name} of {_called(genotype)} failed: {type(error).__name__}: {error}"
         raise NasirError("E505", message) from error
     return -math.inf if math.isnan(value) else value
