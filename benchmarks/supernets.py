@@ -65,7 +65,7 @@ class Search:
         }
         self.image = torch.randn(BATCH, 3, 32, 32, generator=generator)
         self.labels = torch.arange(BATCH) % 10
-        self.weights = list(self.module.parameters())
+        self.weights = self.module.flatten_parameters()
         self.optimiser: Any = torch.optim.SGD(
             self.weights, 0.025, momentum=0.9, weight_decay=3e-4, foreach=True
         )

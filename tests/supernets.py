@@ -163,10 +163,13 @@ def outcome(
     results = module(*inputs, mixture)
     results = results if isinstance(results, tuple) else (results,)
     loss = sum((result.square().sum() for result in results), start=torch.zeros(()))
-    learned = [*module.parameters(), *mixture.values()]
+    learned = [*module.leaves, *mixture.values()]
     gradients = torch.autograd.grad(loss, learned, materialize_grads=True)
+    own = module.by_key(gradients[: -len(mixture)] if mixture else gradients)
     return Outcome(
-        results, gradients, {key: value.clone() for key, value in module.named_buffers()}
+        results,
+        (*(own[key] for key in module.keys), *gradients[len(gradients) - len(mixture) :]),
+        {key: value.clone() for key, value in module.named_buffers()},
     )
 
 

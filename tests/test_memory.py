@@ -8,12 +8,22 @@ from torch import Tensor
 
 import lowering
 import nasir
+from lowering import kernels
 from nasir.passes import MEMORY_LEVELS, MemoryLevel
 from tests.gate import gated
-from tests.supernets import check_close, inputs_of, mixture_of, outcome, shipped
+from tests.supernets import (
+    Outcome,
+    check_close,
+    check_same,
+    inputs_of,
+    mixture_of,
+    outcome,
+    shipped,
+)
 
 LEVELS = pytest.mark.parametrize("level", ["cells", "states"])
 FAST = ("s4", "nasbench201", "darts_rnn", "natsbench_size", "nasbench1shot1_2")
+DARTS = nasir.supernet("darts", channels=2, layers=3, resolution=8)
 NASBENCH201 = nasir.supernet("nasbench201", channels=2, layers=1, resolution=8)
 
 
@@ -125,3 +135,43 @@ def test_a_call_with_other_weights_is_that_of_a_module_that_has_them(memory: Mem
         check_close(list(one.state_dict().values()), list(before.values()), tolerance=0)
         check_close([one.call(weights, *inputs, mixture)], [expected])
         check_close(list(one.buffers()), list(reference.buffers()))
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_flat_weights_are_the_modules_own(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (lowering.to_torch(DARTS, seed=seed).double() for seed in (1, 2))
+    leaves = one.flatten_parameters()
+    assert [id(leaf) for leaf in one.flatten_parameters()] == [id(leaf) for leaf in leaves]
+    if kernels.available():
+        assert len(leaves) < len(one.keys) / 4
+    if library:
+        monkeypatch.setattr(kernels, "available", lambda: False)
+    one.load_state_dict(other.state_dict())
+    inputs, mixture = inputs_of(DARTS), mixture_of(DARTS)
+    check_same(outcome(one, inputs, mixture), outcome(other, inputs, mixture))
+    copied = copy.deepcopy(one)
+    assert len(copied.leaves) == len(one.keys)
+    check_same(outcome(copied, inputs, mixture), outcome(other, inputs, mixture))
+    one.eval()
+    with torch.no_grad():
+        for leaf in leaves:
+            leaf.zero_()
+    assert not any(value.any() for value in one.parameters())
+    moved = [torch.ones_like(leaf) for leaf in leaves]
+    with_ones = one.call(moved, *inputs, mixture)
+    with torch.no_grad():
+        for value in one.parameters():
+            value.fill_(1.0)
+    check_close([with_ones], [one(*inputs, mixture)])
+
+
+def test_sampled_calls_reach_flat_weights() -> None:
+    found: list[Outcome] = []
+    for flat in (False, True):
+        module = lowering.to_torch(DARTS).double()
+        if flat:
+            module.flatten_parameters()
+        mixture = mixture_of(DARTS)
+        live = lowering.Mixture(mixture, dict.fromkeys(mixture, (3, 5)))
+        found.append(outcome(module, inputs_of(DARTS), live))
+    check_same(*found)

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import functools
+import itertools
 import math
 import mmap
 import weakref
@@ -27,6 +28,7 @@ def mixed_sum(
     running: Sequence[Tensor] = (),
     *,
     recompute: bool,
+    shapes: tuple[tuple[int, ...], ...] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of coefficients[t] * terms[t](values), and the norms' means and variances.
 
@@ -37,16 +39,21 @@ def mixed_sum(
     biased variances, (sum of the norms' channels,), are the batch's, norm after norm in the order
     of terms and units; no gradient flows through them. `running`: of each norm its running mean
     and variance, contiguous and of the values' type, which follow the batch's mean and unbiased
-    variance; or none.
+    variance; or none. With `shapes` of the weights, these are one flat tensor that holds them one
+    after the other, and so are the running statistics.
 
     Backward needs the values, coefficients, weights and statistics, and with `recompute=False`
     also dense convolutions, factorized reduces and the products behind depthwise windows, but for
     terms of a single depthwise window of 9 taps or fewer; with `recompute=True` all are made again.
     """
-    if len(weights) != weight_count(terms) or len(terms) != coefficients.numel():
+    if shapes is None:
+        shapes = tuple(tuple(weight.shape) for weight in weights)
+    elif sum(map(math.prod, shapes)) != sum(weight.numel() for weight in weights):
+        raise TypeError(f"the flat weights are not those of the shapes {shapes}")
+    if len(shapes) != weight_count(terms) or len(terms) != coefficients.numel():
         raise TypeError(
             f"{len(terms)} terms with {weight_count(terms)} weights are given "
-            f"{coefficients.numel()} coefficients and {len(weights)} weights"
+            f"{coefficients.numel()} coefficients and {len(shapes)} weights"
         )
     nhwc = [value.contiguous(memory_format=torch.channels_last) for value in values]
     plain = [weight.contiguous() for weight in weights]
@@ -55,10 +62,11 @@ def mixed_sum(
         terms,
         values[0].shape[0],
         tuple((value.shape[1], value.shape[2], value.shape[3]) for value in values),
-        tuple(tuple(weight.shape) for weight in weights),
+        shapes,
         values[0].dtype,
     )
-    if running and [each.numel() for each in running] != plan.running:
+    sizes = [each.numel() for each in running]
+    if running and sizes not in (plan.running, [sum(plan.running)]):
         raise TypeError("the running statistics are not those of the norms")
     differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     keep = differentiated and not recompute
@@ -79,7 +87,13 @@ def supports(value: Tensor) -> bool:
 class _Plan:
     """A layout as the library holds it."""
 
-    def __init__(self, layout: SumLayout, images: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        layout: SumLayout,
+        images: int,
+        weights: tuple[tuple[int, ...], ...],
+        dtype: torch.dtype,
+    ) -> None:
         self.layout = layout
         self.images = images
         self.dtype = dtype
@@ -92,6 +106,7 @@ class _Plan:
         weakref.finalize(self, functions.nasir_forget, self.handle)
         functions.nasir_kept.restype = ctypes.c_long
         self.kept: int = functions.nasir_kept(self.handle)
+        self.weights = [math.prod(shape) for shape in weights]
         self.running = [channels for channels in layout.norms for _ in range(2)]
 
 
@@ -127,7 +142,7 @@ def _plan(
     weights: tuple[tuple[int, ...], ...],
     dtype: torch.dtype,
 ) -> _Plan:
-    return _Plan(lay_out(terms, images, values, weights), images, dtype)
+    return _Plan(lay_out(terms, images, values, weights), images, weights, dtype)
 
 
 class _Context(FunctionCtx):
@@ -155,7 +170,7 @@ class _MixedSum(torch.autograd.Function):
         mean = coefficients.new_empty(sum(plan.layout.norms))
         variance = torch.empty_like(mean)
         out = _lend((plan.images, *plan.layout.out), plan.dtype)
-        arrays = _arrays(count, coefficients, tensors, kept, (mean, variance), running)
+        arrays = _arrays(plan, count, coefficients, tensors, kept, (mean, variance), running)
         _function(f"nasir_forward_{plan.kind}")(
             plan.handle,
             torch.get_num_threads(),
@@ -190,7 +205,8 @@ def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
     ]
     weighted = any(wanted[count + 1 :])
     made += [torch.empty_like(tensor) if weighted else None for tensor in tensors[count:]]
-    values, weights = _addresses(made[1 : count + 1]), _addresses(made[count + 1 :])
+    values = _addresses(made[1 : count + 1])
+    weights = _addresses(made[count + 1 :], plan.weights)
     gradients = _Gradients(
         _address(gradient),
         ctypes.addressof(values) if any(wanted[1 : count + 1]) else None,
@@ -198,7 +214,7 @@ def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
         _address(made[0]),
     )
     kept = rest[len(tensors) :]
-    arrays = _arrays(count, coefficients, tensors, kept, (mean, variance), ())
+    arrays = _arrays(plan, count, coefficients, tensors, kept, (mean, variance), ())
     _function(f"nasir_backward_{plan.kind}")(
         plan.handle, torch.get_num_threads(), ctypes.byref(arrays[0]), ctypes.byref(gradients)
     )
@@ -206,6 +222,7 @@ def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
 
 
 def _arrays(
+    plan: _Plan,
     count: int,
     coefficients: Tensor,
     tensors: Sequence[Tensor],
@@ -214,8 +231,8 @@ def _arrays(
     running: Sequence[Tensor],
 ) -> tuple[_Arrays, object]:
     """The library's view of the tensors, and the objects that it refers to."""
-    values, weights = _addresses(tensors[:count]), _addresses(tensors[count:])
-    moved = _addresses(running)
+    values, weights = _addresses(tensors[:count]), _addresses(tensors[count:], plan.weights)
+    moved = _addresses(running, plan.running)
     arrays = _Arrays(
         ctypes.addressof(values),
         ctypes.addressof(weights),
@@ -228,8 +245,16 @@ def _arrays(
     return arrays, (values, weights, moved)
 
 
-def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * max(1, len(tensors)))(*map(_address, tensors))
+def _addresses(
+    tensors: Sequence[Tensor | None], parts: Sequence[int] = ()
+) -> ctypes.Array[ctypes.c_void_p]:
+    """Where tensors lie, or the parts of so many values that one tensor consists of."""
+    places = list(map(_address, tensors))
+    if len(tensors) == 1 < len(parts) and tensors[0] is not None and places[0]:
+        size = tensors[0].itemsize
+        starts = itertools.accumulate((part * size for part in parts[:-1]), initial=places[0])
+        places = list(starts)
+    return (ctypes.c_void_p * max(1, len(places)))(*places)
 
 
 def _address(tensor: Tensor | None) -> int | None:

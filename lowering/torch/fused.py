@@ -1,22 +1,23 @@
-"""Rules of fused primitives in torch: mixed sums, banks of convolutions, sums of highways."""
+"""Rules of fused primitives in torch: mixed sums, banks of convolutions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowering import kernels
 from lowering.torch.code import Variable
 from lowering.torch.ranks import normalised
 from lowering.torch.rule import Emit, TorchEmitter, lerp_each_
-from lowering.torch.sequence import once, product
+from lowering.torch.store import FlatWeights
+from nasir import Graph
 from nasir.ops import ChainUnit
 from nasir.ops.fused import (
+    MIXED_SUM,
     Branch,
     ConvBankAttrs,
-    HighwaySumAttrs,
     MixedChain,
     MixedSumAttrs,
     unit_type,
@@ -86,170 +87,6 @@ class Coefficients:
 
 def _products(term: MixedChain | Branch) -> tuple[tuple[tuple[int, int], ...], ...]:
     return term.products or ((),)
-
-
-_aten: Any = torch.ops.aten  # the derivatives that the library itself uses have no other names
-
-Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(gradient of the result, x, function(x)) -> gradient of x."""
-
-FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Derivative]] = {
-    "": (lambda x: x, lambda grad, x, y: grad),
-    "relu": (torch.relu, lambda grad, x, y: _aten.threshold_backward(grad, x, 0)),
-    "sigmoid": (torch.sigmoid, lambda grad, x, y: _aten.sigmoid_backward(grad, y)),
-    "tanh": (torch.tanh, lambda grad, x, y: _aten.tanh_backward(grad, y)),
-    "silu": (F.silu, lambda grad, x, y: _aten.silu_backward(grad, x)),
-    "hardsigmoid": (F.hardsigmoid, lambda grad, x, y: _aten.hardsigmoid_backward(grad, x)),
-    "hardswish": (F.hardswish, lambda grad, x, y: _aten.hardswish_backward(grad, x)),
-}
-"""The functions that a highway can have as f, with their derivatives, by name."""
-
-
-class HighwaySum:
-    """A node's function of its inputs and then of its weight.
-
-    With p highways of B examples and C units, all p states lie in one tensor (p, B, C), and all
-    values in one (p·B, ·), so that there is one product with the weight. Each function is computed
-    for every highway; where one does not have it, its coefficient is 0.
-    """
-
-    def __init__(self, attrs: HighwaySumAttrs, name: str) -> None:
-        self.__name__ = f"highway_sum_{name}"  # what the program's source calls it
-        self.__module__ = __name__
-        self.states = tuple(highway.state for highway in attrs.highways)
-        self.values = tuple(highway.value for highway in attrs.highways)
-        branches = [b for highway in attrs.highways for b in highway.branches]
-        self.names = tuple(dict.fromkeys(branch.function for branch in branches))
-        used = {at for branch in branches for p in branch.products for at, _ in p}
-        self.choices = tuple(sorted(used))
-        self.scales = Coefficients(branches, {at: i for i, at in enumerate(self.choices)})
-        self.places = [
-            self.names.index(branch.function) * len(self.states) + row
-            for row, highway in enumerate(attrs.highways)
-            for branch in highway.branches
-        ]
-
-    def __call__(self, *args: Tensor) -> Tensor:
-        """The sum (B, C) for these inputs and this weight."""
-        *inputs, weight = args
-        states = [inputs[at] for at in self.states]
-        values = [inputs[at] for at in self.values]
-        choices = [inputs[at] for at in self.choices]
-        scales = once(self, choices, lambda: self._scales(choices, states[0]))
-        if torch.compiler.is_compiling() or torch.is_autocast_enabled(weight.device.type):
-            return highways_by_library(self.names, scales, weight, states, values)
-        return _call(self.names, scales, weight, *states, *values)
-
-    def _scales(self, weights: Sequence[Tensor], like: Tensor) -> Tensor:
-        """The coefficients (functions, p), 0 where a highway does not have a function."""
-        found = self.scales(weights, like).to(like.dtype)
-        shape = (len(self.names), len(self.states))
-        places = torch.tensor(self.places, device=found.device)
-        return found.new_zeros(shape).view(-1).index_copy(0, places, found).view(shape)
-
-
-def highways_by_library(
-    names: Sequence[str],
-    scales: Tensor,
-    weight: Tensor,
-    states: list[Tensor],
-    values: list[Tensor],
-) -> Tensor:
-    """The sum by operations that torch differentiates itself, twice too."""
-    s = torch.stack(states)
-    c, g = (torch.cat(values) @ weight).view(*s.shape[:2], -1).chunk(2, -1)
-    mixed = sum(
-        _rows(scale) * FUNCTIONS[name][0](g) for name, scale in zip(names, scales, strict=True)
-    )
-    total = _rows(scales.sum(0))
-    return (total * s + c.sigmoid() * (mixed - total * s)).sum(0)
-
-
-def _call(*args: Any) -> Tensor:
-    # torch has no type for what `apply` returns.
-    return _HighwaySum.apply(*args)  # pyright: ignore[reportReturnType, reportUnknownMemberType, reportUnknownVariableType]
-
-
-def _rows(scale: Tensor) -> Tensor:
-    return scale.view(-1, 1, 1)
-
-
-class _HighwaySum(torch.autograd.Function):
-    """Σ_p [w_p s_p + γ_p (m_p - w_p s_p)], γ = σ(c), m_p = Σ_k w_pk f_k(g_p), w_p = Σ_k w_pk.
-
-    Backward keeps γ and g, (p, B, C) each, and its inputs; the functions are computed again.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, names: tuple[str, ...], *args: Tensor) -> Tensor:
-        """The sum for (coefficients, weight, states …, values …)."""
-        scales, weight, *inputs = args
-        s, x = _together(inputs)
-        halves = product(x, weight).view(*s.shape[:2], -1)
-        c, g = halves.chunk(2, -1)
-        gate, g = c.sigmoid(), g.contiguous()  # functions of contiguous values take half the time
-        total = scales.sum(0)
-        mixed = s * _rows(-total)
-        for name, scale in zip(names, scales, strict=True):
-            mixed.addcmul_(FUNCTIONS[name][0](g), _rows(scale))
-        result = mixed.mul_(gate).sum(0).view(1, -1)
-        result.addmm_(total.view(1, -1), s.view(len(s), -1))
-        ctx.names = names
-        ctx.save_for_backward(*args, gate, g)
-        return result.view(s.shape[1:])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of all inputs; by differentiable operations where these are asked for."""
-        if torch.is_grad_enabled():
-            return (None, *_differentiable(ctx, *grads))
-        return (None, *_gradients(ctx, *grads))
-
-
-def _together(inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The states, (p, B, C), and the values, (p·B, ·)."""
-    count = len(inputs) // 2
-    return torch.stack(inputs[:count]), torch.cat(inputs[count:])
-
-
-def _gradients(ctx: Any, grad: Tensor) -> list[Tensor | None]:
-    scales, weight, *inputs, gate, g = ctx.saved_tensors
-    s, x = _together(inputs)
-    grad_halves = g.new_zeros(*g.shape[:2], weight.shape[1])
-    grad_c, grad_g = grad_halves.chunk(2, -1)
-    total = scales.sum(0)
-    passed = gate * grad  # the gradient of m
-    mixed = s * _rows(-total)
-    dots: list[Tensor] = []
-    for name, scale in zip(ctx.names, scales, strict=True):
-        function, derivative = FUNCTIONS[name]
-        y = function(g)
-        mixed.addcmul_(y, _rows(scale))
-        grad_g.addcmul_(derivative(passed, g, y), _rows(scale))
-        if ctx.needs_input_grad[1]:
-            dots.append((y * passed).view(len(s), -1).sum(1))
-    _aten.sigmoid_backward(mixed.mul_(grad), gate, grad_input=grad_c)
-    kept = torch.sub(grad, passed, out=passed)  # the gradient of w s
-    grad_scales = None
-    if dots:
-        grad_scales = torch.stack(dots) + (kept * s).view(len(s), -1).sum(1)
-    grad_s = kept.mul_(_rows(total))
-    rows = grad_halves.view(len(x), -1)
-    grad_values = product(rows, weight.t()).view(len(s), -1, x.shape[1]).unbind()
-    return [grad_scales, product(x.t(), rows), *grad_s.unbind(), *grad_values]
-
-
-def _differentiable(ctx: Any, grad: Tensor) -> list[Tensor | None]:
-    scales, weight, *inputs = ctx.saved_tensors[:-2]
-    count = len(inputs) // 2
-    result = highways_by_library(ctx.names, scales, weight, inputs[:count], inputs[count:])
-    args = (scales, weight, *inputs)
-    wanted = [a for a, needed in zip(args, ctx.needs_input_grad[1:], strict=True) if needed]
-    found = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
-    return [next(found) if needed else None for needed in ctx.needs_input_grad[1:]]
-
-
-Values = tuple[Variable, ...]
 
 
 def by_library(
@@ -323,10 +160,18 @@ class MixedSum:
 
     `follow`: whether the running statistics follow the batch's, which a second run of the same
     step must not make them do. `together`: whether they are those of all processes' batches.
+    `flat`: whether the weights are one tensor and the running statistics another (`FlatWeights`).
     """
 
     def __init__(
-        self, attrs: MixedSumAttrs, count: int, name: str, *, follow: bool, together: bool
+        self,
+        attrs: MixedSumAttrs,
+        count: int,
+        name: str,
+        *,
+        follow: bool,
+        together: bool,
+        flat: Sequence[FlatWeights] = (),
     ) -> None:
         self.__name__ = f"mixed_sum_{name}"  # what the program's source calls it
         self.__module__ = __name__
@@ -338,6 +183,7 @@ class MixedSum:
         self.choices = tuple(sorted(used))
         self.scales = Coefficients(attrs.terms, {at: i for i, at in enumerate(self.choices)})
         self.learned, self.norms = _places(attrs.terms, count)
+        self.flat = flat
         self.values = tuple(dict.fromkeys(term.value for term in attrs.terms))
         self.chains = tuple(_chain(term, self.values) for term in attrs.terms)
         self._sizes: dict[tuple[torch.Size, ...], tuple[list[int], Tensor]] = {}
@@ -347,11 +193,9 @@ class MixedSum:
         values = [_full(value) for value in args[: self.count]]
         first = values[self.attrs.terms[0].value]
         scales = self.scales([args[at] for at in self.choices], first).to(first.dtype)
-        weights = [args[at] for at in self.learned]
         if not self.together and kernels.supports(first) and kernels.available():
             read = [values[at] for at in self.values]
-            places = self.norms if self.follow else ()
-            running = [args[at + i] for at, _ in places for i in range(2)]
+            weights, running = self._given(args)
             moved = all(r.dtype == first.dtype and r.is_contiguous() for r in running)
             result, mean, variance = kernels.mixed_sum(
                 self.chains,
@@ -360,15 +204,38 @@ class MixedSum:
                 weights,
                 running if moved else (),
                 recompute=self.attrs.recompute,
+                shapes=self.flat[0].shapes if self.flat else None,
             )
         else:
             moved = False
+            args = self._apart(args)
+            weights = [args[at] for at in self.learned]
             result, mean, variance = by_library(
                 self.attrs.terms, values, weights, scales, self.together
             )
         if self.follow and not moved:
-            self._update(args, mean, variance)
+            self._update(self._apart(args), mean, variance)
         return result
+
+    def _given(self, args: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """The weights, and the running statistics if they follow; each one tensor if `flat`."""
+        if self.flat:
+            weights, running = args[self.count :]
+            return [weights], [running] if self.follow and self.norms else []
+        places = self.norms if self.follow else ()
+        running = [args[at + i] for at, _ in places for i in range(2)]
+        return [args[at] for at in self.learned], running
+
+    def _apart(self, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The arguments with each weight by itself."""
+        if not self.flat or len(args) > self.count + 2:
+            return args
+        pairs = zip(self.flat, args[self.count :], strict=True)
+        weights, running = (iter(flat.pieces(value)) for flat, value in pairs)
+        last = self.count + len(self.learned) + 2 * len(self.norms)
+        learned = set(self.learned)
+        rest = (next(weights if at in learned else running) for at in range(self.count, last))
+        return (*args[: self.count], *rest)
 
     def _update(self, args: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
         """Moves running means and variances (of the unbiased variance, as torch does)."""
@@ -452,8 +319,8 @@ def _places(
 
 def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: Variable) -> Variable:
     learned, norms = _places(a.terms, 0)
-    inputs = len(values) - len(learned) - 2 * len(norms)
-    function = MixedSum(a, inputs, e.name, follow=e.follow, together=e.together)
+    inputs = len(values) - (len(e.flat) or len(learned) + 2 * len(norms))
+    function = MixedSum(a, inputs, e.name, follow=e.follow, together=e.together, flat=e.flat)
     read = {term.value for term in a.terms}
     given = (e.once(_by_pixels, v) if i in read else v for i, v in enumerate(values))
     return e.call(function, *given)
@@ -474,12 +341,29 @@ def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variabl
     return e.call(F.conv2d, x, weight, None, a.stride, a.padding, a.dilation)
 
 
-def _highway_sum(e: TorchEmitter, a: HighwaySumAttrs, *values: Variable) -> Variable:
-    return e.call(HighwaySum(a, e.name), *values)
+def flat_weights(
+    graph: Graph, owners: Mapping[str, tuple[nn.Module, str]]
+) -> dict[str, tuple[FlatWeights, FlatWeights]]:
+    """By node the learned weights that a mixed sum alone reads, and its running statistics."""
+    reads = Counter(ref.key for node in graph.nodes for ref in node.params)
+    found: dict[str, tuple[FlatWeights, FlatWeights]] = {}
+    for node in graph.nodes:
+        kinds = tuple(
+            [ref.key for ref in node.params if ref.buffer is own] for own in (False, True)
+        )
+        values = [getattr(*owners[key]) for key in kinds[0]]
+        learned = all(value.requires_grad for value in values) and len(values) > 1
+        if node.op is MIXED_SUM and learned and max(reads[ref.key] for ref in node.params) == 1:
+            names = (node.name, f"{node.name}.running")
+            weights, running = (
+                FlatWeights({key: owners[key] for key in keys}, name)
+                for keys, name in zip(kinds, names, strict=True)
+            )
+            found[node.name] = weights, running
+    return found
 
 
 RULES: Mapping[str, Emit] = {
     "mixed_sum": _mixed_sum,
     "conv_bank": _conv_bank,
-    "highway_sum": _highway_sum,
 }

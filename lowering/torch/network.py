@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from lowering.torch.entrance import Entrance, without_unread
+from lowering.torch.fused import flat_weights
 from lowering.torch.policies import policy
 from lowering.torch.program import Function, Mode, Program, make_program
 from lowering.torch.ranks import BatchPart
 from lowering.torch.sampled import Live, Mixture, SampledGraph, places
-from lowering.torch.store import Store
+from lowering.torch.store import FlatWeights, Store, register
 from nasir import Feature, Graph, NasirError, run_passes
 from nasir.arguments import checked
 from nasir.errors import quoted
@@ -86,9 +87,11 @@ class Network(nn.Module):
         self._programs: dict[bool, Callable[..., Any]] = {}
         self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
         self._places: dict[str, tuple[nn.Module, str]] = {}
+        self._flat: dict[str, tuple[FlatWeights, FlatWeights]] = {}
+        self.flat: list[Tensor] = []
         self._graphs: dict[str, Graph] = {}
         self._written(training=trainable)
-        _register(self, store)
+        register(self, store)
         object.__setattr__(self, "__class__", _with_arguments(self._entrance.names))
 
     def forward(self, *inputs: Any) -> Any:
@@ -101,7 +104,8 @@ class Network(nn.Module):
         """
         if _is_sampled(inputs):
             sampled = self._sampled(inputs)
-            return sampled(self._weight, self._arguments(sampled.graph, inputs))
+            weight = self._given(self.leaves) if self._flat else self._weight
+            return sampled(weight, self._arguments(sampled.graph, inputs))
         program = self._program(training=self.training)
         return program(self, *self._arguments(self._running, inputs))
 
@@ -154,8 +158,42 @@ class Network(nn.Module):
         """The keys of the weights that are learned, in the order of `parameters()`."""
         return tuple(key for key, _ in self.named_parameters())
 
+    def flatten_parameters(self) -> list[Tensor]:
+        """Lays the weights of each mixed sum into one tensor that trains for them; see `leaves`.
+
+        Returns the leaves. From then on training computes gradients by these alone, so that a step
+        of a supernet moves some dozens of tensors instead of more than a thousand. Parameters and
+        buffers stay, with their keys, and share the memory.
+        """
+        if not self._flat:
+            found = flat_weights(self._graph("trained"), self._owners())
+            flat = [each.value for pair in found.values() for each in pair]
+            self.__dict__.update(_nothing_made(), _flat=found, flat=flat)
+        return self.leaves
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """The tensors that training moves: `parameters()`, or after `flatten_parameters` fewer."""
+        return list(self._leaves().values())
+
+    def by_key(self, values: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Tensors that are laid out like the leaves, and in their order, apart by weights' keys."""
+        found = dict(zip(self._leaves(), values, strict=True))
+        for weights, _ in self._flat.values():
+            found |= zip(weights.keys, weights.pieces(found[weights.key]), strict=True)
+        return found
+
+    def _leaves(self) -> dict[str, Tensor]:
+        """The leaves, each by the key of its first weight."""
+        found: dict[str, Tensor] = dict(self.named_parameters())
+        for weights, _ in self._flat.values():
+            for key in weights.keys[1:]:
+                del found[key]
+            found[weights.key] = weights.value
+        return found
+
     def call(self, weights: Sequence[Tensor], *inputs: Any) -> Any:
-        """The outputs with these weights, in the order of `keys`, instead of its own.
+        """The outputs with these weights, in the order of `leaves`, instead of its own.
 
         Running statistics are the module's, and follow the batch's in training.
         """
@@ -226,21 +264,25 @@ class Network(nn.Module):
         training = training and self._trainable
         if training not in self._sources:
             self._sources[training] = make_program(
-                *self._lowered(training=training), self._mode(training=training)
+                *self._lowered(training=training),
+                self._mode(training=training),
+                flat=self._flat if training else {},
             )
         return self._sources[training]
 
     def _called(self, weights: Sequence[Tensor], inputs: tuple[Any, ...], *, follow: bool) -> Any:
         if not _is_sampled(inputs):
             function = self._function(follow=follow)
+            if self._flat and not self.training:  # where parts are one tensor in training alone
+                weights = list(self.by_key(weights).values())
             return function(self, *self._arguments(self._running, inputs), *weights)
-        given = dict(zip(self.keys, weights, strict=True))
-
-        def weight(key: str) -> Tensor:
-            return given[key] if key in given else self._weight(key)
-
         sampled = self._sampled(inputs, follow=follow)
-        return sampled(weight, self._arguments(sampled.graph, inputs))
+        return sampled(self._given(weights), self._arguments(sampled.graph, inputs))
+
+    def _given(self, leaves: Sequence[Tensor]) -> Callable[[str], Tensor]:
+        """The weight of a key, from tensors in the place of the leaves; or the buffer."""
+        given = self.by_key(leaves)
+        return lambda key: given[key] if key in given else self._weight(key)
 
     def _sampled(self, inputs: tuple[Any, ...], *, follow: bool = True) -> SampledGraph:
         """Returns the part of the graph that runs for the live options of the mixture."""
@@ -255,17 +297,29 @@ class Network(nn.Module):
 
     def _weight(self, key: str) -> Tensor:
         """The parameter or buffer of a key."""
-        if not self._places:
-            self._places.update(places(self))
-        module, name = self._places[key]
+        module, name = self._owners()[key]
         return getattr(module, name)
 
+    def _owners(self) -> dict[str, tuple[nn.Module, str]]:
+        if not self._places:
+            self._places.update(places(self))
+        return self._places
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        super()._apply(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] - torch's is untyped
+        for weights, running in self._flat.values():
+            weights.gather()
+            running.gather()
+        return self
+
     def _function(self, *, follow: bool) -> Callable[..., Any]:
-        """The function of (module, inputs, weights in the order of `keys`), made at the first."""
+        """The function of (module, inputs, weights in the order of `leaves`), made at the first."""
         training = self.training and self._trainable
         if (training, follow) not in self._functions:
             mode = self._mode(training=training, follow=follow)
-            program = make_program(*self._lowered(training=training), mode, given=self.keys)
+            flat = self._flat if training else {}
+            keys = self._leaves() if training else self.by_key(self.leaves)
+            program = make_program(*self._lowered(training=training), mode, keys, flat)
             self._functions[training, follow] = program.function()
         return self._functions[training, follow]
 
@@ -329,7 +383,8 @@ def _with_arguments(names: tuple[str, ...]) -> type[Network]:
 
 def _nothing_made() -> dict[str, Any]:
     """What a network makes of its graph when it is first called, before that."""
-    return {"_programs": {}, "_sources": {}, "_functions": {}, "_graphs": {}}
+    made = ("_programs", "_sources", "_functions", "_graphs", "_flat")
+    return {**{name: {} for name in made}, "flat": []}
 
 
 def _bare(names: tuple[str, ...]) -> Network:
@@ -425,36 +480,3 @@ def to_inference(graph: Graph, module: nn.Module) -> Network:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network.eval()
-
-
-def _register(root: nn.Module, store: Store) -> None:
-    """Puts every weight below plain modules, so that its path is its key."""
-    modules: dict[str, nn.Module] = {"": root}
-    for key, value in store.items():
-        path, _, name = key.rpartition(".")
-        module = _descend(modules, path, key)
-        _check_free(module, name, key)
-        if store.refs[key].buffer:
-            module.register_buffer(name, value)
-        else:
-            module.register_parameter(name, nn.Parameter(value))
-
-
-def _descend(modules: dict[str, nn.Module], path: str, key: str) -> nn.Module:
-    """The module at that path, made if it is not there yet."""
-    if path not in modules:
-        above, _, part = path.rpartition(".")
-        parent = _descend(modules, above, key)
-        _check_free(parent, part, key)
-        modules[path] = nn.Module()
-        parent.add_module(part, modules[path])
-    return modules[path]
-
-
-def _check_free(module: nn.Module, part: str, key: str) -> None:
-    if hasattr(module, part):
-        raise NasirError(
-            "E401",
-            f"the weight '{key}' cannot be stored: torch modules have an attribute '{part}'",
-            hint="give the node another name",
-        )

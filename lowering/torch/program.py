@@ -3,7 +3,7 @@
 import itertools
 import linecache
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from lowering.python_text import Names, identifier
 from lowering.torch import fused, layers, memory, sequence
 from lowering.torch.code import Code, Variable
 from lowering.torch.rule import Emit, TorchEmitter
+from lowering.torch.store import FlatWeights
 from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
 from nasir.ops.layers import ChannelsAttrs
@@ -81,16 +82,25 @@ class Program:
 
 
 def make_program(
-    graph: Graph, outputs: Iterable[str], mode: Mode, given: Iterable[str] = ()
+    graph: Graph,
+    outputs: Iterable[str],
+    mode: Mode,
+    given: Iterable[str] = (),
+    flat: Mapping[str, tuple[FlatWeights, ...]] | None = None,
 ) -> Program:
     """The program `forward(self, …)` of these outputs (one alone, or a tuple) from primitives.
 
     The weights with the keys `given` are its last arguments, in that order; it takes the others
-    from the module.
+    from the module. `flat`: by node the weights that it takes as one tensor, and its running
+    statistics.
     """
     writer = _SourceWriter(graph, mode)
     for ref in graph.params:
         writer.weights[ref.key] = partial(writer.code.weight, ref.key)
+    for place, (node, found) in enumerate((flat or {}).items()):
+        writer.flat[node] = found
+        for i, each in enumerate(found):
+            writer.weights[each.key] = partial(writer.code.flat, len(found) * place + i)
     for key in given:
         value = writer.code.argument(key)
         writer.weights[key] = lambda value=value: value
@@ -116,6 +126,7 @@ class _SourceWriter:
         self.titles = Names({"forward"})
         self.values = {name: self.code.argument(name) for name, _ in graph.inputs}
         self.weights: dict[str, Callable[[], Variable]] = {}
+        self.flat: dict[str, tuple[FlatWeights, ...]] = {}
         self.bodies: list[Program] = []
         self.functions: dict[tuple[Graph, bool], Function] = {}
 
@@ -128,10 +139,12 @@ class _SourceWriter:
             if node.name not in wanted:
                 continue
             assert isinstance(node.op, OpSpec), f"{node.name} is a macro: expand it first"
-            for ref in node.params:
-                if ref.key not in made:
-                    made[ref.key] = self.weights[ref.key]()
-            refs = tuple(made[ref.key] for ref in node.params)
+            flat = self.flat.get(node.name, ())
+            keys = [each.key for each in flat or node.params]
+            for key in keys:
+                if key not in made:
+                    made[key] = self.weights[key]()
+            refs = tuple(made[key] for key in keys)
             inputs = tuple(self.values[name] for name in node.inputs)
             emitter = TorchEmitter(
                 self.code,
@@ -142,6 +155,7 @@ class _SourceWriter:
                 partial(self._function, follow=self.mode.follow),
                 partial(self._function, follow=False),
                 _pieces(self.graph, node),
+                flat,
             )
             self.values[node.name] = find_rule(node.op)(emitter, node.attrs, *inputs, *refs)
         while name in self.code.names:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lowering.torch.code import Code, Variable
+from lowering.torch.store import FlatWeights
 from nasir import Graph
 
 Emit = Callable[..., Variable]
@@ -23,7 +24,8 @@ class TorchEmitter:
     `name` is what the values of the present node are called in the source; `function` lowers a body
     to a function of its inputs and then of its weights, and `replay` to one that does the same but
     for the running statistics. `pieces` are the numbers of channels that the first input is
-    cut into, if it is.
+    cut into, if it is. `flat`: the layout of the node's weights, if they come as one tensor, and
+    that of its running statistics.
     """
 
     code: Code
@@ -34,6 +36,7 @@ class TorchEmitter:
     function: Callable[[Graph], Callable[..., Any]]
     replay: Callable[[Graph], Callable[..., Any]]
     pieces: tuple[int, ...] = ()
+    flat: tuple[FlatWeights, ...] = ()
 
     def once(self, function: Callable[..., Any], value: Variable, *args: Any) -> Variable:
         """A call of a function of that value, or the result of the same call before."""

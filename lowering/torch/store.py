@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -97,6 +98,73 @@ class Store(Mapping[str, Tensor]):
                     )
                 self._values[key] = value.detach().clone()
         return self
+
+
+def register(root: nn.Module, store: Store) -> None:
+    """Puts every weight below plain modules, so that its path is its key."""
+    modules: dict[str, nn.Module] = {"": root}
+    for key, value in store.items():
+        path, _, name = key.rpartition(".")
+        module = _descend(modules, path, key)
+        _check_free(module, name, key)
+        if store.refs[key].buffer:
+            module.register_buffer(name, value)
+        else:
+            module.register_parameter(name, nn.Parameter(value))
+
+
+def _descend(modules: dict[str, nn.Module], path: str, key: str) -> nn.Module:
+    """The module at that path, made if it is not there yet."""
+    if path not in modules:
+        above, _, part = path.rpartition(".")
+        parent = _descend(modules, above, key)
+        _check_free(parent, part, key)
+        modules[path] = nn.Module()
+        parent.add_module(part, modules[path])
+    return modules[path]
+
+
+def _check_free(module: nn.Module, part: str, key: str) -> None:
+    if hasattr(module, part):
+        raise NasirError(
+            "E401",
+            f"the weight '{key}' cannot be stored: torch modules have an attribute '{part}'",
+            hint="give the node another name",
+        )
+
+
+class FlatWeights:
+    """Weights of a module, or running statistics, that lie in one tensor, one after the other.
+
+    The module's own share its memory. `value` requires a gradient if one of them does. `key` is
+    that of the first.
+    """
+
+    def __init__(self, owners: Mapping[str, tuple[nn.Module, str]], key: str = "") -> None:
+        self.owners = tuple(owners.values())
+        self.keys = tuple(owners)
+        self.key = self.keys[0] if owners else key
+        self.shapes = tuple(tuple(each.shape) for each in self._own())
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.value = torch.empty(0)
+        self.gather()
+        self.value.requires_grad_(any(each.requires_grad for each in self._own()))
+
+    def pieces(self, value: Tensor) -> list[Tensor]:
+        """The parts of a tensor that is laid out like `value`, in the shapes of the weights."""
+        parts = torch.split(value, self.sizes)
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def gather(self) -> None:
+        """Brings the weights into one tensor again, after the module has moved them."""
+        own = self._own()
+        if own:
+            self.value.data = torch.cat([each.detach().reshape(-1) for each in own])
+        for each, piece in zip(own, self.pieces(self.value.detach()), strict=True):
+            each.data = piece
+
+    def _own(self) -> list[Tensor]:
+        return [getattr(module, name) for module, name in self.owners]
 
 
 @checked

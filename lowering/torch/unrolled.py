@@ -43,7 +43,7 @@ Logits = Sequence[Tensor] | Mapping[str, Tensor]
 class Unrolled:
     """A step of the weights: -rate * (momentum * buffer + gradient + decay * w).
 
-    `buffers` are the optimiser's, in the order of the network's `keys`; where they are missing
+    `buffers` are the optimiser's, in the order of the network's `leaves`; where they are missing
     there is no momentum. `clip` bounds the norm of both gradients of the weights, as for recurrent
     networks: the difference is then scaled by clip / norm even where that is more than 1.
     """
@@ -82,7 +82,7 @@ def second_order(
     """
     logits = _rows(logits)
     weights = _detached(module)
-    descent = _gradients(train(module), tuple(module.parameters()), reduce)
+    descent = _gradients(train(module), module.leaves, reduce)
     descent, scale = _clipped(descent, step.clip)
     ahead = [w.requires_grad_() for w in _stepped(weights, descent, step)]
     loss = valid(partial(module.call_apart, ahead))
@@ -102,7 +102,7 @@ def _rows(logits: Logits) -> tuple[Tensor, ...]:
 
 def _detached(module: Network) -> list[Tensor]:
     """The weights as constants, so that no gradient of theirs is computed."""
-    return [weight.detach() for weight in module.parameters()]
+    return [weight.detach() for weight in module.leaves]
 
 
 def _gradients(loss: object, by: Sequence[Tensor], reduce: Reduce) -> list[Tensor]:

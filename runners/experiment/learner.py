@@ -191,7 +191,8 @@ class Learner:
         """Sets the network to train, with a new optimiser."""
         numbers = self.numbers
         self.module, self.run = module, run
-        self.weights = list(module.parameters())
+        alone = module is run  # what another form of the network runs, it reads by itself
+        self.weights = module.flatten_parameters() if alone else module.leaves
         self.buffers = [value for value in module.buffers() if value.is_floating_point()]
         self.optimiser = torch.optim.SGD(
             self.weights,
@@ -306,15 +307,48 @@ class Learner:
         """Returns the state at the end of an epoch."""
         return {
             "weights": self.module.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self._optimiser_state(),
             "task": self.task.state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resumes from a `state_dict` of the same network."""
         self.module.load_state_dict(state["weights"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self._load_optimiser(state["optimiser"])
         self.task.restore(state["task"])
+
+    def momentum(self) -> dict[str, Tensor]:
+        """Returns the momentum buffers of the weights by key, if any."""
+        found = [self.optimiser.state.get(w, {}).get("momentum_buffer") for w in self.weights]
+        if all(value is None for value in found):
+            return {}
+        pairs = zip(found, self.weights, strict=True)
+        filled = [torch.zeros_like(w) if value is None else value for value, w in pairs]
+        return self.module.by_key(filled)
+
+    def set_momentum(self, buffers: Mapping[str, Tensor]) -> None:
+        """Sets momentum buffers by key; those of other weights are zero."""
+        made = [torch.zeros_like(weight) for weight in self.weights]
+        with torch.no_grad():
+            for key, value in self.module.by_key(made).items():
+                if key in buffers:
+                    value.copy_(buffers[key])
+        for weight, value in zip(self.weights, made, strict=True):
+            self.optimiser.state[weight] = {"momentum_buffer": value}
+
+    def _optimiser_state(self) -> dict[str, Any]:
+        """Returns the optimiser's state as one of the module's parameters, in their order."""
+        (group,) = self.optimiser.state_dict()["param_groups"]
+        keys = self.module.keys
+        found = self.momentum()
+        state = {at: {"momentum_buffer": found[key]} for at, key in enumerate(keys) if found}
+        return {"state": state, "param_groups": [{**group, "params": list(range(len(keys)))}]}
+
+    def _load_optimiser(self, state: Mapping[str, Any]) -> None:
+        keys = self.module.keys
+        states: Mapping[int, Mapping[str, Tensor | None]] = state["state"]
+        found = {keys[at]: each.get("momentum_buffer") for at, each in states.items()}
+        self.set_momentum({key: value for key, value in found.items() if value is not None})
 
 
 def _parts(batch: Batch, count: int) -> list[Batch]:

@@ -1,6 +1,6 @@
 """A supernet in training: weights, logits, their optimisers, and the decisions so far."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -178,19 +178,6 @@ class Supernet(Learner):
         module = lowering.compile(module)  # if the device's policy compiles
         self.use(module, module)
 
-    def momentum(self) -> dict[str, Tensor]:
-        """Returns the momentum buffers of the weights by key, if any."""
-        states = {key: self.optimiser.state.get(w, {}) for key, w in self._named()}
-        found = {key: state.get("momentum_buffer") for key, state in states.items()}
-        return {key: buffer for key, buffer in found.items() if buffer is not None}
-
-    def set_momentum(self, buffers: Mapping[str, Tensor]) -> None:
-        """Sets momentum buffers by key."""
-        for key, weight in self._named():
-            if key in buffers:
-                value = buffers[key].to(weight.device, weight.dtype).clone()
-                self.optimiser.state[weight] = {"momentum_buffer": value}
-
     @property
     def leaves(self) -> list[Tensor]:
         """The logits in the order of the choices."""
@@ -270,7 +257,8 @@ class Supernet(Learner):
 
     def unrolled(self, rate: float) -> Unrolled:
         """Returns the weights' next step, for second order; no momentum before the first."""
-        known = tuple(self.momentum().values())
+        states = (self.optimiser.state.get(weight, {}) for weight in self.weights)
+        known = [state["momentum_buffer"] for state in states if "momentum_buffer" in state]
         numbers = self.numbers
         recurrent = self.task.name == "language"
         return Unrolled(
@@ -349,9 +337,6 @@ class Supernet(Learner):
         rows = self.rows(given)
         ops = {name: row for name, row in rows.items() if name in self.decided.ops}
         return ops, {name: row for name, row in rows.items() if name not in self.decided.ops}
-
-    def _named(self) -> Iterable[tuple[str, Tensor]]:
-        return zip(self.module.keys, self.weights, strict=True)
 
     def _first_logits(self, choice: Choice) -> Tensor:
         """Samples 1e-3 · N(0, 1) by the seed and the choice's name."""

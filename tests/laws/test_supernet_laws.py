@@ -38,15 +38,18 @@ each_level = pytest.mark.parametrize("memory", MEMORY_LEVELS)
 
 @each_level
 @examples(6)
-@given(space=small_spaces(), seed=SEEDS, optimise=st.booleans())
+@given(space=small_spaces(), seed=SEEDS, optimise=st.booleans(), flat=st.booleans())
 def test_every_level_gives_what_the_plain_lowering_gives(
-    space: Space, seed: int, optimise: bool, memory: MemoryLevel
+    space: Space, seed: int, optimise: bool, flat: bool, memory: MemoryLevel
 ) -> None:
     bare = graph_of(space)
     inputs, mixture = inputs_of(bare, seed), mixture_of(bare, seed)
     graph = nasir.drop_path(bare)
     plain = lowering.to_torch(graph, optimise=False).double()
-    module = lowering.to_torch(graph, optimise=optimise, memory=memory).double()
+    module = lowering.to_torch(graph, optimise=optimise, memory=memory)
+    if flat:
+        module.flatten_parameters()
+    module = module.double()
     plain.drop_path = module.drop_path = 0.4
     check_same(outcome(module, inputs, mixture), outcome(plain, inputs, mixture))
     assert list(module.state_dict()) == list(plain.state_dict())
@@ -59,9 +62,9 @@ def test_every_level_gives_what_the_plain_lowering_gives(
 
 @each_level
 @examples(3)
-@given(space=small_spaces(), seed=SEEDS)
+@given(space=small_spaces(), seed=SEEDS, flat=st.booleans())
 def test_second_order_is_that_of_the_plain_lowering(
-    space: Space, seed: int, memory: MemoryLevel
+    space: Space, seed: int, flat: bool, memory: MemoryLevel
 ) -> None:
     graph = graph_of(space)
     train, valid, mixture = inputs_of(graph, seed), inputs_of(graph, seed + 1), mixture_of(graph)
@@ -70,6 +73,8 @@ def test_second_order_is_that_of_the_plain_lowering(
         lowering.to_torch(graph, optimise=False).double(),
         lowering.to_torch(graph, memory=memory).double(),
     ]
+    if flat:
+        modules[1].flatten_parameters()
     found = [
         lowering.second_order(
             module,
