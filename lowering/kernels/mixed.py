@@ -204,7 +204,12 @@ def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
         for tensor, need in zip(tensors[:count], wanted[1 : count + 1], strict=True)
     ]
     weighted = any(wanted[count + 1 :])
-    made += [torch.empty_like(tensor) if weighted else None for tensor in tensors[count:]]
+    made += [
+        (_lend(each.shape, each.dtype) if each.dim() == 1 else torch.empty_like(each))
+        if weighted
+        else None
+        for each in tensors[count:]
+    ]
     values = _addresses(made[1 : count + 1])
     weights = _addresses(made[count + 1 :], plan.weights)
     gradients = _Gradients(
@@ -254,7 +259,13 @@ def _addresses(
         size = tensors[0].itemsize
         starts = itertools.accumulate((part * size for part in parts[:-1]), initial=places[0])
         places = list(starts)
-    return (ctypes.c_void_p * max(1, len(places)))(*places)
+    return _array(ctypes.c_void_p, max(1, len(places)))(*places)
+
+
+@functools.lru_cache(maxsize=4096)
+def _array(kind: Any, size: int) -> Any:
+    """The type of an array; ctypes makes it anew where nothing holds it, which takes its time."""
+    return kind * size
 
 
 def _address(tensor: Tensor | None) -> int | None:
@@ -331,7 +342,7 @@ def _lend(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     if size < _LEAST:
         return torch.empty_strided(shape, strides or (1,), dtype=dtype)
     block = POOL.block(size)
-    view = (ctypes.c_char * size).from_buffer(block)
+    view = _array(ctypes.c_char, size).from_buffer(block)
     weakref.finalize(view, POOL.free[size].append, block).atexit = False
     flat = torch.frombuffer(view, dtype=dtype)
     if strides is None:
