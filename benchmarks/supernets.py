@@ -67,7 +67,7 @@ class Search:
         self.labels = torch.arange(BATCH) % 10
         self.weights = self.module.flatten_parameters()
         self.optimiser: Any = torch.optim.SGD(
-            self.weights, 0.025, momentum=0.9, weight_decay=3e-4, foreach=True
+            self.weights, 0.025, momentum=0.9, weight_decay=3e-4, fused=True
         )
 
     def mixture(self) -> dict[str, Any]:

@@ -349,7 +349,8 @@ const T* Engine<T>::pad(Scratch<T>& own, size_t t, size_t u, long image) {
     activate(from + y * row, straight, row, step, before, unit.relu);
     if (slot.phases > 1) put(slot, to, y, own.row);
   }
-  if (slot.minimum && !replay_) own.nan[unit.source] = has_nan(to, slot.size());
+  if (slot.minimum)  // backward has a faster way where there is none, but for strides
+    own.nan[unit.source] = (replay_ && !unit.forward.run) || has_nan(to, slot.size());
   return to;
 }
 
@@ -371,7 +372,8 @@ void Engine<T>::window(Scratch<T>& own, size_t t, size_t u, long image, const T*
   } else {
     if (!replay_ && !own.nan[unit.source]) return maximum_row(x, unit.forward, columns, step, out);
     const long at = image * unit.middle.size() + y * unit.middle.row();
-    first_maximum_row(x, unit.forward, columns, step, out, replay_ ? which_[t][u] + at : own.row);
+    first_maximum_row(x, unit.forward, columns, step, own.nan[unit.source], out,
+                      replay_ ? which_[t][u] + at : own.row);
   }
 }
 

@@ -121,28 +121,91 @@ void correlate(const T* x, const long* offset, long taps, const T* d, Rows rows,
     all(step);
 }
 
+template <class T>
+inline Vec<T> larger(Vec<T> x, Vec<T> y) {
+  return y > x ? y : x;
+}
+
+// For taps in runs of K neighbours: the columns' maxima, and then those of K columns.
+template <class T, int R, int K>
+inline void maximum_tile(const T* x, Taps taps, long step, T* out) {
+  constexpr int M = R + K - 1;
+  Vec<T> best[M];
+  UNROLL for (int m = 0; m < M; ++m) best[m] = load(x + taps.offset[0] + m * step);
+  for (int i = K; i < taps.count; i += K)
+    UNROLL for (int m = 0; m < M; ++m)
+      best[m] = larger<T>(best[m], load(x + taps.offset[i] + m * step));
+  UNROLL for (int r = 0; r < R; ++r) {
+    Vec<T> value = best[r];
+    UNROLL for (int k = 1; k < K; ++k) value = larger<T>(value, best[r + k]);
+    store(out + r * step, value);
+  }
+}
+
 // The maximum, where no value is NaN.
 template <class T>
 void maximum_row(const T* x, Taps taps, long columns, long step, T* out) {
   constexpr int L = Lanes<T>::count;
+  if (taps.run == 3 && taps.apart == 1) {
+    for (long c = 0; c < step; c += L)
+      tiles<8>(columns, [&](long j, auto size) {
+        maximum_tile<T, size, 3>(x + j * step + c, taps, step, out + j * step + c);
+      });
+    return;
+  }
   tiles<4>(columns * step / L, [&](long j, auto size) {
     constexpr int R = size;
     Vec<T> best[R];
     const T* from = x + j * L;
     UNROLL for (int r = 0; r < R; ++r) best[r] = load(from + taps.offset[0] + r * L);
     for (int i = 1; i < taps.count; ++i)
-      UNROLL for (int r = 0; r < R; ++r) {
-        const Vec<T> value = load(from + taps.offset[i] + r * L);
-        best[r] = value > best[r] ? value : best[r];
-      }
+      UNROLL for (int r = 0; r < R; ++r)
+        best[r] = larger<T>(best[r], load(from + taps.offset[i] + r * L));
     UNROLL for (int r = 0; r < R; ++r) store(out + (j + r) * L, best[r]);
   });
 }
 
-// The first maximum in tap order and which tap it was; NaN wins and stays.
+// For taps in runs of K neighbours and values that are not NaN: the first maximum of each run, and
+// of those the first.
+template <class T, int R, int K>
+inline void first_maximum_tile(const T* x, Taps taps, long step, T* out, T* which) {
+  constexpr int M = R + K - 1;
+  const Vec<T> zero = {};
+  Vec<T> best[R], tap[R];
+  UNROLL for (int r = 0; r < R; ++r)
+    best[r] = zero - std::numeric_limits<T>::infinity(), tap[r] = zero;
+  for (int i = 0; i < taps.count; i += K) {
+    Vec<T> value[M];
+    UNROLL for (int m = 0; m < M; ++m) value[m] = load(x + taps.offset[i] + m * step);
+    UNROLL for (int r = 0; r < R; ++r) {
+      Vec<T> most = value[r], at = zero + T(taps.index[i]);
+      UNROLL for (int k = 1; k < K; ++k) {
+        const auto wins = value[r + k] > most;
+        most = wins ? value[r + k] : most;
+        at = wins ? zero + T(taps.index[i + k]) : at;
+      }
+      const auto wins = most > best[r];
+      best[r] = wins ? most : best[r];
+      tap[r] = wins ? at : tap[r];
+    }
+  }
+  UNROLL for (int r = 0; r < R; ++r)
+    store(out + r * step, best[r]), store(which + r * step, tap[r]);
+}
+
+// The first maximum in tap order and which tap it was; NaN wins and stays. `nan`: if there is any.
 template <class T>
-void first_maximum_row(const T* x, Taps taps, long columns, long step, T* out, T* which) {
+void first_maximum_row(const T* x, Taps taps, long columns, long step, bool nan, T* out,
+                       T* which) {
   constexpr int L = Lanes<T>::count;
+  if (!nan && taps.run == 3 && taps.apart == 1) {
+    for (long c = 0; c < step; c += L)
+      tiles<4>(columns, [&](long j, auto size) {
+        const long at = j * step + c;
+        first_maximum_tile<T, size, 3>(x + at, taps, step, out + at, which + at);
+      });
+    return;
+  }
   for (long at = 0; at < columns * step; at += L) {
     const Vec<T> zero = {};
     Vec<T> best = zero - std::numeric_limits<T>::infinity(), tap = zero;
@@ -157,10 +220,36 @@ void first_maximum_row(const T* x, Taps taps, long columns, long step, T* out, T
   }
 }
 
+// For taps in runs of K neighbours: a gradient is read once for all taps of a run.
+template <class T, int R, int K>
+inline void chosen_tile(const T* d, const T* which, Taps taps, long step, T* out) {
+  constexpr int M = R + K - 1;
+  const Vec<T> zero = {};
+  Vec<T> sum[R];
+  UNROLL for (int r = 0; r < R; ++r) sum[r] = zero;
+  for (int i = 0; i < taps.count; i += K)
+    UNROLL for (int m = 0; m < M; ++m) {
+      const Vec<T> value = load(d + taps.offset[i] + m * step);
+      const Vec<T> tap = load(which + taps.offset[i] + m * step);
+      UNROLL for (int k = 0; k < K; ++k)
+        if (m >= k && m - k < R)
+          sum[m - k] += tap == zero + T(taps.index[i + k]) ? value : zero;
+    }
+  UNROLL for (int r = 0; r < R; ++r) store(out + r * step, sum[r]);
+}
+
 // out[j] = sum of d over the windows whose maximum was at column j.
 template <class T>
 void chosen_row(const T* d, const T* which, Taps taps, long columns, long step, T* out) {
   constexpr int L = Lanes<T>::count;
+  if (taps.run == 3 && taps.apart == 1) {
+    for (long c = 0; c < step; c += L)
+      tiles<8>(columns, [&](long j, auto size) {
+        const long at = j * step + c;
+        chosen_tile<T, size, 3>(d + at, which + at, taps, step, out + at);
+      });
+    return;
+  }
   for (long at = 0; at < columns * step; at += L) {
     const Vec<T> zero = {};
     Vec<T> sum = zero;
