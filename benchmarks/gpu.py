@@ -40,7 +40,7 @@ class Step:
         }
         self.weights = list(self.module.parameters())
         self.optimiser: Any = torch.optim.SGD(
-            self.weights, 0.025, momentum=0.9, weight_decay=3e-4, fused=True
+            self.weights, 0.025, momentum=0.9, weight_decay=3e-4, foreach=True
         )
 
     def launch(self) -> None:

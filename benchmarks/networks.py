@@ -26,7 +26,7 @@ def training(rounds: int) -> list[Result]:
 
     def step(network: lowering.Network) -> Callable[[], object]:
         optimiser = torch.optim.SGD(
-            network.parameters(), 0.025, momentum=0.9, weight_decay=3e-4, fused=True
+            network.parameters(), 0.025, momentum=0.9, weight_decay=3e-4, foreach=True
         )
 
         def once() -> None:

@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,18 +46,11 @@ class Search:
         import torch
 
         import lowering
-        from lowering.kernels import SWITCH
 
         generator = torch.Generator().manual_seed(0)
-        before = os.environ.get(SWITCH)
-        try:
-            if library:
-                os.environ[SWITCH] = "0"
+        self.library = library
+        with self.kernels():
             self.module: Any = lowering.to_torch(graph, **options)
-        finally:
-            os.environ.pop(SWITCH, None)
-            if before is not None:
-                os.environ[SWITCH] = before
         self.logits = {
             choice.name: (
                 1e-3 * torch.randn(len(choice.options), generator=generator)
@@ -67,8 +61,23 @@ class Search:
         self.labels = torch.arange(BATCH) % 10
         self.weights = self.module.flatten_parameters()
         self.optimiser: Any = torch.optim.SGD(
-            self.weights, 0.025, momentum=0.9, weight_decay=3e-4, fused=True
+            self.weights, 0.025, momentum=0.9, weight_decay=3e-4, foreach=True
         )
+
+    @contextmanager
+    def kernels(self) -> Generator[None]:
+        """Switches the kernels off where this search does without a compiler."""
+        from lowering.kernels import SWITCH
+
+        before = os.environ.get(SWITCH)
+        if self.library:
+            os.environ[SWITCH] = "0"
+        try:
+            yield
+        finally:
+            os.environ.pop(SWITCH, None)
+            if before is not None:
+                os.environ[SWITCH] = before
 
     def mixture(self) -> dict[str, Any]:
         """Softmax weights of every choice."""
@@ -80,14 +89,15 @@ class Search:
         """The logits, without a gradient."""
         import torch
 
-        with torch.no_grad():
+        with torch.no_grad(), self.kernels():
             return self.module(self.image, self.mixture())
 
     def loss(self) -> Any:
         """The loss of the batch."""
         import torch.nn.functional as F
 
-        return F.cross_entropy(self.module(self.image, self.mixture()), self.labels)
+        with self.kernels():
+            return F.cross_entropy(self.module(self.image, self.mixture()), self.labels)
 
     def step(self) -> None:
         """A weight step as in DARTS."""
@@ -119,7 +129,8 @@ class Search:
         """The bytes that one forward keeps for backward."""
         import lowering
 
-        return lowering.saved_bytes(self.module, self.image, self.mixture()).bytes
+        with self.kernels():
+            return lowering.saved_bytes(self.module, self.image, self.mixture()).bytes
 
 
 def _searches(case: Case, names: tuple[str, ...]) -> dict[str, Search]:

@@ -27,7 +27,7 @@ class WordSearch:
         self.words, self.next = words[:-1], words[1:]
         self.hidden = torch.zeros(BATCH, HIDDEN)
         self.weights = list(self.module.parameters())
-        self.optimiser: Any = torch.optim.SGD(self.weights, 20.0, weight_decay=5e-7, fused=True)
+        self.optimiser: Any = torch.optim.SGD(self.weights, 20.0, weight_decay=5e-7, foreach=True)
 
     def step(self) -> None:
         """Forward, backward to weights and mixtures, clipping, SGD."""

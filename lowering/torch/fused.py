@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from lowering import kernels
 from lowering.torch.code import Variable
-from lowering.torch.ranks import normalised
-from lowering.torch.rule import Emit, TorchEmitter, lerp_each_
+from lowering.torch.ranks import synchronised_norm
+from lowering.torch.rule import Emit, TorchEmitter
 from lowering.torch.store import FlatWeights
 from nasir import Graph
 from nasir.ops import ChainUnit
@@ -20,9 +23,10 @@ from nasir.ops.fused import (
     ConvBankAttrs,
     MixedChain,
     MixedSumAttrs,
-    unit_type,
 )
-from nasir.types import ImageType
+from nasir.ops.layers import ConvAttrs
+
+Pair = tuple[int, int]
 
 _ONE = (-1, 0)
 """Stands for the number 1 among the entries."""
@@ -93,37 +97,56 @@ def by_library(
     terms: Sequence[MixedChain],
     values: Sequence[Tensor],
     weights: Sequence[Tensor],
+    running: Sequence[Tensor],
     scales: Tensor,
     together: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum of all chains, and the means and biased variances of all batch norms in order.
+) -> Tensor:
+    """The sum of all chains; what `lowering.kernels.mixed_sum` does, on any device.
 
-    Of terms and units in order, `weights` are the depthwise weight and the product's; `scales` are
-    the coefficients, one for each term. What `lowering.kernels.mixed_sum` does, on any device.
-    `together`: statistics are those of all processes' batches.
+    Of terms and units in order, `weights` are the depthwise weight and the product's, and `running`
+    each norm's mean and variance, if these follow the batch's; `scales` are the coefficients, one
+    for each term. `together`: statistics are those of all processes' batches.
     """
-    given = iter(weights)
-    none = scales[:0].float() if scales.dtype.itemsize < 4 else scales[:0]
-    statistics: list[tuple[Tensor, Tensor]] = [(none, none)]
+    given, followed = iter(weights), iter(running)
     total: Tensor | None = None
     for term, scale in zip(terms, scales.unbind(), strict=True):
         x = values[term.value]
-        for unit in term.units:
-            x = _unit(unit, x, given, statistics, together)
-        x = x * scale
-        total = x if total is None else total + x
+        scaled = bool(term.units) and term.units[-1].eps is not None and not together
+        for place, unit in enumerate(term.units, 1):
+            last = scaled and place == len(term.units)
+            x = _unit(unit, x, given)
+            if unit.eps is not None:
+                statistics = tuple(islice(followed, 2))
+                x = _norm(unit, unit.eps, x, statistics, together, scale if last else None)
+        if total is None:
+            total = x if scaled else x * scale
+        else:
+            total = total.add_(x) if scaled else total.addcmul_(x, scale)
     assert total is not None
-    means, variances = zip(*statistics, strict=True)
-    return total, torch.cat(means), torch.cat(variances)
+    return total
 
 
-def _unit(
+def _norm(
     unit: ChainUnit,
+    eps: float,
     x: Tensor,
-    weights: Iterator[Tensor],
-    statistics: list[tuple[Tensor, Tensor]],
+    statistics: tuple[Tensor, ...],
     together: bool,
+    scale: Tensor | None,
 ) -> Tensor:
+    """x normalised, and times `scale` if there is one: the weight of all channels."""
+    if together:
+        return synchronised_norm(x, unit.momentum, eps, statistics)
+    weight = None
+    if scale is not None:
+        exact = torch.promote_types(x.dtype, torch.float32)
+        weight = scale.to(exact).expand(x.shape[1]).contiguous()
+    mean, variance = statistics or (None, None)
+    return F.batch_norm(x, mean, variance, weight, None, True, unit.momentum, eps)
+
+
+def _unit(unit: ChainUnit, x: Tensor, weights: Iterator[Tensor]) -> Tensor:
+    """The unit's result before its norm."""
     if unit.relu:
         x = torch.relu(x)
     if unit.window == "depthwise":
@@ -140,18 +163,6 @@ def _unit(
         x = F.conv2d(x, next(weights), None, unit.stride, unit.padding, unit.dilation)
     elif unit.product:
         x = F.conv2d(x, next(weights))
-    if unit.eps is not None and together:
-        here = x.numel() / x.shape[1]
-        x, mean, variance, size = normalised(x, unit.eps)
-        # The caller makes it unbiased for the values that are here.
-        unbiased = size / max(size - 1, 1) / (here / max(here - 1, 1))
-        statistics.append((mean, variance * unbiased))
-    elif unit.eps is not None:
-        with torch.no_grad():
-            exact = x.float() if x.dtype.itemsize < 4 else x
-            variance, mean = torch.var_mean(exact, (0, 2, 3), correction=0)
-        statistics.append((mean, variance))
-        x = F.batch_norm(x, None, None, None, None, True, 0.0, unit.eps)
     return x
 
 
@@ -186,36 +197,28 @@ class MixedSum:
         self.flat = flat
         self.values = tuple(dict.fromkeys(term.value for term in attrs.terms))
         self.chains = tuple(_chain(term, self.values) for term in attrs.terms)
-        self._sizes: dict[tuple[torch.Size, ...], tuple[list[int], Tensor]] = {}
 
     def __call__(self, *args: Tensor) -> Tensor:
         """The sum for these inputs and weights."""
         values = [_full(value) for value in args[: self.count]]
         first = values[self.attrs.terms[0].value]
         scales = self.scales([args[at] for at in self.choices], first).to(first.dtype)
-        if not self.together and kernels.supports(first) and kernels.available():
-            read = [values[at] for at in self.values]
-            weights, running = self._given(args)
-            moved = all(r.dtype == first.dtype and r.is_contiguous() for r in running)
-            result, mean, variance = kernels.mixed_sum(
+        weights, running = self._given(args)
+        fits = all(r.dtype == first.dtype and r.is_contiguous() for r in running)
+        if not self.together and fits and _by_kernels(first):
+            return kernels.mixed_sum(
                 self.chains,
-                read,
+                [values[at] for at in self.values],
                 scales,
                 weights,
-                running if moved else (),
+                running,
                 recompute=self.attrs.recompute,
                 shapes=self.flat[0].shapes if self.flat else None,
-            )
-        else:
-            moved = False
-            args = self._apart(args)
-            weights = [args[at] for at in self.learned]
-            result, mean, variance = by_library(
-                self.attrs.terms, values, weights, scales, self.together
-            )
-        if self.follow and not moved:
-            self._update(self._apart(args), mean, variance)
-        return result
+            )[0]
+        if self.flat:
+            both = zip(self.flat, (weights, running), strict=True)
+            weights, running = (flat.pieces(given[0]) if given else [] for flat, given in both)
+        return by_library(self.attrs.terms, values, weights, running, scales, self.together)
 
     def _given(self, args: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """The weights, and the running statistics if they follow; each one tensor if `flat`."""
@@ -226,57 +229,11 @@ class MixedSum:
         running = [args[at + i] for at, _ in places for i in range(2)]
         return [args[at] for at in self.learned], running
 
-    def _apart(self, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The arguments with each weight by itself."""
-        if not self.flat or len(args) > self.count + 2:
-            return args
-        pairs = zip(self.flat, args[self.count :], strict=True)
-        weights, running = (iter(flat.pieces(value)) for flat, value in pairs)
-        last = self.count + len(self.learned) + 2 * len(self.norms)
-        learned = set(self.learned)
-        rest = (next(weights if at in learned else running) for at in range(self.count, last))
-        return (*args[: self.count], *rest)
-
-    def _update(self, args: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
-        """Moves running means and variances (of the unbiased variance, as torch does)."""
-        channels, unbiased = self._norm_sizes(args)
-        with torch.no_grad():
-            corrected = variance * unbiased.to(variance)
-        means, variances = torch.split(mean, channels), torch.split(corrected, channels)
-        for momentum in {momentum for _, momentum in self.norms}:
-            rows = [i for i, (_, other) in enumerate(self.norms) if other == momentum]
-            at = [self.norms[i][0] for i in rows]
-            running = [*(args[i] for i in at), *(args[i + 1] for i in at)]
-            with torch.no_grad():
-                batch = [*(means[i] for i in rows), *(variances[i] for i in rows)]
-                lerp_each_(running, batch, momentum)
-
-    def _norm_sizes(self, args: Sequence[Tensor]) -> tuple[list[int], Tensor]:
-        """The batch norms' channels, and for each channel what makes its variance unbiased."""
-        shapes = tuple(args[term.value].shape for term in self.attrs.terms)
-        if shapes not in self._sizes:
-            sizes = _norm_sizes(self.attrs.terms, shapes)
-            factors = [c / max(c - 1, 1) for channels, c in sizes for _ in range(channels)]
-            unbiased = torch.tensor(factors, dtype=torch.float64)
-            self._sizes[shapes] = ([channels for channels, _ in sizes], unbiased)
-        return self._sizes[shapes]
-
 
 def _full(value: Tensor) -> Tensor:
     """Under autocast on a CPU, in float32: the kernels are faster than the library in bf16."""
     half = value.dtype.itemsize < 4 and value.is_floating_point()
     return value.float() if half and value.device.type == "cpu" and kernels.available() else value
-
-
-def _norm_sizes(terms: Sequence[MixedChain], shapes: Sequence[torch.Size]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for term, (batch, c, h, w) in zip(terms, shapes, strict=True):
-        x = ImageType(c, h, w)
-        for unit in term.units:
-            x = unit_type(unit, x)
-            if unit.eps is not None:
-                found.append((x.c, batch * x.h * x.w))
-    return found
 
 
 def _chain(term: MixedChain, places: Sequence[int]) -> kernels.KernelChain:
@@ -326,9 +283,13 @@ def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: Variable) -> Variable
     return e.call(function, *given)
 
 
+def _by_kernels(value: Tensor) -> bool:
+    return not torch.compiler.is_compiling() and kernels.supports(value) and kernels.available()
+
+
 def _by_pixels(image: Tensor) -> Tensor:
     """The image as the kernels read it; a slice of channels is copied once for all its readers."""
-    return image.contiguous(memory_format=torch.channels_last)
+    return image.contiguous(memory_format=torch.channels_last) if _by_kernels(image) else image
 
 
 def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variable) -> Variable:
@@ -339,6 +300,62 @@ def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variabl
         )
     weight = e.call(torch.cat, weights)
     return e.call(F.conv2d, x, weight, None, a.stride, a.padding, a.dilation)
+
+
+class _SparseConv(torch.autograd.Function):
+    """A depthwise convolution with a dilation d, whose gradients torch computes slowly.
+
+    The image's is the convolution of the gradient with the weight turned by 180 degrees. The
+    weight's is that of a convolution without dilation of every d-th pixel, for each first pixel.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.margins = padding, dilation
+        return F.conv2d(x, weight, None, 1, padding, dilation, x.shape[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
+        x, weight = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)
+        padding, dilation = cast("tuple[Pair, Pair]", ctx.margins)
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            turned = weight.flip(2, 3)
+            grad_x = F.conv2d(gradients[0], turned, None, 1, padding, dilation, x.shape[1])
+        if ctx.needs_input_grad[1]:
+            less = [p // d for p, d in zip(padding, dilation, strict=True)]
+            images = [_phases(each, dilation) for each in (gradients[0], x)]
+            fixed = (None, (1, 1), less, (1, 1), False, (0, 0), x.shape[1], (False, True, False))
+            grad_weight = torch.ops.aten.convolution_backward(*images, weight, *fixed)[1]
+        return grad_x, grad_weight, None, None
+
+
+def _phases(x: Tensor, dilation: Pair) -> Tensor:
+    """Every d-th pixel, as images (d·d·N, C, H / d, W / d) by the place of the first one."""
+    n, c, h, w = x.shape
+    dh, dw = dilation
+    split = x.permute(0, 2, 3, 1).reshape(n, h // dh, dh, w // dw, dw, c)
+    images = split.permute(2, 4, 0, 1, 3, 5).reshape(-1, h // dh, w // dw, c)
+    return images.permute(0, 3, 1, 2)
+
+
+def sparse_conv(x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
+    """A depthwise convolution with a dilation, for training on a CPU."""
+    sizes = (*x.shape[2:], *padding)
+    whole = all(size % step == 0 for size, step in zip(sizes, dilation * 2, strict=True))
+    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    keeps = all(2 * p == r for p, r in zip(padding, reach, strict=True))
+    plain = x.device.type != "cpu" or torch.compiler.is_compiling()
+    if plain or not (whole and keeps):
+        return F.conv2d(x, weight, None, 1, padding, dilation, x.shape[1])
+    # torch has no type for what `apply` returns.
+    return _SparseConv.apply(x, weight, padding, dilation)  # pyright: ignore[reportReturnType, reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _sparse_conv(e: TorchEmitter, a: ConvAttrs, x: Variable, weight: Variable) -> Variable:
+    return e.call(sparse_conv, x, weight, a.margins, a.dilation)
 
 
 def flat_weights(
@@ -366,4 +383,5 @@ def flat_weights(
 RULES: Mapping[str, Emit] = {
     "mixed_sum": _mixed_sum,
     "conv_bank": _conv_bank,
+    "sparse_conv": _sparse_conv,
 }

@@ -12,7 +12,7 @@ from math import prod
 
 from nasir.errors import NasirError
 from nasir.ops.arithmetic import POINTWISE
-from nasir.ops.layers import slid
+from nasir.ops.layers import CONV2D, slid
 from nasir.ops.spec import (
     ONES,
     ZEROS,
@@ -187,6 +187,15 @@ CONV_BANK = OpSpec(
 )
 
 
+SPARSE_CONV = replace(
+    CONV2D,
+    name="sparse_conv",
+    summary="a depthwise convolution with a dilation, without stride and bias",
+    traits=frozenset({"linear", "fused"}),
+    unit=None,
+)
+
+
 FUNCTIONS = ("", *(op.name for op in POINTWISE))
 """Elementwise functions that a highway can have as f; "" is the identity."""
 
@@ -285,4 +294,4 @@ RECOMPUTE = _calling(
     "recomputed",
 )
 
-OPS = (MIXED_SUM, CONV_BANK, HIGHWAY_SUM, RECOMPUTE, CALL)
+OPS = (MIXED_SUM, CONV_BANK, SPARSE_CONV, HIGHWAY_SUM, RECOMPUTE, CALL)

@@ -106,16 +106,50 @@ def mixed_sums(graph: Graph) -> Graph:
     batch norm that ends a chain outside sums. Run it before `cse`, which would share the beginnings
     of chains. Equal up to rounding.
     """
-    inner = {
+    inner = _inner(graph)
+    return _fused(graph, {node.name: _chains(graph, node, inner) for node in graph.nodes})
+
+
+@in_bodies
+def mixed_norms(graph: Graph) -> Graph:
+    """Fuses mixtures of images with the weightless norms that they alone read to `mixed_sum` nodes.
+
+    A coefficient is then the weight of its norm, so that no term is multiplied by itself: for
+    targets that have no more of a mixed sum. Run it after `share-norms`. Equal up to rounding.
+    """
+    inner = _inner(graph)
+
+    def chains(node: Node) -> tuple[_Chain, ...]:
+        mixes = node.has("mixture") and isinstance(graph.types[node.name], ImageType)
+        terms = summands(node, ()) if mixes else ()
+        once = {value for value, _ in terms if value in inner and node.inputs.count(value) == 1}
+        found = tuple(_normed(graph, value, product, once) for value, product in terms)
+        return found if any(chain.units for chain in found) else ()
+
+    return _fused(graph, {node.name: chains(node) for node in graph.nodes})
+
+
+def _inner(graph: Graph) -> set[str]:
+    """The nodes that one other reads."""
+    return {
         name
         for name, readers in graph.readers.items()
         if len(readers) == 1 and name not in graph.results and name in graph
     }
-    made: dict[str, Node] = {}
-    for node in graph.nodes:
-        chains = _chains(graph, node, inner)
-        if chains:
-            made[node.name] = _mixed_node(graph, node, chains)
+
+
+def _normed(graph: Graph, value: str, product: Product, once: set[str]) -> _Chain:
+    """A term from before its norm, if the norm is among `once`."""
+    node = graph.by_name.get(value)
+    unit = _unit(graph, node) if node and value in once and node.has("channel_affine") else None
+    if node is None or unit is None:
+        return _Chain(value, products=(product,))
+    return _Chain(node.inputs[0], (unit,), node.params, (product,))
+
+
+def _fused(graph: Graph, chains: Mapping[str, tuple[_Chain, ...]]) -> Graph:
+    """The graph where a sum of chains is one node, without what nothing else reads."""
+    made = {name: _mixed_node(graph, graph[name], terms) for name, terms in chains.items() if terms}
     if not made:
         return graph
     after = graph.with_nodes(made.get(n.name, n) for n in graph.nodes)

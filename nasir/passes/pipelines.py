@@ -8,7 +8,14 @@ from functools import partial
 from nasir.arguments import checked
 from nasir.errors import NasirError, nearest, quoted
 from nasir.graph import Graph
-from nasir.passes.fusion import horizontal, late_joins, lean_sums, mixed_sums, share_norms
+from nasir.passes.fusion import (
+    horizontal,
+    late_joins,
+    lean_sums,
+    mixed_norms,
+    mixed_sums,
+    share_norms,
+)
 from nasir.passes.highways import highway_sums
 from nasir.passes.memory import MemoryLevel, call_cells, recompute
 from nasir.passes.rewriting import (
@@ -17,12 +24,14 @@ from nasir.passes.rewriting import (
     cse,
     dead_code,
     draws_given,
+    early_strides,
     evaluation,
     expand,
     fold_batch_norm,
     freeze_noise,
     idle_code,
     infer_types,
+    sparse_convs,
     validate,
 )
 from nasir.table import Table
@@ -65,7 +74,10 @@ PASSES: Table[Pass] = Table(
     Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
     Pass("highway-sums", "sums of gated activations become single nodes", highway_sums, False),
     Pass("share-norms", "batch norms of one value become one", share_norms, False),
+    Pass("early-strides", "strides before convolutions that skip pixels", early_strides),
+    Pass("sparse-convs", "dilated convolutions with a backward of their own", sparse_convs, False),
     Pass("horizontal", "convolutions of one value become one", horizontal, False),
+    Pass("mixed-norms", "coefficients become weights of norms", mixed_norms, False),
     Pass("keep-cells", "keeps what crosses cells for backward", partial(recompute, level="cells")),
     Pass("keep-states", "keeps states for backward", partial(recompute, level="states")),
     Pass("lean-sums", "mixed sums keep their inputs alone", lean_sums, False),
@@ -106,9 +118,10 @@ INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"]
 
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """Passes after `PLAIN` and `TRAINED` to train a supernet with a library's own operations."""
-    rest = (PASSES["cse"], PASSES["share-norms"], PASSES["horizontal"], PASSES["idle-code"])
+    early = ("early-strides", "sparse-convs", "cse", "share-norms")
+    rest = (*early, "horizontal", "mixed-norms", "idle-code")
     sums = (PASSES["late-joins"], PASSES["highway-sums"])
-    return (*SHARED, *sums, *MEMORY[memory], *rest)
+    return (*SHARED, *sums, *MEMORY[memory], *(PASSES[name] for name in rest))
 
 
 def summed(memory: MemoryLevel = "none") -> tuple[Pass, ...]:

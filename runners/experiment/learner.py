@@ -200,7 +200,8 @@ class Learner:
             momentum=numbers.momentum,
             weight_decay=numbers.weight_decay,
             nesterov=numbers.nesterov,
-            fused=True,  # one pass over each weight instead of four
+            # the same bits in two thirds of the time; `fused` takes gradients to lie like weights
+            foreach=True,
         )
 
     def reseed(self, at: Moment) -> None:
