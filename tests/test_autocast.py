@@ -21,7 +21,10 @@ GRAPHS = {
     "darts_rnn": nasir.supernet("darts_rnn", vocabulary=7, hidden=8),
 }
 WAYS = tuple(product(GRAPHS, MEMORY_LEVELS, ("1", "0")))
-FAST = {("darts", "states", "1"), ("nasbench201", "none", "0"), ("darts_rnn", "cells", "1")}
+FAST = {
+    *(("darts", "states", "1"), ("darts", "none", "0")),
+    *(("nasbench201", "none", "0"), ("darts_rnn", "cells", "1")),
+}
 each_way = pytest.mark.parametrize(
     ("name", "memory", "kernels"),
     [way if way in FAST else pytest.param(*way, marks=pytest.mark.slow) for way in WAYS],
@@ -112,3 +115,16 @@ def test_weights_that_are_not_contiguous_can_be_given_to_a_call() -> None:
         gradients = torch.autograd.grad(loss, weights)
         found.append(torch.cat([gradient.flatten() for gradient in gradients]))
     torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kernels", ["0", "1"])
+@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+def test_a_supernet_runs_in_bfloat16(
+    name: str, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SWITCH, kernels)
+    module = lowering.to_torch(GRAPHS[name]).bfloat16()
+    inputs = [x.bfloat16() for x in inputs_of(GRAPHS[name])]
+    mixture = {key: row.detach().bfloat16() for key, row in mixture_of(GRAPHS[name]).items()}
+    module(*inputs, mixture).square().mean().backward()
+    assert all(value.grad is None or value.grad.isfinite().all() for value in module.parameters())

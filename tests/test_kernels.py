@@ -329,3 +329,10 @@ def test_processes_that_build_at_once_do_not_disturb_each_other(tmp_path: Path) 
     ]
     assert [process.communicate()[0].strip() for process in running] == ["", ""]
     assert len(list((tmp_path / "nasir").glob("*.so"))) == 1
+
+
+@needs_kernels
+def test_a_window_whose_stride_leaves_rows_out() -> None:
+    for window in (pool(maximum=True), AVERAGE):
+        unit = replace(window, kernel=(1, 3), stride=(2, 1), padding=(0, 0))
+        agree(make((KernelChain(0, (unit,)),), [(2, 4, 6, 9)], 4))

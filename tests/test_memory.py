@@ -11,6 +11,7 @@ import nasir
 from lowering import kernels
 from nasir.passes import MEMORY_LEVELS, MemoryLevel
 from tests.gate import gated
+from tests.refusals import fails_with
 from tests.supernets import (
     Outcome,
     check_close,
@@ -175,3 +176,29 @@ def test_sampled_calls_reach_flat_weights() -> None:
         live = lowering.Mixture(mixture, dict.fromkeys(mixture, (3, 5)))
         found.append(outcome(module, inputs_of(DARTS), live))
     check_same(*found)
+
+
+def test_flat_weights_stay_the_modules_own() -> None:
+    module = lowering.to_torch(DARTS).double()
+    leaves = module.flatten_parameters()
+    inputs, mixture = inputs_of(DARTS), mixture_of(DARTS)
+    twin = module.with_bodies((), lambda function: function)
+    assert {id(leaf) for leaf in twin.flatten_parameters()} == {id(leaf) for leaf in leaves}
+    twin.float().double()
+    before = outcome(module, inputs, mixture)
+    module(*inputs, mixture).square().sum().backward()
+    module.zero_grad()
+    assert all(leaf.grad is None for leaf in leaves)
+    state = {key: torch.ones_like(value) for key, value in module.state_dict().items()}
+    module.load_state_dict(state, assign=True)
+    if kernels.available():
+        with fails_with("E505", "flatten_parameters"):
+            module(*inputs, mixture)
+    module.flatten_parameters()
+    other = lowering.to_torch(DARTS).double()
+    other.load_state_dict(state)
+    after = outcome(module, inputs, mixture)
+    check_same(after, outcome(other, inputs, mixture))
+    assert not torch.allclose(after.outputs[0], before.outputs[0])
+    module.requires_grad_(False)
+    assert not module(*inputs, {key: row.detach() for key, row in mixture.items()}).requires_grad

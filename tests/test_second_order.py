@@ -13,6 +13,7 @@ from torch import Tensor
 
 import lowering
 import nasir
+from lowering.kernels import SWITCH
 from nasir.passes import MEMORY_LEVELS, MemoryLevel
 from tests.gate import gated
 from tests.supernets import check_close, inputs_of
@@ -238,3 +239,20 @@ def test_the_unrolled_step_of_a_recurrent_network_moves_the_tied_embedding() -> 
     found, published = ended(ours), ended(partial(by_hand, lost=True))
     torch.testing.assert_close(found, ended(partial(by_hand, lost=False)), rtol=0, atol=1e-6)
     assert float((found - published).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench201"])
+def test_without_kernels_second_derivatives_are_those_of_the_plain_lowering(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SWITCH, "0")
+    graph = nasir.supernet(space, channels=2, layers=1, resolution=8)
+    found: list[Tensor] = []
+    for optimise in (False, True):
+        module = lowering.to_torch(graph, optimise=optimise).double()
+        logits = logits_of(graph)
+        loss = objective(graph, logits, batch(0))(module)
+        first = torch.autograd.grad(loss, logits, create_graph=True)
+        total = torch.stack([each.square().sum() for each in first]).sum()
+        found.append(torch.cat(torch.autograd.grad(total, logits)))
+    check_close(found[1:], found[:1])

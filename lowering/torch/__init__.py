@@ -1,8 +1,14 @@
 """Lowers graphs to torch."""
 
-from lowering.torch.compiled import CompileWarning, compile, prepare_training, training_policy
+from lowering.torch.compiled import (
+    CompileWarning,
+    compile,
+    prepare_training,
+    to_inference,
+    training_policy,
+)
 from lowering.torch.memory import SavedBytes, saved_bytes
-from lowering.torch.network import Network, to_inference, to_torch
+from lowering.torch.network import Network, to_torch
 from lowering.torch.policies import Policy, compiler_missing, policy
 from lowering.torch.program import RULES
 from lowering.torch.ranks import BatchPart, apart

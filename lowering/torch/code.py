@@ -60,8 +60,8 @@ class Code:
         return Variable(self._add(identifier(key), attribute(place, last), reads).name, own=True)
 
     def flat(self, place: int) -> Variable:
-        """A tensor of `Network.flat`."""
-        return self._add("flat", f"self.flat[{place}]", [])
+        """A tensor that `Network.flatten_parameters` made."""
+        return self._add("flat", f"self._flat_values[{place}]", [])
 
     def _part(self, path: str) -> str:
         """The name of the part of the module at that path."""

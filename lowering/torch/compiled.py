@@ -1,19 +1,23 @@
-"""torch.compile with nasir's policy, and the form in which a discrete network trains fastest."""
+"""torch.compile with nasir's policy, and discrete networks as they train and as they infer."""
 
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 # The exceptions and the compiler search of torch.compile have no public names in torch 2.13.
 from torch._dynamo.exc import TorchDynamoException  # pyright: ignore[reportPrivateUsage]
 
+from lowering.torch.entrance import without_unread
 from lowering.torch.network import Network
 from lowering.torch.policies import PolicyRow, compiler_missing, policy
 from lowering.torch.program import Function
+from lowering.torch.store import Store
+from nasir import Graph, run_passes
 from nasir.arguments import checked
-from nasir.passes import PASSES
+from nasir.passes import INFERENCE, PASSES, PLAIN, TRAINED
 from nasir.types import ImageType
 
 
@@ -126,3 +130,18 @@ def prepare_training(module: Network, compiling: str = "auto", layout: str = "au
     if compiling == "on" or (compiling == "auto" and compiled.taken):
         return compile(module)
     return module
+
+
+@checked
+def to_inference(graph: Graph, module: nn.Module) -> Network:
+    """The network for inference only: batch norms folded into convolutions, weights `module`'s.
+
+    In evaluation mode; equal to `module` up to rounding. Its state has keys of its own.
+    """
+    drawn, _ = run_passes(graph, (*PLAIN, *TRAINED))
+    lowered = without_unread(run_passes(drawn, INFERENCE)[0])
+    store = Store(lowered.params).adopt(module.state_dict())
+    network = Network(lowered, store, trainable=False)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return network.eval()

@@ -8,7 +8,6 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from lowering import kernels
 from lowering.torch.code import Variable
@@ -139,8 +138,8 @@ def _norm(
         return synchronised_norm(x, unit.momentum, eps, statistics)
     weight = None
     if scale is not None:
-        exact = torch.promote_types(x.dtype, torch.float32)
-        weight = scale.to(exact).expand(x.shape[1]).contiguous()
+        kind = statistics[0].dtype if statistics else x.dtype
+        weight = scale.to(kind).expand(x.shape[1]).contiguous()
     mean, variance = statistics or (None, None)
     return F.batch_norm(x, mean, variance, weight, None, True, unit.momentum, eps)
 
@@ -233,7 +232,8 @@ class MixedSum:
 def _full(value: Tensor) -> Tensor:
     """Under autocast on a CPU, in float32: the kernels are faster than the library in bf16."""
     half = value.dtype.itemsize < 4 and value.is_floating_point()
-    return value.float() if half and value.device.type == "cpu" and kernels.available() else value
+    cast = half and value.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return value.float() if cast and kernels.available() else value
 
 
 def _chain(term: MixedChain, places: Sequence[int]) -> kernels.KernelChain:
@@ -302,6 +302,9 @@ def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variabl
     return e.call(F.conv2d, x, weight, None, a.stride, a.padding, a.dilation)
 
 
+_conv_backward: Any = torch.ops.aten.convolution_backward  # it has no other name
+
+
 class _SparseConv(torch.autograd.Function):
     """A depthwise convolution with a dilation d, whose gradients torch computes slowly.
 
@@ -316,11 +319,14 @@ class _SparseConv(torch.autograd.Function):
         return F.conv2d(x, weight, None, 1, padding, dilation, x.shape[1])
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's is for any number
         x, weight = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)
         padding, dilation = cast("tuple[Pair, Pair]", ctx.margins)
         grad_x = grad_weight = None
+        if torch.is_grad_enabled():  # these are differentiated in turn, which torch can do
+            wanted = (*ctx.needs_input_grad[:2], False)
+            fixed = (None, (1, 1), padding, dilation, False, (0, 0), x.shape[1], wanted)
+            return *_conv_backward(gradients[0], x, weight, *fixed)[:2], None, None
         if ctx.needs_input_grad[0]:
             turned = weight.flip(2, 3)
             grad_x = F.conv2d(gradients[0], turned, None, 1, padding, dilation, x.shape[1])
@@ -328,7 +334,7 @@ class _SparseConv(torch.autograd.Function):
             less = [p // d for p, d in zip(padding, dilation, strict=True)]
             images = [_phases(each, dilation) for each in (gradients[0], x)]
             fixed = (None, (1, 1), less, (1, 1), False, (0, 0), x.shape[1], (False, True, False))
-            grad_weight = torch.ops.aten.convolution_backward(*images, weight, *fixed)[1]
+            grad_weight = _conv_backward(*images, weight, *fixed)[1]
         return grad_x, grad_weight, None, None
 
 
@@ -347,7 +353,8 @@ def sparse_conv(x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Ten
     whole = all(size % step == 0 for size, step in zip(sizes, dilation * 2, strict=True))
     reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     keeps = all(2 * p == r for p, r in zip(padding, reach, strict=True))
-    plain = x.device.type != "cpu" or torch.compiler.is_compiling()
+    cast = torch.is_autocast_enabled(x.device.type)
+    plain = cast or x.device.type != "cpu" or torch.compiler.is_compiling()
     if plain or not (whole and keeps):
         return F.conv2d(x, weight, None, 1, padding, dilation, x.shape[1])
     # torch has no type for what `apply` returns.
@@ -359,24 +366,30 @@ def _sparse_conv(e: TorchEmitter, a: ConvAttrs, x: Variable, weight: Variable) -
 
 
 def flat_weights(
-    graph: Graph, owners: Mapping[str, tuple[nn.Module, str]]
+    graph: Graph,
+    owners: Mapping[str, tuple[nn.Module, str]],
+    laid: dict[tuple[str, ...], FlatWeights],
 ) -> dict[str, tuple[FlatWeights, FlatWeights]]:
-    """By node the learned weights that a mixed sum alone reads, and its running statistics."""
+    """By node the learned weights that a mixed sum alone reads, and its running statistics.
+
+    `laid` are those that lie in one tensor already, and gets the others; what lies in another one
+    with other weights stays as it is.
+    """
     reads = Counter(ref.key for node in graph.nodes for ref in node.params)
+    taken = {key for keys in laid for key in keys}
     found: dict[str, tuple[FlatWeights, FlatWeights]] = {}
     for node in graph.nodes:
-        kinds = tuple(
-            [ref.key for ref in node.params if ref.buffer is own] for own in (False, True)
-        )
+        kinds = [tuple(r.key for r in node.params if r.buffer is own) for own in (False, True)]
         values = [getattr(*owners[key]) for key in kinds[0]]
-        learned = all(value.requires_grad for value in values) and len(values) > 1
-        if node.op is MIXED_SUM and learned and max(reads[ref.key] for ref in node.params) == 1:
-            names = (node.name, f"{node.name}.running")
-            weights, running = (
-                FlatWeights({key: owners[key] for key in keys}, name)
-                for keys, name in zip(kinds, names, strict=True)
-            )
-            found[node.name] = weights, running
+        learned = len(values) > 1 and all(value.requires_grad for value in values)
+        if node.op is not MIXED_SUM or not learned or max(reads[r.key] for r in node.params) > 1:
+            continue
+        if any(keys not in laid and not taken.isdisjoint(keys) for keys in kinds):
+            continue
+        for keys in kinds:
+            if keys not in laid:
+                laid[keys] = FlatWeights({key: owners[key] for key in keys})
+        found[node.name] = laid[kinds[0]], laid[kinds[1]]
     return found
 
 

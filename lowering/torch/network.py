@@ -23,7 +23,6 @@ from nasir.arguments import checked
 from nasir.errors import quoted
 from nasir.passes import (
     EVALUATION,
-    INFERENCE,
     MEMORY,
     PASSES,
     PLAIN,
@@ -87,8 +86,9 @@ class Network(nn.Module):
         self._programs: dict[bool, Callable[..., Any]] = {}
         self._functions: dict[tuple[bool, bool], Callable[..., Any]] = {}
         self._places: dict[str, tuple[nn.Module, str]] = {}
+        self._laid: dict[tuple[str, ...], FlatWeights] = {}  # those of all that share the weights
         self._flat: dict[str, tuple[FlatWeights, FlatWeights]] = {}
-        self.flat: list[Tensor] = []
+        self._flat_values: list[Tensor] = []
         self._graphs: dict[str, Graph] = {}
         self._written(training=trainable)
         register(self, store)
@@ -163,12 +163,16 @@ class Network(nn.Module):
 
         Returns the leaves. From then on training computes gradients by these alone, so that a step
         of a supernet moves some dozens of tensors instead of more than a thousand. Parameters and
-        buffers stay, with their keys, and share the memory.
+        buffers stay, with their keys, and share the memory. What is to be frozen has to be before.
+        Evaluation reads the parameters.
         """
         if not self._flat:
-            found = flat_weights(self._graph("trained"), self._owners())
+            found = flat_weights(self._graph("trained"), self._owners(), self._laid)
             flat = [each.value for pair in found.values() for each in pair]
-            self.__dict__.update(_nothing_made(), _flat=found, flat=flat)
+            self.__dict__.update(_nothing_made(), _flat=found, _flat_values=flat)
+        for each in self._laid.values():
+            if each.apart:
+                each.gather()
         return self.leaves
 
     @property
@@ -206,6 +210,8 @@ class Network(nn.Module):
     def _arguments(self, graph: Graph, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """The inputs of a lowered graph, in its order, from those of the network."""
         training = self.training and self._trainable
+        if training and not torch.compiler.is_compiling():
+            self._check_flat()
         given = self._entrance(inputs, graph, training=training, drop_path=self._drop_path)
         return tuple(map(_channels_last, given)) if self.channels_last else given
 
@@ -307,10 +313,34 @@ class Network(nn.Module):
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         super()._apply(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] - torch's is untyped
-        for weights, running in self._flat.values():
-            weights.gather()
-            running.gather()
+        for each in self._laid.values():
+            each.gather()
         return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Network":
+        """As of any module; flat weights, too."""
+        super().requires_grad_(requires_grad)
+        for each in self._laid.values():
+            each.follow()
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As of any module; of flat weights, too."""
+        super().zero_grad(set_to_none)
+        for each in self._laid.values():
+            if set_to_none:
+                each.value.grad = None
+            elif each.value.grad is not None:
+                each.value.grad.detach_().zero_()
+
+    def _check_flat(self) -> None:
+        for weights, running in self._flat.values():
+            if weights.apart or running.apart:
+                raise NasirError(
+                    "E505",
+                    f"'{weights.key}' is no longer a part of the flat weights, which train for it",
+                    hint="call flatten_parameters() again after weights were replaced",
+                )
 
     def _function(self, *, follow: bool) -> Callable[..., Any]:
         """The function of (module, inputs, weights in the order of `leaves`), made at the first."""
@@ -352,7 +382,7 @@ class Network(nn.Module):
         return _bare, (self._entrance.names,), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | _nothing_made() | {"_places": {}}
+        return self.__dict__ | _nothing_made() | {"_places": {}, "_laid": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -384,7 +414,7 @@ def _with_arguments(names: tuple[str, ...]) -> type[Network]:
 def _nothing_made() -> dict[str, Any]:
     """What a network makes of its graph when it is first called, before that."""
     made = ("_programs", "_sources", "_functions", "_graphs", "_flat")
-    return {**{name: {} for name in made}, "flat": []}
+    return {**{name: {} for name in made}, "_flat_values": []}
 
 
 def _bare(names: tuple[str, ...]) -> Network:
@@ -465,18 +495,3 @@ def _lowered(
         channels_last=chosen.channels_last.taken,
         together=together,
     )
-
-
-@checked
-def to_inference(graph: Graph, module: nn.Module) -> Network:
-    """The network for inference only: batch norms folded into convolutions, weights `module`'s.
-
-    In evaluation mode; equal to `module` up to rounding. Its state has keys of its own.
-    """
-    drawn, _ = run_passes(graph, (*PLAIN, *TRAINED))
-    lowered = without_unread(run_passes(drawn, INFERENCE)[0])
-    store = Store(lowered.params).adopt(module.state_dict())
-    network = Network(lowered, store, trainable=False)
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    return network.eval()

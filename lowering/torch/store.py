@@ -140,15 +140,15 @@ class FlatWeights:
     that of the first.
     """
 
-    def __init__(self, owners: Mapping[str, tuple[nn.Module, str]], key: str = "") -> None:
+    def __init__(self, owners: Mapping[str, tuple[nn.Module, str]]) -> None:
         self.owners = tuple(owners.values())
         self.keys = tuple(owners)
-        self.key = self.keys[0] if owners else key
+        self.key = next(iter(owners), "")
         self.shapes = tuple(tuple(each.shape) for each in self._own())
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.value = torch.empty(0)
         self.gather()
-        self.value.requires_grad_(any(each.requires_grad for each in self._own()))
+        self.follow()
 
     def pieces(self, value: Tensor) -> list[Tensor]:
         """The parts of a tensor that is laid out like `value`, in the shapes of the weights."""
@@ -162,6 +162,18 @@ class FlatWeights:
             self.value.data = torch.cat([each.detach().reshape(-1) for each in own])
         for each, piece in zip(own, self.pieces(self.value.detach()), strict=True):
             each.data = piece
+
+    def follow(self) -> None:
+        """Requires a gradient if a weight does."""
+        self.value.requires_grad_(any(each.requires_grad for each in self._own()))
+
+    @property
+    def apart(self) -> bool:
+        """True if the module has other weights now, as after `load_state_dict(assign=True)`."""
+        if not self.owners:
+            return False
+        module, name = self.owners[0]
+        return getattr(module, name).data_ptr() != self.value.data_ptr()
 
     def _own(self) -> list[Tensor]:
         return [getattr(module, name) for module, name in self.owners]

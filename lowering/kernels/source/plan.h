@@ -51,7 +51,7 @@ struct TapList {
 
   // Finds runs of `length`, where columns are `step` values apart, and puts them in order.
   void find_runs(long length, long step) {
-    if (length < 2 || offset.size() % length) return;
+    if (length < 2 || offset.empty() || offset.size() % length) return;
     const long distance = offset[1] - offset[0];
     if (distance % step || std::abs(distance / step) > 2) return;
     for (size_t i = 0; i < offset.size(); ++i)
