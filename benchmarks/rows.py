@@ -74,11 +74,16 @@ def spaces(rounds: int) -> list[Result]:
         "10,000 DARTS ids",
         "costs of 15,625 networks",
     )
+
+    def from_one_generator() -> object:
+        source = Random(0)
+        return [nasir.sample(darts, source) for _ in range(100_000)]
+
     return interleaved(
         {
             names[0]: lambda: [nasir.canonical_id(genotype) for genotype in cells],
             names[1]: lambda: [nasir.sample(darts, seed) for seed in range(100_000)],
-            names[2]: lambda: [nasir.sample(darts, source) for source in [Random(0)] * 100_000],
+            names[2]: from_one_generator,
             names[3]: lambda: [nasir.canonical_id(genotype) for genotype in drawn],
             names[4]: lambda: list(nasir.costs("nasbench201", cells)),
         },

@@ -259,13 +259,7 @@ def _addresses(
         size = tensors[0].itemsize
         starts = itertools.accumulate((part * size for part in parts[:-1]), initial=places[0])
         places = list(starts)
-    return _array(ctypes.c_void_p, max(1, len(places)))(*places)
-
-
-@functools.lru_cache(maxsize=4096)
-def _array(kind: Any, size: int) -> Any:
-    """The type of an array; ctypes makes it anew where nothing holds it, which takes its time."""
-    return kind * size
+    return (ctypes.c_void_p * max(1, len(places)))(*places)
 
 
 def _address(tensor: Tensor | None) -> int | None:
@@ -342,7 +336,7 @@ def _lend(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     if size < _LEAST:
         return torch.empty_strided(shape, strides or (1,), dtype=dtype)
     block = POOL.block(size)
-    view = _array(ctypes.c_char, size).from_buffer(block)
+    view = (ctypes.c_char * size).from_buffer(block)
     weakref.finalize(view, POOL.free[size].append, block).atexit = False
     flat = torch.frombuffer(view, dtype=dtype)
     if strides is None:

@@ -59,10 +59,6 @@ class Code:
         reads = [place] if home else []
         return Variable(self._add(identifier(key), attribute(place, last), reads).name, own=True)
 
-    def flat(self, place: int) -> Variable:
-        """A tensor that `Network.flatten_parameters` made."""
-        return self._add("flat", f"self._flat_values[{place}]", [])
-
     def _part(self, path: str) -> str:
         """The name of the part of the module at that path."""
         if path not in self._parts:

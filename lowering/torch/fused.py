@@ -225,7 +225,7 @@ class MixedSum:
             weights, running = args[self.count :]
             return [weights], [running] if self.follow and self.norms else []
         places = self.norms if self.follow else ()
-        running = [args[at + i] for at, _ in places for i in range(2)]
+        running = [args[at + i] for at in places for i in range(2)]
         return [args[at] for at in self.learned], running
 
 
@@ -254,12 +254,10 @@ def _chain(term: MixedChain, places: Sequence[int]) -> kernels.KernelChain:
     return kernels.KernelChain(places.index(term.value), units)
 
 
-def _places(
-    terms: Sequence[MixedChain], first: int
-) -> tuple[tuple[int, ...], tuple[tuple[int, float], ...]]:
+def _places(terms: Sequence[MixedChain], first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The arguments that are learned, and each running mean (the variance follows it)."""
     learned: list[int] = []
-    norms: list[tuple[int, float]] = []
+    norms: list[int] = []
     at = first
     for unit in (unit for term in terms for unit in term.units):
         if unit.window == "depthwise":
@@ -269,7 +267,7 @@ def _places(
             learned.append(at)
             at += 1
         if unit.eps is not None:
-            norms.append((at, unit.momentum))
+            norms.append(at)
             at += 2
     return tuple(learned), tuple(norms)
 

@@ -88,7 +88,6 @@ class Network(nn.Module):
         self._places: dict[str, tuple[nn.Module, str]] = {}
         self._laid: dict[tuple[str, ...], FlatWeights] = {}  # those of all that share the weights
         self._flat: dict[str, tuple[FlatWeights, FlatWeights]] = {}
-        self._flat_values: list[Tensor] = []
         self._graphs: dict[str, Graph] = {}
         self._written(training=trainable)
         register(self, store)
@@ -168,8 +167,7 @@ class Network(nn.Module):
         """
         if not self._flat:
             found = flat_weights(self._graph("trained"), self._owners(), self._laid)
-            flat = [each.value for pair in found.values() for each in pair]
-            self.__dict__.update(_nothing_made(), _flat=found, _flat_values=flat)
+            self.__dict__.update(_nothing_made(), _flat=found)
         for each in self._laid.values():
             if each.apart:
                 each.gather()
@@ -413,8 +411,7 @@ def _with_arguments(names: tuple[str, ...]) -> type[Network]:
 
 def _nothing_made() -> dict[str, Any]:
     """What a network makes of its graph when it is first called, before that."""
-    made = ("_programs", "_sources", "_functions", "_graphs", "_flat")
-    return {**{name: {} for name in made}, "_flat_values": []}
+    return {"_programs": {}, "_sources": {}, "_functions": {}, "_graphs": {}, "_flat": {}}
 
 
 def _bare(names: tuple[str, ...]) -> Network:

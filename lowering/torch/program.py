@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from lowering.python_text import Names, identifier
 from lowering.torch import fused, layers, memory, sequence
 from lowering.torch.code import Code, Variable
@@ -97,10 +99,9 @@ def make_program(
     writer = _SourceWriter(graph, mode)
     for ref in graph.params:
         writer.weights[ref.key] = partial(writer.code.weight, ref.key)
-    for place, (node, found) in enumerate((flat or {}).items()):
+    for node, found in (flat or {}).items():
         writer.flat[node] = found
-        for i, each in enumerate(found):
-            writer.weights[each.key] = partial(writer.code.flat, len(found) * place + i)
+        writer.weights |= {each.key: lambda value=each.value: value for each in found}
     for key in given:
         value = writer.code.argument(key)
         writer.weights[key] = lambda value=value: value
@@ -125,7 +126,7 @@ class _SourceWriter:
         self.code = Code()
         self.titles = Names({"forward"})
         self.values = {name: self.code.argument(name) for name, _ in graph.inputs}
-        self.weights: dict[str, Callable[[], Variable]] = {}
+        self.weights: dict[str, Callable[[], Variable | Tensor]] = {}
         self.flat: dict[str, tuple[FlatWeights, ...]] = {}
         self.bodies: list[Program] = []
         self.functions: dict[tuple[Graph, bool], Function] = {}
@@ -134,7 +135,7 @@ class _SourceWriter:
         """The program of these outputs."""
         follow = self.mode.training and self.mode.follow
         wanted = self.graph.needed(self.graph.moved(outputs) if follow else outputs)
-        made: dict[str, Variable] = {}
+        made: dict[str, Variable | Tensor] = {}
         for node in self.graph.nodes:
             if node.name not in wanted:
                 continue
