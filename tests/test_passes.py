@@ -5,7 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
+import lowering
 from nasir import PASSES, network, parse_graph, print_graph, run_passes
 from nasir.passes import DISCRETE
 
@@ -59,3 +61,17 @@ def test_what_each_pass_did_is_recorded() -> None:
     assert all(a.after == b.before for a, b in pairwise(records))
     assert [record.changed for record in records[:2]] == [False, True]
     assert all(record.seconds >= 0 for record in records)
+
+
+@pytest.mark.parametrize("name", ["early-strides", "sparse-convs"])
+def test_convolutions_in_another_form_are_equal_up_to_rounding(name: str) -> None:
+    found: list[torch.Tensor] = []
+    for text in golden(name):
+        module = lowering.to_torch(parse_graph(text), optimise=False).double()
+        x = torch.linspace(-1, 1, 2 * 4 * 8 * 8, dtype=torch.float64).view(2, 4, 8, 8).sin()
+        x = x.requires_grad_()
+        result = module(x)
+        learned = [value for _, value in sorted(module.named_parameters())]
+        gradients = torch.autograd.grad(result.square().sum(), [x, *learned])
+        found.append(torch.cat([each.flatten() for each in (result, *gradients)]))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)

@@ -74,7 +74,7 @@ PASSES: Table[Pass] = Table(
     Pass("mixed-sums", "mixtures and their chains become single nodes", mixed_sums, False),
     Pass("highway-sums", "sums of gated activations become single nodes", highway_sums, False),
     Pass("share-norms", "batch norms of one value become one", share_norms, False),
-    Pass("early-strides", "strides before convolutions that skip pixels", early_strides),
+    Pass("early-strides", "strides before convolutions that skip pixels", early_strides, False),
     Pass("sparse-convs", "dilated convolutions with a backward of their own", sparse_convs, False),
     Pass("horizontal", "convolutions of one value become one", horizontal, False),
     Pass("mixed-norms", "coefficients become weights of norms", mixed_norms, False),

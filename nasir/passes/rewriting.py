@@ -395,7 +395,7 @@ def early_strides(graph: Graph) -> Graph:
     """A convolution that reads every n-th pixel alone reads an image that has no others.
 
     Where stride, dilation and padding have the common factor n, as in DARTS' dilated convolutions
-    of reduction cells. The same values; oneDNN's backward takes a tenth of the time.
+    of reduction cells. Equal up to rounding; oneDNN's backward takes a tenth of the time.
     """
 
     def step(node: Node) -> tuple[Iterable[Node], str]:

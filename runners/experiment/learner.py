@@ -191,8 +191,8 @@ class Learner:
         """Sets the network to train, with a new optimiser."""
         numbers = self.numbers
         self.module, self.run = module, run
-        alone = module is run  # what another form of the network runs, it reads by itself
-        self.weights = module.flatten_parameters() if alone else module.leaves
+        # another form of the network reads the module's own parameters
+        self.weights = module.flatten_parameters() if module is run else module.leaves
         self.buffers = [value for value in module.buffers() if value.is_floating_point()]
         self.optimiser = torch.optim.SGD(
             self.weights,
@@ -328,7 +328,10 @@ class Learner:
         return self.module.by_key(filled)
 
     def set_momentum(self, buffers: Mapping[str, Tensor]) -> None:
-        """Sets momentum buffers by key; those of other weights are zero."""
+        """Sets momentum buffers by key, those of others to zero; none where none is given."""
+        self.optimiser.state.clear()
+        if not buffers:
+            return
         made = [torch.zeros_like(weight) for weight in self.weights]
         with torch.no_grad():
             for key, value in self.module.by_key(made).items():
@@ -339,11 +342,9 @@ class Learner:
 
     def _optimiser_state(self) -> dict[str, Any]:
         """Returns the optimiser's state as one of the module's parameters, in their order."""
-        (group,) = self.optimiser.state_dict()["param_groups"]
-        keys = self.module.keys
-        found = self.momentum()
+        found, keys = self.momentum(), self.module.keys
         state = {at: {"momentum_buffer": found[key]} for at, key in enumerate(keys) if found}
-        return {"state": state, "param_groups": [{**group, "params": list(range(len(keys)))}]}
+        return {"state": state}
 
     def _load_optimiser(self, state: Mapping[str, Any]) -> None:
         keys = self.module.keys
