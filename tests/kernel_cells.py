@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lowering.kernels import KernelChain, KernelUnit, mixed_sum
+from lowering.kernels import KernelChain, KernelUnit, SumPlan, mixed_sum, plan_sum
 
 EPS = 1e-5
 
@@ -62,11 +62,17 @@ class Sum:
         """Everything that has a gradient."""
         return (self.coefficients, *self.values, *self.weights)
 
+    @property
+    def plan(self) -> SumPlan:
+        """What the kernels make of the terms."""
+        shapes = tuple(tuple(weight.shape) for weight in self.weights)
+        return plan_sum(self.terms, self.values, shapes)
+
     def kernel(self, *, recompute: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """The kernel's sum, means and variances."""
-        return mixed_sum(
-            self.terms, self.values, self.coefficients, self.weights, recompute=recompute
-        )
+        given = self.values, self.coefficients, self.weights
+        made, statistics = mixed_sum(self.plan, *given, recompute=recompute)
+        return made, *statistics
 
 
 def make(

@@ -136,7 +136,8 @@ def test_running_statistics_follow_those_of_the_batch_as_in_torch() -> None:
         for (m, v), momentum, at in zip(batch, momenta, itertools.count(0, 2))
         for old, new in zip(running[at : at + 2], (m, v * count / (count - 1)), strict=True)
     ]
-    mixed_sum(case.terms, case.values, case.coefficients, case.weights, running, recompute=False)
+    given = case.values, case.coefficients, case.weights
+    mixed_sum(case.plan, *given, running, recompute=False)
     assert len(momenta) == len(mean) // 16
     for made, wanted in zip(running, expected, strict=True):
         assert torch.allclose(made, wanted, rtol=1e-12, atol=0)
@@ -146,9 +147,13 @@ def test_running_statistics_follow_those_of_the_batch_as_in_torch() -> None:
 def test_weights_and_statistics_of_other_sizes_are_refused() -> None:
     case = make((KernelChain(0, (HALVES,)),), [(2, 16, 8, 8)], 16)
     first, second = case.weights
-    given = case.terms, case.values, case.coefficients
+    given = case.plan, case.values, case.coefficients
     with pytest.raises(TypeError, match="a weight is"):
+        replace(case, weights=(first[:3], second)).kernel()
+    with pytest.raises(TypeError, match="the weights are not those"):
         mixed_sum(*given, (first[:3], second), recompute=False)
+    with pytest.raises(TypeError, match="1 terms are given 2 coefficients"):
+        mixed_sum(case.plan, case.values, torch.ones(2), case.weights, recompute=False)
     running = [torch.zeros(16, dtype=torch.float64), torch.ones(15, dtype=torch.float64)]
     with pytest.raises(TypeError, match="running statistics"):
         mixed_sum(*given, case.weights, running, recompute=False)

@@ -63,6 +63,7 @@ class SumLayout:
     numbers: tuple[float, ...]
     out: Image
     norms: tuple[int, ...]
+    terms: int
 
 
 def weight_count(terms: Sequence[KernelChain]) -> int:
@@ -113,7 +114,7 @@ def lay_out(
         made.add(image)
     if len(made) != 1:
         raise TypeError(f"the terms make different images: {sorted(made)}")
-    return SumLayout(tuple(code), tuple(numbers), made.pop(), tuple(norms))
+    return SumLayout(tuple(code), tuple(numbers), made.pop(), tuple(norms), len(terms))
 
 
 def _flat(image: Image) -> Image:

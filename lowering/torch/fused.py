@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from nasir.ops.fused import (
 from nasir.ops.layers import ConvAttrs
 
 Pair = tuple[int, int]
+Value = Tensor | kernels.SharedValue
 
 _ONE = (-1, 0)
 """Stands for the number 1 among the entries."""
@@ -35,29 +37,37 @@ class Coefficients:
     """From the weights of choices, each (options,), one number for each term, (terms,).
 
     A coefficient is a sum of products of entries; all products are computed at once. `places` maps
-    an input of the node to its place among the weights.
+    an input of the node to its place among the weights, of which there is at least one. Those of
+    equal terms are equal: cells of one kind compute them once.
     """
+
+    __name__ = "coefficients"  # what a program's source calls it
 
     def __init__(
         self, terms: Sequence[MixedChain] | Sequence[Branch], places: Mapping[int, int]
     ) -> None:
         products = [(i, product) for i, term in enumerate(terms) for product in _products(term)]
-        self.terms = len(terms)
-        self.owners = [owner for owner, _ in products]
         depth = max(len(product) for _, product in products)
-        self.layers = [
-            [(places[p[d][0]], p[d][1]) if d < len(p) else _ONE for _, p in products]
+        self.terms = len(terms)
+        self.owners = tuple(owner for owner, _ in products)
+        self.layers = tuple(
+            tuple((places[p[d][0]], p[d][1]) if d < len(p) else _ONE for _, p in products)
             for d in range(depth)
-        ]
+        )
         self._indices: dict[tuple[torch.device, tuple[int, ...]], list[Tensor]] = {}
 
-    def __call__(self, weights: Sequence[Tensor], like: Tensor) -> Tensor:
-        """The coefficients, on the device and in the precision of the weights.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Coefficients) and self._facts == other._facts
 
-        Where there are none, ones of the type of `like`.
-        """
-        if not self.layers:
-            return torch.ones(self.terms, dtype=like.dtype, device=like.device)
+    def __hash__(self) -> int:
+        return hash(self._facts)
+
+    @property
+    def _facts(self) -> tuple[object, ...]:
+        return self.terms, self.owners, self.layers
+
+    def __call__(self, *weights: Tensor) -> Tensor:
+        """The coefficients, on the device and in the precision of the weights."""
         flat = torch.cat([torch.ones_like(weights[0][:1]), *weights])
         *layers, owners = self._at(weights)
         result = flat[layers[0]]
@@ -94,7 +104,7 @@ def _products(term: MixedChain | Branch) -> tuple[tuple[tuple[int, int], ...], .
 
 def by_library(
     terms: Sequence[MixedChain],
-    values: Sequence[Tensor],
+    values: Mapping[int, Tensor],
     weights: Sequence[Tensor],
     running: Sequence[Tensor],
     scales: Tensor,
@@ -166,17 +176,17 @@ def _unit(unit: ChainUnit, x: Tensor, weights: Iterator[Tensor]) -> Tensor:
 
 
 class MixedSum:
-    """A node's function of its inputs (`count` of them) and then of its weights, in training.
+    """A node's function of the values that its terms start from, of the coefficients and weights.
 
-    `follow`: whether the running statistics follow the batch's, which a second run of the same
-    step must not make them do. `together`: whether they are those of all processes' batches.
-    `flat`: whether the weights are one tensor and the running statistics another (`FlatWeights`).
+    There are coefficients if the terms have choices, and else they are ones. `follow`: whether the
+    running statistics follow the batch's, which a second run of the same step must not make them
+    do. `together`: whether they are those of all processes' batches. `flat`: whether the weights
+    are one tensor and the running statistics another (`FlatWeights`).
     """
 
     def __init__(
         self,
         attrs: MixedSumAttrs,
-        count: int,
         name: str,
         *,
         follow: bool,
@@ -186,38 +196,37 @@ class MixedSum:
         self.__name__ = f"mixed_sum_{name}"  # what the program's source calls it
         self.__module__ = __name__
         self.attrs = attrs
-        self.count = count
         self.follow = follow
         self.together = together
-        used = {at for term in attrs.terms for p in term.products for at, _ in p}
-        self.choices = tuple(sorted(used))
-        self.scales = Coefficients(attrs.terms, {at: i for i, at in enumerate(self.choices)})
-        self.learned, self.norms = _places(attrs.terms, count)
-        self.flat = flat
         self.values = tuple(dict.fromkeys(term.value for term in attrs.terms))
+        self.choices = tuple(sorted({at for t in attrs.terms for p in t.products for at, _ in p}))
+        self.count = len(self.values) + bool(self.choices)
+        self.learned, self.norms = _places(attrs.terms, self.count)
+        self.flat = flat
         self.chains = tuple(_chain(term, self.values) for term in attrs.terms)
+        self._plans: dict[object, kernels.SumPlan] = {}
 
-    def __call__(self, *args: Tensor) -> Tensor:
-        """The sum for these inputs and weights."""
-        values = [_full(value) for value in args[: self.count]]
-        first = values[self.attrs.terms[0].value]
-        scales = self.scales([args[at] for at in self.choices], first).to(first.dtype)
+    def __call__(self, *args: Any) -> Tensor:
+        """The sum for these values, coefficients and weights."""
+        given: tuple[Value, ...] = args[: len(self.values)]
+        values = [_full(each if isinstance(each, Tensor) else each.value) for each in given]
+        first = values[0]
+        if self.choices:
+            scales = args[self.count - 1].to(first.dtype)
+        else:
+            scales = torch.ones(len(self.chains), dtype=first.dtype, device=first.device)
         weights, running = self._given(args)
         fits = all(r.dtype == first.dtype and r.is_contiguous() for r in running)
         if not self.together and fits and _by_kernels(first):
-            return kernels.mixed_sum(
-                self.chains,
-                [values[at] for at in self.values],
-                scales,
-                weights,
-                running,
-                recompute=self.attrs.recompute,
-                shapes=self.flat[0].shapes if self.flat else None,
-            )[0]
+            plan = self._plan(values, weights)
+            read = [v if isinstance(g, Tensor) else g for v, g in zip(values, given, strict=True)]
+            recompute = self.attrs.recompute
+            return kernels.mixed_sum(plan, read, scales, weights, running, recompute=recompute)[0]
         if self.flat:
             both = zip(self.flat, (weights, running), strict=True)
             weights, running = (flat.pieces(given[0]) if given else [] for flat, given in both)
-        return by_library(self.attrs.terms, values, weights, running, scales, self.together)
+        by_number = dict(zip(self.values, values, strict=True))
+        return by_library(self.attrs.terms, by_number, weights, running, scales, self.together)
 
     def _given(self, args: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """The weights, and the running statistics if they follow; each one tensor if `flat`."""
@@ -227,6 +236,21 @@ class MixedSum:
         places = self.norms if self.follow else ()
         running = [args[at + i] for at in places for i in range(2)]
         return [args[at] for at in self.learned], running
+
+    def _plan(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> kernels.SumPlan:
+        """The plan for such values, kept since it takes longer to find than to use."""
+        key = (values[0].dtype, *(value.shape for value in values))
+        if key not in self._plans:
+            if len(self._plans) == _PLANS:
+                self._plans.clear()
+            shapes = tuple(tuple(weight.shape) for weight in weights)
+            made = kernels.plan_sum(self.chains, values, self.flat[0].shapes if self.flat else shapes)
+            self._plans[key] = made
+        return self._plans[key]
+
+
+_PLANS = 8
+"""The sizes of images and batches that a node remembers."""
 
 
 def _full(value: Tensor) -> Tensor:
@@ -273,21 +297,29 @@ def _places(terms: Sequence[MixedChain], first: int) -> tuple[tuple[int, ...], t
 
 
 def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: Variable) -> Variable:
-    learned, norms = _places(a.terms, 0)
-    inputs = len(values) - (len(e.flat) or len(learned) + 2 * len(norms))
-    function = MixedSum(a, inputs, e.name, follow=e.follow, together=e.together, flat=e.flat)
-    read = {term.value for term in a.terms}
-    given = (e.once(_by_pixels, v) if i in read else v for i, v in enumerate(values))
-    return e.call(function, *given)
+    function = MixedSum(a, e.name, follow=e.follow, together=e.together, flat=e.flat)
+    own = len(e.flat) or len(function.learned) + 2 * len(function.norms)
+    read = [e.once(_by_pixels, values[i]) for i in function.values]
+    if function.choices:
+        scales = Coefficients(a.terms, {at: i for i, at in enumerate(function.choices)})
+        choices = (values[i] for i in function.choices)
+        read.append(replace(e, name="coefficients").once(scales, *choices))
+    return e.call(function, *read, *values[len(values) - own :])
 
 
 def _by_kernels(value: Tensor) -> bool:
     return not torch.compiler.is_compiling() and kernels.supports(value) and kernels.available()
 
 
-def _by_pixels(image: Tensor) -> Tensor:
-    """The image as the kernels read it; a slice of channels is copied once for all its readers."""
-    return image.contiguous(memory_format=torch.channels_last) if _by_kernels(image) else image
+def _by_pixels(image: Tensor) -> Value:
+    """The image as the kernels read it, once for all its readers.
+
+    A slice of channels is copied, and gradients of the readers are summed in one place.
+    """
+    if not _by_kernels(image):
+        return image
+    image = image.contiguous(memory_format=torch.channels_last)
+    return kernels.SharedValue(image) if image.requires_grad else image
 
 
 def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variable) -> Variable:

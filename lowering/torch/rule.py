@@ -38,9 +38,9 @@ class TorchEmitter:
     pieces: tuple[int, ...] = ()
     flat: tuple[FlatWeights, ...] = ()
 
-    def once(self, function: Callable[..., Any], value: Variable, *args: Any) -> Variable:
-        """A call of a function of that value, or the result of the same call before."""
-        return self.code.once(self.name, function, (value, *args))
+    def once(self, function: Callable[..., Any], *args: Any) -> Variable:
+        """A call, or the result of the same call before."""
+        return self.code.once(self.name, function, args)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Variable:
         """A call of a function of tensors."""

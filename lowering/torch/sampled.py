@@ -72,9 +72,9 @@ class Immediate(TorchEmitter):
         """The result."""
         return function(*args, **kwargs)
 
-    def once(self, function: Callable[..., Any], value: Any, *args: Any) -> Any:
+    def once(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result."""
-        return function(value, *args)
+        return function(*args)
 
 
 @dataclass(frozen=True, slots=True)

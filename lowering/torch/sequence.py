@@ -213,7 +213,7 @@ class HighwaySum:
 
     def _scales(self, weights: Sequence[Tensor], like: Tensor) -> Tensor:
         """The coefficients (functions, p), 0 where a highway does not have a function."""
-        found = self.scales(weights, like).to(like.dtype)
+        found = self.scales(*weights).to(like.dtype)
         shape = (len(self.names), len(self.states))
         places = torch.tensor(self.places, device=found.device)
         return found.new_zeros(shape).view(-1).index_copy(0, places, found).view(shape)

@@ -3,12 +3,13 @@
 
 #include "engine.h"
 
-// Where gradients come from and go; null where one is not asked for. `add`: those of the values
-// are added to what is there.
+// Where gradients come from and go; null where one is not asked for. `add`: for each value, whether
+// its gradient is added to what is there.
 template <class T>
 struct Gradients {
   const T* out;
   T* const* values;
+  const char* add;
   T* const* weights;
   T* coefficients;
 };
@@ -17,7 +18,7 @@ template <class T>
 class Backward : Engine<T> {
  public:
   Backward(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads,
-           const Gradients<T>& gradients, bool add);
+           const Gradients<T>& gradients);
   void run();
 
  private:
@@ -34,7 +35,6 @@ class Backward : Engine<T> {
   };
   const Gradients<T>& gradients_;
   const T* out_;
-  const bool add_;
   std::vector<T*> values_gradients_;
   std::vector<std::vector<Sums>> sums_;
   std::vector<std::vector<T*>> flows_;  // the gradient of each unit's output, normalised
@@ -62,8 +62,8 @@ class Backward : Engine<T> {
 
 template <class T>
 Backward<T>::Backward(const Plan& plan, const Arrays<T>& arrays, Arena& arena, int threads,
-                      const Gradients<T>& gradients, bool add)
-    : Base(plan, arrays, arena, threads), gradients_(gradients), out_(gradients.out), add_(add) {
+                      const Gradients<T>& gradients)
+    : Base(plan, arrays, arena, threads), gradients_(gradients), out_(gradients.out) {
   this->replay_ = true;
   if (plan.out.channels != plan.out.stride) out_ = arena.take<T>(plan.images * plan.out.size());
   for (size_t v = 0; v < plan.values.size(); ++v) {
@@ -152,7 +152,7 @@ void Backward<T>::start(int thread) {
     this->widen(gradients_.out, this->plan_.out, const_cast<T*>(out_), thread);
   for (size_t v = 0; v < values_gradients_.size(); ++v) {
     const long size = this->plan_.values[v].size();
-    const bool kept = add_ && wants(int(v)) && values_gradients_[v] == gradients_.values[v];
+    const bool kept = wants(int(v)) && gradients_.add[v] && values_gradients_[v] == gradients_.values[v];
     if (values_gradients_[v] && !kept)
       std::fill(values_gradients_[v] + this->first(thread) * size,
                 values_gradients_[v] + this->first(thread + 1) * size, T(0));
@@ -397,7 +397,7 @@ void Backward<T>::finish(int thread) {
     const Shape& shape = this->plan_.values[v];
     const long pixels = shape.height * shape.width;
     for (long image = this->first(thread); image < this->first(thread + 1); ++image)
-      (add_ ? add_narrow<T> : restride<T>)(
+      (gradients_.add[v] ? add_narrow<T> : restride<T>)(
           values_gradients_[v] + image * shape.size(), shape.stride,
           gradients_.values[v] + image * pixels * shape.channels, shape.channels, pixels);
   }

@@ -33,9 +33,28 @@ class Call {
   std::vector<long> values_;  // the values' sizes
   std::vector<Part> parts_;
   std::vector<bool> read_;  // the values that some term starts from
+  std::vector<long> weights_, running_;  // their sizes
 
   template <class T>
   static Arrays<T> from(const Part& part, const Arrays<T>& all);
+};
+
+// Pointers to arrays of these sizes: as given, or, where the first is all of them, one after the
+// other.
+template <class T>
+class Pointers {
+ public:
+  Pointers(T* const* given, const std::vector<long>& sizes, bool flat) : given_(given) {
+    if (!flat || !given) return;
+    T* next = *given;
+    for (const long size : sizes) made_.push_back(next), next += size;
+    given_ = made_.data();
+  }
+  T* const* get() const { return given_; }
+
+ private:
+  T* const* given_;
+  std::vector<T*> made_;
 };
 
 inline Call::Call(const long* code, const double* norms, long lanes) : images_(*code++) {
@@ -64,7 +83,12 @@ inline Call::Call(const long* code, const double* norms, long lanes) : images_(*
     next.term += terms;
     next.weight += long(part.plan->weights.size());
     next.kept += part.plan->kept;
-    for (const Unit* unit : part.plan->norms) next.channel += unit->out.channels;
+    for (size_t i = 0; i < part.plan->weights.size(); ++i)
+      weights_.push_back(part.plan->weight_values(i));
+    for (const Unit* unit : part.plan->norms) {
+      next.channel += unit->out.channels;
+      running_.insert(running_.end(), 2, unit->out.channels);
+    }
     next.norm += long(part.plan->norms.size());
     read_[value] = true;
     parts_.push_back(std::move(part));
@@ -80,13 +104,19 @@ Arrays<T> Call::from(const Part& part, const Arrays<T>& all) {
           all.kept ? all.kept + part.kept : nullptr,
           all.mean + part.channel,
           all.variance + part.channel,
-          all.running ? all.running + 2 * part.norm : nullptr};
+          all.running ? all.running + 2 * part.norm : nullptr,
+          0,
+          0};
 }
 
 template <class T>
 void Call::forward(Arena& arena, int threads, const Arrays<T>& arrays, T* out) const {
+  const Pointers weights(arrays.weights, weights_, arrays.flat_weights);
+  const Pointers running(arrays.running, running_, arrays.flat_running);
+  Arrays<T> all = arrays;
+  all.weights = weights.get(), all.running = running.get();
   for (const Part& part : parts_) {
-    const Arrays<T> own = from(part, arrays);
+    const Arrays<T> own = from(part, all);
     arena.reset();
     Forward<T>(*part.plan, own, arena, threads, out, &part != parts_.data()).run();
   }
@@ -95,16 +125,22 @@ void Call::forward(Arena& arena, int threads, const Arrays<T>& arrays, T* out) c
 template <class T>
 void Call::backward(Arena& arena, int threads, const Arrays<T>& arrays,
                     const Gradients<T>& gradients) const {
+  const Pointers weights(arrays.weights, weights_, arrays.flat_weights);
+  const Pointers moved(gradients.weights, weights_, arrays.flat_weights);
+  Arrays<T> all = arrays;
+  all.weights = weights.get();
   for (const Part& part : parts_) {
-    const Arrays<T> own = from(part, arrays);
+    const Arrays<T> own = from(part, all);
+    const char add = !part.first || gradients.add[part.value];
     const Gradients<T> to{gradients.out,
                           gradients.values ? gradients.values + part.value : nullptr,
-                          gradients.weights ? gradients.weights + part.weight : nullptr,
+                          &add,
+                          moved.get() ? moved.get() + part.weight : nullptr,
                           gradients.coefficients ? gradients.coefficients + part.term : nullptr};
     arena.reset();
-    Backward<T>(*part.plan, own, arena, threads, to, !part.first).run();
+    Backward<T>(*part.plan, own, arena, threads, to).run();
   }
   for (size_t v = 0; gradients.values && v < values_.size(); ++v)
-    if (!read_[v] && gradients.values[v])
+    if (!read_[v] && gradients.values[v] && !gradients.add[v])
       std::fill(gradients.values[v], gradients.values[v] + values_[v], T(0));
 }

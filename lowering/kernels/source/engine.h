@@ -27,6 +27,7 @@ struct Arrays {
   T* kept;  // null: nothing is kept
   T *mean, *variance;
   T* const* running;  // of each norm the running mean and variance to move; null: none
+  long flat_weights, flat_running;  // whether the first pointer is all, one after the other
 };
 
 // One thread's own memory. `holds` says which image a value's slot was filled from.

@@ -108,6 +108,7 @@ struct Plan {
 
   Plan(const long* code, const double* norms, long lanes);
   Plan(const Plan&) = delete;
+  long weight_values(size_t i) const;
 
  private:
   void read(const long* code, const double* norms);
@@ -139,6 +140,15 @@ inline Plan::Plan(const long* code, const double* norms, long lanes) : lanes(lan
   for (Term& term : terms)
     for (Unit& unit : term.units)
       if (unit.window != kNone) aim(unit), lay_back(unit);
+}
+
+// The number of values of a weight as Python has it.
+inline long Plan::weight_values(size_t i) const {
+  const auto& [unit, depthwise] = weights[i];
+  if (depthwise) return unit->in.channels * unit->taps();
+  const long before = unit->halves() == 2 ? unit->out.channels / 2 : 0;
+  const long made = long(i) == unit->matrix && before ? before : unit->out.channels - before;
+  return made * unit->middle.channels * unit->points() / unit->halves();
 }
 
 inline void Plan::read(const long* code, const double* norms) {
