@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lowering.kernels import KernelChain, KernelUnit, SumPlan, mixed_sum, plan_sum
+from lowering.kernels import KernelChain, KernelUnit, SumsPlan, SumStep, mixed_sums, plan_sum
 
 EPS = 1e-5
 
@@ -63,16 +63,23 @@ class Sum:
         return (self.coefficients, *self.values, *self.weights)
 
     @property
-    def plan(self) -> SumPlan:
-        """What the kernels make of the terms."""
+    def plan(self) -> SumsPlan:
+        """What the kernels make of the terms, which read all values."""
         shapes = tuple(tuple(weight.shape) for weight in self.weights)
-        return plan_sum(self.terms, self.values, shapes)
+        values = [tuple(value.shape) for value in self.values]
+        plan = plan_sum(self.terms, values, shapes, self.values[0].dtype)
+        return SumsPlan([SumStep(plan, tuple(range(len(values))))], len(values), [0])
 
-    def kernel(self, *, recompute: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def kernel(
+        self, *, recompute: bool = False, running: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The kernel's sum, means and variances."""
-        given = self.values, self.coefficients, self.weights
-        made, statistics = mixed_sum(self.plan, *given, recompute=recompute)
-        return made, *statistics
+        plan = self.plan
+        steps = [step._replace(recompute=recompute) for step in plan.steps]
+        plan = SumsPlan(steps, plan.count, [0])
+        given = [self.coefficients], [self.weights], [running]
+        made, statistics = mixed_sums(plan, self.values, *given)
+        return made, statistics[0], statistics[1]
 
 
 def make(

@@ -1,7 +1,15 @@
 """Kernels in C++ for what a supernet spends its time on."""
 
 from lowering.kernels.build import SWITCH, available, library_path, reason
-from lowering.kernels.mixed import SharedValue, SumPlan, mixed_sum, plan_sum, release, supports
+from lowering.kernels.mixed import (
+    SharedValue,
+    SumsPlan,
+    SumStep,
+    mixed_sums,
+    plan_sum,
+    release,
+    supports,
+)
 from lowering.kernels.units import KernelChain, KernelUnit
 
 __all__ = [
@@ -9,10 +17,11 @@ __all__ = [
     "KernelChain",
     "KernelUnit",
     "SharedValue",
-    "SumPlan",
+    "SumStep",
+    "SumsPlan",
     "available",
     "library_path",
-    "mixed_sum",
+    "mixed_sums",
     "plan_sum",
     "reason",
     "release",

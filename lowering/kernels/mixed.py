@@ -1,19 +1,18 @@
-"""The mixed sum as a differentiable torch function: one call forward, one backward."""
+"""Mixed sums as a differentiable torch function: several, of which later ones read earlier ones."""
 
-import contextlib
 import ctypes
 import functools
 import math
-import mmap
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from lowering.kernels.build import library
+from lowering.kernels.pool import POOL, lend
 from lowering.kernels.units import KernelChain, SumLayout, lay_out, weight_count
 
 _Grads = tuple[Tensor | None, ...]
@@ -68,29 +67,58 @@ class SharedValue:
         """Notes one more reader."""
         self._readers += 1
 
-    def gradient(self, make: Callable[[], Tensor]) -> tuple[Tensor, bool]:
+    def gradient(self, like: Tensor) -> tuple[Tensor, bool]:
         """The tensor for the sum of gradients, and whether others have added theirs already."""
         task: int = _torch_c._current_graph_task_id()
-        begun = self._sum is not None and self._task == task
-        if not begun:
-            self._sum, self._task, self._left = make(), task, self._readers
-        found = self._sum
-        assert found is not None
+        found, begun = self._sum, self._task == task
+        if found is None or not begun:
+            found, begun = lend(like.shape, like.dtype), False
+            self._task, self._left = task, self._readers
         self._left -= 1
-        if not self._left:
-            self._sum = None
+        self._sum = found if self._left else None
         return found, begun
 
 
-_torch_c: Any = torch._C  # the number of a backward pass has no public name
+_torch_c: Any = torch._C  # pyright: ignore[reportPrivateUsage] - a backward pass has no public number
+
+
+class SumStep(NamedTuple):
+    """A sum among several: the places of its values among those given and the sums before it.
+
+    `recompute`: backward makes again what it needs, instead of keeping it.
+    """
+
+    plan: SumPlan
+    sources: tuple[int, ...]
+    recompute: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """True if backward is handed what forward made."""
+        return not self.recompute and self.plan.kept > 0
+
+
+class SumsPlan:
+    """Sums of one call, in order: `count` values are given, and `outputs` are the sums asked for.
+
+    A step's sources are those of the given values first, and then of the sums.
+    """
+
+    def __init__(self, steps: Sequence[SumStep], count: int, outputs: Sequence[int]) -> None:
+        self.steps = tuple(steps)
+        self.count = count
+        self.outputs = tuple(count + at for at in outputs)
+        self.channels = sum(step.plan.channels for step in steps)
+        self.inner = sorted({at for step in steps for at in step.sources if at >= count})
 
 
 def plan_sum(
     terms: tuple[KernelChain, ...],
-    values: Sequence[Tensor],
+    values: Sequence[tuple[int, ...]],
     weights: tuple[tuple[int, ...], ...],
+    dtype: torch.dtype,
 ) -> SumPlan:
-    """The plan of a sum of `terms` over values like these, (N, C, H, W), with such weights.
+    """The plan of a sum of `terms` over values of these shapes, (N, C, H, W), with such weights.
 
     `weights` are the shapes, for each term and unit in order, of the depthwise weight (C, 1, h, w)
     if its window is depthwise, then of the product's if it has one: (Cout, Cin, 1, 1), of a dense
@@ -98,33 +126,48 @@ def plan_sum(
     TypeError where one does not fit.
     """
     if len(weights) != weight_count(terms):
-        raise TypeError(f"{weight_count(terms)} weights are needed, not {len(weights)}")
-    images = values[0].shape[0]
-    return _plan(terms, images, tuple(tuple(v.shape[1:]) for v in values), weights, values[0].dtype)
+        raise TypeError(
+            f"{len(terms)} terms need {weight_count(terms)} weights and are given {len(weights)}"
+        )
+    return _plan(terms, values[0][0], tuple(value[1:] for value in values), weights, dtype)
 
 
-def mixed_sum(
-    plan: SumPlan,
+def mixed_sums(
+    plan: SumsPlan,
     values: Sequence[Tensor | SharedValue],
-    coefficients: Tensor,
-    weights: Sequence[Tensor],
-    running: Sequence[Tensor] = (),
-    *,
-    recompute: bool,
-) -> tuple[Tensor, Tensor]:
-    """The sum of coefficients[t] * terms[t](values), and the norms' means and variances.
+    coefficients: Sequence[Tensor],
+    weights: Sequence[Sequence[Tensor]],
+    running: Sequence[Sequence[Tensor]],
+) -> tuple[Tensor, ...]:
+    """The sums of coefficients[t] * terms[t](values) that are asked for, and statistics last.
 
-    values: as planned, of one type, float32 or float64; the sum is channels_last. coefficients: one
-    for each term. weights: as planned, or one flat tensor that holds them one after the other. The
-    means and biased variances, (2, sum of the norms' channels), are the batch's, norm after norm in
-    the order of terms and units; no gradient flows through them. `running`: of each norm its
-    running mean and variance, contiguous and of the values' type, which follow the batch's mean and
-    unbiased variance; or none; or one flat tensor.
+    values: of one type, float32 or float64; sums are channels_last. Of each step, coefficients:
+    one for each term; weights: as planned, or one flat tensor that holds them one after the other;
+    `running`: of each norm its running mean and variance, contiguous and of the values' type, which
+    follow the batch's mean and unbiased variance, or one flat tensor, or none. The statistics,
+    (2, sum of the norms' channels), are the batch's means and biased variances, norm after norm in
+    the order of steps, terms and units; no gradient flows through them.
 
-    Backward needs the values, coefficients, weights and statistics, and with `recompute=False`
-    also dense convolutions, factorized reduces and the products behind depthwise windows, but for
-    terms of a single depthwise window of 9 taps or fewer; with `recompute=True` all are made again.
+    Backward needs the values, coefficients, weights and statistics, and of a step that does not
+    recompute also dense convolutions, factorized reduces and the products behind depthwise windows,
+    but for terms of a single depthwise window of 9 taps or fewer.
     """
+    for step, numbers, own, moved in zip(plan.steps, coefficients, weights, running, strict=True):
+        _check(step.plan, numbers, own, moved)
+    shared = [value if isinstance(value, SharedValue) else None for value in values]
+    plain = [value.tensor if isinstance(value, SharedValue) else value for value in values]
+    tensors = [
+        *(value.contiguous(memory_format=torch.channels_last) for value in plain),
+        *(numbers.contiguous() for numbers in coefficients),
+        *(weight.contiguous() for own in weights for weight in own),
+    ]
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return _apply(plan, shared, keep, [len(own) for own in weights], running, *tensors)
+
+
+def _check(
+    plan: SumPlan, coefficients: Tensor, weights: Sequence[Tensor], running: Sequence[Tensor]
+) -> None:
     if coefficients.numel() != plan.terms:
         raise TypeError(f"{plan.terms} terms are given {coefficients.numel()} coefficients")
     for name, given, sizes in (
@@ -134,15 +177,6 @@ def mixed_sum(
         counts = [each.numel() for each in given]
         if counts not in (sizes, [sum(sizes)]) and (given or name == "weights"):
             raise TypeError(f"the {name} are not those of the plan: {counts}")
-    shared = [value if isinstance(value, SharedValue) else None for value in values]
-    plain = [value.tensor if isinstance(value, SharedValue) else value for value in values]
-    tensors = [
-        coefficients.contiguous(),
-        *(value.contiguous(memory_format=torch.channels_last) for value in plain),
-        *(weight.contiguous() for weight in weights),
-    ]
-    differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return _apply(plan, shared, differentiated and not recompute, running, *tensors)
 
 
 def release() -> None:
@@ -195,122 +229,188 @@ def _plan(
 
 
 class _Context(FunctionCtx):
-    """Tensors that forward leaves for backward."""
+    """What forward leaves for backward; `counts` are the numbers of weights of each step."""
 
-    plan: SumPlan
+    plan: SumsPlan
     shared: Sequence[SharedValue | None]
-    kept: bool
+    keep: bool
+    counts: Sequence[int]
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
 
 
-class _MixedSum(torch.autograd.Function):
+_GIVEN = 5
+"""The arguments of a call before its tensors."""
+
+
+class _MixedSums(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        plan: SumPlan,
+        plan: SumsPlan,
         shared: Sequence[SharedValue | None],
         keep: bool,
-        running: Sequence[Tensor],
-        coefficients: Tensor,
+        counts: Sequence[int],
+        running: Sequence[Sequence[Tensor]],
         *tensors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        kept = [_lend((plan.kept,), plan.dtype)] if keep and plan.kept else []
-        statistics = coefficients.new_empty((2, plan.channels))
-        out = _lend(plan.out, plan.dtype)
-        arrays = _arrays(plan, len(shared), coefficients, tensors, kept, statistics, running)
-        plan.forward(
-            plan.handle,
-            torch.get_num_threads(),
-            ctypes.byref(arrays[0]),
-            ctypes.c_void_p(out.data_ptr()),
-        )
-        for value, needed in zip(shared, ctx.needs_input_grad[5:], strict=False):
+    ) -> tuple[Tensor, ...]:
+        values, kept = list(tensors[: plan.count]), list[Tensor]()
+        statistics = values[0].new_empty((2, plan.channels))
+        at, channel = plan.count + len(plan.steps), 0
+        for i, (step, moved) in enumerate(zip(plan.steps, running, strict=True)):
+            one, size = step.plan, counts[i]
+            memory = lend((one.kept,), one.dtype) if keep and step.keeps else None
+            kept += [] if memory is None else [memory]
+            arrays = _arrays(
+                one,
+                [values[source] for source in step.sources],
+                tensors[plan.count + i],
+                tensors[at : at + size],
+                memory,
+                statistics,
+                channel,
+                moved,
+            )
+            values.append(lend(one.out, one.dtype))
+            place = ctypes.c_void_p(values[-1].data_ptr())
+            one.forward(one.handle, torch.get_num_threads(), ctypes.byref(arrays[0]), place)
+            at, channel = at + size, channel + one.channels
+        for value, needed in zip(shared, ctx.needs_input_grad[_GIVEN:], strict=False):
             if needed and value is not None:
                 value.expect()
-        ctx.plan, ctx.shared, ctx.kept = plan, shared, bool(kept)
+        ctx.plan, ctx.shared, ctx.keep, ctx.counts = plan, shared, keep, counts
         ctx.mark_non_differentiable(statistics)
-        ctx.set_materialize_grads(False)  # no zeros in the place of a gradient of statistics
-        ctx.save_for_backward(coefficients, statistics, *tensors, *kept)
-        return out, statistics
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(statistics, *tensors, *(values[at] for at in plan.inner), *kept)
+        return *(values[at] for at in plan.outputs), statistics
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> _Grads:  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
-        return _backward(ctx, gradients[0])
+    def backward(ctx: Any, *gradients: Tensor | None) -> _Grads:  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
+        return (*[None] * _GIVEN, *_Backward(ctx, gradients[:-1]).run())
 
 
 # torch leaves what `apply` returns untyped.
-_apply = cast("Callable[..., tuple[Tensor, Tensor]]", _MixedSum.apply)  # pyright: ignore[reportUnknownMemberType] - as above
+_apply = cast("Callable[..., tuple[Tensor, ...]]", _MixedSums.apply)  # pyright: ignore[reportUnknownMemberType] - as above
 
 
-def _backward(ctx: _Context, gradient: Tensor) -> _Grads:
-    plan, count = ctx.plan, len(ctx.shared)
-    coefficients, statistics, *rest = ctx.saved_tensors
-    tensors = rest[: len(rest) - ctx.kept]
-    wanted = ctx.needs_input_grad[4:]
-    gradient = gradient.contiguous(memory_format=torch.channels_last)
-    made: list[tuple[Tensor | None, bool]] = [
-        _value_gradient(value, shared) if need else (None, False)
-        for value, shared, need in zip(tensors, ctx.shared, wanted[1:], strict=False)
-    ]
-    weighted = any(wanted[count + 1 :])
-    of_values = [each for each, _ in made]
-    of_weights = [
-        (_lend(each.shape, each.dtype) if each.dim() == 1 else torch.empty_like(each))
-        if weighted
-        else None
-        for each in tensors[count:]
-    ]
-    of_coefficients = torch.empty_like(coefficients) if wanted[0] else None
-    values, weights = _addresses(of_values), _addresses(of_weights)
-    gradients = _Gradients(
-        gradient.data_ptr(),
-        ctypes.addressof(values) if any(wanted[1 : count + 1]) else None,
-        bytes(added for _, added in made),
-        ctypes.addressof(weights) if weighted else None,
-        _address(of_coefficients),
-    )
-    arrays = _arrays(plan, count, coefficients, tensors, rest[len(tensors) :], statistics, ())
-    plan.backward(
-        plan.handle, torch.get_num_threads(), ctypes.byref(arrays[0]), ctypes.byref(gradients)
-    )
-    first = (None if added else each for each, added in made)
-    return (None, None, None, None, of_coefficients, *first, *of_weights)
+class _Backward:
+    """The steps from the last to the first; `flows` are the gradients of values and sums so far."""
 
+    def __init__(self, ctx: _Context, gradients: Sequence[Tensor | None]) -> None:
+        self.plan = plan = ctx.plan
+        self.shared, self.keep, self.counts = ctx.shared, ctx.keep, ctx.counts
+        self.wanted = ctx.needs_input_grad[_GIVEN:]
+        end = 1 + len(self.wanted)
+        self.statistics = ctx.saved_tensors[0]
+        self.tensors = ctx.saved_tensors[1:end]
+        inner = ctx.saved_tensors[end : end + len(plan.inner)]
+        self.kept = list(ctx.saved_tensors[end + len(inner) :])
+        self.values = dict(enumerate(self.tensors[: plan.count]))
+        self.values |= zip(plan.inner, inner, strict=True)
+        self.needed = list(self.wanted[: plan.count])
+        self.flows = dict(zip(plan.outputs, gradients, strict=True))
+        self.sums: set[int] = set()  # the flows that take what is added to them
+        self.found: list[Tensor | None] = [None] * len(self.tensors)
+        at = plan.count + len(plan.steps)
+        self.starts: list[int] = []
+        for i, step in enumerate(plan.steps):
+            own = self.wanted[plan.count + i], *self.wanted[at : at + self.counts[i]]
+            self.needed.append(any(own) or any(self.needed[source] for source in step.sources))
+            self.starts.append(at)
+            at += self.counts[i]
 
-def _value_gradient(value: Tensor, shared: SharedValue | None) -> tuple[Tensor, bool]:
-    """Memory for the gradient of a value, and whether it holds a part of it already."""
-    if shared is None:
-        return _lend(value.shape, value.dtype), False
-    return shared.gradient(lambda: _lend(value.shape, value.dtype))
+    def run(self) -> list[Tensor | None]:
+        """The gradients of values, coefficients and weights; None of what nothing depends on."""
+        channel = self.plan.channels
+        for i in reversed(range(len(self.plan.steps))):
+            step = self.plan.steps[i]
+            channel -= step.plan.channels
+            kept = self.kept.pop() if self.keep and step.keeps else None
+            gradient = self.flows.pop(self.plan.count + i, None)
+            if gradient is not None and self.needed[self.plan.count + i]:
+                self._step(i, gradient, kept, channel)
+        return self.found
+
+    def _step(self, i: int, gradient: Tensor, kept: Tensor | None, channel: int) -> None:
+        step, start, place = self.plan.steps[i], self.starts[i], self.plan.count + i
+        own = self.tensors[start : start + self.counts[i]]
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        flows = [self._flow(source) for source in step.sources]
+        values = _addresses([flow for flow, _ in flows])
+        weights = None
+        if any(self.wanted[start : start + len(own)]):
+            made = [
+                lend(each.shape, each.dtype) if each.dim() == 1 else torch.empty_like(each)
+                for each in own
+            ]
+            self.found[start : start + len(own)] = made
+            weights = _addresses(made)
+        if self.wanted[place]:
+            self.found[place] = torch.empty_like(self.tensors[place])
+        gradients = _Gradients(
+            gradient.data_ptr(),
+            ctypes.addressof(values) if any(flow is not None for flow, _ in flows) else None,
+            bytes(added for _, added in flows),
+            None if weights is None else ctypes.addressof(weights),
+            _address(self.found[place]),
+        )
+        given = [self.values[source] for source in step.sources]
+        numbers = self.tensors[place]
+        arrays = _arrays(step.plan, given, numbers, own, kept, self.statistics, channel, ())
+        threads = torch.get_num_threads()
+        step.plan.backward(
+            step.plan.handle, threads, ctypes.byref(arrays[0]), ctypes.byref(gradients)
+        )
+
+    def _flow(self, source: int) -> tuple[Tensor | None, bool]:
+        """Memory for a value's gradient, if it is wanted, and whether it holds a part of it."""
+        if not self.needed[source]:
+            return None, False
+        if source in self.sums:
+            return self.flows[source], True
+        self.sums.add(source)
+        value, given = self.values[source], self.flows.get(source)
+        if given is not None:  # which others may have, too
+            flow = lend(value.shape, value.dtype).copy_(given)
+            self.flows[source] = flow
+            return flow, True
+        shared = self.shared[source] if source < self.plan.count else None
+        flow, added = shared.gradient(value) if shared else (lend(value.shape, value.dtype), False)
+        self.flows[source] = flow
+        if source < self.plan.count and not added:
+            self.found[source] = flow
+        return flow, added
 
 
 def _arrays(
     plan: SumPlan,
-    count: int,
+    values: Sequence[Tensor],
     coefficients: Tensor,
-    tensors: Sequence[Tensor],
-    kept: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    kept: Tensor | None,
     statistics: Tensor,
+    channel: int,
     running: Sequence[Tensor],
 ) -> tuple[_Arrays, object]:
-    """The library's view of the tensors, and the objects that it refers to."""
-    values, weights = _addresses(tensors[:count]), _addresses(tensors[count:])
-    moved = _addresses(running)
-    mean = statistics.data_ptr()
+    """The library's view of the tensors, and the objects that it refers to.
+
+    The sum's statistics begin with that channel.
+    """
+    places = _addresses(values), _addresses(weights), _addresses(running)
+    mean = statistics.data_ptr() + channel * statistics.itemsize
     arrays = _Arrays(
-        ctypes.addressof(values),
-        ctypes.addressof(weights),
+        ctypes.addressof(places[0]),
+        ctypes.addressof(places[1]),
         coefficients.data_ptr(),
-        _address(kept[0]) if kept else None,
+        _address(kept),
         mean,
-        mean + plan.channels * statistics.itemsize,
-        ctypes.addressof(moved) if running else None,
+        mean + statistics.nbytes // 2,
+        ctypes.addressof(places[2]) if running else None,
         len(weights) < len(plan.weights),
         len(running) < len(plan.running),
     )
-    return arrays, (values, weights, moved)
+    return arrays, places
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
@@ -320,78 +420,3 @@ def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p
 
 def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
-
-
-_LEAST = 1 << 17
-"""The bytes from which on a tensor's memory is lent; the allocator keeps smaller ones by itself."""
-
-
-class _Pool:
-    """Memory by its size, for images and for what backward needs: used again from step to step.
-
-    Fresh pages cost more than the arithmetic that fills them, and the allocator hands large blocks
-    back to the system after each backward. Blocks that several steps did not ask for, as after a
-    batch or a supernet of another size, are freed.
-    """
-
-    def __init__(self) -> None:
-        self.free: dict[int, list[mmap.mmap]] = {}
-        self.blocks = 0
-        self._spare: dict[int, int] = {}  # the fewest that were free since the last sweep, by size
-        self._calls = 0
-
-    def block(self, size: int) -> mmap.mmap:
-        """A block of that size; whoever has used it puts it into `free`."""
-        self._calls += 1
-        if self._calls > max(2048, 8 * self.blocks):  # of a step there are about two for each block
-            self._sweep()
-        free = self.free.setdefault(size, [])
-        try:
-            block = free.pop()
-        except IndexError:
-            self.blocks += 1
-            block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            if hasattr(mmap, "MADV_HUGEPAGE"):
-                with contextlib.suppress(OSError):  # a system without huge pages
-                    block.madvise(mmap.MADV_HUGEPAGE)
-        self._spare[size] = min(self._spare.get(size, 0), len(free))
-        return block
-
-    def idle(self) -> int:
-        """The bytes that are free."""
-        return sum(size * len(free) for size, free in self.free.items())
-
-    def release(self) -> None:
-        """Frees all that is not in use."""
-        self._spare = {size: len(free) for size, free in self.free.items()}
-        self._sweep()
-
-    def _sweep(self) -> None:
-        self._calls = 0
-        for size, free in self.free.items():
-            unused = self._spare.get(size, 0)
-            del free[:unused]
-            self.blocks -= unused
-            self._spare[size] = len(free)
-
-
-POOL = _Pool()
-
-
-def _lend(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """A tensor, not initialised; its memory comes back when it is dropped. Images channels_last."""
-    size = math.prod(shape) * dtype.itemsize
-    strides = None
-    if len(shape) == 4:
-        _, channels, height, width = shape
-        strides = (channels * height * width, 1, width * channels, channels)
-    if size < _LEAST:
-        return torch.empty_strided(shape, strides or (1,), dtype=dtype)
-    block = POOL.block(size)
-    view = (ctypes.c_char * size).from_buffer(block)
-    weakref.finalize(view, POOL.free[size].append, block).atexit = False
-    flat = torch.frombuffer(view, dtype=dtype)
-    if strides is None:
-        return flat
-    # Not a view: torch forbids to change views that such functions make.
-    return torch.empty(0, dtype=dtype).set_(flat.untyped_storage(), 0, shape, strides)

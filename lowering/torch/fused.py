@@ -1,5 +1,6 @@
 """Rules of fused primitives in torch: mixed sums, banks of convolutions."""
 
+import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from lowering import kernels
 from lowering.torch.code import Variable
 from lowering.torch.ranks import synchronised_norm
-from lowering.torch.rule import Emit, TorchEmitter
+from lowering.torch.rule import Emit, RowNode, TorchEmitter
 from lowering.torch.store import FlatWeights
 from nasir import Graph
 from nasir.ops import ChainUnit
@@ -28,6 +29,8 @@ from nasir.ops.layers import ConvAttrs
 
 Pair = tuple[int, int]
 Value = Tensor | kernels.SharedValue
+Own = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]
+"""Of a sum the coefficients, the weights, the running statistics; one flat tensor, or several."""
 
 _ONE = (-1, 0)
 """Stands for the number 1 among the entries."""
@@ -176,81 +179,115 @@ def _unit(unit: ChainUnit, x: Tensor, weights: Iterator[Tensor]) -> Tensor:
 
 
 class MixedSum:
-    """A node's function of the values that its terms start from, of the coefficients and weights.
+    """A sum among those of one call: its terms, and which arguments of the call are its own.
 
-    There are coefficients if the terms have choices, and else they are ones. `follow`: whether the
-    running statistics follow the batch's, which a second run of the same step must not make them
-    do. `together`: whether they are those of all processes' batches. `flat`: whether the weights
-    are one tensor and the running statistics another (`FlatWeights`).
+    `places` are those of the inputs that its terms start from, among the values of the call.
+    `flat`: whether the weights are one tensor and the running statistics another (`FlatWeights`).
+    """
+
+    def __init__(
+        self, attrs: MixedSumAttrs, places: Mapping[int, int], flat: Sequence[FlatWeights]
+    ) -> None:
+        self.attrs = attrs
+        self.places = places
+        self.flat = flat
+        self.chains = tuple(_chain(term, tuple(places)) for term in attrs.terms)
+        self.chosen = bool(_choices(attrs))
+        self.learned, self.norms, count = _places(attrs.terms)
+        self.count = len(flat) or count
+
+    def take(self, args: Iterator[Any], like: Tensor, *, follow: bool) -> Own:
+        """Takes the coefficients, the weights, and the running statistics if they `follow`."""
+        if self.chosen:
+            scales = next(args).to(like.dtype)
+        else:
+            scales = torch.ones(len(self.chains), dtype=like.dtype, device=like.device)
+        own = tuple(islice(args, self.count))
+        if self.flat:
+            return scales, own[:1], own[1:] if follow and self.norms else ()
+        running = tuple(own[at + i] for at in self.norms for i in range(2)) if follow else ()
+        return scales, tuple(own[at] for at in self.learned), running
+
+    def step(
+        self, shapes: Sequence[tuple[int, ...]], like: Tensor, weights: Sequence[Tensor]
+    ) -> kernels.SumStep:
+        """The plan for values of these shapes."""
+        own = self.flat[0].shapes if self.flat else tuple(tuple(each.shape) for each in weights)
+        read = [shapes[at] for at in self.places.values()]
+        plan = kernels.plan_sum(self.chains, read, own, like.dtype)
+        return kernels.SumStep(plan, tuple(self.places.values()), self.attrs.recompute)
+
+    def by_library(self, values: Sequence[Tensor], own: Own, *, together: bool) -> Tensor:
+        """The sum by torch's own operators."""
+        scales, weights, running = own
+        if self.flat:
+            weights, running = (
+                each.pieces(given[0]) if given else ()
+                for each, given in zip(self.flat, (weights, running), strict=True)
+            )
+        read = {value: values[at] for value, at in self.places.items()}
+        return by_library(self.attrs.terms, read, weights, running, scales, together)
+
+
+class MixedSums:
+    """Nodes' function of the values that they start from, and then of what each has of its own.
+
+    A node's values are the first `count` arguments and the sums before it. Then follow, for each,
+    its coefficients, if it has choices, and its weights. Of the sums, those of `outputs` are the
+    result, one alone or a tuple. `follow`: whether the running statistics follow the batch's, which
+    a second run of the same step must not make them do. `together`: whether they are those of all
+    processes' batches.
     """
 
     def __init__(
         self,
-        attrs: MixedSumAttrs,
-        name: str,
-        *,
-        follow: bool,
-        together: bool,
-        flat: Sequence[FlatWeights] = (),
+        sums: Sequence[MixedSum],
+        count: int,
+        outputs: Sequence[int],
+        emitter: TorchEmitter,
     ) -> None:
-        self.__name__ = f"mixed_sum_{name}"  # what the program's source calls it
+        self.__name__ = f"mixed_sums_{emitter.name}"  # what the program's source calls it
         self.__module__ = __name__
-        self.attrs = attrs
-        self.follow = follow
-        self.together = together
-        self.values = tuple(dict.fromkeys(term.value for term in attrs.terms))
-        self.choices = tuple(sorted({at for t in attrs.terms for p in t.products for at, _ in p}))
-        self.count = len(self.values) + bool(self.choices)
-        self.learned, self.norms = _places(attrs.terms, self.count)
-        self.flat = flat
-        self.chains = tuple(_chain(term, self.values) for term in attrs.terms)
-        self._plans: dict[object, kernels.SumPlan] = {}
+        self.sums = tuple(sums)
+        self.count = count
+        self.outputs = tuple(outputs)
+        self.follow = emitter.follow
+        self.together = emitter.together
+        self._plans: dict[object, kernels.SumsPlan] = {}
 
-    def __call__(self, *args: Any) -> Tensor:
-        """The sum for these values, coefficients and weights."""
-        given: tuple[Value, ...] = args[: len(self.values)]
+    def __call__(self, *args: Any) -> Any:
+        """The sums for these values, coefficients and weights."""
+        given: tuple[Value, ...] = args[: self.count]
         values = [_full(each if isinstance(each, Tensor) else each.value) for each in given]
-        first = values[0]
-        if self.choices:
-            scales = args[self.count - 1].to(first.dtype)
-        else:
-            scales = torch.ones(len(self.chains), dtype=first.dtype, device=first.device)
-        weights, running = self._given(args)
+        first, left = values[0], iter(args[self.count :])
+        own = [each.take(left, first, follow=self.follow) for each in self.sums]
+        running = (r for _, _, moved in own for r in moved)
         fits = all(r.dtype == first.dtype and r.is_contiguous() for r in running)
         if not self.together and fits and _by_kernels(first):
-            plan = self._plan(values, weights)
             read = [v if isinstance(g, Tensor) else g for v, g in zip(values, given, strict=True)]
-            recompute = self.attrs.recompute
-            return kernels.mixed_sum(plan, read, scales, weights, running, recompute=recompute)[0]
-        if self.flat:
-            both = zip(self.flat, (weights, running), strict=True)
-            weights, running = (flat.pieces(given[0]) if given else [] for flat, given in both)
-        by_number = dict(zip(self.values, values, strict=True))
-        return by_library(self.attrs.terms, by_number, weights, running, scales, self.together)
+            made = kernels.mixed_sums(self._plan(values, own), read, *zip(*own, strict=True))[:-1]
+        else:
+            for each, mine in zip(self.sums, own, strict=True):
+                values.append(each.by_library(values, mine, together=self.together))
+            made = tuple(values[self.count + at] for at in self.outputs)
+        return made[0] if len(made) == 1 else made
 
-    def _given(self, args: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """The weights, and the running statistics if they follow; each one tensor if `flat`."""
-        if self.flat:
-            weights, running = args[self.count :]
-            return [weights], [running] if self.follow and self.norms else []
-        places = self.norms if self.follow else ()
-        running = [args[at + i] for at in places for i in range(2)]
-        return [args[at] for at in self.learned], running
-
-    def _plan(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> kernels.SumPlan:
+    def _plan(self, values: Sequence[Tensor], own: Sequence[Own]) -> kernels.SumsPlan:
         """The plan for such values, kept since it takes longer to find than to use."""
         key = (values[0].dtype, *(value.shape for value in values))
         if key not in self._plans:
             if len(self._plans) == _PLANS:
                 self._plans.clear()
-            shapes = tuple(tuple(weight.shape) for weight in weights)
-            made = kernels.plan_sum(self.chains, values, self.flat[0].shapes if self.flat else shapes)
-            self._plans[key] = made
+            shapes, steps = [tuple(value.shape) for value in values], list[kernels.SumStep]()
+            for each, (_, weights, _) in zip(self.sums, own, strict=True):
+                steps.append(each.step(shapes, values[0], weights))
+                shapes.append(steps[-1].plan.out)
+            self._plans[key] = kernels.SumsPlan(steps, self.count, self.outputs)
         return self._plans[key]
 
 
 _PLANS = 8
-"""The sizes of images and batches that a node remembers."""
+"""The sizes of images and batches that a function remembers."""
 
 
 def _full(value: Tensor) -> Tensor:
@@ -278,11 +315,19 @@ def _chain(term: MixedChain, places: Sequence[int]) -> kernels.KernelChain:
     return kernels.KernelChain(places.index(term.value), units)
 
 
-def _places(terms: Sequence[MixedChain], first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The arguments that are learned, and each running mean (the variance follows it)."""
+def _choices(attrs: MixedSumAttrs) -> tuple[int, ...]:
+    """The inputs that the coefficients are made of."""
+    return tuple(sorted({at for term in attrs.terms for p in term.products for at, _ in p}))
+
+
+def _places(terms: Sequence[MixedChain]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Of the node's weights those that are learned, each running mean (the variance follows it).
+
+    And how many there are.
+    """
     learned: list[int] = []
     norms: list[int] = []
-    at = first
+    at = 0
     for unit in (unit for term in terms for unit in term.units):
         if unit.window == "depthwise":
             learned.append(at)
@@ -293,18 +338,47 @@ def _places(terms: Sequence[MixedChain], first: int) -> tuple[tuple[int, ...], t
         if unit.eps is not None:
             norms.append(at)
             at += 2
-    return tuple(learned), tuple(norms)
+    return tuple(learned), tuple(norms), at
+
+
+def mixed_sums(run: Sequence[RowNode]) -> list[Variable | None]:
+    """Emits one call for sums in a row; of each that is read by others, its value."""
+    reads = [_read(each.attrs) for each in run]
+    starts = [each.inputs[i] for each, read in zip(run, reads, strict=True) for i in read]
+    given = list(dict.fromkeys(value for value in starts if isinstance(value, Variable)))
+    place = {value: at for at, value in enumerate([*given, *range(len(run))])}
+    sums: list[MixedSum] = []
+    own: list[Any] = []
+    for (e, attrs, inputs, weights, _), read in zip(run, reads, strict=True):
+        sums.append(MixedSum(attrs, {i: place[inputs[i]] for i in read}, e.flat))
+        choices = _choices(attrs)
+        if choices:
+            scales = Coefficients(attrs.terms, {at: i for i, at in enumerate(choices)})
+            named = replace(e, name="coefficients")
+            own.append(named.once(scales, *(inputs[i] for i in choices)))
+        own += weights
+    e = run[0].emitter
+    outputs = [at for at, each in enumerate(run) if each.read]
+    function = MixedSums(sums, len(given), outputs, e)
+    result = e.call(function, *(e.once(_by_pixels, value) for value in given), *own)
+    found: list[Variable | None] = [None] * len(run)
+    for i, at in enumerate(outputs):
+        found[at] = run[at].emitter.call(operator.getitem, result, i) if outputs[1:] else result
+    return found
+
+
+def _read(attrs: MixedSumAttrs) -> list[int]:
+    """The inputs that the terms start from."""
+    return list(dict.fromkeys(term.value for term in attrs.terms))
 
 
 def _mixed_sum(e: TorchEmitter, a: MixedSumAttrs, *values: Variable) -> Variable:
-    function = MixedSum(a, e.name, follow=e.follow, together=e.together, flat=e.flat)
-    own = len(e.flat) or len(function.learned) + 2 * len(function.norms)
-    read = [e.once(_by_pixels, values[i]) for i in function.values]
-    if function.choices:
-        scales = Coefficients(a.terms, {at: i for i, at in enumerate(function.choices)})
-        choices = (values[i] for i in function.choices)
-        read.append(replace(e, name="coefficients").once(scales, *choices))
-    return e.call(function, *read, *values[len(values) - own :])
+    """One alone."""
+    count = len(e.flat) or _places(a.terms)[2]
+    first = len(values) - count
+    (value,) = mixed_sums([RowNode(e, a, values[:first], values[first:])])
+    assert value is not None
+    return value
 
 
 def _by_kernels(value: Tensor) -> bool:

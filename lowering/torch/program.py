@@ -3,7 +3,7 @@
 import itertools
 import linecache
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,10 +13,11 @@ from torch import Tensor
 from lowering.python_text import Names, identifier
 from lowering.torch import fused, layers, memory, sequence
 from lowering.torch.code import Code, Variable
-from lowering.torch.rule import Emit, TorchEmitter
+from lowering.torch.rule import Emit, RowNode, TorchEmitter
 from lowering.torch.store import FlatWeights
 from nasir import Graph, NasirError, Node
 from nasir.ops import OpSpec
+from nasir.ops.fused import MIXED_SUM
 from nasir.ops.layers import ChannelsAttrs
 from nasir.table import Table
 
@@ -127,6 +128,7 @@ class _SourceWriter:
         self.titles = Names({"forward"})
         self.values = {name: self.code.argument(name) for name, _ in graph.inputs}
         self.weights: dict[str, Callable[[], Variable | Tensor]] = {}
+        self.made: dict[str, Variable | Tensor] = {}
         self.flat: dict[str, tuple[FlatWeights, ...]] = {}
         self.bodies: list[Program] = []
         self.functions: dict[tuple[Graph, bool], Function] = {}
@@ -135,35 +137,42 @@ class _SourceWriter:
         """The program of these outputs."""
         follow = self.mode.training and self.mode.follow
         wanted = self.graph.needed(self.graph.moved(outputs) if follow else outputs)
-        made: dict[str, Variable | Tensor] = {}
-        for node in self.graph.nodes:
-            if node.name not in wanted:
-                continue
-            assert isinstance(node.op, OpSpec), f"{node.name} is a macro: expand it first"
-            flat = self.flat.get(node.name, ())
-            keys = [each.key for each in flat or node.params]
-            for key in keys:
-                if key not in made:
-                    made[key] = self.weights[key]()
-            refs = tuple(made[key] for key in keys)
-            inputs = tuple(self.values[name] for name in node.inputs)
-            emitter = TorchEmitter(
-                self.code,
-                self.mode.training,
-                self.mode.follow,
-                self.mode.together,
-                identifier(node.name),
-                partial(self._function, follow=self.mode.follow),
-                partial(self._function, follow=False),
-                _pieces(self.graph, node),
-                flat,
-            )
-            self.values[node.name] = find_rule(node.op)(emitter, node.attrs, *inputs, *refs)
+        for run in _runs([node for node in self.graph.nodes if node.name in wanted]):
+            within = {node.name: place for place, node in enumerate(run)}
+            beyond = wanted - within.keys()
+            members: list[RowNode] = []
+            for node in run:
+                read = node.name in outputs or not beyond.isdisjoint(self.graph.readers[node.name])
+                members.append(self._member(node, within, read=read))
+            for node, value in zip(run, _emitted(run[0].op, members), strict=True):
+                if value is not None:
+                    self.values[node.name] = value
         while name in self.code.names:
             name = f"{name}_"
         first = "self" if name == "forward" else ""
         source = self.code.text(name, first, [self.values[each] for each in outputs])
         return Program(source, self.code.names, name, tuple(self.bodies))
+
+    def _member(self, node: Node, within: Mapping[str, int], *, read: bool) -> RowNode:
+        assert isinstance(node.op, OpSpec), f"{node.name} is a macro: expand it first"
+        flat = self.flat.get(node.name, ())
+        keys = [each.key for each in flat or node.params]
+        for key in keys:
+            if key not in self.made:
+                self.made[key] = self.weights[key]()
+        emitter = TorchEmitter(
+            self.code,
+            self.mode.training,
+            self.mode.follow,
+            self.mode.together,
+            identifier(node.name),
+            partial(self._function, follow=self.mode.follow),
+            partial(self._function, follow=False),
+            _pieces(self.graph, node),
+            flat,
+        )
+        inputs = [within[each] if each in within else self.values[each] for each in node.inputs]
+        return RowNode(emitter, node.attrs, inputs, [self.made[key] for key in keys], read)
 
     def _function(self, body: Graph, *, follow: bool) -> Function:
         """The function of a body, the same for equal bodies."""
@@ -175,6 +184,26 @@ class _SourceWriter:
             done = function if program.bodies else self.mode.finish(function)
             self.functions[body, follow] = done
         return self.functions[body, follow]
+
+
+def _runs(nodes: Iterable[Node]) -> list[list[Node]]:
+    """The nodes in order, those that are lowered together in one list."""
+    runs: list[list[Node]] = []
+    for node in nodes:
+        if runs and node.op is runs[-1][0].op is MIXED_SUM:
+            runs[-1].append(node)
+        else:
+            runs.append([node])
+    return runs
+
+
+def _emitted(op: object, run: Sequence[RowNode]) -> Sequence[Variable | None]:
+    """The values of nodes of that op."""
+    if op is MIXED_SUM:
+        return fused.mixed_sums(run)
+    assert isinstance(op, OpSpec)
+    emitter, attrs, inputs, weights, _ = run[0]
+    return [find_rule(op)(emitter, attrs, *inputs, *weights)]
 
 
 def _pieces(graph: Graph, node: Node) -> tuple[int, ...]:

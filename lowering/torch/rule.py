@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,6 +45,19 @@ class TorchEmitter:
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Variable:
         """A call of a function of tensors."""
         return self.code.call(self.name, function, args, kwargs)
+
+
+class RowNode(NamedTuple):
+    """A node among those in a row that one rule writes; an input may be the place of one before.
+
+    `read`: whether a node or an output beyond them reads it.
+    """
+
+    emitter: TorchEmitter
+    attrs: Any
+    inputs: Sequence[Variable | int]
+    weights: Sequence[Any]
+    read: bool = True
 
 
 _torch: Any = torch  # these have no public names

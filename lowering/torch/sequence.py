@@ -213,7 +213,8 @@ class HighwaySum:
 
     def _scales(self, weights: Sequence[Tensor], like: Tensor) -> Tensor:
         """The coefficients (functions, p), 0 where a highway does not have a function."""
-        found = self.scales(*weights).to(like.dtype)
+        ones = like.new_ones(len(self.places))
+        found = self.scales(*weights).to(like.dtype) if weights else ones
         shape = (len(self.names), len(self.states))
         places = torch.tensor(self.places, device=found.device)
         return found.new_zeros(shape).view(-1).index_copy(0, places, found).view(shape)
