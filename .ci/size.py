@@ -25,11 +25,11 @@ BLANK = {
 }
 
 CEILINGS = {
-    "files of the library": 203,
+    "files of the library": 205,
     "files of runners": 95,
-    "code lines of nasir and lowering": 18_270,
+    "code lines of nasir and lowering": 18_548,
     "code lines of runners": 14_647,
-    "code lines of tests": 21_478,
+    "code lines of tests": 21_567,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,

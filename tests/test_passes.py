@@ -63,7 +63,7 @@ def test_what_each_pass_did_is_recorded() -> None:
     assert all(record.seconds >= 0 for record in records)
 
 
-@pytest.mark.parametrize("name", ["early-strides", "sparse-convs"])
+@pytest.mark.parametrize("name", ["early-strides", "depthwise-convs"])
 def test_convolutions_in_another_form_are_equal_up_to_rounding(name: str) -> None:
     found: list[torch.Tensor] = []
     for text in golden(name):

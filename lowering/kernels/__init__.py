@@ -10,6 +10,7 @@ from lowering.kernels.mixed import (
     release,
     supports,
 )
+from lowering.kernels.pool import lend
 from lowering.kernels.units import KernelChain, KernelUnit
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "SumStep",
     "SumsPlan",
     "available",
+    "lend",
     "library_path",
     "mixed_sums",
     "plan_sum",

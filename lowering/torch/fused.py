@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lowering import kernels
 from lowering.torch.code import Variable
+from lowering.torch.depthwise import depthwise_conv
 from lowering.torch.ranks import synchronised_norm
 from lowering.torch.rule import Emit, RowNode, TorchEmitter
 from lowering.torch.store import FlatWeights
@@ -27,7 +28,6 @@ from nasir.ops.fused import (
 )
 from nasir.ops.layers import ConvAttrs
 
-Pair = tuple[int, int]
 Value = Tensor | kernels.SharedValue
 Own = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]
 """Of a sum the coefficients, the weights, the running statistics; one flat tensor, or several."""
@@ -406,67 +406,8 @@ def _conv_bank(e: TorchEmitter, a: ConvBankAttrs, x: Variable, *weights: Variabl
     return e.call(F.conv2d, x, weight, None, a.stride, a.padding, a.dilation)
 
 
-_conv_backward: Any = torch.ops.aten.convolution_backward  # it has no other name
-
-
-class _SparseConv(torch.autograd.Function):
-    """A depthwise convolution with a dilation d, whose gradients torch computes slowly.
-
-    The image's is the convolution of the gradient with the weight turned by 180 degrees. The
-    weight's is that of a convolution without dilation of every d-th pixel, for each first pixel.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.margins = padding, dilation
-        return F.conv2d(x, weight, None, 1, padding, dilation, x.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's is for any number
-        x, weight = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)
-        padding, dilation = cast("tuple[Pair, Pair]", ctx.margins)
-        grad_x = grad_weight = None
-        if torch.is_grad_enabled():  # these are differentiated in turn, which torch can do
-            wanted = (*ctx.needs_input_grad[:2], False)
-            fixed = (None, (1, 1), padding, dilation, False, (0, 0), x.shape[1], wanted)
-            return *_conv_backward(gradients[0], x, weight, *fixed)[:2], None, None
-        if ctx.needs_input_grad[0]:
-            turned = weight.flip(2, 3)
-            grad_x = F.conv2d(gradients[0], turned, None, 1, padding, dilation, x.shape[1])
-        if ctx.needs_input_grad[1]:
-            less = [p // d for p, d in zip(padding, dilation, strict=True)]
-            images = [_phases(each, dilation) for each in (gradients[0], x)]
-            fixed = (None, (1, 1), less, (1, 1), False, (0, 0), x.shape[1], (False, True, False))
-            grad_weight = _conv_backward(*images, weight, *fixed)[1]
-        return grad_x, grad_weight, None, None
-
-
-def _phases(x: Tensor, dilation: Pair) -> Tensor:
-    """Every d-th pixel, as images (d·d·N, C, H / d, W / d) by the place of the first one."""
-    n, c, h, w = x.shape
-    dh, dw = dilation
-    split = x.permute(0, 2, 3, 1).reshape(n, h // dh, dh, w // dw, dw, c)
-    images = split.permute(2, 4, 0, 1, 3, 5).reshape(-1, h // dh, w // dw, c)
-    return images.permute(0, 3, 1, 2)
-
-
-def sparse_conv(x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
-    """A depthwise convolution with a dilation, for training on a CPU."""
-    sizes = (*x.shape[2:], *padding)
-    whole = all(size % step == 0 for size, step in zip(sizes, dilation * 2, strict=True))
-    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    keeps = all(2 * p == r for p, r in zip(padding, reach, strict=True))
-    cast = torch.is_autocast_enabled(x.device.type)
-    plain = cast or x.device.type != "cpu" or torch.compiler.is_compiling()
-    if plain or not (whole and keeps):
-        return F.conv2d(x, weight, None, 1, padding, dilation, x.shape[1])
-    # torch has no type for what `apply` returns.
-    return _SparseConv.apply(x, weight, padding, dilation)  # pyright: ignore[reportReturnType, reportUnknownMemberType, reportUnknownVariableType]
-
-
-def _sparse_conv(e: TorchEmitter, a: ConvAttrs, x: Variable, weight: Variable) -> Variable:
-    return e.call(sparse_conv, x, weight, a.margins, a.dilation)
+def _depthwise_conv(e: TorchEmitter, a: ConvAttrs, x: Variable, weight: Variable) -> Variable:
+    return e.call(depthwise_conv, x, weight, a.margins, a.dilation)
 
 
 def flat_weights(
@@ -500,5 +441,5 @@ def flat_weights(
 RULES: Mapping[str, Emit] = {
     "mixed_sum": _mixed_sum,
     "conv_bank": _conv_bank,
-    "sparse_conv": _sparse_conv,
+    "depthwise_conv": _depthwise_conv,
 }

@@ -187,10 +187,10 @@ CONV_BANK = OpSpec(
 )
 
 
-SPARSE_CONV = replace(
+DEPTHWISE_CONV = replace(
     CONV2D,
-    name="sparse_conv",
-    summary="a depthwise convolution with a dilation, without stride and bias",
+    name="depthwise_conv",
+    summary="a depthwise convolution without stride and bias",
     traits=frozenset({"linear", "fused"}),
     unit=None,
 )
@@ -294,4 +294,4 @@ RECOMPUTE = _calling(
     "recomputed",
 )
 
-OPS = (MIXED_SUM, CONV_BANK, SPARSE_CONV, HIGHWAY_SUM, RECOMPUTE, CALL)
+OPS = (MIXED_SUM, CONV_BANK, DEPTHWISE_CONV, HIGHWAY_SUM, RECOMPUTE, CALL)

@@ -23,6 +23,7 @@ from nasir.passes.rewriting import (
     canonicalise,
     cse,
     dead_code,
+    depthwise_convs,
     draws_given,
     early_strides,
     evaluation,
@@ -31,7 +32,6 @@ from nasir.passes.rewriting import (
     freeze_noise,
     idle_code,
     infer_types,
-    sparse_convs,
     validate,
 )
 from nasir.table import Table
@@ -75,7 +75,7 @@ PASSES: Table[Pass] = Table(
     Pass("highway-sums", "sums of gated activations become single nodes", highway_sums, False),
     Pass("share-norms", "batch norms of one value become one", share_norms, False),
     Pass("early-strides", "strides before convolutions that skip pixels", early_strides, False),
-    Pass("sparse-convs", "dilated convolutions with a backward of their own", sparse_convs, False),
+    Pass("depthwise-convs", "large windows with a backward of their own", depthwise_convs, False),
     Pass("horizontal", "convolutions of one value become one", horizontal, False),
     Pass("mixed-norms", "coefficients become weights of norms", mixed_norms, False),
     Pass("keep-cells", "keeps what crosses cells for backward", partial(recompute, level="cells")),
@@ -118,7 +118,7 @@ INFERENCE: tuple[Pass, ...] = (*DISCRETE, *EVALUATION, PASSES["fold-batch-norm"]
 
 def shared(memory: MemoryLevel = "none") -> tuple[Pass, ...]:
     """Passes after `PLAIN` and `TRAINED` to train a supernet with a library's own operations."""
-    early = ("early-strides", "sparse-convs", "cse", "share-norms")
+    early = ("early-strides", "depthwise-convs", "cse", "share-norms")
     rest = (*early, "horizontal", "mixed-norms", "idle-code")
     sums = (PASSES["late-joins"], PASSES["highway-sums"])
     return (*SHARED, *sums, *MEMORY[memory], *(PASSES[name] for name in rest))

@@ -9,7 +9,7 @@ from nasir.errors import NasirError, quoted
 from nasir.graph import NAME, Graph, body_of
 from nasir.node import MIXED, Node, below, default_params
 from nasir.ops import PRIMITIVES, BodyAttrs, Init, Macro, Op, OpSpec, ParamRef
-from nasir.ops.fused import SPARSE_CONV
+from nasir.ops.fused import DEPTHWISE_CONV
 from nasir.ops.layers import AVG_POOL, CONV2D, AvgPoolAttrs, ConvAttrs
 from nasir.template import make_attrs, meaning, template
 from nasir.types import Type
@@ -417,20 +417,23 @@ def early_strides(graph: Graph) -> Graph:
 
 
 @in_bodies
-def sparse_convs(graph: Graph) -> Graph:
-    """Depthwise convolutions with a dilation alone become nodes with a backward of their own."""
+def depthwise_convs(graph: Graph) -> Graph:
+    """Depthwise convolutions of large windows become nodes with a backward of their own.
+
+    Those with a dilation, or of more than three columns: oneDNN's gradients of them are slow.
+    """
     return graph.with_nodes(
-        replace(node, op=SPARSE_CONV) if _is_sparse(graph, node) else node for node in graph.nodes
+        replace(node, op=DEPTHWISE_CONV) if _is_large(graph, node) else node for node in graph.nodes
     )
 
 
-def _is_sparse(graph: Graph, node: Node) -> bool:
+def _is_large(graph: Graph, node: Node) -> bool:
     attrs = node.attrs
     return (
         node.op is CONV2D
         and isinstance(attrs, ConvAttrs)
         and attrs.groups == attrs.out == graph.types[node.inputs[0]].shape[0]
         and attrs.stride == (1, 1)
-        and min(attrs.dilation) > 1
+        and (min(attrs.dilation) > 1 or attrs.kernel[1] > 3)
         and not attrs.bias
     )
