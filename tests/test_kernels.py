@@ -4,7 +4,9 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -266,6 +268,20 @@ def test_memory_is_lent_again_when_no_view_of_it_is_left() -> None:
     del view
     again = memory.lend((2 * 64 * 32 * 32,), torch.float32)
     assert again.data_ptr() == place
+
+
+def test_threads_are_never_lent_the_same_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, take = memory.Pool(), memory._Blocks.take
+
+    def slowly(blocks: memory._Blocks, size: int) -> object:
+        block = take(blocks, size)
+        time.sleep(0.05)
+        return block
+
+    monkeypatch.setattr(memory._Blocks, "take", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        lent = list(threads.map(lambda _: pool.lend((1 << 15,), torch.float32), range(2)))
+    assert lent[0].data_ptr() != lent[1].data_ptr()
 
 
 @needs_kernels

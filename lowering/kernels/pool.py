@@ -3,6 +3,7 @@
 import contextlib
 import math
 import mmap
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -71,6 +72,7 @@ class Pool:
         self._sizes: dict[int, _Blocks] = {}
         self._calls = 0
         self._patience = 2048
+        self._lock = threading.Lock()  # a block is free until its tensor is made
 
     def lend(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """A tensor, not initialised; its memory comes back when it is dropped.
@@ -84,15 +86,16 @@ class Pool:
         size = math.prod(shape) * dtype.itemsize
         if size < _LEAST:
             return torch.empty_strided(shape, strides, dtype=dtype)
-        self._calls += 1
-        if self._calls > self._patience:
-            self._sweep()
-        if size not in self._sizes:
-            self._sizes[size] = _Blocks()
-        block = self._sizes[size].take(size)
         # Not a view: torch forbids to change views that autograd's functions make.
         lent = torch.empty(0, dtype=dtype)
-        return lent.set_(block.memory.untyped_storage(), 0, tuple(shape), strides)
+        with self._lock:
+            self._calls += 1
+            if self._calls > self._patience:
+                self._sweep()
+            if size not in self._sizes:
+                self._sizes[size] = _Blocks()
+            block = self._sizes[size].take(size)
+            return lent.set_(block.memory.untyped_storage(), 0, tuple(shape), strides)
 
     @property
     def blocks(self) -> int:
@@ -101,16 +104,18 @@ class Pool:
 
     def idle(self) -> int:
         """The bytes that are free."""
-        for each in self._sizes.values():
-            each.gather()
+        with self._lock:
+            for each in self._sizes.values():
+                each.gather()
         return sum(size * len(each.free) for size, each in self._sizes.items())
 
     def release(self) -> None:
         """Frees all that is not in use."""
-        for each in self._sizes.values():
-            each.gather()
-            each.most = len(each.lent)
-        self._sweep()
+        with self._lock:
+            for each in self._sizes.values():
+                each.gather()
+                each.most = len(each.lent)
+            self._sweep()
 
     def _sweep(self) -> None:
         for each in self._sizes.values():
