@@ -27,7 +27,7 @@ BLANK = {
 CEILINGS = {
     "files of the library": 205,
     "files of runners": 95,
-    "code lines of nasir and lowering": 18_553,
+    "code lines of nasir and lowering": 18_560,
     "code lines of runners": 14_647,
     "code lines of tests": 21_579,
     "places of runners": 15,

@@ -190,6 +190,12 @@ def supports(value: Tensor) -> bool:
     return value.device.type == "cpu" and value.dtype in _KINDS
 
 
+def is_sum(value: Tensor) -> bool:
+    """True if a call of `mixed_sums` made the value, with a gradient."""
+    made: Any = _MixedSums
+    return isinstance(value.grad_fn, made._backward_cls)
+
+
 class _Arrays(ctypes.Structure):
     _fields_ = (
         ("values", ctypes.c_void_p),
@@ -335,7 +341,8 @@ class _Backward:
     def _step(self, i: int, gradient: Tensor, kept: Tensor | None, channel: int) -> None:
         step, start, place = self.plan.steps[i], self.starts[i], self.plan.count + i
         own = self.tensors[start : start + self.counts[i]]
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        if not gradient.is_contiguous(memory_format=torch.channels_last):
+            gradient = lend(gradient.shape, gradient.dtype).copy_(gradient)
         flows = [self._flow(source) for source in step.sources]
         values = _addresses([flow for flow, _ in flows])
         weights = None

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lowering import kernels
 from lowering.torch.code import Variable
 from lowering.torch.ranks import synchronised_norm
 from lowering.torch.rule import Emit, TorchEmitter, follow_batch
@@ -180,7 +181,7 @@ class _Concat(torch.autograd.Function):
     """Concatenates values; each gradient has the memory format of its value.
 
     torch hands back slices of the whole's gradient, and its batch norms and sums are several times
-    slower on those than on whole images.
+    slower on those than on whole images; mixed sums copy them anyhow.
     """
 
     @staticmethod
@@ -200,7 +201,7 @@ _joined = cast("Callable[..., Tensor]", _Concat.apply)  # pyright: ignore[report
 
 def concat(*values: Tensor) -> Tensor:
     """The values side by side along channels, for training."""
-    if torch.compiler.is_compiling():  # which lays out gradients itself
+    if torch.compiler.is_compiling() or all(map(kernels.is_sum, values)):
         return torch.cat(values, 1)
     return _joined(*values)
 
