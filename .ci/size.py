@@ -27,9 +27,9 @@ BLANK = {
 CEILINGS = {
     "files of the library": 205,
     "files of runners": 95,
-    "code lines of nasir and lowering": 18_560,
+    "code lines of nasir and lowering": 18_561,
     "code lines of runners": 14_647,
-    "code lines of tests": 21_579,
+    "code lines of tests": 21_593,
     "places of runners": 15,
     "arrows between them": 50,
     "class names used twice": 0,

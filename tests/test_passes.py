@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import lowering
+from lowering.torch.program import Mode, make_program
+from lowering.torch.sampled import SampledGraph
 from nasir import PASSES, network, parse_graph, print_graph, run_passes
 from nasir.passes import DISCRETE
 
@@ -61,6 +63,20 @@ def test_what_each_pass_did_is_recorded() -> None:
     assert all(a.after == b.before for a, b in pairwise(records))
     assert [record.changed for record in records[:2]] == [False, True]
     assert all(record.seconds >= 0 for record in records)
+
+
+def test_sums_in_a_row_are_the_same_node_by_node() -> None:
+    graph = parse_graph(golden("lean-sums")[0])
+    module = lowering.to_torch(graph, optimise=False).double()
+    weights = module.state_dict()
+    source = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(size, dtype=torch.float64, generator=source, requires_grad=True)
+        for size in ((2, 4, 8, 8), (4,), (2,), (2,))
+    ]
+    each = SampledGraph(graph, graph.outputs, {}, training=True)(weights.__getitem__, inputs)
+    whole = make_program(graph, graph.outputs, Mode(training=True)).function()(module, *inputs)
+    assert torch.allclose(each, whole, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["early-strides", "depthwise-convs"])

@@ -5,6 +5,7 @@ import functools
 import math
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -101,14 +102,15 @@ class SumStep(NamedTuple):
 class SumsPlan:
     """Sums of one call, in order: `count` values are given, and `outputs` are the sums asked for.
 
-    A step's sources are those of the given values first, and then of the sums.
+    A step's sources are those of the given values first, and then of the sums. `channels` are where
+    each step's begin among all norms', and at last their number.
     """
 
     def __init__(self, steps: Sequence[SumStep], count: int, outputs: Sequence[int]) -> None:
         self.steps = tuple(steps)
         self.count = count
         self.outputs = tuple(count + at for at in outputs)
-        self.channels = sum(step.plan.channels for step in steps)
+        self.channels = tuple(accumulate((step.plan.channels for step in steps), initial=0))
         self.inner = sorted({at for step in steps for at in step.sources if at >= count})
 
 
@@ -162,7 +164,8 @@ def mixed_sums(
         *(weight.contiguous() for own in weights for weight in own),
     ]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return _apply(plan, shared, keep, [len(own) for own in weights], running, *tensors)
+    starts = [*accumulate(map(len, weights), initial=len(values) + len(coefficients))]
+    return _apply(plan, shared, keep, starts, running, *tensors)
 
 
 def _check(
@@ -235,12 +238,12 @@ def _plan(
 
 
 class _Context(FunctionCtx):
-    """What forward leaves for backward; `counts` are the numbers of weights of each step."""
+    """What forward leaves for backward; `starts` are where each step's weights begin, and end."""
 
     plan: SumsPlan
     shared: Sequence[SharedValue | None]
     keep: bool
-    counts: Sequence[int]
+    starts: Sequence[int]
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
 
@@ -256,35 +259,33 @@ class _MixedSums(torch.autograd.Function):
         plan: SumsPlan,
         shared: Sequence[SharedValue | None],
         keep: bool,
-        counts: Sequence[int],
+        starts: Sequence[int],
         running: Sequence[Sequence[Tensor]],
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         values, kept = list(tensors[: plan.count]), list[Tensor]()
-        statistics = values[0].new_empty((2, plan.channels))
-        at, channel = plan.count + len(plan.steps), 0
+        statistics = values[0].new_empty((2, plan.channels[-1]))
         for i, (step, moved) in enumerate(zip(plan.steps, running, strict=True)):
-            one, size = step.plan, counts[i]
+            one = step.plan
             memory = lend((one.kept,), one.dtype) if keep and step.keeps else None
             kept += [] if memory is None else [memory]
             arrays = _arrays(
                 one,
                 [values[source] for source in step.sources],
                 tensors[plan.count + i],
-                tensors[at : at + size],
+                tensors[starts[i] : starts[i + 1]],
                 memory,
                 statistics,
-                channel,
+                plan.channels[i],
                 moved,
             )
             values.append(lend(one.out, one.dtype))
             place = ctypes.c_void_p(values[-1].data_ptr())
             one.forward(one.handle, torch.get_num_threads(), ctypes.byref(arrays[0]), place)
-            at, channel = at + size, channel + one.channels
         for value, needed in zip(shared, ctx.needs_input_grad[_GIVEN:], strict=False):
             if needed and value is not None:
                 value.expect()
-        ctx.plan, ctx.shared, ctx.keep, ctx.counts = plan, shared, keep, counts
+        ctx.plan, ctx.shared, ctx.keep, ctx.starts = plan, shared, keep, starts
         ctx.mark_non_differentiable(statistics)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(statistics, *tensors, *(values[at] for at in plan.inner), *kept)
@@ -305,7 +306,7 @@ class _Backward:
 
     def __init__(self, ctx: _Context, gradients: Sequence[Tensor | None]) -> None:
         self.plan = plan = ctx.plan
-        self.shared, self.keep, self.counts = ctx.shared, ctx.keep, ctx.counts
+        self.shared, self.keep, self.starts = ctx.shared, ctx.keep, ctx.starts
         self.wanted = ctx.needs_input_grad[_GIVEN:]
         end = 1 + len(self.wanted)
         self.statistics = ctx.saved_tensors[0]
@@ -318,40 +319,38 @@ class _Backward:
         self.flows = dict(zip(plan.outputs, gradients, strict=True))
         self.sums: set[int] = set()  # the flows that take what is added to them
         self.found: list[Tensor | None] = [None] * len(self.tensors)
-        at = plan.count + len(plan.steps)
-        self.starts: list[int] = []
         for i, step in enumerate(plan.steps):
-            own = self.wanted[plan.count + i], *self.wanted[at : at + self.counts[i]]
+            own = self.wanted[plan.count + i], *self.wanted[self.starts[i] : self.starts[i + 1]]
             self.needed.append(any(own) or any(self.needed[source] for source in step.sources))
-            self.starts.append(at)
-            at += self.counts[i]
 
     def run(self) -> list[Tensor | None]:
         """The gradients of values, coefficients and weights; None of what nothing depends on."""
-        channel = self.plan.channels
         for i in reversed(range(len(self.plan.steps))):
             step = self.plan.steps[i]
-            channel -= step.plan.channels
             kept = self.kept.pop() if self.keep and step.keeps else None
             gradient = self.flows.pop(self.plan.count + i, None)
             if gradient is not None and self.needed[self.plan.count + i]:
-                self._step(i, gradient, kept, channel)
+                self._step(i, gradient, kept)
         return self.found
 
-    def _step(self, i: int, gradient: Tensor, kept: Tensor | None, channel: int) -> None:
-        step, start, place = self.plan.steps[i], self.starts[i], self.plan.count + i
-        own = self.tensors[start : start + self.counts[i]]
+    def _step(self, i: int, gradient: Tensor, kept: Tensor | None) -> None:
+        step, place, learned = (
+            self.plan.steps[i],
+            self.plan.count + i,
+            slice(*self.starts[i : i + 2]),
+        )
+        own, channel = self.tensors[learned], self.plan.channels[i]
         if not gradient.is_contiguous(memory_format=torch.channels_last):
             gradient = lend(gradient.shape, gradient.dtype).copy_(gradient)
         flows = [self._flow(source) for source in step.sources]
         values = _addresses([flow for flow, _ in flows])
         weights = None
-        if any(self.wanted[start : start + len(own)]):
+        if any(self.wanted[learned]):
             made = [
                 lend(each.shape, each.dtype) if each.dim() == 1 else torch.empty_like(each)
                 for each in own
             ]
-            self.found[start : start + len(own)] = made
+            self.found[learned] = made
             weights = _addresses(made)
         if self.wanted[place]:
             self.found[place] = torch.empty_like(self.tensors[place])

@@ -23,8 +23,8 @@ def depthwise_conv(x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> 
     whole = all(size % step == 0 for size, step in zip(sizes, dilation * 2, strict=True))
     reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     keeps = all(2 * p == r for p, r in zip(padding, reach, strict=True))
-    cast = torch.is_autocast_enabled(x.device.type)
-    plain = cast or x.device.type != "cpu" or torch.compiler.is_compiling()
+    half = torch.is_autocast_enabled(x.device.type)
+    plain = half or x.device.type != "cpu" or torch.compiler.is_compiling()
     if plain or not (whole and keeps):
         return F.conv2d(x, weight, None, 1, padding, dilation, x.shape[1])
     # torch has no type for what `apply` returns.

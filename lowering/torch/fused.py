@@ -15,7 +15,7 @@ from lowering import kernels
 from lowering.torch.code import Variable
 from lowering.torch.depthwise import depthwise_conv
 from lowering.torch.ranks import synchronised_norm
-from lowering.torch.rule import Emit, RowNode, TorchEmitter
+from lowering.torch.rule import Emit, RowNode, RowRule, TorchEmitter
 from lowering.torch.store import FlatWeights
 from nasir import Graph
 from nasir.ops import ChainUnit
@@ -113,7 +113,7 @@ def by_library(
     scales: Tensor,
     together: bool = False,
 ) -> Tensor:
-    """The sum of all chains; what `lowering.kernels.mixed_sum` does, on any device.
+    """The sum of all chains; what a step of `kernels.mixed_sums` does, on any device.
 
     Of terms and units in order, `weights` are the depthwise weight and the product's, and `running`
     each norm's mean and variance, if these follow the batch's; `scales` are the coefficients, one
@@ -345,7 +345,7 @@ def mixed_sums(run: Sequence[RowNode]) -> list[Variable | None]:
     """Emits one call for sums in a row; of each that is read by others, its value."""
     reads = [_read(each.attrs) for each in run]
     starts = [each.inputs[i] for each, read in zip(run, reads, strict=True) for i in read]
-    given = list(dict.fromkeys(value for value in starts if isinstance(value, Variable)))
+    given = list(dict.fromkeys(value for value in starts if not isinstance(value, int)))
     place = {value: at for at, value in enumerate([*given, *range(len(run))])}
     sums: list[MixedSum] = []
     own: list[Any] = []
@@ -443,3 +443,5 @@ RULES: Mapping[str, Emit] = {
     "conv_bank": _conv_bank,
     "depthwise_conv": _depthwise_conv,
 }
+
+ROWS: Mapping[str, RowRule] = {"mixed_sum": mixed_sums}

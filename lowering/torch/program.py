@@ -16,8 +16,7 @@ from lowering.torch.code import Code, Variable
 from lowering.torch.rule import Emit, RowNode, TorchEmitter
 from lowering.torch.store import FlatWeights
 from nasir import Graph, NasirError, Node
-from nasir.ops import OpSpec
-from nasir.ops.fused import MIXED_SUM
+from nasir.ops import Op, OpSpec
 from nasir.ops.layers import ChannelsAttrs
 from nasir.table import Table
 
@@ -137,7 +136,7 @@ class _SourceWriter:
         """The program of these outputs."""
         follow = self.mode.training and self.mode.follow
         wanted = self.graph.needed(self.graph.moved(outputs) if follow else outputs)
-        for run in _runs([node for node in self.graph.nodes if node.name in wanted]):
+        for run in _runs(node for node in self.graph.nodes if node.name in wanted):
             within = {node.name: place for place, node in enumerate(run)}
             beyond = wanted - within.keys()
             members: list[RowNode] = []
@@ -190,17 +189,17 @@ def _runs(nodes: Iterable[Node]) -> list[list[Node]]:
     """The nodes in order, those that are lowered together in one list."""
     runs: list[list[Node]] = []
     for node in nodes:
-        if runs and node.op is runs[-1][0].op is MIXED_SUM:
+        if runs and node.op is runs[-1][0].op and node.op.name in fused.ROWS:
             runs[-1].append(node)
         else:
             runs.append([node])
     return runs
 
 
-def _emitted(op: object, run: Sequence[RowNode]) -> Sequence[Variable | None]:
+def _emitted(op: Op, run: Sequence[RowNode]) -> Sequence[Variable | None]:
     """The values of nodes of that op."""
-    if op is MIXED_SUM:
-        return fused.mixed_sums(run)
+    if op.name in fused.ROWS:
+        return fused.ROWS[op.name](run)
     assert isinstance(op, OpSpec)
     emitter, attrs, inputs, weights, _ = run[0]
     return [find_rule(op)(emitter, attrs, *inputs, *weights)]

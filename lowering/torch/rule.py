@@ -60,6 +60,9 @@ class RowNode(NamedTuple):
     read: bool = True
 
 
+RowRule = Callable[[Sequence[RowNode]], Sequence[Variable | None]]
+"""A rule of nodes in a row: of each that is read beyond them, its value."""
+
 _torch: Any = torch  # these have no public names
 
 lerp_each_ = _torch._foreach_lerp_

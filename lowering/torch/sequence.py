@@ -213,8 +213,10 @@ class HighwaySum:
 
     def _scales(self, weights: Sequence[Tensor], like: Tensor) -> Tensor:
         """The coefficients (functions, p), 0 where a highway does not have a function."""
-        ones = like.new_ones(len(self.places))
-        found = self.scales(*weights).to(like.dtype) if weights else ones
+        if weights:
+            found = self.scales(*weights).to(like.dtype)
+        else:
+            found = like.new_ones(len(self.places))
         shape = (len(self.names), len(self.states))
         places = torch.tensor(self.places, device=found.device)
         return found.new_zeros(shape).view(-1).index_copy(0, places, found).view(shape)
